@@ -1,0 +1,55 @@
+"""What can go wrong in the running system; the CLI turns each into one line and an exit code.
+
+    MonitorError                exit code 2: what was given cannot be used
+    ├── InvalidOption           an option's value is malformed or out of bounds
+    ├── InvalidEndpoint         an endpoint is malformed
+    ├── EndpointInUse           another process holds the endpoint
+    ├── RecordError             a record is missing, unreadable, truncated or absurd
+    ├── DownloadError           a PhysioNet record cannot be fetched, nor found in the cache
+    ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
+    ├── SpecMismatch            beats and checkpoint are of different beat specs
+    └── StageFailed             exit code 1: a stage died more often than it may be restarted
+
+`segmenter.errors.SegmenterError` and `model.errors.ModelError` stand beside it: those packages
+do not know this one.
+"""
+
+
+class MonitorError(Exception):
+    """Base of all errors of this package; the message says what, where and what to do."""
+
+    exit_code = 2
+
+
+class InvalidOption(MonitorError):
+    """An option's value is malformed or out of bounds."""
+
+
+class InvalidEndpoint(MonitorError):
+    """An endpoint is malformed."""
+
+
+class EndpointInUse(MonitorError):
+    """Another process holds the endpoint."""
+
+
+class RecordError(MonitorError):
+    """A record is missing, unreadable, truncated or absurd."""
+
+
+class DownloadError(MonitorError):
+    """A PhysioNet record can neither be fetched nor found in the cache."""
+
+
+class InvalidMessage(MonitorError):
+    """Bytes from a socket are no message of this protocol."""
+
+
+class SpecMismatch(MonitorError):
+    """Beats and checkpoint are of different beat specs."""
+
+
+class StageFailed(MonitorError):
+    """A stage died more often than it may be restarted."""
+
+    exit_code = 1

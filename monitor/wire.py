@@ -1,0 +1,223 @@
+"""Every message and its bytes: this docstring is the protocol.
+
+Between the stages (ZeroMQ PUSH -> PULL), two frames or more:
+
+    producer  => segmenter   [ SamplesHeader, float32 samples (n,)            ]   mV, NaN is a gap
+    segmenter => consumer    [ BeatsHeader,   columns (n,), float32 beats (n, length), state ]
+    either                   [ EndHeader ]                                        a stream ended
+
+The header is msgpack of a tagged struct; samples and beats are raw little-endian float32; columns
+are rows of BEAT_COLUMNS; state is what the segmenter needs to resume at `position`, or empty.
+Positions count samples from the start of the stream, which is the record's start plus `--start`;
+with `--loop` they keep rising.
+
+To the world (ZeroMQ PUB), two frames: `topic`, JSON.
+
+    alert.<patient>       Alert       an anomaly episode begins, goes on, or is cleared
+    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence
+    beat.<patient>        BeatScored  every beat with its loss
+    status                Status      once a second: newest sequence number, health of the stages
+    wave.<patient>        Wave        the signal itself, for a view; on the segmenter's own socket
+
+Alerts and technical alerts share one sequence, `seq`, without holes. A client that misses some asks
+for them on the request socket (ZeroMQ ROUTER, see `Request`).
+
+Nothing here trusts its input: sizes are bounded before memory is taken, every decoder raises
+InvalidMessage and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from monitor.errors import InvalidMessage
+from segmenter.beat import Beats
+
+PROTOCOL_VERSION = 1
+MAX_SAMPLES = 1 << 22  # samples a message: 16 MiB, 4.6 h at 250 Hz
+MAX_BEATS = 1 << 14  # beats a message
+MAX_BEAT_LENGTH = 4096
+MAX_JSON_BYTES = 1 << 20
+
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+Rate = Annotated[float, Meta(gt=0, le=100_000)]
+SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+TechnicalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+StageName = Literal["producer", "segmenter", "consumer"]
+
+BEAT_COLUMNS = np.dtype(
+    [
+        ("r_sample", "<i8"),
+        ("rr_before_ms", "<f4"),
+        ("rr_after_ms", "<f4"),
+        ("delay_ms", "<f4"),
+        ("quality", "<u2"),
+    ]
+)
+
+
+class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    """What every message between stages says."""
+
+    version: Literal[1]
+    patient: Name
+    record: Name
+    sequence: Count  # of this sender and patient; a hole is a lost message
+    sent_ns: int  # the sender's monotonic clock
+    position: Count  # sample after the last one this message speaks of
+
+
+class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=True):
+    """A block of samples; `position` is the sample of the block's first value."""
+
+    lead: Name
+    fs_hz: Rate
+    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+
+
+class SignalEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The signal became unreadable, or readable again."""
+
+    event: TechnicalKind
+    state: Literal["onset", "cleared"]
+    sample: Count
+
+
+class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
+    """The beats that became ready; `position` is the sample up to which the segmenter has seen."""
+
+    lead: Name
+    fs_hz: Rate
+    spec: SpecIdentity
+    length: Annotated[int, Meta(ge=1, le=MAX_BEAT_LENGTH)]
+    n_beats: Annotated[int, Meta(ge=0, le=MAX_BEATS)]
+    events: Annotated[list[SignalEvent], Meta(max_length=MAX_BEATS)]
+
+
+class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
+    """No more will come of this patient."""
+
+    reason: Literal["complete", "stopped"]
+
+
+# --- to the world -----------------------------------------------------------------------------
+
+
+class Published(msgspec.Struct, frozen=True, tag_field="type"):
+    """What every message to the world says. Unknown fields are ignored: newer senders may add."""
+
+    schema: Literal[1]
+    patient: Name
+    record: Name
+    lead: Name
+    sample: Count  # R peak, or the sample an event began at; from the record's start
+    time_s: float  # the same in seconds of the record
+    wall_time: str  # UTC, ISO 8601: when the message was made
+
+
+class BeatScored(Published, frozen=True, tag="beat"):
+    """One beat and its reconstruction loss; a beat that cannot be judged has no loss."""
+
+    loss: float | None
+    threshold: float | None  # none while learning
+    anomalous: bool
+    rr_before_ms: float | None
+    rr_after_ms: float | None
+    quality: list[str]  # names of what is wrong; empty is good
+
+
+class Alert(Published, frozen=True, tag="alert"):
+    """An anomaly episode begins (onset), goes on (ongoing, one a further anomalous beat) or ends."""
+
+    id: str  # of patient, record, sample, rule and model: the same beat, the same id
+    seq: Count
+    state: Literal["onset", "ongoing", "cleared"]
+    priority: Literal["high", "medium", "low"]
+    rule: str
+    loss: float
+    threshold: float
+    ratio: float  # loss / threshold
+    rr_before_ms: float | None
+    rr_after_ms: float | None
+    quality: list[str]
+    episode_beats: Count  # anomalous beats in the episode so far
+    episode_start_sample: Count
+    model: str  # identity of the checkpoint
+    delay_ms: float  # signal time from the R peak to the beat's detection
+    beat: list[float]  # the cut beat, standardised
+    reconstruction: list[float]  # what the autoencoder made of it
+
+
+class Technical(Published, frozen=True, tag="technical"):
+    """The signal cannot be judged, or can be again; the verdict is withheld meanwhile."""
+
+    id: str
+    seq: Count
+    event: TechnicalKind
+    state: Literal["onset", "cleared"]
+    text: str
+
+
+class StageHealth(msgspec.Struct, frozen=True):
+    """What one stage says of itself; counters count from its start."""
+
+    stage: StageName
+    messages_in: Count
+    messages_out: Count
+    malformed: Count  # messages counted and dropped
+    gaps: Count  # holes in sequence or position
+    restarts: Count
+    age_s: float  # since it was last heard
+
+
+class PatientStatus(msgspec.Struct, frozen=True):
+    """How far one patient is."""
+
+    patient: Name
+    record: Name
+    lead: Name
+    fs_hz: Rate
+    position: Count  # samples judged
+    n_samples: Count | None  # of the whole record; none where it has no end
+    state: Literal["learning", "monitoring", "ended"]
+    beats: Count
+    anomalous: Count
+    alerts: Count  # onsets
+    withheld: Count  # beats that could not be judged
+    threshold: float | None
+    heart_rate_bpm: float | None
+    lag_s: float  # from the sending of the samples to their beats' scores
+    technical: list[str]  # technical alerts that last
+    note: str  # what the learning says; empty otherwise
+
+
+class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
+    """The heartbeat: once a second, also when nothing happens."""
+
+    schema: Literal[1]
+    newest_seq: Count
+    wall_time: str
+    speed: float | None  # samples' time over real time since the start
+    patients: list[PatientStatus]
+    stages: list[StageHealth]
+    model: str
+
+
+class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
+    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing."""
+
+    schema: Literal[1]
+    patient: Name
+    sample: Count  # of the first value
+    fs_hz: Rate  # of these values
+    values: Annotated[list[float | None], Meta(max_length=4096)]  # mV
+    r_samples: Annotated[list[int], Meta(max_length=1024)]  # R peaks that became known
+
+
+Message = BeatScored | Alert | Technical | Status | Wave

@@ -1,0 +1,113 @@
+"""One truth for the beat: what a beat is, how it was cut, and how good its signal was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import IntFlag
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmenter.errors import InvalidSpec
+
+Window = Literal["rr", "midpoint"]
+
+BEAT_SAMPLES = 140  # the length of an ECG5000 beat
+
+
+class Quality(IntFlag):
+    """What is wrong with a beat's signal; 0 is a beat that may be judged."""
+
+    GOOD = 0
+    FLAT = 1
+    SATURATED = 2
+    NOISY = 4
+    MISSING = 8  # a sample of the window is NaN or was never received
+    BASELINE = 16  # the baseline moved by more than the beat's own height
+    TOO_LONG = 32  # the window is longer than 3 s: no single beat
+    LEARNING = 64  # the detector had not yet learnt its thresholds
+
+
+@dataclass(frozen=True)
+class BeatSpec:
+    """How a beat is cut and normalised; travels in every checkpoint and every beat message.
+
+    Parameters
+    ----------
+    window : {"rr", "midpoint"}
+        "rr": from this R peak to the next (ECG5000). "midpoint": from half-way to the previous
+        R peak to half-way to the next one.
+    length : int
+        Samples of a cut beat, 16 to 4096. The window is resampled by interpolation.
+    version : int
+        Rises when the cutting rule changes, so that old checkpoints are refused.
+
+    Raises
+    ------
+    InvalidSpec
+        If a value is unknown or absurd.
+    """
+
+    window: Window = "midpoint"
+    length: int = BEAT_SAMPLES
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.window not in get_args(Window):
+            raise InvalidSpec(f"beat window {self.window!r} is unknown; use rr or midpoint")
+        if not isinstance(self.length, int) or not 16 <= self.length <= 4096:
+            raise InvalidSpec(f"beat length {self.length!r} is not a whole number of 16 to 4096")
+        if self.version != 1:
+            raise InvalidSpec(f"beat spec version {self.version!r} is unknown; this is version 1")
+
+    @property
+    def identity(self) -> str:
+        """Eight hex digits that two specs share only if they cut the same beats."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the plain values, as kept in a checkpoint's JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> BeatSpec:
+        """Build a spec from a checkpoint's JSON; InvalidSpec if a key is missing or unknown."""
+        try:
+            return cls(**mapping)
+        except TypeError as error:
+            raise InvalidSpec(f"not a beat spec: {dict(mapping)!r}") from error
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Beats in the order of their R peaks: n rows, one column an array.
+
+    Attributes
+    ----------
+    r_sample : np.ndarray, shape (n,), int64
+        R peak, in samples from the start of the stream.
+    rr_before_ms, rr_after_ms : np.ndarray, shape (n,), float32
+        RR interval to the previous and the next beat; NaN where there is none.
+    quality : np.ndarray, shape (n,), uint16
+        `Quality` flags of the beat's window.
+    delay_ms : np.ndarray, shape (n,), float32
+        Signal time from the R peak to the sample at which the detector was sure of it.
+    values : np.ndarray, shape (n, length), float32
+        The cut beats, mean 0 and standard deviation 1 (n - 1); zeros where they cannot be
+        standardised (FLAT, MISSING, TOO_LONG).
+    """
+
+    r_sample: NDArray[np.int64]
+    rr_before_ms: NDArray[np.float32]
+    rr_after_ms: NDArray[np.float32]
+    quality: NDArray[np.uint16]
+    delay_ms: NDArray[np.float32]
+    values: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.r_sample)
