@@ -8,8 +8,10 @@ Between the stages (ZeroMQ PUSH -> PULL), two frames or more:
 
 The header is msgpack of a tagged struct; samples and beats are raw little-endian float32; columns
 are rows of BEAT_COLUMNS; state is what the segmenter needs to resume at `position`, or empty.
-Positions count samples from the start of the stream, which is the record's start plus `--start`;
-with `--loop` they keep rising.
+Positions count samples from the record's start; with `--loop` they keep rising.
+Stages also pass down [ HealthHeader ], so that the last one can tell the world how all are.
+
+Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, see `Lifecycle`.
 
 To the world (ZeroMQ PUB), two frames: `topic`, JSON.
 
@@ -28,7 +30,9 @@ InvalidMessage and nothing else.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -36,13 +40,19 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage
-from segmenter.beat import Beats
+from segmenter.beat import Beats, Quality
+
+T_co = TypeVar("T_co", covariant=True)
 
 PROTOCOL_VERSION = 1
 MAX_SAMPLES = 1 << 22  # samples a message: 16 MiB, 4.6 h at 250 Hz
 MAX_BEATS = 1 << 14  # beats a message
 MAX_BEAT_LENGTH = 4096
+MAX_STATE_BYTES = 1 << 22
 MAX_JSON_BYTES = 1 << 20
+MAX_PAGE = 500  # alerts a reply, about 4 KB each
+MAX_REPLY_BYTES = 1 << 23
+MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
@@ -69,7 +79,7 @@ class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_field
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
-    sent_ns: int  # the sender's monotonic clock
+    sent_ns: int  # monotonic clock of the producer's host when the samples were sent
     position: Count  # sample after the last one this message speaks of
 
 
@@ -104,6 +114,47 @@ class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
     """No more will come of this patient."""
 
     reason: Literal["complete", "stopped"]
+    last: bool  # the producer has no other stream left
+
+
+class StageHealth(msgspec.Struct, frozen=True):
+    """What one stage says of itself; counters count from its start."""
+
+    stage: StageName
+    messages_in: Count
+    messages_out: Count
+    malformed: Count  # messages counted and dropped
+    gaps: Count  # holes in sequence or position
+    dropped: Count  # samples or beats lost in holes, overlaps and full queues
+    restarts: Count
+    age_s: float = 0.0  # since it was last heard
+
+
+class HealthHeader(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="health", forbid_unknown_fields=True
+):
+    """How the stage before is; passed down with the data, once a second."""
+
+    version: Literal[1]
+    health: StageHealth
+
+
+class SamplesMessage(NamedTuple):
+    """A block of samples: shape (n,), float32, mV; NaN is a gap."""
+
+    header: SamplesHeader
+    samples: NDArray[np.float32]
+
+
+class BeatsMessage(NamedTuple):
+    """Beats that became ready, and the state from which the segmenter resumes behind them."""
+
+    header: BeatsHeader
+    beats: Beats
+    state: bytes
+
+
+StageMessage = SamplesMessage | BeatsMessage | EndHeader | HealthHeader
 
 
 # --- to the world -----------------------------------------------------------------------------
@@ -135,8 +186,9 @@ class BeatScored(Published, frozen=True, tag="beat"):
 class Alert(Published, frozen=True, tag="alert"):
     """An anomaly episode begins (onset), goes on (ongoing, one a further anomalous beat) or ends."""
 
-    id: str  # of patient, record, sample, rule and model: the same beat, the same id
+    id: str  # of patient, record, sample, rule, model and state: the same transition, the same id
     seq: Count
+    journal: str  # where seq counts; a new journal counts from 1 again
     state: Literal["onset", "ongoing", "cleared"]
     priority: Literal["high", "medium", "low"]
     rule: str
@@ -159,21 +211,10 @@ class Technical(Published, frozen=True, tag="technical"):
 
     id: str
     seq: Count
+    journal: str
     event: TechnicalKind
     state: Literal["onset", "cleared"]
     text: str
-
-
-class StageHealth(msgspec.Struct, frozen=True):
-    """What one stage says of itself; counters count from its start."""
-
-    stage: StageName
-    messages_in: Count
-    messages_out: Count
-    malformed: Count  # messages counted and dropped
-    gaps: Count  # holes in sequence or position
-    restarts: Count
-    age_s: float  # since it was last heard
 
 
 class PatientStatus(msgspec.Struct, frozen=True):
@@ -202,6 +243,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
 
     schema: Literal[1]
     newest_seq: Count
+    journal: str
     wall_time: str
     speed: float | None  # samples' time over real time since the start
     patients: list[PatientStatus]
@@ -221,3 +263,249 @@ class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
 
 
 Message = BeatScored | Alert | Technical | Status | Wave
+
+
+# --- requests ---------------------------------------------------------------------------------
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, tag_field="type", tag="replay"):
+    """Everything after a sequence number, a page at a time."""
+
+    after: Count
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 500
+
+
+class ThresholdRequest(msgspec.Struct, frozen=True, tag_field="type", tag="threshold"):
+    """Set a patient's threshold, or multiply it; no patient means all."""
+
+    patient: Name | None = None
+    value: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    factor: Annotated[float, Meta(ge=0.1, le=10)] | None = None
+
+
+class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
+    """The answer to a ReplayRequest, oldest first."""
+
+    journal: str
+    newest_seq: Count
+    messages: list[Alert | Technical]
+
+
+class Done(msgspec.Struct, frozen=True, tag_field="type", tag="done"):
+    """A request was carried out."""
+
+    text: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
+    """A request was malformed or cannot be carried out."""
+
+    text: str
+
+
+Request = ReplayRequest | ThresholdRequest
+Reply = Page | Done | Refused
+
+# --- lifecycle --------------------------------------------------------------------------------
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """One patient's record, as the producer opened it."""
+
+    patient: Name
+    record: Name
+    lead: Name
+    fs_hz: Rate
+    first_sample: Count
+    n_samples: Count | None  # none with --loop
+
+
+class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
+    """A stage has its sockets and its files open and waits for Start."""
+
+    stage: StageName
+    streams: list[Stream] = []  # the producer's
+    spec: dict[str, str | int] = {}  # the consumer's: how it wants beats cut
+
+
+class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished"):
+    """A stage has passed on everything that will come."""
+
+    stage: StageName
+
+
+class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
+    """A stage cannot do what it was asked; starting it again would not help."""
+
+    stage: StageName
+    text: str
+    exit_code: int
+
+
+class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
+    """All stages are ready."""
+
+    streams: list[Stream]
+    spec: dict[str, str | int]
+
+
+class Pause(msgspec.Struct, frozen=True, tag_field="kind", tag="pause"):
+    """To the producer: hold, or go on."""
+
+    paused: bool
+
+
+class Stop(msgspec.Struct, frozen=True, tag_field="kind", tag="stop"):
+    """End in order: pass on what was received, then leave."""
+
+
+Lifecycle = Ready | Finished | Failed | Start | Pause | Stop
+
+# --- bytes ------------------------------------------------------------------------------------
+
+_msgpack = msgspec.msgpack.Encoder()
+_json = msgspec.json.Encoder()
+_stage_header = msgspec.msgpack.Decoder(SamplesHeader | BeatsHeader | EndHeader | HealthHeader)
+_lifecycle = msgspec.msgpack.Decoder(Lifecycle)
+_message = msgspec.json.Decoder(Message)
+_request = msgspec.json.Decoder(Request)
+_reply = msgspec.json.Decoder(Reply)
+
+
+def encode_samples(header: SamplesHeader, samples: NDArray[np.float32]) -> list[bytes]:
+    """Return the frames of a block of samples."""
+    return [_msgpack.encode(header), samples.astype("<f4", copy=False).tobytes()]
+
+
+def encode_beats(header: BeatsHeader, beats: Beats, state: bytes) -> list[bytes]:
+    """Return the frames of beats that became ready."""
+    columns = np.empty(len(beats), BEAT_COLUMNS)
+    for name in BEAT_COLUMNS.names or ():
+        columns[name] = getattr(beats, name)
+    values = beats.values.astype("<f4", copy=False)
+    return [_msgpack.encode(header), columns.tobytes(), values.tobytes(), state]
+
+
+def encode_header(header: EndHeader | HealthHeader) -> list[bytes]:
+    """Return the one frame of a message that is a header only."""
+    return [_msgpack.encode(header)]
+
+
+def decode_stage_message(frames: Sequence[bytes]) -> StageMessage:
+    """Check and unpack a message between stages.
+
+    Raises
+    ------
+    InvalidMessage
+        If the frames are no such message, whole and within bounds.
+    """
+    try:
+        header = _stage_header.decode(frames[0] if frames else b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(f"no header of this protocol: {error}") from error
+    match header:
+        case SamplesHeader():
+            _require_sizes(frames[1:], [4 * header.n_samples])
+            return SamplesMessage(header, np.frombuffer(frames[1], "<f4"))
+        case BeatsHeader():
+            return _decode_beats(header, frames[1:])
+        case _:
+            _require_sizes(frames[1:], [])
+            return header
+
+
+def _decode_beats(header: BeatsHeader, frames: Sequence[bytes]) -> BeatsMessage:
+    n = header.n_beats
+    if len(frames) == 3 and len(frames[2]) > MAX_STATE_BYTES:
+        raise InvalidMessage(f"a state of {len(frames[2])} bytes; at most {MAX_STATE_BYTES}")
+    _require_sizes(frames[:2], [n * BEAT_COLUMNS.itemsize, 4 * n * header.length])
+    if len(frames) != 3:
+        raise InvalidMessage(f"{len(frames) + 1} frames, expected 4")
+    columns = np.frombuffer(frames[0], BEAT_COLUMNS)
+    values = np.frombuffer(frames[1], "<f4").reshape(n, header.length)
+    if not np.isfinite(values).all():
+        raise InvalidMessage("a beat holds values that are not finite")
+    r_sample = columns["r_sample"]
+    if n and (r_sample[0] < 0 or (np.diff(r_sample) <= 0).any()):
+        raise InvalidMessage("R peaks are not in rising order")
+    beats = Beats(values=values, **{name: columns[name] for name in BEAT_COLUMNS.names or ()})
+    return BeatsMessage(header, beats, bytes(frames[2]))
+
+
+def _require_sizes(frames: Sequence[bytes], sizes: list[int]) -> None:
+    if [len(frame) for frame in frames] != sizes:
+        got = ", ".join(str(len(frame)) for frame in frames[:8])
+        raise InvalidMessage(f"data frames of [{got}] bytes, the header announces {sizes}")
+
+
+def encode_lifecycle(message: Lifecycle) -> bytes:
+    """Return the one frame between a stage and its supervisor."""
+    return _msgpack.encode(message)
+
+
+def decode_lifecycle(frame: bytes) -> Lifecycle:
+    """Check and unpack a frame between a stage and its supervisor; InvalidMessage otherwise."""
+    return _decode(_lifecycle, frame)
+
+
+def encode_message(message: Message) -> list[bytes]:
+    """Return the two frames, topic and JSON, of a message to the world."""
+    return [topic_of(message).encode(), _json.encode(message)]
+
+
+def decode_message(frames: Sequence[bytes]) -> Message:
+    """Check and unpack topic and JSON; InvalidMessage if they are not such a message."""
+    if len(frames) != 2 or len(frames[1]) > MAX_JSON_BYTES:
+        raise InvalidMessage("a message to the world has two frames, topic and JSON")
+    message = _decode(_message, frames[1])
+    if topic_of(message).encode() != frames[0]:
+        raise InvalidMessage("topic and JSON speak of different things")
+    return message
+
+
+def encode_json(value: Message | Request | Reply) -> bytes:
+    """Return the JSON of a message, request or reply."""
+    return _json.encode(value)
+
+
+def decode_request(frame: bytes) -> Request:
+    """Check and unpack a request; InvalidMessage if it is none."""
+    return _decode(_request, frame)
+
+
+def decode_reply(frame: bytes) -> Reply:
+    """Check and unpack a reply; InvalidMessage if it is none."""
+    return _decode(_reply, frame)
+
+
+class _Decoder(Protocol[T_co]):
+    def decode(self, buf: bytes, /) -> T_co: ...
+
+
+def _decode(decoder: _Decoder[T_co], frame: bytes) -> T_co:
+    if len(frame) > MAX_REPLY_BYTES:
+        raise InvalidMessage(f"{len(frame)} bytes; at most {MAX_REPLY_BYTES}")
+    try:
+        return decoder.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(str(error)) from error
+
+
+def topic_of(message: Message) -> str:
+    """Return the topic a message is published under: its type, and the patient if it has one."""
+    match message:
+        case Status():
+            return "status"
+        case _:
+            kind = type(message).__struct_config__.tag
+            return f"{kind}.{message.patient}"
+
+
+def quality_names(flags: int) -> list[str]:
+    """Return the names of a beat's quality flags; an empty list is a good beat."""
+    return [flag.name.lower() for flag in Quality if flag & flags and flag.name]
+
+
+def number_or_none(value: float) -> float | None:
+    """Return None for NaN and infinities, which JSON cannot say."""
+    return float(value) if math.isfinite(value) else None
