@@ -1,0 +1,92 @@
+"""What the monitor says off a terminal: one line a noteworthy message, or JSON lines."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from monitor.text import harmless
+from monitor.wire import Alert, Message, PatientStatus, Technical
+
+_ENCODER = msgspec.json.Encoder()
+MAX_TIME_S = 9999 * 3600.0  # a longer record has no place in the columns
+
+
+def plain_line(message: Message) -> str | None:
+    """Return one line of an alert or a technical alert; none for a message of routine."""
+    match message:
+        case Alert():
+            return _alert_line(message)
+        case Technical():
+            return _technical_line(message)
+        case _:
+            return None
+
+
+def status_line(status: PatientStatus) -> str:
+    """Return one line of how far a patient is."""
+    rate = "--" if status.heart_rate_bpm is None else f"{status.heart_rate_bpm:.0f}"
+    threshold = "--" if status.threshold is None else f"{status.threshold:.1f}"
+    lasting = (
+        f"  withheld: {', '.join(map(harmless, status.technical))}" if status.technical else ""
+    )
+    return (
+        f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
+        f"  HR {rate if not status.technical else '--'}/min  {status.beats} beats"
+        f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
+        f"  lag {status.lag_s:.2f} s{lasting}"
+    )
+
+
+def transition_line(before: PatientStatus | None, after: PatientStatus) -> str | None:
+    """Return one line when a patient begins to learn, is learnt, or has ended; else none."""
+    if before is not None and before.state == after.state:
+        return None
+    place = f"{clock(after.position / after.fs_hz)}  {harmless(after.patient)}"
+    note = f"  {harmless(after.note)}" if after.note else ""
+    if after.state == "monitoring" and after.threshold is not None:
+        return f"{place}  MONITORING  threshold {after.threshold:.1f}{note}"
+    return f"{place}  {after.state.upper()}{note}"
+
+
+def json_line(message: Message) -> str:
+    """Return the message as one line of JSON."""
+    return _ENCODER.encode(message).decode()
+
+
+def clock(time_s: float, decimals: int = 3) -> str:
+    """Return a time in the record as hh:mm:ss.mmm; dashes where it makes no sense."""
+    if not (math.isfinite(time_s) and 0 <= time_s < MAX_TIME_S):
+        return "--:--:--" + ("." + "-" * decimals if decimals else "")
+    scale = 10**decimals
+    ticks = math.floor(time_s * scale + 1e-6)  # a displayed second has passed
+    seconds, fraction = divmod(ticks, scale)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    tail = f".{fraction:0{decimals}d}" if decimals else ""
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{tail}"
+
+
+def _alert_line(alert: Alert) -> str:
+    count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
+    quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
+    return (
+        f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
+        f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
+        f" (x{alert.ratio:.1f})  RR {milliseconds(alert.rr_before_ms)}"
+        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{quality}"
+    )
+
+
+def _technical_line(technical: Technical) -> str:
+    text = f"  {harmless(technical.text)}" if technical.text else ""
+    return (
+        f"{clock(technical.time_s)}  {harmless(technical.patient)}  TECHNICAL {technical.state:<7}"
+        f"  {technical.event}{text}"
+    )
+
+
+def milliseconds(interval_ms: float | None) -> str:
+    """Return whole milliseconds; dashes where there is none."""
+    return "--" if interval_ms is None else f"{interval_ms:.0f}"
