@@ -1,0 +1,119 @@
+"""Durable alerts and the position reached: SQLite, one writer, one transaction a step.
+
+What is committed together: the alerts of a step, how far each patient is, and the states from which
+segmenter and alert machine go on behind that position. Alerts are published after the commit, so
+what anyone has heard of is in the journal, and what is in the journal can be asked for again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from monitor.codec import encode_json
+from monitor.errors import RecordError
+from monitor.wire import Alert, Technical
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS alerts (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    message BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS progress (
+    patient TEXT PRIMARY KEY,
+    state BLOB NOT NULL
+) STRICT;
+"""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far one patient is, and what the stages need to go on from there."""
+
+    patient: str
+    position: int
+    segmenter_state: bytes
+    consumer_state: bytes
+
+
+class Journal:
+    """The journal's file, open for writing by one process.
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be opened or is no journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_SCHEMA)
+            self.identity = self._read_identity()
+        except sqlite3.Error as error:
+            raise RecordError(
+                f"{path}: cannot open the journal ({error}); name another with --journal"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def _read_identity(self) -> str:
+        row = self._database.execute("SELECT identity FROM journal").fetchone()
+        if row is not None:
+            return str(row[0])
+        identity = uuid.uuid4().hex[:8]
+        self._database.execute("INSERT INTO journal VALUES (?)", (identity,))
+        return identity
+
+    @property
+    def newest_seq(self) -> int:
+        """The newest sequence number; 0 before the first alert."""
+        return int(self._database.execute("SELECT coalesce(max(seq), 0) FROM alerts").fetchone()[0])
+
+    def commit(self, alerts: Iterable[Alert | Technical], progress: Iterable[Progress]) -> None:
+        """Write alerts and progress, all or nothing."""
+        execute = self._database.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for alert in alerts:
+                execute(
+                    "INSERT INTO alerts VALUES (?, ?, ?)", (alert.seq, alert.id, encode_json(alert))
+                )
+            for reached in progress:
+                row = (reached.patient, msgspec.msgpack.encode(reached))
+                execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
+            execute("COMMIT")
+        except BaseException:
+            execute("ROLLBACK")
+            raise
+
+    def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
+        """Return at most `limit` alerts that come after a sequence number, oldest first."""
+        rows = self._database.execute(
+            "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        )
+        decoder: msgspec.json.Decoder[Alert | Technical] = msgspec.json.Decoder(Alert | Technical)
+        return [decoder.decode(message) for (message,) in rows]
+
+    def progress(self) -> list[Progress]:
+        """Return how far each patient is."""
+        rows = self._database.execute("SELECT state FROM progress ORDER BY patient")
+        return [msgspec.msgpack.decode(state, type=Progress) for (state,) in rows]

@@ -1,0 +1,144 @@
+"""Frozen settings of the stages and of a whole run: endpoints, limits, timeouts, paths.
+
+They travel to the stages' processes as JSON, so what one process was told is what the other reads.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from monitor.errors import InvalidOption
+from monitor.wire import Count, Name
+
+DEFAULT_ALERTS = (
+    "tcp://127.0.0.1:5571"  # requests are one port above, see sockets.requests_endpoint
+)
+DEFAULT_SAMPLES = "tcp://127.0.0.1:5573"
+DEFAULT_BEATS = "tcp://127.0.0.1:5574"
+DEFAULT_WAVE = "tcp://127.0.0.1:5575"
+
+BLOCK_S = 0.2  # real time between two blocks: adds at most this to an alert's delay
+MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, small in memory
+STOP_WITHIN_S = 2.0  # what an orderly stop may take before processes are killed
+MAX_RESTARTS = 3
+
+Speed = Annotated[float, Meta(gt=0, le=1e6)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """Where one patient's stream goes on after a restart."""
+
+    patient: Name
+    position: Count
+    segmenter_state: bytes
+
+
+class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"):
+    """What every stage is told."""
+
+    lifecycle: str | None = None  # endpoint of the supervisor; none when started alone
+    restarts: int = 0
+    resume: list[Resume] = []
+
+
+class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer"):
+    """What the producer replays, how fast, and to whom."""
+
+    records: list[str]
+    samples: str
+    lead: str | None = None
+    speed: Speed | None = 1.0  # none is as fast as the segmenter takes it
+    start_s: Seconds = 0.0
+    duration_s: Seconds | None = None
+    loop: bool = False
+
+
+class SegmenterSettings(StageSettings, frozen=True, kw_only=True, tag="segmenter"):
+    """Where samples come from and beats go to."""
+
+    samples: str
+    beats: str
+    wave: str
+    window: str | None = None  # none: as the consumer's checkpoint asks
+
+
+class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer"):
+    """How beats are judged and where alerts go to."""
+
+    beats: str
+    alerts: str
+    journal: str  # path of the journal's file
+    checkpoint: str | None = None  # none is the checkpoint that ships
+    threshold: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    learn_s: Seconds | None = None
+    false_alerts_per_hour: Annotated[float, Meta(gt=0, le=3600)] = 1.0
+
+
+AnyStageSettings = ProducerSettings | SegmenterSettings | ConsumerSettings
+
+
+def encode_settings(settings: AnyStageSettings) -> bytes:
+    """Return the JSON that a stage's process reads on its standard input."""
+    return msgspec.json.encode(settings)
+
+
+def decode_settings(text: bytes) -> AnyStageSettings:
+    """Check and read a stage's settings; InvalidOption if they are malformed."""
+    decoder: msgspec.json.Decoder[AnyStageSettings] = msgspec.json.Decoder(AnyStageSettings)
+    try:
+        return decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise InvalidOption(f"stage settings on standard input: {error}") from error
+
+
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)")
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Read `90`, `1:30` or `1:30:00` as seconds; InvalidOption otherwise."""
+    match = _CLOCK.fullmatch(text.strip())
+    if match is None:
+        raise InvalidOption(
+            f"{option} {text!r} is not a time; write seconds (90), m:ss (1:30) or h:mm:ss (1:30:00)"
+        )
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    if match.group(2) is not None and seconds >= 60:
+        raise InvalidOption(f"{option} {text!r}: seconds after a colon are below 60")
+    return bounded_seconds(hours * 3600 + minutes * 60 + seconds, option)
+
+
+def bounded_seconds(seconds: float, option: str) -> float:
+    """Return seconds if they are finite and at most 1e9 (31 years); InvalidOption otherwise."""
+    if not math.isfinite(seconds) or not 0 <= seconds <= 1e9:
+        raise InvalidOption(f"{option} is out of bounds; use 0 to 1e9 seconds")
+    return seconds
+
+
+def parse_speed(text: str) -> float | None:
+    """Read `--speed`: a factor of real time, or `max`, which is None."""
+    if text.strip().lower() == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed <= 1e6:
+        raise InvalidOption(f"--speed {text!r} is not a factor; use 1 for real time, 10, … or max")
+    return speed
+
+
+def parse_threshold(text: str) -> float:
+    """Read `--threshold`: a reconstruction loss above 0."""
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = math.nan
+    if not 0 < threshold <= 1e6:
+        raise InvalidOption(f"--threshold {text!r} is not a number above 0, such as 26")
+    return threshold

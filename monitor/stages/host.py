@@ -1,0 +1,228 @@
+"""What the three stages share: sockets, the line to the supervisor, and when to leave.
+
+A stage started alone has no supervisor: it starts at once and leaves on Ctrl-C or SIGTERM. One that
+is supervised waits for Start, obeys Stop, leaves Ctrl-C to the supervisor, and leaves when the
+supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Sequence
+from types import FrameType, TracebackType
+from typing import Self
+
+import zmq
+
+from monitor.codec import decode_lifecycle, encode_header, encode_lifecycle
+from monitor.settings import AnyStageSettings, StageSettings
+from monitor.sockets import Sockets, receive_waiting
+from monitor.wire import (
+    Failed,
+    Finished,
+    HealthHeader,
+    Lifecycle,
+    Pause,
+    Ready,
+    StageHealth,
+    StageName,
+    Start,
+    Stop,
+    Stream,
+)
+
+WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
+HEALTH_S = 1.0
+DRAIN_MS = 30_000
+
+
+class Stopped(Exception):  # noqa: N818 - a signal to leave, not an error
+    """The stage was told to leave; not an error."""
+
+
+class Counters:
+    """What a stage counts; `health` freezes it into a message."""
+
+    def __init__(self, stage: StageName, restarts: int) -> None:
+        self._stage: StageName = stage
+        self._restarts = restarts
+        self.messages_in = 0
+        self.messages_out = 0
+        self.malformed = 0
+        self.gaps = 0
+        self.dropped = 0
+
+    def health(self) -> StageHealth:
+        """Return the counters as they are now."""
+        return StageHealth(
+            stage=self._stage,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            malformed=self.malformed,
+            gaps=self.gaps,
+            dropped=self.dropped,
+            restarts=self._restarts,
+        )
+
+
+class StageHost:
+    """One stage's process: a with-block that owns its sockets and listens to its supervisor."""
+
+    def __init__(self, stage: StageName, settings: StageSettings) -> None:
+        self.sockets = Sockets()
+        self.counters = Counters(stage, settings.restarts)
+        self.paused = False
+        self._stage: StageName = stage
+        self._stopping = False
+        self._start: Start | None = None
+        self._parent = os.getppid()
+        self._health_due_s = 0.0
+        self._lifecycle = (
+            self.sockets.ask(settings.lifecycle) if settings.lifecycle is not None else None
+        )
+
+    def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, self._on_signal)
+        ignore_or_stop = signal.SIG_IGN if self.supervised else self._on_signal
+        signal.signal(signal.SIGINT, ignore_or_stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.sockets.__exit__(kind, error, trace)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether a supervisor leads this stage."""
+        return self._lifecycle is not None
+
+    def ready(
+        self, streams: Sequence[Stream] = (), spec: dict[str, str | int] | None = None
+    ) -> Start:
+        """Say that all is open, and wait for Start; alone, start at once.
+
+        Raises
+        ------
+        Stopped
+            If the stage is told to leave before.
+        """
+        if not self.supervised:
+            return Start(list(streams), spec or {})
+        self._tell(Ready(self._stage, list(streams), spec or {}))
+        while self._start is None:
+            self.wait([])
+        return self._start
+
+    def finished(self) -> None:
+        """Say that everything was passed on, then stay until told to leave.
+
+        Alone, the stage leaves at once, but its last messages get half a minute to be received.
+        """
+        if not self.supervised:
+            self.sockets.close_ms = DRAIN_MS
+            return
+        self._tell(Finished(self._stage))
+        with contextlib.suppress(Stopped):
+            while True:
+                self.wait([])
+
+    def failed(self, text: str, exit_code: int) -> None:
+        """Say why this stage cannot do what it was asked."""
+        self._tell(Failed(self._stage, text, exit_code))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the stage was told to leave, or its supervisor is gone."""
+        self._take_orders()
+        return self._stopping or (self.supervised and os.getppid() != self._parent)
+
+    def wait(
+        self, readable: Sequence[zmq.Socket[bytes]], timeout_s: float = WAIT_S
+    ) -> list[zmq.Socket[bytes]]:
+        """Wait until a socket can be read or an order comes, at most so long.
+
+        Raises
+        ------
+        Stopped
+            If the stage is told to leave.
+        """
+        poller = zmq.Poller()
+        for receiver in (*readable, *([self._lifecycle] if self._lifecycle else [])):
+            poller.register(receiver, zmq.POLLIN)
+        found = dict(poller.poll(round(1000 * timeout_s)))
+        if self.stopping:
+            raise Stopped
+        return [receiver for receiver in readable if receiver in found]
+
+    def send(self, sender: zmq.Socket[bytes], frames: list[bytes]) -> None:
+        """Send to the next stage, waiting while that one is behind.
+
+        Raises
+        ------
+        Stopped
+            If the stage is told to leave before the message could be sent.
+        """
+        while True:
+            try:
+                sender.send_multipart(frames, zmq.DONTWAIT)
+            except zmq.Again:
+                sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
+                if self.stopping:
+                    raise Stopped from None
+            else:
+                self.counters.messages_out += 1
+                return
+
+    def send_before(
+        self, sender: zmq.Socket[bytes], frames: list[bytes], deadline_s: float
+    ) -> bool:
+        """Send although the stage is leaving; False if the next stage is behind for too long."""
+        wait_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
+        if not sender.poll(wait_ms, zmq.POLLOUT):
+            return False
+        sender.send_multipart(frames, zmq.DONTWAIT)
+        return True
+
+    def send_health(self, sender: zmq.Socket[bytes]) -> None:
+        """Pass this stage's health down once a second, unless the next stage is behind."""
+        now_s = time.monotonic()
+        if now_s < self._health_due_s:
+            return
+        self._health_due_s = now_s + HEALTH_S
+        health = HealthHeader(1, self.counters.health())
+        try:
+            sender.send_multipart(encode_header(health), zmq.DONTWAIT)
+        except zmq.Again:
+            return
+
+    def _tell(self, message: Lifecycle) -> None:
+        if self._lifecycle is not None:
+            self._lifecycle.send(encode_lifecycle(message))
+
+    def _take_orders(self) -> None:
+        if self._lifecycle is None:
+            return
+        for frames in receive_waiting(self._lifecycle):
+            match decode_lifecycle(frames[-1]):
+                case Start() as start:
+                    self._start = start
+                case Pause(paused=paused):
+                    self.paused = paused
+                case Stop():
+                    self._stopping = True
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+def stage_name(settings: AnyStageSettings) -> StageName:
+    """Return the stage that settings are for."""
+    name: StageName = type(settings).__struct_config__.tag  # type: ignore[assignment]
+    return name

@@ -1,0 +1,195 @@
+"""The client of the alert socket: `AlertSubscriber` is what a user's program imports.
+
+    from monitor.subscriber import AlertSubscriber
+
+    with AlertSubscriber() as alerts:
+        for alert in alerts:
+            print(alert.patient, alert.time_s, alert.state)
+
+PUB drops what a slow or late subscriber misses. Every alert carries a sequence number without
+holes, and the heartbeat carries the newest: so the subscriber sees what it missed, asks for it, and
+hands out each alert once and in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from monitor.codec import decode_message, decode_reply, encode_json, topic_of
+from monitor.errors import InvalidMessage
+from monitor.settings import DEFAULT_ALERTS
+from monitor.sockets import Sockets, requests_endpoint
+from monitor.wire import Alert, Message, Page, ReplayRequest, Reply, Request, Status, Technical
+
+NUMBERED = ("alert.", "technical.")  # topics that share the sequence
+ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
+
+
+class AlertSubscriber:
+    """Alerts as an iterator, each once, in order, none missed since the journal's beginning.
+
+    Parameters
+    ----------
+    endpoint : str
+        The monitor's alert socket.
+    topics : sequence of str
+        Beginnings of the topics wanted: "alert", "technical", "alert.chf07", "beat", "status", …
+    after : int or None
+        Hand out alerts after this sequence number, those published before now too. None hands out
+        only what happens from now on.
+
+    Raises
+    ------
+    InvalidEndpoint
+        If the endpoint is malformed.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ALERTS,
+        topics: Sequence[str] = NUMBERED,
+        after: int | None = 0,
+    ) -> None:
+        self._topics = tuple(topics)
+        self._sockets = Sockets()
+        self._last_seq = after
+        self._journal = ""
+        self._asked_s = -ASK_AGAIN_S
+        self._ready: deque[Message] = deque()
+        self.malformed = 0  # messages that were none of this protocol
+        self.recovered = 0  # alerts that had to be asked for
+        try:
+            requests = requests_endpoint(endpoint)
+            wanted = sorted({*NUMBERED, "status", *self._topics})
+            self._messages = self._sockets.subscribe(endpoint, wanted)
+            self._requests = self._sockets.ask(requests)
+        except BaseException:
+            self.close()
+            raise
+        self._poller = zmq.Poller()
+        self._poller.register(self._messages, zmq.POLLIN)
+        self._poller.register(self._requests, zmq.POLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets; the iterator then ends."""
+        self._sockets.__exit__(None, None, None)
+
+    def __iter__(self) -> Iterator[Message]:
+        while True:
+            message = self.receive(timeout_s=1.0)
+            if message is not None:
+                yield message
+
+    @property
+    def sockets(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """What to poll, for a program with a loop of its own: readable means `receive(0)`."""
+        return self._messages, self._requests
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence number up to which everything has been handed out or is about to be."""
+        return self._last_seq or 0
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """Return the next message that was asked for, or None if there is none in time."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self._ready:
+            remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
+            readable = dict(self._poller.poll(remaining_ms))
+            if self._requests in readable:
+                self._take_reply(self._requests.recv_multipart())
+            if self._messages in readable:
+                self._take(self._messages.recv_multipart())
+            if not readable and remaining_ms == 0:
+                return None
+        return self._ready.popleft()
+
+    def ask(self, request: Request) -> None:
+        """Send a request; a Page's alerts come with `receive`, other replies are dropped."""
+        self._requests.send(encode_json(request))
+
+    def _take(self, frames: list[bytes]) -> None:
+        try:
+            message = decode_message(frames)
+        except InvalidMessage:
+            self.malformed += 1
+            return
+        match message:
+            case Alert() | Technical():
+                self._take_numbered(message)
+            case Status():
+                self._take_heartbeat(message)
+            case _:
+                self._hand_out(message)
+
+    def _take_numbered(self, message: Alert | Technical) -> None:
+        self._follow_journal(message.journal)
+        if self._last_seq is None:
+            self._last_seq = message.seq - 1
+        if message.seq == self._last_seq + 1:
+            self._last_seq = message.seq
+            self._hand_out(message)
+        elif message.seq > self._last_seq:
+            self._ask_for_missed()
+
+    def _take_heartbeat(self, status: Status) -> None:
+        self._follow_journal(status.journal)
+        if self._last_seq is None:
+            self._last_seq = status.newest_seq
+        if status.newest_seq > self._last_seq:
+            self._ask_for_missed()
+        self._hand_out(status)
+
+    def _take_reply(self, frames: list[bytes]) -> None:
+        try:
+            reply: Reply = decode_reply(frames[-1])
+        except InvalidMessage:
+            self.malformed += 1
+            return
+        if not isinstance(reply, Page):
+            return
+        before = self._last_seq
+        self._asked_s = -ASK_AGAIN_S
+        for message in reply.messages:
+            if message.seq == self.last_seq + 1:
+                self._take_numbered(message)
+                self.recovered += 1
+        if self._last_seq != before and reply.newest_seq > self.last_seq:
+            self._ask_for_missed()
+
+    def _follow_journal(self, journal: str) -> None:
+        """Count from the beginning again when the monitor began a new journal."""
+        if self._journal and journal != self._journal:
+            self._last_seq = 0
+        self._journal = journal
+
+    def _ask_for_missed(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._asked_s >= ASK_AGAIN_S:
+            self._asked_s = now_s
+            self.ask(ReplayRequest(after=self.last_seq))
+
+    def _hand_out(self, message: Message) -> None:
+        if _topic_wanted(message, self._topics):
+            self._ready.append(message)
+
+
+def _topic_wanted(message: Message, topics: tuple[str, ...]) -> bool:
+    return topic_of(message).startswith(topics)
