@@ -1,11 +1,11 @@
 """What can be wrong with what the model is given.
 
-    ModelError (ValueError)
-    ├── InvalidBeats        beats of the wrong shape, with NaN, or too few
-    ├── InvalidConfig       a configuration with absurd values
-    ├── InvalidCheckpoint   a file that is not a whole checkpoint of ours
-    ├── InvalidDataset      an ECG5000 file that cannot be read
-    └── CannotLearn         a patient's first minutes hold no dominant normal
+ModelError (ValueError)
+├── InvalidBeats        beats of the wrong shape, with NaN, or too few
+├── InvalidConfig       a configuration with absurd values
+├── InvalidCheckpoint   a file that is not a whole checkpoint of ours
+├── InvalidDataset      an ECG5000 file that cannot be read
+└── CannotLearn         a patient's first minutes hold no dominant normal
 """
 
 

@@ -1,0 +1,267 @@
+"""A trained model as one file: weights, config, beat spec, threshold, provenance.
+
+One safetensors file. Its metadata holds one JSON document under METADATA_KEY:
+
+    format          1
+    config          AutoencoderConfig
+    spec            the beat spec's plain values; spec_identity its eight hex digits
+    threshold       Threshold
+    provenance      where the weights come from: data, licence, seed, beats
+    identity        first half of the SHA-256 of weights, config, spec and threshold
+
+Nothing in the file is executed, and it is not believed before it is checked: sizes before they are
+read, names, shapes, types and values against the config, all of it against the hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.errors import InvalidCheckpoint, InvalidConfig
+from model.thresholds import Threshold
+
+FORMAT = 1
+METADATA_KEY = "ecg_monitor"
+MAX_FILE_BYTES = 1 << 26  # an embedding of 256 takes 17 MB
+MAX_HEADER_BYTES = 1 << 20
+SHIPPED = "default.safetensors"
+
+Part = TypeVar("Part", AutoencoderConfig, Threshold)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to score: what it is, which beats it takes, when it calls one anomalous.
+
+    Attributes
+    ----------
+    autoencoder : LstmAutoencoder
+        Trained, in evaluation mode.
+    spec : Mapping
+        Plain values of the beat spec that the training beats were cut by.
+    spec_identity : str
+        The identity of that spec, eight hex digits; beats of another are refused.
+    threshold : Threshold
+        Set from losses of normal beats.
+    provenance : Mapping
+        Data, licence, seed, beats: what is needed to make it again. No dates.
+    """
+
+    autoencoder: LstmAutoencoder
+    spec: Mapping[str, Any]
+    spec_identity: str
+    threshold: Threshold
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> AutoencoderConfig:
+        """Size and shape of the autoencoder."""
+        return self.autoencoder.config
+
+    @cached_property
+    def identity(self) -> str:
+        """32 hex digits that two checkpoints share only if they judge every beat alike."""
+        digest = hashlib.sha256(_canonical(self._judged_by()))
+        for name, weights in sorted(self.autoencoder.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    def _judged_by(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_mapping(),
+            "spec": dict(self.spec),
+            "spec_identity": self.spec_identity,
+            "threshold": self.threshold.to_mapping(),
+        }
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes."""
+    path = Path(path)
+    document = {
+        "format": FORMAT,
+        **checkpoint._judged_by(),
+        "provenance": dict(checkpoint.provenance),
+        "identity": checkpoint.identity,
+    }
+    weights = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in checkpoint.autoencoder.state_dict().items()
+    }
+    data = safetensors.torch.save(weights, {METADATA_KEY: _canonical(document).decode()})
+    _write_atomically(path, data)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises
+    ------
+    InvalidCheckpoint
+        If the file is missing, foreign, damaged or absurd; the message says which.
+    """
+    path = Path(path)
+    return _parse(_read_bounded(path), str(path))
+
+
+def load_shipped() -> Checkpoint:
+    """Read the checkpoint that ships with the package."""
+    shipped = resources.files("model") / "checkpoints" / SHIPPED
+    try:
+        data = shipped.read_bytes()
+    except OSError as error:
+        raise InvalidCheckpoint(f"the shipped checkpoint {SHIPPED} is missing") from error
+    return _parse(data, f"shipped {SHIPPED}")
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide it from other users
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read_bounded(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise InvalidCheckpoint(f"{path}: no such checkpoint file")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise InvalidCheckpoint(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise InvalidCheckpoint(f"{path}: larger than {MAX_FILE_BYTES} bytes, no checkpoint")
+    return data
+
+
+def _parse(data: bytes, origin: str) -> Checkpoint:
+    try:
+        document = _document(data)
+        config = _part(document, "config", AutoencoderConfig)
+        threshold = _part(document, "threshold", Threshold)
+        checkpoint = Checkpoint(
+            autoencoder=_autoencoder(data, config),
+            spec=_mapping(document, "spec"),
+            spec_identity=_spec_identity(document),
+            threshold=threshold,
+            provenance=_mapping(document, "provenance"),
+        )
+        if checkpoint.identity != document.get("identity"):
+            raise InvalidCheckpoint("contents and hash differ: damaged or altered")
+    except InvalidCheckpoint as error:
+        raise InvalidCheckpoint(f"{origin}: {error}") from error
+    return checkpoint
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """Return our JSON document out of a safetensors file's header."""
+    if not data:
+        raise InvalidCheckpoint("is empty")
+    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise InvalidCheckpoint("a pickle or torch.save file, which is never read; use safetensors")
+    header_bytes = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or header_bytes > MAX_HEADER_BYTES:
+        raise InvalidCheckpoint("is no safetensors file")
+    if len(data) < 8 + header_bytes:
+        raise InvalidCheckpoint("is truncated")
+    header = _json(data[8 : 8 + header_bytes])
+    metadata = header.get("__metadata__")
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise InvalidCheckpoint("a safetensors file, but not of this project")
+    document = _json(text.encode())
+    if document.get("format") != FORMAT:
+        raise InvalidCheckpoint(f"has format {document.get('format')!r}; this is format {FORMAT}")
+    return document
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidCheckpoint("holds no valid JSON header") from error
+    if not isinstance(parsed, dict):
+        raise InvalidCheckpoint("holds no valid JSON header")
+    return parsed
+
+
+def _refuse_constant(name: str) -> float:
+    raise InvalidCheckpoint(f"holds a value that is {name}")
+
+
+def _mapping(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key)
+    if not isinstance(value, dict):
+        raise InvalidCheckpoint(f"its {key} is missing")
+    return value
+
+
+def _part(document: Mapping[str, Any], key: str, kind: type[Part]) -> Part:
+    values = _mapping(document, key)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InvalidCheckpoint(f"its {key} has missing or unknown fields") from error
+    except InvalidConfig as error:
+        raise InvalidCheckpoint(f"its {key} is absurd: {error}") from error
+
+
+def _spec_identity(document: Mapping[str, Any]) -> str:
+    identity = document.get("spec_identity")
+    if not isinstance(identity, str) or not re.fullmatch("[0-9a-f]{8}", identity):
+        raise InvalidCheckpoint("its beat spec's identity is not eight hex digits")
+    return identity
+
+
+def _autoencoder(data: bytes, config: AutoencoderConfig) -> LstmAutoencoder:
+    """Build the autoencoder that the config asks for from exactly the weights it needs."""
+    try:
+        weights: dict[str, Tensor] = safetensors.torch.load(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InvalidCheckpoint(
+            f"its weights cannot be read, damaged or truncated: {error}"
+        ) from error
+    autoencoder = LstmAutoencoder(config)
+    expected = autoencoder.state_dict()
+    if weights.keys() != expected.keys():
+        odd = sorted(weights.keys() ^ expected.keys())
+        raise InvalidCheckpoint(f"its weights are missing or unknown: {', '.join(odd[:3])[:200]}")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != torch.float32:
+            raise InvalidCheckpoint(
+                f"its {name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"the config asks for float32 {tuple(expected[name].shape)}"
+            )
+        if not math.isfinite(float(tensor.abs().sum())):
+            raise InvalidCheckpoint(f"its {name} holds NaN or infinite weights")
+    autoencoder.load_state_dict(weights)
+    return autoencoder.eval()

@@ -1,0 +1,92 @@
+"""Score beats: their reconstructions, and how far off those are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from model.autoencoder import LstmAutoencoder
+from model.errors import InvalidBeats
+
+MAX_BATCH = 256  # larger ones gain nothing on a CPU and take memory
+
+
+class Scorer:
+    """Reconstruction losses of beats; scoring changes nothing, neither here nor in the model.
+
+    The loss is the sum of absolute differences over the beat's samples, the unit of the published
+    thresholds.
+
+    Parameters
+    ----------
+    autoencoder : LstmAutoencoder
+        The trained model; put into evaluation mode.
+    max_batch : int
+        Beats reconstructed at once; bounds the memory, changes no loss.
+    """
+
+    def __init__(self, autoencoder: LstmAutoencoder, max_batch: int = MAX_BATCH) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch {max_batch} is not positive")
+        self.autoencoder = autoencoder.eval()
+        self.max_batch = max_batch
+
+    def losses(self, beats: ArrayLike) -> NDArray[np.float32]:
+        """Return the reconstruction losses, shape (n,), of beats, shape (n, length)."""
+        return self.score(beats)[0]
+
+    def reconstruct(self, beats: ArrayLike) -> NDArray[np.float32]:
+        """Return what the autoencoder makes of beats, both of shape (n, length)."""
+        return self.score(beats)[1]
+
+    def score(self, beats: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the losses, shape (n,), and the reconstructions, shape (n, length).
+
+        Parameters
+        ----------
+        beats : array_like, shape (n, length), float32
+            Standardised beats; n may be 0.
+
+        Raises
+        ------
+        InvalidBeats
+            If the shape is another or a value is not finite.
+        """
+        checked = check_beats(beats, self.autoencoder.config.length)
+        reconstructions = np.empty_like(checked)
+        device = self.autoencoder.output.weight.device
+        with torch.inference_mode():
+            for start in range(0, len(checked), self.max_batch):
+                rows = slice(start, start + self.max_batch)
+                batch = torch.from_numpy(checked[rows]).to(device)  # (batch, length)
+                reconstructions[rows] = self.autoencoder(batch).cpu().numpy()
+        return absolute_errors(checked, reconstructions), reconstructions
+
+
+def absolute_errors(
+    beats: NDArray[np.float32], reconstructions: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the sums of absolute differences, shape (n,), of two (n, length) arrays."""
+    return np.asarray(np.abs(beats - reconstructions).sum(axis=1), dtype=np.float32)
+
+
+def check_beats(beats: ArrayLike, length: int) -> NDArray[np.float32]:
+    """Return beats as one contiguous, writable float32 array of shape (n, length).
+
+    Raises
+    ------
+    InvalidBeats
+        If they are no numbers, of another shape, or hold NaN or infinite values.
+    """
+    try:
+        checked = np.array(beats, dtype=np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise InvalidBeats(f"beats are no array of numbers: {error}") from error
+    if checked.ndim != 2 or checked.shape[1] != length:
+        raise InvalidBeats(f"beats have the shape {checked.shape}, the model takes (n, {length})")
+    rows_finite = np.isfinite(checked).all(axis=1)
+    if not rows_finite.all():
+        bad = int(np.argmin(rows_finite))
+        raise InvalidBeats(f"beat {bad} of {len(checked)} holds NaN or infinite values")
+    return checked

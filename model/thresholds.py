@@ -1,0 +1,162 @@
+"""A threshold from the losses of normal beats alone: a stated rate of false alerts, no labels.
+
+A false alert an hour is about one beat in 5,000, further out than most samples of losses reach, so
+the tail is extrapolated: losses above a high quantile follow a generalised Pareto distribution
+(peaks over threshold: Pickands 1975; Coles 2001, chapter 4), fitted by probability-weighted moments
+(Hosking, Wallis 1987), which stay sane for small samples. Its shape is bounded: reconstruction
+losses have neither a hard end close by nor infinite variance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from model.errors import InvalidBeats, InvalidConfig
+
+Method = Literal["tail", "log-normal", "manual"]
+
+MIN_LOSSES = 20  # the median and the spread of fewer say nothing about a tail
+MIN_TAIL_LOSSES = 100  # below it the tail itself holds too few losses to fit
+TAIL_SHARE = 0.15  # of the losses lie in the fitted tail
+SHAPE_BOUNDS = (-0.25, 0.4)
+N_BOOTSTRAP = 200
+MAD_TO_SD = 1.4826  # of a normal distribution
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A loss above which a beat is anomalous, and where it comes from.
+
+    Attributes
+    ----------
+    value : float
+        In units of the reconstruction loss.
+    method : {"tail", "log-normal", "manual"}
+        "tail": generalised Pareto fit; "log-normal": robust fallback for few losses; "manual":
+        given by a person.
+    false_alerts_per_beat : float or None
+        The share of normal beats meant to lie above; None where it was given by hand.
+    low, high : float or None
+        A 90 % interval of the value, by bootstrap of the losses; None where it was given by hand.
+    n_losses : int
+        Losses it was set from; 0 where it was given by hand.
+    """
+
+    value: float
+    method: Method = "manual"
+    false_alerts_per_beat: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n_losses: int = 0
+
+    def __post_init__(self) -> None:
+        numbers = [self.value, self.false_alerts_per_beat, self.low, self.high]
+        if not all(_is_positive(number) for number in numbers if number is not None):
+            raise InvalidConfig(f"threshold {self.value!r} is not a positive number, or its range")
+        if self.value is None or self.method not in get_args(Method):
+            raise InvalidConfig(f"threshold method {self.method!r} is unknown")
+        if not isinstance(self.n_losses, int) or self.n_losses < 0:
+            raise InvalidConfig(f"threshold of {self.n_losses!r} losses")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the plain values, as kept in a checkpoint's JSON."""
+        return asdict(self)
+
+
+def threshold_from_losses(losses: ArrayLike, false_alerts_per_beat: float) -> Threshold:
+    """Set a threshold that a share `false_alerts_per_beat` of normal beats exceeds.
+
+    The threshold falls as the target rises. With at least 100 losses the tail is fitted; with fewer
+    the logarithms of the losses are taken as normal, by median and median absolute deviation.
+
+    Parameters
+    ----------
+    losses : array_like, shape (n,)
+        Losses of normal beats that the model was not trained on, at least 20.
+    false_alerts_per_beat : float
+        Between 0 and 0.5.
+
+    Raises
+    ------
+    InvalidBeats
+        If losses are too few, negative or not finite.
+    InvalidConfig
+        If the target is out of bounds.
+    """
+    if not 0 < false_alerts_per_beat <= 0.5:  # NaN fails too
+        raise InvalidConfig(f"false alerts per beat {false_alerts_per_beat!r} are not in (0, 0.5]")
+    checked = _check_losses(losses)
+    method: Method = "tail" if len(checked) >= MIN_TAIL_LOSSES else "log-normal"
+    quantile = _tail_quantile if method == "tail" else _log_normal_quantile
+    value = quantile(checked, false_alerts_per_beat)
+    generator = np.random.default_rng(0)  # the same losses give the same interval
+    resampled = [
+        quantile(generator.choice(checked, len(checked)), false_alerts_per_beat)
+        for _ in range(N_BOOTSTRAP)
+    ]
+    low, high = np.quantile(resampled, [0.05, 0.95])
+    return Threshold(
+        value=value,
+        method=method,
+        false_alerts_per_beat=float(false_alerts_per_beat),
+        low=min(float(low), value),
+        high=max(float(high), value),
+        n_losses=len(checked),
+    )
+
+
+def _check_losses(losses: ArrayLike) -> NDArray[np.float64]:
+    checked = np.asarray(losses, dtype=np.float64)
+    if checked.ndim != 1 or len(checked) < MIN_LOSSES:
+        raise InvalidBeats(
+            f"losses of shape {checked.shape}: a threshold needs {MIN_LOSSES} or more"
+        )
+    if not np.isfinite(checked).all() or (checked < 0).any() or not checked.any():
+        raise InvalidBeats("losses are NaN, infinite, negative or all zero")
+    return checked
+
+
+def _tail_quantile(losses: NDArray[np.float64], exceedance: float) -> float:
+    """Return the loss that a share `exceedance` of the distribution lies above."""
+    if exceedance >= TAIL_SHARE:
+        return float(np.quantile(losses, 1 - exceedance))
+    start = float(np.quantile(losses, 1 - TAIL_SHARE))
+    scale, shape = _fit_generalised_pareto(losses[losses > start] - start)
+    ratio = exceedance / TAIL_SHARE
+    if abs(shape) < 1e-6:
+        return start - scale * math.log(ratio)
+    return start + scale / shape * (math.exp(-shape * math.log(ratio)) - 1)
+
+
+def _fit_generalised_pareto(excesses: NDArray[np.float64]) -> tuple[float, float]:
+    """Return scale and shape by probability-weighted moments; (0, 0) where all losses are equal."""
+    if not len(excesses):
+        return 0.0, 0.0
+    ordered = np.sort(excesses)
+    n = len(ordered)
+    weights = 1 - (np.arange(1, n + 1) - 0.35) / n  # Hosking and Wallis's plotting positions
+    mean, weighted = float(ordered.mean()), float((weights * ordered).mean())
+    shape = float(np.clip(2 - mean / max(mean - 2 * weighted, 1e-12), *SHAPE_BOUNDS))
+    return mean * (1 - shape), shape  # the scale that keeps the mean at a bounded shape
+
+
+def _log_normal_quantile(losses: NDArray[np.float64], exceedance: float) -> float:
+    logs = np.log(np.maximum(losses, 1e-9))
+    median = float(np.median(logs))
+    spread = MAD_TO_SD * float(np.median(np.abs(logs - median)))
+    return math.exp(median + spread * NormalDist().inv_cdf(1 - exceedance))
+
+
+def _is_positive(number: object) -> bool:
+    return (
+        isinstance(number, (int, float))
+        and not isinstance(number, bool)
+        and math.isfinite(number)
+        and number > 0
+    )
