@@ -8,8 +8,8 @@ A beat whose loss exceeds the threshold is anomalous. The life cycle of an episo
              clear_after normal beats in a row: cleared
 
 Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
-Technical events (lead off, noise, silence) have their own life and inhibit the beats' verdicts:
-while one lasts no beat is marked, and none counts as normal either.
+Technical events (lead off, noise, silence) have a life of their own. They inhibit the beats' verdicts
+by way of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AlertMachine:
 
     def beat(self, state: AlertState, verdict: Verdict) -> tuple[AlertState, Transition | None]:
         """Take one beat in; say what changed, if anything did."""
-        if verdict.anomalous is None or state.technical:
+        if verdict.anomalous is None:
             return state, None
         state = self._remember(state, verdict.anomalous)
         if not state.active:

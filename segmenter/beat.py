@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntFlag
 from typing import Any, Literal, get_args
 
@@ -30,6 +30,17 @@ class Quality(IntFlag):
     BASELINE = 16  # the baseline moved by more than the beat's own height
     TOO_LONG = 32  # the window is longer than 3 s: no single beat
     LEARNING = 64  # the detector had not yet learnt its thresholds
+
+
+# A beat with one of these says nothing about the heart: no verdict is given on it.
+UNJUDGEABLE = (
+    Quality.FLAT
+    | Quality.SATURATED
+    | Quality.NOISY
+    | Quality.MISSING
+    | Quality.TOO_LONG
+    | Quality.LEARNING
+)
 
 
 @dataclass(frozen=True)
@@ -111,3 +122,23 @@ class Beats:
 
     def __len__(self) -> int:
         return len(self.r_sample)
+
+    def rows(self, selected: slice) -> Beats:
+        """Return some of the beats."""
+        return Beats(
+            self.r_sample[selected],
+            self.rr_before_ms[selected],
+            self.rr_after_ms[selected],
+            self.quality[selected],
+            self.delay_ms[selected],
+            self.values[selected],
+        )
+
+    def moved(self, n_samples: int) -> Beats:
+        """Return the beats with their R peaks counted from `n_samples` earlier."""
+        return replace(self, r_sample=self.r_sample + n_samples)
+
+    @property
+    def judgeable(self) -> NDArray[np.bool_]:
+        """Which beats are fit for a verdict: shape (n,)."""
+        return (self.quality & UNJUDGEABLE) == 0
