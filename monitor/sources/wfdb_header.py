@@ -174,43 +174,39 @@ def check_signal_files(header: RecordHeader) -> int:
     Returns
     -------
     int
-        Frames of the record, found from the file size where the header does not say.
+        Frames of the record.
 
     Raises
     ------
     RecordError
-        If a file is missing, is no regular file, or is too short.
+        If a file is missing, is no regular file or is too short, or the length is not said.
     """
-    n_frames = header.n_frames
-    if n_frames == 0:
-        # header(5) reads 0 as "not said", wfdb as an empty record; only a layout may say it.
-        raise RecordError(f"header {header.path}.hea gives 0 samples; correct its first line")
+    where = f"header {header.path}.hea"
     for file_name, group in groupby(header.signals, key=lambda signal: signal.file_name):
         signals = list(group)
         if signals[0].fmt == NULL_FORMAT:
-            raise RecordError(f"header {header.path}.hea names signals that no file holds")
+            raise RecordError(f"{where} names signals that no file holds")
         file = header.path.with_name(file_name)
         n_bytes = regular_file_size(file, f"signal file {file}")
         if signals[0].fmt in FLAC_FORMATS:
-            # The length of a FLAC stream is known to its decoder alone.
-            continue
+            continue  # the length of a FLAC stream is known to its decoder alone
         frame_samples = sum(signal.samples_per_frame for signal in signals)
-        held = _frames_held(signals[0], frame_samples, n_bytes)
-        if n_frames is None:
-            n_frames = held
-        expected = _expected_bytes(signals[0], frame_samples * n_frames)
+        if not header.n_frames:
+            # header(5) takes the length from the file then; wfdb cannot read that in windows.
+            held = _frames_held(signals[0], frame_samples, n_bytes)
+            raise RecordError(
+                f"{where} does not say how long the record is; {file_name} holds {held} samples "
+                "a signal: write that after the sampling rate"
+            )
+        expected = _expected_bytes(signals[0], frame_samples * header.n_frames)
         if n_bytes < expected:
             raise RecordError(
                 f"signal file {file} is truncated: the header asks for {expected} bytes, "
                 f"it has {n_bytes}; fetch it again"
             )
-    if n_frames is None:
-        raise RecordError(
-            f"header {header.path}.hea does not say how long the record is; "
-            "add the number of samples to its first line"
-        )
-    _check_duration(n_frames, header.fs_hz, f"header {header.path}.hea")
-    return n_frames
+    if not header.n_frames:
+        raise RecordError(f"{where} does not say how long the record is")
+    return header.n_frames
 
 
 def regular_file_size(file: Path, what: str) -> int:

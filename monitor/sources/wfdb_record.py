@@ -97,14 +97,14 @@ class WfdbRecord:
         """
         base = _record_path(path)
         header = read_header(base)
-        layout, samples_header = _lead_layout(header)
+        layout = _lead_layout(header)
         channel = _choose_lead(layout, lead)
         signal = layout.signals[channel]
         if header.segments:
             stretches = _segment_stretches(header, layout, channel)
         else:
             n_frames = check_signal_files(header)
-            stretches = [_Stretch(0, n_frames * signal.samples_per_frame, samples_header, channel)]
+            stretches = [_Stretch(0, n_frames * signal.samples_per_frame, header, channel)]
         fs_hz = header.fs_hz * signal.samples_per_frame
         if stretches[-1].stop < MIN_DURATION_S * fs_hz:
             raise RecordError(
@@ -268,10 +268,10 @@ def _listing(names: list[str]) -> str:
     return ", ".join(names[:_MAX_LISTED]) + more
 
 
-def _lead_layout(header: RecordHeader) -> tuple[RecordHeader, RecordHeader | None]:
-    """Return the header that names the leads, and the one with the samples if it is the same."""
+def _lead_layout(header: RecordHeader) -> RecordHeader:
+    """Return the header that names the leads: the record's own, or its first segment's."""
     if not header.segments:
-        return header, header
+        return header
     named = [segment for segment in header.segments if segment.name is not None]
     if not named:
         raise RecordError(f"header {header.path}.hea has no segment but gaps")
@@ -281,7 +281,7 @@ def _lead_layout(header: RecordHeader) -> tuple[RecordHeader, RecordHeader | Non
             f"header {header.path}.hea announces {header.n_signals} signals, its segment "
             f"{named[0].name} has {len(layout.signals)}"
         )
-    return layout, None
+    return layout
 
 
 def _read_segment_header(header: RecordHeader, name: str | None) -> RecordHeader:
@@ -416,9 +416,10 @@ def _read_frames(stretch: _Stretch, first: int, last: int, *, digital: bool) -> 
         signals = record.e_d_signal if digital else record.e_p_signal
         values: NDArray[np.float64] = np.asarray(signals[0], np.float64)
     except Exception as error:  # wfdb raises bare Exception among others
-        raise RecordError(f"record {path} cannot be decoded from sample {first} on: {error}") from (
-            error
-        )
+        reason = " ".join(str(error).split())
+        raise RecordError(
+            f"record {path} cannot be decoded from sample {first} on: {reason}"
+        ) from error
     expected = (last - first) * stretch.signal.samples_per_frame
     if values.shape != (expected,):
         raise RecordError(f"record {path} ends early: {len(values)} of {expected} samples read")
