@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
+from monitor.codec import encode_json
 from monitor.text import harmless
 from monitor.wire import Alert, Message, PatientStatus, Technical
 
-_ENCODER = msgspec.json.Encoder()
 MAX_TIME_S = 9999 * 3600.0  # a longer record has no place in the columns
 
 
@@ -52,7 +50,7 @@ def transition_line(before: PatientStatus | None, after: PatientStatus) -> str |
 
 def json_line(message: Message) -> str:
     """Return the message as one line of JSON."""
-    return _ENCODER.encode(message).decode()
+    return encode_json(message).decode()
 
 
 def clock(time_s: float, decimals: int = 3) -> str:

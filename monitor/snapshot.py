@@ -115,6 +115,7 @@ class AlertRow:
     """One line of the alert list: an episode, or a technical alert from onset to end."""
 
     patient: str
+    journal: str  # where seq counts
     seq: int
     state: RowState
     priority: RowPriority
@@ -179,6 +180,7 @@ class Snapshot:
     stages: tuple[StageHealth, ...] = ()
     speed: float | None = None
     model: str = ""
+    journal: str = ""  # where newest_seq counts
     newest_seq: int = 0
     selected: str | None = None  # none: the worst patient
     paused: bool = False
@@ -291,11 +293,13 @@ def _add_wave(patient: PatientView, wave: Wave) -> PatientView:
     if abs(first - ring.end_index) <= 1:
         first = ring.end_index  # the rounding of the place is no hole
     hole = min(max(first - ring.end_index, 0), capacity)
-    kept = ring.values[: max(first - ring.first_index, 0)]
-    missing = np.full(hole, np.nan, np.float32)
+    # A stretch without values only tells of R peaks.
+    kept = ring.values[: max(first - ring.first_index, 0)] if wave.values else ring.values
+    missing = np.full(hole if wave.values else 0, np.nan, np.float32)
     values = np.concatenate([kept, missing, _millivolts(wave.values)])[-capacity:]
     values.flags.writeable = False
-    first_index = first + len(wave.values) - len(values)
+    end = first + len(wave.values) if wave.values else ring.end_index
+    first_index = end - len(values)
     peaks = {*ring.r_indices, *(round(sample * per_sample) for sample in wave.r_samples)}
     shown = sorted(i for i in peaks if first_index <= i < first_index + len(values))
     waveform = Waveform(values, wave.fs_hz, first_index, tuple(shown[-MAX_R_PEAKS:]))
@@ -332,6 +336,7 @@ def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
         snapshot.rows,
         lambda row: (
             row.patient == alert.patient
+            and row.journal == alert.journal[:MAX_TEXT]
             and row.priority != "technical"
             and row.start_sample == alert.episode_start_sample
         ),
@@ -349,6 +354,7 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
     highest = before is None or before.ratio is None or alert.ratio >= before.ratio
     return AlertRow(
         patient=alert.patient,
+        journal=alert.journal[:MAX_TEXT],
         seq=alert.seq,
         state=alert.state,
         priority=alert.priority,
@@ -384,6 +390,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         snapshot.rows,
         lambda row: (
             row.patient == technical.patient
+            and row.journal == technical.journal[:MAX_TEXT]
             and row.event == technical.event
             and (row.is_open or row.seq == technical.seq)
         ),
@@ -393,6 +400,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         return snapshot  # told again
     row = AlertRow(
         patient=technical.patient,
+        journal=technical.journal[:MAX_TEXT],
         seq=technical.seq,
         state=technical.state,
         priority="technical",
@@ -424,7 +432,13 @@ def _with_row(snapshot: Snapshot, place: int | None, row: AlertRow) -> Snapshot:
         rows = (*rows[-(MAX_ROWS - 1) :], row)
     else:
         rows = (*rows[:place], row, *rows[place + 1 :])
-    return replace(snapshot, rows=rows, newest_seq=max(snapshot.newest_seq, row.seq))
+    newest_seq = _newest(snapshot, row.journal, row.seq)
+    return replace(snapshot, rows=rows, journal=row.journal, newest_seq=newest_seq)
+
+
+def _newest(snapshot: Snapshot, journal: str, seq: int) -> int:
+    """Return the newest sequence number; a new journal counts from 1 again."""
+    return max(snapshot.newest_seq, seq) if journal == snapshot.journal else seq
 
 
 def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
@@ -443,7 +457,8 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
         stages=tuple(status.stages[:8]),
         speed=status.speed,
         model=status.model[:MAX_TEXT],
-        newest_seq=max(snapshot.newest_seq, status.newest_seq),
+        journal=status.journal[:MAX_TEXT],
+        newest_seq=_newest(snapshot, status.journal[:MAX_TEXT], status.newest_seq),
         silent_s=0.0,
         n_refused=n_refused,
     )
