@@ -8,8 +8,8 @@ A beat whose loss exceeds the threshold is anomalous. The life cycle of an episo
              clear_after normal beats in a row: cleared
 
 Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
-Technical events (lead off, noise, silence) have a life of their own. They inhibit the beats' verdicts
-by way of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
+Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way of
+the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Verdict:
 
     sample: int
     anomalous: bool | None
+    loss: float
 
 
 class AlertState(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ class AlertState(msgspec.Struct, frozen=True):
     active: bool = False
     episode_start_sample: int = 0
     episode_beats: int = 0
+    peak_loss: float = 0.0  # of the episode
     run: int = 0  # anomalous beats in a row up to now
     normal_run: int = 0
     technical: tuple[str, ...] = ()  # technical events that last
@@ -87,6 +89,7 @@ class Transition:
     priority: Priority
     episode_start_sample: int
     episode_beats: int
+    peak_loss: float
 
 
 class AlertMachine:
@@ -101,9 +104,10 @@ class AlertMachine:
             return state, None
         state = self._remember(state, verdict.anomalous)
         if not state.active:
-            return self._perhaps_begin(state, verdict.sample)
+            return self._perhaps_begin(state, verdict)
         if verdict.anomalous:
-            state = replace_state(state, episode_beats=state.episode_beats + 1)
+            peak_loss = max(state.peak_loss, verdict.loss)
+            state = replace_state(state, episode_beats=state.episode_beats + 1, peak_loss=peak_loss)
             return state, self._transition("ongoing", state)
         if state.normal_run >= self.rule.clear_after:
             return self._end(state)
@@ -130,13 +134,17 @@ class AlertMachine:
         )
 
     def _perhaps_begin(
-        self, state: AlertState, sample: int
+        self, state: AlertState, verdict: Verdict
     ) -> tuple[AlertState, Transition | None]:
         anomalous_beats = sum(state.recent)
         if not state.recent[-1] or anomalous_beats < self.rule.n:
             return state, None
         state = replace_state(
-            state, active=True, episode_start_sample=sample, episode_beats=anomalous_beats
+            state,
+            active=True,
+            episode_start_sample=verdict.sample,
+            episode_beats=anomalous_beats,
+            peak_loss=verdict.loss,
         )
         return state, self._transition("onset", state)
 
@@ -149,7 +157,9 @@ class AlertMachine:
             priority: Priority = "low"
         else:
             priority = "high" if state.run >= self.rule.run_beats else "medium"
-        return Transition(kind, priority, state.episode_start_sample, state.episode_beats)
+        return Transition(
+            kind, priority, state.episode_start_sample, state.episode_beats, state.peak_loss
+        )
 
 
 def replace_state(state: AlertState, **changes: object) -> AlertState:

@@ -187,7 +187,7 @@ class Alert(Published, frozen=True, tag="alert"):
     state: Literal["onset", "ongoing", "cleared"]
     priority: Literal["high", "medium", "low"]
     rule: str
-    loss: float
+    loss: float  # of this beat; of the episode's worst beat when cleared
     threshold: float
     ratio: float  # loss / threshold
     rr_before_ms: float | None
@@ -196,8 +196,8 @@ class Alert(Published, frozen=True, tag="alert"):
     episode_beats: Count  # anomalous beats in the episode so far
     episode_start_sample: Count
     model: str  # identity of the checkpoint
-    delay_ms: float  # signal time from the R peak to the beat's detection
-    beat: list[float]  # the cut beat, standardised
+    delay_ms: float | None  # signal time from the R peak to its detection; none when cleared
+    beat: list[float]  # the cut beat, standardised; empty when cleared
     reconstruction: list[float]  # what the autoencoder made of it
 
 

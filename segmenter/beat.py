@@ -141,4 +141,4 @@ class Beats:
     @property
     def judgeable(self) -> NDArray[np.bool_]:
         """Which beats are fit for a verdict: shape (n,)."""
-        return (self.quality & UNJUDGEABLE) == 0
+        return np.equal(self.quality & UNJUDGEABLE, 0)

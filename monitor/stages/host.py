@@ -39,7 +39,7 @@ HEALTH_S = 1.0
 DRAIN_MS = 30_000
 
 
-class Stopped(Exception):  # noqa: N818 - a signal to leave, not an error
+class Stopped(Exception):
     """The stage was told to leave; not an error."""
 
 
@@ -120,6 +120,10 @@ class StageHost:
             self.wait([])
         return self._start
 
+    def tell_finished(self) -> None:
+        """Say that everything was passed on."""
+        self._tell(Finished(self._stage))
+
     def finished(self) -> None:
         """Say that everything was passed on, then stay until told to leave.
 
@@ -128,7 +132,7 @@ class StageHost:
         if not self.supervised:
             self.sockets.close_ms = DRAIN_MS
             return
-        self._tell(Finished(self._stage))
+        self.tell_finished()
         with contextlib.suppress(Stopped):
             while True:
                 self.wait([])

@@ -34,6 +34,7 @@ from monitor.wire import (
     SamplesMessage,
     SignalEvent,
     StageMessage,
+    Stream,
     Wave,
 )
 from segmenter.beat import BeatSpec, Window
@@ -51,7 +52,7 @@ _ORIGIN = struct.Struct("<q")
 class PatientStream:
     """One patient's segmenter, and where in the record its sample 0 lies."""
 
-    header: SamplesHeader  # the first one: names, lead and rate do not change
+    stream: Stream  # names, lead and rate do not change
     segmenter: Segmenter
     origin: int
     sequence: int = 0
@@ -67,10 +68,10 @@ class PatientStream:
         return _ORIGIN.pack(self.origin) + self.segmenter.to_bytes()
 
     @classmethod
-    def resumed(cls, header: SamplesHeader, state: bytes) -> PatientStream:
-        """Go on from saved bytes; SegmenterError if they are foreign."""
+    def resumed(cls, stream: Stream, state: bytes) -> PatientStream:
+        """Go on from what `to_bytes` returned."""
         (origin,) = _ORIGIN.unpack_from(state)
-        return cls(header, Segmenter.from_bytes(state[_ORIGIN.size :]), origin)
+        return cls(stream, Segmenter.from_bytes(state[_ORIGIN.size :]), origin)
 
 
 @dataclass
@@ -85,11 +86,17 @@ class Produced:
 class SegmenterStage:
     """The stage without its sockets: `step(message) -> Produced`."""
 
-    def __init__(self, spec: BeatSpec, resume: list[Resume], counters: Counters) -> None:
+    def __init__(
+        self, spec: BeatSpec, streams: list[Stream], resume: list[Resume], counters: Counters
+    ) -> None:
         self._spec = spec
         self._counters = counters
-        self._resume = {one.patient: one.segmenter_state for one in resume}
-        self._streams: dict[str, PatientStream] = {}
+        states = {one.patient: one.segmenter_state for one in resume}
+        self._streams = {
+            one.patient: PatientStream.resumed(one, states[one.patient])
+            for one in streams
+            if one.patient in states
+        }
 
     def step(self, message: StageMessage, now_s: float) -> Produced:
         """Take a message in; InvalidMessage if it does not fit what came before."""
@@ -107,7 +114,7 @@ class SegmenterStage:
         self, header: SamplesHeader, samples: NDArray[np.float32], now_s: float
     ) -> Produced:
         stream = self._streams.get(header.patient) or self._open(header)
-        if (header.fs_hz, header.lead) != (stream.header.fs_hz, stream.header.lead):
+        if (header.fs_hz, header.lead) != (stream.stream.fs_hz, stream.stream.lead):
             raise InvalidMessage(f"{header.patient}: rate or lead changed within a stream")
         missing = header.position - stream.position
         if missing < 0:  # received before, or a sender that went back
@@ -118,9 +125,9 @@ class SegmenterStage:
         if missing > 0:
             self._counters.gaps += 1
             self._counters.dropped += missing
-            self._pass_on(stream, header, stream.segmenter.gap(missing), produced)
+            self._pass_on(stream, header.sent_ns, stream.segmenter.gap(missing), produced)
         segmented = stream.segmenter.update(samples)
-        self._pass_on(stream, header, segmented, produced)
+        self._pass_on(stream, header.sent_ns, segmented, produced)
         if now_s >= stream.wave_due_s:
             stream.wave_due_s = now_s + WAVE_PERIOD_S
             produced.waves.append(_wave(stream, samples, segmented))
@@ -129,15 +136,19 @@ class SegmenterStage:
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
-        state = self._resume.pop(header.patient, None)
         try:
-            if state is not None:
-                stream = PatientStream.resumed(header, state)
-            else:
-                segmenter = Segmenter(header.fs_hz, self._spec)
-                stream = PatientStream(header, segmenter, origin=header.position)
+            segmenter = Segmenter(header.fs_hz, self._spec)
         except SegmenterError as error:
             raise InvalidMessage(f"{header.patient}: {error}") from error
+        described = Stream(
+            patient=header.patient,
+            record=header.record,
+            lead=header.lead,
+            fs_hz=header.fs_hz,
+            first_sample=header.position,
+            n_samples=None,
+        )
+        stream = PatientStream(described, segmenter, origin=header.position)
         self._streams[header.patient] = stream
         return stream
 
@@ -145,23 +156,23 @@ class SegmenterStage:
         produced = Produced(last=header.last)
         stream = self._streams.pop(header.patient, None)
         if stream is not None:
-            self._pass_on(stream, stream.header, stream.segmenter.flush(), produced)
+            self._pass_on(stream, header.sent_ns, stream.segmenter.flush(), produced)
         produced.frames.append(encode_header(header))
         return produced
 
     def _pass_on(
-        self, stream: PatientStream, cause: SamplesHeader, segmented: Segmented, produced: Produced
+        self, stream: PatientStream, sent_ns: int, segmented: Segmented, produced: Produced
     ) -> None:
         beats = segmented.beats
         header = BeatsHeader(
             version=1,
-            patient=cause.patient,
-            record=cause.record,
+            patient=stream.stream.patient,
+            record=stream.stream.record,
             sequence=stream.sequence,
-            sent_ns=cause.sent_ns,
+            sent_ns=sent_ns,
             position=stream.position,
-            lead=cause.lead,
-            fs_hz=cause.fs_hz,
+            lead=stream.stream.lead,
+            fs_hz=stream.stream.fs_hz,
             spec=self._spec.identity,
             length=self._spec.length,
             n_beats=len(beats),
@@ -177,14 +188,14 @@ class SegmenterStage:
 
 def _wave(stream: PatientStream, samples: NDArray[np.float32], segmented: Segmented) -> Wave:
     """Thin the newest samples for the view; on a fixed grid, so that stretches join."""
-    fs_hz = stream.header.fs_hz
+    fs_hz = stream.stream.fs_hz
     every = max(1, round(fs_hz / WAVE_FS_HZ))
     start = max(stream.position - len(samples), stream.position - round(WAVE_S * fs_hz))
     first = -(-start // every) * every
     thinned = samples[len(samples) - (stream.position - first) :: every]
     return Wave(
         schema=1,
-        patient=stream.header.patient,
+        patient=stream.stream.patient,
         sample=first,
         fs_hz=fs_hz / every,
         values=[number_or_none(round(float(value), 4)) for value in thinned],
@@ -211,7 +222,7 @@ def run(settings: SegmenterSettings) -> Counters:
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 Segmenter(stream.fs_hz, spec)  # refuse now what cannot be segmented
-            stage = SegmenterStage(spec, settings.resume, host.counters)
+            stage = SegmenterStage(spec, start.streams, settings.resume, host.counters)
             _segment(host, stage, receiver, sender, waves)
             host.finished()
         except Stopped:

@@ -1,0 +1,308 @@
+"""Beats -> losses -> alerts for all patients: the consumer's step, without its sockets.
+
+All beats that are ready, of all patients with the same model, are scored in one batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.errors import CannotLearn
+from model.learning import Learned, learn_patient
+from model.training import Epoch
+from monitor.alerts import AlertMachine
+from monitor.errors import InvalidMessage, SpecMismatch
+from monitor.journal import Journal, Progress
+from monitor.learning_phase import Held, LearningPhase
+from monitor.patient import Desk, Model, Patient, Saved, Scores
+from monitor.settings import ConsumerSettings
+from monitor.wire import (
+    Alert,
+    BeatsHeader,
+    BeatsMessage,
+    EndHeader,
+    Message,
+    PatientStatus,
+    Stream,
+    Technical,
+    ThresholdRequest,
+)
+
+MAX_PATIENTS = 10_000
+MAX_HELD = 256  # messages of a patient in training; then the stage receives no more
+
+
+class LearningStopped(Exception):
+    """The process leaves; the training is given up."""
+
+
+class Judge:
+    """All patients' monitors.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model every patient begins with.
+    settings : ConsumerSettings
+        Threshold, learning, false alerts an hour.
+    journal : Journal
+        Where patients that were monitored before a restart go on from.
+    learner : Executor
+        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+    wall_time : callable
+        Returns the wall time as ISO 8601, for display and for the record.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: ConsumerSettings,
+        journal: Journal,
+        learner: Executor,
+        wall_time: Callable[[], str],
+    ) -> None:
+        self._base = Model.of(checkpoint)
+        self._settings = settings
+        self._folder = Path(settings.journal).parent
+        self._learner = learner
+        self._leaving = threading.Event()
+        self._saved = {reached.patient: reached for reached in journal.progress()}
+        self._streams: dict[str, Stream] = {}
+        self._patients: dict[str, Patient] = {}
+        self._desk = Desk(AlertMachine(), journal.identity, self._next_seq, wall_time)
+        self.journal = journal.identity
+        self.newest_seq = journal.newest_seq
+
+    @property
+    def model(self) -> str:
+        """Identity of the checkpoint that patients begin with."""
+        return self._base.checkpoint.identity
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for a training that no more should be received."""
+        return any(len(phase.held) >= MAX_HELD for _, phase in self._learners())
+
+    @property
+    def training(self) -> bool:
+        """Whether a model is being trained."""
+        return any(phase.training for _, phase in self._learners())
+
+    @property
+    def replayed_s(self) -> float:
+        """Signal judged since the start, the mean over the patients."""
+        judged_s = [
+            (one.position - one.stream.first_sample) / one.stream.fs_hz
+            for one in self._patients.values()
+        ]
+        return sum(judged_s) / len(judged_s) if judged_s else 0.0
+
+    def expect(self, streams: Iterable[Stream]) -> None:
+        """Take note of the records that will come; open those that were monitored before."""
+        for stream in streams:
+            self._streams[stream.patient] = stream
+            if stream.patient in self._saved:
+                self._open(stream)
+
+    def leave(self) -> None:
+        """Give up what is being trained."""
+        self._leaving.set()
+
+    def check(self, message: BeatsMessage) -> None:
+        """Raise SpecMismatch or InvalidMessage if the beats cannot be judged here."""
+        header, expected = message.header, self._base.checkpoint.spec_identity
+        if header.spec != expected:
+            raise SpecMismatch(
+                f"checkpoint expects beats of spec {expected}, these are {header.spec}; start the "
+                "segmenter with the checkpoint's --window, or use another --checkpoint"
+            )
+        if header.length != self._base.checkpoint.config.length:
+            raise InvalidMessage(f"beats of {header.length} samples under spec {header.spec}")
+        if header.patient not in self._patients and len(self._patients) >= MAX_PATIENTS:
+            raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
+
+    def step(self, messages: Sequence[Held], now_ns: int) -> list[Message]:
+        """Judge messages that passed `check`, in order, after what a finished training held."""
+        ready = self._released()
+        for message in messages:
+            ready.extend(self._admit(message))
+        scores = self._score([one for one in ready if isinstance(one, BeatsMessage)])
+        said: list[Message] = []
+        for message in ready:
+            if isinstance(message, BeatsMessage):
+                patient = self._patients[message.header.patient]
+                said.extend(patient.judge(message, next(scores), self._desk, now_ns))
+            elif message.patient in self._patients:
+                said.extend(self._patients[message.patient].finish(message, self._desk))
+        return said
+
+    def set_threshold(self, request: ThresholdRequest) -> str:
+        """Change one patient's threshold, or all; LookupError if there is no such patient."""
+        if request.patient is not None and request.patient not in self._patients:
+            raise LookupError(f"no patient {request.patient!r} is monitored")
+        chosen = [request.patient] if request.patient is not None else list(self._patients)
+        for name in chosen:
+            patient = self._patients[name]
+            value = patient.threshold if request.value is None else request.value
+            patient.threshold = float(np.clip(value * (request.factor or 1.0), 1e-3, 1e6))
+            patient.moved_on = True
+        return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
+
+    def patients(self) -> list[PatientStatus]:
+        """Return how far every patient is."""
+        return [patient.status(name) for name, patient in self._patients.items()]
+
+    def take_progress(self) -> list[Progress]:
+        """Return what is to be journaled of the patients that moved on since the last call.
+
+        A patient that is learning is not journaled: a restart learns it anew from the start.
+        """
+        moved = [
+            (name, one)
+            for name, one in self._patients.items()
+            if one.moved_on and one.learning is None and one.segmenter_state
+        ]
+        for _, patient in moved:
+            patient.moved_on = False
+        return [patient.progress(name) for name, patient in moved]
+
+    def _admit(self, message: Held) -> list[Held]:
+        if isinstance(message, EndHeader):
+            patient = self._patients.get(message.patient)
+        else:
+            name = message.header.patient
+            patient = self._patients.get(name) or self._open(self._stream_of(message.header))
+        if patient is None or patient.learning is None:
+            return [message]
+        return patient.learning.admit(message)
+
+    def _stream_of(self, header: BeatsHeader) -> Stream:
+        announced = self._streams.get(header.patient)
+        return announced or Stream(
+            patient=header.patient,
+            record=header.record,
+            lead=header.lead,
+            fs_hz=header.fs_hz,
+            first_sample=0,
+            n_samples=None,
+        )
+
+    def _open(self, stream: Stream) -> Patient:
+        patient = Patient(
+            stream=stream,
+            model=self._base,
+            threshold=self._settings.threshold or self._base.checkpoint.threshold.value,
+            learning=None,
+            position=stream.first_sample,
+        )
+        progress = self._saved.pop(stream.patient, None)
+        if progress is not None:
+            saved = msgspec.msgpack.decode(progress.consumer_state, type=Saved)
+            patient.restore(saved, self._model_of(saved), progress.segmenter_state)
+            patient.position = progress.position
+        elif self._settings.learn_s is not None:
+            until = stream.first_sample + round(self._settings.learn_s * stream.fs_hz)
+            patient.learning = LearningPhase(until, self._train)
+        self._patients[stream.patient] = patient
+        return patient
+
+    def _model_of(self, saved: Saved) -> Model:
+        if saved.learned is None:
+            return self._base
+        return Model.of(load_checkpoint(self._folder / saved.learned))
+
+    def _learners(self) -> Iterator[tuple[Patient, LearningPhase]]:
+        return (
+            (patient, patient.learning)
+            for patient in self._patients.values()
+            if patient.learning is not None
+        )
+
+    def _train(self, beats: NDArray[np.float32]) -> Future[Learned]:
+        checkpoint = self._base.checkpoint
+        return self._learner.submit(
+            learn_patient,
+            beats,
+            checkpoint.spec,
+            checkpoint.spec_identity,
+            checkpoint,
+            false_alerts_per_hour=self._settings.false_alerts_per_hour,
+            on_epoch=self._perhaps_leave,
+        )
+
+    def _perhaps_leave(self, epoch: Epoch) -> None:
+        if self._leaving.is_set():
+            raise LearningStopped
+
+    def _released(self) -> list[Held]:
+        """Return what was held for trainings that have ended."""
+        released: list[Held] = []
+        for patient, phase in list(self._learners()):
+            try:
+                learned = phase.learned()
+            except CannotLearn as reason:
+                released.extend(phase.learn_on(reason, patient.stream.fs_hz))
+                continue
+            if learned is not None:
+                self._start_monitoring(patient, learned)
+                released.extend(phase.held)
+        return released
+
+    def _start_monitoring(self, patient: Patient, learned: Learned) -> None:
+        checkpoint = learned.checkpoint
+        name = hashlib.sha256(patient.stream.patient.encode()).hexdigest()[:16]
+        file = f"learned-{name}-{checkpoint.identity}.safetensors"
+        save_checkpoint(checkpoint, self._folder / file)
+        threshold = self._settings.threshold or checkpoint.threshold.value
+        patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
+
+    def _score(self, messages: list[BeatsMessage]) -> Iterator[Scores]:
+        """Score the beats of all messages, one batch a model; results in the messages' order."""
+        results = [_unscored(message) for message in messages]
+        by_model: dict[int, tuple[Model, list[int]]] = {}
+        for index, message in enumerate(messages):
+            patient = self._patients[message.header.patient]
+            if patient.learning is None:
+                by_model.setdefault(id(patient.model), (patient.model, []))[1].append(index)
+        for model, indices in by_model.values():
+            _score_batch(model, [messages[i] for i in indices], [results[i] for i in indices])
+        return iter(results)
+
+    def _next_seq(self) -> int:
+        self.newest_seq += 1
+        return self.newest_seq
+
+
+def numbered(messages: Iterable[Message]) -> list[Alert | Technical]:
+    """Return the messages that carry a sequence number and are journaled."""
+    return [one for one in messages if isinstance(one, Alert | Technical)]
+
+
+def _unscored(message: BeatsMessage) -> Scores:
+    n_beats, length = message.beats.values.shape
+    losses = np.full(n_beats, np.nan, np.float32)
+    return Scores(losses, np.zeros((n_beats, length), np.float32))
+
+
+def _score_batch(model: Model, messages: list[BeatsMessage], results: list[Scores]) -> None:
+    """Score the judgeable beats of some messages together and fill in their results."""
+    judgeable = [message.beats.judgeable for message in messages]
+    batch = np.concatenate(
+        [one.beats.values[rows] for one, rows in zip(messages, judgeable, strict=True)]
+    )
+    losses, reconstructions = model.scorer.score(batch)
+    begin = 0
+    for rows, result in zip(judgeable, results, strict=True):
+        end = begin + int(rows.sum())
+        result.losses[rows] = losses[begin:end]
+        result.reconstructions[rows] = reconstructions[begin:end]
+        begin = end

@@ -1,0 +1,367 @@
+"""One patient's monitor: losses -> marks, episodes, messages; its counts; what a restart needs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint
+from model.scoring import Scorer
+from monitor.alerts import AlertMachine, AlertState, Transition, Verdict, alert_identity
+from monitor.codec import number_or_none, quality_names
+from monitor.journal import Progress
+from monitor.learning_phase import LearningPhase
+from monitor.wire import (
+    Alert,
+    BeatScored,
+    BeatsMessage,
+    EndHeader,
+    Message,
+    PatientStatus,
+    SignalEvent,
+    Stream,
+    Technical,
+)
+from segmenter.beat import Beats
+
+RATE_BEATS = 8  # RR intervals behind the shown heart rate
+TECHNICAL_TEXTS = {
+    "lead_off": "lead off or saturated",
+    "signal_lost": "no samples arrive",
+    "noisy": "too noisy to be read",
+    "no_beat": "no beat for 4 s though the signal is good",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint ready to score."""
+
+    checkpoint: Checkpoint
+    scorer: Scorer
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Model:
+        """Make a checkpoint ready."""
+        return cls(checkpoint, Scorer(checkpoint.autoencoder))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model made of one message's beats; NaN where a beat gets no verdict.
+
+    Attributes
+    ----------
+    losses : np.ndarray, shape (n,), float32
+    reconstructions : np.ndarray, shape (n, length), float32
+    """
+
+    losses: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What patients share: the alert rule, the sequence, the journal's name, the wall time."""
+
+    machine: AlertMachine
+    journal: str
+    next_seq: Callable[[], int]
+    wall_time: Callable[[], str]
+
+
+class Counts(msgspec.Struct):
+    """What is counted of a patient."""
+
+    beats: int = 0
+    anomalous: int = 0
+    alerts: int = 0  # onsets
+    withheld: int = 0  # beats without a verdict, those of the learning phase apart
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What goes on after a restart, beside the segmenter's own state."""
+
+    alert_state: AlertState
+    counts: Counts
+    threshold: float
+    learned: str | None
+    ended: bool
+
+
+@dataclass
+class Patient:
+    """One patient's monitor.
+
+    Attributes
+    ----------
+    position : int
+        Samples judged, from the record's start.
+    learning : LearningPhase or None
+        The phase that has not yet ended.
+    learned : str or None
+        File of the checkpoint that was learnt, for a restart.
+    moved_on : bool
+        Whether there is something new to journal.
+    """
+
+    stream: Stream
+    model: Model
+    threshold: float
+    learning: LearningPhase | None
+    position: int
+    alert_state: AlertState = field(default_factory=AlertState)
+    counts: Counts = field(default_factory=Counts)
+    segmenter_state: bytes = b""
+    learned: str | None = None
+    ended: bool = False
+    moved_on: bool = False
+    note: str = ""
+    lag_s: float = 0.0
+    _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
+
+    @property
+    def state(self) -> Literal["learning", "monitoring", "ended"]:
+        """What the view calls it."""
+        if self.ended:
+            return "ended"
+        return "learning" if self.learning is not None else "monitoring"
+
+    def judge(
+        self, message: BeatsMessage, scores: Scores, desk: Desk, now_ns: int
+    ) -> list[Message]:
+        """Take one message's beats and signal events in; return what there is to say."""
+        header, beats, state = message
+        said: list[Message] = []
+        for event in header.events:
+            said.extend(self._technical(event, desk))
+        for row in range(len(beats)):
+            said.extend(self._beat(beats, row, scores, desk))
+        self.position = max(self.position, header.position)
+        self.segmenter_state = state
+        self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
+        self.moved_on = True
+        return said
+
+    def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
+        """End the stream, and the episode that is open; nothing the second time."""
+        if self.ended:
+            return []
+        if self.learning is not None:
+            reason = self.learning.note or "the record ended before enough was learnt"
+            self.note = f"nothing was monitored: {reason}"
+        self.ended = self.moved_on = True
+        self.position = max(self.position, end.position)
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        return [] if transition is None else [self._cleared(self.position, transition, desk)]
+
+    def status(self, name: str) -> PatientStatus:
+        """Return how far this patient is, for the heartbeat."""
+        rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if self._rr_ms else None
+        return PatientStatus(
+            patient=name,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            fs_hz=self.stream.fs_hz,
+            position=self.position,
+            n_samples=self.stream.n_samples,
+            state=self.state,
+            beats=self.counts.beats,
+            anomalous=self.counts.anomalous,
+            alerts=self.counts.alerts,
+            withheld=self.counts.withheld,
+            threshold=None if self.learning is not None else self.threshold,
+            heart_rate_bpm=rate_bpm,
+            lag_s=self.lag_s,
+            technical=list(self.alert_state.technical),
+            note=self.learning.note if self.learning is not None else self.note,
+        )
+
+    def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:
+        """Go on from what `progress` returned."""
+        self.model = model
+        self.learned = saved.learned
+        self.threshold = saved.threshold
+        self.alert_state = saved.alert_state
+        self.counts = saved.counts
+        self.ended = saved.ended
+        self.segmenter_state = segmenter_state
+
+    def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
+        """End the learning phase with what was learnt."""
+        self.model, self.threshold = model, threshold
+        self.learned, self.note = learned, note
+        self.learning = None
+
+    def progress(self, name: str) -> Progress:
+        """Return what a restart needs to go on behind the position."""
+        saved = Saved(
+            alert_state=self.alert_state,
+            counts=self.counts,
+            threshold=self.threshold,
+            learned=self.learned,
+            ended=self.ended,
+        )
+        encoded = msgspec.msgpack.encode(saved)
+        return Progress(name, self.position, self.segmenter_state, encoded)
+
+    def _beat(self, beats: Beats, row: int, scores: Scores, desk: Desk) -> list[Message]:
+        loss = number_or_none(scores.losses[row])
+        anomalous = None if loss is None else loss > self.threshold
+        self._count(beats, row, anomalous)
+        said: list[Message] = [self._scored(beats, row, loss, anomalous is True, desk)]
+        verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0)
+        self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
+        if transition is None:
+            return said
+        if transition.state == "cleared":
+            return [*said, self._cleared(verdict.sample, transition, desk)]
+        self.counts.alerts += transition.state == "onset"
+        return [*said, self._anomaly(beats, row, scores, transition, desk)]
+
+    def _count(self, beats: Beats, row: int, anomalous: bool | None) -> None:
+        self.counts.beats += 1
+        self.counts.anomalous += anomalous is True
+        self.counts.withheld += anomalous is None and self.learning is None
+        rr_ms = number_or_none(beats.rr_before_ms[row])
+        if rr_ms is not None and rr_ms > 0:
+            self._rr_ms.append(rr_ms)
+
+    def _scored(
+        self, beats: Beats, row: int, loss: float | None, anomalous: bool, desk: Desk
+    ) -> BeatScored:
+        sample = int(beats.r_sample[row])
+        return BeatScored(
+            schema=1,
+            patient=self.stream.patient,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            sample=sample,
+            time_s=self._time_s(sample),
+            wall_time=desk.wall_time(),
+            loss=None if loss is None else round(loss, 3),
+            threshold=None if self.learning is not None else round(self.threshold, 3),
+            anomalous=anomalous,
+            rr_before_ms=_rounded(beats.rr_before_ms[row]),
+            rr_after_ms=_rounded(beats.rr_after_ms[row]),
+            quality=quality_names(int(beats.quality[row])),
+        )
+
+    def _anomaly(
+        self, beats: Beats, row: int, scores: Scores, transition: Transition, desk: Desk
+    ) -> Alert:
+        """Make an onset or an ongoing alert: it speaks of one beat and shows it."""
+        return self._alert(
+            int(beats.r_sample[row]),
+            transition,
+            desk,
+            loss=float(scores.losses[row]),
+            rr_before_ms=_rounded(beats.rr_before_ms[row]),
+            rr_after_ms=_rounded(beats.rr_after_ms[row]),
+            quality=quality_names(int(beats.quality[row])),
+            delay_ms=round(float(beats.delay_ms[row]), 1),
+            beat=_listed(beats.values[row]),
+            reconstruction=_listed(scores.reconstructions[row]),
+        )
+
+    def _cleared(self, sample: int, transition: Transition, desk: Desk) -> Alert:
+        """Make the alert that ends an episode: it speaks of the whole, and shows no beat."""
+        return self._alert(
+            sample,
+            transition,
+            desk,
+            loss=transition.peak_loss,
+            rr_before_ms=None,
+            rr_after_ms=None,
+            quality=[],
+            delay_ms=None,
+            beat=[],
+            reconstruction=[],
+        )
+
+    def _alert(
+        self,
+        sample: int,
+        transition: Transition,
+        desk: Desk,
+        *,
+        loss: float,
+        rr_before_ms: float | None,
+        rr_after_ms: float | None,
+        quality: list[str],
+        delay_ms: float | None,
+        beat: list[float],
+        reconstruction: list[float],
+    ) -> Alert:
+        rule, model = desk.machine.rule.name, self.model.checkpoint.identity
+        return Alert(
+            schema=1,
+            patient=self.stream.patient,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            sample=sample,
+            time_s=self._time_s(sample),
+            wall_time=desk.wall_time(),
+            id=self._identity(sample, rule, model, transition.state),
+            seq=desk.next_seq(),
+            journal=desk.journal,
+            state=transition.state,
+            priority=transition.priority,
+            rule=rule,
+            loss=round(loss, 3),
+            threshold=round(self.threshold, 3),
+            ratio=round(loss / self.threshold, 3),
+            rr_before_ms=rr_before_ms,
+            rr_after_ms=rr_after_ms,
+            quality=quality,
+            episode_beats=transition.episode_beats,
+            episode_start_sample=transition.episode_start_sample,
+            model=model,
+            delay_ms=delay_ms,
+            beat=beat,
+            reconstruction=reconstruction,
+        )
+
+    def _technical(self, event: SignalEvent, desk: Desk) -> list[Message]:
+        onset = event.state == "onset"
+        self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
+        if not news:
+            return []
+        technical = Technical(
+            schema=1,
+            patient=self.stream.patient,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            sample=event.sample,
+            time_s=self._time_s(event.sample),
+            wall_time=desk.wall_time(),
+            id=self._identity(event.sample, event.event, "", event.state),
+            seq=desk.next_seq(),
+            journal=desk.journal,
+            event=event.event,
+            state=event.state,
+            text=TECHNICAL_TEXTS[event.event],
+        )
+        return [technical]
+
+    def _identity(self, sample: int, rule: str, model: str, state: str) -> str:
+        stream = self.stream
+        return alert_identity(stream.patient, stream.record, sample, rule, model, state)
+
+    def _time_s(self, sample: int) -> float:
+        return round(sample / self.stream.fs_hz, 4)
+
+
+def _rounded(interval_ms: np.float32) -> float | None:
+    value = number_or_none(float(interval_ms))
+    return None if value is None else round(value, 1)
+
+
+def _listed(values: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 3) for value in values]
