@@ -31,6 +31,9 @@ DASH_DOTS = 2  # dots of a dash of the reconstruction, and of the gap behind it
 MIN_SPAN_MV = 1.0  # a flat line's noise is not blown up to an ECG
 SCALE_STEP_MV = 0.5  # the scale moves by steps, not with every beat
 BARS = " ▁▂▃▄▅▆▇█"
+Cell = tuple[str, str]  # a character and its style
+_NOTHING: Cell = (" ", "")
+_LINE: Cell = ("╌", RECONSTRUCTION)
 POINTS = " ⣀⣀⠤⠤⠒⠒⠉⠉"  # the height in a cell, in eighths
 
 
@@ -44,7 +47,8 @@ def plot_signal(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     """Draw the newest signal as a sweep: the trace stands still and is overwritten from the left.
 
     The first row marks R peaks: "·" a beat below the threshold, "A" an anomalous one, "?" one
-    that could not be judged, "'" one not scored yet. The last row has a tick a second.
+    that could not be judged, "L" one that is learnt from, "'" one not scored yet. The last row
+    has a tick a second.
     """
     n_columns = width - AXIS_COLUMNS
     if n_columns < 8 or n_rows < 3:
@@ -101,7 +105,7 @@ def _marks(
 ) -> tuple[Text, list[str]]:
     """Return the row of marks, and the style of the trace in each column."""
     styles = [TRACE] * n_columns
-    marks = [(" ", "")] * n_columns
+    marks = [_NOTHING] * n_columns
     n_erased = math.ceil(n_window * ERASED_CELLS / n_columns)
     oldest = wave.end_index - (n_window - n_erased)
     peaks = list(beats)
@@ -109,12 +113,12 @@ def _marks(
         if index < oldest:
             continue
         marks[index % n_window * n_columns // n_window] = _mark(beat)
-        if beat is None or not (beat.anomalous or beat.loss is None):
+        if beat is None or not (beat.anomalous or beat.is_withheld):
             continue
         first, last = _reach(peaks, place, wave)
         for i in range(max(first, oldest), last):
             styles[i % n_window * n_columns // n_window] = ANOMALY if beat.anomalous else WITHHELD
-    return Text.assemble(*marks), styles
+    return _joined(marks), styles
 
 
 def _reach(peaks: Sequence[int], place: int, wave: Waveform) -> tuple[int, int]:
@@ -126,13 +130,15 @@ def _reach(peaks: Sequence[int], place: int, wave: Waveform) -> tuple[int, int]:
     return peak - min(before, most), min(peak + min(after, most), wave.end_index)
 
 
-def _mark(beat: ScoredBeat | None) -> tuple[str, str]:
+def _mark(beat: ScoredBeat | None) -> Cell:
     """Return the letter of a beat and its style."""
     if beat is None:
         return "'", DIM
     if beat.anomalous:
         return "A", ANOMALY
-    return ("?", WITHHELD) if beat.loss is None else ("·", MARK)
+    if beat.is_learning:
+        return "L", DIM
+    return ("?", WITHHELD) if beat.is_withheld else ("·", MARK)
 
 
 def _axis_label(place: int, n_rows: int, bottom: float, top: float) -> str:
@@ -143,14 +149,16 @@ def _axis_label(place: int, n_rows: int, bottom: float, top: float) -> str:
 
 
 def _coloured(row: str, styles: Sequence[str]) -> Text:
-    """Return the row in runs of equal style."""
+    """Return the row in runs of equal style; blanks join any run, since runs cost time."""
     text = Text()
     start = 0
-    for i in range(1, len(row) + 1):
-        if i == len(row) or styles[i] != styles[start]:
-            text.append(row[start:i], styles[start])
-            start = i
-    return text
+    style = ""
+    for i, cell in enumerate(row):
+        if cell == " " or styles[i] == style:
+            continue
+        text.append(row[start:i], style)
+        start, style = i, styles[i]
+    return text.append(row[start:], style)
 
 
 def _time_axis(n_columns: int, duration_s: float) -> Text:
@@ -158,7 +166,8 @@ def _time_axis(n_columns: int, duration_s: float) -> Text:
     line = ["─"] * n_columns
     for second in range(math.ceil(duration_s)):
         line[int(second / duration_s * n_columns)] = "┴"
-    return Text("   mV └"[-AXIS_COLUMNS:] + "".join(line), DIM)
+    line[0] = "└"
+    return Text("mV ".rjust(AXIS_COLUMNS) + "".join(line), DIM)
 
 
 def plot_beat(latest: AnomalousBeat, width: int, n_rows: int) -> list[Text]:
@@ -187,8 +196,8 @@ def plot_losses(
 ) -> list[Text]:
     """Draw the newest losses on a logarithmic scale, with the threshold as a dashed line.
 
-    One column a beat, newest on the right: a point, or a bar where it is anomalous. The last row has "A" under an anomalous beat and "?"
-    under one that could not be judged.
+    One column a beat, newest on the right: a point, or a bar where it is anomalous. The last row
+    has "A" under an anomalous beat and "?" under one that could not be judged.
     """
     n_columns = width - AXIS_COLUMNS
     if n_columns < 4 or n_rows < 3:
@@ -199,19 +208,25 @@ def plot_losses(
     n_bars = n_rows - 1
     heights = [_bar_height(beat.loss, bottom, top, n_bars) for beat in newest]
     line_row = None if threshold is None else _row_of(threshold, bottom, top, n_bars)
+    empty = n_columns - len(newest)
     rows = []
     for place in range(n_bars):
         is_line = place == line_row
+        floor = (n_bars - 1 - place) * 8
+        cells = [(_LINE if is_line else _NOTHING)] * empty
+        cells += [
+            _loss_cell(beat, height - floor, is_line)
+            for beat, height in zip(newest, heights, strict=True)
+        ]
         row = Text(_loss_label(place, n_bars, line_row, threshold, bottom, top), DIM)
-        row.append("╌" * (n_columns - len(newest)) if is_line else " " * (n_columns - len(newest)))
-        for beat, height in zip(newest, heights, strict=True):
-            row.append(*_bar_cell(beat, height - (n_bars - 1 - place) * 8, is_line))
-        rows.append(row)
-    letters = Text(" " * (width - len(newest)))
-    for beat in newest:
-        letter, style = _mark(beat)
-        letters.append(letter if letter in "A?" else " ", style)
-    return [*rows, letters]
+        rows.append(row.append_text(_joined(cells)))
+    letters = [_mark(beat) if beat.anomalous or beat.is_withheld else _NOTHING for beat in newest]
+    return [*rows, Text(" " * (AXIS_COLUMNS + empty)).append_text(_joined(letters))]
+
+
+def _joined(cells: Sequence[Cell]) -> Text:
+    """Return cells as one row of text."""
+    return _coloured("".join(cell for cell, _ in cells), [style for _, style in cells])
 
 
 def _loss_scale(losses: Sequence[float], threshold: float | None) -> tuple[float, float]:
@@ -237,13 +252,13 @@ def _row_of(value: float, bottom: float, top: float, n_rows: int) -> int:
     return n_rows - 1 - min(int(_level(value, bottom, top) * n_rows), n_rows - 1)
 
 
-def _bar_cell(beat: ScoredBeat, eighths: int, is_line: bool) -> tuple[str, str]:
+def _loss_cell(beat: ScoredBeat, eighths: int, is_line: bool) -> Cell:
     """Return one cell of a beat, or of what is behind it."""
     if beat.anomalous and eighths > 0:
         return BARS[min(eighths, 8)], ANOMALY
     if 0 < eighths <= 8:
         return POINTS[eighths], TRACE
-    return ("╌", RECONSTRUCTION) if is_line else (" ", "")
+    return _LINE if is_line else _NOTHING
 
 
 def _loss_label(

@@ -72,12 +72,18 @@ class Waveform:
 
 @dataclass(frozen=True)
 class ScoredBeat:
-    """One beat in the strip of losses; no loss: it could not be judged."""
+    """One beat in the strip of losses."""
 
     sample: int
     loss: float | None
     anomalous: bool
     quality: tuple[str, ...] = ()
+    is_learning: bool = False  # there was no threshold yet
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether it could not be judged."""
+        return self.loss is None and not self.is_learning
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,7 +322,13 @@ def _add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
     """Append a beat's loss; a beat told again after a restart counts once."""
     if patient.beats and beat.sample <= patient.beats[-1].sample:
         return patient
-    scored = ScoredBeat(beat.sample, beat.loss, beat.anomalous, _bounded(beat.quality))
+    scored = ScoredBeat(
+        beat.sample,
+        beat.loss,
+        beat.anomalous,
+        _bounded(beat.quality),
+        is_learning=beat.threshold is None,
+    )
     return replace(
         patient,
         record=beat.record,
