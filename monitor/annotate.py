@@ -1,0 +1,426 @@
+"""Records in, WFDB annotation files out: beats (`.qrs`) and, with a model, anomalies (`.alm`).
+
+    .qrs    one annotation a beat: N, or Q where its signal cannot be judged;
+            subtype: the beat's `Quality` flags; note: `delay_ms=`, from R peak to detection
+    .alm    one annotation an anomalous beat: Q (neither normal nor of a known kind);
+            note: `loss=` and `threshold=`
+
+Samples count at the lead's own rate, which the files state. Each file is written whole or not at
+all. Records are done in parallel processes; one that cannot be read does not keep the others.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import wfdb
+from numpy.typing import NDArray
+
+from model.errors import ModelError
+from monitor.errors import InvalidOption, MonitorError, SpecMismatch, StageFailed
+from monitor.sources.source import Source
+from monitor.sources.wfdb_record import WfdbRecord, list_records
+from segmenter.beat import Beats, BeatSpec
+from segmenter.errors import SegmenterError
+from segmenter.stream import Segmenter
+
+if TYPE_CHECKING:
+    from model.checkpoint import Checkpoint
+
+BLOCK_S = 60.0  # signal between two looks at whether to stop
+MAX_JOBS = 256
+BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
+GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
+NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
+_SUBTYPE_MAX = 127  # a signed byte in the file
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What became of one record.
+
+    Attributes
+    ----------
+    record : str
+        As it was asked for.
+    n_beats, n_withheld : int
+        Beats written, and those of them whose signal cannot be judged.
+    n_anomalies : int or None
+        None without a model.
+    signal_s : float
+        Length of the record.
+    error : str or None
+        Why nothing was written.
+    """
+
+    record: str
+    n_beats: int = 0
+    n_withheld: int = 0
+    n_anomalies: int | None = None
+    signal_s: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker is told of each record."""
+
+    record: str
+    out: Path
+    lead: str | int | None
+    spec: BeatSpec
+    checkpoint: Path | None
+    learn_s: float | None
+
+
+class _StopFlag(Protocol):
+    def is_set(self) -> bool: ...
+
+
+class _Stopped(Exception):
+    """The run was interrupted."""
+
+
+def annotate_records(
+    records: Sequence[str | Path],
+    out: str | Path,
+    lead: str | int | None = None,
+    spec: BeatSpec | None = None,
+    jobs: int | None = None,
+    checkpoint: str | Path | None = None,
+    learn_s: float | None = None,
+    on_progress: Callable[[Annotated, int, int], None] | None = None,
+) -> list[Annotated]:
+    """Write the beats of records, and with a model their anomalies, as WFDB annotations.
+
+    Parameters
+    ----------
+    records : sequence of str or Path
+        Records as WFDB names them; a folder stands for all records in it.
+    out : str or Path
+        Folder for `<record>.qrs` and `<record>.alm`; made if it is missing.
+    spec : BeatSpec, optional
+        How beats are cut; the checkpoint's by default.
+    jobs : int, optional
+        Processes; as many as there are cores by default. One works in this process.
+    checkpoint : str or Path, optional
+        Model that tells anomalous beats.
+    learn_s : float, optional
+        Learn each record's normal from so many seconds and look for anomalies after them,
+        beginning with the checkpoint's weights if there is one.
+    on_progress : callable, optional
+        Told of each record when it is done, how many are done, and of how many.
+
+    Returns
+    -------
+    list of Annotated
+        In the order of the records.
+
+    Raises
+    ------
+    InvalidOption
+        If `out` cannot be written, two records share a name, or a number is out of bounds.
+    SpecMismatch
+        If `spec` is not the checkpoint's.
+    InvalidCheckpoint
+        If the checkpoint cannot be read.
+    StageFailed
+        If a worker process died.
+    """
+    if jobs is not None and not 1 <= jobs <= MAX_JOBS:
+        raise InvalidOption(f"{jobs} jobs cannot be run; use 1 to {MAX_JOBS}")
+    if learn_s is not None and not 0 < learn_s <= 1e9:
+        raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
+    names = _expand(records)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    chosen_spec = _agreed_spec(spec, checkpoint)
+    folder = _writable_folder(Path(out))
+    tasks = [_Task(name, folder, lead, chosen_spec, checkpoint, learn_s) for name in names]
+    tell = on_progress or (lambda _done, _n_done, _n_all: None)
+    n_workers = min(jobs or os.cpu_count() or 1, len(tasks))
+    if n_workers <= 1:
+        return _run_here(tasks, tell)
+    return _run_in_processes(tasks, n_workers, tell)
+
+
+def _expand(records: Sequence[str | Path]) -> list[str]:
+    """Put the records of a folder in the folder's place; refuse two that would share a file."""
+    names: list[str] = []
+    for record in records:
+        if Path(record).is_dir():
+            names += [str(Path(record) / name) for name in list_records(record)]
+        else:
+            names.append(str(record))
+    if not names:
+        raise InvalidOption("there is no record to annotate; name records or a folder of them")
+    by_name: dict[str, str] = {}
+    for record in names:
+        other = by_name.setdefault(_short_name(record), record)
+        if other is not record:
+            raise InvalidOption(
+                f"{other} and {record} would write the same files; do one at a time"
+            )
+    return names
+
+
+def _short_name(record: str) -> str:
+    name = Path(record).name
+    return name.removesuffix(".hea").removesuffix(".dat")
+
+
+def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> BeatSpec:
+    if checkpoint is None:
+        return spec or BeatSpec()
+    from model.checkpoint import load_checkpoint  # with torch, which takes seconds
+
+    trained_on = BeatSpec.from_mapping(load_checkpoint(checkpoint).spec)
+    if spec is not None and spec.identity != trained_on.identity:
+        raise SpecMismatch(
+            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity}, asked for is "
+            f"{spec.identity}; leave the window to the checkpoint or use another one"
+        )
+    return trained_on
+
+
+def _writable_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder.absolute()
+    except OSError as error:
+        raise InvalidOption(
+            f"cannot write to {folder}: {error.strerror}; choose another"
+        ) from error
+
+
+def _run_here(tasks: list[_Task], tell: Callable[[Annotated, int, int], None]) -> list[Annotated]:
+    done: list[Annotated] = []
+    for task in tasks:
+        done.append(_annotate_or_say_why(task, None))
+        tell(done[-1], len(done), len(tasks))
+    return done
+
+
+# --- worker processes -------------------------------------------------------------------------
+
+_stop_flag: _StopFlag | None = None  # of this worker process; set once, by _start_worker
+
+
+def _run_in_processes(
+    tasks: list[_Task], n_workers: int, tell: Callable[[Annotated, int, int], None]
+) -> list[Annotated]:
+    context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
+    stop = context.Event()
+    done: dict[str, Annotated] = {}
+    with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
+        futures: list[Future[Annotated]] = [workers.submit(_work, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                result = future.result()
+                done[result.record] = result
+                tell(result, len(done), len(tasks))
+        except BrokenProcessPool as error:
+            raise StageFailed(
+                f"a worker process died, killed perhaps for its memory, after {len(done)} of "
+                f"{len(tasks)} records; use fewer jobs"
+            ) from error
+        finally:  # Ctrl-C comes here: workers leave at their next block
+            stop.set()
+            workers.shutdown(wait=True, cancel_futures=True)
+    return [done[task.record] for task in tasks]
+
+
+def _start_worker(stop: _StopFlag) -> None:
+    """Prepare a worker: the parent alone handles Ctrl-C, and says so by the flag."""
+    global _stop_flag
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"  # one core a worker; read when torch is imported
+    _stop_flag = stop
+
+
+def _work(task: _Task) -> Annotated:
+    return _annotate_or_say_why(task, _stop_flag)
+
+
+# --- one record -------------------------------------------------------------------------------
+
+
+def _annotate_or_say_why(task: _Task, stop: _StopFlag | None) -> Annotated:
+    try:
+        return _annotate(task, stop)
+    except (MonitorError, SegmenterError, ModelError) as error:
+        return Annotated(task.record, error=str(error))
+    except OSError as error:
+        return Annotated(task.record, error=f"cannot write to {task.out}: {error.strerror}")
+    except MemoryError:
+        return Annotated(task.record, error="not enough memory")
+
+
+def _annotate(task: _Task, stop: _StopFlag | None) -> Annotated:
+    with WfdbRecord.open(task.record, task.lead) as record:
+        model = _model(task, record, stop)
+        blocks = segment(record, task.spec, record.n_samples, stop)
+        beats = _Judged.joined([_Judged.of(block, model) for block in blocks])
+        files = {BEAT_EXTENSION: _beat_file(beats, record.fs_hz)}
+        n_anomalies = None
+        if model is not None:
+            first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
+            anomalous = (beats.loss > model.threshold) & (beats.r_sample >= first_judged)
+            n_anomalies = int(np.count_nonzero(anomalous))
+            files[ALARM_EXTENSION] = _alarm_file(
+                beats.r_sample[anomalous], beats.loss[anomalous], model.threshold, record.fs_hz
+            )
+        _replace(task.out, record.record, files)
+        return Annotated(
+            record=task.record,
+            n_beats=len(beats.r_sample),
+            n_withheld=int(np.count_nonzero(~beats.judgeable)),
+            n_anomalies=n_anomalies,
+            signal_s=record.n_samples / record.fs_hz,
+        )
+
+
+def segment(
+    source: Source, spec: BeatSpec, until_sample: int, stop: _StopFlag | None = None
+) -> Iterator[Beats]:
+    """Yield the beats of a source's first samples, block by block."""
+    segmenter = Segmenter(source.fs_hz, spec)
+    block = max(1, round(BLOCK_S * source.fs_hz))
+    for start in range(0, until_sample, block):
+        if stop is not None and stop.is_set():
+            raise _Stopped
+        yield segmenter.update(source.read(start, min(start + block, until_sample))).beats
+    yield segmenter.flush().beats
+
+
+class _Model:
+    """Losses of beats, and the threshold that makes them anomalous."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        from model.scoring import Scorer
+
+        self._scorer = Scorer(checkpoint.autoencoder)
+        self.threshold = float(checkpoint.threshold.value)
+
+    def losses(self, beats: Beats) -> NDArray[np.float32]:
+        """Return the reconstruction loss of each beat, NaN where the verdict is withheld."""
+        losses = np.full(len(beats), np.nan, np.float32)
+        fit = beats.judgeable
+        if fit.any():
+            losses[fit] = self._scorer.losses(beats.values[fit])
+        return losses
+
+
+def _model(task: _Task, record: Source, stop: _StopFlag | None) -> _Model | None:
+    """Return the model of the task: the checkpoint's, or one learnt from the record's start."""
+    if task.checkpoint is None and task.learn_s is None:
+        return None
+    from model.checkpoint import load_checkpoint
+    from model.learning import learn_patient
+
+    base = None if task.checkpoint is None else load_checkpoint(task.checkpoint)
+    if task.learn_s is None:
+        return None if base is None else _Model(base)
+    until = min(round(task.learn_s * record.fs_hz), record.n_samples)
+    learnt = [beats.values[beats.judgeable] for beats in segment(record, task.spec, until, stop)]
+    spec = task.spec
+    learned = learn_patient(np.concatenate(learnt), spec.to_mapping(), spec.identity, base)
+    return _Model(learned.checkpoint)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is written of beats; their samples are let go, so that memory stays small."""
+
+    r_sample: NDArray[np.int64]
+    quality: NDArray[np.uint16]
+    delay_ms: NDArray[np.float32]
+    judgeable: NDArray[np.bool_]
+    loss: NDArray[np.float32]  # NaN where there is no verdict
+
+    @classmethod
+    def of(cls, beats: Beats, model: _Model | None) -> _Judged:
+        """Judge beats, if there is a model to do so."""
+        loss = np.full(len(beats), np.nan, np.float32) if model is None else model.losses(beats)
+        return cls(beats.r_sample, beats.quality, beats.delay_ms, beats.judgeable, loss)
+
+    @classmethod
+    def joined(cls, parts: list[_Judged]) -> _Judged:
+        """Join what came block by block."""
+        return cls(
+            np.concatenate([part.r_sample for part in parts]),
+            np.concatenate([part.quality for part in parts]),
+            np.concatenate([part.delay_ms for part in parts]),
+            np.concatenate([part.judgeable for part in parts]),
+            np.concatenate([part.loss for part in parts]),
+        )
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def _beat_file(beats: _Judged, fs_hz: float) -> bytes:
+    return annotation_bytes(
+        beats.r_sample,
+        [GOOD_BEAT if good else DOUBTFUL_BEAT for good in beats.judgeable],
+        [f"delay_ms={delay:.0f}" for delay in beats.delay_ms],
+        fs_hz,
+        subtypes=np.minimum(beats.quality, _SUBTYPE_MAX).astype(np.int64),
+    )
+
+
+def _alarm_file(
+    r_sample: NDArray[np.int64], loss: NDArray[np.float32], threshold: float, fs_hz: float
+) -> bytes:
+    notes = [f"loss={value:.2f} threshold={threshold:.2f}" for value in loss]
+    return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz)
+
+
+def annotation_bytes(
+    samples: NDArray[np.int64],
+    symbols: list[str],
+    notes: list[str],
+    fs_hz: float,
+    subtypes: NDArray[np.int64] | None = None,
+) -> bytes:
+    """Return a WFDB annotation file's bytes; samples must rise or stay equal."""
+    if not len(samples):
+        return NO_ANNOTATIONS
+    with tempfile.TemporaryDirectory(prefix="ecg-annotate-") as folder:
+        wfdb.wrann(
+            "all",
+            "ann",
+            samples,
+            symbols,
+            subtype=subtypes,
+            aux_note=notes,
+            fs=int(fs_hz) if fs_hz.is_integer() else fs_hz,
+            write_dir=folder,
+        )
+        return (Path(folder) / "all.ann").read_bytes()
+
+
+def _replace(folder: Path, record: str, files: dict[str, bytes]) -> None:
+    """Write all files of a record beside their places, then move them there."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".annotate-") as beside:
+        for extension, content in files.items():
+            (Path(beside) / extension).write_bytes(content)
+        for extension in files:
+            (Path(beside) / extension).replace(folder / f"{record}.{extension}")
+
+
+def summary(results: Iterable[Annotated]) -> tuple[int, int]:
+    """Return how many records were annotated, and how many could not be."""
+    every = list(results)
+    n_failed = sum(result.error is not None for result in every)
+    return len(every) - n_failed, n_failed
