@@ -30,6 +30,7 @@ ERASED_CELLS = 2  # the gap that runs ahead of the newest sample
 DASH_DOTS = 2  # dots of a dash of the reconstruction, and of the gap behind it
 MIN_SPAN_MV = 1.0  # a flat line's noise is not blown up to an ECG
 SCALE_STEP_MV = 0.5  # the scale moves by steps, not with every beat
+LOWEST_LOSS, HIGHEST_LOSS = 0.1, 1e5  # what lies outside is drawn at the edge
 BARS = " ▁▂▃▄▅▆▇█"
 Cell = tuple[str, str]  # a character and its style
 _NOTHING: Cell = (" ", "")
@@ -203,7 +204,7 @@ def plot_losses(
     if n_columns < 4 or n_rows < 3:
         return [Text(" " * width) for _ in range(n_rows)]
     newest = list(beats[-n_columns:])
-    losses = [beat.loss for beat in newest if beat.loss is not None and beat.loss > 0]
+    losses = [beat.loss for beat in newest if beat.loss is not None]
     bottom, top = _loss_scale(losses, threshold)
     n_bars = n_rows - 1
     heights = [_bar_height(beat.loss, bottom, top, n_bars) for beat in newest]
@@ -230,16 +231,16 @@ def _joined(cells: Sequence[Cell]) -> Text:
 
 
 def _loss_scale(losses: Sequence[float], threshold: float | None) -> tuple[float, float]:
-    """Return the edges of the logarithmic scale: a factor of two round what is shown."""
-    shown = [*losses, *([threshold] if threshold is not None and threshold > 0 else [])]
-    if not shown:
-        return 1.0, 100.0
-    return min(shown) / 2, max(shown) * 1.5
+    """Return the edges of the logarithmic scale: somewhat more than what is shown."""
+    shown = [*losses, *([] if threshold is None else [threshold])]
+    within = [min(max(value, LOWEST_LOSS), HIGHEST_LOSS) for value in shown]
+    return (min(within) / 2, max(within) * 1.5) if within else (1.0, 100.0)
 
 
 def _level(value: float, bottom: float, top: float) -> float:
     """Return the place of a value on the logarithmic scale, 0 to 1."""
-    return min(max(math.log(max(value, bottom) / bottom) / math.log(top / bottom), 0.0), 1.0)
+    within = min(max(value, bottom), top)
+    return math.log(within / bottom) / math.log(top / bottom)
 
 
 def _bar_height(loss: float | None, bottom: float, top: float, n_rows: int) -> int:

@@ -222,7 +222,7 @@ def signal_messages(
     r_samples = [round(peak_s * FS_HZ) for peak_s in peaks_s]
     first = round(start_s * FS_HZ)
     messages: list[Message] = [
-        wave(first + 2 * i, signal[i : i + 25].tolist(), patient=patient)
+        wave(first + 2 * i, signal[i : i + 25].round(3).tolist(), patient=patient)
         for i in range(0, len(signal), 25)
     ]
     messages.append(wave(first, [], r_samples, patient=patient))
@@ -230,10 +230,15 @@ def signal_messages(
         ectopic, rng.normal(41, 6, len(peaks_s)), rng.lognormal(2.2, 0.3, len(peaks_s))
     )
     for n, (sample, loss) in enumerate(zip(r_samples, losses, strict=True)):
-        scored = beat(sample, round(float(loss), 1), patient=patient)
+        scored = beat(sample, round(float(loss), 1), patient=patient, record=patient)
         messages.append(scored)
         if scored.anomalous and scored.loss is not None:
-            said = {"patient": patient, "loss": scored.loss, "ratio": scored.loss / THRESHOLD}
+            said = {
+                "patient": patient,
+                "record": patient,
+                "loss": scored.loss,
+                "ratio": scored.loss / THRESHOLD,
+            }
             messages.append(alert(sample, "onset", seq=2 * n, **said))
             messages.append(alert(sample, "cleared", seq=2 * n + 1, **said))
     return messages
@@ -278,22 +283,35 @@ def lead_off_scene() -> Snapshot:
     )
 
 
-def ward_scene(n_patients: int = 12) -> Snapshot:
-    """Return several patients, of whom some need a look."""
-    names = [f"bed {n:02d}" for n in range(1, n_patients + 1)]
+def ward_scene() -> Snapshot:
+    """Return twelve patients, of whom some need a look."""
+    names = [f"bed {n:02d}" for n in range(1, 13)]
     first = [status(*(patient_status(75_000, patient=name, record=name) for name in names))]
     messages: list[Message] = [*first]
     for name in names:
         messages += signal_messages(20.0, name)
     messages += [
-        alert(80_100, seq=9001, patient="bed 07", priority="high", ratio=2.4, episode_beats=5),
+        alert(
+            80_100,
+            seq=9001,
+            patient="bed 07",
+            record="bed 07",
+            priority="high",
+            ratio=2.4,
+            episode_beats=5,
+        ),
         technical(80_200, seq=9002, patient="bed 03"),
-        alert(80_300, seq=9003, patient="bed 09", priority="low"),
+        alert(80_300, seq=9003, patient="bed 09", record="bed 09", priority="low"),
     ]
-    said = [patient_status(80_400, patient=name, record=name) for name in names]
-    said[2] = patient_status(80_400, patient="bed 03", record="bed 03", technical=["lead_off"])
-    said[4] = patient_status(80_400, patient="bed 05", state="learning", threshold=None)
-    said[5] = patient_status(80_400, patient="bed 06", state="ended")
+    changes: dict[str, dict[str, Any]] = {
+        "bed 03": {"technical": ["lead_off"]},
+        "bed 05": {"state": "learning", "threshold": None},
+        "bed 06": {"state": "ended"},
+    }
+    said = [
+        patient_status(80_400, **{"patient": name, "record": name} | changes.get(name, {}))
+        for name in names
+    ]
     return after([*messages, status(*said)])
 
 

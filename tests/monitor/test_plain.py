@@ -1,0 +1,111 @@
+"""Lines off a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from monitor.codec import decode_message, topic_of
+from monitor.plain import clock, json_line, plain_line, status_line, transition_line
+from monitor.wire import Message
+from tests.monitor.scenes import alert, beat, patient_status, status, technical, wave
+
+
+def test_an_alert_is_one_line() -> None:
+    """Time in the record, patient, state, priority, loss over threshold, RR, beats."""
+    assert plain_line(alert(78_086)) == (
+        "00:05:12.344  119  ALERT onset    medium  loss 41.2 / 26.0 (x1.6)  RR 512/1020 ms  1 beat"
+    )
+
+
+def test_an_alert_without_intervals_shows_dashes() -> None:
+    """A first beat has no RR before it; a doubtful one names its quality."""
+    line = plain_line(alert(100, rr_before_ms=None, quality=["NOISY", "BASELINE"], episode_beats=3))
+    assert line is not None
+    assert line.endswith("RR --/1020 ms  3 beats  NOISY, BASELINE")
+
+
+def test_a_technical_alert_is_one_line() -> None:
+    """Its event and its text are named."""
+    assert plain_line(technical(250, "cleared")) == (
+        "00:00:01.000  119  TECHNICAL cleared  lead_off  no signal on MLII"
+    )
+
+
+@pytest.mark.parametrize("message", [beat(100), wave(0, [0.1]), status(patient_status(0))])
+def test_routine_gives_no_line(message: Message) -> None:
+    """Beats, waves and heartbeats come by the thousand."""
+    assert plain_line(message) is None
+
+
+def test_foreign_text_cannot_steer_the_terminal() -> None:
+    """Names and texts with escape sequences or newlines stay one harmless line."""
+    for line in (
+        plain_line(alert(1, patient="\x1b[2J\n", quality=["\x1b]0;x\x07"])),
+        plain_line(technical(1, patient="a\nb", text="\x1b[31m\u202e")),
+        status_line(patient_status(1, patient="\x9b", technical=["\r\x1b"])),
+        transition_line(None, patient_status(1, note="\x1b[5m\n")),
+    ):
+        assert line is not None
+        assert line.isprintable()
+
+
+def test_a_status_is_one_line() -> None:
+    """How far a patient is; the rate is withheld while a technical alert lasts."""
+    assert status_line(patient_status(75_000)) == (
+        "00:05:00.000  119  monitoring  HR 74/min  371 beats  12 anomalous  3 alerts"
+        "  threshold 26.0  lag 0.12 s"
+    )
+    withheld = status_line(patient_status(75_000, technical=["lead_off"]))
+    assert "HR --/min" in withheld
+    assert withheld.endswith("withheld: lead_off")
+
+
+def test_a_change_of_state_is_told_once() -> None:
+    """Learning, its end with the threshold, and the record's end; nothing in between."""
+    learning = patient_status(250, state="learning", threshold=None, note="5:00 to learn")
+    done = patient_status(75_000, note="learnt 371 beats")
+    ended = patient_status(450_000, state="ended")
+    assert transition_line(None, learning) == "00:00:01.000  119  LEARNING  5:00 to learn"
+    assert transition_line(learning, learning) is None
+    assert transition_line(learning, done) == (
+        "00:05:00.000  119  MONITORING  threshold 26.0  learnt 371 beats"
+    )
+    assert transition_line(done, ended) == "00:30:00.000  119  ENDED"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [alert(100), technical(100), beat(100, None), status(patient_status(5)), wave(0, [0.5, None])],
+)
+def test_json_is_one_line_that_reads_back(message: Message) -> None:
+    """`jq` reads one object a line; nothing is lost."""
+    line = json_line(message)
+    assert "\n" not in line
+    assert isinstance(json.loads(line), dict)
+    assert decode_message([topic_of(message).encode(), line.encode()]) == message
+
+
+@pytest.mark.parametrize(
+    ("time_s", "shown"),
+    [
+        (0.0, "00:00:00.000"),
+        (0.9996, "00:00:00.999"),
+        (59.9999, "00:00:59.999"),
+        (72_000.5, "20:00:00.500"),
+        (-1.0, "--:--:--.---"),
+        (float("nan"), "--:--:--.---"),
+        (float("inf"), "--:--:--.---"),
+        (1e300, "--:--:--.---"),
+    ],
+)
+def test_a_clock_never_runs_ahead_nor_breaks(time_s: float, shown: str) -> None:
+    """Times are cut, not rounded up; absurd ones are dashes."""
+    assert clock(time_s) == shown
+
+
+def test_a_clock_without_decimals() -> None:
+    """Whole seconds have no point."""
+    assert clock(3661.9, 0) == "01:01:01"
+    assert clock(-1, 0) == "--:--:--"
