@@ -151,7 +151,7 @@ def _heights(free: int) -> tuple[int, int, int]:
 def _fitted(row: Text, width: int) -> Text:
     """Return the row cut or filled to the width; the terminal never wraps it."""
     row.truncate(width, overflow="ellipsis", pad=True)
-    return row
+    return Text().append_text(row)  # its own style becomes a span: Text.render draws only those
 
 
 def _blank(n_rows: int) -> list[Text]:
@@ -301,7 +301,7 @@ def _patient_table(snapshot: Snapshot, shown: PatientView, width: int, n_rows: i
 def _patient_row(snapshot: Snapshot, patient: PatientView, is_shown: bool) -> Text:
     letter, said, style = _verdict(snapshot, patient)
     position_s = patient.position_s
-    row = Text("▶" if is_shown else " ", NAME).append(f" {letter} ", style).append(" ")
+    row = Text().append("▶" if is_shown else " ", NAME).append(f" {letter} ", style).append(" ")
     name = Text(harmless(patient.patient, NAME_LENGTH), NAME if is_shown else "")
     name.truncate(14, overflow="ellipsis", pad=True)
     row.append_text(name)

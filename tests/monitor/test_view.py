@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
+from rich.style import Style
 
+from monitor import plots, view
 from monitor.snapshot import Snapshot, select, with_notice, with_pause, with_silence
+from monitor.view import render
 from monitor.wire import Message, StageHealth
 from tests.monitor.scenes import (
     FS_HZ,
@@ -174,6 +178,49 @@ def test_the_latest_anomalous_beat_is_told_in_figures() -> None:
     """Loss, threshold, ratio and both intervals."""
     scene = after([status(patient_status(9)), alert(500, rr_after_ms=None)])
     assert "loss 41.2/26.0 x1.6 RR 512/-- ms" in text_of(scene, 80, 24)
+
+
+def styled(snapshot: Snapshot, row: int) -> list[tuple[str, Style]]:
+    """Return the cells of one row of an 80x24 screen with their styles."""
+    console = Console(width=80, height=24, force_terminal=True, color_system="truecolor")
+    line = console.render_lines(render(snapshot, 80, 24), pad=False)[row]
+    return [(cell, part.style or Style.null()) for part in line for cell in part.text]
+
+
+@pytest.mark.parametrize(
+    ("scene", "bar"),
+    [
+        (MONITORING, view.QUIET_BAR),
+        (LEAD_OFF, view.TECHNICAL_BAR),
+        (WARD, view.ALARM_BAR),
+        (with_silence(MONITORING, 7.0), view.ALARM_BAR),
+        (after([status(patient_status(9, state="learning"))]), view.LEARNING_BAR),
+        (after([status(patient_status(9, state="ended"))]), view.ENDED_BAR),
+    ],
+)
+def test_the_verdict_is_a_bar_of_its_colour(scene: Snapshot, bar: str) -> None:
+    """The whole row, to be seen from across the room."""
+    assert {style.bgcolor for _, style in styled(scene, 2)} == {Style.parse(bar).bgcolor}
+
+
+def test_an_anomalous_beat_is_red_in_the_trace_and_others_are_green() -> None:
+    """Half-way to its neighbours on either side, and nowhere else."""
+    scene = after(
+        [
+            status(patient_status(0)),
+            wave(0, [0.0] * 600, [250, 500, 750]),
+            *(beat(sample, loss) for sample, loss in [(250, 9.0), (500, 50.0), (750, 9.0)]),
+        ]
+    )
+    row = next(n for n, line in enumerate(lines_of(scene, 80, 24)) if max(line) >= "\u2801")
+    colours = [style.color for cell, style in styled(scene, row) if "\u2801" <= cell <= "\u28ff"]
+    red, green = (Style.parse(style).color for style in (plots.ANOMALY, plots.TRACE))
+    n_second = 74 / 6  # columns
+    assert set(colours) == {red, green}
+    first, last = colours.index(red), len(colours) - colours[::-1].index(red)
+    assert set(colours[first:last]) == {red}
+    assert first == pytest.approx(1.5 * n_second, abs=1)
+    assert last == pytest.approx(2.5 * n_second, abs=1)
 
 
 def stage(**changes: Any) -> StageHealth:
