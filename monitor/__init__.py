@@ -1,0 +1,1 @@
+"""The running system: sources, stages, alerts, views. The only package that knows sockets."""

@@ -8,8 +8,8 @@ A beat whose loss exceeds the threshold is anomalous. The life cycle of an episo
              clear_after normal beats in a row: cleared
 
 Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
-Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way of
-the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
+Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
+of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@
     ├── DownloadError           a PhysioNet record cannot be fetched, nor found in the cache
     ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
     ├── SpecMismatch            beats and checkpoint are of different beat specs
+    ├── StageRefused            a stage cannot do what it was asked, and says why
     └── StageFailed             exit code 1: a stage died more often than it may be restarted
 
 `segmenter.errors.SegmenterError` and `model.errors.ModelError` stand beside it: those packages
@@ -47,6 +48,14 @@ class InvalidMessage(MonitorError):
 
 class SpecMismatch(MonitorError):
     """Beats and checkpoint are of different beat specs."""
+
+
+class StageRefused(MonitorError):
+    """A stage cannot do what it was asked; the text is the stage's own."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 class StageFailed(MonitorError):

@@ -26,7 +26,7 @@ WORLD_MESSAGES = 10_000  # a subscriber, before PUB drops (it can ask for the al
 WAVE_MESSAGES = 100  # a view that lags 10 s needs no older waveform
 HANDSHAKE_MS = 2_000
 HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
-CLOSE_MS = 1_000  # what an ending process waits for its last messages to leave
+CLOSE_MS = 500  # what an ending process waits for its last messages to leave
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(\d{1,5})")

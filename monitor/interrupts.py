@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM, noted instead of thrown, so that what runs can end in order."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM as a question; a second Ctrl-C interrupts for good."""
+
+    def __init__(self) -> None:
+        self.happened = False
+
+    def __enter__(self) -> Self:
+        self._before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.happened and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.happened = True

@@ -1,0 +1,294 @@
+"""One run, watched: the supervisor's stages on one side, a screen on the other.
+
+stages --alerts, waves--> this loop --messages--> screen
+stages <--pause, stop, threshold-- this loop <--keys, signals-- person
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from monitor.codec import decode_message, topic_of
+from monitor.errors import InvalidMessage
+from monitor.interrupts import Interrupts
+from monitor.screens import Screen
+from monitor.settings import (
+    ConsumerSettings,
+    ProducerSettings,
+    SegmenterSettings,
+)
+from monitor.sockets import Sockets, receive_waiting
+from monitor.subscriber import AlertSubscriber
+from monitor.supervisor import DRAIN_S, Supervisor
+from monitor.wire import Message, Status, Stream, Technical, ThresholdRequest
+
+LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
+CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
+FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
+TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
+
+
+class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
+    """What a run came to."""
+
+    records: int
+    signal_s: float  # judged, summed over the records
+    elapsed_s: float  # real time from the start of the replay
+    real_time_factor: float
+    beats: int
+    anomalous: int
+    withheld: int  # beats without a verdict
+    alerts: int  # episodes that began
+    alerts_per_hour: float
+    technical: int
+    lag_max_s: float  # the largest of the heartbeats'
+    malformed: int
+    gaps: int
+    dropped: int
+    restarts: int
+    notes: list[str]
+
+
+class Tally:
+    """What the summary is made of, gathered as the run goes on."""
+
+    def __init__(self) -> None:
+        self.started_s = time.monotonic()
+        self.status: Status | None = None
+        self._ended_s = self.started_s
+        self._technical = 0
+        self._lag_max_s = 0.0
+
+    def start(self) -> None:
+        """The stages are ready: real time counts from here."""
+        self.started_s = self._ended_s = time.monotonic()
+
+    def take(self, message: Message) -> None:
+        """Take a message in."""
+        if isinstance(message, Technical):
+            self._technical += message.state == "onset"
+        if isinstance(message, Status):
+            self.status, self._ended_s = message, time.monotonic()
+            self._lag_max_s = max([self._lag_max_s, *(one.lag_s for one in message.patients)])
+
+    def complete(self, last_seq: int) -> bool:
+        """Whether all patients have ended and all their alerts have come."""
+        status = self.status
+        return (
+            status is not None
+            and all(one.state == "ended" for one in status.patients)
+            and last_seq >= status.newest_seq
+        )
+
+    def summary(self, streams: list[Stream], restarts: int) -> Summary:
+        """Return what the run came to."""
+        patients = self.status.patients if self.status is not None else []
+        stages = self.status.stages if self.status is not None else []
+        first = {one.patient: one.first_sample for one in streams}
+        signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
+        elapsed_s = self._ended_s - self.started_s
+        alerts = sum(one.alerts for one in patients)
+        return Summary(
+            records=len(streams),
+            signal_s=round(signal_s, 3),
+            elapsed_s=round(elapsed_s, 3),
+            real_time_factor=round(signal_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
+            beats=sum(one.beats for one in patients),
+            anomalous=sum(one.anomalous for one in patients),
+            withheld=sum(one.withheld for one in patients),
+            alerts=alerts,
+            alerts_per_hour=round(alerts / signal_s * 3600, 2) if signal_s else 0.0,
+            technical=self._technical,
+            lag_max_s=round(self._lag_max_s, 3),
+            malformed=sum(one.malformed for one in stages),
+            gaps=sum(one.gaps for one in stages),
+            dropped=sum(one.dropped for one in stages),
+            restarts=restarts,
+            notes=[f"{one.patient}: {one.note}" for one in patients if one.note],
+        )
+
+
+class Replay:
+    """The loop between stages and screen; also what the screen's keys act on."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        subscriber: AlertSubscriber,
+        waves: zmq.Socket[bytes] | None,
+        screen: Screen,
+    ) -> None:
+        self._supervisor = supervisor
+        self._subscriber = subscriber
+        self._waves = waves
+        self._screen = screen
+        self._tally = Tally()
+        self._quit_s: float | None = None
+        self._poller = zmq.Poller()
+        for readable in (supervisor.lifecycle, *subscriber.sockets, waves, screen.fileno()):
+            if readable is not None:
+                self._poller.register(readable, zmq.POLLIN)
+
+    def run(self, interrupted: Interrupts) -> Summary:
+        """Go on until the records end, or someone wants to leave."""
+        started = False
+        while not self._over():
+            self._poller.poll(round(1000 * LOOP_S))
+            for notice in self._supervisor.poll():
+                self._screen.notice(notice)
+            if self._supervisor.started and not started:
+                started = True
+                self._tally.start()
+            self._take_messages()
+            self._screen.refresh(self)
+            if interrupted.happened:
+                self.quit()
+        self._catch_up()
+        return self._tally.summary(self._supervisor.streams, self._supervisor.restarts)
+
+    def threshold(self, request: ThresholdRequest) -> None:
+        """Change a threshold in the consumer."""
+        self._subscriber.ask(request)
+
+    def pause(self, paused: bool) -> bool:
+        """Hold the producer, or let it go on."""
+        self._supervisor.pause(paused)
+        return True
+
+    def quit(self) -> None:
+        """Stop the producer; what it has sent is still judged, for a while."""
+        if self._quit_s is None:
+            self._quit_s = time.monotonic()
+            self._supervisor.stop()
+
+    def _over(self) -> bool:
+        quit_for_s = 0.0 if self._quit_s is None else time.monotonic() - self._quit_s
+        never_began = self._quit_s is not None and not self._supervisor.started
+        return self._supervisor.finished or quit_for_s > DRAIN_S or never_began
+
+    def _take_messages(self) -> None:
+        if self._waves is not None:
+            for frames in receive_waiting(self._waves):
+                with contextlib.suppress(InvalidMessage):
+                    self._screen.take(decode_message(frames))
+        for _ in range(TAKEN_AT_ONCE):
+            message = self._subscriber.receive(timeout_s=0)
+            if message is None:
+                return
+            self._tally.take(message)
+            if topic_of(message).startswith(self._screen.topics):
+                self._screen.take(message)
+
+    def _catch_up(self) -> None:
+        """Take in the last alerts, which may still be on their way."""
+        deadline_s = time.monotonic() + CATCH_UP_S
+        while time.monotonic() < deadline_s and self._supervisor.finished:
+            self._take_messages()
+            if self._tally.complete(self._subscriber.last_seq):
+                return
+            self._poller.poll(round(1000 * LOOP_S))
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What `ecg-monitor replay` was asked for."""
+
+    records: list[str]
+    alerts: str
+    lead: str | None = None
+    speed: float | None = 1.0
+    start_s: float = 0.0
+    duration_s: float | None = None
+    loop: bool = False
+    checkpoint: str | None = None
+    threshold: float | None = None
+    learn_s: float | None = None
+    false_alerts_per_hour: float = 1.0
+    journal: Path | None = None
+
+
+def replay(options: ReplayOptions, screen: Screen) -> Summary:
+    """Start the stages, show what they say until the end, and leave nothing behind.
+
+    Raises
+    ------
+    MonitorError
+        If something given cannot be used, or a stage died too often.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(run_folder())
+        settings = stage_settings(options, folder)
+        interrupts = stack.enter_context(Interrupts())
+        supervisor = stack.enter_context(Supervisor(settings, folder))
+        subscriber = AlertSubscriber(options.alerts, (*screen.topics, "status"))
+        stack.enter_context(subscriber)
+        sockets = stack.enter_context(Sockets())
+        waves = sockets.subscribe(settings[1].wave, ["wave."]) if screen.wants_waves else None
+        stack.enter_context(screen)
+        return Replay(supervisor, subscriber, waves, screen).run(interrupts)
+
+
+def stage_settings(
+    options: ReplayOptions, folder: Path
+) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
+    """Return what the three stages are told, with private endpoints between them."""
+    samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
+    journal = options.journal if options.journal is not None else folder / "journal.sqlite"
+    producer = ProducerSettings(
+        records=options.records,
+        samples=samples,
+        lead=options.lead,
+        speed=options.speed,
+        start_s=options.start_s,
+        duration_s=options.duration_s,
+        loop=options.loop,
+    )
+    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave)
+    consumer = ConsumerSettings(
+        beats=beats,
+        alerts=options.alerts,
+        journal=str(journal.absolute()),
+        checkpoint=options.checkpoint,
+        threshold=options.threshold,
+        learn_s=options.learn_s,
+        false_alerts_per_hour=options.false_alerts_per_hour,
+    )
+    return producer, segmenter, consumer
+
+
+@contextlib.contextmanager
+def run_folder() -> Iterator[Path]:
+    """Make a private folder for one run's sockets, and remove it, and those of the killed."""
+    _remove_left_behind(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_behind(base: Path) -> None:
+    for folder in base.glob(f"{FOLDER_PREFIX}*-*"):
+        owner = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays: it is not ours
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,244 @@
+"""How a run is shown: the live view, plain lines, or JSON lines; all have the same four calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+
+from monitor.plain import json_line, plain_line, status_line, transition_line
+from monitor.snapshot import (
+    Snapshot,
+    apply,
+    select,
+    selected,
+    with_notice,
+    with_pause,
+    with_silence,
+)
+from monitor.terminal import Keys
+from monitor.text import harmless
+from monitor.view_live import LiveView
+from monitor.wire import Alert, Message, PatientStatus, Status, Technical, ThresholdRequest
+
+THRESHOLD_STEP = 1.05  # one press of + or -
+STATUS_PERIOD_S = 10.0  # between two plain lines of how far a patient is
+SILENT_S = 3.0  # without a heartbeat the view says so
+
+
+class Controls(Protocol):
+    """What a screen may have done."""
+
+    def threshold(self, request: ThresholdRequest) -> None:
+        """Change a threshold in the consumer."""
+        ...
+
+    def pause(self, paused: bool) -> bool:
+        """Hold the replay, or go on; False if that cannot be done from here."""
+        ...
+
+    def quit(self) -> None:
+        """End in order."""
+        ...
+
+
+class Screen(Protocol):
+    """What a run is shown on."""
+
+    topics: tuple[str, ...]  # what it wants to hear of
+    wants_waves: bool
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def fileno(self) -> int | None:
+        """Return what to poll for keys."""
+        ...
+
+    def take(self, message: Message) -> None:
+        """Take a message in."""
+        ...
+
+    def notice(self, text: str) -> None:
+        """Tell the person something."""
+        ...
+
+    def refresh(self, controls: Controls) -> None:
+        """Draw, and obey keys; called several times a second."""
+        ...
+
+
+class _OffTerminal:
+    """What plain and JSON lines share: no keys, no waveforms, no redraws."""
+
+    wants_waves = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return
+
+    def fileno(self) -> int | None:
+        return None
+
+    def refresh(self, controls: Controls) -> None:
+        return
+
+
+class PlainScreen(_OffTerminal):
+    """One line a noteworthy message, on standard output; notices on standard error."""
+
+    topics: tuple[str, ...] = ("alert", "technical", "status")
+
+    def __init__(self, out: TextIO, errors: TextIO) -> None:
+        self._out = out
+        self._errors = errors
+        self._before: dict[str, PatientStatus] = {}
+        self._status_due_s = time.monotonic() + STATUS_PERIOD_S
+
+    def take(self, message: Message) -> None:
+        """Print what is noteworthy."""
+        if isinstance(message, Status):
+            self._take_status(message)
+            return
+        line = plain_line(message)
+        if line is not None:
+            self._print(line)
+
+    def notice(self, text: str) -> None:
+        """Print a notice on standard error."""
+        self._errors.write(f"ecg-monitor: {harmless(text, 500)}\n")
+        self._errors.flush()
+
+    def _take_status(self, status: Status) -> None:
+        for patient in status.patients:
+            line = transition_line(self._before.get(patient.patient), patient)
+            self._before[patient.patient] = patient
+            if line is not None:
+                self._print(line)
+        if time.monotonic() >= self._status_due_s:
+            self._status_due_s = time.monotonic() + STATUS_PERIOD_S
+            for patient in status.patients:
+                self._print(status_line(patient))
+
+    def _print(self, line: str) -> None:
+        self._out.write(f"{line}\n")
+        self._out.flush()
+
+
+class JsonScreen(_OffTerminal):
+    """One JSON object a line on standard output, and nothing else there."""
+
+    def __init__(self, out: TextIO, errors: TextIO, topics: tuple[str, ...]) -> None:
+        self.topics = topics
+        self._out = out
+        self._errors = errors
+
+    def take(self, message: Message) -> None:
+        """Print the message."""
+        self._out.write(f"{json_line(message)}\n")
+        if isinstance(message, Alert | Technical | Status):
+            self._out.flush()
+
+    def notice(self, text: str) -> None:
+        """Print a notice on standard error."""
+        self._errors.write(f"ecg-monitor: {harmless(text, 500)}\n")
+        self._errors.flush()
+
+
+class LiveScreen:
+    """The live view and its keys."""
+
+    topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
+    wants_waves = True
+
+    def __init__(
+        self,
+        console: Console,
+        keyboard: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._view = LiveView(console, clock)
+        self._keys = Keys(keyboard)
+        self._clock = clock
+        self._heard_s = clock()
+        self.snapshot = Snapshot()
+
+    def __enter__(self) -> Self:
+        self._keys.__enter__()
+        self._view.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._view.__exit__(kind, error, trace)
+        self._keys.__exit__(kind, error, trace)
+
+    def fileno(self) -> int | None:
+        """Return the terminal's descriptor."""
+        return self._keys.fileno()
+
+    def take(self, message: Message) -> None:
+        """Take a message into the snapshot."""
+        if isinstance(message, Status):
+            self._heard_s = self._clock()
+        self.snapshot = apply(self.snapshot, message)
+
+    def notice(self, text: str) -> None:
+        """Show a notice in the view."""
+        self.snapshot = with_notice(self.snapshot, text)
+
+    def refresh(self, controls: Controls) -> None:
+        """Obey the keys and draw."""
+        for key in self._keys.read():
+            self._obey(key, controls)
+        silent_s = self._clock() - self._heard_s
+        self.snapshot = with_silence(
+            self.snapshot, float(round(silent_s)) if silent_s > SILENT_S else 0.0
+        )
+        self._view.show(self.snapshot)
+
+    def _obey(self, key: str, controls: Controls) -> None:
+        match key:
+            case "q":
+                controls.quit()
+            case "p":
+                self._pause(not self.snapshot.paused, controls)
+            case "+" | "-":
+                self._move_threshold(THRESHOLD_STEP if key == "+" else 1 / THRESHOLD_STEP, controls)
+            case "up" | "left":
+                self.snapshot = select(self.snapshot, -1)
+            case "down" | "right":
+                self.snapshot = select(self.snapshot, 1)
+            case _:
+                pass
+
+    def _pause(self, paused: bool, controls: Controls) -> None:
+        if controls.pause(paused):
+            self.snapshot = with_pause(self.snapshot, paused)
+        else:
+            self.notice("only the replay's own view can pause it")
+
+    def _move_threshold(self, factor: float, controls: Controls) -> None:
+        shown = selected(self.snapshot)
+        if shown is not None:
+            controls.threshold(ThresholdRequest(patient=shown.patient, factor=factor))

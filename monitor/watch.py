@@ -1,0 +1,93 @@
+"""Watching a monitor that runs elsewhere: the live view alone, and the subscriber's command."""
+
+from __future__ import annotations
+
+import contextlib
+
+import zmq
+
+from monitor.codec import decode_message, topic_of
+from monitor.errors import InvalidMessage
+from monitor.interrupts import Interrupts
+from monitor.screens import Screen
+from monitor.sockets import Sockets, receive_waiting
+from monitor.subscriber import AlertSubscriber
+from monitor.wire import Status, ThresholdRequest
+
+LOOP_S = 0.1
+
+
+class Watch:
+    """A view's loop on another process's monitor; its keys act as far as the sockets reach."""
+
+    def __init__(
+        self, subscriber: AlertSubscriber, waves: zmq.Socket[bytes], screen: Screen
+    ) -> None:
+        self._subscriber = subscriber
+        self._waves = waves
+        self._screen = screen
+        self._left = False
+
+    def run(self, interrupts: Interrupts) -> None:
+        """Go on until someone leaves."""
+        while not (self._left or interrupts.happened):
+            message = self._subscriber.receive(LOOP_S)
+            while message is not None:
+                self._screen.take(message)
+                message = self._subscriber.receive(0)
+            for frames in receive_waiting(self._waves):
+                with contextlib.suppress(InvalidMessage):
+                    self._screen.take(decode_message(frames))
+            self._screen.refresh(self)
+
+    def threshold(self, request: ThresholdRequest) -> None:
+        """Change a threshold in the consumer."""
+        self._subscriber.ask(request)
+
+    def pause(self, paused: bool) -> bool:
+        """Return False: a view cannot hold a producer that another process leads."""
+        return False
+
+    def quit(self) -> None:
+        """Leave; the monitor goes on."""
+        self._left = True
+
+
+def watch(alerts: str, wave: str, screen: Screen) -> None:
+    """Show what a monitor elsewhere says until Ctrl-C or q."""
+    with (
+        Interrupts() as interrupts,
+        AlertSubscriber(alerts, screen.topics) as subscriber,
+        Sockets() as sockets,
+    ):
+        waves = sockets.subscribe(wave, ["wave."])
+        with screen:
+            Watch(subscriber, waves, screen).run(interrupts)
+
+
+def follow(
+    endpoint: str, topics: tuple[str, ...], screen: Screen, *, new: bool, until_end: bool
+) -> None:
+    """Print what a monitor says: what was before (unless `new`) and what comes, until Ctrl-C.
+
+    With `until_end`, until all its records have ended and all their alerts have come.
+    """
+    after = None if new else 0
+    with (
+        Interrupts() as interrupts,
+        AlertSubscriber(endpoint, (*topics, "status"), after) as subscriber,
+        screen,
+    ):
+        while not interrupts.happened:
+            message = subscriber.receive(LOOP_S)
+            if message is None:
+                continue
+            if topic_of(message).startswith(topics):
+                screen.take(message)
+            if until_end and isinstance(message, Status) and _is_over(message, subscriber):
+                return
+
+
+def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:
+    ended = bool(status.patients) and all(one.state == "ended" for one in status.patients)
+    return ended and subscriber.last_seq >= status.newest_seq
