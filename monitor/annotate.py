@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -220,10 +221,11 @@ def _run_in_processes(
     tasks: list[_Task], n_workers: int, tell: Callable[[Annotated, int, int], None]
 ) -> list[Annotated]:
     context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
-    stop = context.Event()
+    stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
     done: dict[str, Annotated] = {}
     with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
-        futures: list[Future[Annotated]] = [workers.submit(_work, task) for task in tasks]
+        with _interrupts_held():  # the workers, started here, inherit it for good
+            futures: list[Future[Annotated]] = [workers.submit(_work, task) for task in tasks]
         try:
             for future in as_completed(futures):
                 result = future.result()
@@ -240,10 +242,23 @@ def _run_in_processes(
     return [done[task.record] for task in tasks]
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold back Ctrl-C from this thread and the processes it starts until the block is left.
+
+    A terminal sends it to all processes; a worker would answer with a traceback, even while it
+    starts, before any handler of ours is in place.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(stop: _StopFlag) -> None:
-    """Prepare a worker: the parent alone handles Ctrl-C, and says so by the flag."""
+    """Prepare a worker: the parent alone handles Ctrl-C, and tells it by the flag."""
     global _stop_flag
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # one core a worker; read when torch is imported
     _stop_flag = stop
 

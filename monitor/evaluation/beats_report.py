@@ -30,6 +30,7 @@ from monitor.sources.wfdb_header import read_header, regular_file_size
 from monitor.text import harmless
 
 MAX_ANNOTATION_BYTES = 64 << 20  # some ten million beats
+MAX_PATH_SHOWN = 500
 COUNTS = ("true_positives", "false_negatives", "false_positives")
 RATES = ("sensitivity", "positive_predictivity", "f1")
 ERRORS = ("error_median_ms", "error_mean_ms", "error_median_abs_ms", "error_p95_abs_ms")
@@ -138,20 +139,21 @@ def make_report(
 def read_annotations(path: Path, extension: str) -> Annotations:
     """Read a WFDB annotation file; RecordError if it is missing, absurd or no such file."""
     file = path.with_name(f"{path.name}.{extension}")
-    n_bytes = regular_file_size(file, f"annotation file {file}")
+    what = f"annotation file {harmless(str(file), MAX_PATH_SHOWN)}"
+    n_bytes = regular_file_size(file, what)
     if n_bytes > MAX_ANNOTATION_BYTES:
-        raise RecordError(f"annotation file {file} has {n_bytes} bytes; that is absurd")
+        raise RecordError(f"{what} has {n_bytes} bytes; that is absurd")
     try:
         annotation = wfdb.rdann(str(path.absolute()), extension)
         samples = np.asarray(annotation.sample, np.int64)
         symbols = [str(symbol) for symbol in annotation.symbol]
         fs_hz = None if annotation.fs is None else float(annotation.fs)
     except Exception as error:  # wfdb raises whatever its parser meets
-        raise RecordError(f"annotation file {file} cannot be decoded") from error
+        raise RecordError(f"{what} cannot be decoded") from error
     if fs_hz is not None and not 0 < fs_hz < math.inf:
-        raise RecordError(f"annotation file {file} gives a sampling rate of {fs_hz} Hz")
+        raise RecordError(f"{what} gives a sampling rate of {fs_hz} Hz")
     if np.any(np.diff(samples) < 0) or np.any(samples < 0):
-        raise RecordError(f"annotation file {file} is not in order of time")
+        raise RecordError(f"{what} is not in order of time")
     return Annotations(samples, symbols, fs_hz)
 
 
@@ -189,7 +191,7 @@ def to_json(report: BeatsReport) -> str:
 
 def to_csv(report: BeatsReport) -> str:
     """Return the report as CSV; empty where a figure is not defined."""
-    rows = {**{name: figures(record) for name, record in report.records.items()}}
+    rows = {name: figures(record) for name, record in report.records.items()}
     rows |= {"gross": figures(report.gross), "average": report.average}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -259,10 +261,6 @@ def _cell(name: str, value: float | None) -> str:
         return "-"
     if name in COUNTS:
         return str(value)
-    return (
-        f"{100 * value:.2f}"
-        if name in RATES
-        else f"{value:+.1f}"
-        if "abs" not in name
-        else f"{value:.1f}"
-    )
+    if name in RATES:
+        return f"{100 * value:.2f}"
+    return f"{value:.1f}" if "abs" in name else f"{value:+.1f}"

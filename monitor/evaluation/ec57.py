@@ -32,7 +32,7 @@ MATCH_WINDOW_S = 0.15  # EC57
 TEST_START_S = 300.0  # EC57: five minutes to learn
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # WFDB's beat codes
 FLUTTER_START, FLUTTER_STOP = "[", "]"
-_NEVER = math.inf  # the time of the annotation after the last one
+_NEVER = 1 << 62  # the sample of the annotation after the last one, as in bxb a number like others
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def beats_and_flutter(
         elif symbol in BEAT_SYMBOLS:
             beats.append(sample)
     if started is not None:
-        flutter.append((started, _NEVER))
+        flutter.append((started, math.inf))
     return np.array(beats, np.int64), flutter
 
 
@@ -206,16 +206,16 @@ def _walk(
             return pairs, missed, extra
         if det < ref:
             if ref - det <= match_samples and ref - det < abs(ref - next_det):
-                pairs.append((int(ref), int(det)))
+                pairs.append((ref, det))
                 i, j = i + 1, j + 1
             else:
-                extra.append(int(det))
+                extra.append(det)
                 j += 1
         elif det - ref <= match_samples and det - ref < abs(det - next_ref):
-            pairs.append((int(ref), int(det)))
+            pairs.append((ref, det))
             i, j = i + 1, j + 1
         else:
-            missed.append(int(ref))
+            missed.append(ref)
             i += 1
 
 
@@ -232,14 +232,14 @@ def _first(
     if j > 0:
         lag = ref - detected[j - 1]  # to the last detection of the learning period
         if lag <= match_samples and lag < abs(ref - det):
-            pairs.append((int(ref), detected[j - 1]))
+            pairs.append((ref, detected[j - 1]))
             return 1, j
     if det - start <= match_samples and abs(ref - _at(detected, j + 1)) < abs(ref - det):
         return 0, j + 1
     return 0, j
 
 
-def _at(samples: list[int], index: int) -> float:
+def _at(samples: list[int], index: int) -> int:
     return samples[index] if index < len(samples) else _NEVER
 
 
