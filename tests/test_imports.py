@@ -1,0 +1,120 @@
+"""Who may import whom, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN = {"monitor", "segmenter", "model", "tools", "tests"}
+
+# What each package may import beside the standard library and itself.
+ALLOWED = {
+    "segmenter": {"numpy", "scipy"},
+    "model": {"numpy", "torch", "safetensors"},
+    "monitor": {
+        "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
+        "platformdirs", "matplotlib",
+    },
+}  # fmt: skip
+
+# Within monitor: who may be imported by the view, and where libraries with one home may stand.
+VIEW_MAY = {
+    "monitor.snapshot",
+    "monitor.braille",
+    "monitor.plots",
+    "monitor.text",
+    "monitor.plain",
+    "monitor.wire",
+}
+HOMES = {
+    "wfdb": {"sources", "evaluation", "annotate.py"},
+    "matplotlib": {"evaluation"},
+    "torch": set(),
+    "sqlite3": {"journal.py"},
+}
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the dotted names of all modules a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_packages_import_only_what_they_may(package: str) -> None:
+    """The segmenter and the model never import each other, monitor or tools; nothing imports tools."""
+    for path in sources(package):
+        for name in imported(path):
+            top = name.split(".")[0]
+            if top == package or top in sys.stdlib_module_names:
+                continue
+            assert top in ALLOWED[package], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_nothing_but_tests_imports_tools() -> None:
+    """Tools are scripts for developers, not a library."""
+    for package in ("monitor", "segmenter", "model"):
+        for path in sources(package):
+            assert not [name for name in imported(path) if name.split(".")[0] in {"tools", "tests"}]
+
+
+def test_segmenter_has_no_io_and_no_clock() -> None:
+    """The segmenter is pure: no files, sockets, time, threads, chance."""
+    impure = {"os", "io", "pathlib", "socket", "time", "datetime", "threading", "random"}
+    for path in sources("segmenter"):
+        assert not impure & {name.split(".")[0] for name in imported(path)}, path
+
+
+def test_view_imports_snapshot_and_rich_only() -> None:
+    """The view draws: no sockets, no clock, no stages."""
+    for name in imported(ROOT / "monitor/view.py"):
+        if name.split(".")[0] in OWN:
+            assert name in VIEW_MAY, f"view imports {name}"
+        assert name not in {"zmq", "time"}
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_libraries_stay_in_their_rooms(library: str) -> None:
+    """What is heavy or foreign has one home, so that a process loads only what it needs."""
+    for path in sources("monitor"):
+        if library in {name.split(".")[0] for name in imported(path)}:
+            room = path.relative_to(ROOT / "monitor").parts[0]
+            assert room in HOMES[library], f"{path.relative_to(ROOT)} imports {library}"
+
+
+def test_zmq_sockets_are_made_in_one_place() -> None:
+    """Only sockets.py makes sockets and contexts: limits and linger are set nowhere else."""
+    for package in ("monitor", "tools"):
+        for path in sources(package):
+            if path.name != "sockets.py":
+                text = path.read_text()
+                assert "zmq.Context" not in text, path
+                assert ".setsockopt(" not in text, path
+
+
+def test_no_pickle() -> None:
+    """Nothing that comes from outside is unpickled: no module for it is imported at all."""
+    for package in ("monitor", "segmenter", "model"):
+        for path in sources(package):
+            assert not {"pickle", "marshal", "shelve", "dill"} & set(imported(path)), path
+
+
+def test_every_test_folder_is_a_package() -> None:
+    """Test modules of the same name in two folders do not clash."""
+    for folder in [ROOT / "tests", *(ROOT / "tests").rglob("*/")]:
+        if folder.is_dir() and list(folder.glob("test_*.py")):
+            assert (folder / "__init__.py").exists(), folder
