@@ -66,6 +66,11 @@ def clock(time_s: float, decimals: int = 3) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{tail}"
 
 
+def milliseconds(interval_ms: float | None) -> str:
+    """Return whole milliseconds; dashes where there is none."""
+    return "--" if interval_ms is None else f"{interval_ms:.0f}"
+
+
 def _alert_line(alert: Alert) -> str:
     count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
@@ -83,8 +88,3 @@ def _technical_line(technical: Technical) -> str:
         f"{clock(technical.time_s)}  {harmless(technical.patient)}  TECHNICAL {technical.state:<7}"
         f"  {technical.event}{text}"
     )
-
-
-def milliseconds(interval_ms: float | None) -> str:
-    """Return whole milliseconds; dashes where there is none."""
-    return "--" if interval_ms is None else f"{interval_ms:.0f}"

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from monitor.wire import (
     Message,
     PatientStatus,
     StageHealth,
+    StageName,
     Status,
     Technical,
     Wave,
@@ -36,9 +37,11 @@ MAX_ROWS = 200  # rows of the alert list
 MAX_PATIENTS = 1000
 MAX_TECHNICAL = 8  # there are four kinds
 MAX_TEXT = 200  # characters kept of any free text
+MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
 MAX_MILLIVOLTS = 1000.0  # far outside any ECG; keeps float32 arithmetic finite
 
 PatientState = Literal["waiting", "learning", "monitoring", "ended"]
+_STAGES = get_args(StageName)  # in the order of the data's way
 RowState = Literal["onset", "ongoing", "cleared"]
 RowPriority = Literal["high", "medium", "low", "technical"]
 
@@ -326,7 +329,7 @@ def _add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
         beat.sample,
         beat.loss,
         beat.anomalous,
-        _bounded(beat.quality),
+        _bounded(beat.quality, MAX_FLAG),
         is_learning=beat.threshold is None,
     )
     return replace(
@@ -338,8 +341,8 @@ def _add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
     )
 
 
-def _bounded(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(text[:MAX_TEXT] for text in texts[:MAX_TECHNICAL])
+def _bounded(texts: Sequence[str], length: int) -> tuple[str, ...]:
+    return tuple(text[:length] for text in texts[:MAX_TECHNICAL])
 
 
 def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
@@ -466,7 +469,7 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
     return replace(
         snapshot,
         patients=MappingProxyType(patients),
-        stages=tuple(status.stages[:8]),
+        stages=tuple(sorted(status.stages, key=lambda stage: _STAGES.index(stage.stage))[:8]),
         speed=status.speed,
         model=status.model[:MAX_TEXT],
         journal=status.journal[:MAX_TEXT],
@@ -479,7 +482,7 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
 def _add_status(patient: PatientView, said: PatientStatus) -> PatientView:
     """Return the patient as its status says; a view that joins late learns what lasts."""
     known = {lasting.event: lasting for lasting in patient.technical}
-    events = dict.fromkeys(_bounded(said.technical))
+    events = dict.fromkeys(_bounded(said.technical, MAX_TEXT))
     return replace(
         patient,
         record=said.record,

@@ -170,7 +170,7 @@ def _heading(title: Text, right: Text, width: int) -> Text:
     """Return the line above a part of the screen."""
     line = Text("─ ", DIM).append_text(title).append(" ")
     n_line = width - line.cell_len - right.cell_len - 3
-    if n_line < 1:
+    if n_line < 1 or not right:
         return line.append("─" * max(width - line.cell_len, 0), DIM)
     return line.append("─" * n_line + " ", DIM).append_text(right).append(" ─", DIM)
 
@@ -433,7 +433,8 @@ def _stage_line(stages: Sequence[StageHealth]) -> Text:
         faults = _faults(stage)
         style = ANOMALY if is_silent else (WITHHELD if faults else DIM)
         sign = "x" if is_silent else ("!" if faults else "ok")
-        said = f"silent {stage.age_s:.0f} s" if is_silent else f"{_count(stage.messages_in)}"
+        n_messages = stage.messages_out if stage.stage == "producer" else stage.messages_in
+        said = f"silent {stage.age_s:.0f} s" if is_silent else _count(n_messages)
         line.append(f"{stage.stage} {sign} {said}{faults}", style).append("   ")
     return line if stages else Text(" no stage has reported yet", DIM)
 

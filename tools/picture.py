@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("--at", default="60", help="time in the record, as 90 or 1:30")
     parser.add_argument("--speed", default="10")
     parser.add_argument("--learn", help="learn the patient's normal from the first minutes")
+    parser.add_argument("--checkpoint", help="none is the one that ships")
     parser.add_argument("--size", default="120x36", help="columns and rows")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
@@ -190,6 +191,7 @@ def main() -> None:
             records=arguments.records or [str(default_record())],
             alerts=f"ipc://{folder}/alerts",
             speed=parse_speed(arguments.speed),
+            checkpoint=arguments.checkpoint,
             learn_s=None if arguments.learn is None else parse_duration(arguments.learn, "--learn"),
         )
         replay(options, screen)

@@ -319,6 +319,13 @@ def test_setting_what_is_set_returns_the_same_snapshot() -> None:
     assert with_silence(scene, 5.0) is scene
 
 
+def test_stages_stand_in_the_order_of_the_data() -> None:
+    """Whoever spoke first: producer, segmenter, consumer."""
+    said = status(patient_status(0))
+    shuffled = after([status(stages=said.stages[::-1])])
+    assert [stage.stage for stage in shuffled.stages] == ["producer", "segmenter", "consumer"]
+
+
 def test_a_status_ends_the_silence() -> None:
     """A word of the consumer is a word."""
     assert apply(with_silence(Snapshot(), 9.0), KNOWN).silent_s == 0.0
