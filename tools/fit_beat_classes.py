@@ -26,6 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.ecg5000 import read_ecg5000
+from model.errors import InvalidDataset
+
 Floats = NDArray[np.float64]
 
 WINDOW_SAMPLES = 140
@@ -39,17 +42,16 @@ PLATEAU = slice(15, 115)  # ST segment to P wave: its median is the level
 EARLY_T = slice(15, 29)  # where a ventricular beat's T wave is tall
 LATE_DIASTOLE = slice(60, 95)
 P_WAVE = slice(95, 125)
+PR_SEGMENT = slice(120, 130)
 TALL_T = 0.6  # in standard deviations; normal windows have -0.6 here, those after r have 1.2
 TRIM = 0.97  # share kept of each class, nearest its median: the rest is noise and mislabelled
 MIN_QRS_DEPTH = 1.0  # standard deviations; a shallower head holds no QRS to scale by
 
 
 def read_windows(paths: Sequence[Path]) -> tuple[NDArray[np.int64], Floats]:
-    """Return labels, shape (n,), and windows, shape (n, 140), of ECG5000 text files."""
-    rows = np.vstack([np.loadtxt(path, ndmin=2) for path in paths])
-    if rows.shape[1] != WINDOW_SAMPLES + 1:
-        raise SystemExit(f"expected a label and 140 values a row, found {rows.shape[1]} columns")
-    return rows[:, 0].astype(np.int64), rows[:, 1:]
+    """Return labels, shape (n,), and windows, shape (n, 140), of ECG5000 files."""
+    labels, windows = zip(*(read_ecg5000(path) for path in paths), strict=True)
+    return np.concatenate(labels), np.concatenate(windows).astype(np.float64)
 
 
 def follows_ectopic(windows: Floats) -> NDArray[np.bool_]:
@@ -81,8 +83,14 @@ def qrs_return_samples(windows: Floats) -> Floats:
 
 def p_wave_height(windows: Floats) -> Floats:
     """Return the height of the P wave over the PR segment that follows it, shape (n,)."""
-    height: Floats = windows[:, P_WAVE].max(axis=1) - np.median(windows[:, 120:130], axis=1)
+    height: Floats = windows[:, P_WAVE].max(axis=1) - np.median(windows[:, PR_SEGMENT], axis=1)
     return height
+
+
+def pr_samples(windows: Floats) -> float:
+    """Return the median distance from the P wave to the window's end, in samples."""
+    p_sample = P_WAVE.start + np.median(windows[:, P_WAVE].argmax(axis=1))
+    return float(WINDOW_SAMPLES - p_sample)
 
 
 def trim(windows: Floats, share: float = TRIM) -> Floats:
@@ -96,6 +104,9 @@ def fit_class(windows: Floats, n_components: int) -> dict[str, Any]:
     """Return mean, principal components (rows) and their standard deviations."""
     mean = windows.mean(axis=0)
     _, singular, components = np.linalg.svd(windows - mean, full_matrices=False)
+    # A component's sign is arbitrary; fix it, so that every machine writes the same file.
+    largest = np.abs(components).argmax(axis=1)
+    components *= np.sign(components[np.arange(len(components)), largest])[:, None]
     spread = singular[:n_components] / np.sqrt(len(windows) - 1)
     return {
         "mean": mean.round(4).tolist(),
@@ -106,14 +117,31 @@ def fit_class(windows: Floats, n_components: int) -> dict[str, Any]:
     }
 
 
+def _require(n_windows: int, name: str) -> None:
+    needed = COMPONENTS[name] + 2
+    if n_windows < needed:
+        raise InvalidDataset(f"{n_windows} windows of class {name}; at least {needed} are needed")
+
+
 def fit(labels: NDArray[np.int64], windows: Floats) -> dict[str, Any]:
-    """Return the model of every class, heights in depths of a normal QRS."""
+    """Return the model of every class, heights in depths of a normal QRS.
+
+    Raises
+    ------
+    InvalidDataset
+        If there are too few windows of a class.
+    """
     level = np.median(windows[:, PLATEAU], axis=1)
     centred = windows - level[:, None]
     has_qrs = qrs_depth(windows) > MIN_QRS_DEPTH
     ectopic_before = follows_ectopic(windows)
 
-    normal = trim(centred[(labels == 1) & has_qrs & ~ectopic_before])
+    follows_normal = has_qrs & ~ectopic_before
+    for label, name in CLASS_NAMES.items():
+        _require(int((follows_normal & (labels == label)).sum()), name)
+    _require(int((labels == 1)[has_qrs & ectopic_before].sum()), AFTER_ECTOPIC)
+
+    normal = trim(centred[(labels == 1) & follows_normal])
     unit = float(np.median(qrs_depth(normal)))
     normal_return = float(np.median(qrs_return_samples(normal)))
     classes = {"N": fit_class(normal / unit, COMPONENTS["N"]) | {"rr_ratio": 1.0}}
@@ -121,39 +149,41 @@ def fit(labels: NDArray[np.int64], windows: Floats) -> dict[str, Any]:
     for label, name in CLASS_NAMES.items():
         if label == 1:
             continue
-        chosen = centred[(labels == label) & has_qrs & ~ectopic_before]
+        chosen = centred[(labels == label) & follows_normal]
         scaled = trim(chosen / qrs_depth(chosen)[:, None])
         ratio = normal_return / float(np.median(qrs_return_samples(scaled)))
         classes[name] = fit_class(scaled, COMPONENTS[name]) | {"rr_ratio": round(ratio, 3)}
 
     after = trim(centred[(labels == 1) & has_qrs & ectopic_before])
     gain = float(np.median(p_wave_height(normal)) / np.median(p_wave_height(after))) / unit
-    p_before_end = WINDOW_SAMPLES - 95 - np.median(normal[:, P_WAVE].argmax(axis=1))
-    p_before_end_after = WINDOW_SAMPLES - 95 - np.median(after[:, P_WAVE].argmax(axis=1))
-    ratio = float(p_before_end / p_before_end_after)
+    # The PR interval is the same in both: how much it shrank tells how long the pause was.
+    ratio = float(pr_samples(normal) / pr_samples(after))
     classes[AFTER_ECTOPIC] = fit_class(after * gain, COMPONENTS[AFTER_ECTOPIC]) | {
         "rr_ratio": round(ratio, 3)
     }
     return classes
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Fit the files named on the command line and write the model as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, help="ECG5000 text files")
     parser.add_argument("--out", required=True, type=Path)
-    options = parser.parse_args()
-    labels, windows = read_windows(options.files)
+    options = parser.parse_args(arguments)
+    try:
+        classes = fit(*read_windows(options.files))
+    except InvalidDataset as error:
+        parser.exit(2, f"{error}\n")
     model = {
         "about": "Mean, principal components and their spread of the beat classes of record chf07",
         "source": "ECG5000 (UCR archive), from the BIDMC Congestive Heart Failure Database, "
         "PhysioNet; ODC-By 1.0",
         "made_by": "tools/fit_beat_classes.py from " + ", ".join(f.name for f in options.files),
         "unit": "depth of the QRS of a normal beat",
-        "classes": fit(labels, windows),
+        "classes": classes,
     }
     options.out.write_text(json.dumps(model, separators=(",", ":")) + "\n", encoding="utf-8")
-    for name, fitted in model["classes"].items():  # type: ignore[attr-defined]
+    for name, fitted in classes.items():
         print(
             f"{name:14} {fitted['windows']:5} windows, RR ratio {fitted['rr_ratio']:.2f}, "
             f"{100 * fitted['explained']:.0f} % of variance"

@@ -79,7 +79,7 @@ def draw_rhythm(
     anomaly_rate : float
         Share of beats that are not N, 0 to 0.5.
     first_anomaly_s : float, optional
-        No anomaly comes before this time, and one comes at it.
+        No anomaly comes before this time, and one comes within 2 s after it.
     coupling : mapping of class to float
         RR interval before an abnormal beat, in sinus intervals.
     rng : np.random.Generator
@@ -88,17 +88,21 @@ def draw_rhythm(
     n_beats = math.ceil(duration_s / (0.5 * MEAN_RR_S)) + 16  # more than can be needed
     respiration = _resonance(n_beats, RESPIRATION_HZ, rng)
     sinus_rr_s = _draw_sinus_rr(respiration, rng)
-    lead_in = 0
-    if first_anomaly_s is not None:
-        lead_in = int(np.searchsorted(np.cumsum(sinus_rr_s) - MARGIN_S, first_anomaly_s))
+    first = 1
+    if first_anomaly_s is not None:  # it follows the first normal beat that is not before
+        first += int(np.searchsorted(_beat_times(sinus_rr_s), first_anomaly_s))
     symbol = np.full(n_beats, "N")
     if anomaly_rate > 0:
         drawn = _draw_symbols(n_beats, anomaly_rate, first_anomaly_s is not None, rng)
-        symbol[1 + lead_in :] = drawn[: max(0, n_beats - 1 - lead_in)]
-    rr_s = sinus_rr_s * _draw_rr_factors(symbol, coupling, rng)
-    time_s = np.concatenate([[0.0], np.cumsum(rr_s[1:])]) - MARGIN_S
+        symbol[first:] = drawn[: max(0, n_beats - first)]
+    time_s = _beat_times(sinus_rr_s * _draw_rr_factors(symbol, coupling, rng))
     n_needed = int(np.searchsorted(time_s, duration_s, side="right")) + 1
     return Rhythm(time_s[:n_needed], symbol[:n_needed], respiration[:n_needed])
+
+
+def _beat_times(rr_s: Floats) -> Floats:
+    """Return when beats are whose intervals to the one before are given."""
+    return np.concatenate([[0.0], np.cumsum(rr_s[1:])]) - MARGIN_S
 
 
 def _draw_sinus_rr(respiration: Floats, rng: np.random.Generator) -> Floats:

@@ -27,6 +27,7 @@ from scipy.signal import butter, sosfilt
 from monitor.errors import InvalidOption, RecordError
 from monitor.sources.beat_shapes import (
     VENTRICULAR,
+    WINDOW_SAMPLES,
     draw_joints,
     draw_windows,
     knot_times,
@@ -84,7 +85,7 @@ class SimulationSettings:
     lead_off_per_hour : float
         How often both leads come off for 4 to 20 s, on average; not in the first minute.
     first_anomaly_s : float, optional
-        No anomaly comes before this time, and one comes at it.
+        No anomaly comes before this time, and one comes within 2 s after it, if any may come.
 
     Raises
     ------
@@ -103,8 +104,8 @@ class SimulationSettings:
             raise InvalidOption(
                 f"hours {self.hours!r}: a simulated record is 1 second to {MAX_HOURS:g} hours long"
             )
-        if self.seed < 0:
-            raise InvalidOption(f"seed {self.seed!r} is negative; use 0 or more")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise InvalidOption(f"seed {self.seed!r} is not a whole number of 0 or more")
         if self.anomaly_rate is not None and not 0 <= self.anomaly_rate <= MAX_ANOMALY_RATE:
             raise InvalidOption(
                 f"anomaly rate {self.anomaly_rate!r} is not a share from 0 to {MAX_ANOMALY_RATE}"
@@ -131,7 +132,7 @@ class SimulationSettings:
 
 
 DEFAULT_SETTINGS = SimulationSettings(
-    hours=1.0, seed=7, anomaly_rate=0.03, lead_off_per_hour=2.0, first_anomaly_s=14.0
+    hours=1.0, seed=7, anomaly_rate=0.03, lead_off_per_hour=2.0, first_anomaly_s=12.0
 )
 
 
@@ -352,7 +353,7 @@ def _draw_clean(
         start = max(0, math.ceil(rhythm.time_s[first] * FS_HZ))
         stop = min(n_samples, math.ceil(rhythm.time_s[beats][-1] * FS_HZ))
         clean_mv = _render(knots_s, knots_mv, start, stop)
-        knots_s, knots_mv = knots_s[-140:], knots_mv[-140:]
+        knots_s, knots_mv = knots_s[-WINDOW_SAMPLES:], knots_mv[-WINDOW_SAMPLES:]
 
         # The peak of the block's last beat may lie in the next one: that block finds it.
         searched = np.concatenate([lead1_mv, clean_mv[:, 0]])
