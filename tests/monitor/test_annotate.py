@@ -29,6 +29,7 @@ from segmenter.beat import BeatSpec
 
 FS_HZ = 250
 RR_SAMPLES = 200  # 75 beats a minute
+MITDB = Path(__file__).resolve().parents[3] / "shared" / "data" / "mitdb"
 
 
 def _r_peaks(duration_s: int) -> NDArray[np.int64]:
@@ -218,6 +219,17 @@ def test_the_evaluation_reads_what_is_annotated(tmp_path: Path) -> None:
     annotate_records([path], tmp_path / "out", jobs=1)
     gross = evaluate_beats(tmp_path / "in", tmp_path / "out", start_s=10).gross
     assert (gross.sensitivity, gross.positive_predictivity) == (1.0, 1.0)
+
+
+@pytest.mark.skipif(not MITDB.is_dir(), reason="no real records in ../shared/data/mitdb")
+def test_a_real_record_is_annotated_and_evaluated(tmp_path: Path) -> None:
+    """Record 119, with its ventricular bigeminy, by EC57: must not get worse."""
+    annotate_records([MITDB / "119"], tmp_path, jobs=1)
+    gross = evaluate_beats(MITDB, tmp_path).gross
+    assert gross.true_positives + gross.false_negatives == 1661
+    assert gross.sensitivity >= 0.999
+    assert gross.positive_predictivity >= 0.999
+    assert gross.error_median_abs_ms <= 10
 
 
 def test_a_missing_lead_is_that_records_failure(tmp_path: Path) -> None:
