@@ -12,6 +12,8 @@ from model.errors import InvalidConfig
 
 BEAT_SAMPLES = 140  # the length of an ECG5000 beat
 LENGTH_BOUNDS = (16, 4096)
+MIN_SCALE = 1e-3  # of a standardised beat; beats all alike must not divide by zero
+FORGET_BIAS = 2.0  # sigmoid(2) = 0.88: half of a value is left after 5 samples, not after 1
 EMBEDDING_BOUNDS = (1, 256)  # 256 costs 1.1 GFLOP a beat; above it nothing but memory is at stake
 
 
@@ -65,6 +67,11 @@ class LstmAutoencoder(nn.Module):
     hidden state is the embedding; the decoder is fed the embedding at every sample, through LSTMs
     of e and 2e units and a linear layer to one value.
 
+    Around it stands one affine step: what goes in is the beat's deviation from `template`, over
+    `scale`; what comes out is put back the same way. The network then need not spend its first
+    hundreds of steps on drawing the mean beat, and another patient's mean beat costs it nothing.
+    With the initial template of zeros and scale of one it is the published network.
+
     Parameters
     ----------
     config : AutoencoderConfig
@@ -83,20 +90,44 @@ class LstmAutoencoder(nn.Module):
             self.decoder_inner = nn.LSTM(e, e, batch_first=True)
             self.decoder_outer = nn.LSTM(e, 2 * e, batch_first=True)
             self.output = nn.Linear(2 * e, 1)
+        self.template: Tensor
+        self.scale: Tensor
+        self.register_buffer("template", torch.zeros(config.length))
+        self.register_buffer("scale", torch.ones(1))
         self._draw_weights(seed)
 
     def _draw_weights(self, seed: int) -> None:
-        """Draw every weight uniformly from +-1/sqrt(units), torch's own rule, from a seed."""
+        """Draw the weights so that the gradient reaches through 140 samples from the first step on.
+
+        Orthogonal recurrent weights and an open forget gate (Jozefowicz, Zaremba, Sutskever 2015).
+        With torch's own rule the mean beat takes about three times as many epochs to learn.
+        """
         generator = torch.Generator().manual_seed(seed)
-        for layer in self.children():
-            units = layer.hidden_size if isinstance(layer, nn.LSTM) else self.output.in_features
-            bound = units**-0.5
-            for weights in layer.parameters():
-                nn.init.uniform_(weights, -bound, bound, generator=generator)
+        layers = (self.encoder_outer, self.encoder_inner, self.decoder_inner, self.decoder_outer)
+        with torch.no_grad():
+            for layer in layers:
+                units = layer.hidden_size
+                inputs, recurrent, *biases = layer.all_weights[0]
+                for gate in range(4):  # torch's order: input, forget, cell, output
+                    rows = slice(gate * units, (gate + 1) * units)
+                    nn.init.xavier_uniform_(inputs[rows], generator=generator)
+                    nn.init.orthogonal_(recurrent[rows], generator=generator)
+                for bias in biases:
+                    nn.init.zeros_(bias)
+                biases[0][units : 2 * units] = FORGET_BIAS
+            nn.init.xavier_uniform_(self.output.weight, generator=generator)
+            nn.init.zeros_(self.output.bias)
+
+    def centre_on(self, beats: Tensor) -> None:
+        """Take the template and the scale from beats, shape (n, length)."""
+        self.template.copy_(beats.mean(dim=0))
+        deviation = float((beats - self.template).std())
+        self.scale.fill_(max(deviation, MIN_SCALE))
 
     def encode(self, beats: Tensor) -> Tensor:
         """Return the embeddings, shape (batch, e), of beats, shape (batch, length)."""
-        hidden, _ = self.encoder_outer(beats[:, :, None])  # (batch, length, 2e)
+        deviations = (beats - self.template) / self.scale  # (batch, length)
+        hidden, _ = self.encoder_outer(deviations[:, :, None])  # (batch, length, 2e)
         _, (last, _) = self.encoder_inner(hidden)  # (1, batch, e)
         embeddings: Tensor = last[0]  # (batch, e)
         return embeddings
@@ -106,8 +137,10 @@ class LstmAutoencoder(nn.Module):
         repeated = embeddings[:, None, :].expand(-1, self.config.length, -1)  # (batch, length, e)
         hidden, _ = self.decoder_inner(repeated)  # (batch, length, e)
         hidden, _ = self.decoder_outer(hidden)  # (batch, length, 2e)
-        beats: Tensor = self.output(hidden)[:, :, 0]  # (batch, length)
-        return beats.flip(1) if self.config.reverse else beats
+        deviations: Tensor = self.output(hidden)[:, :, 0]  # (batch, length)
+        if self.config.reverse:
+            deviations = deviations.flip(1)
+        return self.template + self.scale * deviations
 
     def forward(self, beats: Tensor) -> Tensor:
         """Reconstruct beats, shape (batch, length), from their embeddings."""

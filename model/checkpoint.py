@@ -207,6 +207,8 @@ def _document(data: bytes) -> dict[str, Any]:
 def _json(text: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(text, parse_constant=_refuse_constant)
+    except InvalidCheckpoint:
+        raise
     except (ValueError, RecursionError) as error:
         raise InvalidCheckpoint("holds no valid JSON header") from error
     if not isinstance(parsed, dict):
@@ -263,5 +265,7 @@ def _autoencoder(data: bytes, config: AutoencoderConfig) -> LstmAutoencoder:
             )
         if not math.isfinite(float(tensor.abs().sum())):
             raise InvalidCheckpoint(f"its {name} holds NaN or infinite weights")
+    if float(weights["scale"]) <= 0:
+        raise InvalidCheckpoint("its scale is not positive")
     autoencoder.load_state_dict(weights)
     return autoencoder.eval()

@@ -89,6 +89,8 @@ def _data_lines(path: Path, header: bool) -> Iterator[tuple[int, str]]:
 def _raw_lines(path: Path) -> Iterator[bytes]:
     try:
         size = path.stat().st_size
+        if path.is_fifo() or path.is_char_device():
+            raise InvalidDataset(f"{path}: is no file but a device, which may never end")
         if size > MAX_FILE_BYTES:
             raise InvalidDataset(f"{path}: {size} bytes, more than {MAX_FILE_BYTES}")
         with path.open("rb") as file:
@@ -129,7 +131,8 @@ def _beat(samples: list[str], length: int) -> NDArray[np.float32]:
     if len(samples) != length:
         raise ValueError(f"{len(samples)} samples instead of {length}")
     try:
-        beat = np.array([float(sample) for sample in samples], dtype=np.float32)
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+            beat = np.array([float(sample) for sample in samples]).astype(np.float32)
     except ValueError:
         bad = next(sample for sample in samples if not _is_number(sample))
         raise ValueError(f"sample {bad[:20]!r} is no number") from None

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from model.scoring import Scorer, check_beats
 Loss = Literal["smooth_l1", "l1"]
 
 MIN_BEATS = 20  # below it a validation share holds too few beats to choose weights by
-GRADIENT_NORM = 1.0  # LSTMs over 140 steps throw single huge gradients early on
+GRADIENT_NORM = 0.5  # the median; LSTMs over 140 steps throw single gradients 50 times larger
+SMOOTH_BELOW = 0.5  # of the smooth L1 loss, in units of the scale of the beats' deviations
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ def fit(
     training : TrainingConfig, optional
         How to train.
     base : LstmAutoencoder, optional
-        Start from a copy of these weights instead of random ones; left as it is.
+        Start from a copy of these weights instead of random ones; the template becomes that of
+        `beats`, the base is left as it is.
     on_epoch : callable, optional
         Told of each epoch as it ends; what it raises ends the training.
 
@@ -173,6 +175,7 @@ def fit(
     kept_apart, trained_on = _split(len(checked), training.validation_share, generator)
     autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, training.seed)
     validation = checked[kept_apart]
+    autoencoder.centre_on(torch.from_numpy(checked[trained_on]))
     return _descend(
         autoencoder,
         torch.from_numpy(checked[trained_on]),
@@ -237,14 +240,13 @@ def _pass_over(
 ) -> float:
     """Take one step a batch; return the mean reconstruction loss of the epoch."""
     autoencoder.train()
-    minimised = {"smooth_l1": functional.smooth_l1_loss, "l1": functional.l1_loss}[training.loss]
     total = 0.0
     order = torch.randperm(len(beats), generator=generator)
     for start in range(0, len(beats), training.batch):
         clean = beats[order[start : start + training.batch]]  # (batch, length)
         noise = torch.randn(clean.shape, generator=generator) * training.input_noise
         written = autoencoder(clean + noise)  # (batch, length)
-        loss = minimised(written, clean)
+        loss = _minimised((written - clean) / autoencoder.scale, training.loss)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
@@ -252,3 +254,11 @@ def _pass_over(
         schedule.step()
         total += float((written.detach() - clean).abs().sum())
     return total / len(beats)
+
+
+def _minimised(errors: Tensor, loss: Loss) -> Tensor:
+    """Return the mean of errors, shape (batch, length), in units of the deviations' scale."""
+    zeros = torch.zeros_like(errors)
+    if loss == "l1":
+        return functional.l1_loss(errors, zeros)
+    return functional.smooth_l1_loss(errors, zeros, beta=SMOOTH_BELOW)

@@ -1,0 +1,89 @@
+"""The autoencoder: shapes, sizes, seeds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.errors import InvalidConfig
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_reconstruction_has_the_shape_of_the_beats(batch: int, reverse: bool) -> None:
+    """Any number of beats goes in, as many of the same length come out."""
+    autoencoder = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3, reverse=reverse))
+    assert autoencoder(torch.zeros(batch, 20)).shape == (batch, 20)
+    assert autoencoder.encode(torch.zeros(batch, 20)).shape == (batch, 3)
+
+
+def test_layers_are_those_of_the_published_architecture() -> None:
+    """Encoder 1 -> 2e -> e, decoder e -> e -> 2e, one linear layer to one value."""
+    autoencoder = LstmAutoencoder(AutoencoderConfig(embedding=5))
+    sizes = [
+        (layer.input_size, layer.hidden_size)
+        for layer in autoencoder.children()
+        if isinstance(layer, torch.nn.LSTM)
+    ]
+    assert sizes == [(1, 10), (10, 5), (5, 5), (5, 10)]
+    assert autoencoder.output.weight.shape == (1, 10)
+
+
+def test_only_the_embedding_reaches_the_decoder() -> None:
+    """A reconstruction is decode(encode(beat)): nothing of the beat goes around."""
+    autoencoder = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3))
+    beats = torch.linspace(-1, 1, 40).reshape(2, 20)
+    torch.testing.assert_close(autoencoder(beats), autoencoder.decode(autoencoder.encode(beats)))
+
+
+def test_reversed_decoder_writes_the_same_values_backwards() -> None:
+    """With equal weights, `reverse` turns the written beat around and changes nothing else."""
+    forwards = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3, reverse=False), seed=4)
+    backwards = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3, reverse=True), seed=4)
+    beats = torch.linspace(-1, 1, 20)[None]
+    torch.testing.assert_close(backwards(beats), forwards(beats).flip(1))
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    """The same seed gives the same weights, whatever the global generator, which stays put."""
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first = LstmAutoencoder(AutoencoderConfig(embedding=3), seed=5)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(2)
+    second = LstmAutoencoder(AutoencoderConfig(embedding=3), seed=5)
+    other = LstmAutoencoder(AutoencoderConfig(embedding=3), seed=6)
+    for name, weights in first.state_dict().items():
+        assert torch.equal(weights, second.state_dict()[name])
+    assert not torch.equal(first.output.weight, other.output.weight)
+
+
+@given(
+    st.one_of(
+        st.integers(max_value=0),
+        st.integers(min_value=257),
+        st.floats(),
+        st.booleans(),
+        st.text(),
+        st.none(),
+    )
+)
+def test_absurd_embedding_is_refused(embedding: object) -> None:
+    """What is not a whole number within bounds never reaches torch."""
+    with pytest.raises(InvalidConfig, match="embedding"):
+        AutoencoderConfig(embedding=embedding)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [{"length": 15}, {"length": 4097}, {"reverse": 1}])
+def test_absurd_config_is_refused(values: dict[str, int]) -> None:
+    """Every field is checked, not only the size."""
+    with pytest.raises(InvalidConfig):
+        AutoencoderConfig(**values)  # type: ignore[arg-type]
+
+
+def test_cost_of_the_default_is_within_the_budget() -> None:
+    """A beat costs at most 20 MFLOP at the default size."""
+    assert AutoencoderConfig().flop_per_beat < 20e6

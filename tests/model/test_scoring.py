@@ -1,0 +1,122 @@
+"""Scoring: losses against a naive twin, batches, broken input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.errors import InvalidBeats
+from model.scoring import Scorer
+
+LENGTH = 30
+
+
+@pytest.fixture
+def autoencoder() -> LstmAutoencoder:
+    return LstmAutoencoder(AutoencoderConfig(length=LENGTH, embedding=4), seed=1)
+
+
+@pytest.fixture
+def beats() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((50, LENGTH)).astype(np.float32)
+
+
+def naive_losses(autoencoder: LstmAutoencoder, beats: NDArray[np.float32]) -> list[float]:
+    """One beat, one sample at a time."""
+    losses = []
+    for beat in beats:
+        written = autoencoder(torch.from_numpy(beat)[None])[0].tolist()
+        losses.append(sum(abs(float(a) - b) for a, b in zip(beat, written, strict=True)))
+    return losses
+
+
+def test_losses_are_sums_of_absolute_differences(
+    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+) -> None:
+    """The fast scorer agrees with the obvious one."""
+    losses = Scorer(autoencoder).losses(beats)
+    assert losses.dtype == np.float32
+    np.testing.assert_allclose(losses, naive_losses(autoencoder, beats), rtol=1e-4)
+
+
+def test_loss_does_not_depend_on_its_neighbours(
+    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+) -> None:
+    """One beat at a time, in sevens or all at once: the same losses."""
+    whole = Scorer(autoencoder).losses(beats)
+    sevens = Scorer(autoencoder, max_batch=7).losses(beats)
+    single = np.concatenate([Scorer(autoencoder).losses(beat[None]) for beat in beats])
+    np.testing.assert_allclose(sevens, whole, rtol=1e-4)
+    np.testing.assert_allclose(single, whole, rtol=1e-4)
+
+
+def test_scoring_twice_gives_the_same_bits(
+    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+) -> None:
+    """Scoring changes neither the model nor the beats."""
+    given = beats.copy()
+    scorer = Scorer(autoencoder)
+    np.testing.assert_array_equal(scorer.losses(given), scorer.losses(given))
+    np.testing.assert_array_equal(given, beats)
+
+
+def test_score_gives_losses_and_the_reconstructions_they_belong_to(
+    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+) -> None:
+    """The three ways to score agree with each other."""
+    scorer = Scorer(autoencoder)
+    losses, reconstructions = scorer.score(beats)
+    np.testing.assert_allclose(losses, np.abs(beats - reconstructions).sum(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(reconstructions, scorer.reconstruct(beats))
+
+
+def test_no_beats_have_no_losses(autoencoder: LstmAutoencoder) -> None:
+    """N = 0 is an ordinary batch."""
+    losses, reconstructions = Scorer(autoencoder).score(np.empty((0, LENGTH), np.float32))
+    assert losses.shape == (0,)
+    assert reconstructions.shape == (0, LENGTH)
+
+
+def test_read_only_and_strided_beats_are_scored(
+    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+) -> None:
+    """Beats straight out of a message (read-only) or a slice (strided) are as good as any."""
+    frozen = beats.copy()
+    frozen.flags.writeable = False
+    scorer = Scorer(autoencoder)
+    np.testing.assert_array_equal(scorer.losses(frozen), scorer.losses(beats))
+    np.testing.assert_allclose(scorer.losses(beats[::2]), scorer.losses(beats)[::2], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (np.zeros((2, LENGTH + 1)), "shape"),
+        (np.zeros(LENGTH), "shape"),
+        (np.zeros((1, 2, LENGTH)), "shape"),
+        (np.full((2, LENGTH), np.nan), "beat 0 of 2"),
+        (np.vstack([np.zeros(LENGTH), np.full(LENGTH, np.inf)]), "beat 1 of 2"),
+        ([["a"] * LENGTH], "no array of numbers"),
+        ([[0.0], [0.0, 1.0]], "no array of numbers"),
+    ],
+)
+def test_broken_beats_are_refused(
+    autoencoder: LstmAutoencoder, broken: NDArray[np.float64], message: str
+) -> None:
+    """Wrong shapes, NaN and text are refused before torch sees them."""
+    with pytest.raises(InvalidBeats, match=message):
+        Scorer(autoencoder).losses(broken)
+
+
+def test_constant_beats_have_a_finite_loss(autoencoder: LstmAutoencoder) -> None:
+    """A flat beat, all zeros after standardising, is scored like any other."""
+    assert np.isfinite(Scorer(autoencoder).losses(np.zeros((1, LENGTH)))).all()
+
+
+def test_batch_of_no_beats_is_refused(autoencoder: LstmAutoencoder) -> None:
+    """A batch size below one would never end."""
+    with pytest.raises(ValueError, match="max_batch"):
+        Scorer(autoencoder, max_batch=0)
