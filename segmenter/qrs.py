@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -32,19 +33,41 @@ DOMINANCE_S = 0.16  # a candidate is the highest of the envelope so far to eithe
 SEARCH_S = 0.08  # R lies within so much of where the envelope says
 SMOOTH_S = 0.02  # R is sought in the signal averaged over this
 REFRACTORY_S = 0.2  # no two QRS complexes closer (Pan, Tompkins 1985)
-T_WAVE_S = 0.36  # so soon after a beat a blunt peak is its T wave (Pan, Tompkins 1985)
-T_WAVE_SLOPE = 0.5  # blunt: less than half as steep as the beat before
 THRESHOLD = 0.3125  # of the way from noise to signal level (Hamilton 2002)
-SEARCH_BACK_RR = 1.5  # a beat is missing after so many mean RR intervals (Hamilton 2002)
-SEARCH_BACK_THRESHOLD = 0.5  # of the threshold
-LEARN_S = 2.0  # the first thresholds come from so much signal
-RELEARN_S = 2.5  # without a beat for so long, the thresholds are learnt anew
-POLARITY_BIAS = 1.5
-MIN_CREST = 2.0
-MIN_HEIGHT_MV = 0.01
-MAX_WAITING = 32
+NOISE_DECAY = 0.98  # a beat, while nothing is seen of the noise: halved in half a minute
+LEVELS_KEPT = 8  # peaks and intervals that the running levels are medians of (Hamilton 2002)
+
+T_WAVE_S = 0.36  # a T wave comes sooner (Pan, Tompkins 1985)
+T_WAVE_END_S = 0.5  # of the longest usual QT interval
+T_WAVE_SLOPE = 0.85  # of the last beat's: steeper is no T wave at the refractory period's end
+P_WAVE_S = 0.25  # a P wave comes no earlier before its QRS: first-degree block is rarely longer
+P_WAVE_BEFORE_S = (0.3, 0.1)  # P waves lie so long before the expected beat
+P_WAVE_HEIGHT = 0.9  # of the signal level: lower is weak
+P_WAVE_LEVEL = 0.07  # of the signal level: in the QRS band no P wave is higher, once beats stop
+SEARCH_BACK_RR = 1.5  # a beat is missing after so many usual intervals (Hamilton 2002)
+SECOND_LOOK_RR = 1.2  # two beats further apart may hide a premature one and its pause
+SECOND_LOOK = 0.5  # of the threshold, for a beat that is missing
+CLEAR_OF_NOISE = 2.0  # times the noise level, for the same
+GIANT = 4.0  # times the signal level: two in a row are a change of gain, not ectopic beats
+
+LEARN_S = 2.0  # the first levels come from so much signal
+RELEARN_S = 2.5  # without a beat for so long, the levels are learnt anew
+WINDOW_S = 3.5  # they are learnt from so much signal: two beats at 35 a minute
+AGAIN_S = 0.5  # learning that failed is tried again so much later
+FORGET_S = 20.0  # levels older than this say nothing
+TOP = 0.4  # of the highest peak: what exceeds it may be a beat
+MIN_CREST = 2.2  # see Decider._stands_out
+MIN_CREST_REGULAR = 1.7
+REGULAR = 0.2  # spread of regular intervals, in intervals
+MIN_HEIGHT_MV = 0.003  # no QRS complex is lower; a QRS of 0.05 mV gives five times as much
+QUIET_MV = 0.02  # noise of this envelope, some 0.1 mV from peak to peak, hides no beats
+NOISY_RATIO = 0.5  # noise level over a beat's height: more, and the beat is not to be trusted
+POLARITY_BIAS = 1.5  # how much larger a deflection must be to become R against the last beat's
+MAX_WAITING = 32  # candidates remembered
 MAX_NUMBER = 2.0**63
-LEVELS_KEPT = 8  # peaks and intervals that the running levels are medians of
+FAR = 1 << 62  # never
+
+Number = TypeVar("Number", int, float)
 
 
 class Candidate(NamedTuple):
@@ -67,6 +90,7 @@ class Detection(NamedTuple):
     r_sample: int
     known: int  # sample at which the detector was sure of it
     learning: bool  # found while the thresholds were being learnt
+    noisy: bool  # hardly higher than the noise about it
 
 
 @dataclass(frozen=True)
@@ -78,22 +102,40 @@ class Timing:
     smooth: int
     refractory: int
     t_wave: int
+    t_wave_end: int
+    p_wave: int
+    p_first: int
+    p_last: int
     learn: int
     relearn: int
+    window: int
+    again: int
+    forget: int
     second: int
 
     @classmethod
     def at(cls, fs_hz: float) -> Timing:
         """Return the timing at a sampling rate."""
+
+        def samples(seconds: float) -> int:
+            return round(seconds * fs_hz)
+
         return cls(
-            dominance=round(DOMINANCE_S * fs_hz),
-            search=round(SEARCH_S * fs_hz),
-            smooth=max(1, round(SMOOTH_S * fs_hz / 2)),
-            refractory=round(REFRACTORY_S * fs_hz),
-            t_wave=round(T_WAVE_S * fs_hz),
-            learn=round(LEARN_S * fs_hz),
-            relearn=round(RELEARN_S * fs_hz),
-            second=round(fs_hz),
+            dominance=samples(DOMINANCE_S),
+            search=samples(SEARCH_S),
+            smooth=max(1, samples(SMOOTH_S / 2)),
+            refractory=samples(REFRACTORY_S),
+            t_wave=samples(T_WAVE_S),
+            t_wave_end=samples(T_WAVE_END_S),
+            p_wave=samples(P_WAVE_S),
+            p_first=samples(P_WAVE_BEFORE_S[0]),
+            p_last=samples(P_WAVE_BEFORE_S[1]),
+            learn=samples(LEARN_S),
+            relearn=samples(RELEARN_S),
+            window=samples(WINDOW_S),
+            again=samples(AGAIN_S),
+            forget=samples(FORGET_S),
+            second=samples(1.0),
         )
 
 
@@ -215,14 +257,22 @@ def locate(
 class Decider:
     """Decides, for one patient, which candidates are QRS complexes.
 
-    Levels are medians of the last peaks (Hamilton, Tompkins 1986). A candidate between a quarter
-    and all of the way counts as QRS when it passes the threshold; one soon after a beat must be as
-    steep as a QRS complex. What was passed over is looked at again when a beat is overdue.
+    Signal and noise levels are medians of the last peaks of either kind (Hamilton, Tompkins 1986);
+    a candidate above the threshold between them is a beat unless it may be the T wave of the one
+    before. Departures from the papers:
+
+    - The T wave test is a slope that falls from `T_WAVE_SLOPE` of the last beat's at the end of the
+      refractory period to nothing at `T_WAVE_END_S`, instead of one half until 360 ms.
+    - A weak candidate shortly before the expected beat waits for a PR interval: if a higher one
+      follows, it was a P wave.
+    - What was passed over is looked at again when a beat is overdue, and also when the next beat
+      comes after more than the usual interval.
+    - Levels are learnt from two seconds only if these stand out of the noise; else not at all.
     """
 
     def __init__(self, timing: Timing, scale: float) -> None:
         self.timing = timing
-        self.scale = scale
+        self.scale = scale  # steps of the envelope a millivolt
         self.reset(0)
 
     def reset(self, position: int) -> None:
@@ -230,7 +280,9 @@ class Decider:
         self.learning = True
         self.attempt = position + self.timing.learn  # when levels are next learnt
         self.overdue = 0  # when the next beat is overdue; 0 if it was looked for already
+        self.held: Candidate | None = None  # a beat, unless it turns out to be a P wave
         self.waiting: list[Candidate] = []  # passed over since the last beat
+        self.recent: list[Candidate] = []  # of the last seconds, whatever became of them
         self.qrs: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.noise: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
@@ -240,111 +292,206 @@ class Decider:
     def update(self, candidate: Candidate) -> list[Detection]:
         """Take the next candidate; return the beats that it makes certain."""
         found = self.advance(candidate.known)
-        if self.learning or not self._is_qrs(candidate, THRESHOLD):
+        self.recent.append(candidate)
+        del self.recent[:-MAX_WAITING]
+        if self.learning or not self._is_qrs(candidate):
             self._pass_over(candidate)
+            return found
+        held, self.held = self.held, None
+        if held is not None:
+            if candidate.height >= held.height:
+                self._pass_over(held)
+            else:
+                found += self._take(held, candidate.known)
+        if self._is_p_like(candidate):
+            self.held = candidate
         else:
-            found.append(self._accept(candidate, candidate.known))
+            found += self._take(candidate, candidate.known)
         return found
 
     def advance(self, position: int) -> list[Detection]:
-        """Do what falls due up to `position`: search back for an overdue beat, learn levels."""
+        """Do what falls due up to `position`, in the order in which it does."""
         found: list[Detection] = []
         while True:
-            if 0 < self.overdue <= min(position, self.attempt):
-                due, self.overdue = self.overdue, 0
-                found += self._search_back(due)
-            elif self.attempt <= position:
-                due = self.attempt
-                self.attempt = due + self.timing.learn // 4
-                found += self._learn(due)
-            else:
+            held_due = self.held.known + self.timing.p_wave if self.held else FAR
+            overdue = self.overdue or FAR
+            due = min(held_due, overdue, self.attempt)
+            if due > position:
                 return found
+            if due == held_due and self.held is not None:
+                held, self.held = self.held, None
+                found += self._take(held, due)
+            elif due == overdue:
+                self.overdue = 0
+                found += self._search_back(due)
+            else:
+                self.attempt = due + self.timing.again
+                found += self._learn(due)
+
+    def unreadable(self, position: int) -> bool:
+        """Tell whether noise hides the beats of the last seconds, if there are any.
+
+        Noise far below the beats so far hides nothing: that is a pause.
+        """
+        since = position - self.timing.relearn
+        self.recent = [c for c in self.recent if c.peak >= since]
+        if len(self.recent) < 3 or self._stands_out(self.recent):
+            return False
+        high, _ = _tops(self.recent)
+        level = median([c.height for c in high])
+        return level > max(QUIET_MV, THRESHOLD * median(self.qrs) if self.qrs else 0.0)
+
+    def _noise_level(self) -> float:
+        return median(self.noise) if self.noise else 0.0
 
     def _threshold(self) -> float:
-        noise = median(self.noise) if self.noise else 0.0
+        noise = self._noise_level()
         return noise + THRESHOLD * (median(self.qrs) - noise)
 
-    def _is_qrs(self, candidate: Candidate, _threshold: float) -> bool:
+    def _is_qrs(self, candidate: Candidate) -> bool:
         return candidate.height > self._threshold() and self._may_follow(candidate)
 
     def _may_follow(self, candidate: Candidate) -> bool:
+        """Tell whether it is no echo and no T wave of the last beat."""
         if self.last is None:
             return True
-        since = candidate.peak - self.last.peak
-        if since < self.timing.refractory:
+        since, timing = candidate.peak - self.last.peak, self.timing
+        if since < timing.refractory:
             return False
-        return since >= self.timing.t_wave or candidate.slope >= T_WAVE_SLOPE * self.last.slope
+        fall = (timing.t_wave_end - since) / (timing.t_wave_end - timing.refractory)
+        return candidate.slope >= T_WAVE_SLOPE * fall * self.last.slope
+
+    def _is_p_like(self, candidate: Candidate) -> bool:
+        if self.last is None or not self.rr:
+            return False
+        expected = self.last.peak + median(self.rr)
+        before_next = self.timing.p_last <= expected - candidate.peak <= self.timing.p_first
+        return before_next and candidate.height < P_WAVE_HEIGHT * median(self.qrs)
 
     def _pass_over(self, candidate: Candidate) -> None:
-        if not self.learning:
-            self.noise.append(candidate.height)
         self.waiting.append(candidate)
         del self.waiting[:-MAX_WAITING]
 
+    def _take(self, candidate: Candidate, known: int) -> list[Detection]:
+        """Accept a candidate, and before it one that was passed over if a beat is missing."""
+        found = []
+        if self.last is not None and self.rr:
+            interval = candidate.peak - self.last.peak
+            if interval >= SECOND_LOOK_RR * median(self.rr):
+                stop = candidate.peak - self.timing.t_wave
+                missed = self._missed(stop)
+                if missed is not None:
+                    found.append(self._accept(missed, known))
+        if self._may_follow(candidate):
+            found.append(self._accept(candidate, known))
+        else:
+            self._pass_over(candidate)
+        return found
+
+    def _missed(self, stop: int) -> Candidate | None:
+        """Return the highest candidate passed over that may be a beat of lower amplitude."""
+        if self.last is None:
+            return None
+        start = self.last.peak + self.timing.t_wave
+        limit = max(SECOND_LOOK * self._threshold(), CLEAR_OF_NOISE * self._noise_level())
+        missed = [c for c in self.waiting if start <= c.peak <= stop and c.height > limit]
+        return max(missed, key=lambda c: c.height) if missed else None
+
     def _accept(self, candidate: Candidate, known: int) -> Detection:
-        r_sample = self._r_sample(candidate)
-        if self.last is not None:
-            rr = candidate.peak - self.last.peak
-            self.rr.append(rr)
-        self.qrs.append(candidate.height)
-        self.last = candidate
-        self.waiting.clear()
         timing = self.timing
+        if self.last is not None:
+            self.rr.append(candidate.peak - self.last.peak)
+            # A T wave is no measure of the noise.
+            quiet = self.last.peak + timing.t_wave
+            between = [c.height for c in self.waiting if quiet <= c.peak < candidate.peak]
+            if not between:  # no peak tells of the noise: old ones slowly lose their weight
+                between = [NOISE_DECAY * height for height in self.noise]
+            self.noise.extend(between)
+        noisy = self._noise_level() > NOISY_RATIO * candidate.height
+        self._follow_gain(candidate.height)
+        self.last = candidate
+        self.waiting = [c for c in self.waiting if c.peak > candidate.peak]
         usual = median(self.rr) if self.rr else timing.second
         self.overdue = candidate.known + int(SEARCH_BACK_RR * usual)
-        self.attempt = candidate.known + max(timing.relearn, int(2 * usual))
-        return Detection(r_sample, known, self.learning)
+        self.attempt = candidate.known + max(timing.relearn, 2 * usual)
+        return Detection(self._r_sample(candidate), known, self.learning, noisy)
+
+    def _follow_gain(self, height: float) -> None:
+        """Take the height into the signal level; two giants in a row are a change of gain."""
+        before = self.last
+        if self.qrs and before is not None:
+            giant = GIANT * median(self.qrs)
+            if height > giant and before.height > giant:
+                self.qrs.clear()
+                self.noise.clear()
+                self.qrs.append(before.height)
+        self.qrs.append(height)
 
     def _r_sample(self, candidate: Candidate) -> int:
-        """The larger of the two deflections; the smaller one if beats so far were of its sign."""
+        """R is the larger deflection; of two alike, the one of the sign of the beat before."""
         bias = POLARITY_BIAS if self.inverted else 1 / POLARITY_BIAS
         self.inverted = bias * candidate.negative_height > candidate.positive_height
         return candidate.negative if self.inverted else candidate.positive
 
     def _search_back(self, due: int) -> list[Detection]:
-        limit = SEARCH_BACK_THRESHOLD * self._threshold()
-        late = [c for c in self.waiting if c.height > limit and self._may_follow(c)]
-        late = [c for c in late if self.last and c.peak - self.last.peak >= self.timing.t_wave]
-        if not late:
-            return []
-        best = max(late, key=lambda c: c.height)
-        after = [c for c in self.waiting if c.peak > best.peak]
-        found = [self._accept(best, due)]
-        for candidate in after:
-            if self._is_qrs(candidate, THRESHOLD):
+        """Look again at what was passed over: a beat is overdue."""
+        missed = self._missed(due)
+        return [] if missed is None else self._again(missed, due)
+
+    def _again(self, first: Candidate, due: int) -> list[Detection]:
+        """Accept a candidate of the past and judge anew those after it."""
+        later = [c for c in self.waiting if c.peak > first.peak]
+        found = [self._accept(first, due)]
+        self.waiting = []
+        for candidate in later:
+            if self._is_qrs(candidate):
                 found.append(self._accept(candidate, due))
             else:
-                self.waiting.append(candidate)
+                self._pass_over(candidate)
         return found
 
     def _learn(self, due: int) -> list[Detection]:
-        since = due - self.timing.relearn
-        recent = [c for c in self.waiting if c.peak >= since]
-        self.waiting = recent
-        if len(recent) < 2:
+        """Learn the levels from the last seconds without a beat, if anything stands out there."""
+        since = due - self.timing.window
+        window = [c for c in self.waiting if c.peak >= since]
+        if len(window) < 2 or not self._stands_out(window):
             return []
-        highest = max(c.height for c in recent)
-        beats = [c.height for c in recent if c.height > 0.4 * highest]
-        level = median(beats)
-        if len(beats) < 2 or highest < MIN_HEIGHT_MV:
+        high, low = _tops(window)
+        level = median([c.height for c in high])
+        if len(high) < 2 or level < MIN_HEIGHT_MV:
             return []
-        first, last = recent[0], recent[-1]
-        mean = (last.total - first.total) / (last.peak - first.peak) / self.scale
-        if level < MIN_CREST * mean:
-            return []
+        if self.qrs and due - self.last_known() < self.timing.forget:
+            # P waves go on when the ventricles stand still; a tenth of the gain is more.
+            if level < P_WAVE_LEVEL * median(self.qrs):
+                return []
         self.qrs.clear()
-        self.qrs.append(level)
         self.noise.clear()
-        self.noise.extend([c.height for c in recent if c.height <= 0.4 * highest][-LEVELS_KEPT:])
-        found = []
-        self.waiting = []
-        for candidate in recent:
-            if self._is_qrs(candidate, THRESHOLD):
-                found.append(self._accept(candidate, due))
-            else:
-                self.waiting.append(candidate)
+        self.qrs.append(level)
+        self.noise.extend([median([c.height for c in low])] if low else [])
+        found = self._again(high[0], due)
         self.learning = False
         return found
+
+    def last_known(self) -> int:
+        """Return the sample at which the last beat became known; 0 if there was none."""
+        return 0 if self.last is None else self.last.known
+
+    def _stands_out(self, window: list[Candidate]) -> bool:
+        """Tell whether the peaks of a stretch of signal rise out of it as QRS complexes do.
+
+        The maxima of noise are about 1.5 times its mean, and 2.1 times once in a hundred windows;
+        QRS complexes are 3 times and more. Only fast rhythms come near, and these are regular.
+        """
+        first, last = window[0], window[-1]
+        high, _ = _tops(window)
+        level = median([c.height for c in high])
+        mean = (last.total - first.total) / (last.peak - first.peak) / self.scale
+        if level >= MIN_CREST * mean:
+            return True
+        intervals = [b.peak - a.peak for a, b in pairwise(high)]
+        usual = median(intervals)
+        regular = max(intervals) - min(intervals) < REGULAR * usual
+        return regular and len(high) > 4 and level >= MIN_CREST_REGULAR * mean
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
@@ -352,6 +499,8 @@ class Decider:
             "learning": self.learning,
             "attempt": self.attempt,
             "overdue": self.overdue,
+            "held": [] if self.held is None else [list(self.held)],
+            "recent": [list(c) for c in self.recent],
             "waiting": [list(c) for c in self.waiting],
             "qrs": list(self.qrs),
             "noise": list(self.noise),
@@ -371,6 +520,9 @@ class Decider:
         self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
         self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(map(int, _finite(listing(plain, "rr", LEVELS_KEPT))), LEVELS_KEPT)
+        self.recent = [_candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
+        held = [_candidate(c, position) for c in listing(plain, "held", 1)]
+        self.held = held[0] if held else None
         last = [_candidate(c, position) for c in listing(plain, "last", 1)]
         self.last = last[0] if last else None
         if not self.learning and not self.qrs:
@@ -395,6 +547,12 @@ def _finite(values: list[Any]) -> list[Any]:
     return values
 
 
-def median(values: Collection[float]) -> float:
+def _tops(window: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """Divide candidates into those near the highest and the others."""
+    limit = TOP * max(c.height for c in window)
+    return [c for c in window if c.height > limit], [c for c in window if c.height <= limit]
+
+
+def median(values: Collection[Number]) -> Number:
     """Return the upper median; statistics.median takes ten times as long."""
     return sorted(values)[len(values) // 2]

@@ -25,6 +25,7 @@ FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 NO_BEAT_S = 4.0  # a good signal without a beat for so long is an event
+NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats when there are any
 NO_RR_S = 6.0  # two beats further apart are not neighbours
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 DORMANT_GAP_S = 2.0  # after a longer gap the detector starts anew
@@ -114,6 +115,7 @@ class Segmenter:
         self._open: Detection | None = None
         self._previous_r: int | None = None
         self._quiet_since = 0
+        self._noisy_seconds = 0
         self._active: dict[EventKind, bool] = {
             "lead_off": False,
             "signal_lost": False,
@@ -187,6 +189,7 @@ class Segmenter:
             "open": [] if self._open is None else list(self._open),
             "previous_r": -1 if self._previous_r is None else self._previous_r,
             "quiet_since": self._quiet_since,
+            "noisy_seconds": self._noisy_seconds,
             "active": [kind for kind, on in self._active.items() if on],
             "decider": self._decider.to_plain(),
         }
@@ -230,15 +233,17 @@ class Segmenter:
         self._gap = whole(plain, "gap", 0, MAX_POSITION)
         self._level = real(plain, "level")
         self._quiet_since = whole(plain, "quiet_since", 0, position)
+        self._noisy_seconds = whole(plain, "noisy_seconds", 0, MAX_POSITION)
         previous = whole(plain, "previous_r", -1, position)
         self._previous_r = None if previous < 0 else previous
-        open_beat = listing(plain, "open", 3)
+        open_beat = listing(plain, "open", len(Detection._fields))
         if open_beat:
             fields = dict(zip(Detection._fields, open_beat, strict=False))
             self._open = Detection(
                 whole(fields, "r_sample", 0, position),
                 whole(fields, "known", 0, position),
                 truth(fields, "learning"),
+                truth(fields, "noisy"),
             )
         active = listing(plain, "active", len(self._active))
         self._active = {kind: kind in active for kind in self._active}
@@ -281,17 +286,14 @@ class Segmenter:
         self._position = end
         self._gap += n
         if seconds:
-            self._lose(first_end)
+            start = first_end - self._second
+            for kind in ("lead_off", "noisy", "no_beat"):
+                self._turn(kind, False, start)
+            self._turn("signal_lost", True, start)
+            self._close(None)
+            self._previous_r = None
+            self._noisy_seconds = 0
             self._quiet_since = end // self._second * self._second
-
-    def _lose(self, second_end: int) -> None:
-        """Note that the second that ends here is lost."""
-        self._turn("lead_off", False, second_end - self._second)
-        self._turn("noisy", False, second_end - self._second)
-        self._turn("no_beat", False, second_end - self._second)
-        self._turn("signal_lost", True, second_end - self._second)
-        self._close(None)
-        self._previous_r = None
 
     def _take(self, values: NDArray[np.float32], present: NDArray[np.bool_]) -> None:
         """Take samples while the detector is awake; a gap in them is short."""
@@ -351,7 +353,7 @@ class Segmenter:
             self._turn("no_beat", False, detection.r_sample)
             self._quiet_since = detection.r_sample
             self._close(detection.r_sample)
-            self._open = detection
+            self._open = detection._replace(noisy=detection.noisy or self._noisy_seconds > 0)
             self._out.r_samples.append(detection.r_sample)
 
     def _close(self, next_r: int | None, *, too_long: bool = False) -> None:
@@ -366,32 +368,39 @@ class Segmenter:
     def _end_second(self, end: int) -> None:
         """Judge the second that ends here."""
         self._detected(self._decider.advance(end - 1))
-        stop = len(self._signal) - (self._position - end)
-        missing = self._missing[stop - self._second : stop]
-        quality = signal_flags(self._signal[stop - self._second : stop], missing)
-        if np.count_nonzero(missing) >= MISSING_FRACTION * self._second:
-            quality = Quality.MISSING
+        quality = self._judge_second(end)
         self._out.seconds.append((end // self._second - 1, int(quality)))
         start = end - self._second
-        if quality & Quality.MISSING:
-            self._lose(end)
-            self._quiet_since = end
-            return
-        self._turn("signal_lost", False, start)
-        if quality & (Quality.FLAT | Quality.SATURATED):
-            self._turn("noisy", False, start)
+        lost = bool(quality & Quality.MISSING)
+        lead_off = bool(quality & (Quality.FLAT | Quality.SATURATED))
+        self._noisy_seconds = self._noisy_seconds + 1 if quality & Quality.NOISY else 0
+        noisy = self._noisy_seconds >= NOISY_SECONDS
+        self._turn("signal_lost", lost, start)
+        self._turn("lead_off", lead_off, start)
+        self._turn("noisy", noisy, end - NOISY_SECONDS * self._second if noisy else start)
+        if quality:
             self._turn("no_beat", False, start)
-            self._turn("lead_off", True, start)
+            self._quiet_since = end
+        elif end - self._quiet_since >= NO_BEAT_S * self.fs_hz:
+            self._turn("no_beat", True, end)
+        if lost or lead_off or noisy:
             self._close(None)
             self._previous_r = None
+        if lead_off or noisy:
             self._decider.reset(end)
-            self._quiet_since = end
-            return
-        self._turn("lead_off", False, start)
         if self._open is not None and end - self._open.r_sample > NO_RR_S * self.fs_hz:
             self._close(None, too_long=True)
-        if end - self._quiet_since >= NO_BEAT_S * self.fs_hz:
-            self._turn("no_beat", True, end)
+
+    def _judge_second(self, end: int) -> Quality:
+        """Return the flags of the second that ends here."""
+        stop = len(self._signal) - (self._position - end)
+        missing = self._missing[stop - self._second : stop]
+        if np.count_nonzero(missing) >= MISSING_FRACTION * self._second:
+            return Quality.MISSING
+        quality = signal_flags(self._signal[stop - self._second : stop], missing)
+        if not quality and self._decider.unreadable(end - 1):
+            return Quality.NOISY
+        return quality
 
     def _turn(self, kind: EventKind, on: bool, sample: int) -> None:
         if self._active[kind] != on:
@@ -439,6 +448,8 @@ class Segmenter:
     def _judge(self, closed: _Closed, start: float, stop: float) -> int:
         """Return the flags of a window, given in samples of the history."""
         quality = Quality.LEARNING if closed.beat.learning else Quality.GOOD
+        if closed.beat.noisy:
+            quality |= Quality.NOISY
         too_long = closed.too_long or stop - start > MAX_WINDOW_S * self.fs_hz
         if too_long or start < 0 or stop <= start:
             return int(quality | Quality.TOO_LONG)
