@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -344,8 +345,11 @@ def _draw_clean(
     knots_s = np.empty(0)
     knots_mv = np.empty((0, 2))
     lead1_mv = np.empty(0)  # what was rendered and may still hold the peak of the last beat
-    for first in range(0, len(rhythm.time_s) - 1, BLOCK_BEATS):
-        beats = slice(first, first + BLOCK_BEATS + 1)
+    # The last window may begin at the record's end: it is never a block of its own.
+    n_windows = len(rhythm.time_s) - 1
+    edges = [*range(0, max(1, n_windows - 1), BLOCK_BEATS), n_windows]
+    for first, last in pairwise(edges):
+        beats = slice(first, last + 1)
         new_s, new_mv = _draw_knots(rhythm, joints, beats, rng)
         # The second lead lags: it needs the end of the block before.
         knots_s = np.concatenate([knots_s, new_s])
@@ -353,7 +357,8 @@ def _draw_clean(
         start = max(0, math.ceil(rhythm.time_s[first] * FS_HZ))
         stop = min(n_samples, math.ceil(rhythm.time_s[beats][-1] * FS_HZ))
         clean_mv = _render(knots_s, knots_mv, start, stop)
-        knots_s, knots_mv = knots_s[-WINDOW_SAMPLES:], knots_mv[-WINDOW_SAMPLES:]
+        # A block's last knot is the next one's first.
+        knots_s, knots_mv = knots_s[-WINDOW_SAMPLES:-1], knots_mv[-WINDOW_SAMPLES:-1]
 
         # The peak of the block's last beat may lie in the next one: that block finds it.
         searched = np.concatenate([lead1_mv, clean_mv[:, 0]])
@@ -376,9 +381,13 @@ def _draw_knots(
     along = np.linspace(0, 1, windows.shape[1])
     lead1_mv = windows * _between(height_mv, along)
     lead2_mv = lead1_mv * _between(axis, along)
-    # A window's last point is the next one's first.
-    lead_mv = np.stack([lead1_mv[:, :-1].ravel(), lead2_mv[:, :-1].ravel()], axis=1)
-    return times_s[:, :-1].ravel(), lead_mv
+    lead_mv = np.stack([_chain(lead1_mv), _chain(lead2_mv)], axis=1)
+    return _chain(times_s), lead_mv
+
+
+def _chain(windows: Floats) -> Floats:
+    """Return the windows one after the other; a window's last point is the next one's first."""
+    return np.append(windows[:, :-1].ravel(), windows[-1, -1])
 
 
 def _between(at_beat: Floats, along: Floats) -> Floats:

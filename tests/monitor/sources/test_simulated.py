@@ -253,6 +253,21 @@ def _distance(here: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.i
     return distance
 
 
+@pytest.mark.parametrize("block_beats", [1, 2, 3, 50])
+@pytest.mark.parametrize("seconds", [20, 20.5, 21, 21.5])
+def test_no_beat_is_lost_between_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_beats: int, seconds: float
+) -> None:
+    """Wherever the blocks end, every beat is annotated once and no sample is missing."""
+    monkeypatch.setattr("monitor.sources.simulated.BLOCK_BEATS", block_beats)
+    write_record(tmp_path / "record", SimulationSettings(seconds / 3600, seed=4, anomaly_rate=0))
+    record = wfdb.rdrecord(str(tmp_path / "record"))
+    rr_s = np.diff(wfdb.rdann(str(tmp_path / "record"), "ecg").sample) / FS_HZ
+    assert record.sig_len == round(seconds * FS_HZ)
+    assert rr_s.min() > 0.5
+    assert rr_s.max() < 1.1
+
+
 # --- what can go wrong ------------------------------------------------------------------------
 
 
