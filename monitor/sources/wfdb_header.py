@@ -7,6 +7,7 @@ another character set), the header is refused instead of guessed at.
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
 import re
@@ -53,14 +54,16 @@ _RECORD_NAME = re.compile(r"([-\w]+)(?:/(\d+))?", re.ASCII)
 _FS = re.compile(r"(\d+\.?\d*|\.\d+)(?:/-?\d*\.?\d*(?:\(-?\d*\.?\d*\))?)?", re.ASCII)
 _COUNT = re.compile(r"\d+", re.ASCII)
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
-_TIME = re.compile(r"\d{1,2}(?::\d{1,2}){0,2}(?:\.\d{1,6})?", re.ASCII)
-_DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{4}", re.ASCII)
+_TIME = re.compile(r"(?:(?:([01]?\d|2[0-3]):)?([0-5]?\d):)?[0-5]?\d(?:\.\d{1,6})?", re.ASCII)
+_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 _FILE_NAME = re.compile(r"[-\w]+(?:\.\w*)?", re.ASCII)
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
 _GAIN = re.compile(
-    r"(-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(?:\((-?\d+)\))?(?:/([^\s()]*))?", re.ASCII
+    r"(-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(?:\((-?\d+)\))?(?:/((?:[-\w^?%/]|[^\x00-\x7f])*))?",
+    re.ASCII,
 )
-_NUMBER_LIKE = re.compile(r"[-+.]?\d")
+_UNSIGNED = (0, 4)  # ADC resolution and block size, of the numbers that follow the units
+_LETTER = re.compile(r"[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -277,10 +280,25 @@ def _parse_record_line(line: str, where: str) -> tuple[int | None, int, float, i
         raise RecordError(f"{where}: {n_signals} signals; 1 to {MAX_SIGNALS} can be read")
     fs_hz = _parse_fs(fields[2], where) if len(fields) > 2 else DEFAULT_FS_HZ
     n_frames = _parse_n_frames(fields[3], fs_hz, where) if len(fields) > 3 else None
-    for field, pattern in zip(fields[4:], (_TIME, _DATE), strict=False):
-        if not pattern.fullmatch(field):
+    for field, is_valid in zip(fields[4:], (_is_time, _is_date), strict=False):
+        if not is_valid(field):
             raise RecordError(f"{where}: {_quote(field)} is no start time or date")
     return n_segments, n_signals, fs_hz, n_frames
+
+
+def _is_time(text: str) -> bool:
+    return _TIME.fullmatch(text) is not None
+
+
+def _is_date(text: str) -> bool:
+    match = _DATE.fullmatch(text)
+    if match is None:
+        return False
+    try:
+        datetime.date(int(match[3]), int(match[2]), int(match[1]))
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_fs(text: str, where: str) -> float:
@@ -374,8 +392,9 @@ def _split_description(rest: str, where: str) -> tuple[list[int], str]:
     numbers: list[int] = []
     while rest and len(numbers) < 5:
         field = rest.split(maxsplit=1)[0]
-        if not _INTEGER.fullmatch(field):
-            if _NUMBER_LIKE.match(field):
+        pattern = _COUNT if len(numbers) in _UNSIGNED else _INTEGER
+        if not pattern.fullmatch(field):
+            if not _LETTER.match(field):
                 raise RecordError(f"{where}: {_quote(field)} is not a whole number")
             break  # the description; the numbers are optional
         numbers.append(_bounded_integer(field, "number", where))

@@ -49,7 +49,12 @@ SIGNAL = "rec.dat 16 200/mV 16 0 0 0 0 ECG"
         ("rec 1 250 1000000000000\n" + SIGNAL, "no record is longer than a year"),
         ("rec 1 250 500 noon\n" + SIGNAL, "no start time or date"),
         ("rec 1 250 500 12:00:00 1.1.2000\n" + SIGNAL, "no start time or date"),
+        ("rec 1 250 500 12:75:00\n" + SIGNAL, "no start time or date"),
+        ("rec 1 250 500 12:00:00 31/02/2000\n" + SIGNAL, "no start time or date"),
         ("rec 1 250 500\nrec.dat", "is no signal line"),
+        ("rec 1 250 500\nrec.dat 16 200/m$V", "is malformed"),
+        ("rec 1 250 500\nrec.dat 16 200/mV -5 0 0 0 0 ECG", "'-5' is not a whole number"),
+        ("rec 1 250 500\nrec.dat 16 200/mV 12 -: 0 0 0 ECG", "'-:' is not a whole number"),
         ("rec 1 250 500\nrec.dat 999 200/mV", "format '999' is unknown"),
         ("rec 1 250 500\nrec.dat 16y2 200/mV", "is malformed"),
         ("rec 1 250 500\nrec.dat 0 200/mV", "format '0' is unknown"),
@@ -88,6 +93,23 @@ def test_a_broken_header_ends_in_one_line(text: str, message: str) -> None:
     assert len(said) < 400
 
 
+def _assert_read_alike(path: Path) -> None:
+    """Assert that wfdb and this parser agree on every field that decodes samples."""
+    ours, theirs = read_header(path), wfdb.rdheader(str(path))
+    assert (ours.fs_hz, ours.n_frames, len(ours.signals)) == (
+        theirs.fs,
+        theirs.sig_len,
+        theirs.n_sig,
+    )
+    for i, signal in enumerate(ours.signals):
+        assert (signal.file_name, signal.fmt) == (theirs.file_name[i], theirs.fmt[i])
+        assert signal.samples_per_frame == theirs.samps_per_frame[i]
+        assert signal.skew == (theirs.skew[i] or 0)
+        assert signal.byte_offset == (theirs.byte_offset[i] or 0)
+        assert (signal.gain, signal.baseline) == (theirs.adc_gain[i], theirs.baseline[i])
+        assert signal.init_value == (theirs.init_value[i] or 0)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -102,20 +124,39 @@ def test_a_broken_header_ends_in_one_line(text: str, message: str) -> None:
     ],
 )
 def test_signal_lines_are_read_as_wfdb_reads_them(tmp_path: Path, line: str) -> None:
-    """Both parsers agree on every field that decodes samples."""
+    """Full, short and odd lines mean the same to both, down to lead and units."""
     text = f"rec 1 360/360(0) 650000 12:30:00 01/02/1990\n{line}\n# comment\n"
     (tmp_path / "rec.hea").write_text(text)
-    ours = read_header(tmp_path / "rec")
-    theirs = wfdb.rdheader(str(tmp_path / "rec"))
-    signal = ours.signals[0]
-    assert (ours.fs_hz, ours.n_frames) == (theirs.fs, theirs.sig_len)
-    assert (signal.file_name, signal.fmt) == (theirs.file_name[0], theirs.fmt[0])
-    assert signal.samples_per_frame == theirs.samps_per_frame[0]
-    assert (signal.skew, signal.byte_offset) == (theirs.skew[0] or 0, theirs.byte_offset[0] or 0)
-    assert (signal.gain, signal.baseline) == (theirs.adc_gain[0], theirs.baseline[0])
+    _assert_read_alike(tmp_path / "rec")
+    signal, theirs = read_header(tmp_path / "rec").signals[0], wfdb.rdheader(str(tmp_path / "rec"))
     assert signal.units == theirs.units[0]
-    assert signal.init_value == (theirs.init_value[0] or 0)
     assert signal.name == (theirs.sig_name[0] or "signal 0")
+
+
+GOOD_HEADER = (
+    "rec 2 360/72(0) 500 12:30:00 01/02/1990\n"
+    "rec.dat 16x2:3+24 200.5e0(12)/mV 11 1024 995 -22131 0 MLII\n"
+    "b.dat 212 1000/uV 12 0 -5 77 0 V1\n"
+)
+DAMAGE = st.text(st.sampled_from("0123456789-+.eE/():x ~#\t\nabm_,;é"), max_size=3)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(start=st.integers(0, len(GOOD_HEADER)), length=st.integers(0, 4), damage=DAMAGE)
+def test_a_damaged_header_is_refused_or_read_as_wfdb_reads_it(
+    tmp_path: Path, start: int, length: int, damage: str
+) -> None:
+    """A header never means one thing to the checks and another to the reader of the samples."""
+    text = GOOD_HEADER[:start] + damage + GOOD_HEADER[start + length :]
+    (tmp_path / "rec.hea").write_text(text)
+    try:
+        header = read_header(tmp_path / "rec")
+    except RecordError:
+        return
+    if not header.segments:
+        _assert_read_alike(tmp_path / "rec")
 
 
 def test_a_length_of_a_trillion_takes_no_memory(tmp_path: Path) -> None:
