@@ -50,7 +50,7 @@ class PictureScreen:
 
     def __init__(self, at_s: float) -> None:
         self._at_s = at_s
-        self._is_taken = False
+        self.is_taken = False
         self.snapshot = Snapshot()
 
     def __enter__(self) -> Self:
@@ -70,19 +70,19 @@ class PictureScreen:
 
     def take(self, message: Message) -> None:
         """Take a message in, up to the moment of the picture."""
-        if self._is_taken:
+        if self.is_taken:
             return
         self.snapshot = apply(self.snapshot, message)
         if isinstance(message, Status):
             places_s = [patient.position_s or 0.0 for patient in self.snapshot.patients.values()]
-            self._is_taken = bool(places_s) and min(places_s) >= self._at_s
+            self.is_taken = bool(places_s) and min(places_s) >= self._at_s
 
     def notice(self, text: str) -> None:
         """Leave notices out of the picture."""
 
     def refresh(self, controls: Controls) -> None:
         """End the run once the picture is taken."""
-        if self._is_taken:
+        if self.is_taken:
             controls.quit()
 
 
@@ -195,6 +195,8 @@ def main() -> None:
             learn_s=None if arguments.learn is None else parse_duration(arguments.learn, "--learn"),
         )
         replay(options, screen)
+    if not screen.is_taken:
+        parser.error(f"the run ended before {arguments.at}, the moment of the picture; see --at")
     arguments.out.write_text(picture(screen.snapshot, width, height), encoding="utf-8")
 
 

@@ -56,3 +56,10 @@ def test_the_moment_is_kept() -> None:
     screen.take(status(patient_status(250 * 90)))
     (patient,) = screen.snapshot.patients.values()
     assert patient.position_s == 61.0
+
+
+def test_a_moment_that_never_came_is_no_picture() -> None:
+    """Before the moment the picture is not taken."""
+    screen = PictureScreen(at_s=60.0)
+    screen.take(status(patient_status(250 * 59)))
+    assert not screen.is_taken
