@@ -55,6 +55,7 @@ _FS = re.compile(r"(\d+\.?\d*|\.\d+)(?:/-?\d*\.?\d*(?:\(-?\d*\.?\d*\))?)?", re.A
 _COUNT = re.compile(r"\d+", re.ASCII)
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _TIME = re.compile(r"(?:(?:([01]?\d|2[0-3]):)?([0-5]?\d):)?[0-5]?\d(?:\.\d{1,6})?", re.ASCII)
+_CHALLENGE_DATE = re.compile(r"[0-3]?\d-[A-Z][a-z]{2}-\d{4}", re.ASCII)  # of the CinC challenges
 _DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 _FILE_NAME = re.compile(r"[-\w]+(?:\.\w*)?", re.ASCII)
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
@@ -280,14 +281,18 @@ def _parse_record_line(line: str, where: str) -> tuple[int | None, int, float, i
         raise RecordError(f"{where}: {n_signals} signals; 1 to {MAX_SIGNALS} can be read")
     fs_hz = _parse_fs(fields[2], where) if len(fields) > 2 else DEFAULT_FS_HZ
     n_frames = _parse_n_frames(fields[3], fs_hz, where) if len(fields) > 3 else None
-    for field, is_valid in zip(fields[4:], (_is_time, _is_date), strict=False):
-        if not is_valid(field):
-            raise RecordError(f"{where}: {_quote(field)} is no start time or date")
+    _check_start(fields[4:6], where)
     return n_segments, n_signals, fs_hz, n_frames
 
 
-def _is_time(text: str) -> bool:
-    return _TIME.fullmatch(text) is not None
+def _check_start(fields: list[str], where: str) -> None:
+    """Check start time and date: they are not used here, but wfdb fails on some."""
+    if fields and _CHALLENGE_DATE.fullmatch(fields[0]):
+        return
+    if fields and not _TIME.fullmatch(fields[0]):
+        raise RecordError(f"{where}: {_quote(fields[0])} is no start time")
+    if len(fields) > 1 and not _is_date(fields[1]):
+        raise RecordError(f"{where}: {_quote(fields[1])} is no date")
 
 
 def _is_date(text: str) -> bool:

@@ -47,10 +47,10 @@ SIGNAL = "rec.dat 16 200/mV 16 0 0 0 0 ECG"
         ("rec 1 250 -500\n" + SIGNAL, "number of samples '-500'"),
         ("rec 1 250 1e9\n" + SIGNAL, "number of samples '1e9'"),
         ("rec 1 250 1000000000000\n" + SIGNAL, "no record is longer than a year"),
-        ("rec 1 250 500 noon\n" + SIGNAL, "no start time or date"),
-        ("rec 1 250 500 12:00:00 1.1.2000\n" + SIGNAL, "no start time or date"),
-        ("rec 1 250 500 12:75:00\n" + SIGNAL, "no start time or date"),
-        ("rec 1 250 500 12:00:00 31/02/2000\n" + SIGNAL, "no start time or date"),
+        ("rec 1 250 500 noon\n" + SIGNAL, "'noon' is no start time"),
+        ("rec 1 250 500 12:00:00 1.1.2000\n" + SIGNAL, "is no date"),
+        ("rec 1 250 500 12:75:00\n" + SIGNAL, "is no start time"),
+        ("rec 1 250 500 12:00:00 31/02/2000\n" + SIGNAL, "is no date"),
         ("rec 1 250 500\nrec.dat", "is no signal line"),
         ("rec 1 250 500\nrec.dat 16 200/m$V", "is malformed"),
         ("rec 1 250 500\nrec.dat 16 200/mV -5 0 0 0 0 ECG", "'-5' is not a whole number"),
@@ -157,6 +157,21 @@ def test_a_damaged_header_is_refused_or_read_as_wfdb_reads_it(
         return
     if not header.segments:
         _assert_read_alike(tmp_path / "rec")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A00001 1 300 9000 05:05:15 1/05/2000 \nA00001.mat 16+24 1000/mV 16 0 -127 0 0 ECG \n",
+        "A0001 1 500 7500 05-Feb-2020 11:39:16\nA0001.mat 16+24 1000/mV 16 0 28 -1716 0 I\n",
+        "00001_hr 1 500 5000\r\n00001_hr.dat 16 1000.0(0)/mV 16 0 -115 13047 0 AVR\r\n",
+        "slp01a 1 250 1800000 23:07:00 19/01/1989\nslp01a.dat 212 6000 12 0 0 0 0 EEG (C4-A1)",
+    ],
+)
+def test_headers_of_well_known_databases_are_read(tmp_path: Path, text: str) -> None:
+    """The challenges of 2017 and 2020, PTB-XL and SLPDB have their own habits."""
+    (tmp_path / "rec.hea").write_text(text)
+    _assert_read_alike(tmp_path / "rec")
 
 
 def test_a_length_of_a_trillion_takes_no_memory(tmp_path: Path) -> None:
