@@ -81,6 +81,7 @@ class Sockets:
     def __init__(self) -> None:
         self._context = zmq.Context()
         self.close_ms = CLOSE_MS
+        self._made: list[zmq.Socket[bytes]] = []
         self._bound_paths: list[str] = []
 
     def __enter__(self) -> Self:
@@ -92,7 +93,9 @@ class Sockets:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._context.destroy(linger=self.close_ms)
+        for made in self._made:
+            made.close(linger=self.close_ms)
+        self._context.term()
         for path in self._bound_paths:
             Path(path).unlink(missing_ok=True)
 
@@ -125,6 +128,7 @@ class Sockets:
 
     def _make(self, kind: int, queue_messages: int, max_bytes: int) -> zmq.Socket[bytes]:
         made = self._context.socket(kind)
+        self._made.append(made)
         made.setsockopt(zmq.SNDHWM, queue_messages)
         made.setsockopt(zmq.RCVHWM, queue_messages)
         made.setsockopt(zmq.LINGER, CLOSE_MS)
@@ -173,8 +177,11 @@ def receive_waiting(
 
 def _require_free_path(endpoint: Endpoint) -> None:
     """Raise EndpointInUse if a process listens on the path, where a second bind would take it."""
-    if not Path(endpoint.path).exists():
+    path = Path(endpoint.path)
+    if not path.exists():
         return
+    if not path.is_socket():
+        raise InvalidEndpoint(f"{endpoint} is a file that is no socket; use another path")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(endpoint.path)

@@ -18,7 +18,7 @@ ALLOWED = {
     "model": {"numpy", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
-        "platformdirs", "matplotlib",
+        "platformdirs", "matplotlib", "soundfile",
     },
 }  # fmt: skip
 
@@ -33,6 +33,7 @@ VIEW_MAY = {
 }
 HOMES = {
     "wfdb": {"sources", "evaluation", "annotate.py"},
+    "soundfile": {"sources"},
     "matplotlib": {"evaluation"},
     "torch": set(),
     "sqlite3": {"journal.py"},
