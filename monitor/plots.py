@@ -35,6 +35,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 Cell = tuple[str, str]  # a character and its style
 _NOTHING: Cell = (" ", "")
 _LINE: Cell = ("╌", RECONSTRUCTION)
+_CROSSED: Cell = ("╌", f"#000000 on {ANOMALY.removeprefix('bold ')}")
 POINTS = " ⣀⣀⠤⠤⠒⠒⠉⠉"  # the height in a cell, in eighths
 
 
@@ -255,6 +256,8 @@ def _row_of(value: float, bottom: float, top: float, n_rows: int) -> int:
 
 def _loss_cell(beat: ScoredBeat, eighths: int, is_line: bool) -> Cell:
     """Return one cell of a beat, or of what is behind it."""
+    if beat.anomalous and eighths > 8 and is_line:
+        return _CROSSED  # a run of anomalous beats must not hide the threshold
     if beat.anomalous and eighths > 0:
         return BARS[min(eighths, 8)], ANOMALY
     if 0 < eighths <= 8:

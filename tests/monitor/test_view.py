@@ -223,6 +223,14 @@ def test_an_anomalous_beat_is_red_in_the_trace_and_others_are_green() -> None:
     assert last == pytest.approx(2.5 * n_second, abs=1)
 
 
+def test_a_run_of_anomalous_beats_does_not_hide_the_threshold() -> None:
+    """Its line goes on through the bars that rise above it."""
+    scene = after([status(patient_status(0)), *(beat(n, 900.0) for n in range(1, 200))])
+    lines = lines_of(scene, 80, 24)
+    (row,) = [line for line in lines if " 26.0 " in line and "threshold" not in line]
+    assert row.endswith("╌" * 30)
+
+
 def stage(**changes: Any) -> StageHealth:
     """Return the health of a segmenter."""
     values: dict[str, Any] = {
