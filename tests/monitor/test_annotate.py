@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from model.errors import InvalidCheckpoint
 from model.learning import Learned
 from model.thresholds import Threshold
 from monitor.annotate import Annotated, annotate_records, segment, summary
-from monitor.errors import InvalidOption, SpecMismatch
+from monitor.errors import InvalidOption, SpecMismatch, StageFailed
 from monitor.evaluation.beats_report import evaluate_beats
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
@@ -283,6 +284,18 @@ def test_options_that_cannot_work_are_refused_before_anything_is_read(
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidOption, match="cannot write to"):
         annotate_records([one], tmp_path / "file")
+
+
+def test_a_worker_that_dies_ends_the_run_with_the_reason(tmp_path: Path) -> None:
+    """Killed workers (for their memory, say) are an error, not a run that never ends."""
+    paths = [_write(tmp_path / "in", f"r{i}", duration_s=20) for i in range(8)]
+
+    def kill(*_: object) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(StageFailed, match="a worker process died"):
+        annotate_records(paths, tmp_path / "out", jobs=2, on_progress=kill)
 
 
 INTERRUPTED = """
