@@ -1,15 +1,15 @@
 """From the signal around an R peak to a beat of fixed length, standardised.
 
-A window [start, stop) of RR or midpoint length T = stop - start becomes `length` values. Value k is the
-signal at t_k = start + k T / length, read with a triangle of half-width w = max(1, T / length) samples:
+A window [start, stop) of length T = stop - start samples becomes `length` values. Value k is the
+signal at t_k = start + k T / length, read with a triangle of half-width w = max(1, T / length):
 
     value_k = sum_j x_j tri((t_k - j) / w) / sum_j tri((t_k - j) / w),    tri(u) = max(0, 1 - |u|)
 
-Where the window has fewer samples than the beat, w = 1 and this is linear interpolation. Where it has
-more (360 Hz, RR 1 s: 360 samples for 140), the triangle is as wide as the new spacing: a linear-phase
-low-pass, -8 dB at the new Nyquist frequency and zero at the new sampling rate, so little is aliased
-and no wave is shifted. Nothing else is filtered: the beat keeps its baseline and its form. ECG5000's
-140 samples in a window of 140 samples come back as they were.
+Where the window has fewer samples than the beat, w = 1 and this is linear interpolation. Where it
+has more (360 Hz, RR 1 s: 360 samples for 140), the triangle is as wide as the new spacing: a
+linear-phase low-pass, 8 dB down at the new Nyquist frequency and zero at the new sampling rate, so
+that little is aliased and no wave is shifted. Nothing else is filtered: the beat keeps its baseline
+and its form. The 140 samples of a window of 140 come back as they were.
 
 The values are then standardised to mean 0 and standard deviation 1 (n - 1), as ECG5000's are.
 """
@@ -69,22 +69,24 @@ def resample(
     np.ndarray, shape (n, length)
     """
     step = ((stop - start) / length)[:, None]
-    origin = np.floor(start)
-    t = (start - origin)[:, None] + np.arange(length) * step  # (n, length), from origin: small
+    origin = np.floor(start)[:, None]
+    t = start[:, None] - origin + np.arange(length) * step  # (n, length), small: from origin
     whole = np.floor(t)
-    offset = np.arange(-reach + 1, reach + 1)
-    half_width = np.maximum(step, 1.0)[:, :, None]
-    distance = np.abs((t - whole)[:, :, None] - offset)  # (n, length, 2 reach)
-    weight = np.maximum(0.0, 1.0 - distance / half_width)
-    index = (whole + origin[:, None]).astype(np.int64)[:, :, None] + offset
-    read = signal[np.clip(index, 0, len(signal) - 1)]
+    offset = np.arange(1 - reach, reach + 1)
+    # Distances to the samples read, in half-widths: (n, length, 2 reach).
+    distance = np.abs((t - whole)[:, :, None] - offset) / np.maximum(step, 1.0)[:, :, None]
+    weight = np.maximum(1.0 - distance, 0.0)
+    index = (whole + origin).astype(np.int64)[:, :, None] + offset
+    read = signal.take(index, mode="clip")
     values: NDArray[np.float64] = (weight * read).sum(axis=2) / weight.sum(axis=2)
     return values
 
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return beats (n, length) with mean 0 and standard deviation 1 (n - 1); zeros if constant."""
-    centred = values - values.mean(axis=1, keepdims=True)
-    deviation = np.sqrt((centred * centred).sum(axis=1, keepdims=True) / (values.shape[1] - 1))
-    flat = deviation <= np.finfo(np.float32).tiny
-    return np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation)).astype(np.float32)
+    length = values.shape[1]
+    centred = values - values.sum(axis=1, keepdims=True) / length
+    variance = (centred * centred).sum(axis=1, keepdims=True) / (length - 1)
+    usable = variance > np.finfo(np.float32).tiny
+    scaled = centred / np.sqrt(np.where(usable, variance, 1.0))
+    return np.where(usable, scaled, 0.0).astype(np.float32)

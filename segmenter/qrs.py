@@ -1,13 +1,14 @@
 """A streaming QRS detector: candidates by filter and envelope, decisions by adaptive threshold.
 
-Samples are handled as arrays (patients, samples); each candidate peak, two or three a second, is then
-decided on in plain Python, one patient at a time. One set of constants, all from physiology or from
-the literature, holds for all records and sampling rates.
+Samples are handled as arrays (patients, samples); each candidate peak, two or three a second, is
+then decided on in plain Python, one patient at a time. One set of constants, from physiology or
+from the literature, holds for all records and sampling rates.
 
 Sources
 -------
 Pan, Tompkins: A real-time QRS detection algorithm. IEEE Trans Biomed Eng 32 (1985) 230-236.
-Hamilton, Tompkins: Quantitative investigation of QRS detection rules. IEEE TBME 33 (1986) 1157-1165.
+Hamilton, Tompkins: Quantitative investigation of QRS detection rules using the MIT/BIH
+arrhythmia database. IEEE Trans Biomed Eng 33 (1986) 1157-1165.
 Hamilton: Open source ECG analysis. Computers in Cardiology 29 (2002) 101-104.
 Elgendi, Jonkman, De Boer: Frequency bands effects on QRS detection. BIOSIGNALS (2010) 428-431.
 """
@@ -21,7 +22,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
@@ -159,11 +159,12 @@ class CandidateFinder:
         self.heights = np.zeros((rows, 2 * timing.dominance + 1), np.int64)
         self.total = np.zeros((rows, 1), np.int64)
         self.reach = timing.search + 2 * timing.smooth
+        self.around = np.arange(2 * self.reach + 1)
         self.signal = np.zeros((rows, timing.dominance + self.delay + self.reach + 1))
 
     def wake(self, position: int, level: float) -> None:
         """Start at `position` as if the signal had been at `level` for ever."""
-        self.band_pass.settle(np.full(len(self.signal), level))
+        self.band_pass.settle(level)
         self.envelope.tail[:] = 0
         self.heights[:] = 0
         self.total[:] = 0
@@ -198,7 +199,7 @@ class CandidateFinder:
         nominal = columns + first - self.delay
         # Sample s is column s - (position - signal width) of `signal`.
         start = nominal - self.reach - (self.position - signal.shape[1])
-        windows = sliding_window_view(signal, 2 * self.reach + 1, axis=1)[rows, start]
+        windows = signal[rows[:, None], start[:, None] + self.around]
         features = locate(windows, timing)
         positive, positive_height, negative, negative_height, slope = features
         offset = nominal - timing.search
@@ -273,16 +274,16 @@ class Decider:
     def __init__(self, timing: Timing, scale: float) -> None:
         self.timing = timing
         self.scale = scale  # steps of the envelope a millivolt
+        self.recent: list[Candidate] = []  # of the last seconds, whatever became of them
         self.reset(0)
 
     def reset(self, position: int) -> None:
-        """Forget everything and learn from `position` on."""
+        """Forget the beats and their levels; learn from `position` on."""
         self.learning = True
         self.attempt = position + self.timing.learn  # when levels are next learnt
         self.overdue = 0  # when the next beat is overdue; 0 if it was looked for already
         self.held: Candidate | None = None  # a beat, unless it turns out to be a P wave
         self.waiting: list[Candidate] = []  # passed over since the last beat
-        self.recent: list[Candidate] = []  # of the last seconds, whatever became of them
         self.qrs: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.noise: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
@@ -460,10 +461,8 @@ class Decider:
         level = median([c.height for c in high])
         if len(high) < 2 or level < MIN_HEIGHT_MV:
             return []
-        if self.qrs and due - self.last_known() < self.timing.forget:
-            # P waves go on when the ventricles stand still; a tenth of the gain is more.
-            if level < P_WAVE_LEVEL * median(self.qrs):
-                return []
+        if self._is_p_level(level, due):
+            return []
         self.qrs.clear()
         self.noise.clear()
         self.qrs.append(level)
@@ -472,9 +471,11 @@ class Decider:
         self.learning = False
         return found
 
-    def last_known(self) -> int:
-        """Return the sample at which the last beat became known; 0 if there was none."""
-        return 0 if self.last is None else self.last.known
+    def _is_p_level(self, level: float, due: int) -> bool:
+        """P waves go on when the ventricles stand still; a tenth of the gain is more."""
+        if self.last is None or due - self.last.known >= self.timing.forget:
+            return False
+        return level < P_WAVE_LEVEL * median(self.qrs)
 
     def _stands_out(self, window: list[Candidate]) -> bool:
         """Tell whether the peaks of a stretch of signal rise out of it as QRS complexes do.

@@ -111,8 +111,8 @@ def whole(plain: Mapping[str, Any], name: str, low: int, high: int) -> int:
 
 def real(plain: Mapping[str, Any], name: str) -> float:
     """Return a saved finite number."""
-    value = plain.get(name)
-    if type(value) not in (int, float) or not math.isfinite(value):
+    value: object = plain.get(name)
+    if not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidState(f"saved state: {name} is {value!r}, not a number")
     return float(value)
 

@@ -6,6 +6,7 @@ Causal, with bounded memory; any cut of the same samples gives the same beats an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, nan
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from segmenter.cutter import MAX_WINDOW_S, resample, standardise, taps, window_s
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import STEPS_PER_MV
 from segmenter.qrs import CandidateFinder, Decider, Detection
-from segmenter.quality import MISSING_FRACTION, baseline_moved, signal_flags
+from segmenter.quality import second_flags, window_flags
 from segmenter.state import fill, listing, pack, real, truth, unpack, whole
 
 MAGIC = b"ecgseg01"
@@ -29,6 +30,8 @@ NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats wh
 NO_RR_S = 6.0  # two beats further apart are not neighbours
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 DORMANT_GAP_S = 2.0  # after a longer gap the detector starts anew
+
+UNUSABLE = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
 
 EventKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
 
@@ -157,7 +160,7 @@ class Segmenter:
         return self._collect()
 
     def gap(self, n_samples: int) -> Segmented:
-        """Take n missing samples, as update(np.full(n, np.nan)) does, in bounded time and memory."""
+        """Take missing samples: update(np.full(n, np.nan)) in bounded time and memory."""
         if n_samples < 0:
             raise InvalidSignal(f"a gap of {n_samples} samples is none")
         awake = min(n_samples, max(0, self._dormant_after - self._gap))
@@ -259,7 +262,7 @@ class Segmenter:
         return round(DORMANT_GAP_S * self.fs_hz)
 
     def _take_with_gaps(self, samples: NDArray[np.generic], present: NDArray[np.bool_]) -> None:
-        """Split the chunk where a gap becomes so long that the detector sleeps, and where it wakes."""
+        """Split the chunk where a gap grows so long that the detector sleeps, and where it wakes."""
         n = len(samples)
         index = np.arange(n)
         last = np.maximum.accumulate(np.where(present, index, -1))
@@ -386,7 +389,7 @@ class Segmenter:
         if lost or lead_off or noisy:
             self._close(None)
             self._previous_r = None
-        if lead_off or noisy:
+        if lead_off or (noisy and not self._decider.learning):
             self._decider.reset(end)
         if self._open is not None and end - self._open.r_sample > NO_RR_S * self.fs_hz:
             self._close(None, too_long=True)
@@ -394,10 +397,8 @@ class Segmenter:
     def _judge_second(self, end: int) -> Quality:
         """Return the flags of the second that ends here."""
         stop = len(self._signal) - (self._position - end)
-        missing = self._missing[stop - self._second : stop]
-        if np.count_nonzero(missing) >= MISSING_FRACTION * self._second:
-            return Quality.MISSING
-        quality = signal_flags(self._signal[stop - self._second : stop], missing)
+        second = slice(stop - self._second, stop)
+        quality = second_flags(self._signal[second], self._missing[second])
         if not quality and self._decider.unreadable(end - 1):
             return Quality.NOISY
         return quality
@@ -415,34 +416,36 @@ class Segmenter:
 
     def _cut(self, closed: list[_Closed]) -> Beats:
         first = self._position - len(self._signal)
-        windows = [
-            window_samples(self.spec.window, c.previous_r, c.beat.r_sample, c.next_r)
-            for c in closed
-        ]
-        window = np.array(windows) - first  # (n, 2)
+        window = np.array([self._window(c) for c in closed]) - first  # (n, 2)
         quality = np.array(
             [self._judge(c, *w) for c, w in zip(closed, window.tolist(), strict=True)], np.uint16
         )
-        unusable = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
-        usable = (quality & unusable) == 0
+        usable = np.flatnonzero((quality & UNUSABLE) == 0)
         values = np.zeros((len(closed), self.spec.length), np.float32)
-        values[usable] = standardise(
-            resample(
-                self._signal, window[usable, 0], window[usable, 1], self.spec.length, self._reach
-            )
-        )
-        r = np.array([c.beat.r_sample for c in closed], np.int64)
-        before = [np.nan if c.previous_r is None else c.previous_r for c in closed]
-        after = [np.nan if c.next_r is None else c.next_r for c in closed]
-        known = np.array([c.beat.known for c in closed])
-        to_ms = 1e3 / self.fs_hz
+        if len(usable):
+            start, stop = window[usable].T
+            cut = resample(self._signal, start, stop, self.spec.length, self._reach)
+            values[usable] = standardise(cut)
+        # previous R, R, next R, known
+        columns = np.array(
+            [
+                (_or_nan(c.previous_r), c.beat.r_sample, _or_nan(c.next_r), c.beat.known)
+                for c in closed
+            ]
+        ).T
+        before, after, delay = (columns[1:] - columns[[0, 1, 1]]) * (1e3 / self.fs_hz)
         return Beats(
-            r_sample=r,
-            rr_before_ms=((r - np.array(before)) * to_ms).astype(np.float32),
-            rr_after_ms=((np.array(after) - r) * to_ms).astype(np.float32),
+            r_sample=columns[1].astype(np.int64),
+            rr_before_ms=before.astype(np.float32),
+            rr_after_ms=after.astype(np.float32),
             quality=quality,
-            delay_ms=((known - r) * to_ms).astype(np.float32),
+            delay_ms=delay.astype(np.float32),
             values=values,
+        )
+
+    def _window(self, closed: _Closed) -> tuple[float, float]:
+        return window_samples(
+            self.spec.window, closed.previous_r, closed.beat.r_sample, closed.next_r
         )
 
     def _judge(self, closed: _Closed, start: float, stop: float) -> int:
@@ -453,15 +456,8 @@ class Segmenter:
         too_long = closed.too_long or stop - start > MAX_WINDOW_S * self.fs_hz
         if too_long or start < 0 or stop <= start:
             return int(quality | Quality.TOO_LONG)
-        first, last = int(start), min(int(np.ceil(stop)), len(self._signal))
-        missing = self._missing[first:last]
-        if missing.any():
-            return int(quality | Quality.MISSING)
-        signal = self._signal[first:last]
-        quality |= signal_flags(signal, missing)
-        if baseline_moved(signal):
-            quality |= Quality.BASELINE
-        return int(quality)
+        window = slice(int(start), ceil(stop))
+        return int(quality | window_flags(self._signal[window], self._missing[window]))
 
     def _collect(self) -> Segmented:
         self._cut_closed()
@@ -473,6 +469,10 @@ class Segmenter:
             seconds=np.array([index for index, _ in out.seconds], np.int64),
             seconds_quality=np.array([flags for _, flags in out.seconds], np.uint16),
         )
+
+
+def _or_nan(sample: int | None) -> float:
+    return nan if sample is None else sample
 
 
 class _Collector:
@@ -490,17 +490,20 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
     """Join beats in order; none give an empty Beats."""
     if len(parts) == 1:
         return parts[0]
-    columns = {
-        "r_sample": np.zeros(0, np.int64),
-        "rr_before_ms": np.zeros(0, np.float32),
-        "rr_after_ms": np.zeros(0, np.float32),
-        "quality": np.zeros(0, np.uint16),
-        "delay_ms": np.zeros(0, np.float32),
-        "values": np.zeros((0, length), np.float32),
-    }
+    if not parts:
+        return Beats(
+            np.zeros(0, np.int64),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.uint16),
+            np.zeros(0, np.float32),
+            np.zeros((0, length), np.float32),
+        )
     return Beats(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts]) if parts else empty
-            for name, empty in columns.items()
-        }
+        np.concatenate([part.r_sample for part in parts]),
+        np.concatenate([part.rr_before_ms for part in parts]),
+        np.concatenate([part.rr_after_ms for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+        np.concatenate([part.delay_ms for part in parts]),
+        np.concatenate([part.values for part in parts]),
     )
