@@ -262,7 +262,7 @@ class Segmenter:
         return round(DORMANT_GAP_S * self.fs_hz)
 
     def _take_with_gaps(self, samples: NDArray[np.generic], present: NDArray[np.bool_]) -> None:
-        """Split the chunk where a gap grows so long that the detector sleeps, and where it wakes."""
+        """Split the chunk where a gap grows so long that the detector sleeps, or ends."""
         n = len(samples)
         index = np.arange(n)
         last = np.maximum.accumulate(np.where(present, index, -1))
