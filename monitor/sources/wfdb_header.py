@@ -50,6 +50,7 @@ NULL_FORMAT = "0"  # a signal without a file, in the layout header of a variable
 
 _MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 
+_ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _RECORD_NAME = re.compile(r"([-\w]+)(?:/(\d+))?", re.ASCII)
 _FS = re.compile(r"(\d+\.?\d*|\.\d+)(?:/-?\d*\.?\d*(?:\(-?\d*\.?\d*\))?)?", re.ASCII)
 _COUNT = re.compile(r"\d+", re.ASCII)
@@ -150,9 +151,7 @@ def read_header(path: Path) -> RecordHeader:
 def parse_header(text: str, path: Path) -> RecordHeader:
     """Parse a header's text; `path` (without suffix) says where it came from."""
     where = f"header {path}.hea"
-    _refuse_control_characters(text, where)
-    lines = [line.strip() for line in text.split("\n")]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    lines = _meaningful_lines(text, where)
     if not lines:
         raise RecordError(f"{where} is empty")
     n_segments, n_signals, fs_hz, n_frames = _parse_record_line(lines[0], where)
@@ -247,10 +246,17 @@ def _reason(error: OSError | ValueError) -> str:
     return "not a valid path"
 
 
-def _refuse_control_characters(text: str, where: str) -> None:
-    for character in text:
-        if character not in "\t\n" and not character.isprintable():
+def _meaningful_lines(text: str, where: str) -> list[str]:
+    """Return the lines that are neither empty nor comments, without characters that hide.
+
+    ASCII control characters are refused in comments too: to wfdb, some of them end a line.
+    """
+    lines = [line.strip() for line in text.split("\n")]
+    kept = [line for line in lines if line and not line.startswith("#")]
+    for character in _ASCII_CONTROL.findall(text) + [c for line in kept for c in line]:
+        if character != "\t" and not character.isprintable():
             raise RecordError(f"{where} holds the control character {character!r}; not a header")
+    return kept
 
 
 def _quote(text: str) -> str:

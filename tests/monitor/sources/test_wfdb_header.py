@@ -214,7 +214,9 @@ def test_signals_that_no_file_holds_are_refused(tmp_path: Path) -> None:
 
 def test_an_old_comment_in_latin_1_does_no_harm(tmp_path: Path) -> None:
     """Comments of older records are not UTF-8."""
-    (tmp_path / "rec.hea").write_bytes(f"rec 1 250 500\n{SIGNAL}\n# caf\xe9\n".encode("latin-1"))
+    (tmp_path / "rec.hea").write_bytes(
+        f"rec 1 250 500\n{SIGNAL}\n# caf\xe9\xa0!\n".encode("latin-1")
+    )
     assert read_header(tmp_path / "rec").n_frames == 500
 
 
