@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from monitor.errors import RecordError
-from monitor.sources.physionet import fetch_record
-
-_PHYSIONET = re.compile(r"[a-z][a-z0-9-]*(/[A-Za-z0-9_-]+)+")
+from monitor.sources.physionet import fetch_record, is_record_name
 
 
 def resolve_record(name: str, on_progress: Callable[[int, int | None], None] | None = None) -> Path:
@@ -26,7 +23,7 @@ def resolve_record(name: str, on_progress: Callable[[int, int | None], None] | N
     """
     path = Path(name)
     base = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
-    if base.with_name(f"{base.name}.hea").exists() or not _PHYSIONET.fullmatch(name):
+    if base.with_name(f"{base.name}.hea").exists() or not is_record_name(name):
         return base
     if path.parent.is_dir():  # meant as a path, and mistyped
         raise RecordError(f"no record {name!r} here: there is no {base.name}.hea in {path.parent}/")

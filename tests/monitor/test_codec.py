@@ -178,16 +178,13 @@ def test_beats_out_of_order_or_not_finite_are_refused() -> None:
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_any_bytes_are_refused_or_decoded(frames: list[bytes]) -> None:
     """No bytes make a decoder raise anything but InvalidMessage."""
-    first = frames[0] if frames else b""
-    for decode, given_bytes in (
-        (decode_stage_message, frames),
-        (decode_message, frames),
-        (decode_lifecycle, first),
-        (decode_request, first),
-        (decode_reply, first),
-    ):
+    with pytest.raises(InvalidMessage):
+        decode_stage_message(frames)
+    with pytest.raises(InvalidMessage):
+        decode_message(frames)
+    for decode in (decode_lifecycle, decode_request, decode_reply):
         with pytest.raises(InvalidMessage):
-            decode(given_bytes)  # type: ignore[operator]
+            decode(frames[0] if frames else b"")
 
 
 @given(st.data())

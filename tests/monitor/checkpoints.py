@@ -1,0 +1,45 @@
+"""Checkpoints and beats whose losses can be told by hand, for tests of what is built on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.checkpoint import Checkpoint
+from model.thresholds import Threshold
+from segmenter.beat import Beats, BeatSpec
+
+TEMPLATE = np.sin(np.linspace(0, 6, 140)).astype(np.float32)
+
+
+def template_checkpoint(threshold: float = 26.0, spec: BeatSpec | None = None) -> Checkpoint:
+    """Return a model that reconstructs every beat as TEMPLATE: the loss is the distance to it."""
+    autoencoder = LstmAutoencoder(AutoencoderConfig(embedding=4))
+    with torch.no_grad():
+        autoencoder.output.weight.zero_()
+        autoencoder.output.bias.zero_()
+        autoencoder.template.copy_(torch.from_numpy(TEMPLATE))
+    spec = spec or BeatSpec()
+    return Checkpoint(autoencoder.eval(), spec.to_mapping(), spec.identity, Threshold(threshold))
+
+
+def beats_of_loss(losses: list[float], first_sample: int = 100, rr_samples: int = 250) -> Beats:
+    """Return beats whose distance to TEMPLATE is the given; NaN makes one without a verdict."""
+    n = len(losses)
+    shifts = np.nan_to_num(np.array(losses, np.float32)) / np.float32(140)
+    return Beats(
+        r_sample=first_sample + rr_samples * np.arange(n, dtype=np.int64),
+        rr_before_ms=np.full(n, 4.0 * rr_samples, np.float32),
+        rr_after_ms=np.full(n, 4.0 * rr_samples, np.float32),
+        quality=np.where(np.isnan(losses), 4, 0).astype(np.uint16),
+        delay_ms=np.full(n, 200.0, np.float32),
+        values=values_at(shifts),
+    )
+
+
+def values_at(shifts: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return TEMPLATE moved up by each shift, shape (n, 140)."""
+    moved: NDArray[np.float32] = TEMPLATE[None, :] + shifts[:, None]
+    return moved

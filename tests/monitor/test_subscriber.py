@@ -1,0 +1,278 @@
+"""The subscriber hands out each alert once and in order, whatever PUB dropped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.codec import topic_of
+from monitor.errors import InvalidEndpoint
+from monitor.journal import Journal
+from monitor.publisher import Publisher
+from monitor.sockets import Sockets, requests_endpoint
+from monitor.subscriber import AlertSubscriber
+from monitor.wire import Alert, BeatScored, Message, Status, Technical, ThresholdRequest
+from tests.monitor.messages import alert, beat_scored, status, technical
+
+TOPICS = ("alert", "technical", "status")
+
+
+class Server(threading.Thread):
+    """A publisher in a thread of its own, which owns its sockets; `do` runs a call there."""
+
+    def __init__(self, endpoint: str, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.endpoint, self.path = endpoint, path
+        self.thresholds: list[ThresholdRequest] = []
+        self.malformed = 0
+        self._calls: list[Callable[[Publisher, Journal], None]] = []
+        self._leaving = threading.Event()
+        self.ready = threading.Event()
+
+    def run(self) -> None:
+        with Sockets() as sockets, Journal(self.path) as journal:
+            publisher = Publisher(sockets, self.endpoint, journal, self._set)
+            self.ready.set()
+            while not self._leaving.is_set():
+                publisher.requests.poll(5)
+                publisher.answer_waiting()
+                while self._calls:
+                    self._calls.pop(0)(publisher, journal)
+                self.malformed = publisher.malformed
+
+    def _set(self, request: ThresholdRequest) -> str:
+        if request.patient == "nobody":
+            raise LookupError("no patient 'nobody' is monitored")
+        self.thresholds.append(request)
+        return "done"
+
+    def do(self, call: Callable[[Publisher, Journal], None]) -> None:
+        done = threading.Event()
+
+        def call_and_say(publisher: Publisher, journal: Journal) -> None:
+            call(publisher, journal)
+            done.set()
+
+        self._calls.append(call_and_say)
+        assert done.wait(10)
+
+    def stop(self) -> None:
+        self._leaving.set()
+        self.join()
+
+
+@contextmanager
+def served(endpoint: str, path: Path) -> Iterator[Server]:
+    server = Server(endpoint, path)
+    server.start()
+    assert server.ready.wait(10)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path / 'alerts'}"
+
+
+def publish(*messages: Message, journaled: bool = True, sent: bool = True) -> Callable[..., None]:
+    """Journal and send messages, or only one of both."""
+
+    def call(publisher: Publisher, journal: Journal) -> None:
+        kept = [
+            msgspec.structs.replace(one, journal=journal.identity)
+            for one in messages
+            if isinstance(one, Alert | Technical)
+        ]
+        if journaled:
+            journal.commit(kept, [])
+        if sent:
+            publisher.publish([in_journal(one, journal.identity) for one in messages])
+
+    return call
+
+
+def in_journal(message: Message, journal: str) -> Message:
+    """Name the journal that a message's number counts in."""
+    if isinstance(message, Alert | Technical | Status):
+        return msgspec.structs.replace(message, journal=journal)
+    return message
+
+
+def collect(subscriber: AlertSubscriber, n: int, timeout_s: float = 10) -> list[int]:
+    """Return the sequence numbers of the next n numbered messages, fewer if they do not come."""
+    numbers: list[int] = []
+    deadline_s = time.monotonic() + timeout_s
+    while len(numbers) < n and time.monotonic() < deadline_s:
+        message = subscriber.receive(0.1)
+        if isinstance(message, Alert | Technical):
+            numbers.append(message.seq)
+    return numbers
+
+
+def connect(server: Server, subscriber: AlertSubscriber, newest: int = 0) -> None:
+    """Send heartbeats until one is heard: from then on nothing is missed by being late."""
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        server.do(beat_heart(newest))
+        if isinstance(subscriber.receive(0.05), Status):
+            return
+    pytest.fail("no heartbeat was heard")
+
+
+def numbered(*numbers: int) -> list[Alert]:
+    return [alert(seq=n, id=f"a{n}") for n in numbers]
+
+
+def beat_heart(newest: int) -> Callable[..., None]:
+    return publish(status(newest_seq=newest), journaled=False)
+
+
+def test_a_late_subscriber_gets_what_was_before(endpoint: str, tmp_path: Path) -> None:
+    """The heartbeat tells a newcomer the newest number; it asks for all before."""
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*numbered(*range(1, 8))))
+        with AlertSubscriber(endpoint, TOPICS) as subscriber:
+            connect(server, subscriber, newest=7)
+            assert collect(subscriber, 7) == list(range(1, 8))
+            assert subscriber.recovered == 7
+
+
+def test_a_dropped_alert_is_asked_for_and_order_kept(endpoint: str, tmp_path: Path) -> None:
+    """A hole in the sequence is filled from the journal before what comes after it."""
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        AlertSubscriber(endpoint, TOPICS) as subscriber,
+    ):
+        connect(server, subscriber)
+        server.do(publish(*numbered(1)))
+        server.do(publish(*numbered(2, 3), sent=False))
+        server.do(publish(*numbered(4)))
+        assert collect(subscriber, 4) == [1, 2, 3, 4]
+        assert subscriber.recovered == 3
+
+
+def test_a_dropped_last_alert_is_noticed_by_the_heartbeat(endpoint: str, tmp_path: Path) -> None:
+    """Nothing after it needs to come: the heartbeat carries the newest number."""
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        AlertSubscriber(endpoint, TOPICS) as subscriber,
+    ):
+        connect(server, subscriber)
+        server.do(publish(*numbered(1), sent=False))
+        server.do(beat_heart(1))
+        assert collect(subscriber, 1) == [1]
+
+
+def test_doubled_alerts_are_handed_out_once(endpoint: str, tmp_path: Path) -> None:
+    """What was sent twice, as after a restart, is seen once."""
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        AlertSubscriber(endpoint, TOPICS) as subscriber,
+    ):
+        connect(server, subscriber)
+        server.do(publish(*numbered(1, 2)))
+        server.do(publish(*numbered(1, 2), journaled=False))
+        server.do(publish(technical(seq=3, id="t3")))
+        assert collect(subscriber, 4, 1) == [1, 2, 3]
+
+
+def test_more_than_a_page_is_recovered(endpoint: str, tmp_path: Path) -> None:
+    """A long absence is made up page by page."""
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        AlertSubscriber(endpoint, TOPICS) as subscriber,
+    ):
+        server.do(publish(*numbered(*range(1, 1202)), sent=False))
+        connect(server, subscriber, newest=1201)
+        assert collect(subscriber, 1201, 20) == list(range(1, 1202))
+
+
+def test_new_only(endpoint: str, tmp_path: Path) -> None:
+    """With after=None what was before is not handed out, what comes is."""
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*numbered(1, 2)))
+        with AlertSubscriber(endpoint, TOPICS, after=None) as subscriber:
+            connect(server, subscriber, newest=2)
+            server.do(publish(*numbered(3)))
+            assert collect(subscriber, 2, 1) == [3]
+
+
+def test_a_new_journal_is_followed_from_its_beginning(endpoint: str, tmp_path: Path) -> None:
+    """A monitor that starts anew counts from 1; its first alerts are not taken for old ones."""
+    with AlertSubscriber(endpoint, TOPICS) as subscriber:
+        with served(endpoint, tmp_path / "j1") as server:
+            server.do(publish(*numbered(1, 2, 3)))
+            connect(server, subscriber, newest=3)
+            assert collect(subscriber, 3) == [1, 2, 3]
+        with served(endpoint, tmp_path / "j2") as server:
+            server.do(publish(*numbered(1, 2), sent=False))
+            connect(server, subscriber, newest=2)
+            assert collect(subscriber, 2) == [1, 2]
+
+
+def test_topics_choose_what_is_handed_out(endpoint: str, tmp_path: Path) -> None:
+    """Other patients' alerts are counted, so that no hole is seen, but not handed out."""
+    topics = ["alert.7", "beat.7", "status"]
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        AlertSubscriber(endpoint, topics) as subscriber,
+    ):
+        connect(server, subscriber)
+        server.do(publish(*numbered(1), alert(seq=2, id="x", patient="7")))
+        server.do(
+            publish(beat_scored(), beat_scored(patient="7"), alert(seq=3, id="y", patient="7"))
+        )
+        received: list[Message] = []
+        while len(received) < 3 and (message := subscriber.receive(5)) is not None:
+            if not isinstance(message, Status):
+                received.append(message)
+        assert [type(one) for one in received] == [Alert, BeatScored, Alert]
+        assert {topic_of(one).split(".")[1] for one in received} == {"7"}
+        assert subscriber.recovered == 0
+
+
+def test_requests_that_are_none_are_refused_and_counted(endpoint: str, tmp_path: Path) -> None:
+    """A malformed request gets an answer that says so; the publisher goes on."""
+    with served(endpoint, tmp_path / "j") as server, Sockets() as sockets:
+        asking = sockets.ask(requests_endpoint(endpoint))
+        asking.send(b"\x00 nonsense")
+        assert asking.poll(5000)
+        assert b'"refused"' in asking.recv()
+        asking.send_multipart([b"two", b"frames"])
+        asking.send(b'{"type":"threshold","patient":"nobody","value":3}')
+        assert asking.poll(5000)
+        assert b"nobody" in asking.recv()
+        asking.send(b'{"type":"threshold","patient":"119","factor":1.05}')
+        assert asking.poll(5000)
+        assert b'"done"' in asking.recv()
+        assert server.malformed == 2
+        assert server.thresholds == [ThresholdRequest(patient="119", factor=1.05)]
+
+
+def test_foreign_bytes_on_the_alert_socket_are_counted(endpoint: str, tmp_path: Path) -> None:
+    """A subscriber that hears nonsense counts it and goes on."""
+    with Sockets() as sockets:
+        stranger = sockets.publish(endpoint)
+        sockets.serve(requests_endpoint(endpoint))
+        with AlertSubscriber(endpoint, TOPICS) as subscriber:
+            deadline_s = time.monotonic() + 10
+            while not subscriber.malformed and time.monotonic() < deadline_s:
+                stranger.send_multipart([b"alert.x", b"{"])
+                stranger.send_multipart([b"alert.x"])
+                assert subscriber.receive(0.05) is None
+            assert subscriber.malformed >= 1
+
+
+def test_a_malformed_endpoint_is_refused() -> None:
+    """The error names the endpoint; no socket stays open."""
+    with pytest.raises(InvalidEndpoint, match="nowhere"):
+        AlertSubscriber("nowhere")
