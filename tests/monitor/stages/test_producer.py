@@ -1,0 +1,167 @@
+"""The producer's plan: what is read, in which blocks, and when it is due."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from monitor.codec import decode_stage_message
+from monitor.errors import InvalidOption, RecordError
+from monitor.settings import ProducerSettings, Resume
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.stages.producer import (
+    Pacer,
+    Playback,
+    end_frames,
+    open_playbacks,
+    patient_names,
+    samples_frames,
+)
+from monitor.wire import EndHeader, SamplesMessage
+
+
+class CountingSource:
+    """A source whose samples are their own positions."""
+
+    record, lead, fs_hz = "count", "I", 250.0
+
+    def __init__(self, n_samples: int) -> None:
+        self.n_samples = n_samples
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        assert 0 <= start <= stop <= self.n_samples
+        return np.arange(start, stop, dtype=np.float32)
+
+
+def playback(n_samples: int = 1000, first: int = 0, loop: bool = False) -> Playback:
+    return Playback(CountingSource(n_samples), "p", first, n_samples, loop, first)
+
+
+def read_all(one: Playback, block: int, blocks: int = 10**6) -> list[tuple[int, list[float]]]:
+    read: list[tuple[int, list[float]]] = []
+    while not one.exhausted and len(read) < blocks:
+        position, samples = one.next_block(block)
+        read.append((position, samples.tolist()))
+    return read
+
+
+@pytest.mark.parametrize("block", [1, 7, 250, 999, 1000, 5000])
+def test_blocks_cover_the_record_once(block: int) -> None:
+    """Every sample is read once, in order, whatever the block's size."""
+    read = read_all(playback(), block)
+    assert [sample for _, samples in read for sample in samples] == list(range(1000))
+    assert [position for position, _ in read] == list(range(0, 1000, block))
+
+
+def test_a_loop_goes_on_counting() -> None:
+    """With --loop the samples begin again at --start, the positions keep rising."""
+    read = read_all(playback(10, first=4, loop=True), block=4, blocks=4)
+    assert read == [(4, [4, 5, 6, 7]), (8, [8, 9]), (10, [4, 5, 6, 7]), (14, [8, 9])]
+
+
+def test_due_times_do_not_drift() -> None:
+    """A block is due when its last sample would have been taken, however late the last one was."""
+    one = playback(n_samples=250 * 3600)
+    pacer = Pacer([one], 2.0, now_s=100.0)
+    assert pacer.block_samples(0) == 100  # 0.2 s of real time at twice the speed
+    for number in range(1, 9001):
+        assert pacer.wait_s(100.0, paused=False) == pytest.approx(number * 0.2, abs=1e-6)
+        pacer.pop()
+        one.next_block(100)
+        pacer.push(0)
+
+
+def test_a_pause_moves_everything_on() -> None:
+    """While paused nothing is due; afterwards everything is due later by the pause."""
+    pacer = Pacer([playback()], 1.0, now_s=0.0)
+    assert pacer.wait_s(0.1, paused=False) == pytest.approx(0.1)
+    assert pacer.wait_s(0.1, paused=True) == float("inf")
+    assert pacer.wait_s(50.0, paused=True) == float("inf")
+    assert pacer.wait_s(60.0, paused=False) == pytest.approx(0.1)
+
+
+def test_at_full_speed_streams_advance_side_by_side() -> None:
+    """No record runs ahead of the others."""
+    ones = [playback(250 * 600), playback(250 * 600)]
+    pacer = Pacer(ones, None, now_s=0.0)
+    order = []
+    for _ in range(6):
+        index = pacer.pop()
+        ones[index].next_block(pacer.block_samples(index))
+        pacer.push(index)
+        order.append(index)
+        assert pacer.wait_s(1.0, paused=False) == 0.0
+    assert order == [0, 1, 0, 1, 0, 1]
+
+
+def test_messages_say_where_they_are() -> None:
+    """Position is the block's first sample, the sequence has no holes, the end says it is last."""
+    one = playback(250)
+    first = decode_stage_message(samples_frames(one, 100, now_ns=5))
+    second = decode_stage_message(samples_frames(one, 100, now_ns=6))
+    assert isinstance(first, SamplesMessage)
+    assert isinstance(second, SamplesMessage)
+    assert (first.header.position, second.header.position) == (0, 100)
+    assert (first.header.sequence, second.header.sequence) == (0, 1)
+    end = decode_stage_message(end_frames(one, "complete", last=True, now_ns=7))
+    assert isinstance(end, EndHeader)
+    assert (end.position, end.last, end.reason) == (200, True, "complete")
+
+
+def test_patients_are_named_after_their_records() -> None:
+    """Equal names get a number; what a terminal would obey is made harmless."""
+    assert patient_names(["119", "119", "119"]) == ["119", "119#2", "119#3"]
+    (name,) = patient_names(["a\x1b[31m b"])
+    assert "\x1b" not in name
+    assert " " not in name
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("records") / "sim"
+    write_record(path, SimulationSettings(hours=20 / 3600, seed=1))
+    return str(path)
+
+
+def producer_settings(record: str, **changes: object) -> ProducerSettings:
+    return ProducerSettings(records=[record], samples="ipc:///unused", **changes)  # type: ignore[arg-type]
+
+
+def test_start_and_duration_choose_a_part(record: str) -> None:
+    """Positions count from the record's start, not from --start."""
+    (one,) = open_playbacks(producer_settings(record, start_s=5.0, duration_s=4.0))
+    assert (one.first_sample, one.stop_sample, one.position) == (1250, 2250, 1250)
+    assert one.stream().n_samples == 2250
+
+
+def test_a_restart_goes_on_where_the_journal_says(record: str) -> None:
+    """The position journaled is the next sample to be read."""
+    (one,) = open_playbacks(producer_settings(record, resume=[Resume("sim", 777, b"")]))
+    assert (one.first_sample, one.position) == (0, 777)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"start_s": 20.0}, InvalidOption, "--start"),
+        ({"start_s": 1e8}, InvalidOption, "--start"),
+        ({"duration_s": 0.5}, InvalidOption, "--duration"),
+        ({"lead": "MLII"}, RecordError, "ECG1"),
+        ({"lead": "7"}, RecordError, "ECG1"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said(
+    record: str, changes: dict[str, object], error: type[Exception], words: str
+) -> None:
+    """The message names the option, or the leads there are."""
+    with pytest.raises(error, match=words):
+        open_playbacks(producer_settings(record, **changes))
+
+
+def test_a_missing_record_is_said(tmp_path: Path) -> None:
+    """The message names the path."""
+    with pytest.raises(RecordError, match="nothing-here"):
+        open_playbacks(producer_settings(str(tmp_path / "nothing-here")))
