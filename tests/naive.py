@@ -44,7 +44,7 @@ class State:
 
 
 def band_pass(signal: list[float], fs_hz: float) -> list[float]:
-    """Filter by the difference equation (direct form II transposed), settled on the first sample."""
+    """Filter by the difference equation (form II transposed), settled on the first sample."""
     b, a = butter(filters.QRS_BAND_ORDER, filters.QRS_BAND_HZ, "bandpass", fs=fs_hz)
     order = len(a) - 1
     # A band-pass puts out nothing for a constant: each state holds what is still to come.
@@ -152,7 +152,11 @@ class Rules:
         last = self.state.last
         if last is None:
             return True
-        since, refractory, end = peak.at - last.at, self.s(qrs.REFRACTORY_S), self.s(qrs.T_WAVE_END_S)
+        since, refractory, end = (
+            peak.at - last.at,
+            self.s(qrs.REFRACTORY_S),
+            self.s(qrs.T_WAVE_END_S),
+        )
         if since < refractory:
             return False
         share = (end - since) / (end - refractory)
