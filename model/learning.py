@@ -24,11 +24,14 @@ from model.training import Epoch, TrainingConfig, fit
 MIN_BEATS = 60  # about a minute; fewer set no threshold worth the name
 MIN_DOMINANT_SHARE = 0.35  # below it no morphology is the usual one
 CORE_SHARE = 0.3  # the densest beats, where the search for the dominant morphology begins
-CUT_DEVIATIONS = 3.5  # of the log distances; beyond it a beat is of another morphology
+# Median absolute deviations (as standard deviations) beyond which a beat is of another morphology.
+# On 17 records of MIT-BIH 3 keeps 93 % of the normal beats (median); 4 lets the ectopic beats of
+# 106 and 207 in, a cut of the logarithms of the distances those of 119 too.
+CUT_DEVIATIONS = 3.0
 MAX_REFERENCES = 1_500  # rows of the distance matrix: 9 MB
 N_FOLDS = 2  # each fold costs one training
 BEATS_PER_HOUR = 4_500.0  # 75 a minute
-TRAINED_BEATS = 16_000  # beats times epochs of one training; three take under 20 s on two cores
+TRAINED_BEATS = 10_000  # beats times epochs; the two folds together train as many again
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,9 @@ def learn_patient(
 def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Mark the beats of the dominant morphology, without labels.
 
-    The densest third or so of the beats gives a template, their median. Distances to it of one
-    morphology are about log-normal: beats within CUT_DEVIATIONS of their median are kept, the
-    template is drawn again from them, and so on until nothing changes.
+    A group of beats is grown from where they lie densest. Where it holds less than half of them, a
+    second one is grown from the rest, since a tight minority can be denser than a loose majority;
+    the larger group is the dominant one.
 
     Parameters
     ----------
@@ -148,21 +151,35 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     if len(beats) < MIN_BEATS:
         raise CannotLearn(f"{len(beats)} beats are too few to learn from; {MIN_BEATS} are needed")
-    kept = _densest(beats)
-    for _ in range(30):  # settles within about ten
-        distances = np.abs(beats - np.median(beats[kept], axis=0)).sum(axis=1)  # (n,)
-        logs = np.log(np.maximum(distances, 1e-6))
-        median = float(np.median(logs[kept]))
-        spread = MAD_TO_SD * float(np.median(np.abs(logs[kept] - median)))
-        now_kept = logs <= median + CUT_DEVIATIONS * spread
-        if np.array_equal(now_kept, kept):
-            break
-        kept = now_kept
+    kept = _grow(beats, _densest(beats))
+    if 2 * kept.sum() < len(beats):
+        rest = np.flatnonzero(~kept)
+        core = np.zeros(len(beats), dtype=np.bool_)
+        core[rest[_densest(beats[rest])]] = True
+        kept = max(kept, _grow(beats, core), key=np.count_nonzero)
     n_kept = int(kept.sum())
     if n_kept < MIN_BEATS or n_kept < MIN_DOMINANT_SHARE * len(beats):
         raise CannotLearn(
             f"only {n_kept} of {len(beats)} beats are alike: too mixed to tell what is normal"
         )
+    return kept
+
+
+def _grow(beats: NDArray[np.float32], core: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark the beats that resemble those of a core, shape (n,).
+
+    Kept are beats whose distance to the template, the kept beats' median, is within CUT_DEVIATIONS
+    of the kept beats' median distance; the template is drawn again until nothing changes.
+    """
+    kept = core
+    for _ in range(30):  # settles within about ten
+        distances = np.abs(beats - np.median(beats[kept], axis=0)).sum(axis=1)  # (n,)
+        median = np.median(distances[kept])
+        spread = MAD_TO_SD * np.median(np.abs(distances[kept] - median))
+        now_kept = distances <= median + CUT_DEVIATIONS * spread
+        if np.array_equal(now_kept, kept):
+            break
+        kept = now_kept
     return kept
 
 
