@@ -85,7 +85,8 @@ def resample(
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return beats (n, length) with mean 0 and standard deviation 1 (n - 1); zeros if constant."""
     length = values.shape[1]
-    centred = values - values.sum(axis=1, keepdims=True) / length
+    centred = values - values[:, :1]  # first: a constant then has no rounding errors left
+    centred -= centred.sum(axis=1, keepdims=True) / length
     variance = (centred * centred).sum(axis=1, keepdims=True) / (length - 1)
     usable = variance > np.finfo(np.float32).tiny
     scaled = centred / np.sqrt(np.where(usable, variance, 1.0))

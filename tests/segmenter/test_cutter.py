@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from segmenter.beat import BeatSpec
+from segmenter.cutter import resample, standardise, taps, window_samples
+from tests import naive
+from tests.segmenter.gather import segment
+
+ECG5000 = Path(__file__).resolve().parents[3] / "shared/data/ecg5000/ECG5000_TRAIN.txt"
+REACH = taps(360.0, 140)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.floats(0, 500), st.floats(5, 1080), st.integers(16, 300), st.integers(0, 9)
+)  # up to 3 s at 360 Hz
+def test_agrees_with_the_plain_twin(start: float, window: float, length: int, seed: int) -> None:
+    """Any window of any length is read as the formula says."""
+    signal = np.random.default_rng(seed).normal(size=1700).astype(np.float32)
+    stop = start + window
+    cut = resample(signal, np.array([start]), np.array([stop]), length, taps(360.0, length))
+    twin = naive.cut(signal.tolist(), start, stop, length)
+    np.testing.assert_allclose(standardise(cut)[0], twin, atol=1e-5)
+
+
+def test_a_window_of_as_many_samples_comes_back() -> None:
+    """140 samples become the same 140 samples."""
+    signal = np.random.default_rng(0).normal(size=300).astype(np.float32)
+    cut = resample(signal, np.array([80.0]), np.array([220.0]), 140, REACH)
+    np.testing.assert_array_equal(cut[0], signal[80:220])
+
+
+def test_what_is_cut_beside_does_not_matter() -> None:
+    """A beat is the same to the bit, cut alone or among others, early or late in the history."""
+    signal = np.random.default_rng(0).normal(size=3000).astype(np.float32)
+    start, stop = np.array([100.0, 700.5, 1500.0]), np.array([433.5, 1500.0, 1800.5])
+    together = standardise(resample(signal, start, stop, 140, REACH))
+    for k in range(3):
+        alone = standardise(resample(signal, start[[k]], stop[[k]], 140, REACH))
+        later = standardise(resample(signal[90:], start[[k]] - 90, stop[[k]] - 90, 140, REACH))
+        np.testing.assert_array_equal(alone[0], together[k])
+        np.testing.assert_array_equal(later[0], together[k])
+
+
+def test_little_is_aliased() -> None:
+    """150 Hz in a window of 1 s at 360 Hz, above the new Nyquist of 70 Hz, is taken down 20 dB."""
+    signal = np.sin(2 * np.pi * 150 * np.arange(800) / 360).astype(np.float32)
+    cut = resample(signal, np.array([200.0]), np.array([560.0]), 140, REACH)
+    assert cut.std() < 0.1 * signal.std()
+
+
+def test_windows() -> None:
+    """R-to-R, midpoint to midpoint; a missing neighbour is as far away as the other one."""
+    assert window_samples("rr", 100, 300, 600) == (300, 600)
+    assert window_samples("midpoint", 100, 300, 601) == (200, 450.5)
+    assert window_samples("midpoint", None, 300, 600) == (150, 450)
+    assert window_samples("midpoint", 100, 300, None) == (200, 400)
+    assert window_samples("rr", 100, 300, None) == (300, 500)
+    assert window_samples("midpoint", None, 300, None) == (300, 300)
+
+
+def test_a_constant_window_gives_zeros() -> None:
+    """What has no deviation cannot be standardised."""
+    assert not standardise(np.full((2, 140), 0.7)).any()
+
+
+def normal_beats() -> NDArray[np.float64]:
+    if not ECG5000.exists():
+        pytest.skip(f"{ECG5000} is absent")
+    rows = np.loadtxt(ECG5000)
+    normal: NDArray[np.float64] = rows[rows[:, 0] == 1, 1:]
+    return normal
+
+
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    products = standardise(a).astype(np.float64) * standardise(b)
+    coefficients: NDArray[np.float64] = products.sum(axis=1) / (a.shape[1] - 1)
+    return coefficients
+
+
+def test_stitched_beats_come_back() -> None:
+    """ECG5000's normal beats, stretched to RR of 110 to 200 samples and joined, come back."""
+    beats = normal_beats()
+    lengths = np.random.default_rng(0).integers(110, 200, len(beats))
+    parts = [
+        np.interp(np.arange(n) * 140 / n, np.arange(140), b)
+        for n, b in zip(lengths, beats, strict=True)
+    ]
+    joins = np.concatenate(([0], np.cumsum(lengths))).astype(np.float64)
+    signal = np.concatenate(parts).astype(np.float32)
+    cut = resample(signal, joins[:-1], joins[1:], 140, taps(250.0, 140))
+    assert np.quantile(correlation(cut, beats), 0.01) >= 0.98
+
+
+def test_joins_of_stitched_beats_are_found() -> None:
+    """Each join is found once, at its S wave: 12 ms after it in these beats, give or take 8 ms."""
+    beats = normal_beats()
+    signal = beats.astype(np.float32).ravel()
+    found = segment(signal, 250.0, spec=BeatSpec(window="rr")).r_samples
+    joins = np.arange(140, len(signal), 140)
+    nearest = joins[np.abs(found[:, None] - joins).argmin(axis=1)]
+    inside = found > 70
+    offset_ms = (found - nearest)[inside] * 4.0
+    assert len(found[inside]) == len(joins)
+    assert np.median(offset_ms) == 12
+    assert np.quantile(np.abs(offset_ms - 12), 0.97) <= 8

@@ -1,0 +1,85 @@
+"""Golden floors on real records: named records, named counts, which must not get worse."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import wfdb
+
+from monitor.evaluation.ec57 import BeatComparison, compare_beats
+from segmenter.beat import Quality
+from tests.segmenter.gather import Whole, segment
+
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
+
+
+class Floor(NamedTuple):
+    """At most so many beats missed and invented, from 5:00 on (EC57)."""
+
+    record: str
+    missed: int
+    extra: int
+
+
+FLOORS = [
+    Floor("mitdb/101", 1, 3),
+    Floor("mitdb/106", 0, 2),
+    Floor("mitdb/108", 8, 29),  # P waves higher than the QRS complexes, in noise
+    Floor("mitdb/119", 0, 0),
+    Floor("mitdb/201", 10, 0),
+    Floor("mitdb/203", 11, 22),
+    Floor("mitdb/208", 9, 5),
+    Floor("mitdb/209", 0, 0),
+    Floor("mitdb/223", 1, 0),
+]
+
+
+def compared(record: str) -> tuple[Whole, BeatComparison]:
+    path = DATA / record
+    if not path.with_suffix(".dat").exists():
+        pytest.skip(f"{path}.dat is absent")
+    read = wfdb.rdrecord(str(path), channels=[0])
+    reference = wfdb.rdann(str(path), "atr")
+    whole = segment(read.p_signal[:, 0], read.fs, range(3600, read.sig_len, 3600))
+    comparison = compare_beats(
+        reference.sample.astype(np.int64), reference.symbol, whole.r_samples, read.fs, read.sig_len
+    )
+    return whole, comparison
+
+
+@pytest.mark.parametrize("floor", FLOORS, ids=lambda floor: floor.record)
+def test_detection(floor: Floor) -> None:
+    """Detection does not get worse, R is within 10 ms (median), delay within 300 ms (median)."""
+    whole, comparison = compared(floor.record)
+    assert len(comparison.missed) <= floor.missed
+    assert len(comparison.extra) <= floor.extra
+    assert np.median(np.abs(comparison.position_error_ms)) <= 10
+    assert np.median(whole.beats.delay_ms) <= 300
+
+
+@pytest.mark.parametrize(
+    ("record", "f1"),
+    [("118e24", 99.9), ("118e18", 99.8), ("118e12", 96.5), ("118e06", 88.0), ("118e00", 79.5),
+     ("118e_6", 72.0)],
+)  # fmt: skip
+def test_noise_stress(record: str, f1: float) -> None:
+    """F1 in electrode motion noise stays above gqrs's and does not get worse."""
+    _, comparison = compared(f"nstdb/{record}")
+    matched = len(comparison.matched_reference)
+    errors = len(comparison.missed) + len(comparison.extra)
+    assert 200 * matched / (2 * matched + errors) >= f1
+
+
+def test_clean_records_are_judged() -> None:
+    """At most 1 % of the beats of a clean record are withheld."""
+    whole, _ = compared("mitdb/101")
+    assert np.mean(~whole.beats.judgeable) <= 0.01
+
+
+def test_lost_leads_are_told() -> None:
+    """Record 116 drops to a rail three times: lead_off each time."""
+    whole, _ = compared("mitdb/116")
+    onsets_s = [e.sample / 360 for e in whole.events if (e.kind, e.state) == ("lead_off", "onset")]
+    assert [round(s) for s in onsets_s] == [1001, 1390, 1404]
+    assert np.count_nonzero(whole.seconds_quality & Quality.SATURATED) == 5

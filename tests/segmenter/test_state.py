@@ -1,0 +1,143 @@
+import json
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmenter.beat import BeatSpec
+from segmenter.errors import InvalidState
+from segmenter.state import pack, unpack
+from segmenter.stream import MAGIC, Segmenter
+from tests.segmenter.synthetic import ecg, regular
+
+PLAIN = {"a": 1, "b": [0.1, True], "c": {"d": "é"}}
+ARRAYS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "y": np.array([True])}
+
+
+def sealed(header: bytes, content: bytes = b"", length: int | None = None) -> bytes:
+    """Return bytes with a right checksum around any header."""
+    size = len(header) if length is None else length
+    body = MAGIC + struct.pack("<I", size) + header + content
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def saved() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    segmenter = Segmenter(250.0, BeatSpec())
+    segmenter.update(ecg(250.0, regular(0.8, 10), 10))
+    return unpack(MAGIC, segmenter.to_bytes())
+
+
+def test_round_trip() -> None:
+    """What is packed comes back, type and shape and all."""
+    plain, arrays = unpack(MAGIC, pack(MAGIC, PLAIN, ARRAYS))
+    assert plain == PLAIN
+    for name, array in ARRAYS.items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+@given(st.binary(max_size=200))
+def test_foreign_bytes_are_refused(foreign: bytes) -> None:
+    """Whatever the bytes are, the error is InvalidState."""
+    for state in (foreign, MAGIC + foreign, sealed(foreign)):
+        with pytest.raises(InvalidState):
+            unpack(MAGIC, state)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [["x", "<f8", [1 << 60]]],
+        [["x", "<f8", [-1]]],
+        [["x", "|O", [1]]],
+        [["x", "<f8", [True]]],
+        [["x"]],
+        7,
+    ],
+)
+def test_arrays_that_are_not_there_are_refused(arrays: object) -> None:
+    """Sizes are checked against the bytes before memory is taken; objects are never read."""
+    header = json.dumps({"plain": {}, "arrays": arrays}).encode()
+    with pytest.raises(InvalidState):
+        unpack(MAGIC, sealed(header, b"\0" * 4))
+
+
+def test_a_header_longer_than_the_bytes_is_refused() -> None:
+    """The length field is not believed."""
+    with pytest.raises(InvalidState, match="longer"):
+        unpack(MAGIC, sealed(b"{}", length=1 << 31))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fs_hz", 1e9),
+        ("fs_hz", "250"),
+        ("spec", {"window": "rr"}),
+        ("spec", {"window": "?", "length": 140, "version": 1}),
+        ("spec", None),
+        ("position", -1),
+        ("position", 1 << 60),
+        ("position", 2.5),
+        ("gap", True),
+        ("level", None),
+        ("quiet_since", 10**9),
+        ("open", [10**9, 3, False, False]),
+        ("open", [1, 2]),
+        ("open", 5),
+        ("active", "noisy"),
+        ("decider", None),
+    ],
+)
+def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
+    """A well-formed state with one absurd value, other than another spec, is refused."""
+    plain, arrays = saved()
+    plain[name] = value
+    if value == {"window": "rr"}:
+        Segmenter.from_bytes(pack(MAGIC, plain, arrays))  # defaults fill in
+        return
+    with pytest.raises(InvalidState):
+        Segmenter.from_bytes(pack(MAGIC, plain, arrays))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning", 1),
+        ("attempt", -(10**12)),
+        ("attempt", 10**12),
+        ("overdue", None),
+        ("waiting", [[1, 2, 3]]),
+        ("waiting", [[10**9] * 9]),
+        ("waiting", [["a"] * 9]),
+        ("recent", [0] * 999),
+        ("qrs", []),
+        ("qrs", ["x"]),
+        ("noise", [1e300]),
+        ("last", [None]),
+    ],
+)
+def test_a_detector_out_of_bounds_is_refused(name: str, value: object) -> None:
+    """So is one in the detector's part."""
+    plain, arrays = saved()
+    plain["decider"][name] = value
+    with pytest.raises(InvalidState):
+        Segmenter.from_bytes(pack(MAGIC, plain, arrays))
+
+
+@pytest.mark.parametrize("name", ["signal", "filter", "heights", "near"])
+def test_arrays_of_another_shape_or_not_finite_are_refused(name: str) -> None:
+    """Arrays must be those of this sampling rate, and numbers."""
+    plain, arrays = saved()
+    missing = {k: v for k, v in arrays.items() if k != name}
+    short = {**arrays, name: arrays[name][..., 1:]}
+    bad = [missing, short]
+    if arrays[name].dtype.kind == "f":
+        bad.append({**arrays, name: np.full_like(arrays[name], np.nan)})
+    for each in bad:
+        with pytest.raises(InvalidState, match=name):
+            Segmenter.from_bytes(pack(MAGIC, plain, each))
