@@ -39,17 +39,11 @@ def window_samples(
     return r - before / 2, r + after / 2
 
 
-def taps(fs_hz: float, length: int) -> int:
-    """Return how many samples to either side a value is read from, at most."""
-    return max(1, ceil(MAX_WINDOW_S * fs_hz / length)) + 1
-
-
 def resample(
     signal: NDArray[np.float32],
     start: NDArray[np.float64],
     stop: NDArray[np.float64],
     length: int,
-    reach: int,
 ) -> NDArray[np.float64]:
     """Read windows of a signal as beats of fixed length.
 
@@ -61,22 +55,40 @@ def resample(
         Windows, in samples from signal[0].
     length : int
         Samples of a beat.
-    reach : int
-        From `taps`. Always the same for a stream, so that the order of additions is.
 
     Returns
     -------
     np.ndarray, shape (n, length)
     """
-    step = ((stop - start) / length)[:, None]
-    origin = np.floor(start)[:, None]
-    t = start[:, None] - origin + np.arange(length) * step  # (n, length), small: from origin
+    half_width = np.maximum((stop - start) / length, 1.0)
+    reach = np.ceil(half_width)
+    values = np.empty((len(start), length))
+    # Beats are read together only with those of as many addends: the order of additions, and with
+    # it the last bit, is then the beat's own.
+    for same in set(reach.tolist()):
+        group = np.flatnonzero(reach == same)
+        values[group] = _read(signal, start[group], stop[group], half_width[group], length)
+    return values
+
+
+def _read(
+    signal: NDArray[np.float32],
+    start: NDArray[np.float64],
+    stop: NDArray[np.float64],
+    half_width: NDArray[np.float64],
+    length: int,
+) -> NDArray[np.float64]:
+    """Read windows whose triangles reach over the same number of samples."""
+    reach = ceil(half_width[0])
+    origin = np.floor(start)
+    step = (stop - start) / length
+    # (n, length), counted from origin: small numbers, the same wherever the window lies
+    t = (start - origin)[:, None] + np.arange(length) * step[:, None]
     whole = np.floor(t)
     offset = np.arange(1 - reach, reach + 1)
-    # Distances to the samples read, in half-widths: (n, length, 2 reach).
-    distance = np.abs((t - whole)[:, :, None] - offset) / np.maximum(step, 1.0)[:, :, None]
-    weight = np.maximum(1.0 - distance, 0.0)
-    index = (whole + origin).astype(np.int64)[:, :, None] + offset
+    distance = np.abs((t - whole)[:, :, None] - offset)  # (n, length, 2 reach)
+    weight = np.maximum(1.0 - distance / half_width[:, None, None], 0.0)
+    index = (whole + origin[:, None]).astype(np.int64)[:, :, None] + offset
     read = signal.take(index, mode="clip")
     values: NDArray[np.float64] = (weight * read).sum(axis=2) / weight.sum(axis=2)
     return values
@@ -87,7 +99,6 @@ def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
     length = values.shape[1]
     centred = values - values[:, :1]  # first: a constant then has no rounding errors left
     centred -= centred.sum(axis=1, keepdims=True) / length
-    variance = (centred * centred).sum(axis=1, keepdims=True) / (length - 1)
-    usable = variance > np.finfo(np.float32).tiny
-    scaled = centred / np.sqrt(np.where(usable, variance, 1.0))
-    return np.where(usable, scaled, 0.0).astype(np.float32)
+    deviation = np.sqrt((centred * centred).sum(axis=1, keepdims=True) / (length - 1))
+    deviation[deviation == 0] = np.inf
+    return (centred / deviation).astype(np.float32)

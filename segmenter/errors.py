@@ -1,9 +1,9 @@
 """What can be wrong with what the segmenter is given.
 
-    SegmenterError (ValueError)
-    ├── InvalidSpec      a BeatSpec with unknown or absurd values
-    ├── InvalidSignal    a sampling rate or a chunk that cannot be segmented
-    └── InvalidState     saved bytes that are not a state of this segmenter
+SegmenterError (ValueError)
+├── InvalidSpec      a BeatSpec with unknown or absurd values
+├── InvalidSignal    a sampling rate or a chunk that cannot be segmented
+└── InvalidState     saved bytes that are not a state of this segmenter
 """
 
 

@@ -159,8 +159,8 @@ class CandidateFinder:
         self.heights = np.zeros((rows, 2 * timing.dominance + 1), np.int64)
         self.total = np.zeros((rows, 1), np.int64)
         self.reach = timing.search + 2 * timing.smooth
-        self.around = np.arange(2 * self.reach + 1)
-        self.signal = np.zeros((rows, timing.dominance + self.delay + self.reach + 1))
+        self.around = np.arange(-self.reach - 1, self.reach + 1)
+        self.signal = np.zeros((rows, timing.dominance + self.delay + self.reach + 2))
 
     def wake(self, position: int, level: float) -> None:
         """Start at `position` as if the signal had been at `level` for ever."""
@@ -198,8 +198,8 @@ class CandidateFinder:
         first = self.position - n - dominance
         nominal = columns + first - self.delay
         # Sample s is column s - (position - signal width) of `signal`.
-        start = nominal - self.reach - (self.position - signal.shape[1])
-        windows = signal[rows[:, None], start[:, None] + self.around]
+        centre = nominal - (self.position - signal.shape[1])
+        windows = signal[rows[:, None], centre[:, None] + self.around]
         features = locate(windows, timing)
         positive, positive_height, negative, negative_height, slope = features
         offset = nominal - timing.search
@@ -234,8 +234,8 @@ def locate(
 
     Parameters
     ----------
-    windows : np.ndarray, shape (n, 2 * (search + 2 * smooth) + 1)
-        Signal around each candidate.
+    windows : np.ndarray, shape (n, 1 + 2 * (search + 2 * smooth) + 1)
+        Signal around each candidate, and one sample before.
 
     Returns
     -------
@@ -244,10 +244,9 @@ def locate(
     """
     smooth = timing.smooth
     width = 2 * smooth + 1
-    sums = np.zeros((len(windows), windows.shape[1] + 1))
-    np.cumsum(windows - windows[:, :1], axis=1, out=sums[:, 1:])
+    sums = (windows - windows[:, :1]).cumsum(axis=1)
     smoothed = (sums[:, width:] - sums[:, :-width]) / width
-    level = (sums[:, -1:] - sums[:, :1]) / windows.shape[1]
+    level = (sums[:, -1:] - sums[:, :1]) / (windows.shape[1] - 1)
     slope = np.abs(smoothed[:, 2 * smooth :] - smoothed[:, : -2 * smooth]).max(axis=1)
     searched = smoothed[:, smooth : smooth + 2 * timing.search + 1] - level
     rows = np.arange(len(windows))

@@ -41,12 +41,12 @@ def window_flags(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> Qua
     if missing.any():
         return Quality.MISSING
     highest, lowest = float(signal.max()), float(signal.min())
-    quality = _stuck(signal, highest, lowest)
+    flags = _stuck(signal, highest, lowest)
     edge = max(1, int(EDGE_FRACTION * len(signal)))
     moved = abs(float(signal[-edge:].sum()) - float(signal[:edge].sum())) / edge
     if moved > BASELINE_FRACTION * (highest - lowest):
-        quality |= Quality.BASELINE
-    return quality
+        return flags | Quality.BASELINE
+    return flags
 
 
 def _stuck(signal: NDArray[np.float32], highest: float, lowest: float) -> Quality:

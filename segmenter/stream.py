@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmenter.beat import Beats, BeatSpec, Quality
-from segmenter.cutter import MAX_WINDOW_S, resample, standardise, taps, window_samples
+from segmenter.cutter import MAX_WINDOW_S, resample, standardise, window_samples
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import STEPS_PER_MV
 from segmenter.qrs import CandidateFinder, Decider, Detection
@@ -108,7 +108,6 @@ class Segmenter:
         self._finder = CandidateFinder(1, self.fs_hz)
         self._decider = Decider(self._finder.timing, self._finder.envelope.width * STEPS_PER_MV)
         self._second = round(self.fs_hz)
-        self._reach = taps(self.fs_hz, spec.length)
         history = round(HISTORY_S * self.fs_hz)
         self._signal = np.zeros(history, np.float32)  # held where missing
         self._missing = np.ones(history, np.bool_)
@@ -416,7 +415,9 @@ class Segmenter:
 
     def _cut(self, closed: list[_Closed]) -> Beats:
         first = self._position - len(self._signal)
-        window = np.array([self._window(c) for c in closed]) - first  # (n, 2)
+        kind = self.spec.window
+        windows = [window_samples(kind, c.previous_r, c.beat.r_sample, c.next_r) for c in closed]
+        window = np.array(windows) - first  # (n, 2)
         quality = np.array(
             [self._judge(c, *w) for c, w in zip(closed, window.tolist(), strict=True)], np.uint16
         )
@@ -424,28 +425,23 @@ class Segmenter:
         values = np.zeros((len(closed), self.spec.length), np.float32)
         if len(usable):
             start, stop = window[usable].T
-            cut = resample(self._signal, start, stop, self.spec.length, self._reach)
+            cut = resample(self._signal, start, stop, self.spec.length)
             values[usable] = standardise(cut)
-        # previous R, R, next R, known
-        columns = np.array(
-            [
-                (_or_nan(c.previous_r), c.beat.r_sample, _or_nan(c.next_r), c.beat.known)
-                for c in closed
-            ]
-        ).T
-        before, after, delay = (columns[1:] - columns[[0, 1, 1]]) * (1e3 / self.fs_hz)
+        to_ms = 1e3 / self.fs_hz
+        r = [c.beat.r_sample for c in closed]
         return Beats(
-            r_sample=columns[1].astype(np.int64),
-            rr_before_ms=before.astype(np.float32),
-            rr_after_ms=after.astype(np.float32),
+            r_sample=np.array(r, np.int64),
+            rr_before_ms=np.array(
+                [_interval(c.previous_r, c.beat.r_sample, to_ms) for c in closed], np.float32
+            ),
+            rr_after_ms=np.array(
+                [_interval(c.beat.r_sample, c.next_r, to_ms) for c in closed], np.float32
+            ),
             quality=quality,
-            delay_ms=delay.astype(np.float32),
+            delay_ms=np.array(
+                [_interval(c.beat.r_sample, c.beat.known, to_ms) for c in closed], np.float32
+            ),
             values=values,
-        )
-
-    def _window(self, closed: _Closed) -> tuple[float, float]:
-        return window_samples(
-            self.spec.window, closed.previous_r, closed.beat.r_sample, closed.next_r
         )
 
     def _judge(self, closed: _Closed, start: float, stop: float) -> int:
@@ -471,8 +467,8 @@ class Segmenter:
         )
 
 
-def _or_nan(sample: int | None) -> float:
-    return nan if sample is None else sample
+def _interval(first: int | None, second: int | None, to_ms: float) -> float:
+    return nan if first is None or second is None else (second - first) * to_ms
 
 
 class _Collector:

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segmenter.beat import BeatSpec
-from segmenter.cutter import resample, standardise, taps, window_samples
+from segmenter.cutter import resample, standardise, window_samples
 from tests import naive
 from tests.segmenter.gather import segment
 
 ECG5000 = Path(__file__).resolve().parents[3] / "shared/data/ecg5000/ECG5000_TRAIN.txt"
-REACH = taps(360.0, 140)
 
 
 @settings(max_examples=30, deadline=None)
@@ -23,7 +22,7 @@ def test_agrees_with_the_plain_twin(start: float, window: float, length: int, se
     """Any window of any length is read as the formula says."""
     signal = np.random.default_rng(seed).normal(size=1700).astype(np.float32)
     stop = start + window
-    cut = resample(signal, np.array([start]), np.array([stop]), length, taps(360.0, length))
+    cut = resample(signal, np.array([start]), np.array([stop]), length)
     twin = naive.cut(signal.tolist(), start, stop, length)
     np.testing.assert_allclose(standardise(cut)[0], twin, atol=1e-5)
 
@@ -31,7 +30,7 @@ def test_agrees_with_the_plain_twin(start: float, window: float, length: int, se
 def test_a_window_of_as_many_samples_comes_back() -> None:
     """140 samples become the same 140 samples."""
     signal = np.random.default_rng(0).normal(size=300).astype(np.float32)
-    cut = resample(signal, np.array([80.0]), np.array([220.0]), 140, REACH)
+    cut = resample(signal, np.array([80.0]), np.array([220.0]), 140)
     np.testing.assert_array_equal(cut[0], signal[80:220])
 
 
@@ -39,10 +38,10 @@ def test_what_is_cut_beside_does_not_matter() -> None:
     """A beat is the same to the bit, cut alone or among others, early or late in the history."""
     signal = np.random.default_rng(0).normal(size=3000).astype(np.float32)
     start, stop = np.array([100.0, 700.5, 1500.0]), np.array([433.5, 1500.0, 1800.5])
-    together = standardise(resample(signal, start, stop, 140, REACH))
+    together = standardise(resample(signal, start, stop, 140))
     for k in range(3):
-        alone = standardise(resample(signal, start[[k]], stop[[k]], 140, REACH))
-        later = standardise(resample(signal[90:], start[[k]] - 90, stop[[k]] - 90, 140, REACH))
+        alone = standardise(resample(signal, start[[k]], stop[[k]], 140))
+        later = standardise(resample(signal[90:], start[[k]] - 90, stop[[k]] - 90, 140))
         np.testing.assert_array_equal(alone[0], together[k])
         np.testing.assert_array_equal(later[0], together[k])
 
@@ -50,7 +49,7 @@ def test_what_is_cut_beside_does_not_matter() -> None:
 def test_little_is_aliased() -> None:
     """150 Hz in a window of 1 s at 360 Hz, above the new Nyquist of 70 Hz, is taken down 20 dB."""
     signal = np.sin(2 * np.pi * 150 * np.arange(800) / 360).astype(np.float32)
-    cut = resample(signal, np.array([200.0]), np.array([560.0]), 140, REACH)
+    cut = resample(signal, np.array([200.0]), np.array([560.0]), 140)
     assert cut.std() < 0.1 * signal.std()
 
 
@@ -93,7 +92,7 @@ def test_stitched_beats_come_back() -> None:
     ]
     joins = np.concatenate(([0], np.cumsum(lengths))).astype(np.float64)
     signal = np.concatenate(parts).astype(np.float32)
-    cut = resample(signal, joins[:-1], joins[1:], 140, taps(250.0, 140))
+    cut = resample(signal, joins[:-1], joins[1:], 140)
     assert np.quantile(correlation(cut, beats), 0.01) >= 0.98
 
 
