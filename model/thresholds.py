@@ -23,7 +23,7 @@ from model.errors import InvalidBeats, InvalidConfig
 Method = Literal["tail", "log-normal", "manual"]
 
 MIN_LOSSES = 20  # the median and the spread of fewer say nothing about a tail
-MIN_TAIL_LOSSES = 100  # below it the tail itself holds too few losses to fit
+MIN_TAIL_LOSSES = 40  # from here on the tail fit misses the rate by less than the fallback does
 TAIL_SHARE = 0.15  # of the losses lie in the fitted tail
 # Of the fitted tail. A negative shape would be a hard upper end, which losses lack; over samples
 # of 400 losses of several distributions these bounds keep the mean rate at or below the target,
@@ -77,7 +77,7 @@ class Threshold:
 def threshold_from_losses(losses: ArrayLike, false_alerts_per_beat: float) -> Threshold:
     """Set a threshold that a share `false_alerts_per_beat` of normal beats exceeds.
 
-    The threshold falls as the target rises. With at least 100 losses the tail is fitted; with fewer
+    The threshold falls as the target rises. With at least 40 losses the tail is fitted; with fewer
     the logarithms of the losses are taken as normal, by median and median absolute deviation.
 
     Parameters
