@@ -141,4 +141,5 @@ class Beats:
     @property
     def judgeable(self) -> NDArray[np.bool_]:
         """Which beats are fit for a verdict: shape (n,)."""
-        return np.equal(self.quality & UNJUDGEABLE, 0)
+        judgeable: NDArray[np.bool_] = np.equal(self.quality & UNJUDGEABLE, 0)
+        return judgeable

@@ -16,7 +16,7 @@ The values are then standardised to mean 0 and standard deviation 1 (n - 1), as 
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,57 +40,35 @@ def window_samples(
 
 
 def resample(
-    signal: NDArray[np.float32],
-    start: NDArray[np.float64],
-    stop: NDArray[np.float64],
-    length: int,
+    signal: NDArray[np.float32], start: float, stop: float, length: int
 ) -> NDArray[np.float64]:
-    """Read windows of a signal as beats of fixed length.
+    """Read a window of a signal as `length` values.
 
     Parameters
     ----------
     signal : np.ndarray, shape (m,)
         Without NaN; at its ends the last value is repeated.
-    start, stop : np.ndarray, shape (n,)
-        Windows, in samples from signal[0].
+    start, stop : float
+        The window [start, stop), in samples from signal[0].
     length : int
         Samples of a beat.
 
     Returns
     -------
-    np.ndarray, shape (n, length)
+    np.ndarray, shape (length,), float64
     """
-    half_width = np.maximum((stop - start) / length, 1.0)
-    reach = np.ceil(half_width)
-    values = np.empty((len(start), length))
-    # Beats are read together only with those of as many addends: the order of additions, and with
-    # it the last bit, is then the beat's own.
-    for same in set(reach.tolist()):
-        group = np.flatnonzero(reach == same)
-        values[group] = _read(signal, start[group], stop[group], half_width[group], length)
-    return values
-
-
-def _read(
-    signal: NDArray[np.float32],
-    start: NDArray[np.float64],
-    stop: NDArray[np.float64],
-    half_width: NDArray[np.float64],
-    length: int,
-) -> NDArray[np.float64]:
-    """Read windows whose triangles reach over the same number of samples."""
-    reach = ceil(half_width[0])
-    origin = np.floor(start)
     step = (stop - start) / length
-    # (n, length), counted from origin: small numbers, the same wherever the window lies
-    t = (start - origin)[:, None] + np.arange(length) * step[:, None]
-    whole = np.floor(t)
+    half_width = max(1.0, step)
+    reach = ceil(half_width)
+    origin = floor(start)
+    # Counted from origin: small numbers, the same to the bit wherever the window lies.
+    t = (start - origin) + step * np.arange(length)
+    whole = t.astype(np.int64)
     offset = np.arange(1 - reach, reach + 1)
-    distance = np.abs((t - whole)[:, :, None] - offset)  # (n, length, 2 reach)
-    weight = np.maximum(1.0 - distance / half_width[:, None, None], 0.0)
-    index = (whole + origin[:, None]).astype(np.int64)[:, :, None] + offset
-    read = signal.take(index, mode="clip")
-    values: NDArray[np.float64] = (weight * read).sum(axis=2) / weight.sum(axis=2)
+    distance = np.abs((t - whole)[:, None] - offset)  # (length, 2 reach)
+    weight = np.maximum(1.0 - distance / half_width, 0.0)
+    read = signal.take((whole + origin)[:, None] + offset, mode="clip")
+    values: NDArray[np.float64] = (weight * read).sum(axis=1) / weight.sum(axis=1)
     return values
 
 
@@ -101,4 +79,5 @@ def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
     centred -= centred.sum(axis=1, keepdims=True) / length
     deviation = np.sqrt((centred * centred).sum(axis=1, keepdims=True) / (length - 1))
     deviation[deviation == 0] = np.inf
-    return (centred / deviation).astype(np.float32)
+    beats: NDArray[np.float32] = (centred / deviation).astype(np.float32)
+    return beats

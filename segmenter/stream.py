@@ -416,17 +416,20 @@ class Segmenter:
     def _cut(self, closed: list[_Closed]) -> Beats:
         first = self._position - len(self._signal)
         kind = self.spec.window
-        windows = [window_samples(kind, c.previous_r, c.beat.r_sample, c.next_r) for c in closed]
-        window = np.array(windows) - first  # (n, 2)
+        windows = [
+            (start - first, stop - first)
+            for start, stop in (
+                window_samples(kind, c.previous_r, c.beat.r_sample, c.next_r) for c in closed
+            )
+        ]
         quality = np.array(
-            [self._judge(c, *w) for c, w in zip(closed, window.tolist(), strict=True)], np.uint16
+            [self._judge(c, *w) for c, w in zip(closed, windows, strict=True)], np.uint16
         )
-        usable = np.flatnonzero((quality & UNUSABLE) == 0)
         values = np.zeros((len(closed), self.spec.length), np.float32)
-        if len(usable):
-            start, stop = window[usable].T
-            cut = resample(self._signal, start, stop, self.spec.length)
-            values[usable] = standardise(cut)
+        usable = np.flatnonzero((quality & UNUSABLE) == 0).tolist()
+        if usable:
+            cut = [resample(self._signal, *windows[k], self.spec.length) for k in usable]
+            values[usable] = standardise(np.array(cut))
         to_ms = 1e3 / self.fs_hz
         r = [c.beat.r_sample for c in closed]
         return Beats(
