@@ -30,6 +30,7 @@ CORE_SHARE = 0.3  # the densest beats, where the search for the dominant morphol
 CUT_DEVIATIONS = 3.0
 MAX_REFERENCES = 1_500  # rows of the distance matrix: 9 MB
 N_FOLDS = 2  # each fold costs one training
+N_STRETCHES = 8  # of time, dealt to the folds in turn: each fold spans all the time there was
 BEATS_PER_HOUR = 4_500.0  # 75 a minute
 TRAINED_BEATS = 10_000  # beats times epochs; the two folds together train as many again
 
@@ -210,11 +211,13 @@ def _cross_fitted_losses(
 ) -> NDArray[np.float32]:
     """Return each beat's loss, shape (n,), under a model that was trained without its stretch.
 
-    Folds are stretches of time, not random rows: neighbouring beats resemble each other, and the
-    beats to come are those of another time.
+    Folds are made of stretches of time, not of random rows: neighbouring beats resemble each other,
+    and the beats to come are those of another time.
     """
     losses = np.empty(len(beats), dtype=np.float32)
-    for fold in np.array_split(np.arange(len(beats)), N_FOLDS):
+    stretches = np.array_split(np.arange(len(beats)), N_STRETCHES)
+    for number in range(N_FOLDS):
+        fold = np.concatenate(stretches[number::N_FOLDS])
         others = np.delete(beats, fold, axis=0)
         fitted = fit(others, config, training, base, on_epoch)
         losses[fold] = Scorer(fitted.autoencoder).losses(beats[fold])

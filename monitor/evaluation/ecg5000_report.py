@@ -24,8 +24,8 @@ from model.training import Epoch, TrainingConfig, fit
 Protocol = Literal["pooled", "official", "checkpoint"]
 
 POOLED_TRAINING_SHARE = 0.85  # of the normal beats, as in the published tutorials
-# The false-positive rate that the threshold of an evaluation aims at. About 3 % of the beats labelled
-# normal have the losses of anomalous ones: aiming below that gives up most of the recall.
+# The false-positive rate that the threshold of an evaluation aims at. About 3 % of the beats
+# labelled normal have the losses of anomalous ones; aiming below that gives up most of the recall.
 FALSE_ALERT_SHARE = 0.05
 NORMAL_COLOUR, ANOMALY_COLOUR = "#0072b2", "#d55e00"  # told apart by colour-blind readers too
 
