@@ -48,6 +48,7 @@ SEARCH_BACK_RR = 1.5  # a beat is missing after so many usual intervals (Hamilto
 SECOND_LOOK_RR = 1.2  # two beats further apart may hide a premature one and its pause
 SECOND_LOOK = 0.5  # of the threshold, for a beat that is missing
 CLEAR_OF_NOISE = 2.0  # times the noise level, for the same
+PAUSE_S = 3.0  # a longer interval is a pause and says nothing of the usual one
 GIANT = 4.0  # times the signal level: two in a row are a change of gain, not ectopic beats
 
 LEARN_S = 2.0  # the first levels come from so much signal
@@ -58,6 +59,7 @@ FORGET_S = 20.0  # levels older than this say nothing
 TOP = 0.4  # of the highest peak: what exceeds it may be a beat
 MIN_CREST = 2.2  # see Decider._stands_out
 MIN_CREST_REGULAR = 1.7
+FEWEST_REGULAR = 5  # beats that make a rhythm
 REGULAR = 0.2  # spread of regular intervals, in intervals
 MIN_HEIGHT_MV = 0.003  # no QRS complex is lower; a QRS of 0.05 mV gives five times as much
 QUIET_MV = 0.02  # noise of this envelope, some 0.1 mV from peak to peak, hides no beats
@@ -111,6 +113,7 @@ class Timing:
     window: int
     again: int
     forget: int
+    pause: int
     second: int
 
     @classmethod
@@ -135,6 +138,7 @@ class Timing:
             window=samples(WINDOW_S),
             again=samples(AGAIN_S),
             forget=samples(FORGET_S),
+            pause=samples(PAUSE_S),
             second=samples(1.0),
         )
 
@@ -400,7 +404,9 @@ class Decider:
     def _accept(self, candidate: Candidate, known: int) -> Detection:
         timing = self.timing
         if self.last is not None:
-            self.rr.append(candidate.peak - self.last.peak)
+            interval = candidate.peak - self.last.peak
+            if interval <= timing.pause:
+                self.rr.append(interval)
             # A T wave is no measure of the noise.
             quiet = self.last.peak + timing.t_wave
             between = [c.height for c in self.waiting if quiet <= c.peak < candidate.peak]
@@ -488,10 +494,10 @@ class Decider:
         mean = (last.total - first.total) / (last.peak - first.peak) / self.scale
         if level >= MIN_CREST * mean:
             return True
+        if len(high) < FEWEST_REGULAR or level < MIN_CREST_REGULAR * mean:
+            return False
         intervals = [b.peak - a.peak for a, b in pairwise(high)]
-        usual = median(intervals)
-        regular = max(intervals) - min(intervals) < REGULAR * usual
-        return regular and len(high) > 4 and level >= MIN_CREST_REGULAR * mean
+        return max(intervals) - min(intervals) < REGULAR * median(intervals)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
@@ -516,29 +522,30 @@ class Decider:
         self.inverted = truth(plain, "inverted")
         self.attempt = whole(plain, "attempt", 0, horizon)
         self.overdue = whole(plain, "overdue", 0, horizon)
-        self.waiting = [_candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)]
+        self.waiting = [
+            self._candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)
+        ]
         self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
         self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(map(int, _finite(listing(plain, "rr", LEVELS_KEPT))), LEVELS_KEPT)
-        self.recent = [_candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
-        held = [_candidate(c, position) for c in listing(plain, "held", 1)]
+        self.recent = [self._candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
+        held = [self._candidate(c, position) for c in listing(plain, "held", 1)]
         self.held = held[0] if held else None
-        last = [_candidate(c, position) for c in listing(plain, "last", 1)]
+        last = [self._candidate(c, position) for c in listing(plain, "last", 1)]
         self.last = last[0] if last else None
-        if not self.learning and not self.qrs:
+        if (not self.learning or self.last is not None) and not self.qrs:
             raise InvalidState("saved state: levels were learnt but are missing")
 
-
-def _candidate(values: object, position: int) -> Candidate:
-    types = tuple(Candidate.__annotations__.values())
-    if not isinstance(values, list) or len(values) != len(types):
-        raise InvalidState("saved state: a candidate has not its fields")
-    _finite(values)
-    candidate = Candidate(*values)
-    samples = (candidate.peak, candidate.known, candidate.positive, candidate.negative)
-    if any(type(s) is not int or s >= position for s in samples):
-        raise InvalidState("saved state: a candidate lies ahead of the signal")
-    return candidate
+    def _candidate(self, values: object, position: int) -> Candidate:
+        if not isinstance(values, list) or len(values) != len(Candidate._fields):
+            raise InvalidState("saved state: a candidate has not its fields")
+        candidate = Candidate(*_finite(values))
+        samples = (candidate.peak, candidate.known, candidate.positive, candidate.negative)
+        if any(type(s) is not int or s >= position for s in samples):
+            raise InvalidState("saved state: a candidate lies ahead of the signal")
+        if candidate.known != candidate.peak + self.timing.dominance:
+            raise InvalidState("saved state: a candidate was not known when it should be")
+        return candidate
 
 
 def _finite(values: list[Any]) -> list[Any]:

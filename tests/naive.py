@@ -236,7 +236,8 @@ class Rules:
     def accept(self, peak: Peak, now: int) -> None:
         state = self.state
         if state.last is not None:
-            state.rr.append(peak.at - state.last.at)
+            if peak.at - state.last.at <= self.s(qrs.PAUSE_S):
+                state.rr.append(peak.at - state.last.at)
             quiet = state.last.at + self.s(qrs.T_WAVE_S)
             seen = [p.height for p in state.passed if quiet <= p.at < peak.at]
             kept = state.noise_levels[-qrs.LEVELS_KEPT :]
@@ -282,7 +283,7 @@ class Rules:
         mean = (last.total - first.total) / (last.at - first.at) / self.scale
         if level >= qrs.MIN_CREST * mean:
             return True
-        if len(high) < 5:
+        if len(high) < qrs.FEWEST_REGULAR:
             return False
         intervals = [high[k + 1].at - high[k].at for k in range(len(high) - 1)]
         usual = upper_median_all([float(i) for i in intervals])

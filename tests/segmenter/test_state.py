@@ -114,6 +114,7 @@ def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
         ("waiting", [[1, 2, 3]]),
         ("waiting", [[10**9] * 9]),
         ("waiting", [["a"] * 9]),
+        ("waiting", [[7] * 9]),  # known as it came
         ("recent", [0] * 999),
         ("qrs", []),
         ("qrs", ["x"]),

@@ -359,3 +359,23 @@ def test_a_stream_shorter_than_a_beat_says_nothing() -> None:
         whole = segment(np.zeros(n, np.float32), FS_HZ)
         assert len(whole.beats) == len(whole.r_samples) == 0
         assert whole.beats.values.shape == (0, 140)
+
+
+def test_a_state_after_a_long_pause_can_be_restored() -> None:
+    """Two minutes of asystole under a good signal leave a state like any other."""
+    r_s = np.concatenate((np.arange(0.5, 2, 0.8), np.arange(140, 150, 0.8)))
+    signal = ecg(FS_HZ, r_s, 151)
+    segmenter = Segmenter(FS_HZ, BeatSpec())
+    said = [segmenter.update(signal[:35200])]
+    segmenter = Segmenter.from_bytes(segmenter.to_bytes())
+    said += [segmenter.update(signal[35200:]), segmenter.flush()]
+    assert gather(said).same_as(segment(signal, FS_HZ))
+    assert near(gather(said).r_samples, r_s)
+
+
+def test_one_wide_bump_in_silence_is_no_rhythm() -> None:
+    """A lone slow burst, higher than all else, is neither learnt from nor an error."""
+    signal = 0.001 * np.random.default_rng(0).normal(size=5000)
+    burst = np.arange(1000)
+    signal[1000:2000] += np.sin(2 * np.pi * 12 * burst / FS_HZ) * np.hanning(1000)
+    assert len(segment(signal, FS_HZ).r_samples) == 0
