@@ -180,7 +180,7 @@ class Patient:
             heart_rate_bpm=rate_bpm,
             lag_s=self.lag_s,
             technical=list(self.alert_state.technical),
-            note=self.learning.note if self.learning is not None else self.note,
+            note=self.note or (self.learning.note if self.learning is not None else ""),
         )
 
     def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:

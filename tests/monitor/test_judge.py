@@ -1,0 +1,365 @@
+"""Beats in, messages out: verdicts, episodes, learning, thresholds, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from model.checkpoint import Checkpoint
+from model.errors import CannotLearn
+from model.learning import Learned
+from monitor.errors import InvalidMessage, SpecMismatch
+from monitor.journal import Journal
+from monitor.judge import Judge, numbered
+from monitor.settings import ConsumerSettings
+from monitor.wire import (
+    Alert,
+    BeatScored,
+    BeatsHeader,
+    BeatsMessage,
+    EndHeader,
+    Message,
+    SignalEvent,
+    Stream,
+    Technical,
+    ThresholdRequest,
+)
+from segmenter.beat import BeatSpec
+from tests.monitor.checkpoints import beats_of_loss, template_checkpoint
+
+NAN = float("nan")
+STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
+
+
+def beats_message(
+    losses: list[float],
+    first_sample: int = 100,
+    events: list[SignalEvent] | None = None,
+    **changes: Any,
+) -> BeatsMessage:
+    """Return beats of the given losses, one second apart."""
+    beats = beats_of_loss(losses, first_sample)
+    values: dict[str, Any] = {
+        "version": 1,
+        "patient": "p",
+        "record": "r",
+        "sequence": 0,
+        "sent_ns": 0,
+        "position": first_sample + 250 * len(losses),
+        "lead": "I",
+        "fs_hz": 250.0,
+        "spec": BeatSpec().identity,
+        "length": 140,
+        "n_beats": len(losses),
+        "events": events or [],
+    }
+    return BeatsMessage(BeatsHeader(**{**values, **changes}), beats, b"segmenter state")
+
+
+def end(position: int = 99_000, patient: str = "p") -> EndHeader:
+    return EndHeader(1, patient, "r", 9, 0, position, "complete", last=True)
+
+
+class Bench:
+    """Judges on one journal; `restart` is what a new process would find."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+
+    def judge(
+        self, checkpoint: Checkpoint | None = None, learner: Executor | None = None, **settings: Any
+    ) -> Judge:
+        path = self.folder / "journal"
+        self.journal = self.stack.enter_context(Journal(path))
+        learner = learner or self.stack.enter_context(ThreadPoolExecutor(1))
+        made = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(path), **settings)
+        judge = Judge(
+            checkpoint or template_checkpoint(), made, self.journal, learner, lambda: "now"
+        )
+        judge.expect([STREAM])
+        return judge
+
+    def commit(self, judge: Judge, said: list[Message]) -> None:
+        self.journal.commit(numbered(said), judge.take_progress())
+
+    def restart(self, **settings: Any) -> Judge:
+        self.journal.__exit__(None, None, None)
+        return self.judge(**settings)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(tmp_path, stack)
+
+
+def states(said: list[Message]) -> list[str]:
+    return [one.state for one in said if isinstance(one, Alert | Technical)]
+
+
+def test_losses_above_the_threshold_are_alerts(bench: Bench) -> None:
+    """Every beat is told with its loss; an anomalous one begins an episode, five normal end it."""
+    judge = bench.judge()
+    said = judge.step([beats_message([5, 40, 30, 5, 5, 5, 5, 5, 5])], now_ns=0)
+    scored = [one for one in said if isinstance(one, BeatScored)]
+    assert [round(one.loss or 0) for one in scored] == [5, 40, 30, 5, 5, 5, 5, 5, 5]
+    assert [one.anomalous for one in scored] == [False, True, True] + [False] * 6
+    onset, ongoing, cleared = [one for one in said if isinstance(one, Alert)]
+    assert [onset.state, ongoing.state, cleared.state] == ["onset", "ongoing", "cleared"]
+    assert (onset.sample, onset.time_s, onset.seq) == (350, 1.4, 1)
+    assert onset.ratio == pytest.approx(40 / 26, abs=1e-3)
+    assert onset.loss == pytest.approx(
+        np.abs(np.subtract(onset.beat, onset.reconstruction)).sum(), abs=0.2
+    )
+    assert (cleared.seq, cleared.episode_beats, cleared.beat) == (3, 2, [])
+    assert cleared.loss == pytest.approx(40, abs=1e-3)
+
+
+def test_beats_without_a_verdict_are_told_and_counted(bench: Bench) -> None:
+    """A beat of bad quality has no loss, is no anomaly and is not taken for normal."""
+    judge = bench.judge()
+    said = judge.step([beats_message([40, NAN, NAN, NAN, NAN, NAN, 5])], now_ns=0)
+    assert states(said) == ["onset"]
+    withheld = [one for one in said if isinstance(one, BeatScored) and one.loss is None]
+    assert [one.quality for one in withheld] == [["noisy"]] * 5
+    (status,) = judge.patients()
+    assert (status.beats, status.anomalous, status.withheld) == (7, 1, 5)
+
+
+def test_the_cut_into_messages_does_not_matter(bench: Bench, tmp_path: Path) -> None:
+    """One message of many beats and many of one beat say the same."""
+    losses = [5.0, 40, 5, NAN, 50, 60, 5, 5, 5, 5, 5, 5, 90]
+    together = bench.judge().step([beats_message(losses), end()], 0)
+    with ExitStack() as stack:
+        other = tmp_path / "other"
+        other.mkdir()
+        judge = Bench(other, stack).judge()
+        apart = [
+            one
+            for index, loss in enumerate(losses)
+            for one in judge.step([beats_message([loss], 100 + 250 * index)], 0)
+        ]
+        apart += judge.step([end()], 0)
+    assert [_without_journal(one) for one in apart] == [_without_journal(one) for one in together]
+
+
+def _without_journal(message: Message) -> Message:
+    if isinstance(message, Alert):
+        return msgspec.structs.replace(message, journal="")
+    return message
+
+
+def test_signal_events_are_technical_alerts(bench: Bench) -> None:
+    """They share the sequence, and last in the status until they are cleared."""
+    judge = bench.judge()
+    said = judge.step([beats_message([5], events=[SignalEvent("lead_off", "onset", 50)])], 0)
+    (technical,) = [one for one in said if isinstance(one, Technical)]
+    assert (technical.event, technical.sample, technical.seq) == ("lead_off", 50, 1)
+    assert judge.patients()[0].technical == ["lead_off"]
+    event = SignalEvent("lead_off", "cleared", 900)
+    assert states(judge.step([beats_message([], 600, events=[event])], 0)) == ["cleared"]
+    assert judge.patients()[0].technical == []
+
+
+def test_the_end_clears_what_is_open_once(bench: Bench) -> None:
+    """The episode that lasts ends with the record; a second end says nothing."""
+    judge = bench.judge()
+    judge.step([beats_message([40])], 0)
+    assert states(judge.step([end()], 0)) == ["cleared"]
+    assert judge.step([end()], 0) == []
+    assert judge.patients()[0].state == "ended"
+
+
+def test_patients_are_judged_apart(bench: Bench) -> None:
+    """Beats of two patients in one batch have their own episodes and thresholds."""
+    judge = bench.judge()
+    judge.step([beats_message([5]), beats_message([5], patient="q")], 0)
+    judge.set_threshold(ThresholdRequest(patient="q", value=100.0))
+    said = judge.step([beats_message([40], 600), beats_message([40], 600, patient="q")], 0)
+    assert [one.patient for one in said if isinstance(one, Alert)] == ["p"]
+
+
+def test_thresholds_move(bench: Bench) -> None:
+    """By value or by factor, for one or all, within bounds; a stranger's name is refused."""
+    judge = bench.judge(threshold=20.0)
+    judge.step([beats_message([5])], 0)
+    judge.set_threshold(ThresholdRequest(factor=2.0))
+    assert judge.patients()[0].threshold == pytest.approx(40.0)
+    judge.set_threshold(ThresholdRequest(patient="p", value=7.0))
+    assert judge.patients()[0].threshold == pytest.approx(7.0)
+    with pytest.raises(LookupError, match="stranger"):
+        judge.set_threshold(ThresholdRequest(patient="stranger", value=7.0))
+
+
+def test_foreign_beats_are_refused(bench: Bench) -> None:
+    """Beats of another spec or length are not scored; the message says what to do."""
+    judge = bench.judge()
+    with pytest.raises(SpecMismatch, match="--checkpoint"):
+        judge.check(beats_message([5], spec=BeatSpec(window="rr").identity))
+    with pytest.raises(InvalidMessage):
+        judge.check(beats_message([5], length=139))
+    judge.check(beats_message([5]))
+
+
+# --- restarts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_restart_loses_and_doubles_nothing(bench: Bench, tmp_path: Path, cut: int) -> None:
+    """Killed after any beat, judged on from the journal: the same alerts, numbered on."""
+    losses = [5.0, 40, 5, 50, 60, 5, 5, 5, 5, 5]
+    judge = bench.judge()
+    for index, loss in enumerate(losses[:cut]):
+        bench.commit(judge, judge.step([beats_message([loss], 100 + 250 * index)], 0))
+    judge.step([beats_message([99.0], 100 + 250 * cut)], 0)  # said, but never committed
+    judge = bench.restart()
+    (reached,) = bench.journal.progress()
+    assert reached.position == 100 + 250 * cut
+    for index, loss in enumerate(losses[cut:], start=cut):
+        bench.commit(judge, judge.step([beats_message([loss], 100 + 250 * index)], 0))
+    kept = bench.journal.alerts_after(0, 100)
+    assert [one.state for one in kept] == ["onset", "ongoing", "ongoing", "cleared"]
+    assert [one.seq for one in kept] == [1, 2, 3, 4]
+    assert [one.sample for one in kept] == [350, 850, 1100, 2350]
+
+
+def test_a_moved_threshold_survives_a_restart(bench: Bench) -> None:
+    """What a person set is not forgotten."""
+    judge = bench.judge()
+    bench.commit(judge, judge.step([beats_message([5])], 0))
+    judge.set_threshold(ThresholdRequest(value=77.0))
+    bench.commit(judge, [])
+    assert bench.restart().patients()[0].threshold == pytest.approx(77.0)
+
+
+# --- learning ---------------------------------------------------------------------------------
+
+
+class Trainer(Executor):
+    """Takes the place of the thread that trains: the test says how a training ends."""
+
+    def __init__(self) -> None:
+        self.given: list[np.ndarray[Any, Any]] = []
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.given.append(args[0])
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def learnt(self, threshold: float) -> None:
+        checkpoint = template_checkpoint(threshold)
+        self.futures[-1].set_result(Learned(checkpoint, 10, 9, "learnt 9 of 10 beats"))
+
+
+def test_learning_then_monitoring(bench: Bench) -> None:
+    """Beats before the time are learnt and not judged; later ones wait for the training."""
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=3.0)
+    said = judge.step([beats_message([5, 90, NAN, 40, 5])], 0)  # R peaks at 0.4, 1.4, 2.4, 3.4 s
+    assert states(said) == []
+    assert [one.threshold for one in said if isinstance(one, BeatScored)] == [None] * 3
+    assert [len(beats) for beats in trainer.given] == [2]  # the noisy one is not learnt
+    assert judge.training
+    assert judge.take_progress() == []  # a restart would learn anew
+    assert judge.step([beats_message([30], 1350)], 0) == []
+    trainer.learnt(threshold=35.0)
+    said = judge.step([], 0)
+    assert [one.loss is not None for one in said if isinstance(one, BeatScored)] == [True] * 3
+    assert [one.sample for one in said if isinstance(one, Alert)] == [850]
+    (status,) = judge.patients()
+    assert (status.state, status.threshold) == ("monitoring", 35.0)
+    assert "9 of 10" in status.note
+
+
+@pytest.mark.parametrize("block", [1, 2, 5])
+def test_what_is_learnt_does_not_depend_on_messages(bench: Bench, block: int) -> None:
+    """The R peak alone says whether a beat is learnt."""
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=3.0)
+    for index in range(0, 10, block):
+        judge.step([beats_message([5.0] * block, 100 + 250 * index)], 0)
+    assert [len(beats) for beats in trainer.given] == [3]
+
+
+def test_learning_in_vain_goes_on(bench: Bench) -> None:
+    """Where no normal can be learnt, it says so, withholds verdicts and tries again later."""
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=3.0)
+    judge.step([beats_message([5.0] * 5)], 0)
+    trainer.futures[-1].set_exception(CannotLearn("too mixed"))
+    judge.step([], 0)
+    (status,) = judge.patients()
+    assert status.state == "learning"
+    assert "too mixed" in status.note
+    judge.step([beats_message([5.0] * 70, 1350)], 0)
+    assert [len(beats) for beats in trainer.given] == [3, 63]
+
+
+def test_a_record_that_ends_too_early_is_not_monitored_in_silence(bench: Bench) -> None:
+    """The status says that nothing was judged."""
+    judge = bench.judge(learner=Trainer(), learn_s=300.0)
+    assert judge.step([beats_message([5.0] * 5), end()], 0)
+    (status,) = judge.patients()
+    assert status.state == "ended"
+    assert "nothing was monitored" in status.note
+
+
+def test_the_end_waits_for_the_training(bench: Bench) -> None:
+    """Beats and end that came during the training are judged after it."""
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=3.0)
+    judge.step([beats_message([5.0] * 3 + [90.0]), end()], 0)
+    assert judge.training
+    trainer.learnt(threshold=35.0)
+    assert states(judge.step([], 0)) == ["onset", "cleared"]
+    assert not judge.training
+
+
+def test_receiving_stops_before_memory_does(bench: Bench) -> None:
+    """While a model is trained, only so many messages are held."""
+    judge = bench.judge(learner=Trainer(), learn_s=1.0)
+    for index in range(400):
+        if judge.full:
+            break
+        judge.step([beats_message([5.0], 100 + 250 * index)], 0)
+    assert judge.full
+
+
+def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
+    """The learnt checkpoint is kept beside the journal and used again."""
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=1.0)
+    judge.step([beats_message([5.0] * 3)], 0)
+    trainer.learnt(threshold=35.0)
+    bench.commit(judge, judge.step([], 0))
+    judge = bench.restart(learner=Trainer(), learn_s=1.0)
+    (status,) = judge.patients()
+    assert (status.state, status.threshold) == ("monitoring", 35.0)
+    (alert,) = numbered(judge.step([beats_message([40.0], 2000)], 0))
+    assert isinstance(alert, Alert)
+    assert alert.model == template_checkpoint(35.0).identity
+
+
+def test_a_real_training_in_its_thread(bench: Bench) -> None:
+    """With a true executor and true learning, a patient comes to be monitored."""
+    rng = np.random.default_rng(0)
+    learner = ThreadPoolExecutor(1)
+    judge = bench.judge(learner=learner, learn_s=100.0)
+    message = beats_message([5.0] * 110)
+    noisy = message.beats.values + rng.normal(0, 0.1, message.beats.values.shape)
+    beats = replace(message.beats, values=noisy.astype(np.float32))
+    judge.step([BeatsMessage(message.header, beats, b"s")], 0)
+    learner.shutdown(wait=True)
+    judge.step([], 0)
+    (status,) = judge.patients()
+    assert status.state == "monitoring"
+    assert status.threshold is not None
