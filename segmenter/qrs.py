@@ -214,9 +214,9 @@ class CandidateFinder:
             (middle[rows, columns] / (self.envelope.width * STEPS_PER_MV)).tolist(),
             (totals[rows, columns]).tolist(),
             slope.tolist(),
-            (offset + positive).tolist(),
+            np.maximum(offset + positive, 0).tolist(),  # not before the stream began
             positive_height.tolist(),
-            (offset + negative).tolist(),
+            np.maximum(offset + negative, 0).tolist(),
             negative_height.tolist(),
             strict=True,
         )

@@ -78,6 +78,7 @@ class _Closed(NamedTuple):
     previous_r: int | None
     beat: Detection
     next_r: int | None
+    seen: int  # samples seen when it closed
     too_long: bool
 
 
@@ -177,7 +178,7 @@ class Segmenter:
         if self._open is not None:
             _, stop = window_samples(self.spec.window, self._previous_r, self._open.r_sample, None)
             if self._previous_r is not None and stop <= self._position:
-                self._close(None)
+                self._close(None, self._position)
         return self._collect()
 
     def to_bytes(self) -> bytes:
@@ -292,7 +293,7 @@ class Segmenter:
             for kind in ("lead_off", "noisy", "no_beat"):
                 self._turn(kind, False, start)
             self._turn("signal_lost", True, start)
-            self._close(None)
+            self._close(None, self._position)
             self._previous_r = None
             self._noisy_seconds = 0
             self._quiet_since = end // self._second * self._second
@@ -354,16 +355,16 @@ class Segmenter:
         for detection in detections:
             self._turn("no_beat", False, detection.r_sample)
             self._quiet_since = detection.r_sample
-            self._close(detection.r_sample)
+            self._close(detection.r_sample, detection.known)
             self._open = detection._replace(noisy=detection.noisy or self._noisy_seconds > 0)
             self._out.r_samples.append(detection.r_sample)
 
-    def _close(self, next_r: int | None, *, too_long: bool = False) -> None:
-        """Close the open beat: its next neighbour is known, or there is none."""
+    def _close(self, next_r: int | None, seen: int, *, too_long: bool = False) -> None:
+        """Close the open beat: the next R is known, or after `seen` samples there is none."""
         if self._open is None:
             return
         r_sample = self._open.r_sample
-        self._out.closed.append(_Closed(self._previous_r, self._open, next_r, too_long))
+        self._out.closed.append(_Closed(self._previous_r, self._open, next_r, seen, too_long))
         self._previous_r = r_sample if next_r is not None else None
         self._open = None
 
@@ -386,12 +387,12 @@ class Segmenter:
         elif end - self._quiet_since >= NO_BEAT_S * self.fs_hz:
             self._turn("no_beat", True, end)
         if lost or lead_off or noisy:
-            self._close(None)
+            self._close(None, end)
             self._previous_r = None
         if lead_off or (noisy and not self._decider.learning):
             self._decider.reset(end)
         if self._open is not None and end - self._open.r_sample > NO_RR_S * self.fs_hz:
-            self._close(None, too_long=True)
+            self._close(None, end, too_long=True)
 
     def _judge_second(self, end: int) -> Quality:
         """Return the flags of the second that ends here."""
@@ -423,7 +424,7 @@ class Segmenter:
             )
         ]
         quality = np.array(
-            [self._judge(c, *w) for c, w in zip(closed, windows, strict=True)], np.uint16
+            [self._judge(c, first, *w) for c, w in zip(closed, windows, strict=True)], np.uint16
         )
         values = np.zeros((len(closed), self.spec.length), np.float32)
         usable = np.flatnonzero((quality & UNUSABLE) == 0).tolist()
@@ -447,14 +448,16 @@ class Segmenter:
             values=values,
         )
 
-    def _judge(self, closed: _Closed, start: float, stop: float) -> int:
-        """Return the flags of a window, given in samples of the history."""
+    def _judge(self, closed: _Closed, first: int, start: float, stop: float) -> int:
+        """Return the flags of a window, given in samples from `first`, the oldest kept."""
         quality = Quality.LEARNING if closed.beat.learning else Quality.GOOD
         if closed.beat.noisy:
             quality |= Quality.NOISY
         too_long = closed.too_long or stop - start > MAX_WINDOW_S * self.fs_hz
         if too_long or start < 0 or stop <= start:
             return int(quality | Quality.TOO_LONG)
+        if first + stop > closed.seen:  # its end was not good enough to wait for
+            return int(quality | Quality.MISSING)
         window = slice(int(start), ceil(stop))
         return int(quality | window_flags(self._signal[window], self._missing[window]))
 

@@ -98,8 +98,8 @@ def peaks(signal: list[float], fs_hz: float, delay: int) -> list[Peak]:
                 heights[i] / (width * filters.STEPS_PER_MV),
                 total,
                 slope,
-                (i - delay + top, mean[top] - level),
-                (i - delay + bottom, level - mean[bottom]),
+                (max(0, i - delay + top), mean[top] - level),
+                (max(0, i - delay + bottom), level - mean[bottom]),
             )
         )
     return found

@@ -379,3 +379,25 @@ def test_one_wide_bump_in_silence_is_no_rhythm() -> None:
     burst = np.arange(1000)
     signal[1000:2000] += np.sin(2 * np.pi * 12 * burst / FS_HZ) * np.hanning(1000)
     assert len(segment(signal, FS_HZ).r_samples) == 0
+
+
+def test_a_beat_before_a_loss_is_cut_only_if_its_window_is_there() -> None:
+    """Where the signal goes before the window would end, the beat is MISSING, in any cut."""
+    signal = ecg(FS_HZ, R_S, SECONDS)
+    signal[round(R_S[20] * FS_HZ) + 60 :] = 5.12  # the lead falls off a third into the interval
+    whole = segment(signal, FS_HZ, spec=BeatSpec(window="rr"))
+    last = whole.beats.r_sample == whole.r_samples[whole.r_samples < R_S[20] * FS_HZ + 10][-1]
+    assert last.sum() == 1
+    assert not whole.beats.judgeable[last].any()
+    again = segment(signal, FS_HZ, range(100, len(signal), 100), spec=BeatSpec(window="rr"))
+    assert again.same_as(whole)
+
+
+def test_no_r_peak_lies_before_the_stream() -> None:
+    """A stream that begins within a QRS complex has its first R at its first sample or later."""
+    signal = ecg(FS_HZ, R_S, SECONDS)[round(R_S[1] * FS_HZ) + 2 :]
+    whole = segment(signal, FS_HZ)
+    assert whole.r_samples.min() >= 0
+    state = Segmenter(FS_HZ, BeatSpec())
+    state.update(signal[:1000])
+    assert Segmenter.from_bytes(state.to_bytes()).to_bytes() == state.to_bytes()
