@@ -280,6 +280,9 @@ class Segmenter:
 
     def _skip(self, n: int) -> None:
         """Pass over missing samples while the detector sleeps."""
+        self._close(None, self._position)  # found by search-back within the gap
+        self._previous_r = None
+        self._cut_closed()
         end = self._position + n
         seconds = end // self._second - self._position // self._second
         shift = min(n, len(self._signal))
@@ -293,8 +296,6 @@ class Segmenter:
             for kind in ("lead_off", "noisy", "no_beat"):
                 self._turn(kind, False, start)
             self._turn("signal_lost", True, start)
-            self._close(None, self._position)
-            self._previous_r = None
             self._noisy_seconds = 0
             self._quiet_since = end // self._second * self._second
 
@@ -454,7 +455,8 @@ class Segmenter:
         if closed.beat.noisy:
             quality |= Quality.NOISY
         too_long = closed.too_long or stop - start > MAX_WINDOW_S * self.fs_hz
-        if too_long or start < 0 or stop <= start:
+        forgotten = closed.seen - (first + start) > round(HISTORY_S * self.fs_hz)
+        if too_long or forgotten or stop <= start:
             return int(quality | Quality.TOO_LONG)
         if first + stop > closed.seen:  # its end was not good enough to wait for
             return int(quality | Quality.MISSING)
