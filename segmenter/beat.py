@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segmenter.errors import InvalidSpec
 
-Window = Literal["rr", "midpoint"]
+Window = Literal["rr", "midpoint", "typical"]
 
 BEAT_SAMPLES = 140  # the length of an ECG5000 beat
 
@@ -49,9 +49,11 @@ class BeatSpec:
 
     Parameters
     ----------
-    window : {"rr", "midpoint"}
+    window : {"rr", "midpoint", "typical"}
         "rr": from this R peak to the next (ECG5000). "midpoint": from half-way to the previous
-        R peak to half-way to the next one.
+        R peak to half-way to the next one. "typical": from 0.40 of the patient's typical RR
+        interval before the R peak to 0.55 after it; the typical one is the median of the last 16,
+        so that a premature neighbour does not stretch the beats on either side of it.
     length : int
         Samples of a cut beat, 16 to 4096. The window is resampled by interpolation.
     version : int
@@ -63,13 +65,15 @@ class BeatSpec:
         If a value is unknown or absurd.
     """
 
-    window: Window = "midpoint"
+    window: Window = "typical"
     length: int = BEAT_SAMPLES
     version: int = 1
 
     def __post_init__(self) -> None:
         if self.window not in get_args(Window):
-            raise InvalidSpec(f"beat window {self.window!r} is unknown; use rr or midpoint")
+            raise InvalidSpec(
+                f"beat window {self.window!r} is unknown; use one of {', '.join(get_args(Window))}"
+            )
         if not isinstance(self.length, int) or not 16 <= self.length <= 4096:
             raise InvalidSpec(f"beat length {self.length!r} is not a whole number of 16 to 4096")
         if self.version != 1:

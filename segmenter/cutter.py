@@ -21,17 +21,24 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
+from segmenter.beat import Window
+
 MAX_WINDOW_S = 3.0  # RR of 20 beats a minute; longer holds no single beat
+# Of the typical RR interval, in the window of that name: from the P wave to the end of T (QT is
+# about 0.4 of RR), and short of the QRS of a beat that comes early.
+BEFORE_R, AFTER_R = 0.40, 0.55
 
 
 def window_samples(
-    kind: str, previous_r: int | None, r: int, next_r: int | None
+    kind: Window, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
 ) -> tuple[float, float]:
     """Return the window [start, stop) of a beat, in samples.
 
     A neighbour that is missing (the stream's first beat, a pause, a gap) is taken to be as far away
-    as the other one; with neither, the window is empty.
+    as the other one; with neither, the window is empty. So it is with a typical RR of 0.
     """
+    if kind == "typical":
+        return r - BEFORE_R * typical_rr, r + AFTER_R * typical_rr
     after = next_r - r if next_r is not None else r - previous_r if previous_r is not None else 0
     if kind == "rr":
         return float(r), float(r + after)

@@ -5,8 +5,10 @@ Causal, with bounded memory; any cut of the same samples gives the same beats an
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from math import ceil, nan
+from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -27,6 +29,8 @@ MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts a
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 NO_BEAT_S = 4.0  # a good signal without a beat for so long is an event
 NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats when there are any
+TYPICAL_BEATS = 16  # about 12 s: a bigeminy has normal beats enough in it, and the rate may change
+MIN_TYPICAL_S, MAX_TYPICAL_S = 0.3, 1.5  # 200 to 40 beats a minute
 NO_RR_S = 6.0  # two beats further apart are not neighbours
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 DORMANT_GAP_S = 2.0  # after a longer gap the detector starts anew
@@ -73,11 +77,13 @@ class Segmented:
 
 
 class _Closed(NamedTuple):
-    """A beat whose neighbours are known."""
+    """A beat whose neighbours are known, and its window [start, stop) in samples."""
 
     previous_r: int | None
     beat: Detection
     next_r: int | None
+    start: float
+    stop: float
     seen: int  # samples seen when it closed
     too_long: bool
 
@@ -117,6 +123,7 @@ class Segmenter:
         self._level = 0.0  # subtracted before detection, so that a gap leaves no step
         self._open: Detection | None = None
         self._previous_r: int | None = None
+        self._rr: deque[int] = deque(maxlen=TYPICAL_BEATS)  # the latest intervals, in samples
         self._quiet_since = 0
         self._noisy_seconds = 0
         self._active: dict[EventKind, bool] = {
@@ -176,7 +183,7 @@ class Segmenter:
         window is not complete.
         """
         if self._open is not None:
-            _, stop = window_samples(self.spec.window, self._previous_r, self._open.r_sample, None)
+            _, stop = self._window(self._open.r_sample, None)
             if self._previous_r is not None and stop <= self._position:
                 self._close(None, self._position)
         return self._collect()
@@ -191,6 +198,7 @@ class Segmenter:
             "level": self._level,
             "open": [] if self._open is None else list(self._open),
             "previous_r": -1 if self._previous_r is None else self._previous_r,
+            "rr": list(self._rr),
             "quiet_since": self._quiet_since,
             "noisy_seconds": self._noisy_seconds,
             "active": [kind for kind, on in self._active.items() if on],
@@ -239,6 +247,7 @@ class Segmenter:
         self._noisy_seconds = whole(plain, "noisy_seconds", 0, MAX_POSITION)
         previous = whole(plain, "previous_r", -1, position)
         self._previous_r = None if previous < 0 else previous
+        self._rr = deque(_intervals(listing(plain, "rr", TYPICAL_BEATS)), TYPICAL_BEATS)
         open_beat = listing(plain, "open", len(Detection._fields))
         if open_beat:
             fields = dict(zip(Detection._fields, open_beat, strict=False))
@@ -365,9 +374,22 @@ class Segmenter:
         if self._open is None:
             return
         r_sample = self._open.r_sample
-        self._out.closed.append(_Closed(self._previous_r, self._open, next_r, seen, too_long))
+        if self._previous_r is not None:
+            self._rr.append(r_sample - self._previous_r)
+        start, stop = self._window(r_sample, next_r)
+        self._out.closed.append(
+            _Closed(self._previous_r, self._open, next_r, start, stop, seen, too_long)
+        )
         self._previous_r = r_sample if next_r is not None else None
         self._open = None
+
+    def _window(self, r_sample: int, next_r: int | None) -> tuple[float, float]:
+        """Return the window of the open beat."""
+        typical_rr = 0.0 if next_r is None else float(next_r - r_sample)
+        if self._rr:
+            typical_rr = median(self._rr)
+        bounded_rr = min(max(typical_rr, MIN_TYPICAL_S * self.fs_hz), MAX_TYPICAL_S * self.fs_hz)
+        return window_samples(self.spec.window, self._previous_r, r_sample, next_r, bounded_rr)
 
     def _end_second(self, end: int) -> None:
         """Judge the second that ends here."""
@@ -417,13 +439,7 @@ class Segmenter:
 
     def _cut(self, closed: list[_Closed]) -> Beats:
         first = self._position - len(self._signal)
-        kind = self.spec.window
-        windows = [
-            (start - first, stop - first)
-            for start, stop in (
-                window_samples(kind, c.previous_r, c.beat.r_sample, c.next_r) for c in closed
-            )
-        ]
+        windows = [(c.start - first, c.stop - first) for c in closed]
         quality = np.array(
             [self._judge(c, first, *w) for c, w in zip(closed, windows, strict=True)], np.uint16
         )
@@ -473,6 +489,13 @@ class Segmenter:
             seconds=np.array([index for index, _ in out.seconds], np.int64),
             seconds_quality=np.array([flags for _, flags in out.seconds], np.uint16),
         )
+
+
+def _intervals(plain: list[Any]) -> list[int]:
+    """Return saved RR intervals; InvalidState if they are none."""
+    if not all(type(rr) is int and 0 < rr <= MAX_POSITION for rr in plain):
+        raise InvalidState("saved state: rr holds what is no interval")
+    return plain
 
 
 def _interval(first: int | None, second: int | None, to_ms: float) -> float:

@@ -54,12 +54,19 @@ def test_little_is_aliased() -> None:
 
 def test_windows() -> None:
     """R-to-R, midpoint to midpoint; a missing neighbour is as far away as the other one."""
-    assert window_samples("rr", 100, 300, 600) == (300, 600)
-    assert window_samples("midpoint", 100, 300, 601) == (200, 450.5)
-    assert window_samples("midpoint", None, 300, 600) == (150, 450)
-    assert window_samples("midpoint", 100, 300, None) == (200, 400)
-    assert window_samples("rr", 100, 300, None) == (300, 500)
-    assert window_samples("midpoint", None, 300, None) == (300, 300)
+    assert window_samples("rr", 100, 300, 600, 0.0) == (300, 600)
+    assert window_samples("midpoint", 100, 300, 601, 0.0) == (200, 450.5)
+    assert window_samples("midpoint", None, 300, 600, 0.0) == (150, 450)
+    assert window_samples("midpoint", 100, 300, None, 0.0) == (200, 400)
+    assert window_samples("rr", 100, 300, None, 0.0) == (300, 500)
+    assert window_samples("midpoint", None, 300, None, 0.0) == (300, 300)
+
+
+def test_the_typical_window_does_not_ask_its_neighbours() -> None:
+    """A premature neighbour does not stretch the beats beside it."""
+    assert window_samples("typical", 100, 300, 600, 200.0) == (220, 410)
+    assert window_samples("typical", 250, 300, 350, 200.0) == (220, 410)
+    assert window_samples("typical", None, 300, None, 200.0) == (220, 410)
 
 
 def test_a_constant_window_gives_zeros() -> None:
