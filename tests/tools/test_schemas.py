@@ -73,7 +73,7 @@ def violations(schema: dict[str, Any], value: Any, root: dict[str, Any], at: str
 
 
 def ends_at_end(pattern: str) -> str:
-    """Return a pattern of JSON Schema as Python says it: there `$` is the end, not before a newline."""
+    """Return a JSON Schema pattern for Python, whose `$` matches before a last newline too."""
     return re.sub(r"\$$", r"\\Z", pattern)
 
 

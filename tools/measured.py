@@ -1,0 +1,100 @@
+"""Run a command and measure its wall time and the peak memory of it and of all it starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_S = 0.1  # between two looks; what grows after the last one is not seen
+PROC = Path("/proc")
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+class CommandFailed(Exception):
+    """A command that was to be measured ended with an error."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a command.
+
+    Attributes
+    ----------
+    output : str
+        Its standard output.
+    wall_s : float
+        From its start to its end.
+    peaks_mb : tuple of float
+        Largest resident memory of each process, in the order in which they were started, the
+        command first. Where there is no /proc: of the largest process alone.
+    """
+
+    output: str
+    wall_s: float
+    peaks_mb: tuple[float, ...]
+
+    @property
+    def peak_mb(self) -> float:
+        """Sum of the processes' peaks; pages that they share count in each."""
+        return sum(self.peaks_mb)
+
+
+def run_measured(command: Sequence[str], folder: Path) -> Measured:
+    """Run a command in a folder until it ends.
+
+    Raises
+    ------
+    CommandFailed
+        If its exit code is not 0.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        began_s = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
+        peaks_mb: dict[int, float] = {}
+        ended = 0
+        while not ended:
+            peaks_mb |= tree_peaks_mb(process.pid)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            time.sleep(0 if ended else SAMPLE_S)
+        wall_s = time.perf_counter() - began_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            said = errors.read().decode(errors="replace").strip()
+            raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {said}")
+        largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        return Measured(
+            output.read().decode(errors="replace"),
+            wall_s,
+            tuple(peaks_mb.values()) or (largest_mb,),
+        )
+
+
+def tree_peaks_mb(pid: int) -> dict[int, float]:
+    """Return the largest resident memory of a process and of all that descend from it, so far.
+
+    Returns
+    -------
+    dict of int to float
+        By process identity, parents before children, in the order in which they were started.
+        Empty where the system does not say.
+    """
+    try:
+        tasks = list((PROC / str(pid) / "task").iterdir())
+        children = [int(one) for task in tasks for one in (task / "children").read_text().split()]
+        status = (PROC / str(pid) / "status").read_text()
+    except OSError:  # no such system, or the process has just gone
+        return {}
+    peak = _PEAK.search(status)
+    peaks_mb = {pid: int(peak[1]) / 1e3} if peak is not None else {}  # none of a zombie
+    for child in children:
+        peaks_mb |= tree_peaks_mb(child)
+    return peaks_mb
