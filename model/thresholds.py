@@ -11,7 +11,7 @@ rarely matters.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal, get_args
 
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from model.errors import InvalidBeats, InvalidConfig
 
-Method = Literal["tail", "log-normal", "manual"]
+Method = Literal["tail", "log-normal", "gap", "manual"]
 
 MIN_LOSSES = 20  # the median and the spread of fewer say nothing about a tail
 MIN_TAIL_LOSSES = 40  # from here on the tail fit misses the rate by less than the fallback does
@@ -29,6 +29,10 @@ TAIL_SHARE = 0.15  # of the losses lie in the fitted tail
 # 400 losses of several distributions these bounds keep the mean rate at or below the target; -0.25
 # to 0.4 gave three to four and a half times as many false alerts.
 SHAPE_BOUNDS = (0.0, 0.3)
+# A gap between normal and other losses: they jump by half or more, within four times the threshold
+# of the tail. On 20 records of MIT-BIH (PCA losses, learnt on five minutes) the median of false
+# alerts an hour fell from 163 to 36, recall from .81 to .80; a jump of a quarter cost .03 of recall.
+GAP_RATIO, GAP_REACH = 1.5, 4.0
 N_BOOTSTRAP = 200
 MAD_TO_SD = 1.4826  # of a normal distribution
 
@@ -41,9 +45,9 @@ class Threshold:
     ----------
     value : float
         In units of the reconstruction loss.
-    method : {"tail", "log-normal", "manual"}
-        "tail": generalised Pareto fit; "log-normal": robust fallback for few losses; "manual":
-        given by a person.
+    method : {"tail", "log-normal", "gap", "manual"}
+        "tail": generalised Pareto fit; "log-normal": robust fallback for few losses; "gap": moved
+        up into a gap between the losses; "manual": given by a person.
     false_alerts_per_beat : float or None
         The share of normal beats meant to lie above; None where it was given by hand.
     low, high : float or None
@@ -113,6 +117,41 @@ def threshold_from_losses(losses: ArrayLike, false_alerts_per_beat: float) -> Th
         low=min(float(low), value),
         high=max(float(high), value),
         n_losses=len(checked),
+    )
+
+
+def moved_into_gap(threshold: Threshold, losses: ArrayLike) -> Threshold:
+    """Move a threshold up into the widest gap above it, where there is a clear one.
+
+    The normal beats that a threshold is set from are the most usual ones; the less usual, such as
+    those beside an ectopic beat, lie above it, and the anomalies far above both. No label is asked:
+    where the sorted losses leave no gap, the threshold stays.
+
+    Parameters
+    ----------
+    threshold : Threshold
+        From losses of the dominant beats.
+    losses : array_like, shape (n,)
+        Of all beats of the same time that the model was not trained on.
+    """
+    ceiling = GAP_REACH * threshold.value
+    above = np.sort(np.asarray(losses, np.float64))
+    above = above[(above > threshold.value) & (above < ceiling)]
+    beyond = [ceiling] if np.max(losses, initial=0.0) >= ceiling else []
+    edges = np.concatenate(([threshold.value], above, beyond))
+    if len(edges) < 2:
+        return threshold
+    jumps = edges[1:] / edges[:-1]
+    widest = int(np.argmax(jumps))
+    if jumps[widest] < GAP_RATIO:
+        return threshold
+    value = math.sqrt(edges[widest] * edges[widest + 1])
+    return replace(
+        threshold,
+        value=value,
+        method="gap",
+        low=threshold.value,
+        high=max(value, threshold.high or value),
     )
 
 

@@ -112,9 +112,9 @@ def test_ectopic_beats_are_above_the_threshold_it_set_itself(learned: Learned) -
     assert (scorer.losses(normal_beats(2000, seed=5)) > threshold).mean() < 0.002
 
 
-def test_threshold_comes_from_every_kept_beat_held_out(learned: Learned) -> None:
-    """Each kept beat is judged once by a model that was not trained on it."""
-    assert learned.checkpoint.threshold.n_losses == learned.n_kept
+def test_threshold_comes_from_held_out_beats(learned: Learned) -> None:
+    """Half of the kept beats set it; the model was not trained on them."""
+    assert learned.checkpoint.threshold.n_losses == learned.n_kept // 2
     assert learned.checkpoint.threshold.false_alerts_per_beat == pytest.approx(1 / 4500)
 
 
@@ -139,10 +139,11 @@ def test_more_false_alerts_allowed_lower_the_threshold(brief: None) -> None:
 
 
 def test_progress_is_told(brief: None) -> None:
-    """Two held-out trainings and the final one report their epochs."""
+    """The one training reports its epochs from the first on."""
     heard: list[Epoch] = []
     learn_patient(normal_beats(100), SPEC, IDENTITY, base_checkpoint(), on_epoch=heard.append)
-    assert sum(epoch.number == 1 for epoch in heard) == 3
+    assert [epoch.number for epoch in heard] == list(range(1, len(heard) + 1))
+    assert len(heard) >= 1
 
 
 def test_base_of_another_spec_is_refused() -> None:

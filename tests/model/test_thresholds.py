@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model.errors import InvalidBeats, InvalidConfig
-from model.thresholds import Threshold, threshold_from_losses
+from model.thresholds import Threshold, moved_into_gap, threshold_from_losses
 
 DRAWS = {
     "exponential": lambda generator, n: 10 + generator.exponential(5, n),
@@ -127,3 +127,21 @@ def test_threshold_is_a_positive_number(value: object) -> None:
 def test_threshold_given_by_hand() -> None:
     """A person's threshold needs a value only."""
     assert Threshold(26.0).method == "manual"
+
+
+@pytest.mark.parametrize(
+    ("losses", "value"),
+    [
+        ([5, 8, 60, 70, 80], math.sqrt(10 * 40)),  # nothing between: half-way to the limit
+        ([5, 12, 14, 33, 60], math.sqrt(14 * 33)),  # into the widest gap
+        ([5, 12, 14, 17, 20, 25, 30, 35, 60], 10.0),  # no gap: the threshold stays
+        ([5, 12, 14], 10.0),  # nothing far above: no gap has an upper edge
+        ([5, 8], 10.0),
+        ([], 10.0),
+    ],
+)
+def test_threshold_moves_into_a_clear_gap(losses: list[float], value: float) -> None:
+    """Where anomalies stand apart, the threshold goes between; it never falls."""
+    moved = moved_into_gap(Threshold(10.0), losses)
+    assert moved.value == pytest.approx(value)
+    assert moved.method == ("manual" if value == 10.0 else "gap")
