@@ -64,6 +64,15 @@ class Scorer:
         return absolute_errors(checked, reconstructions), reconstructions
 
 
+def use_threads(n_threads: int) -> None:
+    """Have torch use so many threads in this process.
+
+    Its own choice is one a core, which is slow where other processes work on the same cores: its
+    threads then wait for each other.
+    """
+    torch.set_num_threads(n_threads)
+
+
 def absolute_errors(
     beats: NDArray[np.float32], reconstructions: NDArray[np.float32]
 ) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ def summary_table(summary: Summary) -> Table:
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
         ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),
         ("anomalous", f"{summary.anomalous:,}"),
-        ("alerts", f"{summary.alerts:,} episodes, {summary.alerts_per_hour:.1f} an hour"),
+        ("episodes", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
         ("technical", f"{summary.technical:,}"),
         ("lag", f"at most {summary.lag_max_s:.2f} s"),
     ]

@@ -26,6 +26,9 @@ WORLD_MESSAGES = 10_000  # a subscriber, before PUB drops (it can ask for the al
 WAVE_MESSAGES = 100  # a view that lags 10 s needs no older waveform
 HANDSHAKE_MS = 2_000
 HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
+# Not for PUSH and PULL: a receiver that is behind does not read its peer's heartbeats either, is
+# taken for dead, and what was under way is lost.
+NO_HEARTBEAT = frozenset({zmq.PUSH, zmq.PULL})
 CLOSE_MS = 500  # what an ending process waits for its last messages to leave
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
@@ -134,8 +137,10 @@ class Sockets:
         made.setsockopt(zmq.LINGER, CLOSE_MS)
         made.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         made.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        made.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        made.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+        made.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        if kind not in NO_HEARTBEAT:
+            made.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+            made.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
         return made
 
     def _connect(

@@ -7,6 +7,7 @@ only then publish.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import msgspec
 import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
+from model.scoring import use_threads
 from monitor.codec import decode_stage_message
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal
@@ -113,6 +115,7 @@ def run(settings: ConsumerSettings) -> Counters:
         journal = stack.enter_context(Journal(Path(settings.journal)))
         learner = stack.enter_context(ThreadPoolExecutor(1))
         checkpoint = load_model(settings)
+        use_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left to the stages before
         judge = Judge(checkpoint, settings, journal, learner, utc_now)
         stack.callback(judge.leave)
         publisher = Publisher(host.sockets, settings.alerts, journal, judge.set_threshold)

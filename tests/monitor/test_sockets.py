@@ -112,7 +112,25 @@ def test_every_socket_has_limits() -> None:
             assert one.getsockopt(zmq.LINGER) == CLOSE_MS
             assert one.getsockopt(zmq.SNDHWM) == QUEUE_MESSAGES
             assert one.getsockopt(zmq.HANDSHAKE_IVL) <= 5000
-            assert one.getsockopt(zmq.HEARTBEAT_IVL) > 0
+
+
+def test_a_receiver_that_is_behind_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back-pressure for many heartbeats' time is no broken line: all comes, in order."""
+    monkeypatch.setattr("monitor.sockets.HEARTBEAT_MS", 50)
+    endpoint = f"ipc://{tmp_path / 's'}"
+    with Sockets() as sockets:
+        receiver, sender = sockets.pull(endpoint), sockets.push(endpoint)
+        sent = 0
+        while sender.poll(500, zmq.POLLOUT):  # until both queues are full, and half a second on
+            sender.send(sent.to_bytes(2, "big") + bytes(100_000))
+            sent += 1
+        received = []
+        while len(received) < sent and receiver.poll(2000):
+            received.append(int.from_bytes(receiver.recv()[:2], "big"))
+        assert sent > QUEUE_MESSAGES
+        assert received == list(range(sent))
 
 
 def test_receive_waiting_takes_what_is_there_and_no_more(tmp_path: Path) -> None:
