@@ -44,7 +44,7 @@ from tools.measured import CommandFailed, Measured, run_measured
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = (sys.executable, "-m", "monitor")
-PROCESSES = ("view", "producer", "segmenter", "consumer")  # in the order of their start
+PROCESSES = ("parent", "producer", "segmenter", "consumer")  # in the order of their start
 RECORD = "simulated"
 QUICK_HOURS, FULL_HOURS = 1 / 6, 20.0  # chf07 is 20 h long
 FIRST_BEAT_WITHIN_S = 60.0

@@ -57,25 +57,34 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began_s = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
-        peaks_mb: dict[int, float] = {}
-        ended = 0
-        while not ended:
-            peaks_mb |= tree_peaks_mb(process.pid)
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            time.sleep(0 if ended else SAMPLE_S)
+        peaks_mb = _watch(process)
         wall_s = time.perf_counter() - began_s
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
         if process.returncode:
-            said = errors.read().decode(errors="replace").strip()
-            raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {said}")
-        largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-        return Measured(
-            output.read().decode(errors="replace"),
-            wall_s,
-            tuple(peaks_mb.values()) or (largest_mb,),
-        )
+            said = errors.read().decode(errors="replace").strip().splitlines()
+            last = said[-1] if said else "nothing on standard error"
+            raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {last}")
+        return Measured(output.read().decode(errors="replace"), wall_s, peaks_mb)
+
+
+def _watch(process: subprocess.Popen[bytes]) -> tuple[float, ...]:
+    """Wait for a process and return the peaks of it and of all it started."""
+    peaks_mb: dict[int, float] = {}
+    try:
+        while True:
+            peaks_mb |= tree_peaks_mb(process.pid)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            time.sleep(SAMPLE_S)
+    except BaseException:  # Ctrl-C above all
+        process.terminate()
+        process.wait()
+        raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return tuple(peaks_mb.values()) or (largest_mb,)
 
 
 def tree_peaks_mb(pid: int) -> dict[int, float]:

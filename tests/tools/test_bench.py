@@ -95,7 +95,7 @@ def test_several_runs_show_median_and_extremes() -> None:
 
 def test_memory_is_told_by_process() -> None:
     """By name where all four are seen; else only by what is known."""
-    assert by_process([1, 2, 3, 4]) == "view 1, producer 2, segmenter 3, consumer 4"
+    assert by_process([1, 2, 3, 4]) == "parent 1, producer 2, segmenter 3, consumer 4"
     assert by_process([300.4]) == "largest 300"
     assert by_process([1, 2]) == "process 0 1, process 1 2"
 
@@ -114,6 +114,19 @@ def test_missing_records_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*parts, "--records", str(tmp_path), "--out", str(out)]) == 0
     assert capsys.readouterr().out.count("not measured:") == 3
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_short_replay_is_measured(tmp_path: Path) -> None:
+    """Real processes on 36 s of signal: a speed, four processes' memory, nothing lost."""
+    settings = Bench(tmp_path, tmp_path, hours=0.01, times=1, quick=True)
+    figures = measure(settings, ["simulation", "replay"])
+    assert not [figure for figure in figures if figure.failed]
+    values = {figure.name: figure.value for figure in figures}
+    assert float(values["the same, the whole command, s"]) > 0
+    assert values["messages malformed, gaps, dropped, restarts"] == "0, 0, 0, 0"
+    memory = values["peak memory of each, MB"]
+    assert "consumer" in memory or "largest" in memory
 
 
 def test_a_command_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,12 +50,15 @@ def test_the_command_runs_in_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "here").exists()
 
 
-def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
-    """The error names the exit code and what the command said."""
-    with pytest.raises(CommandFailed, match="exit code 3: no such record"):
-        run_measured(
-            python("import sys; sys.stderr.write('no such record'); sys.exit(3)"), tmp_path
-        )
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("reading\nno such record\n", "no such record"), ("", "nothing on standard error")],
+)
+def test_a_command_that_fails_is_no_measurement(tmp_path: Path, said: str, told: str) -> None:
+    """The error names the exit code and the last that the command said."""
+    code = f"import sys; sys.stderr.write({said!r}); sys.exit(3)"
+    with pytest.raises(CommandFailed, match=f"exit code 3: {told}$"):
+        run_measured(python(code), tmp_path)
 
 
 def test_a_process_that_is_gone_has_no_memory() -> None:
