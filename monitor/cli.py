@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast, get_args
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
 from monitor.errors import InvalidOption, MonitorError
+from monitor.progress import progress_bar, training_shown
 from monitor.settings import (
     DEFAULT_ALERTS,
     DEFAULT_BEATS,
@@ -26,17 +31,61 @@ from monitor.settings import (
     parse_threshold,
 )
 from monitor.text import harmless
+from segmenter.beat import BeatSpec, Window
 
 if TYPE_CHECKING:
+    from monitor.annotate import Annotated as Outcome
     from monitor.screens import Screen
+
+# Base of all that typer, or the click below it, cannot parse; its home differs by version.
+UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+TABLE_WIDTH = 110  # off a terminal too the table of beats keeps all its columns
+WINDOWS = ", ".join(get_args(Window))
+
+
+class OneLineErrors(TyperGroup):
+    """The commands; what cannot be parsed gets one line, as all that cannot be used does."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        *others: Any,  # noqa: ANN401  as typer's own has them
+        **options: Any,  # noqa: ANN401
+    ) -> NoReturn:
+        """Run the command that the arguments name, and leave the process."""
+        given = sys.argv[1:] if args is None else list(args)
+        options["standalone_mode"] = False
+        try:
+            exit_code = super().main(given or ["--help"], *others, **options)
+        except UsageError as error:
+            _complain(f"{error.format_message().rstrip('.')}; see `ecg-monitor --help`")
+            exit_code = 2
+        sys.exit(exit_code)
+
+
+class ModelByDefault(TyperGroup):
+    """`evaluate`: what names no command is meant for `evaluate model`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer's context
+        """Put the command's name first where it is left out."""
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["model", *args])
+
 
 app = typer.Typer(
     name="ecg-monitor",
     help="Streaming ECG anomaly monitor. Research software, not a medical device.",
-    no_args_is_help=True,
+    cls=OneLineErrors,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+evaluate = typer.Typer(
+    name="evaluate",
+    help="Judge a model (which is what `evaluate` alone does) or a beat detector.\n\n"
+    "Try: ecg-monitor evaluate --plot losses.png",
+    cls=ModelByDefault,
+)
+app.add_typer(evaluate)
 
 Records = Annotated[
     list[str] | None,
@@ -46,7 +95,19 @@ Records = Annotated[
         show_default=False,
     ),
 ]
+SomeRecords = Annotated[
+    list[str] | None,
+    typer.Argument(help="WFDB records by path or PhysioNet name.", show_default=False),
+]
 Lead = Annotated[str | None, typer.Option(help="Lead by name (MLII) or index (0).")]
+Epochs = Annotated[
+    int | None, typer.Option(help="Passes over the training beats at most; default: 60.")
+]
+WindowName = Annotated[str | None, typer.Option("--window", help=f"Beat window: {WINDOWS}.")]
+Ecg5000Files = Annotated[
+    list[Path] | None,
+    typer.Option("--ecg5000", help="ECG5000 file (.txt, .tsv, .arff, .ts); more may follow it."),
+]
 Speed = Annotated[str, typer.Option(help="Factor of real time, or max.")]
 StartAt = Annotated[str, typer.Option("--start", help="Where to begin: 90, 1:30 or 1:30:00.")]
 Duration = Annotated[str | None, typer.Option(help="How long: 90, 1:30 or 1:30:00.")]
@@ -81,7 +142,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (MonitorError, SegmenterError, ModelError) as error:
-        sys.stderr.write(f"ecg-monitor: {harmless(str(error), 1000)}\n")
+        _complain(str(error))
         exit_code = error.exit_code if isinstance(error, MonitorError) else 2
         raise typer.Exit(exit_code) from error
     except KeyboardInterrupt:
@@ -91,20 +152,38 @@ def explained() -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
+def _complain(text: str) -> None:
+    sys.stderr.write(f"ecg-monitor: {harmless(text, 1000)}\n")
+
+
 @contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[float], None]]:
-    """Show a bar on standard error, if that is a terminal; yields what takes the share done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(text, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
+def ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does, so that workers and part-written files go too."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"ecg-monitor {installed_version('ecg-monitor')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Streaming ECG anomaly monitor. Research software, not a medical device."""
 
 
 @app.command()
@@ -202,7 +281,10 @@ def producer(
     loop: Loop = False,
     samples: Annotated[str, typer.Option(help="Where the segmenter listens.")] = DEFAULT_SAMPLES,
 ) -> None:
-    """Only the first stage: read records and send their samples to a segmenter."""
+    """Only the first stage: read records and send their samples to a segmenter.
+
+    Try: ecg-monitor producer mitdb/119 --speed 4, beside a segmenter and a consumer.
+    """
     with explained():
         from monitor.stages.producer import run
 
@@ -225,10 +307,13 @@ def segmenter(
     beats: Annotated[str, typer.Option(help="Where the consumer listens.")] = DEFAULT_BEATS,
     wave: Annotated[str, typer.Option(help="Where to publish waveforms.")] = DEFAULT_WAVE,
     window: Annotated[
-        str, typer.Option(help="Beat window of the consumer's checkpoint: midpoint or rr.")
-    ] = "midpoint",
+        str, typer.Option(help=f"Beat window of the consumer's checkpoint: {WINDOWS}.")
+    ] = BeatSpec().window,
 ) -> None:
-    """Only the second stage: find beats in samples and send them to a consumer."""
+    """Only the second stage: find beats in samples and send them to a consumer.
+
+    Try: ecg-monitor segmenter --window midpoint
+    """
     with explained():
         from monitor.stages.segmenter import run
 
@@ -247,7 +332,10 @@ def consumer(
         "ecg-monitor.sqlite"
     ),
 ) -> None:
-    """Only the third stage: score beats, publish alerts."""
+    """Only the third stage: score beats, publish alerts.
+
+    Try: ecg-monitor consumer --journal ward.sqlite, then ecg-monitor view in another terminal.
+    """
     with explained():
         from monitor.stages.consumer import run
 
@@ -269,7 +357,10 @@ def view(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     wave: Annotated[str, typer.Option(help="Where waveforms are published.")] = DEFAULT_WAVE,
 ) -> None:
-    """Only the live view, of a consumer and a segmenter that run elsewhere."""
+    """Only the live view, of a consumer and a segmenter that run elsewhere.
+
+    Try: ecg-monitor view --alerts tcp://127.0.0.1:5571
+    """
     with explained():
         from monitor.watch import watch
 
@@ -320,7 +411,10 @@ def simulate(
     ] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the record.")] = False,
 ) -> None:
-    """Write a chf07-style WFDB record: 250 Hz, two leads, .ecg annotations N r V S Q."""
+    """Write a chf07-style WFDB record: 250 Hz, two leads, .ecg annotations N r V S Q.
+
+    Try: ecg-monitor simulate day --hours 20 --seed 7 && ecg-monitor replay day --speed max
+    """
     with explained():
         from monitor.sources.simulated import SimulationSettings, write_record
 
@@ -333,3 +427,225 @@ def simulate(
         with progress_bar(f"writing {harmless(out.name, 60)}") as show:
             write_record(out, settings, show, overwrite=overwrite)
         sys.stderr.write(f"wrote {harmless(str(out), 500)}.hea, .dat and .ecg\n")
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="The checkpoint to write.")],
+    records: SomeRecords = None,
+    ecg5000: Ecg5000Files = None,
+    window: WindowName = None,
+    embedding: Annotated[
+        int | None, typer.Option(help="Size of the embedding, 1 to 256; default: 16.")
+    ] = None,
+    epochs: Epochs = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    lead: Lead = None,
+    learn: Annotated[
+        str | None, typer.Option(help="Only so much of each record: 5:00; default: all.")
+    ] = None,
+    false_alert_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of normal beats meant to lie above the threshold; default: 0.05 on "
+            "ECG5000, one beat an hour on records."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Train a model on normal beats of ECG5000, or on the usual beats of records (no labels).
+
+    Try: ecg-monitor train --ecg5000 ECG5000_TRAIN.txt --out ecg5000.safetensors, or
+    ecg-monitor train mitdb/100 --learn 10:00 --out patient.safetensors
+    """
+    with explained(), ended_by_sigterm():
+        from monitor.training_run import TrainingOptions, check_writable, gather, summary_line
+        from monitor.training_run import train as run
+
+        files, named = _files_and_records(ecg5000, records)
+        options = TrainingOptions(
+            out=out,
+            ecg5000=tuple(files),
+            records=tuple(named),
+            window=window,
+            embedding=embedding,
+            epochs=epochs,
+            seed=seed,
+            lead=lead,
+            learn_s=None if learn is None else parse_duration(learn, "--learn"),
+            false_alert_share=false_alert_share,
+            overwrite=overwrite,
+        )
+        check_writable(out, overwrite)  # before anything is fetched
+        options = replace(options, records=tuple(_resolve(named) if named else ()))
+        with progress_bar("cutting beats") as show:
+            beats = gather(options, show)
+        with training_shown("training") as on_epoch:
+            checkpoint = run(options, beats, on_epoch)
+        sys.stderr.write(f"{harmless(summary_line(checkpoint, out), 500)}\n")
+
+
+def _files_and_records(
+    ecg5000: list[Path] | None, others: list[str] | None
+) -> tuple[list[Path], list[str]]:
+    """Return ECG5000 files and records: what follows `--ecg5000 FILE` are more of its kind."""
+    if ecg5000:
+        return [*ecg5000, *map(Path, others or [])], []
+    return [], others or []
+
+
+@app.command()
+def score(
+    checkpoint: Annotated[Path, typer.Option(help="Model file of the window rr.")],
+    ecg5000: Annotated[Path, typer.Option(help="ECG5000 file (.txt, .tsv, .arff, .ts).")],
+    json: JsonLines = False,
+) -> None:
+    """Print label and loss of each beat of an ECG5000 file, and whether it is anomalous.
+
+    Try: ecg-monitor score --checkpoint ecg5000.safetensors --ecg5000 ECG5000_TEST.txt --json
+    """
+    with explained():
+        from monitor.scoring_run import json_lines, load_for_ecg5000, plain_lines, score_file
+        from monitor.scoring_run import summary_line as summarise
+
+        scored = score_file(load_for_ecg5000(checkpoint), ecg5000)
+        for line in json_lines(scored) if json else plain_lines(scored):
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"{summarise(scored)}\n")
+
+
+@evaluate.command("model")
+def evaluate_model(
+    others: Annotated[
+        list[str] | None, typer.Argument(help="More ECG5000 files.", show_default=False)
+    ] = None,
+    ecg5000: Ecg5000Files = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="pooled (85/15, default) or official (first file trains)."),
+    ] = None,
+    checkpoint: CheckpointPath = None,
+    seeds: Annotated[int, typer.Option(help="Train so many times.")] = 1,
+    epochs: Epochs = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the densities of the losses: OUT.png.")
+    ] = None,
+    json: JsonLines = False,
+) -> None:
+    """Say how well a model tells anomalous beats: AUC, recall, false positives.
+
+    With ECG5000 files and no checkpoint, a model is trained on some of their normal beats and
+    tested on the rest. Without files, the model is tested on a simulated chf07-style record.
+
+    Try: ecg-monitor evaluate --plot losses.png, or
+    ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --protocol official --json
+    """
+    with explained(), ended_by_sigterm():
+        from monitor.evaluation_run import EvaluationOptions, run, to_text
+
+        files, unknown = _files_and_records(ecg5000, others)
+        if unknown:
+            raise InvalidOption(
+                f"{unknown[0]!r} is neither model nor beats; put --ecg5000 before files"
+            )
+        options = EvaluationOptions(tuple(files), protocol, checkpoint, seeds, epochs, plot)
+        with training_shown("evaluating") as on_epoch:
+            reports = run(options, on_epoch)
+        sys.stdout.write(to_text(reports, as_json=json))
+        sys.stdout.flush()
+
+
+@evaluate.command("beats")
+def evaluate_beats(
+    ref_dir: Annotated[Path, typer.Argument(help="Folder of reference annotations and headers.")],
+    det_dir: Annotated[Path, typer.Argument(help="Folder of detections.")],
+    ref_ext: Annotated[str, typer.Option(help="Suffix of the references.")] = "atr",
+    det_ext: Annotated[str, typer.Option(help="Suffix of the detections.")] = "qrs",
+    start: Annotated[str, typer.Option(help="Start of the test period.")] = "5:00",
+    json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to this file too.")] = None,
+) -> None:
+    """Compare detected beats with reference annotations by the rules of EC57.
+
+    Try: ecg-monitor annotate mitdb --out found && ecg-monitor evaluate beats mitdb found
+    """
+    with explained():
+        from monitor.evaluation.beats_report import evaluate_beats as compare
+        from monitor.evaluation.beats_report import to_csv, to_json, to_table
+
+        report = compare(ref_dir, det_dir, ref_ext, det_ext, parse_duration(start, "--start"))
+        if csv is not None:
+            _write(csv, to_csv(report))
+        if json:
+            sys.stdout.write(f"{to_json(report)}\n")
+        else:
+            console = Console()
+            console.print(to_table(report), width=max(console.width, TABLE_WIDTH))
+        if report.not_detected:
+            names = harmless(", ".join(report.not_detected), 500)
+            sys.stderr.write(f"without detections, and in no figure: {names}\n")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise InvalidOption(f"cannot write {path}: {error.strerror}; choose another") from error
+
+
+@app.command()
+def annotate(
+    records: Annotated[
+        list[str],
+        typer.Argument(help="WFDB records by path or PhysioNet name, or folders of records."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the annotations; made if missing.")],
+    lead: Lead = None,
+    window: WindowName = None,
+    checkpoint: CheckpointPath = None,
+    learn: Learn = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
+) -> None:
+    """Write the beats of records as WFDB annotations (.qrs); with a model, anomalies too (.alm).
+
+    Try: ecg-monitor annotate mitdb/100 mitdb/119 --learn 5:00 --out found
+    """
+    with explained(), ended_by_sigterm():
+        from monitor.annotate import annotate_records
+
+        with progress_bar("annotating") as show:
+            results = annotate_records(
+                _records_and_folders(records),
+                out,
+                lead,
+                None if window is None else BeatSpec.from_mapping({"window": window}),
+                jobs,
+                checkpoint,
+                None if learn is None else parse_duration(learn, "--learn"),
+                lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
+            )
+        raise typer.Exit(_outcome(results, out))
+
+
+def _outcome(results: list[Outcome], out: Path) -> int:
+    """Say what became of each record; return the exit code: 1 if some failed, 2 if all did."""
+    failed = [one for one in results if one.error is not None]
+    for one in results:
+        if one.error is None:
+            anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
+            sys.stdout.write(
+                f"{harmless(one.record)}: {one.n_beats:,} beats, {one.n_withheld:,} of them "
+                f"without a verdict{anomalous}\n"
+            )
+    sys.stdout.flush()
+    for one in failed:
+        _complain(str(one.error))
+    if len(failed) < len(results):
+        sys.stderr.write(f"wrote {len(results) - len(failed)} of {len(results)} to {out}\n")
+    return 0 if not failed else 1 if len(failed) < len(results) else 2
+
+
+def _records_and_folders(names: list[str]) -> list[str]:
+    """Return paths: of the records named, fetched where need be, and of folders as they are."""
+    return [name if Path(name).is_dir() else _resolve([name])[0] for name in names]

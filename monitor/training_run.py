@@ -1,0 +1,277 @@
+"""`ecg-monitor train`: from ECG5000 files, or from records' own beats, to a checkpoint on disk."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.autoencoder import AutoencoderConfig
+from model.checkpoint import Checkpoint, save_checkpoint
+from model.ecg5000 import NORMAL, read_ecg5000
+from model.errors import CannotLearn
+from model.learning import BEATS_PER_HOUR, dominant_beats
+from model.thresholds import threshold_from_losses
+from model.training import Epoch, TrainingConfig, fit
+from monitor.annotate import BLOCK_S, segment
+from monitor.errors import InvalidOption, SpecMismatch
+from monitor.sources.wfdb_record import WfdbRecord
+from segmenter.beat import BeatSpec
+
+ECG5000_SPEC = BeatSpec(window="rr")  # how the beats of ECG5000 were cut
+# The share of normal beats meant to lie above the threshold. About 3 % of ECG5000's beats labelled
+# normal have the losses of anomalous ones; a smaller share gives up most of the recall there.
+ECG5000_FALSE_ALERTS = 0.05
+RECORD_FALSE_ALERTS = 1.0 / BEATS_PER_HOUR
+ECG5000_PROVENANCE = {
+    "data": "normal beats of ECG5000",
+    "source": "ECG5000 (UCR archive), from chf07 of the BIDMC Congestive Heart Failure Database, "
+    "PhysioNet",
+    "licence": "ODC-By 1.0",
+}
+
+OnProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What `ecg-monitor train` was asked for.
+
+    Parameters
+    ----------
+    out : Path
+        The checkpoint to write.
+    ecg5000 : tuple of Path
+        ECG5000 files, whose beats of class 1 are learnt; or
+    records : tuple of str
+        paths of records, whose beats of the dominant shape are learnt.
+    window : str, optional
+        How records are cut; by default as BeatSpec says. ECG5000 is cut by "rr".
+    embedding, epochs, seed : int, optional
+        Of the model and its training; none is their default.
+    lead : str, optional
+        Of the records.
+    learn_s : float, optional
+        Learn from so many seconds of each record; none is all of it.
+    false_alert_share : float, optional
+        Share of normal beats meant to lie above the threshold.
+    overwrite : bool
+        Whether `out` may be replaced.
+
+    Raises
+    ------
+    InvalidOption
+        If options contradict each other or are out of bounds.
+    SpecMismatch
+        If ECG5000 is to be cut by another window than its own.
+    InvalidSpec
+        If there is no such window.
+    """
+
+    out: Path
+    ecg5000: tuple[Path, ...] = ()
+    records: tuple[str, ...] = ()
+    window: str | None = None
+    embedding: int | None = None
+    epochs: int | None = None
+    seed: int = 0
+    lead: str | None = None
+    learn_s: float | None = None
+    false_alert_share: float | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.ecg5000) == bool(self.records):
+            raise InvalidOption("train on either records or --ecg5000 files; name some of one kind")
+        if self.ecg5000 and self.spec.identity != ECG5000_SPEC.identity:
+            raise SpecMismatch(
+                f"the beats of ECG5000 are cut by the window {ECG5000_SPEC.window}, not "
+                f"{self.window}; leave --window out, or train on records"
+            )
+        if self.ecg5000 and (self.lead is not None or self.learn_s is not None):
+            raise InvalidOption("--lead and --learn are of records; ECG5000 files have beats only")
+        share = self.false_alert_share
+        if share is not None and not 0 < share <= 0.5:
+            raise InvalidOption(f"--false-alert-share {share:g} is not a share of 0 to 0.5")
+        if self.learn_s is not None and not 0 < self.learn_s < math.inf:
+            raise InvalidOption(f"--learn of {self.learn_s:g} s holds no beat; use some minutes")
+
+    @property
+    def spec(self) -> BeatSpec:
+        """How the beats are cut."""
+        if self.window is not None:
+            return BeatSpec.from_mapping({"window": self.window})
+        return ECG5000_SPEC if self.ecg5000 else BeatSpec()
+
+    @property
+    def config(self) -> AutoencoderConfig:
+        """Size of the model."""
+        embedding = AutoencoderConfig().embedding if self.embedding is None else self.embedding
+        return AutoencoderConfig(length=self.spec.length, embedding=embedding)
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How it is trained."""
+        epochs = TrainingConfig().epochs if self.epochs is None else self.epochs
+        return TrainingConfig(epochs=epochs, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class TrainingBeats:
+    """What is learnt.
+
+    Attributes
+    ----------
+    values : np.ndarray, shape (n, length), float32
+    provenance : dict
+        Where they come from, for the checkpoint.
+    """
+
+    values: NDArray[np.float32]
+    provenance: dict[str, Any]
+
+
+def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> TrainingBeats:
+    """Return the normal beats of ECG5000 files, or the usual ones of records.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+        Records as paths.
+    on_progress : callable, optional
+        Told of the share of the records that is cut.
+
+    Raises
+    ------
+    RecordError, InvalidDataset
+        If a file cannot be read.
+    CannotLearn
+        If a record's beats are too few, or no shape dominates among them.
+    """
+    if options.ecg5000:
+        values = np.concatenate([normal_beats(path) for path in options.ecg5000])
+        files = [path.name for path in options.ecg5000]
+        return TrainingBeats(values, {**ECG5000_PROVENANCE, "files": files})
+    tell = on_progress or (lambda _share: None)
+    n_records = len(options.records)
+    parts = []
+    for number, path in enumerate(options.records):
+
+        def on_record(share: float, done: int = number) -> None:
+            tell((done + share) / n_records)
+
+        parts.append(usual_beats(path, options.lead, options.spec, options.learn_s, on_record))
+    names = [Path(path).name for path in options.records]
+    return TrainingBeats(
+        np.concatenate(parts), {"data": "usual beats of records", "records": names}
+    )
+
+
+def train(
+    options: TrainingOptions,
+    beats: TrainingBeats,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Checkpoint:
+    """Train a model, set its threshold without labels, and write the checkpoint.
+
+    The threshold comes from losses of beats kept apart from the training.
+
+    Raises
+    ------
+    InvalidBeats, InvalidConfig
+        If the beats are too few, or an option is out of bounds.
+    InvalidOption
+        If the checkpoint cannot be written.
+    """
+    config, training = options.config, options.training
+    check_writable(options.out, options.overwrite)
+    fitted = fit(beats.values, config, training, on_epoch=on_epoch)
+    share = options.false_alert_share
+    if share is None:
+        share = ECG5000_FALSE_ALERTS if options.ecg5000 else RECORD_FALSE_ALERTS
+    checkpoint = Checkpoint(
+        autoencoder=fitted.autoencoder,
+        spec=options.spec.to_mapping(),
+        spec_identity=options.spec.identity,
+        threshold=threshold_from_losses(fitted.validation_losses, share),
+        provenance={
+            **beats.provenance,
+            "beats": len(beats.values),
+            "seed": training.seed,
+            "best_epoch": fitted.best_epoch,
+        },
+    )
+    save_checkpoint(checkpoint, options.out)
+    return checkpoint
+
+
+def summary_line(checkpoint: Checkpoint, out: Path) -> str:
+    """Say what was written, and the threshold."""
+    threshold = checkpoint.threshold
+    return (
+        f"wrote {out}: {checkpoint.provenance['beats']} beats learnt, window "
+        f"{checkpoint.spec['window']}, best epoch {checkpoint.provenance['best_epoch']}, "
+        f"threshold {threshold.value:.2f} ({threshold.method} of {threshold.n_losses} losses)"
+    )
+
+
+def check_writable(out: Path, overwrite: bool) -> None:
+    """Raise InvalidOption if a file cannot be written, or is there and must stay."""
+    if out.is_dir():
+        raise InvalidOption(f"{out} is a folder; name a file in it")
+    if out.exists() and not overwrite:
+        raise InvalidOption(f"{out} exists already; choose another name or add --overwrite")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            return
+    except OSError as error:
+        raise InvalidOption(
+            f"cannot write to {out.parent}: {error.strerror}; choose another folder"
+        ) from error
+
+
+def normal_beats(path: Path) -> NDArray[np.float32]:
+    """Return the beats of class 1 of an ECG5000 file, shape (n, 140)."""
+    labels, beats = read_ecg5000(path, ECG5000_SPEC.length)
+    return beats[labels == NORMAL]
+
+
+def usual_beats(
+    path: str,
+    lead: str | None,
+    spec: BeatSpec,
+    learn_s: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> NDArray[np.float32]:
+    """Return a record's judgeable beats of the dominant shape, shape (n, length); no labels.
+
+    Raises
+    ------
+    RecordError
+        If the record cannot be read.
+    CannotLearn
+        If they are too few, or no shape dominates.
+    """
+    with WfdbRecord.open(path, lead) as record:
+        until = record.n_samples
+        if learn_s is not None:
+            until = min(until, round(learn_s * record.fs_hz))
+        n_blocks = math.ceil(until / (BLOCK_S * record.fs_hz)) + 1  # flushing is one more
+        parts = [np.empty((0, spec.length), np.float32)]
+        for number, beats in enumerate(segment(record, spec, until), start=1):
+            parts.append(beats.values[beats.judgeable])
+            if on_progress is not None:
+                on_progress(min(1.0, number / n_blocks))
+    judgeable = np.concatenate(parts)
+    try:
+        dominant = dominant_beats(judgeable)
+    except CannotLearn as error:
+        raise CannotLearn(f"record {path}: {error}") from error
+    usual: NDArray[np.float32] = judgeable[dominant]
+    return usual
