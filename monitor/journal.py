@@ -105,6 +105,11 @@ class Journal:
             execute("ROLLBACK")
             raise
 
+    def holds(self, identity: str) -> bool:
+        """Whether an alert of this identity has been committed."""
+        found = self._database.execute("SELECT 1 FROM alerts WHERE id = ?", (identity,))
+        return found.fetchone() is not None
+
     def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
         """Return at most `limit` alerts that come after a sequence number, oldest first."""
         rows = self._database.execute(

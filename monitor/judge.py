@@ -78,7 +78,9 @@ class Judge:
         self._saved = {reached.patient: reached for reached in journal.progress()}
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
-        self._desk = Desk(AlertMachine(), journal.identity, self._next_seq, wall_time)
+        self._desk = Desk(
+            AlertMachine(), journal.identity, journal.holds, self._next_seq, wall_time
+        )
         self.journal = journal.identity
         self.newest_seq = journal.newest_seq
 

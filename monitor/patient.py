@@ -68,10 +68,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Desk:
-    """What patients share: the alert rule, the sequence, the journal's name, the wall time."""
+    """What patients share: the alert rule, the sequence, the journal, the wall time.
+
+    `told` says whether the journal holds an identity already: a patient that is learnt anew after
+    a restart comes past the same events again.
+    """
 
     machine: AlertMachine
     journal: str
+    told: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
 
@@ -159,7 +164,7 @@ class Patient:
         self.ended = self.moved_on = True
         self.position = max(self.position, end.position)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        return [] if transition is None else [self._cleared(self.position, transition, desk)]
+        return [] if transition is None else self._cleared(self.position, transition, desk)
 
     def status(self, name: str) -> PatientStatus:
         """Return how far this patient is, for the heartbeat."""
@@ -221,9 +226,9 @@ class Patient:
         if transition is None:
             return said
         if transition.state == "cleared":
-            return [*said, self._cleared(verdict.sample, transition, desk)]
+            return [*said, *self._cleared(verdict.sample, transition, desk)]
         self.counts.alerts += transition.state == "onset"
-        return [*said, self._anomaly(beats, row, scores, transition, desk)]
+        return [*said, *self._anomaly(beats, row, scores, transition, desk)]
 
     def _count(self, beats: Beats, row: int, anomalous: bool | None) -> None:
         self.counts.beats += 1
@@ -255,7 +260,7 @@ class Patient:
 
     def _anomaly(
         self, beats: Beats, row: int, scores: Scores, transition: Transition, desk: Desk
-    ) -> Alert:
+    ) -> list[Message]:
         """Make an onset or an ongoing alert: it speaks of one beat and shows it."""
         return self._alert(
             int(beats.r_sample[row]),
@@ -270,7 +275,7 @@ class Patient:
             reconstruction=_listed(scores.reconstructions[row]),
         )
 
-    def _cleared(self, sample: int, transition: Transition, desk: Desk) -> Alert:
+    def _cleared(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
         """Make the alert that ends an episode: it speaks of the whole, and shows no beat."""
         return self._alert(
             sample,
@@ -298,9 +303,12 @@ class Patient:
         delay_ms: float | None,
         beat: list[float],
         reconstruction: list[float],
-    ) -> Alert:
+    ) -> list[Message]:
         rule, model = desk.machine.rule.name, self.model.checkpoint.identity
-        return Alert(
+        identity = self._identity(sample, rule, model, transition.state)
+        if desk.told(identity):
+            return []
+        alert = Alert(
             schema=1,
             patient=self.stream.patient,
             record=self.stream.record,
@@ -308,7 +316,7 @@ class Patient:
             sample=sample,
             time_s=self._time_s(sample),
             wall_time=desk.wall_time(),
-            id=self._identity(sample, rule, model, transition.state),
+            id=identity,
             seq=desk.next_seq(),
             journal=desk.journal,
             state=transition.state,
@@ -327,11 +335,13 @@ class Patient:
             beat=beat,
             reconstruction=reconstruction,
         )
+        return [alert]
 
     def _technical(self, event: SignalEvent, desk: Desk) -> list[Message]:
         onset = event.state == "onset"
         self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
-        if not news:
+        identity = self._identity(event.sample, event.event, "", event.state)
+        if not news or desk.told(identity):
             return []
         technical = Technical(
             schema=1,
@@ -341,7 +351,7 @@ class Patient:
             sample=event.sample,
             time_s=self._time_s(event.sample),
             wall_time=desk.wall_time(),
-            id=self._identity(event.sample, event.event, "", event.state),
+            id=identity,
             seq=desk.next_seq(),
             journal=desk.journal,
             event=event.event,

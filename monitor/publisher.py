@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import zmq
 
@@ -59,11 +58,11 @@ class Publisher:
     def answer_waiting(self) -> None:
         """Answer the requests that wait; what is no request is counted and refused."""
         for frames in receive_waiting(self.requests):
-            if len(frames) != 2:
+            *envelope, body = frames
+            if len(envelope) == 1 or (len(envelope) == 2 and not envelope[1]):  # DEALER or REQ
+                self._reply(envelope, self._answer(body))
+            else:
                 self.malformed += 1
-                continue
-            client, body = frames
-            self._reply(client, self._answer(body))
 
     def _answer(self, body: bytes) -> Reply:
         try:
@@ -81,8 +80,8 @@ class Publisher:
                 except LookupError as error:
                     return Refused(str(error.args[0]))
 
-    def _reply(self, client: bytes, reply: Reply) -> None:
-        frames: list[Any] = [client, encode_json(reply)]
+    def _reply(self, envelope: list[bytes], reply: Reply) -> None:
+        frames = [*envelope, encode_json(reply)]
         try:
             self.requests.send_multipart(frames, zmq.DONTWAIT)
         except zmq.Again:  # a client that asks and does not read; it may ask again

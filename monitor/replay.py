@@ -19,7 +19,7 @@ import msgspec
 import zmq
 
 from monitor.codec import decode_message, topic_of
-from monitor.errors import InvalidMessage
+from monitor.errors import InvalidMessage, InvalidOption
 from monitor.interrupts import Interrupts
 from monitor.screens import Screen
 from monitor.settings import (
@@ -243,7 +243,7 @@ def stage_settings(
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
     """Return what the three stages are told, with private endpoints between them."""
     samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
-    journal = options.journal if options.journal is not None else folder / "journal.sqlite"
+    journal = new_journal(options.journal, folder)
     producer = ProducerSettings(
         records=options.records,
         samples=samples,
@@ -257,13 +257,25 @@ def stage_settings(
     consumer = ConsumerSettings(
         beats=beats,
         alerts=options.alerts,
-        journal=str(journal.absolute()),
+        journal=str(journal),
         checkpoint=options.checkpoint,
         threshold=options.threshold,
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
     )
     return producer, segmenter, consumer
+
+
+def new_journal(path: Path | None, folder: Path) -> Path:
+    """Return where a run's journal goes: a new file that was named, or one of the run's own.
+
+    A journal holds one run: the positions of another would be taken for this one's.
+    """
+    if path is None:
+        return folder / "journal.sqlite"
+    if path.exists():
+        raise InvalidOption(f"--journal {path} exists; a journal holds one run, name a new file")
+    return path.absolute()
 
 
 @contextlib.contextmanager

@@ -39,17 +39,16 @@ from numpy.typing import NDArray
 
 from segmenter.beat import Beats
 
-PROTOCOL_VERSION = 1
 MAX_SAMPLES = 1 << 22  # samples a message: 16 MiB, 4.6 h at 250 Hz
 MAX_BEATS = 1 << 14  # beats a message
 MAX_BEAT_LENGTH = 4096
 MAX_STATE_BYTES = 1 << 22
-MAX_JSON_BYTES = 1 << 20
+MAX_JSON_BYTES = 1 << 23  # a heartbeat of 10,000 patients takes 4 MB
 MAX_PAGE = 500  # alerts a reply, about 4 KB each
 MAX_REPLY_BYTES = 1 << 23
 MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
 
-Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
 Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]

@@ -57,7 +57,7 @@ def imported(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
 def test_packages_import_only_what_they_may(package: str) -> None:
-    """The segmenter and the model never import each other, monitor or tools; nothing imports tools."""
+    """The segmenter and the model never import each other, monitor or tools."""
     for path in sources(package):
         for name in imported(path):
             top = name.split(".")[0]

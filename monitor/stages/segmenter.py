@@ -37,7 +37,7 @@ from monitor.wire import (
     Stream,
     Wave,
 )
-from segmenter.beat import BeatSpec, Window
+from segmenter.beat import BeatSpec
 from segmenter.errors import SegmenterError
 from segmenter.stream import Segmented, Segmenter
 
@@ -231,10 +231,7 @@ def run(settings: SegmenterSettings) -> Counters:
 
 
 def _beat_spec(settings: SegmenterSettings, wanted: dict[str, str | int]) -> BeatSpec:
-    if settings.window is not None:
-        window: Window = "rr" if settings.window == "rr" else "midpoint"
-        return BeatSpec(window=window)
-    return BeatSpec.from_mapping(wanted)
+    return BeatSpec.from_mapping(wanted if settings.window is None else {"window": settings.window})
 
 
 def _segment(

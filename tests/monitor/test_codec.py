@@ -151,6 +151,7 @@ def test_bytes_of_an_older_build_are_still_read() -> None:
         encode_samples(samples_header(n_samples=MAX_SAMPLES + 1), np.zeros(3, np.float32)),
         encode_samples(samples_header(n_samples=10**15), np.zeros(3, np.float32)),
         encode_samples(samples_header(patient="a\x1b[31m"), np.zeros(3, np.float32)),
+        encode_samples(samples_header(patient="119\n"), np.zeros(3, np.float32)),
         encode_samples(samples_header(patient="x" * 129), np.zeros(3, np.float32)),
         encode_samples(samples_header(version=2), np.zeros(3, np.float32)),
         encode_beats(beats_header(2), some_beats(2), b"")[:3],

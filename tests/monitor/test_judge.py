@@ -231,6 +231,20 @@ def test_a_restart_loses_and_doubles_nothing(bench: Bench, tmp_path: Path, cut: 
     assert [one.sample for one in kept] == [350, 850, 1100, 2350]
 
 
+def test_a_restart_while_learning_says_nothing_twice(bench: Bench) -> None:
+    """What is learnt anew comes past the same technical events: they are in the journal already."""
+    event = SignalEvent("noisy", "onset", 50)
+    judge = bench.judge(learner=Trainer(), learn_s=300.0)
+    bench.commit(judge, judge.step([beats_message([5], events=[event])], 0))
+    judge = bench.restart(learner=Trainer(), learn_s=300.0)
+    said = judge.step([beats_message([5], events=[event])], 0)
+    assert numbered(said) == []
+    event = SignalEvent("noisy", "cleared", 900)
+    said = judge.step([beats_message([5], 600, events=[event])], 0)
+    bench.commit(judge, said)
+    assert [one.seq for one in numbered(said)] == [2]
+
+
 def test_a_moved_threshold_survives_a_restart(bench: Bench) -> None:
     """What a person set is not forgotten."""
     judge = bench.judge()

@@ -254,6 +254,10 @@ def test_requests_that_are_none_are_refused_and_counted(endpoint: str, tmp_path:
         asking.send(b'{"type":"threshold","patient":"119","factor":1.05}')
         assert asking.poll(5000)
         assert b'"done"' in asking.recv()
+        asking.send_multipart([b"", b'{"type":"replay","after":0}'])  # as a REQ socket frames it
+        assert asking.poll(5000)
+        assert asking.recv() == b""
+        assert b'"page"' in asking.recv()
         assert server.malformed == 2
         assert server.thresholds == [ThresholdRequest(patient="119", factor=1.05)]
 
