@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # Base of all that typer, or the click below it, cannot parse; its home differs by version.
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
-TABLE_WIDTH = 110  # off a terminal too the table of beats keeps all its columns
+TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
 WINDOWS = ", ".join(get_args(Window))
 
 
@@ -68,7 +68,7 @@ class ModelByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer's context
         """Put the command's name first where it is left out."""
-        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
         return super().parse_args(ctx, args if named else ["model", *args])
 
 
@@ -76,6 +76,7 @@ app = typer.Typer(
     name="ecg-monitor",
     help="Streaming ECG anomaly monitor. Research software, not a medical device.",
     cls=OneLineErrors,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -150,6 +151,9 @@ def explained() -> Iterator[None]:
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         sys.stderr.close()
         raise typer.Exit(0) from None
+    except OSError as error:  # a full disk, a name too long: what nobody expected of the system
+        _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        raise typer.Exit(2) from error
 
 
 def _complain(text: str) -> None:
@@ -317,7 +321,8 @@ def segmenter(
     with explained():
         from monitor.stages.segmenter import run
 
-        run(SegmenterSettings(samples=samples, beats=beats, wave=wave, window=window))
+        spec = BeatSpec.from_mapping({"window": window})
+        run(SegmenterSettings(samples=samples, beats=beats, wave=wave, window=spec.window))
 
 
 @app.command()
@@ -580,8 +585,7 @@ def evaluate_beats(
         if json:
             sys.stdout.write(f"{to_json(report)}\n")
         else:
-            console = Console()
-            console.print(to_table(report), width=max(console.width, TABLE_WIDTH))
+            Console(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(to_table(report))
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
             sys.stderr.write(f"without detections, and in no figure: {names}\n")

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.ecg5000 import NORMAL, read_ecg5000
-from model.errors import CannotLearn
+from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
-from model.thresholds import threshold_from_losses
+from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training import Epoch, TrainingConfig, fit
 from monitor.annotate import BLOCK_S, segment
 from monitor.errors import InvalidOption, SpecMismatch
@@ -190,6 +190,11 @@ def train(
         If the checkpoint cannot be written.
     """
     config, training = options.config, options.training
+    n_needed = math.ceil(MIN_LOSSES / training.validation_share)
+    if len(beats.values) < n_needed:  # or the threshold would fail when the training is over
+        raise InvalidBeats(
+            f"{len(beats.values)} normal beats are too few to train on; give {n_needed} or more"
+        )
     check_writable(options.out, options.overwrite)
     fitted = fit(beats.values, config, training, on_epoch=on_epoch)
     share = options.false_alert_share
@@ -239,7 +244,8 @@ def check_writable(out: Path, overwrite: bool) -> None:
 def normal_beats(path: Path) -> NDArray[np.float32]:
     """Return the beats of class 1 of an ECG5000 file, shape (n, 140)."""
     labels, beats = read_ecg5000(path, ECG5000_SPEC.length)
-    return beats[labels == NORMAL]
+    normal: NDArray[np.float32] = beats[labels == NORMAL]
+    return normal
 
 
 def usual_beats(
