@@ -70,8 +70,8 @@ class TrainingOptions:
         If options contradict each other or are out of bounds.
     SpecMismatch
         If ECG5000 is to be cut by another window than its own.
-    InvalidSpec
-        If there is no such window.
+    InvalidSpec, InvalidConfig
+        If there is no such window, or a size is absurd.
     """
 
     out: Path
@@ -101,6 +101,8 @@ class TrainingOptions:
             raise InvalidOption(f"--false-alert-share {share:g} is not a share of 0 to 0.5")
         if self.learn_s is not None and not 0 < self.learn_s < math.inf:
             raise InvalidOption(f"--learn of {self.learn_s:g} s holds no beat; use some minutes")
+        # Absurd values are found here, not when the records have been cut.
+        _ = self.spec, self.config, self.training
 
     @property
     def spec(self) -> BeatSpec:
