@@ -131,6 +131,9 @@ FalseAlerts = Annotated[
 AlertsEndpoint = Annotated[
     str, typer.Option("--alerts", help="Alert socket; requests go to the next port.")
 ]
+Journal = Annotated[
+    Path | None, typer.Option(help="Keep alerts in this new file; default: for this run only.")
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 
 
@@ -203,9 +206,7 @@ def replay(
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
-    journal: Annotated[
-        Path | None, typer.Option(help="Keep alerts in this file; default: for this run only.")
-    ] = None,
+    journal: Journal = None,
     live: Annotated[
         bool | None, typer.Option("--live/--no-live", help="Live view; default: on a terminal.")
     ] = None,
@@ -243,9 +244,9 @@ def replay(
 
 def _resolve(names: list[str]) -> list[str]:
     """Return the paths of the records named; none named is the simulated one."""
-    from monitor.sources.simulated import default_record
-
     if not names:
+        from monitor.sources.simulated import default_record
+
         with progress_bar("making the simulated record") as show:
             return [str(default_record(on_progress=show).absolute())]
     from monitor.sources.resolve import resolve_record
@@ -333,28 +334,28 @@ def consumer(
     threshold: ThresholdText = None,
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
-    journal: Annotated[Path, typer.Option(help="The file that keeps alerts.")] = Path(
-        "ecg-monitor.sqlite"
-    ),
+    journal: Journal = None,
 ) -> None:
     """Only the third stage: score beats, publish alerts.
 
     Try: ecg-monitor consumer --journal ward.sqlite, then ecg-monitor view in another terminal.
     """
     with explained():
+        from monitor.replay import new_journal, run_folder
         from monitor.stages.consumer import run
 
-        run(
-            ConsumerSettings(
-                beats=beats,
-                alerts=alerts,
-                journal=str(journal.absolute()),
-                checkpoint=None if checkpoint is None else str(checkpoint),
-                threshold=None if threshold is None else parse_threshold(threshold),
-                learn_s=None if learn is None else parse_duration(learn, "--learn"),
-                false_alerts_per_hour=false_alerts_per_hour,
+        with run_folder() as folder:
+            run(
+                ConsumerSettings(
+                    beats=beats,
+                    alerts=alerts,
+                    journal=str(new_journal(journal, folder)),
+                    checkpoint=None if checkpoint is None else str(checkpoint),
+                    threshold=None if threshold is None else parse_threshold(threshold),
+                    learn_s=None if learn is None else parse_duration(learn, "--learn"),
+                    false_alerts_per_hour=false_alerts_per_hour,
+                )
             )
-        )
 
 
 @app.command()
