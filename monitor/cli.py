@@ -338,7 +338,7 @@ def consumer(
 ) -> None:
     """Only the third stage: score beats, publish alerts.
 
-    Try: ecg-monitor consumer --journal ward.sqlite, then ecg-monitor view in another terminal.
+    Try: ecg-monitor consumer --journal ward.sqlite, and elsewhere ecg-monitor view
     """
     with explained():
         from monitor.replay import new_journal, run_folder
@@ -419,7 +419,7 @@ def simulate(
 ) -> None:
     """Write a chf07-style WFDB record: 250 Hz, two leads, .ecg annotations N r V S Q.
 
-    Try: ecg-monitor simulate day --hours 20 --seed 7 && ecg-monitor replay day --speed max
+    Try: ecg-monitor simulate day --hours 20 && ecg-monitor replay day --speed 9
     """
     with explained():
         from monitor.sources.simulated import SimulationSettings, write_record
@@ -459,10 +459,10 @@ def train(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Train a model on normal beats of ECG5000, or on the usual beats of records (no labels).
+    """Train a model on ECG5000's normal beats, or on the usual beats of records.
 
-    Try: ecg-monitor train --ecg5000 ECG5000_TRAIN.txt --out ecg5000.safetensors, or
-    ecg-monitor train mitdb/100 --learn 10:00 --out patient.safetensors
+    Try: ecg-monitor train --ecg5000 ECG5000_TRAIN.txt --out ecg5000.st, or
+    ecg-monitor train mitdb/100 --learn 10:00 --out patient.st
     """
     with explained(), ended_by_sigterm():
         from monitor.training_run import TrainingOptions, check_writable, gather, summary_line
@@ -508,7 +508,7 @@ def score(
 ) -> None:
     """Print label and loss of each beat of an ECG5000 file, and whether it is anomalous.
 
-    Try: ecg-monitor score --checkpoint ecg5000.safetensors --ecg5000 ECG5000_TEST.txt --json
+    Try: ecg-monitor score --checkpoint ecg5000.st --ecg5000 ECG5000_TEST.txt
     """
     with explained():
         from monitor.scoring_run import json_lines, load_for_ecg5000, plain_lines, score_file
@@ -541,11 +541,12 @@ def evaluate_model(
 ) -> None:
     """Say how well a model tells anomalous beats: AUC, recall, false positives.
 
-    With ECG5000 files and no checkpoint, a model is trained on some of their normal beats and
-    tested on the rest. Without files, the model is tested on a simulated chf07-style record.
+    With ECG5000 files and no checkpoint, a model is trained on some of their
+    normal beats and tested on the rest. Without files, the model is tested on
+    a simulated chf07-style record.
 
     Try: ecg-monitor evaluate --plot losses.png, or
-    ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --protocol official --json
+    ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
         from monitor.evaluation_run import EvaluationOptions, run, to_text
@@ -645,7 +646,8 @@ def _outcome(results: list[Outcome], out: Path) -> int:
             )
     sys.stdout.flush()
     for one in failed:
-        _complain(str(one.error))
+        name = Path(one.record).name
+        _complain(str(one.error) if name in str(one.error) else f"record {name}: {one.error}")
     if len(failed) < len(results):
         sys.stderr.write(f"wrote {len(results) - len(failed)} of {len(results)} to {out}\n")
     return 0 if not failed else 1 if len(failed) < len(results) else 2

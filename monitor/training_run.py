@@ -232,6 +232,8 @@ def check_writable(out: Path, overwrite: bool) -> None:
     """Raise InvalidOption if a file cannot be written, or is there and must stay."""
     if out.is_dir():
         raise InvalidOption(f"{out} is a folder; name a file in it")
+    if out.exists() and not out.is_file():  # to replace a device would break the system
+        raise InvalidOption(f"{out} is no regular file; choose another name")
     if out.exists() and not overwrite:
         raise InvalidOption(f"{out} exists already; choose another name or add --overwrite")
     try:

@@ -442,6 +442,12 @@ def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -
     assert not list((tmp_path / "found").iterdir())
 
 
+def test_a_record_that_cannot_be_learnt_is_named(record: Path, tmp_path: Path) -> None:
+    """A second holds no normal: the line says of which record."""
+    done = ecg_monitor("annotate", record, "--learn", "1", "--out", tmp_path / "found")
+    explains(*seen(done), "sim", "too few")
+
+
 def copied(record: Path, folder: Path) -> Path:
     for suffix in (".hea", ".dat"):
         (folder / f"sim{suffix}").write_bytes(record.with_suffix(suffix).read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,9 @@ def test_where_a_checkpoint_may_be_written(tmp_path: Path) -> None:
         check_writable(there, overwrite=False)
     check_writable(there, overwrite=True)
     assert there.read_text() == "mine"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidOption, match="no regular file"):
+        check_writable(tmp_path / "pipe", overwrite=True)
     for out, match in ((tmp_path, "folder"), (tmp_path / "no/c", "no"), (there / "c", "there")):
         with pytest.raises(InvalidOption, match=match):
             check_writable(out, overwrite=True)
