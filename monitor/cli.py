@@ -609,7 +609,9 @@ def annotate(
     out: Annotated[Path, typer.Option(help="Folder for the annotations; made if missing.")],
     lead: Lead = None,
     window: WindowName = None,
-    checkpoint: CheckpointPath = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Model file; default: no .alm, unless one is learnt.")
+    ] = None,
     learn: Learn = None,
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
 ) -> None:

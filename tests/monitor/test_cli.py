@@ -147,7 +147,9 @@ def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""
     done = ecg_monitor(*command, "--help")
     assert done.exit_code == 0
-    assert f"Try: ecg-monitor {command[0]}" in done.stdout or "ecg-monitor annotate" in done.stdout
+    words = " ".join(done.stdout.split())
+    assert "Try: ecg-monitor " in words
+    assert f"ecg-monitor {command[0]}" in words.partition("Try:")[2]
 
 
 def test_simulate_writes_a_record(tmp_path: Path) -> None:
@@ -260,7 +262,9 @@ def test_evaluate_a_checkpoint_and_plot(ecg5000: Path, checkpoint: Path, tmp_pat
     figures = json.loads(done.stdout)
     assert (figures["protocol"], figures["auc"], figures["recall"]) == ("checkpoint", 1.0, 1.0)
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert ecg_monitor("evaluate", "model", "--ecg5000", ecg5000, "--checkpoint", checkpoint)
+    named = ecg_monitor("evaluate", "model", "--ecg5000", ecg5000, "--checkpoint", checkpoint)
+    assert named.exit_code == 0
+    assert "AUC" in named.stdout
 
 
 def test_evaluate_trains_and_tests(ecg5000: Path) -> None:
@@ -558,7 +562,7 @@ def test_errors_of_the_stages_come_out_of_replay(
     explains(done.returncode, done.stdout, done.stderr, *words)
 
 
-def test_sigterm_ends_annotate_with_its_workers(record: Path, tmp_path: Path) -> None:
+def test_sigterm_ends_annotate_with_its_workers(tmp_path: Path) -> None:
     """SIGTERM ends the command as Ctrl-C does: no worker, no part-written file, no traceback."""
     folder = tmp_path / "records"
     folder.mkdir()
