@@ -9,6 +9,7 @@
     ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
     ├── SpecMismatch            beats and checkpoint are of different beat specs
     ├── StageRefused            a stage cannot do what it was asked, and says why
+    ├── MonitorSilent           exit code 1: a monitor elsewhere has gone too early
     └── StageFailed             exit code 1: a stage died more often than it may be restarted
 
 `segmenter.errors.SegmenterError` and `model.errors.ModelError` stand beside it: those packages
@@ -56,6 +57,12 @@ class StageRefused(MonitorError):
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+class MonitorSilent(MonitorError):
+    """A monitor that was listened to has gone before its records ended."""
+
+    exit_code = 1
 
 
 class StageFailed(MonitorError):

@@ -38,6 +38,7 @@ from monitor.training_run import ECG5000_SPEC, check_writable
 from segmenter.beat import BeatSpec
 
 # Another seed than those of the records that the shipped checkpoint was made from.
+SIMULATED = "simulated chf07-style record"
 SIMULATION = SimulationSettings(hours=2.0, seed=1007)
 CLASS_OF_SYMBOL = {"N": 1, "r": 2, "V": 3, "S": 4, "Q": 5}  # ECG5000's classes in chf07's symbols
 MAX_SEEDS = 100
@@ -116,7 +117,7 @@ def _reports(
         path = options.checkpoint
         checkpoint = load_shipped() if path is None else load_checkpoint(path)
         beats = simulated_beats(BeatSpec.from_mapping(checkpoint.spec), SIMULATION)
-        yield evaluate_checkpoint(checkpoint, beats)
+        yield evaluate_checkpoint(checkpoint, beats, SIMULATED)
         return
     files = [read_ecg5000(path, ECG5000_SPEC.length) for path in options.ecg5000]
     if options.checkpoint is not None:

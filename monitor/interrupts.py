@@ -1,8 +1,10 @@
-"""Ctrl-C and SIGTERM, noted instead of thrown, so that what runs can end in order."""
+"""Ctrl-C and SIGTERM: noted, so that what runs can end in order, or thrown, to end what works."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -32,3 +34,17 @@ class Interrupts:
         if self.happened and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.happened = True
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does, so that workers and part-written files go too."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

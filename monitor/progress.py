@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from monitor.text import harmless
+
 if TYPE_CHECKING:
     from model.training import Epoch
 
@@ -65,3 +67,24 @@ def epoch_text(epoch: Epoch) -> str:
         f"epoch {epoch.number} of {epoch.of}: loss {epoch.training_loss:.2f}, "
         f"validation {epoch.validation_loss:.2f}{best}"
     )
+
+
+def resolved(names: list[str]) -> list[str]:
+    """Return the paths of the records named; none named is the simulated one."""
+    if not names:
+        from monitor.sources.simulated import default_record
+
+        with progress_bar("making the simulated record") as show:
+            return [str(default_record(on_progress=show).absolute())]
+    from monitor.sources.resolve import resolve_record
+
+    paths = []
+    for name in names:
+        with progress_bar(f"fetching {harmless(name, 60)}") as show:
+            on_bytes = _bytes_shown(show)
+            paths.append(str(resolve_record(name, on_bytes).absolute()))
+    return paths
+
+
+def _bytes_shown(show: Callable[[float], None]) -> Callable[[int, int | None], None]:
+    return lambda done, total: show(done / total if total else 0.0)

@@ -103,6 +103,11 @@ class AlertSubscriber:
         return self._messages, self._requests
 
     @property
+    def waiting(self) -> bool:
+        """Whether messages wait that `receive` has not yet handed out."""
+        return bool(self._ready)
+
+    @property
     def last_seq(self) -> int:
         """The sequence number up to which everything has been handed out or is about to be."""
         return self._last_seq or 0

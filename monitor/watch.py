@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import zmq
 
 from monitor.codec import decode_message, topic_of
-from monitor.errors import InvalidMessage
+from monitor.errors import InvalidMessage, MonitorSilent
 from monitor.interrupts import Interrupts
 from monitor.screens import Screen
 from monitor.sockets import Sockets, receive_waiting
@@ -15,6 +16,7 @@ from monitor.subscriber import AlertSubscriber
 from monitor.wire import Status, ThresholdRequest
 
 LOOP_S = 0.1
+SILENT_S = 10.0  # ten heartbeats
 
 
 class Watch:
@@ -71,8 +73,15 @@ def follow(
     """Print what a monitor says: what was before (unless `new`) and what comes, until Ctrl-C.
 
     With `until_end`, until all its records have ended and all their alerts have come.
+
+    Raises
+    ------
+    MonitorSilent
+        With `until_end`, if the monitor has gone before that.
     """
     after = None if new else 0
+    status: Status | None = None
+    heard_s = time.monotonic()
     with (
         Interrupts() as interrupts,
         AlertSubscriber(endpoint, (*topics, "status"), after) as subscriber,
@@ -80,14 +89,20 @@ def follow(
     ):
         while not interrupts.happened:
             message = subscriber.receive(LOOP_S)
-            if message is None:
-                continue
-            if topic_of(message).startswith(topics):
+            if isinstance(message, Status):
+                status, heard_s = message, time.monotonic()
+            if message is not None and topic_of(message).startswith(topics):
                 screen.take(message)
-            if until_end and isinstance(message, Status) and _is_over(message, subscriber):
-                return
+            if until_end and status is not None:
+                if _is_over(status, subscriber):
+                    return
+                if time.monotonic() - heard_s > SILENT_S:
+                    raise MonitorSilent(
+                        f"{endpoint}: the monitor has gone before its records ended; "
+                        f"alerts after number {subscriber.last_seq} may be missing"
+                    )
 
 
 def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:
     ended = bool(status.patients) and all(one.state == "ended" for one in status.patients)
-    return ended and subscriber.last_seq >= status.newest_seq
+    return ended and not subscriber.waiting and subscriber.last_seq >= status.newest_seq

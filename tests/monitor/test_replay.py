@@ -176,7 +176,7 @@ def test_the_summary_adds_up(record: Path) -> None:
 
 def test_another_process_receives_every_alert(record: Path) -> None:
     """`ecg-monitor subscribe` in its own process prints exactly the alerts of the run."""
-    given = options(record)
+    given = options(record, speed=30.0)  # slow enough for the other process to start meanwhile
     command = [sys.executable, "-m", "monitor", "subscribe", given.alerts, "--json", "--until-end"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as subscriber:
         screen = Collected()

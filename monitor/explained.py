@@ -1,0 +1,64 @@
+"""What goes wrong, said in one line on standard error, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
+
+import typer
+from typer.core import TyperGroup
+
+from monitor.errors import MonitorError
+from monitor.text import harmless
+
+# Base of all that typer, or the click below it, cannot parse; its home differs by version.
+UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+
+
+class OneLineErrors(TyperGroup):
+    """The commands; what cannot be parsed gets one line, as all that cannot be used does."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        *others: Any,  # noqa: ANN401  as typer's own has them
+        **options: Any,  # noqa: ANN401
+    ) -> NoReturn:
+        """Run the command that the arguments name, and leave the process."""
+        given = sys.argv[1:] if args is None else list(args)
+        options["standalone_mode"] = False
+        try:
+            exit_code = super().main(given or ["--help"], *others, **options)
+        except UsageError as error:
+            complain(f"{error.format_message().rstrip('.')}; see `ecg-monitor --help`")
+            exit_code = 2
+        sys.exit(exit_code)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what can go wrong into one line on standard error and an exit code."""
+    from model.errors import ModelError
+    from segmenter.errors import SegmenterError
+
+    try:
+        yield
+    except (MonitorError, SegmenterError, ModelError) as error:
+        complain(str(error))
+        exit_code = error.exit_code if isinstance(error, MonitorError) else 2
+        raise typer.Exit(exit_code) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # the reader of our output has left, as `| head` does
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+    except OSError as error:  # a full disk, a name too long: what nobody expected of the system
+        complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        raise typer.Exit(2) from error
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, in one line, made harmless."""
+    sys.stderr.write(f"ecg-monitor: {harmless(text, 1000)}\n")

@@ -1,0 +1,67 @@
+"""`subscribe --until-end` ends with the records, or says that the monitor has gone."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.errors import MonitorSilent
+from monitor.screens import JsonScreen
+from monitor.watch import follow
+from tests.monitor.messages import alert, patient_status, status
+from tests.monitor.test_subscriber import Server, beat_heart, publish, served
+
+
+def _printed(endpoint: str) -> list[int]:
+    out = io.StringIO()
+    screen = JsonScreen(out, io.StringIO(), ("alert",))
+    follow(endpoint, ("alert",), screen, new=False, until_end=True)
+    return [json.loads(line)["seq"] for line in out.getvalue().splitlines()]
+
+
+def _in_the_background(server: Server, ended: bool, stop: threading.Event) -> threading.Thread:
+    state = "ended" if ended else "monitoring"
+    heartbeat = msgspec.structs.replace(
+        status(newest_seq=3), patients=[patient_status(state=state)]
+    )
+
+    def beat() -> None:
+        while not stop.is_set():
+            server.do(publish(heartbeat, journaled=False))
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_it_ends_when_all_has_come(tmp_path: Path) -> None:
+    """The last heartbeat may come before the alerts it speaks of: those are waited for."""
+    endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2, 3)], sent=False))
+        thread = _in_the_background(server, ended=True, stop=stop)
+        assert _printed(endpoint) == [1, 2, 3]
+        stop.set()
+        thread.join()
+
+
+def test_a_monitor_that_goes_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence before the end is an error, not a wait without end."""
+    monkeypatch.setattr("monitor.watch.SILENT_S", 0.5)
+    endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(beat_heart(0))
+        thread = _in_the_background(server, ended=False, stop=stop)
+        threading.Timer(1.5, stop.set).start()
+        with pytest.raises(MonitorSilent, match="has gone"):
+            _printed(endpoint)
+        thread.join()
