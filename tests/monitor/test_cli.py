@@ -582,7 +582,6 @@ def test_sigterm_ends_annotate_with_its_workers(tmp_path: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert errors == ""
+    assert (process.returncode, errors) == (130, "")
     assert not group_lives(process.pid)
     assert not list((tmp_path / "found").iterdir())
