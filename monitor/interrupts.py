@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
+
 
 class Interrupts:
-    """Ctrl-C and SIGTERM as a question; a second Ctrl-C interrupts for good."""
+    """Ctrl-C, SIGTERM and a closed terminal as a question; a second Ctrl-C interrupts for good."""
 
     def __init__(self) -> None:
         self.happened = False
 
     def __enter__(self) -> Self:
-        self._before = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._before = {number: signal.signal(number, self._note) for number in ENDING}
         return self
 
     def __exit__(

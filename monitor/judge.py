@@ -181,8 +181,9 @@ class Judge:
         if isinstance(message, EndHeader):
             patient = self._patients.get(message.patient)
         else:
-            name = message.header.patient
-            patient = self._patients.get(name) or self._open(self._stream_of(message.header))
+            patient = self._patients.get(message.header.patient)
+            if patient is None or patient.ended:  # a new stream of the same name
+                patient = self._open(self._stream_of(message.header))
         if patient is None or patient.learning is None:
             return [message]
         return patient.learning.admit(message)

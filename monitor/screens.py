@@ -77,8 +77,8 @@ class Screen(Protocol):
         ...
 
 
-class _OffTerminal:
-    """What plain and JSON lines share: no keys, no waveforms, no redraws."""
+class OffTerminal:
+    """What screens that are no terminal share: no keys, no waveforms, no redraws."""
 
     wants_waves = False
 
@@ -94,13 +94,15 @@ class _OffTerminal:
         return
 
     def fileno(self) -> int | None:
+        """Return None: there are no keys."""
         return None
 
     def refresh(self, controls: Controls) -> None:
+        """Do nothing: lines are written as they come."""
         return
 
 
-class PlainScreen(_OffTerminal):
+class PlainScreen(OffTerminal):
     """One line a noteworthy message, on standard output; notices on standard error."""
 
     topics: tuple[str, ...] = ("alert", "technical", "status")
@@ -141,7 +143,7 @@ class PlainScreen(_OffTerminal):
         self._out.flush()
 
 
-class JsonScreen(_OffTerminal):
+class JsonScreen(OffTerminal):
     """One JSON object a line on standard output, and nothing else there."""
 
     def __init__(self, out: TextIO, errors: TextIO, topics: tuple[str, ...]) -> None:

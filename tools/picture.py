@@ -14,8 +14,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from xml.sax.saxutils import escape
 
 from rich.color import Color
@@ -25,7 +23,7 @@ from rich.style import Style
 from rich.terminal_theme import SVG_EXPORT_THEME
 
 from monitor.replay import ReplayOptions, replay
-from monitor.screens import Controls
+from monitor.screens import Controls, OffTerminal
 from monitor.settings import parse_duration, parse_speed
 from monitor.snapshot import Snapshot, apply
 from monitor.sources.simulated import default_record
@@ -42,7 +40,7 @@ FONTS = "Menlo, 'DejaVu Sans Mono', 'Liberation Mono', Consolas, monospace"
 _DOT_PLACES = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)]
 
 
-class PictureScreen:
+class PictureScreen(OffTerminal):
     """A screen that nobody watches: it keeps the state of one moment and then ends the run."""
 
     topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
@@ -52,21 +50,6 @@ class PictureScreen:
         self._at_s = at_s
         self.is_taken = False
         self.snapshot = Snapshot()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return
-
-    def fileno(self) -> int | None:
-        """Return nothing to poll: there are no keys."""
-        return None
 
     def take(self, message: Message) -> None:
         """Take a message in, up to the moment of the picture."""

@@ -178,6 +178,15 @@ def test_the_end_clears_what_is_open_once(bench: Bench) -> None:
     assert judge.patients()[0].state == "ended"
 
 
+def test_a_stream_that_comes_again_is_judged_anew(bench: Bench) -> None:
+    """A second producer of the same name, after the end of the first, is a new patient."""
+    judge = bench.judge()
+    judge.step([beats_message([5, 5]), end()], 0)
+    judge.step([beats_message([5], 600)], 0)
+    (status,) = judge.patients()
+    assert (status.state, status.beats) == ("monitoring", 1)
+
+
 def test_patients_are_judged_apart(bench: Bench) -> None:
     """Beats of two patients in one batch have their own episodes and thresholds."""
     judge = bench.judge()

@@ -11,8 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pytest
@@ -21,7 +19,7 @@ import wfdb
 from monitor.errors import StageFailed, StageRefused
 from monitor.interrupts import Interrupts
 from monitor.replay import Replay, ReplayOptions, Summary, run_folder, stage_settings
-from monitor.screens import Controls
+from monitor.screens import Controls, OffTerminal
 from monitor.sockets import Sockets
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.subscriber import AlertSubscriber
@@ -36,7 +34,7 @@ WITHIN_S = 0.15  # of the annotation, as EC57 has it
 Act = Callable[["Collected", Controls], None]
 
 
-class Collected:
+class Collected(OffTerminal):
     """A screen that keeps what it is shown; `act` stands for the person before it."""
 
     topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
@@ -47,20 +45,6 @@ class Collected:
         self.notices: list[str] = []
         self.supervisor: Supervisor | None = None
         self._act = act
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return
-
-    def fileno(self) -> int | None:
-        return None
 
     def take(self, message: Message) -> None:
         self.messages.append(message)
@@ -308,9 +292,9 @@ def test_a_refusal_of_a_stage_is_the_run_s_error(tmp_path: Path) -> None:
         run(options(tmp_path / "nothing-here"), Collected())
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_command_in_order(record: Path, sent: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end `ecg-monitor replay` within two seconds, with a summary."""
+    """Ctrl-C, SIGTERM and SIGHUP end `ecg-monitor replay` within two seconds, with a summary."""
     given = options(record)
     command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", given.alerts]
     with (
