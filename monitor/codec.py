@@ -96,6 +96,8 @@ def _decode_beats(header: BeatsHeader, frames: Sequence[bytes]) -> BeatsMessage:
     r_sample = columns["r_sample"]
     if n and (r_sample[0] < 0 or (np.diff(r_sample) <= 0).any()):
         raise InvalidMessage("R peaks are not in rising order")
+    if n and r_sample[-1] > header.position:
+        raise InvalidMessage("an R peak lies behind the position reached")
     beats = Beats(values=values, **{name: columns[name] for name in BEAT_COLUMNS.names or ()})
     return BeatsMessage(header, beats, bytes(frames[2]))
 

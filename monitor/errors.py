@@ -6,6 +6,7 @@
     ├── EndpointInUse           another process holds the endpoint
     ├── RecordError             a record is missing, unreadable, truncated or absurd
     ├── DownloadError           a PhysioNet record cannot be fetched, nor found in the cache
+    ├── JournalFailed           the journal cannot be opened or written
     ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
     ├── SpecMismatch            beats and checkpoint are of different beat specs
     ├── StageRefused            a stage cannot do what it was asked, and says why
@@ -41,6 +42,10 @@ class RecordError(MonitorError):
 
 class DownloadError(MonitorError):
     """A PhysioNet record can neither be fetched nor found in the cache."""
+
+
+class JournalFailed(MonitorError):
+    """The journal cannot be opened or written."""
 
 
 class InvalidMessage(MonitorError):

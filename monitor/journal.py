@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 
 from monitor.codec import encode_json
-from monitor.errors import RecordError
+from monitor.errors import JournalFailed
 from monitor.wire import Alert, Technical
 
 _SCHEMA = """
@@ -48,7 +48,7 @@ class Journal:
 
     Raises
     ------
-    RecordError
+    JournalFailed
         If the file cannot be opened or is no journal.
     """
 
@@ -60,7 +60,7 @@ class Journal:
             self._database.executescript(_SCHEMA)
             self.identity = self._read_identity()
         except sqlite3.Error as error:
-            raise RecordError(
+            raise JournalFailed(
                 f"{path}: cannot open the journal ({error}); name another with --journal"
             ) from error
 
@@ -101,9 +101,16 @@ class Journal:
                 row = (reached.patient, msgspec.msgpack.encode(reached))
                 execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
             execute("COMMIT")
+        except sqlite3.OperationalError as error:  # the disk is full, or broken
+            self._undo()
+            raise JournalFailed(f"cannot write the journal: {error}; free space") from error
         except BaseException:
-            execute("ROLLBACK")
+            self._undo()
             raise
+
+    def _undo(self) -> None:
+        if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off
+            self._database.execute("ROLLBACK")
 
     def holds(self, identity: str) -> bool:
         """Whether an alert of this identity has been committed."""

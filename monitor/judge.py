@@ -78,6 +78,7 @@ class Judge:
         self._saved = {reached.patient: reached for reached in journal.progress()}
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
+        self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
         self._desk = Desk(
             AlertMachine(), journal.identity, journal.holds, self._next_seq, wall_time
         )
@@ -132,6 +133,26 @@ class Judge:
         if header.patient not in self._patients and len(self._patients) >= MAX_PATIENTS:
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
 
+    def hole_before(self, message: Held) -> bool:
+        """Take note of a message's place in its stream; say whether some before it were lost.
+
+        Raises
+        ------
+        InvalidMessage
+            If its beats, or later ones, have come before.
+        """
+        if isinstance(message, EndHeader):
+            self._reached.pop(message.patient, None)
+            return False
+        header, beats = message.header, message.beats
+        expected, last_r = self._reached.get(header.patient, (header.sequence, -1))
+        first_r = int(beats.r_sample[0]) if len(beats) else last_r + 1
+        if header.sequence < expected or first_r <= last_r:
+            raise InvalidMessage(f"{header.patient}: these beats have come before")
+        newest_r = int(beats.r_sample[-1]) if len(beats) else last_r
+        self._reached[header.patient] = header.sequence + 1, newest_r
+        return header.sequence > expected
+
     def step(self, messages: Sequence[Held], now_ns: int) -> list[Message]:
         """Judge messages that passed `check`, in order, after what a finished training held."""
         ready = self._released()
@@ -148,10 +169,13 @@ class Judge:
         return said
 
     def set_threshold(self, request: ThresholdRequest) -> str:
-        """Change one patient's threshold, or all; LookupError if there is no such patient."""
+        """Change one patient's threshold, or all; LookupError if there is none to change."""
         if request.patient is not None and request.patient not in self._patients:
             raise LookupError(f"no patient {request.patient!r} is monitored")
-        chosen = [request.patient] if request.patient is not None else list(self._patients)
+        named = self._patients if request.patient is None else [request.patient]
+        chosen = [name for name in named if self._patients[name].learning is None]
+        if not chosen:
+            raise LookupError("no threshold to move: still learning, or nobody is monitored")
         for name in chosen:
             patient = self._patients[name]
             value = patient.threshold if request.value is None else request.value
@@ -182,7 +206,8 @@ class Judge:
             patient = self._patients.get(message.patient)
         else:
             patient = self._patients.get(message.header.patient)
-            if patient is None or patient.ended:  # a new stream of the same name
+            begins_again = patient is not None and patient.ended and len(message.beats) > 0
+            if patient is None or begins_again:
                 patient = self._open(self._stream_of(message.header))
         if patient is None or patient.learning is None:
             return [message]

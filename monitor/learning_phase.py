@@ -18,6 +18,7 @@ from model.learning import Learned
 from monitor.wire import BeatsMessage, EndHeader
 
 LEARN_ON_S = 60.0  # how much longer is learnt when the first minutes were not enough
+MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours
 LAST_BEAT_S = 5.0  # a beat comes at most so long after its R peak, or never
 
 Train = Callable[[NDArray[np.float32]], "Future[Learned]"]
@@ -76,6 +77,8 @@ class LearningPhase:
         n_learnt = int(np.searchsorted(beats.r_sample, self.until_sample))
         learnt, rest = beats.rows(slice(None, n_learnt)), beats.rows(slice(n_learnt, None))
         self._beats.append(learnt.values[learnt.judgeable])
+        while sum(map(len, self._beats[1:])) >= MAX_BEATS:
+            self._beats.pop(0)
         latest_sample = self.until_sample + LAST_BEAT_S * header.fs_hz
         if not len(rest) and header.position < latest_sample:
             return [message]

@@ -50,12 +50,15 @@ Learn = Annotated[
 ]
 FalseAlerts = Annotated[
     float,
-    typer.Option("--false-alerts-per-hour", min=0.001, max=3600, help="Aim of a learnt threshold."),
+    typer.Option("--false-alerts-per-hour", min=0.001, max=1000, help="Aim of a learnt threshold."),
 ]
 AlertsEndpoint = Annotated[
     str, typer.Option("--alerts", help="Alert socket; requests go to the next port.")
 ]
 Journal = Annotated[
-    Path | None, typer.Option(help="Keep alerts in this new file; default: for this run only.")
+    Path | None,
+    typer.Option(
+        help="Keep alerts in this new file (learnt models beside it); default: for this run only."
+    ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]

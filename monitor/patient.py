@@ -227,8 +227,9 @@ class Patient:
             return said
         if transition.state == "cleared":
             return [*said, *self._cleared(verdict.sample, transition, desk)]
-        self.counts.alerts += transition.state == "onset"
-        return [*said, *self._anomaly(beats, row, scores, transition, desk)]
+        alerts = self._anomaly(beats, row, scores, transition, desk)
+        self.counts.alerts += len(alerts) if transition.state == "onset" else 0
+        return [*said, *alerts]
 
     def _count(self, beats: Beats, row: int, anomalous: bool | None) -> None:
         self.counts.beats += 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 from monitor.codec import encode_json
 from monitor.text import harmless
 from monitor.wire import Alert, Message, PatientStatus, Technical
 
+# What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 MAX_TIME_S = 9999 * 3600.0  # a longer record has no place in the columns
 
 
@@ -50,7 +53,11 @@ def transition_line(before: PatientStatus | None, after: PatientStatus) -> str |
 
 def json_line(message: Message) -> str:
     """Return the message as one line of JSON."""
-    return encode_json(message).decode()
+    return _UNSEEN.sub(_escaped, encode_json(message).decode())
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def clock(time_s: float, decimals: int = 3) -> str:

@@ -23,13 +23,14 @@ from monitor.errors import InvalidMessage, InvalidOption
 from monitor.interrupts import Interrupts
 from monitor.screens import Screen
 from monitor.settings import (
+    DRAIN_S,
     ConsumerSettings,
     ProducerSettings,
     SegmenterSettings,
 )
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
-from monitor.supervisor import DRAIN_S, Supervisor
+from monitor.supervisor import Supervisor
 from monitor.wire import Message, Status, Stream, Technical, ThresholdRequest
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
@@ -158,7 +159,8 @@ class Replay:
 
     def threshold(self, request: ThresholdRequest) -> None:
         """Change a threshold in the consumer."""
-        self._subscriber.ask(request)
+        if self._supervisor.started:
+            self._subscriber.ask(request)
 
     def pause(self, paused: bool) -> bool:
         """Hold the producer, or let it go on."""
@@ -177,6 +179,8 @@ class Replay:
         return self._supervisor.finished or quit_for_s > DRAIN_S or never_began
 
     def _take_messages(self) -> None:
+        if not self._supervisor.started:
+            return  # what is heard now would be another monitor's, on the same endpoint
         if self._waves is not None:
             for frames in receive_waiting(self._waves):
                 with contextlib.suppress(InvalidMessage):
@@ -229,7 +233,10 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         folder = stack.enter_context(run_folder())
         settings = stage_settings(options, folder)
         interrupts = stack.enter_context(Interrupts())
-        supervisor = stack.enter_context(Supervisor(settings, folder))
+        supervisor = Supervisor(settings, folder)
+        if options.journal is not None:
+            stack.callback(_remove_unused, options.journal, supervisor)
+        stack.enter_context(supervisor)
         subscriber = AlertSubscriber(options.alerts, (*screen.topics, "status"))
         stack.enter_context(subscriber)
         sockets = stack.enter_context(Sockets())
@@ -276,6 +283,13 @@ def new_journal(path: Path | None, folder: Path) -> Path:
     if path.exists():
         raise InvalidOption(f"--journal {path} exists; a journal holds one run, name a new file")
     return path.absolute()
+
+
+def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
+    """Remove the journal of a run that was refused before it began: it can be named again."""
+    if not supervisor.started:
+        for suffix in ("", "-wal", "-shm"):
+            journal.with_name(journal.name + suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -182,8 +183,10 @@ class LiveScreen:
         self.snapshot = Snapshot()
 
     def __enter__(self) -> Self:
-        self._keys.__enter__()
-        self._view.__enter__()
+        with ExitStack() as stack:
+            stack.enter_context(self._keys)
+            stack.enter_context(self._view)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
@@ -192,8 +195,7 @@ class LiveScreen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._view.__exit__(kind, error, trace)
-        self._keys.__exit__(kind, error, trace)
+        self._open.__exit__(kind, error, trace)
 
     def fileno(self) -> int | None:
         """Return the terminal's descriptor."""

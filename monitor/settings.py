@@ -24,7 +24,9 @@ DEFAULT_WAVE = "tcp://127.0.0.1:5575"
 
 BLOCK_S = 0.2  # real time between two blocks: adds at most this to an alert's delay
 MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, small in memory
-STOP_WITHIN_S = 2.0  # what an orderly stop may take before processes are killed
+# An orderly stop takes two seconds at most, closing sockets included:
+DRAIN_S = 0.9  # for what was sent to be scored
+LEAVE_S = 0.7  # for the processes to leave by themselves
 MAX_RESTARTS = 3
 
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
@@ -77,7 +79,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     checkpoint: str | None = None  # none is the checkpoint that ships
     threshold: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     learn_s: Seconds | None = None
-    false_alerts_per_hour: Annotated[float, Meta(gt=0, le=3600)] = 1.0
+    false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 
 
 AnyStageSettings = ProducerSettings | SegmenterSettings | ConsumerSettings

@@ -32,8 +32,8 @@ NO_HEARTBEAT = frozenset({zmq.PUSH, zmq.PULL})
 CLOSE_MS = 500  # what an ending process waits for its last messages to leave
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(\d{1,5})")
-_LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]")
+_TCP = re.compile(r"tcp://([A-Za-z0-9.\-]+):(\d{1,5})")
+_LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost")
 
 
 class Endpoint(NamedTuple):

@@ -13,6 +13,7 @@ hands out each alert once and in order.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -128,7 +129,8 @@ class AlertSubscriber:
 
     def ask(self, request: Request) -> None:
         """Send a request; a Page's alerts come with `receive`, other replies are dropped."""
-        self._requests.send(encode_json(request))
+        with contextlib.suppress(zmq.Again):  # nobody is there to ask
+            self._requests.send(encode_json(request), zmq.DONTWAIT)
 
     def _take(self, frames: list[bytes]) -> None:
         try:

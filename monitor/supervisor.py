@@ -22,6 +22,7 @@ from monitor.codec import decode_lifecycle, encode_lifecycle
 from monitor.errors import InvalidMessage, StageFailed, StageRefused
 from monitor.journal import Journal
 from monitor.settings import (
+    LEAVE_S,
     MAX_RESTARTS,
     AnyStageSettings,
     ConsumerSettings,
@@ -45,8 +46,6 @@ from monitor.wire import (
     Stream,
 )
 
-DRAIN_S = 0.9  # of the two seconds a stop may take: for what was sent to be scored
-LEAVE_S = 0.7  # for the processes to leave by themselves
 WORD_MS = 200  # for a last word of a process that has just gone
 
 
@@ -75,6 +74,7 @@ class Supervisor:
         self._addresses: dict[StageName, bytes] = {}
         self._ready: dict[StageName, Ready] = {}
         self._stopping = False
+        self._paused = False
         self.streams: list[Stream] = []
         self.restarts = 0
         self.finished = False
@@ -123,6 +123,7 @@ class Supervisor:
 
     def pause(self, paused: bool) -> None:
         """Have the producer hold, or go on."""
+        self._paused = paused
         self._tell(["producer"], Pause(paused))
 
     def stop(self) -> None:
@@ -148,6 +149,7 @@ class Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                process_group=0,  # a terminal's Ctrl-C is the supervisor's to handle
             )
         self._processes[name] = process
         assert process.stdin is not None
@@ -171,6 +173,7 @@ class Supervisor:
     def _begin(self) -> None:
         self.streams = self._ready["producer"].streams
         self._tell(self._ready, Start(self.streams, self._ready["consumer"].spec))
+        self._tell(["producer"], Pause(self._paused))  # asked for too early, or before a restart
 
     def _tell(self, stages: Iterable[StageName], message: Lifecycle) -> None:
         for stage in stages:
@@ -220,13 +223,15 @@ class Supervisor:
     def _close(self) -> None:
         self._tell(self._addresses, Stop())
         deadline_s = time.monotonic() + (LEAVE_S if self._addresses else 0.0)
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        try:
+            for process in self._processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline_s - time.monotonic()))
+        finally:  # also when a second Ctrl-C ends the waiting
+            for process in self._processes.values():
                 process.kill()
                 process.wait()
-        self._sockets.__exit__(None, None, None)
+            self._sockets.__exit__(None, None, None)
 
 
 def _exit_text(returncode: int) -> str:

@@ -227,7 +227,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     withheld: Count  # beats that could not be judged
     threshold: float | None
     heart_rate_bpm: float | None
-    lag_s: float  # from the sending of the samples to their beats' scores
+    lag_s: float  # from the sending of the samples to the batch in which their beats are scored
     technical: list[str]  # technical alerts that last
     note: str  # what the learning says; empty otherwise
 

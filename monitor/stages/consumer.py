@@ -60,7 +60,7 @@ class Heartbeat:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._due_s = 0.0
-        self._began_s: float | None = None
+        self._began: tuple[float, float] | None = None  # when, and how much was judged by then
         self._upstream: dict[StageName, tuple[StageHealth, float]] = {}
 
     def heard(self, health: StageHealth, now_s: float) -> None:
@@ -73,9 +73,10 @@ class Heartbeat:
             return []
         self._due_s = now_s + STATUS_S
         replayed_s = judge.replayed_s
-        if self._began_s is None and replayed_s > 0:
-            self._began_s = now_s
-        elapsed_s = now_s - self._began_s if self._began_s is not None else 0.0
+        if self._began is None and replayed_s > 0:
+            self._began = now_s, replayed_s  # after a restart, or at full speed, not at 0
+        began_s, before_s = self._began or (now_s, 0.0)
+        elapsed_s = now_s - began_s
         stages = [
             msgspec.structs.replace(health, age_s=round(now_s - heard_s, 1))
             for health, heard_s in self._upstream.values()
@@ -86,7 +87,7 @@ class Heartbeat:
                 newest_seq=judge.newest_seq,
                 journal=judge.journal,
                 wall_time=utc_now(),
-                speed=round(replayed_s / elapsed_s, 3) if elapsed_s > 0 else None,
+                speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
                 patients=judge.patients(),
                 stages=[*stages, self._counters.health()],
                 model=judge.model,
@@ -112,9 +113,9 @@ def run(settings: ConsumerSettings) -> Counters:
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(StageHost("consumer", settings))
         receiver = host.sockets.pull(settings.beats)
+        checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
         learner = stack.enter_context(ThreadPoolExecutor(1))
-        checkpoint = load_model(settings)
         use_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left to the stages before
         judge = Judge(checkpoint, settings, journal, learner, utc_now)
         stack.callback(judge.leave)
@@ -148,7 +149,9 @@ class Consumer:
         while True:
             receivers = [] if self._judge.full else [receiver]
             self._host.wait([*receivers, self._publisher.requests])
+            malformed_before = self._publisher.malformed
             self._publisher.answer_waiting()
+            self._host.counters.malformed += self._publisher.malformed - malformed_before
             frames = [one for each in receivers for one in receive_waiting(each)]
             messages = [one for one in map(self._accept, frames) if one is not None]
             self._conclude(self._judge.step(messages, time.monotonic_ns()))
@@ -167,8 +170,10 @@ class Consumer:
                     self._heartbeat.heard(health, time.monotonic())
                 case BeatsMessage():
                     self._judge.check(message)
+                    self._host.counters.gaps += self._judge.hole_before(message)
                     return message
                 case EndHeader():
+                    self._judge.hole_before(message)
                     self._last = self._last or message.last
                     return message
                 case _:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Self
 import zmq
 
 from monitor.codec import decode_lifecycle, encode_header, encode_lifecycle
+from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
 from monitor.sockets import Sockets, receive_waiting
 from monitor.wire import (
@@ -36,7 +38,7 @@ from monitor.wire import (
 
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0
-DRAIN_MS = 30_000
+LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
 
 class Stopped(Exception):
@@ -130,7 +132,7 @@ class StageHost:
         Alone, the stage leaves at once, but its last messages get half a minute to be received.
         """
         if not self.supervised:
-            self.sockets.close_ms = DRAIN_MS
+            self.sockets.close_ms = LAST_MESSAGES_MS
             return
         self.tell_finished()
         with contextlib.suppress(Stopped):
@@ -160,7 +162,9 @@ class StageHost:
         poller = zmq.Poller()
         for receiver in (*readable, *([self._lifecycle] if self._lifecycle else [])):
             poller.register(receiver, zmq.POLLIN)
-        found = dict(poller.poll(round(1000 * timeout_s)))
+        if not readable and self._lifecycle is None:
+            select.select([], [], [], timeout_s)  # a poller of nothing returns at once
+        found = dict(poller.poll(round(1000 * timeout_s)) if poller.sockets else [])
         if self.stopping:
             raise Stopped
         return [receiver for receiver in readable if receiver in found]
@@ -214,7 +218,12 @@ class StageHost:
         if self._lifecycle is None:
             return
         for frames in receive_waiting(self._lifecycle):
-            match decode_lifecycle(frames[-1]):
+            try:
+                order = decode_lifecycle(frames[-1])
+            except InvalidMessage:
+                self.counters.malformed += 1
+                continue
+            match order:
                 case Start() as start:
                     self._start = start
                 case Pause(paused=paused):

@@ -22,8 +22,8 @@ from monitor.codec import encode_header, encode_samples
 from monitor.errors import InvalidOption
 from monitor.settings import (
     BLOCK_S,
+    DRAIN_S,
     MAX_BLOCK_S,
-    STOP_WITHIN_S,
     ProducerSettings,
 )
 from monitor.sources.source import Source
@@ -247,6 +247,8 @@ def _replay(
 ) -> None:
     pacer = Pacer(playbacks, speed, time.monotonic())
     while pacer:
+        if host.stopping:
+            raise Stopped
         host.send_health(sender)
         wait_s = pacer.wait_s(time.monotonic(), host.paused)
         if wait_s > 0 or host.paused:
@@ -265,7 +267,7 @@ def _replay(
 
 def _end_early(host: StageHost, sender: zmq.Socket[bytes], playbacks: list[Playback]) -> None:
     """Tell the next stage that no more will come, as far as it takes messages in time."""
-    deadline_s = time.monotonic() + STOP_WITHIN_S / 2
+    deadline_s = time.monotonic() + DRAIN_S
     running = [playback for playback in playbacks if not playback.ended]
     for playback in running:
         frames = end_frames(playback, "stopped", playback is running[-1], time.monotonic_ns())

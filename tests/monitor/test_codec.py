@@ -171,6 +171,9 @@ def test_beats_out_of_order_or_not_finite_are_refused() -> None:
     backwards = beats.rows(slice(None, None, -1))
     with pytest.raises(InvalidMessage, match="rising"):
         decode_stage_message(encode_beats(beats_header(2), backwards, b""))
+    header = msgspec.structs.replace(beats_header(2), position=399)  # the second R is at 400
+    with pytest.raises(InvalidMessage, match="behind"):
+        decode_stage_message(encode_beats(header, beats, b""))
     beats.values[1, 3] = np.inf
     with pytest.raises(InvalidMessage, match="finite"):
         decode_stage_message(encode_beats(beats_header(2), beats, b""))

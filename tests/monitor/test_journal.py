@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import RecordError
+from monitor.errors import JournalFailed
 from monitor.journal import Journal, Progress
 from tests.monitor.messages import alert, technical
 
@@ -61,12 +61,12 @@ def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """A file that is no journal is named in one line and stays as it is."""
     path = tmp_path / "j.sqlite"
     path.write_bytes(content)
-    with pytest.raises(RecordError, match=r"j\.sqlite"):
+    with pytest.raises(JournalFailed, match=r"j\.sqlite"):
         Journal(path)
     assert path.read_bytes() == content
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """The message names the path and the option."""
-    with pytest.raises(RecordError, match="--journal"):
+    with pytest.raises(JournalFailed, match="--journal"):
         Journal(tmp_path / "none" / "j.sqlite")

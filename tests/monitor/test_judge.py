@@ -218,6 +218,39 @@ def test_foreign_beats_are_refused(bench: Bench) -> None:
     judge.check(beats_message([5]))
 
 
+def test_beats_that_came_before_are_refused(bench: Bench) -> None:
+    """A message sent twice, or beats of a time already judged, are none; a hole is told."""
+    judge = bench.judge()
+    assert not judge.hole_before(beats_message([5, 5]))
+    with pytest.raises(InvalidMessage, match="before"):
+        judge.hole_before(beats_message([5, 5]))
+    with pytest.raises(InvalidMessage, match="before"):
+        judge.hole_before(beats_message([5], 100, sequence=1))
+    assert not judge.hole_before(beats_message([5], 1000, sequence=1))
+    assert judge.hole_before(beats_message([5], 2000, sequence=3))
+    judge.hole_before(end())
+    assert not judge.hole_before(beats_message([5]))  # a new stream
+
+
+def test_an_ended_patient_stays_ended_over_a_restart(bench: Bench) -> None:
+    """The segmenter's empty last message does not make a new patient of it."""
+    judge = bench.judge()
+    bench.commit(judge, judge.step([beats_message([5, 40]), end()], 0))
+    judge = bench.restart()
+    assert judge.step([beats_message([], 600), end()], 0) == []
+    (status,) = judge.patients()
+    assert (status.state, status.beats, status.alerts) == ("ended", 2, 1)
+
+
+def test_a_threshold_cannot_be_moved_while_learning(bench: Bench) -> None:
+    """What is learnt would replace it: the request is refused."""
+    judge = bench.judge(learner=Trainer(), learn_s=300.0)
+    judge.step([beats_message([5])], 0)
+    for patient in ("p", None):
+        with pytest.raises(LookupError, match="learning"):
+            judge.set_threshold(ThresholdRequest(patient=patient, factor=1.05))
+
+
 # --- restarts ---------------------------------------------------------------------------------
 
 

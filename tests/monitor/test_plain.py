@@ -109,3 +109,11 @@ def test_a_clock_without_decimals() -> None:
     """Whole seconds have no point."""
     assert clock(3661.9, 0) == "01:01:01"
     assert clock(-1, 0) == "--:--:--"
+
+
+def test_json_lines_hide_nothing_from_a_terminal() -> None:
+    """C1 controls and bidi overrides are escaped; the JSON says the same."""
+    hostile = alert(100, quality=["a\x9b31m\u202eb\u200b"])
+    line = json_line(hostile)
+    assert line.isprintable()
+    assert json.loads(line)["quality"] == ["a\x9b31m\u202eb\u200b"]

@@ -94,6 +94,14 @@ def told(alerts: list[Alert]) -> list[tuple[str, str, int]]:
     return [(one.id, one.state, one.sample) for one in alerts]
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return four simulated minutes with anomalies."""
@@ -117,12 +125,12 @@ def nothing_left_behind() -> object:
     yield
     assert not list(Path(tempfile.gettempdir()).glob(f"ecgm-{os.getpid()}-*"))
     children = subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(os.getpid())],
+        ["pgrep", "-f", "-P", str(os.getpid()), "monitor.stages"],
         check=False,
         capture_output=True,
         text=True,
     )
-    assert "monitor.stages" not in children.stdout
+    assert children.stdout == ""
 
 
 def test_alerts_agree_with_the_annotations(record: Path, undisturbed: Collected) -> None:
@@ -238,6 +246,46 @@ def test_pausing_holds_the_producer(record: Path) -> None:
     assert summary.signal_s == pytest.approx(60.0)
 
 
+def test_a_pause_survives_a_restart(record: Path) -> None:
+    """A stage that dies while paused does not set the replay going again."""
+    seen: dict[str, float] = {}
+
+    def kill_while_paused(screen: Collected, controls: Controls) -> None:
+        assert screen.supervisor is not None
+        now_s = time.monotonic()
+        if "paused" not in seen and len(screen.beats()) >= 5:
+            controls.pause(True)
+            seen["paused"] = now_s
+        elif "paused" in seen and "killed" not in seen and now_s > seen["paused"] + 1.5:
+            os.kill(screen.supervisor.pids["segmenter"], signal.SIGKILL)
+            seen.update(killed=now_s, before=screen.newest()[0].position)
+        elif "killed" in seen and now_s > seen["killed"] + 6.0:
+            seen.setdefault("after", screen.newest()[0].position)
+            controls.quit()
+
+    summary = run(options(record, speed=5.0), Collected(kill_while_paused))
+    assert summary.restarts == 1
+    assert seen["after"] == pytest.approx(seen["before"], abs=250)
+
+
+def test_another_monitor_on_the_endpoint_is_not_listened_to(record: Path) -> None:
+    """With the port taken by another run, the second says so and shows none of its alerts."""
+    first = options(record, speed=20.0)
+    command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", first.alerts]
+    second: list[subprocess.CompletedProcess[str]] = []
+
+    def start_second(screen: Collected, controls: Controls) -> None:
+        if not second and len(screen.alerts()) >= 3:
+            second.append(
+                subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+            )
+
+    run(first, Collected(start_second))
+    assert second[0].returncode == 2
+    assert second[0].stdout == ""
+    assert "in use" in second[0].stderr
+
+
 def test_a_threshold_takes_effect_in_the_consumer(record: Path) -> None:
     """Raised above every loss, no further alert comes."""
     moved: list[int] = []
@@ -321,7 +369,7 @@ def test_a_killed_parent_leaves_no_process(record: Path) -> None:
     ):
         assert subscriber.receive(timeout_s=30) is not None
         stages = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(process.pid)],
+            ["pgrep", "-P", str(process.pid)],
             check=True,
             capture_output=True,
             text=True,
@@ -329,7 +377,7 @@ def test_a_killed_parent_leaves_no_process(record: Path) -> None:
         assert len(stages) == 3
         process.kill()
     deadline_s = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in stages):
+    while any(is_alive(int(pid)) for pid in stages):
         assert time.monotonic() < deadline_s, "a stage outlived its supervisor"
     with run_folder():  # the next run removes what the killed one left
         assert not list(Path(tempfile.gettempdir()).glob(f"ecgm-{process.pid}-*"))

@@ -280,3 +280,11 @@ def test_a_malformed_endpoint_is_refused() -> None:
     """The error names the endpoint; no socket stays open."""
     with pytest.raises(InvalidEndpoint, match="nowhere"):
         AlertSubscriber("nowhere")
+
+
+def test_asking_nobody_does_not_block(endpoint: str) -> None:
+    """A view whose monitor is gone can still be used, and left."""
+    with AlertSubscriber(endpoint) as subscriber:
+        for _ in range(200):
+            subscriber.ask(ThresholdRequest(factor=1.05))
+        assert subscriber.receive(0) is None
