@@ -34,6 +34,7 @@ from monitor.supervisor import Supervisor
 from monitor.wire import Message, Status, Stream, Technical, ThresholdRequest
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
+OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
 CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
 FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
@@ -135,6 +136,7 @@ class Replay:
         self._screen = screen
         self._tally = Tally()
         self._quit_s: float | None = None
+        self._ready_s: float | None = None
         self._poller = zmq.Poller()
         for readable in (supervisor.lifecycle, *subscriber.sockets, waves, screen.fileno()):
             if readable is not None:
@@ -147,8 +149,9 @@ class Replay:
             self._poller.poll(round(1000 * LOOP_S))
             for notice in self._supervisor.poll():
                 self._screen.notice(notice)
-            if self._supervisor.started and not started:
+            if self._supervisor.ready and not started and self._line_is_open():
                 started = True
+                self._supervisor.begin()
                 self._tally.start()
             self._take_messages()
             self._screen.refresh(self)
@@ -172,6 +175,15 @@ class Replay:
         if self._quit_s is None:
             self._quit_s = time.monotonic()
             self._supervisor.stop()
+
+    def _line_is_open(self) -> bool:
+        """Whether the consumer has been heard; what is sent before would be lost on us.
+
+        What is heard earlier is another monitor's, on an endpoint that ours could then not bind.
+        """
+        self._ready_s = self._ready_s or time.monotonic()
+        heard = self._subscriber.receive(timeout_s=0) is not None
+        return heard or time.monotonic() - self._ready_s > OPEN_WITHIN_S
 
     def _over(self) -> bool:
         quit_for_s = 0.0 if self._quit_s is None else time.monotonic() - self._quit_s

@@ -25,6 +25,7 @@ QUEUE_MESSAGES = 32  # between stages: what is queued is what a kill can lose, u
 WORLD_MESSAGES = 10_000  # a subscriber, before PUB drops (it can ask for the alerts it missed)
 WAVE_MESSAGES = 100  # a view that lags 10 s needs no older waveform
 HANDSHAKE_MS = 2_000
+RECONNECT_MS = 20  # until a peer that is just starting has bound its endpoint
 HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
 # Not for PUSH and PULL: a receiver that is behind does not read its peer's heartbeats either, is
 # taken for dead, and what was under way is lost.
@@ -137,6 +138,7 @@ class Sockets:
         made.setsockopt(zmq.LINGER, CLOSE_MS)
         made.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         made.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        made.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         made.setsockopt(zmq.TCP_KEEPALIVE, 1)
         if kind not in NO_HEARTBEAT:
             made.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)

@@ -161,8 +161,8 @@ class Supervisor:
             case Ready(stage=stage):
                 self._addresses[stage] = address
                 self._ready[stage] = message
-                if len(self._ready) == len(self._settings):
-                    self._begin()
+                if self.ready and self.started:  # again, after a restart
+                    self.begin()
             case Finished(stage="consumer"):
                 self.finished = True
             case Failed(text=text, exit_code=exit_code):
@@ -170,7 +170,13 @@ class Supervisor:
             case _:
                 pass
 
-    def _begin(self) -> None:
+    @property
+    def ready(self) -> bool:
+        """Whether all stages have their sockets and files open."""
+        return len(self._ready) == len(self._settings)
+
+    def begin(self) -> None:
+        """Have the stages start, once all are ready."""
         self.streams = self._ready["producer"].streams
         self._tell(self._ready, Start(self.streams, self._ready["consumer"].spec))
         self._tell(["producer"], Pause(self._paused))  # asked for too early, or before a restart

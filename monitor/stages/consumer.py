@@ -122,7 +122,7 @@ def run(settings: ConsumerSettings) -> Counters:
         publisher = Publisher(host.sockets, settings.alerts, journal, judge.set_threshold)
         consumer = Consumer(host, judge, journal, publisher)
         with contextlib.suppress(Stopped):
-            start = host.ready(spec=dict(checkpoint.spec))
+            start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
             judge.expect(start.streams)
             consumer.run(receiver)
     return host.counters
@@ -142,6 +142,10 @@ class Consumer:
         self._commit_due_s = 0.0
         self._last = False
         self._foreign_specs: set[str] = set()
+
+    def be_heard(self) -> None:
+        """Send a heartbeat, so that who listens knows that the line is open."""
+        self._publisher.publish(self._heartbeat.status(self._judge, time.monotonic(), now=True))
 
     def run(self, receiver: zmq.Socket[bytes]) -> None:
         """Go on until told to stop; after the last stream, stay to answer what others missed."""

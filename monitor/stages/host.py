@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -106,9 +106,12 @@ class StageHost:
         return self._lifecycle is not None
 
     def ready(
-        self, streams: Sequence[Stream] = (), spec: dict[str, str | int] | None = None
+        self,
+        streams: Sequence[Stream] = (),
+        spec: dict[str, str | int] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Start:
-        """Say that all is open, and wait for Start; alone, start at once.
+        """Say that all is open and wait for Start, with something to do meanwhile; alone, start now.
 
         Raises
         ------
@@ -119,6 +122,7 @@ class StageHost:
             return Start(list(streams), spec or {})
         self._tell(Ready(self._stage, list(streams), spec or {}))
         while self._start is None:
+            meanwhile()
             self.wait([])
         return self._start
 
