@@ -111,7 +111,7 @@ class StageHost:
         spec: dict[str, str | int] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Start:
-        """Say that all is open and wait for Start, with something to do meanwhile; alone, start now.
+        """Say that all is open and wait for Start; alone, start at once.
 
         Raises
         ------
