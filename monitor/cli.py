@@ -38,6 +38,7 @@ from monitor.settings import (
     ProducerSettings,
     SegmenterSettings,
     parse_duration,
+    parse_optional_duration,
     parse_speed,
     parse_threshold,
 )
@@ -111,11 +112,11 @@ def replay(
             lead=lead,
             speed=parse_speed(speed),
             start_s=parse_duration(start, "--start"),
-            duration_s=None if duration is None else parse_duration(duration, "--duration"),
+            duration_s=parse_optional_duration(duration, "--duration"),
             loop=loop,
             checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
             threshold=None if threshold is None else parse_threshold(threshold),
-            learn_s=None if learn is None else parse_duration(learn, "--learn"),
+            learn_s=parse_optional_duration(learn, "--learn"),
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
         )
@@ -159,7 +160,7 @@ def producer(
                 lead=lead,
                 speed=parse_speed(speed),
                 start_s=parse_duration(start, "--start"),
-                duration_s=None if duration is None else parse_duration(duration, "--duration"),
+                duration_s=parse_optional_duration(duration, "--duration"),
                 loop=loop,
             )
         )
@@ -211,7 +212,7 @@ def consumer(
                     journal=str(new_journal(journal, folder)),
                     checkpoint=None if checkpoint is None else str(checkpoint),
                     threshold=None if threshold is None else parse_threshold(threshold),
-                    learn_s=None if learn is None else parse_duration(learn, "--learn"),
+                    learn_s=parse_optional_duration(learn, "--learn"),
                     false_alerts_per_hour=false_alerts_per_hour,
                 )
             )

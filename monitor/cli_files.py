@@ -25,7 +25,7 @@ from monitor.options import (
     WindowName,
 )
 from monitor.progress import progress_bar, resolved, training_shown
-from monitor.settings import parse_duration
+from monitor.settings import parse_duration, parse_optional_duration
 from monitor.text import harmless
 from segmenter.beat import BeatSpec
 
@@ -128,7 +128,7 @@ def train(
             epochs=epochs,
             seed=seed,
             lead=lead,
-            learn_s=None if learn is None else parse_duration(learn, "--learn"),
+            learn_s=parse_optional_duration(learn, "--learn"),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
         )
@@ -280,7 +280,7 @@ def annotate(
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 jobs,
                 checkpoint,
-                None if learn is None else parse_duration(learn, "--learn"),
+                parse_optional_duration(learn, "--learn"),
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
             )
         raise typer.Exit(_outcome(results, out))

@@ -115,6 +115,11 @@ def parse_duration(text: str, option: str) -> float:
     return bounded_seconds(hours * 3600 + minutes * 60 + seconds, option)
 
 
+def parse_optional_duration(text: str | None, option: str) -> float | None:
+    """Read a time that may be left out, as `parse_duration` does; None stays None."""
+    return None if text is None else parse_duration(text, option)
+
+
 def bounded_seconds(seconds: float, option: str) -> float:
     """Return seconds if they are finite and at most 1e9 (31 years); InvalidOption otherwise."""
     if not math.isfinite(seconds) or not 0 <= seconds <= 1e9:
