@@ -16,7 +16,7 @@ The values are then standardised to mean 0 and standard deviation 1 (n - 1), as 
 
 from __future__ import annotations
 
-from math import ceil, floor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,37 +46,86 @@ def window_samples(
     return r - before / 2, r + after / 2
 
 
-def resample(
-    signal: NDArray[np.float32], start: float, stop: float, length: int
-) -> NDArray[np.float64]:
-    """Read a window of a signal as `length` values.
+class Windows(NamedTuple):
+    """Windows of n beats in a signal, which may be many patients' signals end to end.
+
+    A window is whole and fraction apart, so that its beat is the same to the bit wherever in the
+    signal it lies.
+    """
+
+    origin: NDArray[np.int64]  # index of the sample at or before the start
+    fraction: NDArray[np.float64]  # of a sample, from there to the start
+    span: NDArray[np.float64]  # samples
+    first: NDArray[np.int64]  # index of the first sample that may be read
+    last: NDArray[np.int64]  # and of the last one
+
+    @classmethod
+    def of(
+        cls,
+        start: NDArray[np.float64],
+        stop: NDArray[np.float64],
+        moved: NDArray[np.int64],
+        first: NDArray[np.int64],
+        last: NDArray[np.int64],
+    ) -> Windows:
+        """Return the windows [start, stop) of streams whose sample 0 has index `moved`."""
+        whole = np.floor(start)
+        return cls(whole.astype(np.int64) + moved, start - whole, stop - start, first, last)
+
+    def chosen(self, which: NDArray[np.bool_]) -> Windows:
+        """Return some of the windows."""
+        return Windows(
+            self.origin[which],
+            self.fraction[which],
+            self.span[which],
+            self.first[which],
+            self.last[which],
+        )
+
+
+def resample(signal: NDArray[np.float32], windows: Windows, length: int) -> NDArray[np.float64]:
+    """Read windows of a signal as `length` values each.
 
     Parameters
     ----------
     signal : np.ndarray, shape (m,)
-        Without NaN; at its ends the last value is repeated.
-    start, stop : float
-        The window [start, stop), in samples from signal[0].
+        Without NaN.
+    windows : Windows
+        Beyond the samples that may be read, the first or last of them is repeated.
     length : int
         Samples of a beat.
 
     Returns
     -------
-    np.ndarray, shape (length,), float64
+    np.ndarray, shape (n, length), float64
     """
-    step = (stop - start) / length
-    half_width = max(1.0, step)
-    reach = ceil(half_width)
-    origin = floor(start)
-    # Counted from origin: small numbers, the same to the bit wherever the window lies.
-    t = (start - origin) + step * np.arange(length)
-    whole = t.astype(np.int64)
-    offset = np.arange(1 - reach, reach + 1)
-    distance = np.abs((t - whole)[:, None] - offset)  # (length, 2 reach)
-    weight = np.maximum(1.0 - distance / half_width, 0.0)
-    read = signal.take((whole + origin)[:, None] + offset, mode="clip")
-    values: NDArray[np.float64] = (weight * read).sum(axis=1) / weight.sum(axis=1)
+    values = np.empty((len(windows.span), length))
+    # Triangles of a like number of samples are laid together.
+    reach = np.ceil(np.maximum(1.0, windows.span / length)).astype(np.int64)
+    for each in set(reach.tolist()):
+        alike = reach == each
+        values[alike] = _read(signal, windows.chosen(alike), length, each)
     return values
+
+
+def _read(
+    signal: NDArray[np.float32], windows: Windows, length: int, reach: int
+) -> NDArray[np.float64]:
+    step = windows.span[:, None] / length
+    half_width = np.maximum(1.0, step)
+    t = windows.fraction[:, None] + step * np.arange(length)  # (n, length), from the origin
+    whole = t.astype(np.int64)
+    t -= whole
+    whole += windows.origin[:, None]
+    total, weights = np.zeros_like(t), np.zeros_like(t)
+    first, last = windows.first[:, None], windows.last[:, None]
+    for offset in range(1 - reach, reach + 1):
+        weight = np.maximum(1.0 - np.abs(t - offset) / half_width, 0.0)
+        weights += weight
+        weight *= signal.take(np.clip(whole + offset, first, last))
+        total += weight
+    total /= weights
+    return total
 
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:

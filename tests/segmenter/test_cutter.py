@@ -7,12 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from segmenter import cutter
 from segmenter.beat import BeatSpec
-from segmenter.cutter import resample, standardise, window_samples
+from segmenter.cutter import Windows, standardise, window_samples
 from tests import naive
 from tests.segmenter.gather import segment
 
 ECG5000 = Path(__file__).resolve().parents[3] / "shared/data/ecg5000/ECG5000_TRAIN.txt"
+
+
+def resample(
+    signal: NDArray[np.float32], start: float, stop: float, length: int
+) -> NDArray[np.float64]:
+    """Read one window of a signal."""
+    none, last = np.zeros(1, np.int64), np.array([len(signal) - 1])
+    windows = Windows.of(np.array([start]), np.array([stop]), none, none, last)
+    values: NDArray[np.float64] = cutter.resample(signal, windows, length)[0]
+    return values
 
 
 @settings(max_examples=30, deadline=None)

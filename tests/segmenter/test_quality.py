@@ -1,12 +1,25 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from segmenter import quality
 from segmenter.beat import Quality
-from segmenter.quality import second_flags, window_flags
+from segmenter.cutter import Windows
 from tests.segmenter.synthetic import ecg
 
 BEAT = ecg(250.0, np.array([0.4]), 0.8)
 PRESENT = np.zeros(len(BEAT), np.bool_)
+
+
+def second_flags(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> int:
+    return int(quality.second_flags(signal[None], missing[None])[0])
+
+
+def window_flags(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> int:
+    """Flag a window that is all of a signal."""
+    none, end = np.zeros(1, np.int64), np.array([len(signal)])
+    windows = Windows.of(none.astype(float), end.astype(float), none, none, end - 1)
+    return int(quality.window_flags(signal, missing, windows)[0])
 
 
 def test_a_clean_beat_is_good() -> None:

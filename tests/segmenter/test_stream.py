@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segmenter.bank import HISTORY_S
 from segmenter.beat import BeatSpec, Quality
 from segmenter.errors import InvalidSignal, InvalidState
-from segmenter.stream import HISTORY_S, Segmenter
+from segmenter.stream import Segmenter
 from tests.segmenter.gather import gather, segment
 from tests.segmenter.synthetic import ecg, regular
 

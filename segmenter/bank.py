@@ -1,0 +1,433 @@
+"""Samples of many patients in, their beats out: the segmenter, a patient a row.
+
+What is done with every sample is done for all rows at once (filter, envelope, peaks, quality,
+cutting); what is done a few times a second is done row by row (`Decider`, `Tracker`). One row gives
+to the bit what it gives among others, and any cut of the same samples gives the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from segmenter.beat import Beats, BeatSpec, Quality, joined_beats
+from segmenter.candidates import CandidateFinder
+from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
+from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
+from segmenter.filters import ALL, Rows
+from segmenter.qrs import Decider, Timing
+from segmenter.quality import second_flags, window_flags
+from segmenter.state import fill, pack, real, unpack, whole
+from segmenter.tape import Tape
+from segmenter.tracker import MAX_POSITION, Closed, Findings, SignalEvent, Tracker
+
+MAGIC = b"ecgseg02"
+FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
+MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
+HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
+PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
+LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
+DORMANT_GAP_S = 2.0  # after a longer gap the detector starts anew
+
+# Plain numbers: an IntFlag takes a microsecond to combine.
+MISSING, TOO_LONG = int(Quality.MISSING), int(Quality.TOO_LONG)
+LEARNING, NOISY, SEARCHED = int(Quality.LEARNING), int(Quality.NOISY), int(Quality.SEARCHED)
+UNUSABLE = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
+
+
+@dataclass(frozen=True)
+class BankSegmented:
+    """What an update made known of all rows; in order for each of them.
+
+    Attributes
+    ----------
+    beats : Beats
+        Beats that closed.
+    beat_rows : np.ndarray, shape (n,), int64
+        The row of each.
+    events : tuple of (int, SignalEvent)
+        Row and event.
+    r_samples, r_rows : np.ndarray, shape (m,), int64
+        R peaks that became known; their beats follow when the next R peak is known.
+    seconds, seconds_quality, second_rows : np.ndarray, shape (k,), int64, uint16 and int64
+        Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags.
+        Those inside a gap are left out after its first two seconds.
+    """
+
+    beats: Beats
+    beat_rows: NDArray[np.int64]
+    events: tuple[tuple[int, SignalEvent], ...]
+    r_samples: NDArray[np.int64]
+    r_rows: NDArray[np.int64]
+    seconds: NDArray[np.int64]
+    seconds_quality: NDArray[np.uint16]
+    second_rows: NDArray[np.int64]
+
+
+class SegmenterBank:
+    """Find the beats of many patients' leads, of one sampling rate, as samples arrive.
+
+    Parameters
+    ----------
+    rows : int
+        Patients.
+    fs_hz : float
+        Sampling rate, 100 to 2000 Hz.
+    spec : BeatSpec
+        How beats are cut.
+
+    Raises
+    ------
+    InvalidSignal
+        If the sampling rate is out of bounds, or there are no rows.
+    """
+
+    def __init__(self, rows: int, fs_hz: float, spec: BeatSpec) -> None:
+        if not FS_MIN_HZ <= fs_hz <= FS_MAX_HZ:  # NaN fails too
+            raise InvalidSignal(
+                f"sampling rate {fs_hz!r} Hz is outside {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz; "
+                "resample the record"
+            )
+        if rows < 1:
+            raise InvalidSignal(f"a bank of {rows} patients is none")
+        self.rows = rows
+        self.fs_hz = float(fs_hz)
+        self.spec = spec
+        self._second = round(self.fs_hz)
+        self._history = round(HISTORY_S * self.fs_hz)
+        self._piece = round(PIECE_S * self.fs_hz)
+        self._ago = np.arange(-self._second, 0)
+        self._dormant_after = round(DORMANT_GAP_S * self.fs_hz) + 1
+        self._positions = np.zeros(rows, np.int64)
+        self._starts = self._positions  # where the piece began that is being taken
+        self._gaps = np.full(rows, self._dormant_after)  # missing samples up to now: not begun
+        self._levels = np.zeros(rows)  # subtracted before detection, so that gaps leave no steps
+        # Held where missing.
+        self._signal: Tape[np.float32] = Tape(rows, self._history, self._piece, np.float32)
+        self._missing: Tape[np.bool_] = Tape(rows, self._history, self._piece, np.bool_, True)
+        self._finder = CandidateFinder(rows, self.fs_hz, self._piece)
+        timing, scale = Timing.at(self.fs_hz), self._finder.envelope.scale
+        self._trackers = [
+            Tracker(
+                row, self.fs_hz, spec.window,
+                Decider(timing, scale, partial(self._finder.highest, row)),
+            )
+            for row in range(rows)
+        ]  # fmt: skip
+        self._findings = Findings()
+        self._parts: list[tuple[NDArray[np.int64], Beats]] = []
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Samples seen of each row's stream: shape (rows,)."""
+        return self._positions.copy()
+
+    def update(self, chunk: ArrayLike) -> BankSegmented:
+        """Take the next samples of all rows; return what became known.
+
+        Parameters
+        ----------
+        chunk : np.ndarray, shape (rows, n), real
+            ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
+            exceeds a million is missing. Used with single precision.
+
+        Raises
+        ------
+        InvalidSignal
+            If the chunk has not as many rows, or is not of real numbers.
+        """
+        samples = np.asarray(chunk)
+        if samples.ndim != 2 or len(samples) != self.rows or samples.dtype.kind not in "fiu":
+            raise InvalidSignal(
+                f"a chunk must be real numbers of shape ({self.rows}, n), not {samples.dtype} "
+                f"of shape {samples.shape}"
+            )
+        for start in range(0, samples.shape[1], self._piece):
+            self._take(samples[:, start : start + self._piece])
+        return self._collect()
+
+    def gap(self, n_samples: int) -> BankSegmented:
+        """Take missing samples of all rows: n NaN each, in bounded time and memory."""
+        if n_samples < 0:
+            raise InvalidSignal(f"a gap of {n_samples} samples is none")
+        # Until every row sleeps, and then so many that nothing else is left of the signal.
+        fed = min(n_samples, self._dormant_after + self._history)
+        for start in range(0, fed, self._piece):
+            self._take(np.full((self.rows, min(self._piece, fed - start)), np.nan))
+        if n_samples > fed:
+            n = n_samples - fed
+            for tracker, position in zip(self._trackers, self._positions.tolist(), strict=True):
+                tracker.skip(position, n, self._findings)
+            self._positions = self._positions + n
+            self._gaps += n
+        return self._collect()
+
+    def flush(self) -> BankSegmented:
+        """End the streams. The last beats have no next one: `rr_after_ms` is NaN.
+
+        Each is cut as if the next R peak were as far away as the one before; it is dropped where
+        that window is not complete.
+        """
+        for tracker, position in zip(self._trackers, self._positions.tolist(), strict=True):
+            tracker.flush(position, self._findings)
+        self._cut_closed()
+        return self._collect()
+
+    def to_bytes(self, row: int) -> bytes:
+        """Return the whole state of a row; `restore` goes on from it as if nothing had happened."""
+        plain = {
+            "fs_hz": self.fs_hz,
+            "spec": self.spec.to_mapping(),
+            "position": int(self._positions[row]),
+            "gap": int(self._gaps[row]),
+            "level": float(self._levels[row]),
+            "tracker": self._trackers[row].to_plain(),
+        }
+        return pack(MAGIC, plain, self._arrays(row))
+
+    def restore(self, row: int, state: bytes) -> None:
+        """Let a row go on from a state that `to_bytes` gave, of any bank of this rate and spec.
+
+        Raises
+        ------
+        InvalidState
+            If the bytes are damaged, of another program, version, rate or spec, or out of bounds.
+            The row is then as a new one.
+        """
+        try:
+            self._restore(row, *unpack(MAGIC, state))
+        except InvalidState:
+            self._restore(row, *unpack(MAGIC, SegmenterBank(1, self.fs_hz, self.spec).to_bytes(0)))
+            raise
+
+    def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        fs_hz, spec = rate_and_spec(plain)
+        if (fs_hz, spec) != (self.fs_hz, self.spec):
+            raise InvalidState(f"saved state: it is of {fs_hz:g} Hz and {spec}, not of this bank")
+        for name, target in self._arrays(row).items():
+            fill(target, arrays, name)
+        position = whole(plain, "position", 0, MAX_POSITION)
+        self._positions[row] = position
+        self._gaps[row] = whole(plain, "gap", 0, MAX_POSITION)
+        self._levels[row] = real(plain, "level")
+        tracker = plain.get("tracker")
+        if not isinstance(tracker, dict):
+            raise InvalidState("saved state: the tracker's part is missing")
+        self._trackers[row].restore(tracker, position)
+        awake = self._gaps[row] < self._dormant_after
+        if awake and self._trackers[row].decider.attempt < position:
+            raise InvalidState("saved state: the detector is behind the signal")
+
+    def _arrays(self, row: int) -> dict[str, NDArray[Any]]:
+        """Return views of a row's arrays."""
+        finder = self._finder
+        return {
+            "signal": self._signal.latest(row),
+            "missing": self._missing.latest(row),
+            "filter": finder.band_pass.state[row],
+            "envelope": finder.envelope.tail[row],
+            "heights": finder.heights.latest(row),
+            "total": finder.total[row],
+            "near": finder.signal.latest(row),
+        }
+
+    def _take(self, samples: NDArray[Any]) -> None:
+        """Take a piece."""
+        n = samples.shape[1]
+        self._finder.begin(n, self._positions)
+        held, missing = self._signal.extend(n), self._missing.extend(n)
+        self._starts, self._positions = self._positions, self._positions + n
+        present = np.abs(samples) <= MAX_MV  # NaN is not
+        if present.all() and not self._gaps.any():
+            held[...] = samples
+            missing[...] = False
+            self._detect(held - self._levels[:, None], ALL, 0)
+        else:
+            np.logical_not(present, out=missing)
+            gappy = missing.any(axis=1) | (self._gaps > 0)
+            whole, gappy_rows = np.flatnonzero(~gappy), np.flatnonzero(gappy)
+            if len(whole):
+                held[whole] = samples[whole]
+                self._detect(held[whole] - self._levels[whole, None], whole, 0)
+            self._take_with_gaps(samples[gappy_rows], present[gappy_rows], gappy_rows)
+        self._cut_closed()
+
+    def _take_with_gaps(
+        self, samples: NDArray[Any], present: NDArray[np.bool_], rows: NDArray[np.int64]
+    ) -> None:
+        """Take rows with gaps: fill these with the value before, and sleep in the long ones."""
+        n = samples.shape[1]
+        past, before = self._signal.columns[rows, self._signal.end - n - 1], self._gaps[rows]
+        index = np.arange(n)
+        latest = np.maximum.accumulate(np.where(present, index, -1), axis=1)
+        values = np.where(present, samples, 0).astype(np.float32)
+        values = np.take_along_axis(values, np.maximum(latest, 0), axis=1)
+        held = np.where(latest < 0, past[:, None], values)
+        gaps = index - latest + np.where(latest < 0, before[:, None], 0)
+        gaps = np.concatenate((before[:, None], gaps), axis=1)  # column k: before sample k
+        levels = self._follow_levels(rows, present, gaps[:, :-1], held, past)
+        asleep = gaps >= self._dormant_after
+        self._gaps[rows], self._levels[rows] = gaps[:, -1], levels[:, -1]
+        self._signal.columns[rows, self._signal.end - n : self._signal.end] = held
+
+        awake = np.flatnonzero(~asleep.any(axis=1))
+        if len(awake):
+            self._detect(held[awake] - levels[awake], rows[awake], 0)
+        for k in np.flatnonzero(asleep.any(axis=1)).tolist():
+            row = int(rows[k])
+            changes = np.flatnonzero(asleep[k, 1:] != asleep[k, :-1])
+            for start, stop in pairwise([0, *changes.tolist(), n]):
+                if stop == start:
+                    continue
+                if asleep[k, start + 1]:
+                    self._sleep(row, start, stop)
+                    continue
+                if asleep[k, start]:
+                    self._wake(row, start, float(held[k, start]))
+                piece = held[k : k + 1, start:stop] - levels[k : k + 1, start:stop]
+                self._detect(piece, rows[k : k + 1], start)
+
+    def _follow_levels(
+        self,
+        rows: NDArray[np.int64],
+        present: NDArray[np.bool_],
+        gaps: NDArray[np.int64],
+        held: NDArray[np.float32],
+        past: NDArray[np.float32],
+    ) -> NDArray[np.float64]:
+        """Return the level at each sample: after a gap the signal goes on from where it was.
+
+        After a sleep it starts anew.
+        """
+        levels = np.repeat(self._levels[rows, None], held.shape[1], axis=1)
+        returns = present & (gaps > LEVEL_GAP_S * self.fs_hz)
+        for k, column in zip(*(where.tolist() for where in np.nonzero(returns)), strict=True):
+            if gaps[k, column] >= self._dormant_after:
+                levels[k, column:] = 0.0
+                continue
+            previous = held[k, column - 1] if column else past[k]
+            levels[k, column:] += float(held[k, column]) - float(previous)
+        return levels
+
+    def _sleep(self, row: int, start: int, stop: int) -> None:
+        position = int(self._starts[row]) + start
+        self._trackers[row].skip(position, stop - start, self._findings)
+        self._finder.sleep(row, stop)
+
+    def _wake(self, row: int, start: int, value: float) -> None:
+        self._finder.wake(row, start, value)
+        self._trackers[row].decider.reset(int(self._starts[row]) + start)
+
+    def _detect(self, chunk: NDArray[np.float64], rows: Rows, start: int) -> None:
+        """Take samples of rows that are awake, from sample `start` of the piece on."""
+        found = self._finder.update(chunk, rows, start)
+        position = self._starts[rows] + start
+        stop = position + chunk.shape[1]
+        seconds = self._ended_seconds(rows, position, stop)
+        which = range(self.rows) if isinstance(rows, slice) else rows.tolist()
+        for k, (row, end) in enumerate(zip(which, stop.tolist(), strict=True)):
+            self._trackers[row].update(found[k], seconds[k], end, self._findings)
+
+    def _ended_seconds(
+        self, rows: Rows, position: NDArray[np.int64], stop: NDArray[np.int64]
+    ) -> list[list[tuple[int, int]]]:
+        """Return the ends of each row's seconds that end in (position, stop], and their flags."""
+        ended: list[list[tuple[int, int]]] = [[] for _ in range(len(position))]
+        first = position // self._second
+        counts = stop // self._second - first
+        n = int(counts.sum())
+        if n == 0:
+            return ended
+        which = np.repeat(np.arange(len(position)), counts)
+        nth = np.arange(1, n + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+        end = (first[which] + nth) * self._second
+        patient = which if isinstance(rows, slice) else rows[which]
+        column = end + (self._signal.end - self._positions)[patient]
+        columns = (patient * self._signal.columns.shape[1] + column)[:, None] + self._ago
+        flags = second_flags(self._signal.flat.take(columns), self._missing.flat.take(columns))
+        for k, sample, flag in zip(which.tolist(), end.tolist(), flags.tolist(), strict=True):
+            ended[k].append((sample, flag))
+        return ended
+
+    def _cut_closed(self) -> None:
+        """Cut the beats that closed, while their signal is at hand."""
+        closed, self._findings.closed = self._findings.closed, []
+        if closed:
+            self._parts.append(self._cut(closed))
+
+    def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
+        rows = np.array([c.row for c in closed])
+        start = np.array([c.start for c in closed])
+        stop = np.array([c.stop for c in closed])
+        seen = np.array([c.seen for c in closed])
+        moved = rows * self._signal.columns.shape[1] + self._signal.end - self._positions[rows]
+        quality = np.array([_detection_flags(c) for c in closed])
+        long = (stop - start > MAX_WINDOW_S * self.fs_hz) | (stop <= start)
+        forgotten = seen - start > self._history
+        quality[long | forgotten] |= TOO_LONG
+        # A window whose end was not good enough to wait for has samples that are not there.
+        quality[(stop > seen) & ((quality & TOO_LONG) == 0)] |= MISSING
+        values = np.zeros((len(closed), self.spec.length), np.float32)
+        readable = (quality & UNUSABLE) == 0
+        if readable.any():
+            windows = Windows.of(start, stop, moved, moved + seen - self._history, moved + seen - 1)
+            windows = windows.chosen(readable)
+            flags = window_flags(self._signal.flat, self._missing.flat, windows)
+            quality[readable] |= flags
+            usable = (flags & UNUSABLE) == 0
+            read = resample(self._signal.flat, windows.chosen(usable), self.spec.length)
+            values[(quality & UNUSABLE) == 0] = standardise(read)
+        r_sample = np.array([c.beat.r_sample for c in closed])
+        known = np.array([c.beat.known for c in closed])
+        before = np.array([nan if c.previous_r is None else c.previous_r for c in closed])
+        after = np.array([nan if c.next_r is None else c.next_r for c in closed])
+        to_ms = 1e3 / self.fs_hz
+        return rows, Beats(
+            r_sample=r_sample,
+            rr_before_ms=((r_sample - before) * to_ms).astype(np.float32),
+            rr_after_ms=((after - r_sample) * to_ms).astype(np.float32),
+            quality=quality.astype(np.uint16),
+            delay_ms=((known - r_sample) * to_ms).astype(np.float32),
+            values=values,
+        )
+
+    def _collect(self) -> BankSegmented:
+        found, self._findings = self._findings, Findings()
+        parts, self._parts = self._parts, []
+        r = np.array(found.r_samples, np.int64).reshape(-1, 2)
+        seconds = np.array(found.seconds, np.int64).reshape(-1, 3)
+        return BankSegmented(
+            beats=joined_beats([beats for _, beats in parts], self.spec.length),
+            beat_rows=np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in parts)]),
+            events=tuple(found.events),
+            r_samples=r[:, 1],
+            r_rows=r[:, 0],
+            seconds=seconds[:, 1],
+            seconds_quality=seconds[:, 2].astype(np.uint16),
+            second_rows=seconds[:, 0],
+        )
+
+
+def _detection_flags(closed: Closed) -> int:
+    """Return what the detector and the tracker had to say of a beat's quality."""
+    beat = closed.beat
+    return (
+        LEARNING * beat.learning
+        | NOISY * beat.noisy
+        | SEARCHED * beat.searched
+        | TOO_LONG * closed.too_long
+    )
+
+
+def rate_and_spec(plain: dict[str, Any]) -> tuple[float, BeatSpec]:
+    """Return the sampling rate and beat spec of a saved state."""
+    try:
+        return real(plain, "fs_hz"), BeatSpec.from_mapping(plain["spec"])
+    except (KeyError, TypeError, SegmenterError) as error:
+        raise InvalidState(f"saved state: {error}") from error

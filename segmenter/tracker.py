@@ -1,0 +1,261 @@
+"""One patient's course: beats close when the next is known, events begin and end.
+
+Plain Python, a few calls a second; the arrays are the bank's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from segmenter.beat import Quality, Window
+from segmenter.candidates import Candidate
+from segmenter.cutter import window_samples
+from segmenter.errors import InvalidState
+from segmenter.qrs import Decider, Detection
+from segmenter.state import listing, truth, whole
+
+NO_BEAT_S = 4.0  # a good signal without a beat for so long is an event
+NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats when there are any
+TYPICAL_BEATS = 16  # about 12 s: a bigeminy has normal beats enough in it, and the rate may change
+MIN_TYPICAL_S, MAX_TYPICAL_S = 0.3, 1.5  # 200 to 40 beats a minute
+NO_RR_S = 6.0  # two beats further apart are not neighbours
+MAX_POSITION = 1 << 53
+
+EventKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+KINDS: tuple[EventKind, ...] = ("lead_off", "signal_lost", "noisy", "no_beat")
+
+
+@dataclass(frozen=True)
+class SignalEvent:
+    """The signal became unreadable, or readable again.
+
+    `sample` is where that began, at the resolution of a second; for `no_beat` it is the sample at
+    which it was noticed, and the R peak that ended it.
+    """
+
+    kind: EventKind
+    state: Literal["onset", "cleared"]
+    sample: int
+
+
+class Closed(NamedTuple):
+    """A beat whose neighbours are known, and its window [start, stop) in samples."""
+
+    row: int
+    previous_r: int | None
+    beat: Detection
+    next_r: int | None
+    start: float
+    stop: float
+    seen: int  # samples seen when it closed
+    too_long: bool
+
+
+@dataclass
+class Findings:
+    """What became known since the last update; each item begins with its row."""
+
+    closed: list[Closed] = field(default_factory=list)
+    events: list[tuple[int, SignalEvent]] = field(default_factory=list)
+    r_samples: list[tuple[int, int]] = field(default_factory=list)
+    seconds: list[tuple[int, int, int]] = field(default_factory=list)  # row, second, Quality
+
+
+class Tracker:
+    """Follows one patient from candidates and seconds to beats and events.
+
+    Parameters
+    ----------
+    row : int
+        The patient's row in the bank.
+    fs_hz : float
+    window : str
+        The window of `BeatSpec`.
+    decider : Decider
+    """
+
+    def __init__(self, row: int, fs_hz: float, window: Window, decider: Decider) -> None:
+        self.row = row
+        self.fs_hz = fs_hz
+        self.window = window
+        self.decider = decider
+        self.second = round(fs_hz)
+        self.open: Detection | None = None
+        self.previous_r: int | None = None
+        self.rr: deque[int] = deque(maxlen=TYPICAL_BEATS)  # the latest intervals, in samples
+        self.quiet_since = 0
+        self.noisy_seconds = 0
+        self.active: set[EventKind] = set()  # events that last
+
+    def update(
+        self,
+        candidates: list[Candidate],
+        seconds: list[tuple[int, int]],
+        position: int,
+        findings: Findings,
+    ) -> None:
+        """Take what the signal up to `position` holds.
+
+        Parameters
+        ----------
+        candidates : list of Candidate
+            In order.
+        seconds : list of (int, int)
+            The sample at which each second ended, and its `Quality` flags but NOISY.
+        position : int
+        findings : Findings
+            What becomes known is added to it.
+        """
+        done = 0
+        for candidate in candidates:
+            while done < len(seconds) and seconds[done][0] <= candidate.known:
+                self._end_second(*seconds[done], findings)
+                done += 1
+            self._detected(self.decider.update(candidate), findings)
+        for end, flags in seconds[done:]:
+            self._end_second(end, flags, findings)
+        self._detected(self.decider.advance(position - 1), findings)
+
+    def skip(self, position: int, n: int, findings: Findings) -> None:
+        """Take n missing samples after `position`: a gap so long that the detector sleeps."""
+        self._close(None, position, findings)  # found by search-back within the gap
+        self.previous_r = None
+        end = position + n
+        start = position // self.second * self.second
+        if end >= start + self.second:  # a second ended
+            for kind in ("lead_off", "noisy", "no_beat"):
+                self._turn(kind, False, start, findings)
+            self._turn("signal_lost", True, start, findings)
+            self.noisy_seconds = 0
+            self.quiet_since = end // self.second * self.second
+
+    def flush(self, position: int, findings: Findings) -> None:
+        """Close the last beat, if its window is complete without a next one."""
+        if self.open is not None and self.previous_r is not None:
+            _, stop = self._window(self.open.r_sample, None)
+            if stop <= position:
+                self._close(None, position, findings)
+
+    def _detected(self, detections: list[Detection], findings: Findings) -> None:
+        for detection in detections:
+            self._turn("no_beat", False, detection.r_sample, findings)
+            self.quiet_since = detection.r_sample
+            self._close(detection.r_sample, detection.known, findings)
+            if self.noisy_seconds:
+                detection = detection._replace(noisy=True)
+            self.open = detection
+            findings.r_samples.append((self.row, detection.r_sample))
+
+    def _close(
+        self, next_r: int | None, seen: int, findings: Findings, *, too_long: bool = False
+    ) -> None:
+        """Close the open beat: the next R is known, or after `seen` samples there is none."""
+        if self.open is None:
+            return
+        r_sample = self.open.r_sample
+        if self.previous_r is not None:
+            self.rr.append(r_sample - self.previous_r)
+        start, stop = self._window(r_sample, next_r)
+        findings.closed.append(
+            Closed(self.row, self.previous_r, self.open, next_r, start, stop, seen, too_long)
+        )
+        self.previous_r = r_sample if next_r is not None else None
+        self.open = None
+
+    def _window(self, r_sample: int, next_r: int | None) -> tuple[float, float]:
+        """Return the window of the open beat."""
+        typical_rr = 0.0 if next_r is None else float(next_r - r_sample)
+        if self.rr:
+            ordered = sorted(self.rr)
+            middle = len(ordered) // 2
+            typical_rr = (ordered[middle] + ordered[~middle]) / 2
+        bounded_rr = min(max(typical_rr, MIN_TYPICAL_S * self.fs_hz), MAX_TYPICAL_S * self.fs_hz)
+        return window_samples(self.window, self.previous_r, r_sample, next_r, bounded_rr)
+
+    def _end_second(self, end: int, flags: int, findings: Findings) -> None:
+        """Judge the second that ends here."""
+        self._detected(self.decider.advance(end - 1), findings)
+        if not flags and self.decider.unreadable(end - 1):
+            flags = int(Quality.NOISY)
+        findings.seconds.append((self.row, end // self.second - 1, flags))
+        if flags or self.active or self.noisy_seconds:
+            self._begin_and_end_events(end, flags, findings)
+        if flags:
+            self._turn("no_beat", False, end - self.second, findings)
+            self.quiet_since = end
+        elif end - self.quiet_since >= NO_BEAT_S * self.fs_hz:
+            self._turn("no_beat", True, end, findings)
+        if self.open is not None and end - self.open.r_sample > NO_RR_S * self.fs_hz:
+            self._close(None, end, findings, too_long=True)
+
+    def _begin_and_end_events(self, end: int, flags: int, findings: Findings) -> None:
+        start = end - self.second
+        lost = bool(flags & Quality.MISSING)
+        lead_off = bool(flags & (Quality.FLAT | Quality.SATURATED))
+        self.noisy_seconds = self.noisy_seconds + 1 if flags & Quality.NOISY else 0
+        noisy = self.noisy_seconds >= NOISY_SECONDS
+        self._turn("signal_lost", lost, start, findings)
+        self._turn("lead_off", lead_off, start, findings)
+        self._turn("noisy", noisy, end - NOISY_SECONDS * self.second if noisy else start, findings)
+        if lost or lead_off or noisy:
+            self._close(None, end, findings)
+            self.previous_r = None
+        if lead_off or (noisy and not self.decider.learning):
+            self.decider.reset(end)
+
+    def _turn(self, kind: EventKind, on: bool, sample: int, findings: Findings) -> None:
+        if on is (kind in self.active):
+            return
+        if on:
+            self.active.add(kind)
+        else:
+            self.active.remove(kind)
+        event = SignalEvent(kind, "onset" if on else "cleared", sample)
+        findings.events.append((self.row, event))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the state as plain JSON values."""
+        return {
+            "open": [] if self.open is None else list(self.open),
+            "previous_r": -1 if self.previous_r is None else self.previous_r,
+            "rr": list(self.rr),
+            "quiet_since": self.quiet_since,
+            "noisy_seconds": self.noisy_seconds,
+            "active": [kind for kind in KINDS if kind in self.active],
+            "decider": self.decider.to_plain(),
+        }
+
+    def restore(self, plain: Mapping[str, Any], position: int) -> None:
+        """Take a state from `to_plain` at `position`; InvalidState if it cannot be one."""
+        self.quiet_since = whole(plain, "quiet_since", 0, position)
+        self.noisy_seconds = whole(plain, "noisy_seconds", 0, MAX_POSITION)
+        previous = whole(plain, "previous_r", -1, position)
+        self.previous_r = None if previous < 0 else previous
+        self.rr = deque(_intervals(listing(plain, "rr", TYPICAL_BEATS)), TYPICAL_BEATS)
+        self.open = None
+        saved = listing(plain, "open", len(Detection._fields))
+        if saved:
+            fields = dict(zip(Detection._fields, saved, strict=False))
+            self.open = Detection(
+                whole(fields, "r_sample", 0, position),
+                whole(fields, "known", 0, position),
+                truth(fields, "learning"),
+                truth(fields, "noisy"),
+                truth(fields, "searched"),
+            )
+        active = listing(plain, "active", len(KINDS))
+        self.active = {kind for kind in KINDS if kind in active}
+        decider = plain.get("decider")
+        if not isinstance(decider, dict):
+            raise InvalidState("saved state: the detector's part is missing")
+        self.decider.restore(decider, position)
+
+
+def _intervals(plain: list[Any]) -> list[int]:
+    """Return saved RR intervals; InvalidState if they are none."""
+    if not all(type(rr) is int and 0 < rr <= MAX_POSITION for rr in plain):
+        raise InvalidState("saved state: rr holds what is no interval")
+    return plain
