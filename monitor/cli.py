@@ -201,15 +201,16 @@ def consumer(
     Try: ecg-monitor consumer --journal ward.sqlite, and elsewhere ecg-monitor view
     """
     with explained():
-        from monitor.replay import new_journal, run_folder
+        from monitor.journal_lock import locked
+        from monitor.replay import journal_path, run_folder
         from monitor.stages.consumer import run
 
-        with run_folder() as folder:
+        with run_folder() as folder, locked(journal_path(journal, folder)):
             run(
                 ConsumerSettings(
                     beats=beats,
                     alerts=alerts,
-                    journal=str(new_journal(journal, folder)),
+                    journal=str(journal_path(journal, folder)),
                     checkpoint=None if checkpoint is None else str(checkpoint),
                     threshold=None if threshold is None else parse_threshold(threshold),
                     learn_s=parse_optional_duration(learn, "--learn"),

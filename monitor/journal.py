@@ -17,11 +17,15 @@ from typing import Self
 import msgspec
 
 from monitor.codec import encode_json
-from monitor.errors import JournalFailed
+from monitor.errors import JournalFailed, JournalMismatch
+from monitor.journaled_run import JournaledRun, difference
 from monitor.wire import Alert, Technical
 
-_SCHEMA = """
+VERSION = 1  # of the tables; in the file's user_version
+_SCHEMA = f"""
+PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS run (description BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -55,6 +59,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         try:
             self._database = sqlite3.connect(path, isolation_level=None)
+            self._require_known_version(path)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
@@ -63,6 +68,7 @@ class Journal:
             raise JournalFailed(
                 f"{path}: cannot open the journal ({error}); name another with --journal"
             ) from error
+        self._path = path
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +81,14 @@ class Journal:
     ) -> None:
         self._database.close()
 
+    def _require_known_version(self, path: Path) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise JournalFailed(
+                f"{path} was written by a newer version (tables {version}, known {VERSION}); "
+                "update, or name another with --journal"
+            )
+
     def _read_identity(self) -> str:
         row = self._database.execute("SELECT identity FROM journal").fetchone()
         if row is not None:
@@ -82,6 +96,25 @@ class Journal:
         identity = uuid.uuid4().hex[:8]
         self._database.execute("INSERT INTO journal VALUES (?)", (identity,))
         return identity
+
+    def begin(self, run: JournaledRun) -> None:
+        """Note what the run is of, or go on in a journal that is of the same.
+
+        Raises
+        ------
+        JournalMismatch
+            If the journal is of another run.
+        """
+        row = self._database.execute("SELECT description FROM run").fetchone()
+        if row is None:
+            self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
+            return
+        differs = difference(msgspec.json.decode(row[0], type=JournaledRun), run)
+        if differs is not None:
+            raise JournalMismatch(
+                f"{self._path} holds another run: {differs}; give what was given then to go on, "
+                "or name a new file"
+            )
 
     @property
     def newest_seq(self) -> int:
@@ -129,3 +162,9 @@ class Journal:
         """Return how far each patient is."""
         rows = self._database.execute("SELECT state FROM progress ORDER BY patient")
         return [msgspec.msgpack.decode(state, type=Progress) for (state,) in rows]
+
+
+def newest_seq(path: Path) -> int:
+    """Return the newest sequence number of a journal that nobody writes."""
+    with Journal(path) as journal:
+        return journal.newest_seq

@@ -22,6 +22,7 @@ from model.training import Epoch
 from monitor.alerts import AlertMachine
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal, Progress
+from monitor.journaled_run import JournaledRun
 from monitor.learning_phase import Held, LearningPhase
 from monitor.patient import Desk, Model, Patient, Saved, Scores
 from monitor.settings import ConsumerSettings
@@ -108,6 +109,18 @@ class Judge:
             for one in self._patients.values()
         ]
         return sum(judged_s) / len(judged_s) if judged_s else 0.0
+
+    def run(self, streams: list[Stream]) -> JournaledRun:
+        """Return what decides the alerts, for the journal to hold a resumed run to."""
+        settings = self._settings
+        return JournaledRun(
+            streams=streams,
+            model=self.model,
+            rules=self._desk.machine.rule.name,
+            threshold=settings.threshold,
+            learn_s=settings.learn_s,
+            false_alerts_per_hour=settings.false_alerts_per_hour,
+        )
 
     def expect(self, streams: Iterable[Stream]) -> None:
         """Take note of the records that will come; open those that were monitored before."""
@@ -206,12 +219,18 @@ class Judge:
             patient = self._patients.get(message.patient)
         else:
             patient = self._patients.get(message.header.patient)
-            begins_again = patient is not None and patient.ended and len(message.beats) > 0
-            if patient is None or begins_again:
+            if patient is None or (patient.state == "ended" and len(message.beats) > 0):
+                self._forget_unless_continued(message.header)
                 patient = self._open(self._stream_of(message.header))
         if patient is None or patient.learning is None:
             return [message]
         return patient.learning.admit(message)
+
+    def _forget_unless_continued(self, header: BeatsHeader) -> None:
+        """Judge anew what nobody announced and a sender began again, into a journal that is old."""
+        reached = self._saved.get(header.patient)
+        if reached is not None and header.position <= reached.position:
+            del self._saved[header.patient]
 
     def _stream_of(self, header: BeatsHeader) -> Stream:
         announced = self._streams.get(header.patient)

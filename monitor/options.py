@@ -58,7 +58,8 @@ AlertsEndpoint = Annotated[
 Journal = Annotated[
     Path | None,
     typer.Option(
-        help="Keep alerts in this new file (learnt models beside it); default: for this run only."
+        help="Keep alerts in this file (learnt models beside it); the same run goes on in it. "
+        "Default: for this run only."
     ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]

@@ -126,6 +126,7 @@ class Patient:
     segmenter_state: bytes = b""
     learned: str | None = None
     ended: bool = False
+    stopped: bool = False  # by a person, before the record's end; not journaled
     moved_on: bool = False
     note: str = ""
     lag_s: float = 0.0
@@ -134,7 +135,7 @@ class Patient:
     @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
         """What the view calls it."""
-        if self.ended:
+        if self.ended or self.stopped:
             return "ended"
         return "learning" if self.learning is not None else "monitoring"
 
@@ -155,12 +156,18 @@ class Patient:
         return said
 
     def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
-        """End the stream, and the episode that is open; nothing the second time."""
-        if self.ended:
+        """End the stream, and the episode that is open; nothing the second time.
+
+        Where a person stopped it nothing ends but the status: what is journaled can be resumed.
+        """
+        if self.ended or self.stopped:
             return []
         if self.learning is not None:
             reason = self.learning.note or "the record ended before enough was learnt"
             self.note = f"nothing was monitored: {reason}"
+        if end.reason == "stopped":
+            self.stopped = True
+            return []
         self.ended = self.moved_on = True
         self.position = max(self.position, end.position)
         self.alert_state, transition = desk.machine.finish(self.alert_state)

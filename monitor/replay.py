@@ -19,8 +19,10 @@ import msgspec
 import zmq
 
 from monitor.codec import decode_message, topic_of
-from monitor.errors import InvalidMessage, InvalidOption
+from monitor.errors import InvalidMessage
 from monitor.interrupts import Interrupts
+from monitor.journal import newest_seq
+from monitor.journal_lock import locked
 from monitor.screens import Screen
 from monitor.settings import (
     DRAIN_S,
@@ -92,19 +94,25 @@ class Tally:
             and last_seq >= status.newest_seq
         )
 
-    def summary(self, streams: list[Stream], restarts: int) -> Summary:
-        """Return what the run came to."""
+    def summary(
+        self, streams: list[Stream], restarts: int, before: dict[str, int] | None = None
+    ) -> Summary:
+        """Return what the run came to; `before` says which positions a resumed one began at."""
         patients = self.status.patients if self.status is not None else []
         stages = self.status.stages if self.status is not None else []
         first = {one.patient: one.first_sample for one in streams}
         signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
+        new_s = sum(
+            (one.position - (before or {}).get(one.patient, first[one.patient])) / one.fs_hz
+            for one in patients
+        )
         elapsed_s = self._ended_s - self.started_s
         alerts = sum(one.alerts for one in patients)
         return Summary(
             records=len(streams),
             signal_s=round(signal_s, 3),
             elapsed_s=round(elapsed_s, 3),
-            real_time_factor=round(signal_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
+            real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
             beats=sum(one.beats for one in patients),
             anomalous=sum(one.anomalous for one in patients),
             withheld=sum(one.withheld for one in patients),
@@ -158,7 +166,8 @@ class Replay:
             if interrupted.happened:
                 self.quit()
         self._catch_up()
-        return self._tally.summary(self._supervisor.streams, self._supervisor.restarts)
+        supervisor = self._supervisor
+        return self._tally.summary(supervisor.streams, supervisor.restarts, supervisor.resumed)
 
     def threshold(self, request: ThresholdRequest) -> None:
         """Change a threshold in the consumer."""
@@ -243,17 +252,23 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(run_folder())
-        settings = stage_settings(options, folder)
+        journal = journal_path(options.journal, folder)
+        lock = stack.enter_context(locked(journal))
         interrupts = stack.enter_context(Interrupts())
-        supervisor = Supervisor(settings, folder)
-        if options.journal is not None:
-            stack.callback(_remove_unused, options.journal, supervisor)
+        is_new = not journal.exists()
+        settings = stage_settings(options, folder)
+        supervisor = Supervisor(settings, folder, lock)
+        if is_new:
+            stack.callback(_remove_unused, journal, supervisor)
+        before_seq = 0 if is_new else newest_seq(journal)
         stack.enter_context(supervisor)
-        subscriber = AlertSubscriber(options.alerts, (*screen.topics, "status"))
+        subscriber = AlertSubscriber(options.alerts, (*screen.topics, "status"), before_seq)
         stack.enter_context(subscriber)
         sockets = stack.enter_context(Sockets())
         waves = sockets.subscribe(settings[1].wave, ["wave."]) if screen.wants_waves else None
         stack.enter_context(screen)
+        if not is_new:
+            screen.notice(f"{journal} goes on behind its {before_seq} alerts")
         return Replay(supervisor, subscriber, waves, screen).run(interrupts)
 
 
@@ -262,7 +277,7 @@ def stage_settings(
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
     """Return what the three stages are told, with private endpoints between them."""
     samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
-    journal = new_journal(options.journal, folder)
+    journal = journal_path(options.journal, folder)
     producer = ProducerSettings(
         records=options.records,
         samples=samples,
@@ -285,22 +300,15 @@ def stage_settings(
     return producer, segmenter, consumer
 
 
-def new_journal(path: Path | None, folder: Path) -> Path:
-    """Return where a run's journal goes: a new file that was named, or one of the run's own.
-
-    A journal holds one run: the positions of another would be taken for this one's.
-    """
-    if path is None:
-        return folder / "journal.sqlite"
-    if path.exists():
-        raise InvalidOption(f"--journal {path} exists; a journal holds one run, name a new file")
-    return path.absolute()
+def journal_path(path: Path | None, folder: Path) -> Path:
+    """Return where a run's journal is: the file that was named, or one of the run's own."""
+    return folder / "journal.sqlite" if path is None else path.absolute()
 
 
 def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
     """Remove the journal of a run that was refused before it began: it can be named again."""
     if not supervisor.started:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", "-lock"):
             journal.with_name(journal.name + suffix).unlink(missing_ok=True)
 
 

@@ -58,15 +58,19 @@ class Supervisor:
         One for each stage, with the same endpoints.
     folder : Path
         A private folder for the lifecycle socket and the stages' error output.
+    lock : int or None
+        Descriptor of the journal's lock, which the stages keep until they have gone.
     """
 
     def __init__(
         self,
         settings: tuple[ProducerSettings, SegmenterSettings, ConsumerSettings],
         folder: Path,
+        lock: int | None = None,
     ) -> None:
         self._settings = settings
         self._folder = folder
+        self._inherited = () if lock is None else (lock,)
         self._sockets = Sockets()
         self._endpoint = f"ipc://{folder / 'lifecycle'}"
         self.lifecycle: zmq.Socket[bytes] = self._sockets.serve(self._endpoint)
@@ -78,10 +82,13 @@ class Supervisor:
         self.streams: list[Stream] = []
         self.restarts = 0
         self.finished = False
+        self.resumed: dict[str, int] = {}  # where patients began, in a run that goes on
 
     def __enter__(self) -> Self:
         try:
-            self._start_all([])
+            resume = self._resume()
+            self.resumed = {one.patient: one.position for one in resume}
+            self._start_all(resume)
         except BaseException:
             self._close()
             raise
@@ -149,6 +156,7 @@ class Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                pass_fds=self._inherited,
                 process_group=0,  # a terminal's Ctrl-C is the supervisor's to handle
             )
         self._processes[name] = process

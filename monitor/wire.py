@@ -312,6 +312,7 @@ class Stream(msgspec.Struct, frozen=True):
     fs_hz: Rate
     first_sample: Count
     n_samples: Count | None  # none with --loop
+    digest: str = ""  # of the first samples: tells a record from another of the same name
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):

@@ -123,6 +123,7 @@ def run(settings: ConsumerSettings) -> Counters:
         consumer = Consumer(host, judge, journal, publisher)
         with contextlib.suppress(Stopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
+            journal.begin(judge.run(start.streams))
             judge.expect(start.streams)
             consumer.run(receiver)
     return host.counters

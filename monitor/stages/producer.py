@@ -6,6 +6,7 @@ never from the time before, so that pacing does not drift.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import math
 import time
@@ -31,6 +32,8 @@ from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.host import Counters, StageHost, Stopped
 from monitor.text import harmless
 from monitor.wire import EndHeader, SamplesHeader, Stream
+
+DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 
 
 @dataclass
@@ -72,7 +75,13 @@ class Playback:
             fs_hz=self.source.fs_hz,
             first_sample=self.first_sample,
             n_samples=None if self.loop else self.stop_sample,
+            digest=self._digest(),
         )
+
+    def _digest(self) -> str:
+        stop = self.first_sample + round(DIGEST_S * self.source.fs_hz)
+        samples = self.source.read(self.first_sample, min(stop, self.stop_sample))
+        return hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest()[:16]
 
 
 def open_playbacks(settings: ProducerSettings) -> list[Playback]:

@@ -155,7 +155,8 @@ class SegmenterStage:
     def _end(self, header: EndHeader) -> Produced:
         produced = Produced(last=header.last)
         stream = self._streams.pop(header.patient, None)
-        if stream is not None:
+        if stream is not None and header.reason == "complete":
+            # Not where a person stopped it: a run that is resumed cuts the open beats whole.
             self._pass_on(stream, header.sent_ns, stream.segmenter.flush(), produced)
         produced.frames.append(encode_header(header))
         return produced
