@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,7 @@ from monitor.settings import (
     SegmenterSettings,
     parse_duration,
     parse_optional_duration,
+    parse_since,
     parse_speed,
     parse_threshold,
 )
@@ -245,21 +247,43 @@ def subscribe(
     new: Annotated[
         bool, typer.Option("--new", help="Only what comes from now on, not what was before.")
     ] = False,
+    after: Annotated[
+        int, typer.Option("--from", min=0, help="Begin behind this number; 0 is everything kept.")
+    ] = 0,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Begin at a time, 2026-03-01T22:00, or so long ago: 8:00:00."),
+    ] = None,
+    durable: Annotated[
+        str | None,
+        typer.Option(help="Keep alerts and position under this name; go on there next time."),
+    ] = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Leave when all records have ended.")
     ] = False,
 ) -> None:
     """Print alerts as they come; those missed are asked for. Ctrl-C ends it.
 
-    Try: ecg-monitor subscribe --json | jq .ratio
+    Try: ecg-monitor subscribe --json | jq .ratio, or
+    ecg-monitor subscribe --durable ward-desk
     """
     with explained():
         from monitor.screens import JsonScreen, PlainScreen
-        from monitor.watch import follow
+        from monitor.watch import FollowOptions, follow
 
+        if (new, after > 0, since is not None).count(True) > 1:
+            raise InvalidOption("--new, --from and --since are three ways to begin; give one")
         topics = tuple(topic or ("alert", "technical"))
         if json:
             screen: Screen = JsonScreen(sys.stdout, sys.stderr, topics)
         else:
             screen = PlainScreen(sys.stdout, sys.stderr)
-        follow(endpoint, topics, screen, new=new, until_end=until_end)
+        options = FollowOptions(
+            endpoint=endpoint,
+            topics=topics,
+            after=None if new else after,
+            since=None if since is None else parse_since(since, datetime.now(UTC)),
+            durable=durable,
+            until_end=until_end,
+        )
+        follow(options, screen)

@@ -16,6 +16,7 @@ from monitor.wire import (
     MAX_JSON_BYTES,
     MAX_REPLY_BYTES,
     MAX_STATE_BYTES,
+    Alert,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -28,6 +29,7 @@ from monitor.wire import (
     SamplesMessage,
     StageMessage,
     Status,
+    Technical,
 )
 from segmenter.beat import Beats, Quality
 
@@ -39,6 +41,7 @@ _StageHeader = SamplesHeader | BeatsHeader | EndHeader | HealthHeader
 _stage_header: msgspec.msgpack.Decoder[_StageHeader] = msgspec.msgpack.Decoder(_StageHeader)
 _lifecycle: msgspec.msgpack.Decoder[Lifecycle] = msgspec.msgpack.Decoder(Lifecycle)
 _message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_numbered: msgspec.json.Decoder[Alert | Technical] = msgspec.json.Decoder(Alert | Technical)
 _request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
@@ -131,6 +134,11 @@ def decode_message(frames: Sequence[bytes]) -> Message:
     if topic_of(message).encode() != frames[0]:
         raise InvalidMessage("topic and JSON speak of different things")
     return message
+
+
+def decode_numbered(text: bytes) -> Alert | Technical:
+    """Check and unpack an alert as it was kept; InvalidMessage if it is none."""
+    return _decode(_numbered, text)
 
 
 def encode_json(value: Message | Request | Reply) -> bytes:

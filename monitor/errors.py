@@ -7,6 +7,7 @@
     ├── RecordError             a record is missing, unreadable, truncated or absurd
     ├── DownloadError           a PhysioNet record cannot be fetched, nor found in the cache
     ├── JournalFailed           the journal cannot be opened or written
+    ├── InboxFailed             a durable subscriber's file cannot be opened or written
     ├── JournalMismatch         the journal holds another run than the one that is to go on
     ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
     ├── SpecMismatch            beats and checkpoint are of different beat specs
@@ -47,6 +48,10 @@ class DownloadError(MonitorError):
 
 class JournalFailed(MonitorError):
     """The journal cannot be opened or written."""
+
+
+class InboxFailed(MonitorError):
+    """A durable subscriber's file cannot be opened or written."""
 
 
 class JournalMismatch(MonitorError):

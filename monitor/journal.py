@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from monitor.codec import encode_json
+from monitor.codec import decode_numbered, encode_json
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journaled_run import JournaledRun, difference
 from monitor.wire import Alert, Technical
@@ -29,8 +29,11 @@ CREATE TABLE IF NOT EXISTS run (description BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
+    patient TEXT NOT NULL,
+    wall_time TEXT NOT NULL,
     message BLOB NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (wall_time);
 CREATE TABLE IF NOT EXISTS progress (
     patient TEXT PRIMARY KEY,
     state BLOB NOT NULL
@@ -97,6 +100,11 @@ class Journal:
         self._database.execute("INSERT INTO journal VALUES (?)", (identity,))
         return identity
 
+    @property
+    def oldest_seq(self) -> int:
+        """The oldest number that is kept; 1 before the first alert."""
+        return int(self._database.execute("SELECT coalesce(min(seq), 1) FROM alerts").fetchone()[0])
+
     def begin(self, run: JournaledRun) -> None:
         """Note what the run is of, or go on in a journal that is of the same.
 
@@ -127,12 +135,11 @@ class Journal:
         execute("BEGIN IMMEDIATE")
         try:
             for alert in alerts:
-                execute(
-                    "INSERT INTO alerts VALUES (?, ?, ?)", (alert.seq, alert.id, encode_json(alert))
-                )
+                row = (alert.seq, alert.id, alert.patient, alert.wall_time, encode_json(alert))
+                execute("INSERT INTO alerts VALUES (?, ?, ?, ?, ?)", row)
             for reached in progress:
-                row = (reached.patient, msgspec.msgpack.encode(reached))
-                execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", row)
+                state = msgspec.msgpack.encode(reached)
+                execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (reached.patient, state))
             execute("COMMIT")
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
@@ -155,8 +162,17 @@ class Journal:
         rows = self._database.execute(
             "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
         )
-        decoder: msgspec.json.Decoder[Alert | Technical] = msgspec.json.Decoder(Alert | Technical)
-        return [decoder.decode(message) for (message,) in rows]
+        return [decode_numbered(message) for (message,) in rows]
+
+    def seq_before(self, since: str) -> int:
+        """Return the number after which everything was said since a wall time, the newest else.
+
+        Wall clocks may be set back: then it is the first alert of that time or later that counts.
+        """
+        (first,) = self._database.execute(
+            "SELECT min(seq) FROM alerts WHERE wall_time >= ?", (since,)
+        ).fetchone()
+        return self.newest_seq if first is None else int(first) - 1
 
     def progress(self) -> list[Progress]:
         """Return how far each patient is."""

@@ -39,7 +39,7 @@ def locked(journal: Path, wait_s: float = WAIT_S) -> Iterator[int]:
         held = os.open(lock_path(journal), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise JournalFailed(
-            f"{journal}: cannot open the journal ({error.strerror}); name another with --journal"
+            f"{journal}: cannot be opened ({error.strerror}); name another file"
         ) from error
     try:
         _wait_for(held, journal, time.monotonic() + wait_s)
@@ -55,7 +55,7 @@ def _wait_for(held: int, journal: Path, deadline_s: float) -> None:
         except OSError as error:  # nothing tells when a lock becomes free, other than asking again
             if time.monotonic() >= deadline_s:
                 raise JournalFailed(
-                    f"{journal} is in use by another monitor; stop that one or name another file"
+                    f"{journal} is in use by another process; stop that one or name another file"
                 ) from error
             time.sleep(LOOK_AGAIN_S)
         else:

@@ -12,12 +12,14 @@ from monitor.journal import Journal
 from monitor.sockets import Sockets, receive_waiting, requests_endpoint
 from monitor.wire import (
     Done,
+    Found,
     Message,
     Page,
     Refused,
     ReplayRequest,
     Reply,
     Request,
+    SeekRequest,
     ThresholdRequest,
 )
 
@@ -73,7 +75,10 @@ class Publisher:
         match request:
             case ReplayRequest(after=after, limit=limit):
                 missed = self._journal.alerts_after(after, limit)
-                return Page(self._journal.identity, self._journal.newest_seq, missed)
+                journal = self._journal
+                return Page(journal.identity, journal.oldest_seq, journal.newest_seq, missed)
+            case SeekRequest(since=since):
+                return Found(self._journal.identity, self._journal.seq_before(since))
             case ThresholdRequest():
                 try:
                     return Done(self._set_threshold(request))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -118,6 +119,31 @@ def parse_duration(text: str, option: str) -> float:
 def parse_optional_duration(text: str | None, option: str) -> float | None:
     """Read a time that may be left out, as `parse_duration` does; None stays None."""
     return None if text is None else parse_duration(text, option)
+
+
+def parse_since(text: str, now: datetime) -> str:
+    """Read `--since`: 2026-03-01T22:00 (local unless it says its zone), or how long before now.
+
+    Returns
+    -------
+    str
+        The time in UTC, as messages say it.
+    """
+    if _CLOCK.fullmatch(text.strip()):
+        moment = now - timedelta(seconds=parse_duration(text, "--since"))
+    else:
+        try:
+            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise InvalidOption(
+                f"--since {text!r} is not a time; write 2026-03-01T22:00, or how long ago: 8:00:00"
+            ) from error
+    return wall_time_text(moment)
+
+
+def wall_time_text(moment: datetime) -> str:
+    """Return a time in UTC as messages say it."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def bounded_seconds(seconds: float, option: str) -> float:

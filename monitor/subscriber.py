@@ -6,6 +6,9 @@
         for alert in alerts:
             print(alert.patient, alert.time_s, alert.state)
 
+    with Inbox(Path("mine.sqlite")) as inbox, AlertSubscriber(inbox=inbox) as alerts:
+        ...  # goes on where it was when it last ran, however that ended
+
 PUB drops what a slow or late subscriber misses. Every alert carries a sequence number without
 holes, and the heartbeat carries the newest: so the subscriber sees what it missed, asks for it, and
 hands out each alert once and in order.
@@ -24,9 +27,21 @@ import zmq
 
 from monitor.codec import decode_message, decode_reply, encode_json, topic_of
 from monitor.errors import InvalidMessage
+from monitor.inbox import Inbox
 from monitor.settings import DEFAULT_ALERTS
 from monitor.sockets import Sockets, requests_endpoint
-from monitor.wire import Alert, Message, Page, ReplayRequest, Reply, Request, Status, Technical
+from monitor.wire import (
+    Alert,
+    Found,
+    Message,
+    Page,
+    ReplayRequest,
+    Reply,
+    Request,
+    SeekRequest,
+    Status,
+    Technical,
+)
 
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
 ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
@@ -44,6 +59,12 @@ class AlertSubscriber:
     after : int or None
         Hand out alerts after this sequence number, those published before now too. None hands out
         only what happens from now on.
+    since : str or None
+        Hand out alerts since this wall time (UTC, as `wall_time` of messages) instead.
+    inbox : Inbox or None
+        Keeps each alert and the position. An alert counts as handled, and is kept, when the next
+        one is asked for, or when the with-block ends well. Where the inbox has had alerts, it goes
+        on behind them; `after` and `since` are for its first time.
 
     Raises
     ------
@@ -56,15 +77,25 @@ class AlertSubscriber:
         endpoint: str = DEFAULT_ALERTS,
         topics: Sequence[str] = NUMBERED,
         after: int | None = 0,
+        *,
+        since: str | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self._topics = tuple(topics)
         self._sockets = Sockets()
         self._last_seq = after
         self._journal = ""
+        self._seek = None if since is None else SeekRequest(since)
+        self._inbox = inbox
+        self._in_hand: Alert | Technical | None = None  # handed out, and not yet known as handled
+        if inbox is not None and not inbox.is_new:
+            self._last_seq, self._journal, self._seek = inbox.last_seq, inbox.journal, None
+        self._heard_s = time.monotonic()
         self._asked_s = -ASK_AGAIN_S
         self._ready: deque[Message] = deque()
         self.malformed = 0  # messages that were none of this protocol
         self.recovered = 0  # alerts that had to be asked for
+        self._truncated = 0
         try:
             requests = requests_endpoint(endpoint)
             wanted = sorted({*NUMBERED, "status", *self._topics})
@@ -86,6 +117,8 @@ class AlertSubscriber:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self._keep_handled()
         self.close()
 
     def close(self) -> None:
@@ -113,8 +146,25 @@ class AlertSubscriber:
         """The sequence number up to which everything has been handed out or is about to be."""
         return self._last_seq or 0
 
+    @property
+    def truncated(self) -> int:
+        """How many alerts retention had removed before they could be asked for."""
+        return self._truncated
+
+    @property
+    def silent_s(self) -> float:
+        """How long no heartbeat has come; the monitor sends one a second."""
+        return time.monotonic() - self._heard_s
+
     def receive(self, timeout_s: float) -> Message | None:
-        """Return the next message that was asked for, or None if there is none in time."""
+        """Return the next message that was asked for, or None if there is none in time.
+
+        Raises
+        ------
+        InboxFailed
+            If the alert before cannot be kept.
+        """
+        self._keep_handled()
         deadline_s = time.monotonic() + timeout_s
         while not self._ready:
             remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
@@ -125,7 +175,15 @@ class AlertSubscriber:
                 self._take(self._messages.recv_multipart())
             if not readable and remaining_ms == 0:
                 return None
-        return self._ready.popleft()
+        message = self._ready.popleft()
+        if isinstance(message, Alert | Technical):
+            self._in_hand = message
+        return message
+
+    def _keep_handled(self) -> None:
+        if self._inbox is not None and self._in_hand is not None:
+            self._inbox.keep(self._in_hand)
+        self._in_hand = None
 
     def ask(self, request: Request) -> None:
         """Send a request; a Page's alerts come with `receive`, other replies are dropped."""
@@ -148,6 +206,9 @@ class AlertSubscriber:
 
     def _take_numbered(self, message: Alert | Technical) -> None:
         self._follow_journal(message.journal)
+        if self._seek is not None:
+            self._ask_for_missed()
+            return
         if self._last_seq is None:
             self._last_seq = message.seq - 1
         if message.seq == self._last_seq + 1:
@@ -157,10 +218,11 @@ class AlertSubscriber:
             self._ask_for_missed()
 
     def _take_heartbeat(self, status: Status) -> None:
+        self._heard_s = time.monotonic()
         self._follow_journal(status.journal)
         if self._last_seq is None:
             self._last_seq = status.newest_seq
-        if status.newest_seq > self._last_seq:
+        if self._seek is not None or status.newest_seq > self._last_seq:
             self._ask_for_missed()
         self._hand_out(status)
 
@@ -170,10 +232,23 @@ class AlertSubscriber:
         except InvalidMessage:
             self.malformed += 1
             return
-        if not isinstance(reply, Page):
-            return
+        match reply:
+            case Page():
+                self._take_page(reply)
+            case Found() if self._seek is not None:
+                self._seek = None
+                self._last_seq, self._journal = reply.after, reply.journal
+                self._asked_s = -ASK_AGAIN_S
+                self._ask_for_missed()
+            case _:
+                pass
+
+    def _take_page(self, reply: Page) -> None:
         before = self._last_seq
         self._asked_s = -ASK_AGAIN_S
+        if reply.journal == self._journal and reply.oldest_seq > self.last_seq + 1:
+            self._truncated += reply.oldest_seq - 1 - self.last_seq
+            self._last_seq = reply.oldest_seq - 1
         for message in reply.messages:
             if message.seq == self.last_seq + 1:
                 self._take_numbered(message)
@@ -191,7 +266,7 @@ class AlertSubscriber:
         now_s = time.monotonic()
         if now_s - self._asked_s >= ASK_AGAIN_S:
             self._asked_s = now_s
-            self.ask(ReplayRequest(after=self.last_seq))
+            self.ask(self._seek or ReplayRequest(after=self.last_seq))
 
     def _hand_out(self, message: Message) -> None:
         if _topic_wanted(message, self._topics):

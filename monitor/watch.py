@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import zmq
 
 from monitor.codec import decode_message, topic_of
 from monitor.errors import InvalidMessage, MonitorSilent
+from monitor.inbox import Inbox, inbox_path
 from monitor.interrupts import Interrupts
-from monitor.screens import Screen
+from monitor.journal_lock import locked
+from monitor.screens import SILENT_S, Screen
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import Status, ThresholdRequest
 
 LOOP_S = 0.1
-SILENT_S = 10.0  # ten heartbeats
+GONE_S = 10.0  # ten heartbeats
 
 
 class Watch:
@@ -67,40 +71,117 @@ def watch(alerts: str, wave: str, screen: Screen) -> None:
             Watch(subscriber, waves, screen).run(interrupts)
 
 
-def follow(
-    endpoint: str, topics: tuple[str, ...], screen: Screen, *, new: bool, until_end: bool
-) -> None:
-    """Print what a monitor says: what was before (unless `new`) and what comes, until Ctrl-C.
+@dataclass(frozen=True)
+class FollowOptions:
+    """What `ecg-monitor subscribe` was asked for.
 
-    With `until_end`, until all its records have ended and all their alerts have come.
+    Attributes
+    ----------
+    after : int or None
+        Sequence number to begin behind; None is what comes from now on.
+    since : str or None
+        Wall time in UTC to begin at instead.
+    durable : str or None
+        Name of the inbox that keeps alerts and position.
+    until_end : bool
+        Leave when all records have ended and all their alerts have come.
+    """
+
+    endpoint: str
+    topics: tuple[str, ...]
+    after: int | None = 0
+    since: str | None = None
+    durable: str | None = None
+    until_end: bool = False
+
+
+def follow(options: FollowOptions, screen: Screen) -> None:
+    """Print what a monitor says: what was before, as asked for, and what comes, until Ctrl-C.
 
     Raises
     ------
     MonitorSilent
         With `until_end`, if the monitor has gone before that.
     """
-    after = None if new else 0
+    with contextlib.ExitStack() as stack:
+        inbox = None if options.durable is None else _open_inbox(options.durable, stack)
+        interrupts = stack.enter_context(Interrupts())
+        subscriber = stack.enter_context(
+            AlertSubscriber(
+                options.endpoint,
+                (*options.topics, "status"),
+                options.after,
+                since=options.since,
+                inbox=inbox,
+            )
+        )
+        stack.enter_context(screen)
+        _follow(options, subscriber, screen, interrupts)
+
+
+def _open_inbox(name: str, stack: contextlib.ExitStack) -> Inbox:
+    path = inbox_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stack.enter_context(locked(path, wait_s=0.0))
+    return stack.enter_context(Inbox(path))
+
+
+def _follow(
+    options: FollowOptions, subscriber: AlertSubscriber, screen: Screen, interrupts: Interrupts
+) -> None:
     status: Status | None = None
-    heard_s = time.monotonic()
-    with (
-        Interrupts() as interrupts,
-        AlertSubscriber(endpoint, (*topics, "status"), after) as subscriber,
-        screen,
-    ):
-        while not interrupts.happened:
-            message = subscriber.receive(LOOP_S)
-            if isinstance(message, Status):
-                status, heard_s = message, time.monotonic()
-            if message is not None and topic_of(message).startswith(topics):
-                screen.take(message)
-            if until_end and status is not None:
-                if _is_over(status, subscriber):
-                    return
-                if time.monotonic() - heard_s > SILENT_S:
-                    raise MonitorSilent(
-                        f"{endpoint}: the monitor has gone before its records ended; "
-                        f"alerts after number {subscriber.last_seq} may be missing"
-                    )
+    hearing = Hearing(screen.notice)
+    while not interrupts.happened:
+        message = subscriber.receive(LOOP_S)
+        hearing.look(subscriber)
+        if isinstance(message, Status):
+            status = message
+        if message is not None and topic_of(message).startswith(options.topics):
+            screen.take(message)
+        if options.until_end and status is not None:
+            if _is_over(status, subscriber):
+                return
+            if subscriber.silent_s > GONE_S:
+                raise MonitorSilent(
+                    f"{options.endpoint}: the monitor has gone before its records ended; "
+                    f"alerts after number {subscriber.last_seq} may be missing"
+                )
+
+
+class Heard(Protocol):
+    """What is known of the line to a monitor; an `AlertSubscriber` knows it."""
+
+    @property
+    def silent_s(self) -> float:
+        """How long no heartbeat has come."""
+        ...
+
+    @property
+    def truncated(self) -> int:
+        """How many alerts were kept no longer when they were asked for."""
+        ...
+
+
+class Hearing:
+    """Says when the monitor falls silent or is heard again, and what retention took away."""
+
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self._notice = notice
+        self._silent = False
+        self._truncated = 0
+
+    def look(self, subscriber: Heard) -> None:
+        """Say what has changed since the last look."""
+        silent = subscriber.silent_s > SILENT_S
+        if silent and not self._silent:
+            self._notice(f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled")
+        elif self._silent and not silent:
+            self._notice("the monitor is heard again")
+        self._silent = silent
+        missing = subscriber.truncated - self._truncated
+        if missing:
+            self._notice(f"truncated: {missing} alerts are kept no longer and were missed")
+        self._truncated = subscriber.truncated
 
 
 def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:

@@ -51,6 +51,7 @@ MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
 Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
+WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 TechnicalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -269,6 +270,12 @@ class ReplayRequest(msgspec.Struct, frozen=True, tag_field="type", tag="replay")
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 500
 
 
+class SeekRequest(msgspec.Struct, frozen=True, tag_field="type", tag="seek"):
+    """Which sequence number everything since a wall time comes after."""
+
+    since: WallTime
+
+
 class ThresholdRequest(msgspec.Struct, frozen=True, tag_field="type", tag="threshold"):
     """Set a patient's threshold, or multiply it; no patient means all."""
 
@@ -278,11 +285,19 @@ class ThresholdRequest(msgspec.Struct, frozen=True, tag_field="type", tag="thres
 
 
 class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
-    """The answer to a ReplayRequest, oldest first."""
+    """The answer to a ReplayRequest, oldest first; none before `oldest_seq` is kept."""
 
     journal: str
+    oldest_seq: Count
     newest_seq: Count
     messages: list[Alert | Technical]
+
+
+class Found(msgspec.Struct, frozen=True, tag_field="type", tag="found"):
+    """The answer to a SeekRequest: what to ask for is after this number."""
+
+    journal: str
+    after: Count
 
 
 class Done(msgspec.Struct, frozen=True, tag_field="type", tag="done"):
@@ -297,8 +312,8 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
     text: str
 
 
-Request = ReplayRequest | ThresholdRequest
-Reply = Page | Done | Refused
+Request = ReplayRequest | SeekRequest | ThresholdRequest
+Reply = Page | Found | Done | Refused
 
 # --- lifecycle --------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from monitor.journal import Journal
 from monitor.judge import Judge, numbered
 from monitor.learning_phase import Held
 from monitor.publisher import Publisher
-from monitor.settings import ConsumerSettings
+from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.sockets import receive_waiting
 from monitor.stages.host import Counters, StageHost, Stopped
 from monitor.wire import (
@@ -97,7 +97,7 @@ class Heartbeat:
 
 def utc_now() -> str:
     """Return the wall time, for display and for the record only."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return wall_time_text(datetime.now(UTC))
 
 
 def run(settings: ConsumerSettings) -> Counters:

@@ -1,4 +1,4 @@
-"""A run goes on in its journal: after its parent was killed, after it was stopped, never another's."""
+"""A run goes on in its journal, killed or stopped; another run does not."""
 
 from __future__ import annotations
 

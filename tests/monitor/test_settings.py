@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from monitor.errors import InvalidOption
@@ -12,6 +14,7 @@ from monitor.settings import (
     decode_settings,
     encode_settings,
     parse_duration,
+    parse_since,
     parse_speed,
     parse_threshold,
 )
@@ -71,3 +74,27 @@ def test_malformed_settings_are_refused(text: bytes) -> None:
     """A process that is told nonsense says so."""
     with pytest.raises(InvalidOption):
         decode_settings(text)
+
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8:00:00", "2026-03-01T04:00:00.000Z"),
+        ("90", "2026-03-01T11:58:30.000Z"),
+        ("2026-02-28T23:00Z", "2026-02-28T23:00:00.000Z"),
+        ("2026-02-28T23:00:00.5+01:00", "2026-02-28T22:00:00.500Z"),
+    ],
+)
+def test_since_is_a_time_or_how_long_ago(text: str, expected: str) -> None:
+    """Both become a wall time in UTC, as messages say it."""
+    assert parse_since(text, NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "1:99", "0001-01-01T00:00+23:00"])
+def test_a_since_that_is_no_time_is_refused(text: str) -> None:
+    """The message names the option."""
+    with pytest.raises(InvalidOption, match="--since"):
+        parse_since(text, NOW)

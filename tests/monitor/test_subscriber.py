@@ -13,11 +13,13 @@ import pytest
 
 from monitor.codec import topic_of
 from monitor.errors import InvalidEndpoint
+from monitor.inbox import Inbox
 from monitor.journal import Journal
 from monitor.publisher import Publisher
 from monitor.sockets import Sockets, requests_endpoint
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import Alert, BeatScored, Message, Status, Technical, ThresholdRequest
+from tests.monitor.databases import execute
 from tests.monitor.messages import alert, beat_scored, status, technical
 
 TOPICS = ("alert", "technical", "status")
@@ -288,3 +290,70 @@ def test_asking_nobody_does_not_block(endpoint: str) -> None:
         for _ in range(200):
             subscriber.ask(ThresholdRequest(factor=1.05))
         assert subscriber.receive(0) is None
+
+
+def test_an_inbox_goes_on_where_it_was(endpoint: str, tmp_path: Path) -> None:
+    """Each alert is kept once and in order over several lives, however they ended."""
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*numbered(*range(1, 9)), sent=False))
+        for _ in range(2):  # ends well: what was handed out is handled
+            with (
+                Inbox(tmp_path / "i") as inbox,
+                AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
+            ):
+                connect(server, alerts, newest=8)
+                assert len(collect(alerts, 2)) == 2
+        with Inbox(tmp_path / "i") as inbox:
+            dies = AlertSubscriber(endpoint, TOPICS, inbox=inbox)
+            connect(server, dies, newest=8)
+            assert collect(dies, 2) == [5, 6]
+            dies.close()  # with 6 in hand: nobody knows whether it was handled
+        with (
+            Inbox(tmp_path / "i") as inbox,
+            AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
+        ):
+            connect(server, alerts, newest=8)
+            assert collect(alerts, 3) == [6, 7, 8]
+        with Inbox(tmp_path / "i") as inbox:
+            assert [one.seq for one in inbox.alerts()] == list(range(1, 9))
+
+
+def test_an_inbox_follows_a_new_journal(endpoint: str, tmp_path: Path) -> None:
+    """Numbers that begin anew in another journal are other alerts."""
+    for journal in ("j1", "j2"):
+        with (
+            served(endpoint, tmp_path / journal) as server,
+            Inbox(tmp_path / "i") as inbox,
+            AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
+        ):
+            server.do(publish(*numbered(1, 2), sent=False))
+            connect(server, alerts, newest=2)
+            assert collect(alerts, 2) == [1, 2]
+    with Inbox(tmp_path / "i") as inbox:
+        assert [one.seq for one in inbox.alerts()] == [1, 2, 1, 2]
+        assert len({one.journal for one in inbox.alerts()}) == 2
+
+
+def test_since_begins_at_a_wall_time(endpoint: str, tmp_path: Path) -> None:
+    """What was said before is left out, also where the sequence says it was missed."""
+    times = [f"2026-01-01T00:0{n}:00.000Z" for n in range(1, 7)]
+    said = [alert(seq=n, id=f"a{n}", wall_time=time) for n, time in enumerate(times, start=1)]
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*said, sent=False))
+        for since, expected in ((times[3], [4, 5, 6]), ("2026-02-01T00:00:00.000Z", [])):
+            with AlertSubscriber(endpoint, TOPICS, since=since) as subscriber:
+                connect(server, subscriber, newest=6)
+                assert collect(subscriber, len(expected) + 1, 1) == expected
+
+
+def test_what_is_kept_no_longer_is_counted(endpoint: str, tmp_path: Path) -> None:
+    """Where retention has passed, the subscriber says how many it missed and goes on."""
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*numbered(*range(1, 9)), sent=False))
+        server.do(
+            lambda publisher, journal: execute(tmp_path / "j", "DELETE FROM alerts WHERE seq < 6")
+        )
+        with AlertSubscriber(endpoint, TOPICS) as subscriber:
+            connect(server, subscriber, newest=8)
+            assert collect(subscriber, 3) == [6, 7, 8]
+            assert subscriber.truncated == 5

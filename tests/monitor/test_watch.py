@@ -13,7 +13,7 @@ import pytest
 
 from monitor.errors import MonitorSilent
 from monitor.screens import JsonScreen
-from monitor.watch import follow
+from monitor.watch import FollowOptions, Hearing, follow
 from tests.monitor.messages import alert, patient_status, status
 from tests.monitor.test_subscriber import Server, beat_heart, publish, served
 
@@ -21,7 +21,7 @@ from tests.monitor.test_subscriber import Server, beat_heart, publish, served
 def _printed(endpoint: str) -> list[int]:
     out = io.StringIO()
     screen = JsonScreen(out, io.StringIO(), ("alert",))
-    follow(endpoint, ("alert",), screen, new=False, until_end=True)
+    follow(FollowOptions(endpoint, ("alert",), until_end=True), screen)
     return [json.loads(line)["seq"] for line in out.getvalue().splitlines()]
 
 
@@ -56,7 +56,7 @@ def test_a_monitor_that_goes_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silence before the end is an error, not a wait without end."""
-    monkeypatch.setattr("monitor.watch.SILENT_S", 0.5)
+    monkeypatch.setattr("monitor.watch.GONE_S", 0.5)
     endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
     with served(endpoint, tmp_path / "j") as server:
         server.do(beat_heart(0))
@@ -65,3 +65,31 @@ def test_a_monitor_that_goes_is_not_waited_for(
         with pytest.raises(MonitorSilent, match="has gone"):
             _printed(endpoint)
         thread.join()
+
+
+class Heard:
+    """What `Hearing` asks of a subscriber."""
+
+    silent_s = 0.0
+    truncated = 0
+
+
+def test_silence_and_truncation_are_said_once() -> None:
+    """Each change is told to the person, and nothing while nothing changes."""
+    said: list[str] = []
+    hearing, heard = Hearing(said.append), Heard()
+    for heard.silent_s, heard.truncated in (
+        (0.5, 0),
+        (4.0, 0),
+        (5.0, 0),
+        (0.1, 0),
+        (0.2, 7),
+        (0, 7),
+    ):
+        hearing.look(heard)
+    assert [text.split(":")[0] for text in said] == [
+        "no heartbeat for 3 s",
+        "the monitor is heard again",
+        "truncated",
+    ]
+    assert "7 alerts" in said[-1]
