@@ -17,7 +17,7 @@ from pathlib import Path
 
 from monitor.errors import JournalFailed
 
-WAIT_S = 10.0  # for the stages of a killed run to see that their parent has gone
+WAIT_S = 30.0  # for the stages of a killed run, which may just be loading torch, to leave
 LOOK_AGAIN_S = 0.05
 
 

@@ -46,6 +46,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
     """What every stage is told."""
 
     lifecycle: str | None = None  # endpoint of the supervisor; none when started alone
+    parent: int | None = None  # its process; a stage that it left behind leaves
     restarts: int = 0
     resume: list[Resume] = []
 

@@ -7,6 +7,7 @@ them is then the same as if nothing had happened, and no stage needs to know how
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -144,7 +145,11 @@ class Supervisor:
         for settings in self._settings:
             self._start(
                 msgspec.structs.replace(
-                    settings, lifecycle=self._endpoint, restarts=self.restarts, resume=resume
+                    settings,
+                    lifecycle=self._endpoint,
+                    parent=os.getpid(),
+                    restarts=self.restarts,
+                    resume=resume,
                 )
             )
 
@@ -152,7 +157,7 @@ class Supervisor:
         name = stage_name(settings)
         with self._error_file(name).open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "monitor.stages"],
+                [sys.executable, "-m", "monitor.stages", name],  # the name is for `ps`
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

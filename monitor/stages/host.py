@@ -80,7 +80,8 @@ class StageHost:
         self._stage: StageName = stage
         self._stopping = False
         self._start: Start | None = None
-        self._parent = os.getppid()
+        # Told, not looked up: it may have been killed before this process came so far.
+        self._parent = settings.parent
         self._health_due_s = 0.0
         self._lifecycle = (
             self.sockets.ask(settings.lifecycle) if settings.lifecycle is not None else None
@@ -151,7 +152,7 @@ class StageHost:
     def stopping(self) -> bool:
         """Whether the stage was told to leave, or its supervisor is gone."""
         self._take_orders()
-        return self._stopping or (self.supervised and os.getppid() != self._parent)
+        return self._stopping or self._parent not in (None, os.getppid())
 
     def wait(
         self, readable: Sequence[zmq.Socket[bytes]], timeout_s: float = WAIT_S

@@ -1,0 +1,305 @@
+"""Kill and pause a running monitor at random, and compare what it said with an undisturbed run.
+
+    python -m tools.chaos --kills 100
+    python -m tools.chaos --kills 1000 --out docs/CHAOS.md     # hours; writes the page
+
+Real commands in processes of their own: `replay` with its three stages, and `subscribe --durable`.
+Each disturbance is a SIGKILL, or for some a SIGSTOP of up to three seconds, of one of the five; a
+parent or a subscriber that was killed is begun again. The run goes on in one journal until its
+record has ended: a round. Rounds are repeated until there were kills enough. In each, the alerts in
+the journal and those in the subscriber's inbox must be those of the undisturbed run, in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monitor.inbox import Inbox
+from monitor.journal import Journal
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.wire import MAX_PAGE, Alert, Technical
+
+PROGRAM = (sys.executable, "-m", "monitor")
+STAGES = ("producer", "segmenter", "consumer")
+VICTIMS = (*STAGES, "parent", "subscriber")
+SPEED = "150"  # blocks of 30 s, as at full speed, so that the order of alerts is the same
+PAUSE_SHARE = 0.2  # of the disturbances
+MAX_PAUSE_S = 3.0
+CATCH_UP_S = 120.0  # for a subscriber, when the record has ended
+LOOK_S = 0.1
+
+
+@dataclass
+class Tally:
+    """What happened, and what became of the alerts."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    pauses: Counter[str] = field(default_factory=Counter)
+    begun: int = 0  # times that a replay was begun
+    rounds: int = 0
+    expected: int = 0
+    lost: Counter[str] = field(default_factory=Counter)  # by "journal" and "subscriber"
+    doubled: Counter[str] = field(default_factory=Counter)
+    disordered: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def flawless(self) -> bool:
+        """Whether nothing was lost, doubled or out of order."""
+        return not any((self.lost.total(), self.doubled.total(), self.disordered.total()))
+
+    def compare(self, place: str, expected: Sequence[str], found: Sequence[str]) -> None:
+        """Count what differs between the alerts expected and those found in one place."""
+        missing = Counter(expected) - Counter(found)
+        surplus = Counter(found) - Counter(expected)
+        self.lost[place] += missing.total()
+        self.doubled[place] += surplus.total()
+        in_order = missing or surplus or list(expected) == list(found)
+        self.disordered[place] += not in_order
+
+
+def identities(messages: Sequence[Alert | Technical]) -> list[str]:
+    """Return what two runs must agree in; not when it was said, nor in which journal."""
+    return [f"{one.seq} {one.id} {one.state}" for one in messages]
+
+
+def journaled(path: Path) -> list[str]:
+    """Return what a journal holds."""
+    found: list[Alert | Technical] = []
+    with Journal(path) as journal:
+        while page := journal.alerts_after(found[-1].seq if found else 0, MAX_PAGE):
+            found += page
+    return identities(found)
+
+
+class Round:
+    """One record from its beginning to its end, in one journal, disturbed on its way."""
+
+    def __init__(self, record: Path, folder: Path, chance: random.Random, tally: Tally) -> None:
+        self.journal = folder / "journal.sqlite"
+        self.inbox = folder / "state" / "ecg-monitor" / "subscribers" / "chaos.sqlite"
+        self._record = record
+        self._alerts = f"ipc://{folder / 'a'}"
+        self._folder = folder
+        self._chance = chance
+        self._tally = tally
+        self._environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, kills: int, every_s: float) -> None:
+        """Go to the record's end, disturbing it until there were so many kills in all.
+
+        Raises
+        ------
+        ChaosFailed
+            If a replay ends with an error that no kill explains.
+        """
+        with self._ended_at_last():
+            self._begin_subscriber()
+            self._begin_replay()
+            while not self._is_over():
+                if self._tally.kills.total() < kills:
+                    self._wait(self._chance.uniform(0, 2 * every_s))
+                    self._disturb()
+                else:
+                    self._wait(LOOK_S)
+                self._begin_what_is_gone()
+            self._serve_the_rest()
+        self._tally.rounds += 1
+
+    def _wait(self, wait_s: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._running["parent"].wait(wait_s)
+
+    def _is_over(self) -> bool:
+        return self._running["parent"].poll() == 0
+
+    def _begin_what_is_gone(self) -> None:
+        if self._running["subscriber"].poll() is not None:
+            self._begin_subscriber()
+        code = self._running["parent"].poll()
+        if code == 2:
+            raise ChaosFailed((self._folder / "parent.err").read_text()[-1000:])
+        if code:  # killed, or given up after too many restarts
+            self._begin_replay()
+
+    def _begin_replay(self) -> None:
+        self._tally.begun += 1
+        options = ("--journal", str(self.journal), "--speed", SPEED, "--json")
+        self._begin("parent", "replay", str(self._record), "--alerts", self._alerts, *options)
+
+    def _begin_subscriber(self) -> None:
+        self._begin("subscriber", "subscribe", self._alerts, "--durable", "chaos", "--json")
+
+    def _begin(self, name: str, *command: str) -> None:
+        with (self._folder / f"{name}.err").open("ab") as errors:
+            self._running[name] = subprocess.Popen(
+                [*PROGRAM, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=self._environment,
+            )
+
+    def _disturb(self) -> None:
+        victim = self._chance.choice(VICTIMS)
+        pid = self._pid(victim)
+        if pid is None:  # it is just being begun again
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if self._chance.random() < PAUSE_SHARE:
+                os.kill(pid, signal.SIGSTOP)
+                self._tally.pauses[victim] += 1
+                time.sleep(self._chance.uniform(0, MAX_PAUSE_S))
+                os.kill(pid, signal.SIGCONT)
+            else:
+                os.kill(pid, signal.SIGKILL)
+                self._tally.kills[victim] += 1
+
+    def _pid(self, victim: str) -> int | None:
+        if victim in self._running:
+            process = self._running[victim]
+        else:
+            return stage_pid(self._running["parent"].pid, victim)
+        return process.pid if process.poll() is None else None
+
+    def _serve_the_rest(self) -> None:
+        """Have a consumer alone serve the journal until the subscriber has all of it."""
+        beats = f"ipc://{self._folder / 'b'}"
+        serve = ("--beats", beats, "--alerts", self._alerts, "--journal", str(self.journal))
+        self._begin("server", "consumer", *serve)
+        self._begin_what_is_gone()
+        wanted = journaled(self.journal)
+        deadline_s = time.monotonic() + CATCH_UP_S
+        while len(self.received()) < len(wanted) and time.monotonic() < deadline_s:
+            time.sleep(LOOK_S)
+
+    def received(self) -> list[str]:
+        """Return what the subscriber has stored."""
+        if not self.inbox.exists():
+            return []
+        with Inbox(self.inbox) as inbox:
+            return identities(inbox.alerts())
+
+    @contextlib.contextmanager
+    def _ended_at_last(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for process in self._running.values():
+                process.terminate()
+            for process in self._running.values():
+                process.wait()
+
+
+class ChaosFailed(Exception):
+    """A replay was refused: no kill explains that."""
+
+
+def stage_pid(parent: int, stage: str) -> int | None:
+    """Return the process of a stage of a running replay; None while there is none."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    for line in listed.stdout.splitlines():
+        pid, ppid, *command = line.split()
+        if int(ppid) == parent and command[-2:] == ["monitor.stages", stage]:
+            return int(pid)
+    return None
+
+
+def undisturbed(record: Path, journal: Path) -> list[str]:
+    """Return the alerts of a run to which nothing happens."""
+    alerts = ("--alerts", f"ipc://{journal.with_name('u')}")
+    options = (*alerts, "--journal", str(journal), "--speed", "max", "--json")
+    subprocess.run(
+        [*PROGRAM, "replay", str(record), *options], stdout=subprocess.DEVNULL, check=True
+    )
+    return journaled(journal)
+
+
+def chaos(kills: int, hours: float, every_s: float, seed: int) -> Tally:
+    """Disturb rounds until there were so many kills; the tally of all of them."""
+    tally, chance = Tally(), random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="ecgm-chaos-") as name:
+        folder = Path(name)
+        write_record(folder / "sim", _signal(hours, seed))
+        expected = undisturbed(folder / "sim", folder / "undisturbed.sqlite")
+        while tally.kills.total() < kills:
+            place = folder / str(tally.rounds)
+            place.mkdir()
+            one = Round(folder / "sim", place, chance, tally)
+            one.run(kills, every_s)
+            tally.expected += len(expected)
+            tally.compare("journal", expected, journaled(one.journal))
+            tally.compare("subscriber", expected, one.received())
+            sys.stderr.write(f"round {tally.rounds}: {tally.kills.total()} kills so far\n")
+    return tally
+
+
+def _signal(hours: float, seed: int) -> SimulationSettings:
+    return SimulationSettings(
+        hours=hours, seed=seed, anomaly_rate=0.05, first_anomaly_s=10.0, lead_off_per_hour=12.0
+    )
+
+
+def table(tally: Tally) -> str:
+    """Return what happened as a table in Markdown."""
+    lines = ["| process | kills | pauses |", "| --- | ---: | ---: |"]
+    lines += [f"| {one} | {tally.kills[one]} | {tally.pauses[one]} |" for one in VICTIMS]
+    lines += [
+        f"| all | {tally.kills.total()} | {tally.pauses.total()} |",
+        "",
+        "| alerts in | expected | lost | doubled | rounds out of order |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {place} | {tally.expected} | {tally.lost[place]} | {tally.doubled[place]} "
+        f"| {tally.disordered[place]} |"
+        for place in ("journal", "subscriber")
+    ]
+    lines += ["", f"{tally.rounds} rounds; `replay` was begun {tally.begun} times."]
+    return "\n".join(lines)
+
+
+def page(tally: Tally, command: str) -> str:
+    """Return the page for docs/."""
+    assert __doc__ is not None
+    what = __doc__.split("\n\n")[2]
+    return f"# Chaos\n\n{what}\n\nMeasured by `{command}`:\n\n{table(tally)}\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit code 1 if anything was lost, doubled or out of order."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--hours", type=float, default=2.0, help="signal of a round")
+    parser.add_argument("--every", type=float, default=6.0, help="mean seconds between two")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="write the page here, too")
+    given = parser.parse_args(arguments)
+    try:
+        tally = chaos(given.kills, given.hours, given.every, given.seed)
+    except ChaosFailed as error:
+        sys.stderr.write(f"chaos: {error}\n")
+        return 1
+    print(table(tally))
+    if given.out is not None:
+        command = f"python -m tools.chaos --kills {given.kills} --seed {given.seed}"
+        given.out.write_text(page(tally, command))
+    return 0 if tally.flawless else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
