@@ -2,6 +2,7 @@
 # make test     sets up and runs the tests
 # make check    lint, format, types
 # make bench    the figures of the README
+# make chaos    kills the monitor at random, a hundred times, and compares what it said
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -9,7 +10,7 @@ ARGS ?=
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: replay test check bench picture clean
+.PHONY: replay test check bench chaos picture clean
 
 replay: $(VENV)/.run
 	@$(BIN)/ecg-monitor replay $(ARGS)
@@ -24,6 +25,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tools.bench $(ARGS)
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tools.chaos --kills 100 $(ARGS)
 
 picture: $(VENV)/.run
 	$(BIN)/python -m tools.picture docs/live-view.svg $(ARGS)

@@ -145,7 +145,7 @@ def annotate_records(
     names = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec = _agreed_spec(spec, checkpoint)
-    folder = _writable_folder(Path(out))
+    folder = writable_folder(Path(out))
     tasks = [_Task(name, folder, lead, chosen_spec, checkpoint, learn_s) for name in names]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
     n_workers = min(jobs or os.cpu_count() or 1, len(tasks))
@@ -193,7 +193,8 @@ def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> BeatSpec:
     return trained_on
 
 
-def _writable_folder(folder: Path) -> Path:
+def writable_folder(folder: Path) -> Path:
+    """Make the folder if it is missing; InvalidOption if nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -292,10 +293,10 @@ def _annotate(task: _Task, stop: _StopFlag | None) -> Annotated:
             first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
             anomalous = (beats.loss > model.threshold) & (beats.r_sample >= first_judged)
             n_anomalies = int(np.count_nonzero(anomalous))
-            files[ALARM_EXTENSION] = _alarm_file(
+            files[ALARM_EXTENSION] = alarm_file(
                 beats.r_sample[anomalous], beats.loss[anomalous], model.threshold, record.fs_hz
             )
-        _replace(task.out, record.record, files)
+        replace_files(task.out, record.record, files)
         return Annotated(
             record=task.record,
             n_beats=len(beats.r_sample),
@@ -394,10 +395,18 @@ def _beat_file(beats: _Judged, fs_hz: float) -> bytes:
     )
 
 
-def _alarm_file(
-    r_sample: NDArray[np.int64], loss: NDArray[np.float32], threshold: float, fs_hz: float
+def alarm_file(
+    r_sample: NDArray[np.int64],
+    loss: NDArray[np.float32],
+    threshold: NDArray[np.float32] | float,
+    fs_hz: float,
 ) -> bytes:
-    notes = [f"loss={value:.2f} threshold={threshold:.2f}" for value in loss]
+    """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
+    thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
+    notes = [
+        f"loss={value:.2f} threshold={above:.2f}"
+        for value, above in zip(loss, thresholds, strict=True)
+    ]
     return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz)
 
 
@@ -425,7 +434,7 @@ def annotation_bytes(
         return (Path(folder) / "all.ann").read_bytes()
 
 
-def _replace(folder: Path, record: str, files: dict[str, bytes]) -> None:
+def replace_files(folder: Path, record: str, files: dict[str, bytes]) -> None:
     """Write all files of a record beside their places, then move them there."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".annotate-") as beside:
         for extension, content in files.items():

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from monitor.cli_files import files
+from monitor.cli_history import past
 from monitor.errors import InvalidOption
 from monitor.explained import OneLineErrors, explained
 from monitor.options import (
@@ -21,10 +22,13 @@ from monitor.options import (
     FalseAlerts,
     Journal,
     JsonLines,
+    KeepDays,
+    KeepMb,
     Lead,
     Learn,
     Loop,
     Records,
+    Since,
     Speed,
     StartAt,
     ThresholdText,
@@ -35,6 +39,8 @@ from monitor.settings import (
     DEFAULT_BEATS,
     DEFAULT_SAMPLES,
     DEFAULT_WAVE,
+    KEEP_DAYS,
+    KEEP_MB,
     ConsumerSettings,
     ProducerSettings,
     SegmenterSettings,
@@ -58,6 +64,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(files)
+app.add_typer(past)
 
 
 def _print_version(wanted: bool) -> None:
@@ -90,6 +97,8 @@ def replay(
     false_alerts_per_hour: FalseAlerts = 1.0,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     journal: Journal = None,
+    keep_days: KeepDays = KEEP_DAYS,
+    keep_mb: KeepMb = KEEP_MB,
     live: Annotated[
         bool | None, typer.Option("--live/--no-live", help="Live view; default: on a terminal.")
     ] = None,
@@ -121,6 +130,8 @@ def replay(
             learn_s=parse_optional_duration(learn, "--learn"),
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
+            keep_days=keep_days,
+            keep_mb=keep_mb,
         )
         report(run(options, screen), as_json=json)
 
@@ -197,6 +208,8 @@ def consumer(
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
     journal: Journal = None,
+    keep_days: KeepDays = KEEP_DAYS,
+    keep_mb: KeepMb = KEEP_MB,
 ) -> None:
     """Only the third stage: score beats, publish alerts.
 
@@ -217,6 +230,8 @@ def consumer(
                     threshold=None if threshold is None else parse_threshold(threshold),
                     learn_s=parse_optional_duration(learn, "--learn"),
                     false_alerts_per_hour=false_alerts_per_hour,
+                    keep_s=keep_days * 86_400,
+                    keep_bytes=round(keep_mb * 1e6),
                 )
             )
 
@@ -250,10 +265,7 @@ def subscribe(
     after: Annotated[
         int, typer.Option("--from", min=0, help="Begin behind this number; 0 is everything kept.")
     ] = 0,
-    since: Annotated[
-        str | None,
-        typer.Option(help="Begin at a time, 2026-03-01T22:00, or so long ago: 8:00:00."),
-    ] = None,
+    since: Since = None,
     durable: Annotated[
         str | None,
         typer.Option(help="Keep alerts and position under this name; go on there next time."),

@@ -51,6 +51,7 @@ class Inbox:
 
     def __init__(self, path: Path) -> None:
         try:
+            path.touch(mode=0o600)
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
@@ -58,7 +59,7 @@ class Inbox:
             newest = self._database.execute(
                 "SELECT journal, seq FROM alerts ORDER BY number DESC LIMIT 1"
             ).fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise InboxFailed(f"{path}: cannot be used as an inbox ({error})") from error
         self._path = path
         self.journal, self.last_seq = (str(newest[0]), int(newest[1])) if newest else ("", 0)

@@ -7,9 +7,10 @@ what anyone has heard of is in the journal, and what is in the journal can be as
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,10 +18,12 @@ from typing import Self
 import msgspec
 
 from monitor.codec import decode_numbered, encode_json
+from monitor.context import KeptBeat
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journaled_run import JournaledRun, difference
-from monitor.wire import Alert, Technical
+from monitor.wire import MAX_PAGE, Alert, Technical
 
+TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
 VERSION = 1  # of the tables; in the file's user_version
 _SCHEMA = f"""
 PRAGMA user_version = {VERSION};
@@ -34,10 +37,24 @@ CREATE TABLE IF NOT EXISTS alerts (
     message BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (wall_time);
+CREATE TABLE IF NOT EXISTS beats (
+    patient TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    loss REAL,
+    threshold REAL NOT NULL,
+    beat BLOB NOT NULL,
+    PRIMARY KEY (patient, sample)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS beats_by_seq ON beats (seq);
 CREATE TABLE IF NOT EXISTS progress (
     patient TEXT PRIMARY KEY,
     state BLOB NOT NULL
 ) STRICT;
+"""
+_INSERT_BEAT = """
+INSERT OR REPLACE INTO beats (patient, sample, seq, loss, threshold, beat)
+VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM alerts), ?3, ?4, ?5)
 """
 
 
@@ -61,13 +78,14 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         try:
+            path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
             self._database = sqlite3.connect(path, isolation_level=None)
             self._require_known_version(path)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
             self.identity = self._read_identity()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise JournalFailed(
                 f"{path}: cannot open the journal ({error}); name another with --journal"
             ) from error
@@ -129,24 +147,69 @@ class Journal:
         """The newest sequence number; 0 before the first alert."""
         return int(self._database.execute("SELECT coalesce(max(seq), 0) FROM alerts").fetchone()[0])
 
-    def commit(self, alerts: Iterable[Alert | Technical], progress: Iterable[Progress]) -> None:
-        """Write alerts and progress, all or nothing."""
+    def commit(
+        self,
+        alerts: Iterable[Alert | Technical],
+        progress: Iterable[Progress],
+        beats: Iterable[KeptBeat] = (),
+    ) -> None:
+        """Write alerts, progress and the beats beside alerts, all or nothing."""
         execute = self._database.execute
-        execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for alert in alerts:
                 row = (alert.seq, alert.id, alert.patient, alert.wall_time, encode_json(alert))
                 execute("INSERT INTO alerts VALUES (?, ?, ?, ?, ?)", row)
+            for beat in beats:  # kept as long as the newest alert that may be theirs
+                kept = (beat.patient, beat.sample, beat.loss, beat.threshold, beat.values)
+                execute(_INSERT_BEAT, kept)
             for reached in progress:
                 state = msgspec.msgpack.encode(reached)
                 execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (reached.patient, state))
-            execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
             raise JournalFailed(f"cannot write the journal: {error}; free space") from error
         except BaseException:
             self._undo()
             raise
+
+    def truncate(self, before: str, max_bytes: int) -> int:
+        """Remove alerts from before a wall time, and the oldest ones of a journal that is too big.
+
+        The newest alert stays, so that numbers go on behind it.
+
+        Returns
+        -------
+        int
+            How many alerts were removed.
+        """
+        kept_from = self.seq_before(before) + 1
+        if self._bytes_used() > max_bytes:
+            oldest, newest = self.oldest_seq, self.newest_seq
+            kept_from = max(kept_from, oldest + 1 + (newest - oldest) // TRUNCATED_PART)
+        kept_from = min(kept_from, self.newest_seq)
+        removed = 0
+        while kept_from > self.oldest_seq:  # in parts: one long transaction would hold up alerts
+            until = min(kept_from, self.oldest_seq + MAX_PAGE)
+            with self._transaction():
+                removed += self._database.execute(
+                    "DELETE FROM alerts WHERE seq < ?", (until,)
+                ).rowcount
+                self._database.execute("DELETE FROM beats WHERE seq < ?", (until,))
+        return removed
+
+    def _bytes_used(self) -> int:
+        pages, free, size = (
+            int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
 
     def _undo(self) -> None:
         if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off

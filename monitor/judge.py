@@ -20,6 +20,7 @@ from model.errors import CannotLearn
 from model.learning import Learned, learn_patient
 from model.training import Epoch
 from monitor.alerts import AlertMachine
+from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
@@ -213,6 +214,13 @@ class Judge:
         for _, patient in moved:
             patient.moved_on = False
         return [patient.progress(name) for name, patient in moved]
+
+    def take_kept(self) -> list[KeptBeat]:
+        """Return the beats beside alerts that are to be journaled since the last call."""
+        kept = [beat for patient in self._patients.values() for beat in patient.kept]
+        for patient in self._patients.values():
+            patient.kept.clear()
+        return kept
 
     def _admit(self, message: Held) -> list[Held]:
         if isinstance(message, EndHeader):

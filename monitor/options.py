@@ -62,4 +62,13 @@ Journal = Annotated[
         "Default: for this run only."
     ),
 ]
+Since = Annotated[
+    str | None, typer.Option(help="Begin at a time, 2026-03-01T22:00, or so long ago: 8:00:00.")
+]
+KeepDays = Annotated[
+    float, typer.Option(min=0.001, max=100_000, help="Remove alerts from the journal after.")
+]
+KeepMb = Annotated[
+    float, typer.Option(min=1, help="Remove the oldest alerts of a journal bigger than that.")
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]

@@ -15,6 +15,7 @@ from model.checkpoint import Checkpoint
 from model.scoring import Scorer
 from monitor.alerts import AlertMachine, AlertState, Transition, Verdict, alert_identity
 from monitor.codec import number_or_none, quality_names
+from monitor.context import AlertContext, KeptBeat, take_beat
 from monitor.journal import Progress
 from monitor.learning_phase import LearningPhase
 from monitor.wire import (
@@ -98,6 +99,7 @@ class Saved(msgspec.Struct, frozen=True):
     threshold: float
     learned: str | None
     ended: bool
+    context: AlertContext = AlertContext()
 
 
 @dataclass
@@ -114,6 +116,8 @@ class Patient:
         File of the checkpoint that was learnt, for a restart.
     moved_on : bool
         Whether there is something new to journal.
+    kept : list of KeptBeat
+        Beats beside alerts that are to be journaled.
     """
 
     stream: Stream
@@ -128,6 +132,8 @@ class Patient:
     ended: bool = False
     stopped: bool = False  # by a person, before the record's end; not journaled
     moved_on: bool = False
+    context: AlertContext = field(default_factory=AlertContext)
+    kept: list[KeptBeat] = field(default_factory=list)
     note: str = ""
     lag_s: float = 0.0
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
@@ -203,6 +209,7 @@ class Patient:
         self.alert_state = saved.alert_state
         self.counts = saved.counts
         self.ended = saved.ended
+        self.context = saved.context
         self.segmenter_state = segmenter_state
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
@@ -219,6 +226,7 @@ class Patient:
             threshold=self.threshold,
             learned=self.learned,
             ended=self.ended,
+            context=self.context,
         )
         encoded = msgspec.msgpack.encode(saved)
         return Progress(name, self.position, self.segmenter_state, encoded)
@@ -230,6 +238,7 @@ class Patient:
         said: list[Message] = [self._scored(beats, row, loss, anomalous is True, desk)]
         verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
+        self._keep(beats, row, loss, transition)
         if transition is None:
             return said
         if transition.state == "cleared":
@@ -237,6 +246,20 @@ class Patient:
         alerts = self._anomaly(beats, row, scores, transition, desk)
         self.counts.alerts += len(alerts) if transition.state == "onset" else 0
         return [*said, *alerts]
+
+    def _keep(
+        self, beats: Beats, row: int, loss: float | None, transition: Transition | None
+    ) -> None:
+        beat = KeptBeat(
+            patient=self.stream.patient,
+            sample=int(beats.r_sample[row]),
+            loss=loss,
+            threshold=self.threshold,
+            values=beats.values[row].astype("<f4", copy=False).tobytes(),
+        )
+        alerted = transition is not None and transition.state != "cleared"
+        self.context, kept = take_beat(self.context, beat, alerted=alerted)
+        self.kept += kept
 
     def _count(self, beats: Beats, row: int, anomalous: bool | None) -> None:
         self.counts.beats += 1

@@ -26,6 +26,8 @@ from monitor.journal_lock import locked
 from monitor.screens import Screen
 from monitor.settings import (
     DRAIN_S,
+    KEEP_DAYS,
+    KEEP_MB,
     ConsumerSettings,
     ProducerSettings,
     SegmenterSettings,
@@ -240,6 +242,8 @@ class ReplayOptions:
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
     journal: Path | None = None
+    keep_days: float = KEEP_DAYS
+    keep_mb: float = KEEP_MB
 
 
 def replay(options: ReplayOptions, screen: Screen) -> Summary:
@@ -296,6 +300,8 @@ def stage_settings(
         threshold=options.threshold,
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        keep_s=options.keep_days * 86_400,
+        keep_bytes=round(options.keep_mb * 1e6),
     )
     return producer, segmenter, consumer
 

@@ -29,6 +29,7 @@ MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, sm
 DRAIN_S = 0.9  # for what was sent to be scored
 LEAVE_S = 0.7  # for the processes to leave by themselves
 MAX_RESTARTS = 3
+KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # alerts a journal holds: about 400,000 with their beats
 
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -82,6 +83,8 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     threshold: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of wall time
+    keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)
 
 
 AnyStageSettings = ProducerSettings | SegmenterSettings | ConsumerSettings

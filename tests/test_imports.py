@@ -36,7 +36,7 @@ HOMES = {
     "soundfile": {"sources"},
     "matplotlib": {"evaluation"},
     "torch": set(),
-    "sqlite3": {"journal.py", "inbox.py"},
+    "sqlite3": {"journal.py", "journal_reader.py", "inbox.py"},
 }
 
 

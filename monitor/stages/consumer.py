@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -40,6 +40,7 @@ from monitor.wire import (
 from segmenter.beat import BeatSpec
 
 STATUS_S = 1.0
+TRUNCATE_S = 60.0  # between two looks at what retention removes
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
 
@@ -120,7 +121,7 @@ def run(settings: ConsumerSettings) -> Counters:
         judge = Judge(checkpoint, settings, journal, learner, utc_now)
         stack.callback(judge.leave)
         publisher = Publisher(host.sockets, settings.alerts, journal, judge.set_threshold)
-        consumer = Consumer(host, judge, journal, publisher)
+        consumer = Consumer(settings, host, judge, journal, publisher)
         with contextlib.suppress(Stopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
             journal.begin(judge.run(start.streams))
@@ -133,7 +134,12 @@ class Consumer:
     """The loop: receive, judge, commit, publish."""
 
     def __init__(
-        self, host: StageHost, judge: Judge, journal: Journal, publisher: Publisher
+        self,
+        settings: ConsumerSettings,
+        host: StageHost,
+        judge: Judge,
+        journal: Journal,
+        publisher: Publisher,
     ) -> None:
         self._host = host
         self._judge = judge
@@ -141,6 +147,9 @@ class Consumer:
         self._publisher = publisher
         self._heartbeat = Heartbeat(host.counters)
         self._commit_due_s = 0.0
+        self._truncate_due_s = 0.0
+        self._keep_s = settings.keep_s
+        self._keep_bytes = settings.keep_bytes
         self._last = False
         self._foreign_specs: set[str] = set()
 
@@ -201,8 +210,15 @@ class Consumer:
         now_s = time.monotonic()
         alerts = numbered(said)
         if alerts or now or now_s >= self._commit_due_s:
-            self._journal.commit(alerts, self._judge.take_progress())
+            self._journal.commit(alerts, self._judge.take_progress(), self._judge.take_kept())
             self._commit_due_s = now_s + COMMIT_S
+        if now_s >= self._truncate_due_s:
+            self._truncate_due_s = now_s + TRUNCATE_S
+            self._truncate()
         self._host.counters.messages_out += len(said)
         self._publisher.publish(said)
         self._publisher.publish(self._heartbeat.status(self._judge, now_s, now))
+
+    def _truncate(self) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=self._keep_s)
+        self._journal.truncate(wall_time_text(before), self._keep_bytes)

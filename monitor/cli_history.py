@@ -1,0 +1,73 @@
+"""The commands on what was: history, show."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from monitor.errors import InvalidOption
+from monitor.explained import explained
+from monitor.options import JsonLines, Since
+from monitor.settings import parse_since
+
+past = typer.Typer()
+
+JournalFile = Annotated[Path, typer.Argument(help="A journal, as --journal named it.")]
+
+
+@past.command()
+def history(
+    journal: JournalFile,
+    since: Since = None,
+    patient: Annotated[str | None, typer.Option(help="Of this patient only.")] = None,
+    json: JsonLines = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values on stdout.")] = False,
+    alm: Annotated[
+        Path | None, typer.Option(help="Write WFDB annotations, PATIENT.alm, into this folder.")
+    ] = None,
+) -> None:
+    """List the alerts that a journal holds; while it is written, too.
+
+    Try: ecg-monitor history night.sqlite --since 8:00:00, or
+    ecg-monitor history night.sqlite --csv > night.csv
+    """
+    with explained():
+        from monitor.history import csv_lines, export_alarms, json_lines, plain_lines
+        from monitor.journal_reader import JournalReader
+
+        if (json, csv, alm is not None).count(True) > 1:
+            raise InvalidOption("--json, --csv and --alm are three ways to list; give one")
+        begin = "" if since is None else parse_since(since, datetime.now(UTC))
+        with JournalReader(journal) as reader:
+            messages = reader.alerts(begin, patient)
+            if alm is not None:
+                files = export_alarms(reader, messages, alm)
+                sys.stderr.write(f"wrote {files} .alm files\n")
+                return
+            as_lines = json_lines if json else csv_lines if csv else plain_lines
+            for line in as_lines(messages):
+                sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+@past.command()
+def show(
+    journal: JournalFile,
+    alert: Annotated[str, typer.Argument(help="Its number, or the beginning of its identity.")],
+) -> None:
+    """Draw one alert of a journal: the beat, its reconstruction, the ten beats on either side.
+
+    Try: ecg-monitor show night.sqlite 12
+    """
+    with explained():
+        from monitor.history import drawn, find_one
+        from monitor.journal_reader import JournalReader
+
+        console = Console(highlight=False)
+        with JournalReader(journal) as reader:
+            console.print(drawn(reader, find_one(reader, alert), min(console.width, 120)))

@@ -1,0 +1,39 @@
+"""The ten beats on either side of an alert, kept with it: pure, one state a patient.
+
+What is kept are the beats as the model saw them (cut, standardised); the samples themselves stay
+with their source.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+BEATS_AROUND = 10  # on either side of an alerted beat: about eight seconds
+
+
+class KeptBeat(msgspec.Struct, frozen=True):
+    """One beat beside an alert, or the alerted one."""
+
+    patient: str
+    sample: int  # R peak, from the record's start
+    loss: float | None  # none where it got no verdict
+    threshold: float
+    values: bytes  # float32, little-endian, standardised
+
+
+class AlertContext(msgspec.Struct, frozen=True):
+    """The newest beats that are not kept yet, and how many of the next ones will be."""
+
+    recent: tuple[KeptBeat, ...] = ()
+    owed: int = 0
+
+
+def take_beat(
+    context: AlertContext, beat: KeptBeat, *, alerted: bool
+) -> tuple[AlertContext, tuple[KeptBeat, ...]]:
+    """Take one beat in; the second value is what is to be kept now, oldest first."""
+    if alerted:
+        return AlertContext((), BEATS_AROUND), (*context.recent, beat)
+    if context.owed:
+        return AlertContext((), context.owed - 1), (beat,)
+    return AlertContext((*context.recent, beat)[-BEATS_AROUND:], 0), ()

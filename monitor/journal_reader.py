@@ -1,0 +1,118 @@
+"""A journal read by others than its writer: while it is written, and long after."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import msgspec
+
+from monitor.codec import decode_numbered
+from monitor.context import BEATS_AROUND, KeptBeat
+from monitor.errors import InvalidMessage, JournalFailed
+from monitor.journaled_run import JournaledRun
+from monitor.wire import MAX_PAGE, Alert, Technical
+
+MIN_PREFIX = 4  # digits of an identity
+_BEAT = KeptBeat.__struct_fields__
+
+
+class JournalReader:
+    """A journal's file, open for reading.
+
+    Raises
+    ------
+    JournalFailed
+        If the file cannot be read or is no journal; from each method, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.is_file():
+            raise JournalFailed(f"{path}: there is no such journal")
+        self._database = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+        )
+        try:
+            self._rows("SELECT identity FROM journal")
+        except JournalFailed:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
+        """Yield what was said since a wall time, in order, of one patient or of all."""
+        query = (
+            "SELECT seq, message FROM alerts WHERE seq > ?1 AND wall_time >= ?2 "
+            "AND (?3 IS NULL OR patient = ?3) ORDER BY seq LIMIT ?4"
+        )
+        last: object = 0
+        while rows := self._rows(query, last, since, patient, MAX_PAGE):
+            yield from (self._decoded(message) for _, message in rows)
+            last = rows[-1][0]
+
+    def find(self, name: str) -> list[Alert | Technical]:
+        """Return the alerts whose number is `name`, or whose identity begins so."""
+        if name.isdecimal() and len(name) < 2 * MIN_PREFIX:
+            rows = self._rows("SELECT message FROM alerts WHERE seq = ?", int(name))
+        elif len(name) >= MIN_PREFIX and name.isalnum():
+            rows = self._rows("SELECT message FROM alerts WHERE id GLOB ?", f"{name.lower()}*")
+        else:
+            return []
+        return [self._decoded(message) for (message,) in rows]
+
+    def beats_around(self, patient: str, sample: int) -> list[KeptBeat]:
+        """Return the beat at a sample and at most ten on either side that were kept, in order."""
+        columns = "SELECT patient, sample, loss, threshold, beat FROM beats WHERE patient = ?"
+        before = self._rows(
+            f"{columns} AND sample <= ? ORDER BY sample DESC LIMIT ?",
+            patient,
+            sample,
+            BEATS_AROUND + 1,
+        )
+        after = self._rows(
+            f"{columns} AND sample > ? ORDER BY sample LIMIT ?", patient, sample, BEATS_AROUND
+        )
+        rows = [dict(zip(_BEAT, row, strict=True)) for row in (*reversed(before), *after)]
+        try:
+            return msgspec.convert(rows, list[KeptBeat])
+        except msgspec.ValidationError as error:
+            raise JournalFailed(f"{self._path} holds what is no beat ({error})") from error
+
+    def run(self) -> JournaledRun | None:
+        """Return what the journal's run is of; None if none has begun."""
+        rows = self._rows("SELECT description FROM run")
+        try:
+            return None if not rows else msgspec.json.decode(_bytes(rows[0][0]), type=JournaledRun)
+        except msgspec.MsgspecError as error:
+            raise JournalFailed(f"{self._path}: its run cannot be read ({error})") from error
+
+    def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
+        try:
+            return self._database.execute(query, given).fetchall()
+        except sqlite3.Error as error:
+            raise JournalFailed(f"{self._path} cannot be read as a journal ({error})") from error
+
+    def _decoded(self, message: object) -> Alert | Technical:
+        try:
+            return decode_numbered(_bytes(message))
+        except InvalidMessage as error:
+            raise JournalFailed(f"{self._path} holds what is no alert ({error})") from error
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
