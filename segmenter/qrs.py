@@ -24,7 +24,7 @@ from segmenter.candidates import DOMINANCE_S, Candidate
 from segmenter.errors import InvalidState
 from segmenter.state import listing, truth, whole
 
-REPORT_S = 0.3  # after its R, a beat that was not looked for in the past is reported
+REPORT_S = 0.3  # after its R a beat is reported, unless it is looked for in the past
 REFRACTORY_S = 0.2  # no two QRS complexes closer (Pan, Tompkins 1985)
 THRESHOLD = 0.3125  # of the way from noise to signal level (Hamilton 2002)
 NOISE_DECAY = 0.98  # a beat, while nothing is seen of the noise: halved in half a minute
@@ -71,7 +71,6 @@ class Detection(NamedTuple):
     known: int  # sample at which the detector was sure of it
     learning: bool  # found while the thresholds were being learnt
     noisy: bool  # hardly higher than the noise about it
-    searched: bool  # passed over first, found by looking back
 
 
 @dataclass(frozen=True)
@@ -263,7 +262,7 @@ class Decider:
             if interval >= SECOND_LOOK_RR * self.usual_rr:
                 missed = self._missed(candidate.peak - self.timing.t_wave)
                 if missed is not None:
-                    found.append(self._accept(missed, known, searched=True))
+                    found.append(self._accept(missed, known))
         if self._may_follow(candidate):
             found.append(self._accept(candidate, known))
         else:
@@ -279,7 +278,7 @@ class Decider:
         missed = [c for c in self.waiting if start <= c.peak <= stop and c.height > limit]
         return max(missed, key=lambda c: c.height) if missed else None
 
-    def _accept(self, candidate: Candidate, known: int, *, searched: bool = False) -> Detection:
+    def _accept(self, candidate: Candidate, known: int) -> Detection:
         timing, before = self.timing, self.last
         if before is not None:
             interval = candidate.peak - before.peak
@@ -307,7 +306,7 @@ class Decider:
         self._set_due()
         noisy = self.noise_level > NOISY_RATIO * candidate.height
         r_sample, self.inverted = self._r_peak(candidate)
-        return Detection(r_sample, known, self.learning, noisy, searched)
+        return Detection(r_sample, known, self.learning, noisy)
 
     def _r_peak(self, candidate: Candidate) -> tuple[int, bool]:
         """Return R, the larger deflection, and whether it is the negative one.
@@ -325,13 +324,12 @@ class Decider:
 
     def _again(self, first: Candidate, due: int) -> list[Detection]:
         """Accept a candidate of the past and judge anew those after it."""
-        searched = not self.learning
         later = [c for c in self.waiting if c.peak > first.peak]
-        found = [self._accept(first, due, searched=searched)]
+        found = [self._accept(first, due)]
         self.waiting.clear()
         for candidate in later:
             if self._is_qrs(candidate):
-                found.append(self._accept(candidate, due, searched=searched))
+                found.append(self._accept(candidate, due))
             else:
                 self.waiting.append(candidate)
         return found

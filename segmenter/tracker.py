@@ -27,7 +27,7 @@ MAX_POSITION = 1 << 53
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
 NOISY, LEARNING = int(Quality.NOISY), int(Quality.LEARNING)
-SEARCHED, TOO_LONG = int(Quality.SEARCHED), int(Quality.TOO_LONG)
+LATE, TOO_LONG = int(Quality.LATE), int(Quality.TOO_LONG)
 MISSING = int(Quality.MISSING)
 LEAD_OFF = int(Quality.FLAT | Quality.SATURATED)
 
@@ -187,7 +187,7 @@ class Tracker:
                 seen,
                 LEARNING * beat.learning
                 | NOISY * beat.noisy
-                | SEARCHED * beat.searched
+                | LATE * (beat.known - r_sample > self.decider.timing.report)
                 | TOO_LONG * too_long,
             )
         )
@@ -276,7 +276,6 @@ class Tracker:
                 whole(fields, "known", 0, position),
                 truth(fields, "learning"),
                 truth(fields, "noisy"),
-                truth(fields, "searched"),
             )
         active = listing(plain, "active", len(KINDS))
         self.active = {kind for kind in KINDS if kind in active}
