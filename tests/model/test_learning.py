@@ -95,7 +95,7 @@ def test_beats_all_alike_are_all_kept() -> None:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train for a tenth of the time where the quality does not matter."""
-    monkeypatch.setattr("model.learning.TRAINED_BEATS", 1_000)
+    monkeypatch.setattr("model.learning.TRAINED_FLOP", 7e7)
 
 
 @pytest.fixture(scope="module")
