@@ -173,19 +173,25 @@ def score_tracked(
 ) -> tuple[TrackState, Scored]:
     """Track beats and score them: `track`, then the autoencoder, then `put_back`."""
     state, tracked = track(state, beats, rr_before_ms, judgeable, scorer.template, normal)
-    written = np.zeros_like(beats)
-    written[judgeable] = scorer.reconstruct(tracked.inputs[judgeable])
-    return state, put_back(tracked, written, judgeable)
+    return state, put_back(tracked, scorer.reconstruct(tracked.inputs[judgeable]), judgeable)
 
 
 def put_back(
-    tracked: Tracked, reconstructions: NDArray[np.float32], judgeable: NDArray[np.bool_]
+    tracked: Tracked, reconstructions: NDArray[np.float32], rows: NDArray[np.bool_]
 ) -> Scored:
-    """Put what was made of `tracked.inputs`, (n, length), back to the beats as they came."""
-    of_beats = shifted(reconstructions + tracked.drifts, -tracked.lags)
-    of_beats[~judgeable] = 0.0
-    losses = absolute_errors(tracked.beats, of_beats)
-    losses[~judgeable] = np.nan
+    """Put what was made of the inputs back to the beats as they came.
+
+    Parameters
+    ----------
+    reconstructions : np.ndarray, shape (m, length), float32
+        Of `tracked.inputs[rows]`.
+    rows : np.ndarray, shape (n,), bool
+        The m rows that are scored; the others get no loss.
+    """
+    losses = np.full(len(tracked.beats), np.nan, np.float32)
+    of_beats = np.zeros_like(tracked.beats)
+    of_beats[rows] = shifted(reconstructions + tracked.drifts[rows], -tracked.lags[rows])
+    losses[rows] = absolute_errors(tracked.beats[rows], of_beats[rows])
     return Scored(tracked, losses, of_beats)
 
 
