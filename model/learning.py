@@ -214,7 +214,7 @@ def _threshold(
     less_usual = left_out[(in_time & same_qrs & (losses < ceiling))[left_out]]
     threshold = threshold_from_losses(losses[np.concatenate((usual, less_usual))], share)
     untrained = np.concatenate((held_out, np.flatnonzero(~dominant)))
-    return moved_into_gap(threshold, losses[untrained])
+    return moved_into_gap(threshold, scored.losses[untrained])  # a gap between shapes, not times
 
 
 def _qrs_correlation(
