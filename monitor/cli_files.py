@@ -247,7 +247,8 @@ def evaluate_beats(
 
 @evaluate.command("patients")
 def evaluate_patients(
-    folder: Annotated[Path, typer.Argument(help="Folder of records with .atr annotations.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of records and their annotations.")],
+    ref_ext: Annotated[str, typer.Option(help="Suffix of the references.")] = "atr",
     record: Annotated[
         list[str] | None, typer.Option(help="Only this record; may be given several times.")
     ] = None,
@@ -260,7 +261,7 @@ def evaluate_patients(
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
     json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
 ) -> None:
-    """Learn each record's first minutes without labels, judge the rest, compare with .atr.
+    """Learn each record's first minutes without labels, judge the rest, compare.
 
     Records of an even number are for development; choices are made on them alone.
 
@@ -278,6 +279,7 @@ def evaluate_patients(
             checkpoint=checkpoint,
             from_scratch=from_scratch,
             jobs=jobs,
+            ref_ext=ref_ext,
         )
         with progress_bar("learning") as show:
             results = run(

@@ -46,7 +46,7 @@ class PatientsOptions:
     Parameters
     ----------
     folder : Path
-        Records with `.atr` annotations; MIT-BIH's paced ones are left out.
+        Records with reference annotations; MIT-BIH's paced ones are left out.
     records : tuple of str
         Only these of the folder; none is all.
     learn_s : float
@@ -57,6 +57,8 @@ class PatientsOptions:
         Begin with none.
     jobs : int, optional
         Processes; none is one a core.
+    ref_ext : str
+        Suffix of the reference annotations.
     """
 
     folder: Path
@@ -66,6 +68,7 @@ class PatientsOptions:
     checkpoint: Path | None = None
     from_scratch: bool = False
     jobs: int | None = None
+    ref_ext: str = "atr"
 
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:
@@ -99,6 +102,8 @@ def run(
     if unknown:
         raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
     names = [name for name in there if not options.records or name in options.records]
+    if not names:
+        raise InvalidOption(f"{options.folder} has no records but paced ones; give another folder")
     tasks = [_Task(options.folder / name, options) for name in names]
     results = run_tasks(_evaluate_or_say_why, tasks, options.jobs, tell)
     if all(one.figures is None for one in results):
@@ -120,7 +125,7 @@ def _evaluate(task: _Task) -> PatientResult:
     base = _base(options)
     spec = BeatSpec() if base is None else BeatSpec.from_mapping(base.spec)
     beats, fs_hz, n_samples = _segmented(task.record, spec)
-    classes = _classes(task.record, beats, fs_hz, n_samples)
+    classes = _classes(task.record, options.ref_ext, beats, fs_hz, n_samples)
     learnt_s, checkpoint, note, cpu_s = _learnt(beats, fs_hz, n_samples, spec, base, options)
     scorer = Scorer(checkpoint.autoencoder)
     _, scored = score_tracked(
@@ -155,9 +160,11 @@ def _segmented(path: Path, spec: BeatSpec) -> tuple[Beats, float, int]:
         return joined_beats(blocks, spec.length), record.fs_hz, record.n_samples
 
 
-def _classes(path: Path, beats: Beats, fs_hz: float, n_samples: int) -> NDArray[np.str_]:
+def _classes(
+    path: Path, ref_ext: str, beats: Beats, fs_hz: float, n_samples: int
+) -> NDArray[np.str_]:
     """Return the AAMI class of each beat, shape (n,); UNKNOWN where no reference beat is near."""
-    reference = read_annotations(path, "atr")
+    reference = read_annotations(path, ref_ext)
     matches = compare_beats(
         reference.samples, reference.symbols, beats.r_sample, fs_hz, n_samples, start_s=0.0
     )

@@ -58,7 +58,7 @@ def turning(n: int, over: int) -> NDArray[np.float32]:
 
 
 def test_slow_change_does_not_ring() -> None:
-    """Over a quarter of an hour the T wave turns over: no beat is anomalous, though the last are far off."""
+    """In a quarter of an hour the T wave turns over: no beat rings, though the last are far off."""
     beats = turning(1500, over=1200)
     assert (scored(beats).losses < THRESHOLD).all()
     assert scored(beats, normal=None).losses[-1] > 2 * THRESHOLD
