@@ -17,7 +17,7 @@ from monitor.journal_lock import locked
 from monitor.screens import SILENT_S, Screen
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
-from monitor.wire import Status, ThresholdRequest
+from monitor.wire import ControlRequest, Status
 
 LOOP_S = 0.1
 GONE_S = 10.0  # ten heartbeats
@@ -46,8 +46,8 @@ class Watch:
                     self._screen.take(decode_message(frames))
             self._screen.refresh(self)
 
-    def threshold(self, request: ThresholdRequest) -> None:
-        """Change a threshold in the consumer."""
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
         self._subscriber.ask(request)
 
     def pause(self, paused: bool) -> bool:
