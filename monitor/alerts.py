@@ -1,13 +1,15 @@
 """Losses -> alerts: a pure state machine, one a patient; no clock, no socket, no model.
 
-A beat whose loss exceeds the threshold is anomalous. The life cycle of an episode:
+A beat that the model or its time marks is anomalous. The life cycle of an episode:
 
              n of the last m beats anomalous: onset
-    quiet ------------------------------------------> active    each further anomalous beat: ongoing
-          <------------------------------------------
-             clear_after normal beats in a row: cleared
+    quiet ------------------------------------------> active    each further anomalous beat, or
+          <------------------------------------------           every k-th: ongoing
+             clear_after calm beats in a row: cleared
 
 Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
+A normal beat whose loss is just below the threshold is not calm (`clear_ratio`): hysteresis.
+An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
 of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
 """
@@ -22,13 +24,13 @@ import msgspec
 
 from monitor.errors import InvalidOption
 
-EpisodeState = Literal["onset", "ongoing", "cleared"]
+EpisodeState = Literal["onset", "ongoing", "cleared", "acknowledged"]
 Priority = Literal["high", "medium", "low"]
+NORMAL = -1  # stands for a normal beat among the samples of anomalous ones
 
 
-@dataclass(frozen=True)
-class AlertRule:
-    """When an episode begins and ends.
+class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an episode begins, repeats and ends; InvalidOption if it could never ring or end.
 
     Parameters
     ----------
@@ -36,22 +38,34 @@ class AlertRule:
         An episode begins when n of the last m judged beats are anomalous. The default, 1 of 1,
         says every anomalous beat: in chf07 most premature beats come alone.
     clear_after : int
-        Normal beats in a row that end it. The default, 5, makes bigeminy and trigeminy one episode.
+        Calm beats in a row that end it. The default, 5, makes bigeminy and trigeminy one episode.
+    clear_ratio : float
+        A normal beat is calm if its loss is at most so many thresholds.
+    repeat_beats : int
+        Every how many further anomalous beats an episode is said to go on.
     run_beats : int
         Anomalous beats in a row that raise the priority to high (three are a run of
         premature beats).
+    latch : bool
+        Whether an episode of high priority asks to be acknowledged.
     """
 
     n: int = 1
     m: int = 1
     clear_after: int = 5
+    clear_ratio: float = 1.0
+    repeat_beats: int = 1
     run_beats: int = 3
+    latch: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= self.m <= 64:
             raise InvalidOption(f"alert rule {self.n} of {self.m}: use 1 <= n <= m <= 64")
-        if not 1 <= self.clear_after <= 1000 or not 1 <= self.run_beats <= 1000:
-            raise InvalidOption("alert rule: clear_after and run_beats are 1 to 1000")
+        counts = (self.clear_after, self.run_beats, self.repeat_beats)
+        if not all(1 <= count <= 1000 for count in counts):
+            raise InvalidOption("alert rule: clear_after, run_beats and repeat_beats are 1 to 1000")
+        if not 0.1 <= self.clear_ratio <= 1.0:
+            raise InvalidOption(f"alert rule: clear_ratio {self.clear_ratio} is not 0.1 to 1")
 
     @property
     def name(self) -> str:
@@ -61,23 +75,37 @@ class AlertRule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One beat as the machine sees it: `anomalous` is None where no verdict is possible."""
+    """One beat as the machine sees it.
+
+    Attributes
+    ----------
+    anomalous : bool or None
+        None where no verdict is possible.
+    ratio : float
+        Loss over threshold.
+    """
 
     sample: int
     anomalous: bool | None
     loss: float
+    ratio: float = 0.0
 
 
 class AlertState(msgspec.Struct, frozen=True):
     """All that the machine remembers of one patient; encodes to a few bytes of JSON."""
 
-    recent: tuple[bool, ...] = ()  # anomalous or not, the last m judged beats
+    recent: tuple[int, ...] = ()  # the last m judged beats: sample of an anomalous one, or NORMAL
     active: bool = False
     episode_start_sample: int = 0
+    episode_last_sample: int = 0  # of its newest anomalous beat
     episode_beats: int = 0
     peak_loss: float = 0.0  # of the episode
+    unsaid: int = 0  # anomalous beats since the episode was last spoken of
+    priority: Priority = "medium"  # the highest of the episode so far
     run: int = 0  # anomalous beats in a row up to now
-    normal_run: int = 0
+    calm_run: int = 0
+    latched: bool = False  # a high alert was not acknowledged
+    acknowledged: bool = False  # the episode that lasts was
     technical: tuple[str, ...] = ()  # technical events that last
 
 
@@ -88,6 +116,7 @@ class Transition:
     state: EpisodeState
     priority: Priority
     episode_start_sample: int
+    episode_last_sample: int
     episode_beats: int
     peak_loss: float
 
@@ -102,16 +131,21 @@ class AlertMachine:
         """Take one beat in; say what changed, if anything did."""
         if verdict.anomalous is None:
             return state, None
-        state = self._remember(state, verdict.anomalous)
+        state = self._remember(state, verdict)
         if not state.active:
             return self._perhaps_begin(state, verdict)
         if verdict.anomalous:
-            peak_loss = max(state.peak_loss, verdict.loss)
-            state = replace_state(state, episode_beats=state.episode_beats + 1, peak_loss=peak_loss)
-            return state, self._transition("ongoing", state)
-        if state.normal_run >= self.rule.clear_after:
+            return self._go_on(state, verdict)
+        if state.calm_run >= self.rule.clear_after:
             return self._end(state)
         return state, None
+
+    def acknowledge(self, state: AlertState) -> tuple[AlertState, Transition | None]:
+        """Take note that a person has seen the high alert; None if there is none to see."""
+        if not state.latched:
+            return state, None
+        state = replace_state(state, latched=False, acknowledged=state.active)
+        return state, self._transition("acknowledged", "low", state)
 
     def technical(self, state: AlertState, event: str, onset: bool) -> tuple[AlertState, bool]:
         """Begin or end a technical event; the second value says whether that was news."""
@@ -125,40 +159,75 @@ class AlertMachine:
         """End the episode that is open when the record ends."""
         return self._end(state) if state.active else (state, None)
 
-    def _remember(self, state: AlertState, anomalous: bool) -> AlertState:
+    def _remember(self, state: AlertState, verdict: Verdict) -> AlertState:
+        anomalous = bool(verdict.anomalous)
+        calm = not anomalous and verdict.ratio <= self.rule.clear_ratio
+        mark = verdict.sample if anomalous else NORMAL
         return replace_state(
             state,
-            recent=(*state.recent, anomalous)[-self.rule.m :],
+            recent=(*state.recent, mark)[-self.rule.m :],
             run=state.run + 1 if anomalous else 0,
-            normal_run=0 if anomalous else state.normal_run + 1,
+            calm_run=state.calm_run + 1 if calm else 0,
         )
 
     def _perhaps_begin(
         self, state: AlertState, verdict: Verdict
     ) -> tuple[AlertState, Transition | None]:
-        anomalous_beats = sum(state.recent)
-        if not state.recent[-1] or anomalous_beats < self.rule.n:
+        anomalous = [sample for sample in state.recent if sample != NORMAL]
+        if not verdict.anomalous or len(anomalous) < self.rule.n:
             return state, None
         state = replace_state(
             state,
             active=True,
-            episode_start_sample=verdict.sample,
-            episode_beats=anomalous_beats,
+            episode_start_sample=anomalous[0],
+            episode_last_sample=verdict.sample,
+            episode_beats=len(anomalous),
             peak_loss=verdict.loss,
+            unsaid=0,
+            priority="medium",
         )
-        return state, self._transition("onset", state)
+        state = self._raise(state)
+        return state, self._transition("onset", self._now(state), state)
+
+    def _go_on(self, state: AlertState, verdict: Verdict) -> tuple[AlertState, Transition | None]:
+        before = state.priority
+        state = self._raise(
+            replace_state(
+                state,
+                episode_last_sample=verdict.sample,
+                episode_beats=state.episode_beats + 1,
+                peak_loss=max(state.peak_loss, verdict.loss),
+                unsaid=state.unsaid + 1,
+            )
+        )
+        if state.unsaid < self.rule.repeat_beats and state.priority == before:
+            return state, None
+        state = replace_state(state, unsaid=0)
+        return state, self._transition("ongoing", self._now(state), state)
+
+    def _raise(self, state: AlertState) -> AlertState:
+        """Raise the priority of an episode with a run in it; it then asks to be acknowledged."""
+        if state.run < self.rule.run_beats:
+            return state
+        latched = state.latched or (self.rule.latch and not state.acknowledged)
+        return replace_state(state, priority="high", latched=latched)
+
+    def _now(self, state: AlertState) -> Priority:
+        return "high" if state.run >= self.rule.run_beats else "medium"
 
     def _end(self, state: AlertState) -> tuple[AlertState, Transition]:
-        transition = self._transition("cleared", state)
-        return replace_state(state, active=False, episode_beats=0, recent=()), transition
+        transition = self._transition("cleared", "low", state)
+        state = replace_state(state, active=False, acknowledged=False, recent=())
+        return state, transition
 
-    def _transition(self, kind: EpisodeState, state: AlertState) -> Transition:
-        if kind == "cleared":
-            priority: Priority = "low"
-        else:
-            priority = "high" if state.run >= self.rule.run_beats else "medium"
+    def _transition(self, kind: EpisodeState, priority: Priority, state: AlertState) -> Transition:
         return Transition(
-            kind, priority, state.episode_start_sample, state.episode_beats, state.peak_loss
+            kind,
+            priority,
+            state.episode_start_sample,
+            state.episode_last_sample,
+            state.episode_beats,
+            state.peak_loss,
         )
 
 

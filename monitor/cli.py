@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from monitor.cli_control import control
 from monitor.cli_files import files
 from monitor.cli_history import past
 from monitor.errors import InvalidOption
@@ -28,12 +30,14 @@ from monitor.options import (
     Learn,
     Loop,
     Records,
+    RulesFile,
     Since,
     Speed,
     StartAt,
     ThresholdText,
 )
 from monitor.progress import resolved
+from monitor.rules import Rules, load_rules
 from monitor.settings import (
     DEFAULT_ALERTS,
     DEFAULT_BEATS,
@@ -65,6 +69,7 @@ app = typer.Typer(
 )
 app.add_typer(files)
 app.add_typer(past)
+app.add_typer(control)
 
 
 def _print_version(wanted: bool) -> None:
@@ -97,6 +102,7 @@ def replay(
     false_alerts_per_hour: FalseAlerts = 1.0,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     journal: Journal = None,
+    rules: RulesFile = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
     live: Annotated[
@@ -130,10 +136,15 @@ def replay(
             learn_s=parse_optional_duration(learn, "--learn"),
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
+            rules=_rules(rules),
             keep_days=keep_days,
             keep_mb=keep_mb,
         )
         report(run(options, screen), as_json=json)
+
+
+def _rules(path: Path | None) -> Rules:
+    return Rules() if path is None else load_rules(path)
 
 
 def _screen(json: bool, live: bool | None) -> Screen:
@@ -208,6 +219,7 @@ def consumer(
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
     journal: Journal = None,
+    rules: RulesFile = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
 ) -> None:
@@ -230,6 +242,7 @@ def consumer(
                     threshold=None if threshold is None else parse_threshold(threshold),
                     learn_s=parse_optional_duration(learn, "--learn"),
                     false_alerts_per_hour=false_alerts_per_hour,
+                    rules=_rules(rules),
                     keep_s=keep_days * 86_400,
                     keep_bytes=round(keep_mb * 1e6),
                 )

@@ -133,7 +133,8 @@ class Journal:
         """
         row = self._database.execute("SELECT description FROM run").fetchone()
         if row is None:
-            self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
+            with self._transaction():
+                self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
             return
         differs = difference(msgspec.json.decode(row[0], type=JournaledRun), run)
         if differs is not None:
@@ -219,6 +220,20 @@ class Journal:
         """Whether an alert of this identity has been committed."""
         found = self._database.execute("SELECT 1 FROM alerts WHERE id = ?", (identity,))
         return found.fetchone() is not None
+
+    def lasting(self, patient: str) -> set[str]:
+        """Return the technical events of a patient, or of the monitor, that have not been ended."""
+        rows = self._database.execute(
+            "SELECT message FROM alerts WHERE patient = ? ORDER BY seq", (patient,)
+        )
+        lasting: dict[str, bool] = {}
+        for (message,) in rows:
+            match decode_numbered(message):
+                case Technical(event=event, state=state):
+                    lasting[event] = state == "onset"
+                case Alert():
+                    pass
+        return {event for event, lasts in lasting.items() if lasts}
 
     def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
         """Return at most `limit` alerts that come after a sequence number, oldest first."""

@@ -20,7 +20,7 @@ from model.errors import CannotLearn
 from model.learning import Learned, learn_patient
 from model.tracking import Scored, put_back
 from model.training import Epoch
-from monitor.alerts import AlertMachine
+from monitor.alerts import AlertMachine, alert_identity
 from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal, Progress
@@ -28,7 +28,10 @@ from monitor.journaled_run import JournaledRun
 from monitor.learning_phase import Held, LearningPhase
 from monitor.patient import Desk, Model, Patient, Saved
 from monitor.settings import ConsumerSettings
+from monitor.system_alerts import Change
 from monitor.wire import (
+    MONITOR,
+    AckRequest,
     Alert,
     BeatsHeader,
     BeatsMessage,
@@ -88,7 +91,11 @@ class Judge:
         self._to_say: list[Message] = []  # with the next step: what a request gave rise to
         self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
         self._desk = Desk(
-            AlertMachine(), journal.identity, journal.holds, self._next_seq, wall_time
+            AlertMachine(settings.rules.episode),
+            journal.identity,
+            journal.holds,
+            self._next_seq,
+            wall_time,
         )
         self.journal = journal.identity
         self.newest_seq = journal.newest_seq
@@ -123,7 +130,7 @@ class Judge:
         return JournaledRun(
             streams=streams,
             model=self.model,
-            rules=self._desk.machine.rule.name,
+            rules=settings.rules.identity,
             threshold=settings.threshold,
             learn_s=settings.learn_s,
             false_alerts_per_hour=settings.false_alerts_per_hour,
@@ -150,6 +157,8 @@ class Judge:
             )
         if header.length != self._base.checkpoint.config.length:
             raise InvalidMessage(f"beats of {header.length} samples under spec {header.spec}")
+        if header.patient == MONITOR:
+            raise InvalidMessage(f"{MONITOR!r} is the name of the monitor itself, of no patient")
         if header.patient not in self._patients and len(self._patients) >= MAX_PATIENTS:
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
 
@@ -195,6 +204,42 @@ class Judge:
                 return self.set_threshold(request)
             case RelearnRequest():
                 return self.relearn(request)
+            case AckRequest():
+                return self.acknowledge(request)
+
+    def acknowledge(self, request: AckRequest) -> str:
+        """Take note that one patient's high alert was seen, or everybody's."""
+        said = [
+            message
+            for name in self._named(request.patient)
+            for message in self._patients[name].acknowledge(self._desk)
+        ]
+        if not said:
+            raise LookupError("nothing to acknowledge")
+        self._to_say.extend(said)
+        return f"acknowledged: {', '.join(one.patient for one in numbered(said))}"
+
+    def say_of_monitor(self, change: Change) -> None:
+        """Say with the next step that the monitor itself is in trouble, or no longer."""
+        self._to_say.append(self.of_monitor(change, self._desk.next_seq()))
+
+    def of_monitor(self, change: Change, seq: int) -> Technical:
+        """Return a technical alert of the monitor itself; one of number 0 is not journaled."""
+        return Technical(
+            schema=1,
+            patient=MONITOR,
+            record=MONITOR,
+            lead="-",
+            sample=0,
+            time_s=0.0,
+            wall_time=self._desk.wall_time(),
+            id=alert_identity(MONITOR, self.journal, change.event, seq),
+            seq=seq,
+            journal=self.journal,
+            event=change.event,
+            state="onset" if change.onset else "cleared",
+            text=change.text,
+        )
 
     def relearn(self, request: RelearnRequest) -> str:
         """Learn one patient's normal anew, or all patients', from the signal that comes."""

@@ -65,6 +65,10 @@ Journal = Annotated[
 Since = Annotated[
     str | None, typer.Option(help="Begin at a time, 2026-03-01T22:00, or so long ago: 8:00:00.")
 ]
+RulesFile = Annotated[
+    Path | None,
+    typer.Option("--rules", help="Alert rules, TOML; `ecg-monitor rules` prints the defaults."),
+]
 KeepDays = Annotated[
     float, typer.Option(min=0.001, max=100_000, help="Remove alerts from the journal after.")
 ]

@@ -188,7 +188,15 @@ class Patient:
         self.ended = self.moved_on = True
         self.position = max(self.position, end.position)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        return [] if transition is None else self._cleared(self.position, transition, desk)
+        return [] if transition is None else self._of_episode(self.position, transition, desk)
+
+    def acknowledge(self, desk: Desk) -> list[Message]:
+        """Take note that a person has seen the high alert; nothing if there is none to see."""
+        self.alert_state, transition = desk.machine.acknowledge(self.alert_state)
+        if transition is None:
+            return []
+        self.moved_on = True
+        return self._of_episode(self.position, transition, desk)
 
     def status(self, name: str) -> PatientStatus:
         """Return how far this patient is, for the heartbeat."""
@@ -210,6 +218,7 @@ class Patient:
             lag_s=self.lag_s,
             technical=list(self.alert_state.technical),
             note=self.note or (self.learning.note if self.learning is not None else ""),
+            latched=self.alert_state.latched,
         )
 
     def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:
@@ -235,7 +244,7 @@ class Patient:
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        said = [] if transition is None else self._cleared(self.position, transition, desk)
+        said = [] if transition is None else self._of_episode(self.position, transition, desk)
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
         return said
@@ -266,13 +275,14 @@ class Patient:
         anomalous = None if loss is None else bool(why)
         self._count(beats, row, anomalous)
         said: list[Message] = [self._scored(beats, row, loss, why, desk)]
-        verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0)
+        ratio = 0.0 if loss is None else loss / self.threshold
+        verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0, ratio)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beats, row, loss, transition)
         if transition is None:
             return said
         if transition.state == "cleared":
-            return [*said, *self._cleared(verdict.sample, transition, desk)]
+            return [*said, *self._of_episode(verdict.sample, transition, desk)]
         alerts = self._anomaly(beats, row, scores, transition, desk)
         self.counts.alerts += len(alerts) if transition.state == "onset" else 0
         return [*said, *alerts]
@@ -287,7 +297,7 @@ class Patient:
             threshold=self.threshold,
             values=beats.values[row].astype("<f4", copy=False).tobytes(),
         )
-        alerted = transition is not None and transition.state != "cleared"
+        alerted = transition is not None and transition.state in ("onset", "ongoing")
         self.context, kept = take_beat(self.context, beat, alerted=alerted)
         self.kept += kept
 
@@ -344,8 +354,8 @@ class Patient:
             neighbours=neighbours(scores.tracked.inputs[row], self.model.checkpoint.normal),
         )
 
-    def _cleared(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
-        """Make the alert that ends an episode: it speaks of the whole, and shows no beat."""
+    def _of_episode(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
+        """Make the alert that ends or acknowledges: it speaks of the whole, and shows no beat."""
         return self._alert(
             sample,
             transition,
@@ -383,6 +393,9 @@ class Patient:
     ) -> list[Message]:
         rule, model = desk.machine.rule.name, self.model.checkpoint.identity
         identity = self._identity(sample, rule, model, transition.state)
+        span = transition.episode_last_sample - transition.episode_start_sample
+        duration_s = span / self.stream.fs_hz
+        beats_after_first = transition.episode_beats - 1
         if desk.told(identity):
             return []
         alert = Alert(
@@ -415,6 +428,8 @@ class Patient:
             score=score,
             parts=parts,
             neighbours=neighbours,
+            duration_s=round(duration_s, 4),
+            rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
         )
         return [alert]
 

@@ -11,6 +11,7 @@ from monitor.errors import InvalidMessage
 from monitor.journal import Journal
 from monitor.sockets import Sockets, receive_waiting, requests_endpoint
 from monitor.wire import (
+    AckRequest,
     ControlRequest,
     Done,
     Found,
@@ -81,7 +82,7 @@ class Publisher:
                 return Page(journal.identity, journal.oldest_seq, journal.newest_seq, missed)
             case SeekRequest(since=since):
                 return Found(self._journal.identity, self._journal.seq_before(since))
-            case ThresholdRequest() | RelearnRequest():
+            case ThresholdRequest() | RelearnRequest() | AckRequest():
                 try:
                     return Done(self._carry_out(request))
                 except LookupError as error:

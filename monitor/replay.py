@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from monitor.errors import InvalidMessage
 from monitor.interrupts import Interrupts
 from monitor.journal import newest_seq
 from monitor.journal_lock import locked
+from monitor.rules import Rules
 from monitor.screens import Screen
 from monitor.settings import (
     DRAIN_S,
@@ -242,6 +243,7 @@ class ReplayOptions:
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
     journal: Path | None = None
+    rules: Rules = field(default_factory=Rules)
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
 
@@ -300,6 +302,8 @@ def stage_settings(
         threshold=options.threshold,
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        rules=options.rules,
+        real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),
     )

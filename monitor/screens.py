@@ -24,6 +24,7 @@ from monitor.terminal import Keys
 from monitor.text import harmless
 from monitor.view_live import LiveView
 from monitor.wire import (
+    AckRequest,
     Alert,
     ControlRequest,
     Message,
@@ -239,6 +240,8 @@ class LiveScreen:
             case "+" | "-":
                 factor = THRESHOLD_STEP if key == "+" else 1 / THRESHOLD_STEP
                 self._ask_for(lambda name: ThresholdRequest(name, factor=factor), controls)
+            case "a":
+                self._ask_for(AckRequest, controls)
             case "r":
                 self._ask_for(RelearnRequest, controls)
             case "up" | "left":

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.errors import InvalidOption
+from monitor.rules import Rules
 from monitor.wire import Count, Name
 
 DEFAULT_ALERTS = (
@@ -83,6 +84,8 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     threshold: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    rules: Rules = Rules()
+    real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
     keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of wall time
     keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from monitor.wire import (
     MAX_BEAT_LENGTH,
+    MONITOR,
     Alert,
     BeatScored,
     LossByPart,
@@ -44,7 +45,7 @@ MAX_MILLIVOLTS = 1000.0  # far outside any ECG; keeps float32 arithmetic finite
 
 PatientState = Literal["waiting", "learning", "monitoring", "ended"]
 _STAGES = get_args(StageName)  # in the order of the data's way
-RowState = Literal["onset", "ongoing", "cleared"]
+RowState = Literal["onset", "ongoing", "cleared", "acknowledged"]
 RowPriority = Literal["high", "medium", "low", "technical"]
 
 
@@ -170,6 +171,7 @@ class PatientView:
     latest: AnomalousBeat | None = None
     episode: AlertRow | None = None  # that lasts
     technical: tuple[LastingTechnical, ...] = ()
+    latched: bool = False  # a high alert was not acknowledged
 
     @property
     def position_s(self) -> float | None:
@@ -209,6 +211,8 @@ def apply(snapshot: Snapshot, message: Message) -> Snapshot:
             return _with_patient(snapshot, message.patient, lambda p: _add_wave(p, message))
         case BeatScored():
             return _with_patient(snapshot, message.patient, lambda p: _add_beat(p, message))
+        case Alert(state="acknowledged"):
+            return snapshot  # the next Status says so
         case Alert():
             return _apply_alert(snapshot, message)
         case Technical():
@@ -436,6 +440,8 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         text=technical.text[:MAX_TEXT],
     )
     snapshot = _with_row(snapshot, place, row)
+    if technical.patient == MONITOR:
+        return snapshot  # a row of the list, but no patient
     return _with_patient(snapshot, technical.patient, lambda p: _add_technical(p, row))
 
 
@@ -510,5 +516,6 @@ def _add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         n_alerts=said.alerts,
         n_withheld=said.withheld,
         note=said.note[:MAX_TEXT],
+        latched=said.latched,
         technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
     )

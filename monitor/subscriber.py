@@ -176,7 +176,7 @@ class AlertSubscriber:
             if not readable and remaining_ms == 0:
                 return None
         message = self._ready.popleft()
-        if isinstance(message, Alert | Technical):
+        if isinstance(message, Alert | Technical) and message.seq:
             self._in_hand = message
         return message
 
@@ -205,6 +205,9 @@ class AlertSubscriber:
                 self._hand_out(message)
 
     def _take_numbered(self, message: Alert | Technical) -> None:
+        if message.seq == 0:  # the journal cannot keep it: it is said, and not counted
+            self._hand_out(message)
+            return
         self._follow_journal(message.journal)
         if self._seek is not None:
             self._ask_for_missed()

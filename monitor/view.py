@@ -503,6 +503,9 @@ def _footer(snapshot: Snapshot, width: int, height: int) -> list[Text]:
 
 def _keys(snapshot: Snapshot, space: str) -> Text:
     keys = [("+/-", "threshold"), ("r", "relearn"), ("p", "resume" if snapshot.paused else "pause")]
+    shown = selected(snapshot)
+    if shown is not None and shown.latched:
+        keys.insert(0, ("a", "ACKNOWLEDGE"))
     if len(snapshot.patients) > 1:
         keys.append(("↑↓", "patient"))
     text = Text()

@@ -53,7 +53,9 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
-TechnicalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
 
@@ -90,7 +92,7 @@ class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=Tr
 class SignalEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The signal became unreadable, or readable again."""
 
-    event: TechnicalKind
+    event: SignalKind
     state: Literal["onset", "cleared"]
     sample: Count
 
@@ -201,7 +203,7 @@ class Alert(Published, frozen=True, tag="alert"):
     id: str  # of patient, record, sample, rule, model and state: the same transition, the same id
     seq: Count
     journal: str  # where seq counts; a new journal counts from 1 again
-    state: Literal["onset", "ongoing", "cleared"]
+    state: Literal["onset", "ongoing", "cleared", "acknowledged"]
     priority: Literal["high", "medium", "low"]
     rule: str
     loss: float  # of this beat; of the episode's worst beat when cleared
@@ -220,6 +222,9 @@ class Alert(Published, frozen=True, tag="alert"):
     score: float | None = None  # the loss weighted by the beat's time, over the threshold
     parts: LossByPart | None = None  # where along the beat the loss arose; none when cleared
     neighbours: list[Neighbour] = []  # of the learnt normal, nearest first; where one was learnt
+    duration_s: float = 0.0  # of the episode, from its first to its newest anomalous beat
+    rate_per_min: float | None = None  # its anomalous beats a minute; none for a single one
+    durable: bool = True  # whether it was in the journal when it was sent; otherwise it follows
 
 
 class Technical(Published, frozen=True, tag="technical"):
@@ -228,9 +233,10 @@ class Technical(Published, frozen=True, tag="technical"):
     id: str
     seq: Count
     journal: str
-    event: TechnicalKind
+    event: SignalKind | SystemKind
     state: Literal["onset", "cleared"]
     text: str
+    durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
 
 
 class PatientStatus(msgspec.Struct, frozen=True):
@@ -252,6 +258,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     lag_s: float  # from the sending of the samples to the batch in which their beats are scored
     technical: list[str]  # technical alerts that last
     note: str  # what the learning says; empty otherwise
+    latched: bool = False  # a high alert was not acknowledged
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
@@ -265,6 +272,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     patients: list[PatientStatus]
     stages: list[StageHealth]
     model: str
+    journal_failing: str = ""  # why alerts cannot be kept; empty where they are
 
 
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
@@ -339,7 +347,13 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
     text: str
 
 
-ControlRequest = ThresholdRequest | RelearnRequest
+class AckRequest(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
+    """Acknowledge a patient's high alert; no patient means all."""
+
+    patient: Name | None = None
+
+
+ControlRequest = ThresholdRequest | RelearnRequest | AckRequest
 Request = ReplayRequest | SeekRequest | ControlRequest
 Reply = Page | Found | Done | Refused
 

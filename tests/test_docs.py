@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_BEATS, DEFAULT_SAMPLES, DEFAULT_WAVE
 from monitor.sockets import requests_endpoint
-from monitor.wire import Page, ReplayRequest, Request, SeekRequest, ThresholdRequest
+from monitor.wire import Page, Request
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -44,9 +45,9 @@ def test_the_architecture_names_every_file() -> None:
 
 def test_requests_shown_are_requests() -> None:
     """Each JSON request of the protocol's page is taken by the decoder, and each kind is shown."""
-    shown = re.findall(r'`(\{"type":"(?:replay|seek|threshold)".*?\})`', PROTOCOL)
+    shown = re.findall(r'`(\{"type":"(?:replay|seek|threshold|relearn|ack)".*?\})`', PROTOCOL)
     decoded = [msgspec.json.decode(text, type=Request) for text in shown]
-    assert {type(request) for request in decoded} == {ReplayRequest, SeekRequest, ThresholdRequest}
+    assert {type(request) for request in decoded} == set(get_args(Request))
 
 
 def test_the_page_shown_has_the_fields_of_a_page() -> None:

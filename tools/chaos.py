@@ -29,7 +29,7 @@ from pathlib import Path
 from monitor.inbox import Inbox
 from monitor.journal import Journal
 from monitor.sources.simulated import SimulationSettings, write_record
-from monitor.wire import MAX_PAGE, Alert, Technical
+from monitor.wire import MAX_PAGE, MONITOR, Alert, Technical
 
 PROGRAM = (sys.executable, "-m", "monitor")
 STAGES = ("producer", "segmenter", "consumer")
@@ -70,8 +70,8 @@ class Tally:
 
 
 def identities(messages: Sequence[Alert | Technical]) -> list[str]:
-    """Return what two runs must agree in; not when it was said, nor in which journal."""
-    return [f"{one.seq} {one.id} {one.state}" for one in messages]
+    """Return what two runs must agree in; what the monitor says of itself is of one run only."""
+    return [f"{one.id} {one.state}" for one in messages if one.patient != MONITOR]
 
 
 def journaled(path: Path) -> list[str]:
@@ -276,7 +276,7 @@ def table(tally: Tally) -> str:
 def page(tally: Tally, command: str) -> str:
     """Return the page for docs/."""
     assert __doc__ is not None
-    what = __doc__.split("\n\n")[2]
+    what = __doc__.split("\n\n")[2].strip()
     return f"# Chaos\n\n{what}\n\nMeasured by `{command}`:\n\n{table(tally)}\n"
 
 
@@ -296,7 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(table(tally))
     if given.out is not None:
-        command = f"python -m tools.chaos --kills {given.kills} --seed {given.seed}"
+        options = ("kills", "hours", "every", "seed")
+        shown = " ".join(f"--{name} {getattr(given, name):g}" for name in options)
+        command = f"python -m tools.chaos {shown}"
         given.out.write_text(page(tally, command))
     return 0 if tally.flawless else 1
 

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import zmq
@@ -20,15 +21,19 @@ import zmq
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from model.scoring import use_threads
 from monitor.codec import decode_stage_message
-from monitor.errors import InvalidMessage, SpecMismatch
+from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal import Journal
 from monitor.judge import Judge, numbered
 from monitor.learning_phase import Held
+from monitor.ledger import Ledger
 from monitor.publisher import Publisher
 from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.sockets import receive_waiting
 from monitor.stages.host import Counters, StageHost, Stopped
+from monitor.system_alerts import Change, changes, overload, stage_down
 from monitor.wire import (
+    MONITOR,
+    Alert,
     BeatsMessage,
     EndHeader,
     HealthHeader,
@@ -36,9 +41,12 @@ from monitor.wire import (
     StageHealth,
     StageName,
     Status,
+    SystemKind,
+    Technical,
 )
 from segmenter.beat import BeatSpec
 
+SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
 STATUS_S = 1.0
 TRUNCATE_S = 60.0  # between two looks at what retention removes
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
@@ -148,8 +156,11 @@ class Consumer:
         self._heartbeat = Heartbeat(host.counters)
         self._commit_due_s = 0.0
         self._truncate_due_s = 0.0
-        self._keep_s = settings.keep_s
-        self._keep_bytes = settings.keep_bytes
+        self._settings = settings
+        self._ledger = Ledger(journal)
+        self._lasting: dict[SystemKind, bool] = {
+            event: event in journal.lasting(MONITOR) for event in SYSTEM_KINDS
+        }
         self._last = False
         self._foreign_specs: set[str] = set()
 
@@ -161,7 +172,7 @@ class Consumer:
         """Go on until told to stop; after the last stream, stay to answer what others missed."""
         finished = False
         while True:
-            receivers = [] if self._judge.full else [receiver]
+            receivers = [] if self._judge.full or self._ledger.full else [receiver]
             self._host.wait([*receivers, self._publisher.requests])
             malformed_before = self._publisher.malformed
             self._publisher.answer_waiting()
@@ -169,10 +180,14 @@ class Consumer:
             frames = [one for each in receivers for one in receive_waiting(each)]
             messages = [one for one in map(self._accept, frames) if one is not None]
             self._conclude(self._judge.step(messages, time.monotonic_ns()))
-            if self._last and not self._judge.training and self._host.supervised and not finished:
+            if not finished and self._host.supervised and self._is_done():
                 finished = True
                 self._conclude([], now=True)
                 self._host.tell_finished()
+
+    def _is_done(self) -> bool:
+        """Whether the last stream has ended, and all that it gave rise to is kept."""
+        return self._last and not self._judge.training and not self._ledger.held
 
     def _accept(self, frames: list[bytes]) -> Held | None:
         """Check a message; what is none, or of another spec, is counted and dropped."""
@@ -210,15 +225,57 @@ class Consumer:
         now_s = time.monotonic()
         alerts = numbered(said)
         if alerts or now or now_s >= self._commit_due_s:
-            self._journal.commit(alerts, self._judge.take_progress(), self._judge.take_kept())
+            said += self._commit(alerts, now_s)
             self._commit_due_s = now_s + COMMIT_S
+        if self._ledger.failing is not None:
+            said = [as_sent_only(one) for one in said]
         if now_s >= self._truncate_due_s:
             self._truncate_due_s = now_s + TRUNCATE_S
             self._truncate()
         self._host.counters.messages_out += len(said)
         self._publisher.publish(said)
-        self._publisher.publish(self._heartbeat.status(self._judge, now_s, now))
+        for status in self._heartbeat.status(self._judge, now_s, now):
+            status = msgspec.structs.replace(status, journal_failing=self._ledger.failing or "")
+            self._publisher.publish([status])
+            self._look_after_monitor(status)
+
+    def _commit(self, alerts: list[Alert | Technical], now_s: float) -> list[Message]:
+        """Journal what there is; return what is to be said where that fails, or works again."""
+        ledger, judge = self._ledger, self._judge
+        was_failing, held = ledger.failing, ledger.held
+        kept = ledger.commit(alerts, judge.take_progress(), judge.take_kept(), now_s)
+        if kept and was_failing is not None:
+            text = f"kept again; {held} alerts were kept late"
+            judge.say_of_monitor(Change("journal_failing", False, text))
+        elif was_failing is None and ledger.failing is not None:
+            return [judge.of_monitor(Change("journal_failing", True, ledger.failing), seq=0)]
+        return []
+
+    def _look_after_monitor(self, status: Status) -> None:
+        """Say what has changed of the monitor itself; a producer that need not wait may be ahead.
+
+        While a model is trained, beats wait on purpose; after the last stream the stages are done.
+        """
+        settings = self._settings
+        if self._last or not settings.real_time or self._judge.training:
+            return
+        rules, lasting = settings.rules.technical, self._lasting
+        now: dict[SystemKind, str | None] = {
+            "stage_down": stage_down(status.stages, rules, lasting["stage_down"]),
+            "overload": overload(status.patients, rules, lasting["overload"]),
+        }
+        for change in changes(lasting, now):
+            lasting[change.event] = change.onset
+            self._judge.say_of_monitor(change)
 
     def _truncate(self) -> None:
-        before = datetime.now(UTC) - timedelta(seconds=self._keep_s)
-        self._journal.truncate(wall_time_text(before), self._keep_bytes)
+        before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
+        with contextlib.suppress(JournalFailed):  # the next commit says so
+            self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
+
+
+def as_sent_only(message: Message) -> Message:
+    """Mark what was sent although the journal could not keep it."""
+    if isinstance(message, Alert | Technical):
+        return msgspec.structs.replace(message, durable=False)
+    return message

@@ -31,7 +31,7 @@ from monitor.sources.source import Source
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.host import Counters, StageHost, Stopped
 from monitor.text import harmless
-from monitor.wire import EndHeader, SamplesHeader, Stream
+from monitor.wire import MONITOR, EndHeader, SamplesHeader, Stream
 
 DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 
@@ -106,7 +106,7 @@ def patient_names(records: Sequence[str]) -> list[str]:
     for record in records:
         base = harmless(record, 100).replace(" ", "_")
         name, number = base, 2
-        while name in names:
+        while name in names or name == MONITOR:  # that one speaks of itself
             name, number = f"{base}#{number}", number + 1
         names.append(name)
     return names

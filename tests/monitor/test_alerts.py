@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.alerts import AlertMachine, AlertRule, AlertState, Transition, Verdict, alert_identity
 from monitor.errors import InvalidOption
 
-SIGNS = {"x": True, ".": False, "?": None}
+SIGNS = {"x": True, ".": False, "~": False, "?": None}
 LETTERS = {"onset": "O", "ongoing": "o", "cleared": "C"}
 
 
@@ -19,7 +21,8 @@ def run(machine: AlertMachine, beats: str) -> tuple[AlertState, list[Transition 
     state, transitions = AlertState(), []
     for index, sign in enumerate(beats):
         anomalous = SIGNS[sign]
-        verdict = Verdict(100 * index, anomalous, 50.0 + index if anomalous else 10.0)
+        loss = 50.0 + index if anomalous else 10.0
+        verdict = Verdict(100 * index, anomalous, loss, 0.95 if sign == "~" else 0.4)
         state, transition = machine.beat(state, verdict)
         transitions.append(transition)
     return state, transitions
@@ -65,6 +68,57 @@ def test_an_episode_counts_its_beats_and_remembers_its_worst() -> None:
     assert cleared.peak_loss == 52.0
 
 
+@pytest.mark.parametrize(
+    ("rule", "beats", "expected"),
+    [
+        (AlertRule(repeat_beats=3), "xxxxxxxx.....", "O.o..o......C"),
+        (AlertRule(repeat_beats=3, run_beats=2), "xx.x.x.x.....", "Oo.....o....C"),  # high: news
+        (AlertRule(clear_after=2, clear_ratio=0.8), "x.~.~..", "O.....C"),  # ~: just below
+        (AlertRule(clear_after=2, clear_ratio=0.8), "x~~~~~", "O....."),
+        (AlertRule(clear_after=2), "x~~", "O.C"),
+    ],
+)
+def test_repeats_and_hysteresis(rule: AlertRule, beats: str, expected: str) -> None:
+    """A lasting episode is said at every k-th beat; beats just below the threshold keep it open."""
+    assert letters(run(AlertMachine(rule), beats)[1]) == expected
+
+
+def test_an_episode_begins_at_its_first_anomalous_beat() -> None:
+    """Where n of m were waited for, it began before it was said; its last beat is told, too."""
+    _, transitions = run(AlertMachine(AlertRule(n=2, m=3)), ".x.x.x.....")
+    onset, ongoing, cleared = [one for one in transitions if one is not None]
+    assert (onset.episode_start_sample, onset.episode_beats) == (100, 2)
+    assert [one.episode_last_sample for one in (onset, ongoing, cleared)] == [300, 500, 500]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "latched", "then"),
+    [
+        ("xx", "", False, False),  # medium: nothing to acknowledge
+        ("xxx", ".....", True, False),  # while it lasts
+        ("xxx.....", "", True, False),  # when it is over
+        ("xxx", "xxx", True, False),  # the same episode does not ask again
+        ("xxx", ".....xxx", True, True),  # the next one does
+    ],
+)
+def test_high_alerts_are_acknowledged(before: str, after: str, latched: bool, then: bool) -> None:
+    """A high alert asks for it until a person has seen it, once an episode."""
+    machine = AlertMachine()
+    state, _ = run(machine, before)
+    assert state.latched is latched
+    state, transition = machine.acknowledge(state)
+    assert (transition is not None) is latched
+    assert machine.acknowledge(state)[1] is None
+    for index, sign in enumerate(after, start=100):
+        state, _ = machine.beat(state, Verdict(100 * index, SIGNS[sign], 50.0))
+    assert state.latched is then
+
+
+def test_without_latching_nothing_asks() -> None:
+    """The rule can be without it."""
+    assert not run(AlertMachine(AlertRule(latch=False)), "xxxx")[0].latched
+
+
 def test_a_run_raises_the_priority() -> None:
     """Three anomalous beats in a row are of high priority; the end is of low."""
     _, transitions = run(AlertMachine(), "xxxx.x.....")
@@ -97,9 +151,20 @@ def test_technical_events_begin_and_end_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"n": 0}, {"n": 3, "m": 2}, {"m": 100}, {"clear_after": 0}, {"run_beats": 0}]
+    "values",
+    [
+        {"n": 0},
+        {"n": 3, "m": 2},
+        {"m": 100},
+        {"clear_after": 0},
+        {"run_beats": 0},
+        {"repeat_beats": 0},
+        {"clear_ratio": 0.0},
+        {"clear_ratio": 1.1},
+        {"clear_ratio": float("nan")},
+    ],
 )
-def test_absurd_rules_are_refused(values: dict[str, int]) -> None:
+def test_absurd_rules_are_refused(values: dict[str, Any]) -> None:
     """A rule that can never ring, or never end, is not taken."""
     with pytest.raises(InvalidOption):
         AlertRule(**values)
