@@ -283,6 +283,13 @@ def subscribe(
         str | None,
         typer.Option(help="Keep alerts and position under this name; go on there next time."),
     ] = None,
+    on_alert: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this for each alert, JSON on its stdin; may be repeated."),
+    ] = None,
+    webhook: Annotated[
+        list[str] | None, typer.Option(help="POST each alert to this address; may be repeated.")
+    ] = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Leave when all records have ended.")
     ] = False,
@@ -293,6 +300,7 @@ def subscribe(
     ecg-monitor subscribe --durable ward-desk
     """
     with explained():
+        from monitor.delivery import Command, Webhook
         from monitor.screens import JsonScreen, PlainScreen
         from monitor.watch import FollowOptions, follow
 
@@ -310,5 +318,6 @@ def subscribe(
             since=None if since is None else parse_since(since, datetime.now(UTC)),
             durable=durable,
             until_end=until_end,
+            targets=(*map(Command, on_alert or []), *map(Webhook, webhook or [])),
         )
         follow(options, screen)

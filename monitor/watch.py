@@ -10,6 +10,7 @@ from typing import Protocol
 import zmq
 
 from monitor.codec import decode_message, topic_of
+from monitor.delivery import Delivery, Target
 from monitor.errors import InvalidMessage, MonitorSilent
 from monitor.inbox import Inbox, inbox_path
 from monitor.interrupts import Interrupts
@@ -85,6 +86,8 @@ class FollowOptions:
         Name of the inbox that keeps alerts and position.
     until_end : bool
         Leave when all records have ended and all their alerts have come.
+    targets : tuple of Target
+        Where alerts are handed on to.
     """
 
     endpoint: str
@@ -93,6 +96,7 @@ class FollowOptions:
     since: str | None = None
     durable: str | None = None
     until_end: bool = False
+    targets: tuple[Target, ...] = ()
 
 
 def follow(options: FollowOptions, screen: Screen) -> None:
@@ -116,7 +120,8 @@ def follow(options: FollowOptions, screen: Screen) -> None:
             )
         )
         stack.enter_context(screen)
-        _follow(options, subscriber, screen, interrupts)
+        delivery = Delivery(options.targets, screen.notice)
+        _follow(options, subscriber, screen, delivery, interrupts)
 
 
 def _open_inbox(name: str, stack: contextlib.ExitStack) -> Inbox:
@@ -127,7 +132,11 @@ def _open_inbox(name: str, stack: contextlib.ExitStack) -> Inbox:
 
 
 def _follow(
-    options: FollowOptions, subscriber: AlertSubscriber, screen: Screen, interrupts: Interrupts
+    options: FollowOptions,
+    subscriber: AlertSubscriber,
+    screen: Screen,
+    delivery: Delivery,
+    interrupts: Interrupts,
 ) -> None:
     status: Status | None = None
     hearing = Hearing(screen.notice)
@@ -138,6 +147,7 @@ def _follow(
             status = message
         if message is not None and topic_of(message).startswith(options.topics):
             screen.take(message)
+            delivery.take(message)
         if options.until_end and status is not None:
             if _is_over(status, subscriber):
                 return
