@@ -6,13 +6,19 @@ import time
 
 from monitor.codec import decode_reply, encode_json
 from monitor.errors import InvalidMessage, InvalidOption, MonitorSilent
+from monitor.keys import Keys
 from monitor.sockets import Sockets, requests_endpoint
 from monitor.wire import ControlRequest, Done, Refused
 
 ANSWER_WITHIN_S = 5.0
 
 
-def carry_out(endpoint: str, request: ControlRequest, within_s: float = ANSWER_WITHIN_S) -> str:
+def carry_out(
+    endpoint: str,
+    request: ControlRequest,
+    keys: Keys | None = None,
+    within_s: float = ANSWER_WITHIN_S,
+) -> str:
     """Have a monitor do something and return what it says was done.
 
     Raises
@@ -23,7 +29,7 @@ def carry_out(endpoint: str, request: ControlRequest, within_s: float = ANSWER_W
         If it does not answer in time, or in another language.
     """
     deadline_s = time.monotonic() + within_s
-    with Sockets() as sockets:
+    with Sockets(keys) as sockets:
         asking = sockets.ask(requests_endpoint(endpoint))
         sockets.close_ms = 0  # nobody may be there
         asking.send(encode_json(request))

@@ -16,6 +16,7 @@ from monitor.cli_files import files
 from monitor.cli_history import past
 from monitor.errors import InvalidOption
 from monitor.explained import OneLineErrors, explained
+from monitor.keys import load_optional_keys
 from monitor.options import (
     WINDOWS,
     AlertsEndpoint,
@@ -26,6 +27,7 @@ from monitor.options import (
     JsonLines,
     KeepDays,
     KeepMb,
+    KeysFolder,
     Lead,
     Learn,
     Loop,
@@ -103,6 +105,7 @@ def replay(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     journal: Journal = None,
     rules: RulesFile = None,
+    keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
     live: Annotated[
@@ -137,6 +140,7 @@ def replay(
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
             rules=_rules(rules),
+            keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
         )
@@ -145,6 +149,10 @@ def replay(
 
 def _rules(path: Path | None) -> Rules:
     return Rules() if path is None else load_rules(path)
+
+
+def _folder(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def _screen(json: bool, live: bool | None) -> Screen:
@@ -169,6 +177,7 @@ def producer(
     duration: Duration = None,
     loop: Loop = False,
     samples: Annotated[str, typer.Option(help="Where the segmenter listens.")] = DEFAULT_SAMPLES,
+    keys: KeysFolder = None,
 ) -> None:
     """Only the first stage: read records and send their samples to a segmenter.
 
@@ -181,6 +190,7 @@ def producer(
             ProducerSettings(
                 records=resolved(records or []),
                 samples=samples,
+                keys=_folder(keys),
                 lead=lead,
                 speed=parse_speed(speed),
                 start_s=parse_duration(start, "--start"),
@@ -198,6 +208,7 @@ def segmenter(
     window: Annotated[
         str, typer.Option(help=f"Beat window of the consumer's checkpoint: {WINDOWS}.")
     ] = BeatSpec().window,
+    keys: KeysFolder = None,
 ) -> None:
     """Only the second stage: find beats in samples and send them to a consumer.
 
@@ -207,7 +218,11 @@ def segmenter(
         from monitor.stages.segmenter import run
 
         spec = BeatSpec.from_mapping({"window": window})
-        run(SegmenterSettings(samples=samples, beats=beats, wave=wave, window=spec.window))
+        run(
+            SegmenterSettings(
+                samples=samples, beats=beats, wave=wave, window=spec.window, keys=_folder(keys)
+            )
+        )
 
 
 @app.command()
@@ -220,6 +235,7 @@ def consumer(
     false_alerts_per_hour: FalseAlerts = 1.0,
     journal: Journal = None,
     rules: RulesFile = None,
+    keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
 ) -> None:
@@ -243,6 +259,7 @@ def consumer(
                     learn_s=parse_optional_duration(learn, "--learn"),
                     false_alerts_per_hour=false_alerts_per_hour,
                     rules=_rules(rules),
+                    keys=_folder(keys),
                     keep_s=keep_days * 86_400,
                     keep_bytes=round(keep_mb * 1e6),
                 )
@@ -253,6 +270,7 @@ def consumer(
 def view(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     wave: Annotated[str, typer.Option(help="Where waveforms are published.")] = DEFAULT_WAVE,
+    keys: KeysFolder = None,
 ) -> None:
     """Only the live view, of a consumer and a segmenter that run elsewhere.
 
@@ -261,7 +279,7 @@ def view(
     with explained():
         from monitor.watch import watch
 
-        watch(alerts, wave, _screen(json=False, live=None))
+        watch(alerts, wave, _screen(json=False, live=None), load_optional_keys(keys))
 
 
 @app.command()
@@ -287,6 +305,7 @@ def subscribe(
         list[str] | None,
         typer.Option(help="Run this for each alert, JSON on its stdin; may be repeated."),
     ] = None,
+    keys: KeysFolder = None,
     webhook: Annotated[
         list[str] | None, typer.Option(help="POST each alert to this address; may be repeated.")
     ] = None,
@@ -318,6 +337,7 @@ def subscribe(
             since=None if since is None else parse_since(since, datetime.now(UTC)),
             durable=durable,
             until_end=until_end,
+            keys=load_optional_keys(keys),
             targets=(*map(Command, on_alert or []), *map(Webhook, webhook or [])),
         )
         follow(options, screen)

@@ -4,6 +4,7 @@
     ├── InvalidOption           an option's value is malformed or out of bounds
     ├── InvalidEndpoint         an endpoint is malformed
     ├── EndpointInUse           another process holds the endpoint
+    ├── InvalidKeys             keys are missing, malformed, or readable by others
     ├── RecordError             a record is missing, unreadable, truncated or absurd
     ├── DownloadError           a PhysioNet record cannot be fetched, nor found in the cache
     ├── JournalFailed           the journal cannot be opened or written
@@ -36,6 +37,10 @@ class InvalidEndpoint(MonitorError):
 
 class EndpointInUse(MonitorError):
     """Another process holds the endpoint."""
+
+
+class InvalidKeys(MonitorError):
+    """Keys are missing, malformed, or readable by others."""
 
 
 class RecordError(MonitorError):

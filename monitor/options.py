@@ -69,6 +69,10 @@ RulesFile = Annotated[
     Path | None,
     typer.Option("--rules", help="Alert rules, TOML; `ecg-monitor rules` prints the defaults."),
 ]
+KeysFolder = Annotated[
+    Path | None,
+    typer.Option("--keys", help="Folder of keys (`ecg-monitor keys init`): encrypts tcp sockets."),
+]
 KeepDays = Annotated[
     float, typer.Option(min=0.001, max=100_000, help="Remove alerts from the journal after.")
 ]

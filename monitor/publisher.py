@@ -9,7 +9,7 @@ import zmq
 from monitor.codec import decode_request, encode_json, encode_message
 from monitor.errors import InvalidMessage
 from monitor.journal import Journal
-from monitor.sockets import Sockets, receive_waiting, requests_endpoint
+from monitor.sockets import Sockets, receive_requests, requests_endpoint
 from monitor.wire import (
     AckRequest,
     ControlRequest,
@@ -40,6 +40,8 @@ class Publisher:
         Where missed alerts are read from.
     carry_out : callable
         Carries out a request and says what it did; LookupError if it cannot.
+    commanders : frozenset of str or None
+        Public keys of clients whose requests are carried out; None is everybody who can connect.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Publisher:
         endpoint: str,
         journal: Journal,
         carry_out: Callable[[ControlRequest], str],
+        commanders: frozenset[str] | None = None,
     ) -> None:
+        self._commanders = commanders
         self._journal = journal
         self._carry_out = carry_out
         self._publications = sockets.publish(endpoint)
@@ -62,14 +66,14 @@ class Publisher:
 
     def answer_waiting(self) -> None:
         """Answer the requests that wait; what is no request is counted and refused."""
-        for frames in receive_waiting(self.requests):
+        for frames, sender in receive_requests(self.requests):
             *envelope, body = frames
             if len(envelope) == 1 or (len(envelope) == 2 and not envelope[1]):  # DEALER or REQ
-                self._reply(envelope, self._answer(body))
+                self._reply(envelope, self._answer(body, sender))
             else:
                 self.malformed += 1
 
-    def _answer(self, body: bytes) -> Reply:
+    def _answer(self, body: bytes, sender: str | None) -> Reply:
         try:
             request: Request = decode_request(body)
         except InvalidMessage as error:
@@ -83,6 +87,9 @@ class Publisher:
             case SeekRequest(since=since):
                 return Found(self._journal.identity, self._journal.seq_before(since))
             case ThresholdRequest() | RelearnRequest() | AckRequest():
+                if self._commanders is not None and sender not in self._commanders:
+                    self.malformed += 1
+                    return Refused("this client may listen, not command; see control/ of --keys")
                 try:
                     return Done(self._carry_out(request))
                 except LookupError as error:

@@ -23,6 +23,7 @@ from monitor.errors import InvalidMessage
 from monitor.interrupts import Interrupts
 from monitor.journal import newest_seq
 from monitor.journal_lock import locked
+from monitor.keys import load_optional_keys
 from monitor.rules import Rules
 from monitor.screens import Screen
 from monitor.settings import (
@@ -246,6 +247,7 @@ class ReplayOptions:
     rules: Rules = field(default_factory=Rules)
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
+    keys: str | None = None
 
 
 def replay(options: ReplayOptions, screen: Screen) -> Summary:
@@ -268,7 +270,9 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
             stack.callback(_remove_unused, journal, supervisor)
         before_seq = 0 if is_new else newest_seq(journal)
         stack.enter_context(supervisor)
-        subscriber = AlertSubscriber(options.alerts, (*screen.topics, "status"), before_seq)
+        keys = load_optional_keys(Path(options.keys) if options.keys else None)
+        topics = (*screen.topics, "status")
+        subscriber = AlertSubscriber(options.alerts, topics, before_seq, keys=keys)
         stack.enter_context(subscriber)
         sockets = stack.enter_context(Sockets())
         waves = sockets.subscribe(settings[1].wave, ["wave."]) if screen.wants_waves else None
@@ -302,6 +306,7 @@ def stage_settings(
         threshold=options.threshold,
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        keys=options.keys,
         rules=options.rules,
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,

@@ -49,6 +49,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
 
     lifecycle: str | None = None  # endpoint of the supervisor; none when started alone
     parent: int | None = None  # its process; a stage that it left behind leaves
+    keys: str | None = None  # folder of CURVE keys; none: loopback and ipc only
     restarts: int = 0
     resume: list[Resume] = []
 

@@ -17,8 +17,10 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 
-from monitor.errors import EndpointInUse, InvalidEndpoint
+from monitor.errors import EndpointInUse, InvalidEndpoint, InvalidKeys
+from monitor.keys import Keys
 from monitor.wire import MAX_FRAME_BYTES, MAX_REPLY_BYTES
 
 QUEUE_MESSAGES = 32  # between stages: what is queued is what a kill can lose, until resumed
@@ -35,6 +37,25 @@ IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
 _TCP = re.compile(r"tcp://([A-Za-z0-9.\-]+):(\d{1,5})")
 _LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost")
+
+
+ZAP_DOMAIN = "ecg-monitor"  # sockets without one are not asked about
+_REFUSED = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+class _AllowList:
+    """Who is let in, as `ThreadAuthenticator` asks for it."""
+
+    def __init__(self, authorised: frozenset[str]) -> None:
+        self._authorised = authorised
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Return whether a client of this public key may connect."""
+        return key.decode("ascii", "replace") in self._authorised
 
 
 class Endpoint(NamedTuple):
@@ -80,9 +101,19 @@ class Sockets:
 
     A context does not survive a fork and its sockets belong to one thread: make one in the process
     and thread that use it.
+
+    Parameters
+    ----------
+    keys : Keys or None
+        With keys every tcp socket is encrypted, and who connects must be authorised. Sockets of
+        ipc stay as they are: the file system says who may use them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Keys | None = None) -> None:
+        self._keys = keys
+        self._gate: ThreadAuthenticator | None = None
+        self._refusals: list[zmq.Socket[bytes]] = []
+        self._refused = 0
         self._context = zmq.Context()
         self.close_ms = CLOSE_MS
         self._made: list[zmq.Socket[bytes]] = []
@@ -98,7 +129,13 @@ class Sockets:
         trace: TracebackType | None,
     ) -> None:
         for made in self._made:
+            if self._refusals:
+                made.disable_monitor()
             made.close(linger=self.close_ms)
+        for refusals in self._refusals:
+            refusals.close(linger=0)
+        if self._gate is not None:
+            self._gate.stop()
         self._context.term()
         for path in self._bound_paths:
             Path(path).unlink(missing_ok=True)
@@ -148,9 +185,38 @@ class Sockets:
     def _connect(
         self, kind: int, endpoint: str, queue_messages: int, max_bytes: int
     ) -> zmq.Socket[bytes]:
+        parsed = parse_endpoint(endpoint)
         made = self._make(kind, queue_messages, max_bytes)
-        made.connect(str(parse_endpoint(endpoint)))
+        if self._keys is not None and not parsed.path:
+            self._trust_server(made, self._keys)
+        made.connect(str(parsed))
         return made
+
+    def _trust_server(self, made: zmq.Socket[bytes], keys: Keys) -> None:
+        if keys.client is None or keys.server_public is None:
+            raise InvalidKeys("to connect, client.secret and server.public are needed among --keys")
+        made.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.client.public)
+        made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.client.secret)
+        made.setsockopt_string(zmq.CURVE_SERVERKEY, keys.server_public)
+
+    def _let_in_authorised(self, made: zmq.Socket[bytes], keys: Keys) -> None:
+        if keys.server is None:
+            raise InvalidKeys("to listen, server.secret is needed among --keys")
+        if self._gate is None:
+            self._gate = ThreadAuthenticator(self._context)
+            self._gate.start()
+            self._gate.configure_curve_callback(ZAP_DOMAIN, _AllowList(keys.authorised))
+        made.setsockopt(zmq.CURVE_SERVER, 1)
+        made.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.server.public)
+        made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.server.secret)
+        made.setsockopt_string(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+        self._refusals.append(made.get_monitor_socket(_REFUSED))
+
+    def refused(self) -> int:
+        """Return how many attempts to connect were refused so far: no keys, wrong ones, unknown."""
+        for refusals in self._refusals:
+            self._refused += sum(1 for _ in receive_waiting(refusals, WORLD_MESSAGES))
+        return self._refused
 
     def _bind(
         self, kind: int, endpoint: str, queue_messages: int, max_bytes: int
@@ -158,12 +224,14 @@ class Sockets:
         parsed = parse_endpoint(endpoint)
         if parsed.path:
             _require_free_path(parsed)
-        elif not _LOOPBACK.fullmatch(parsed.host):
+        elif self._keys is None and not _LOOPBACK.fullmatch(parsed.host):
             raise InvalidEndpoint(
-                f"{endpoint!r}: refused to listen beyond this machine, since nothing is encrypted; "
-                "use 127.0.0.1 and a tunnel such as ssh -L"
+                f"{endpoint!r}: refused to listen beyond this machine without keys, since nothing "
+                "would be encrypted; give --keys (`ecg-monitor keys init`), or use 127.0.0.1"
             )
         made = self._make(kind, queue_messages, max_bytes)
+        if self._keys is not None and not parsed.path:
+            self._let_in_authorised(made, self._keys)
         try:
             made.bind(str(parsed))
         except zmq.ZMQError as error:
@@ -180,6 +248,20 @@ def receive_waiting(
     with contextlib.suppress(zmq.Again):
         for _ in range(max_messages):
             yield receiver.recv_multipart(zmq.DONTWAIT)
+
+
+def receive_requests(
+    receiver: zmq.Socket[bytes], max_messages: int = QUEUE_MESSAGES
+) -> Iterator[tuple[list[bytes], str | None]]:
+    """Yield the waiting messages with the public key of their sender; None without keys."""
+    with contextlib.suppress(zmq.Again):
+        for _ in range(max_messages):
+            frames = receiver.recv_multipart(zmq.DONTWAIT, copy=False)
+            try:
+                sender: str | None = str(frames[-1].get("User-Id"))
+            except zmq.ZMQError:
+                sender = None
+            yield [frame.bytes for frame in frames], sender
 
 
 def _require_free_path(endpoint: Endpoint) -> None:

@@ -28,6 +28,7 @@ import zmq
 from monitor.codec import decode_message, decode_reply, encode_json, topic_of
 from monitor.errors import InvalidMessage
 from monitor.inbox import Inbox
+from monitor.keys import Keys
 from monitor.settings import DEFAULT_ALERTS
 from monitor.sockets import Sockets, requests_endpoint
 from monitor.wire import (
@@ -65,6 +66,8 @@ class AlertSubscriber:
         Keeps each alert and the position. An alert counts as handled, and is kept, when the next
         one is asked for, or when the with-block ends well. Where the inbox has had alerts, it goes
         on behind them; `after` and `since` are for its first time.
+    keys : Keys or None
+        Where the monitor has keys: this client's, and the monitor's public one.
 
     Raises
     ------
@@ -80,9 +83,10 @@ class AlertSubscriber:
         *,
         since: str | None = None,
         inbox: Inbox | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self._topics = tuple(topics)
-        self._sockets = Sockets()
+        self._sockets = Sockets(keys)
         self._last_seq = after
         self._journal = ""
         self._seek = None if since is None else SeekRequest(since)

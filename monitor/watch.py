@@ -15,6 +15,7 @@ from monitor.errors import InvalidMessage, MonitorSilent
 from monitor.inbox import Inbox, inbox_path
 from monitor.interrupts import Interrupts
 from monitor.journal_lock import locked
+from monitor.keys import Keys
 from monitor.screens import SILENT_S, Screen
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
@@ -60,12 +61,12 @@ class Watch:
         self._left = True
 
 
-def watch(alerts: str, wave: str, screen: Screen) -> None:
+def watch(alerts: str, wave: str, screen: Screen, keys: Keys | None = None) -> None:
     """Show what a monitor elsewhere says until Ctrl-C or q."""
     with (
         Interrupts() as interrupts,
-        AlertSubscriber(alerts, screen.topics) as subscriber,
-        Sockets() as sockets,
+        AlertSubscriber(alerts, screen.topics, keys=keys) as subscriber,
+        Sockets(keys) as sockets,
     ):
         waves = sockets.subscribe(wave, ["wave."])
         with screen:
@@ -88,6 +89,8 @@ class FollowOptions:
         Leave when all records have ended and all their alerts have come.
     targets : tuple of Target
         Where alerts are handed on to.
+    keys : Keys or None
+        For a monitor that has keys.
     """
 
     endpoint: str
@@ -97,6 +100,7 @@ class FollowOptions:
     durable: str | None = None
     until_end: bool = False
     targets: tuple[Target, ...] = ()
+    keys: Keys | None = None
 
 
 def follow(options: FollowOptions, screen: Screen) -> None:
@@ -117,6 +121,7 @@ def follow(options: FollowOptions, screen: Screen) -> None:
                 options.after,
                 since=options.since,
                 inbox=inbox,
+                keys=options.keys,
             )
         )
         stack.enter_context(screen)

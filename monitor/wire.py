@@ -272,6 +272,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     patients: list[PatientStatus]
     stages: list[StageHealth]
     model: str
+    refused_clients: Count = 0  # attempts to connect without keys that are authorised
     journal_failing: str = ""  # why alerts cannot be kept; empty where they are
 
 

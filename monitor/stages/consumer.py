@@ -28,7 +28,7 @@ from monitor.learning_phase import Held
 from monitor.ledger import Ledger
 from monitor.publisher import Publisher
 from monitor.settings import ConsumerSettings, wall_time_text
-from monitor.sockets import receive_waiting
+from monitor.sockets import parse_endpoint, receive_waiting
 from monitor.stages.host import Counters, StageHost, Stopped
 from monitor.system_alerts import Change, changes, overload, stage_down
 from monitor.wire import (
@@ -128,7 +128,9 @@ def run(settings: ConsumerSettings) -> Counters:
         use_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left to the stages before
         judge = Judge(checkpoint, settings, journal, learner, utc_now)
         stack.callback(judge.leave)
-        publisher = Publisher(host.sockets, settings.alerts, journal, judge.carry_out)
+        on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
+        commanders = host.keys.control if host.keys is not None and on_tcp else None
+        publisher = Publisher(host.sockets, settings.alerts, journal, judge.carry_out, commanders)
         consumer = Consumer(settings, host, judge, journal, publisher)
         with contextlib.suppress(Stopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
@@ -235,7 +237,11 @@ class Consumer:
         self._host.counters.messages_out += len(said)
         self._publisher.publish(said)
         for status in self._heartbeat.status(self._judge, now_s, now):
-            status = msgspec.structs.replace(status, journal_failing=self._ledger.failing or "")
+            status = msgspec.structs.replace(
+                status,
+                journal_failing=self._ledger.failing or "",
+                refused_clients=self._host.sockets.refused(),
+            )
             self._publisher.publish([status])
             self._look_after_monitor(status)
 

@@ -13,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ import zmq
 
 from monitor.codec import decode_lifecycle, encode_header, encode_lifecycle
 from monitor.errors import InvalidMessage
+from monitor.keys import load_optional_keys
 from monitor.settings import AnyStageSettings, StageSettings
 from monitor.sockets import Sockets, receive_waiting
 from monitor.wire import (
@@ -74,7 +76,8 @@ class StageHost:
     """One stage's process: a with-block that owns its sockets and listens to its supervisor."""
 
     def __init__(self, stage: StageName, settings: StageSettings) -> None:
-        self.sockets = Sockets()
+        self.keys = load_optional_keys(Path(settings.keys) if settings.keys else None)
+        self.sockets = Sockets(self.keys)
         self.counters = Counters(stage, settings.restarts)
         self.paused = False
         self._stage: StageName = stage
