@@ -30,7 +30,7 @@ MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, sm
 DRAIN_S = 0.9  # for what was sent to be scored
 LEAVE_S = 0.7  # for the processes to leave by themselves
 MAX_RESTARTS = 3
-KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # alerts a journal holds: about 400,000 with their beats
+KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with their beats
 
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]

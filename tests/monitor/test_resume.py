@@ -17,7 +17,6 @@ from monitor.journal_lock import locked
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import Alert, Technical
-from tests.monitor.ports import free_port
 
 # Blocks of 30 s, as at full speed: in one block technical alerts come before those of its beats.
 SLOWER = "150"
@@ -43,7 +42,7 @@ def undisturbed(record: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 def command(record: Path, journal: Path, *more: str) -> list[str]:
-    alerts = f"tcp://127.0.0.1:{free_port()}"
+    alerts = f"ipc://{journal.with_name('a')}"
     options = ["--journal", str(journal), "--alerts", alerts, "--json", *more]
     return [sys.executable, "-m", "monitor", "replay", str(record), *options]
 
