@@ -7,10 +7,11 @@ to the bit what it gives among others, and any cut of the same samples gives the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from math import nan
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from segmenter.beat import Beats, BeatSpec, Quality, joined_beats
 from segmenter.candidates import CandidateFinder
-from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
+from segmenter.cutter import MAX_WINDOW_S, Window, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
-from segmenter.filters import ALL, Rows
+from segmenter.filters import Rows
+from segmenter.gaps import Bridged, bridge
 from segmenter.qrs import Decider, Timing
-from segmenter.quality import second_flags, window_flags
+from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.state import fill, pack, real, unpack, whole
 from segmenter.tape import Tape
 from segmenter.tracker import MAX_POSITION, Closed, Findings, SignalEvent, Tracker
@@ -32,12 +34,13 @@ FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
+BLOCK = 64  # rows, and beats, that are handled together: their arrays stay in the cache
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
-DORMANT_GAP_S = 2.0  # after a longer gap the detector starts anew
+SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
 MISSING, TOO_LONG = int(Quality.MISSING), int(Quality.TOO_LONG)
-LEARNING, NOISY, SEARCHED = int(Quality.LEARNING), int(Quality.NOISY), int(Quality.SEARCHED)
+NO_ROWS = np.zeros(0, np.int64)
 UNUSABLE = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
 
 
@@ -102,11 +105,13 @@ class SegmenterBank:
         self._second = round(self.fs_hz)
         self._history = round(HISTORY_S * self.fs_hz)
         self._piece = round(PIECE_S * self.fs_hz)
-        self._ago = np.arange(-self._second, 0)
-        self._dormant_after = round(DORMANT_GAP_S * self.fs_hz) + 1
+        self._in_second = np.arange(self._second)
+        self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
         self._positions = np.zeros(rows, np.int64)
         self._starts = self._positions  # where the piece began that is being taken
-        self._gaps = np.full(rows, self._dormant_after)  # missing samples up to now: not begun
+        self._gaps = np.full(rows, self._sleep_gap)  # missing samples up to now: not begun
+        self._gappy = True  # some of them are not 0
+        self._lost = np.full(rows, -1)  # the last sample that is missing
         self._levels = np.zeros(rows)  # subtracted before detection, so that gaps leave no steps
         # Held where missing.
         self._signal: Tape[np.float32] = Tape(rows, self._history, self._piece, np.float32)
@@ -157,7 +162,7 @@ class SegmenterBank:
         if n_samples < 0:
             raise InvalidSignal(f"a gap of {n_samples} samples is none")
         # Until every row sleeps, and then so many that nothing else is left of the signal.
-        fed = min(n_samples, self._dormant_after + self._history)
+        fed = min(n_samples, self._sleep_gap + self._history)
         for start in range(0, fed, self._piece):
             self._take(np.full((self.rows, min(self._piece, fed - start)), np.nan))
         if n_samples > fed:
@@ -166,6 +171,7 @@ class SegmenterBank:
                 tracker.skip(position, n, self._findings)
             self._positions = self._positions + n
             self._gaps += n
+            self._lost = self._positions - 1
         return self._collect()
 
     def flush(self) -> BankSegmented:
@@ -215,12 +221,15 @@ class SegmenterBank:
         position = whole(plain, "position", 0, MAX_POSITION)
         self._positions[row] = position
         self._gaps[row] = whole(plain, "gap", 0, MAX_POSITION)
+        self._gappy = bool(self._gaps.any())
+        lost = np.flatnonzero(self._missing.latest(row))
+        self._lost[row] = position - self._history + lost[-1] if len(lost) else -1
         self._levels[row] = real(plain, "level")
         tracker = plain.get("tracker")
         if not isinstance(tracker, dict):
             raise InvalidState("saved state: the tracker's part is missing")
         self._trackers[row].restore(tracker, position)
-        awake = self._gaps[row] < self._dormant_after
+        awake = self._gaps[row] < self._sleep_gap
         if awake and self._trackers[row].decider.attempt < position:
             raise InvalidState("saved state: the detector is behind the signal")
 
@@ -243,12 +252,14 @@ class SegmenterBank:
         self._finder.begin(n, self._positions)
         held, missing = self._signal.extend(n), self._missing.extend(n)
         self._starts, self._positions = self._positions, self._positions + n
-        present = np.abs(samples) <= MAX_MV  # NaN is not
-        if present.all() and not self._gaps.any():
+        if not self._gappy and np.abs(samples).max() <= MAX_MV:  # NaN is not
             held[...] = samples
             missing[...] = False
-            self._detect(held - self._levels[:, None], ALL, 0)
+            for start in range(0, self.rows, BLOCK):
+                block = slice(start, min(start + BLOCK, self.rows))
+                self._detect(held[block] - self._levels[block, None], block, 0)
         else:
+            present = np.abs(samples) <= MAX_MV
             np.logical_not(present, out=missing)
             gappy = missing.any(axis=1) | (self._gaps > 0)
             whole, gappy_rows = np.flatnonzero(~gappy), np.flatnonzero(gappy)
@@ -262,20 +273,18 @@ class SegmenterBank:
         self, samples: NDArray[Any], present: NDArray[np.bool_], rows: NDArray[np.int64]
     ) -> None:
         """Take rows with gaps: fill these with the value before, and sleep in the long ones."""
-        n = samples.shape[1]
-        past, before = self._signal.columns[rows, self._signal.end - n - 1], self._gaps[rows]
-        index = np.arange(n)
-        latest = np.maximum.accumulate(np.where(present, index, -1), axis=1)
-        values = np.where(present, samples, 0).astype(np.float32)
-        values = np.take_along_axis(values, np.maximum(latest, 0), axis=1)
-        held = np.where(latest < 0, past[:, None], values)
-        gaps = index - latest + np.where(latest < 0, before[:, None], 0)
-        gaps = np.concatenate((before[:, None], gaps), axis=1)  # column k: before sample k
-        levels = self._follow_levels(rows, present, gaps[:, :-1], held, past)
-        asleep = gaps >= self._dormant_after
-        self._gaps[rows], self._levels[rows] = gaps[:, -1], levels[:, -1]
-        self._signal.columns[rows, self._signal.end - n : self._signal.end] = held
+        n, end = samples.shape[1], self._signal.end
+        last_held = self._signal.columns[rows, end - n - 1 : end - n]
+        past = Bridged(last_held, self._levels[rows, None], self._gaps[rows, None])
+        level_gap = LEVEL_GAP_S * self.fs_hz
+        held, levels, gaps = bridge(samples, present, past, level_gap, self._sleep_gap)
+        self._signal.columns[rows, end - n : end] = held
+        self._levels[rows], self._gaps[rows] = levels[:, -1], gaps[:, -1]
+        self._gappy = bool(self._gaps.any())
+        lost = np.where(present, -1, np.arange(n)).max(axis=1)  # the last one of the piece
+        self._lost[rows] = np.where(lost < 0, self._lost[rows], self._starts[rows] + lost)
 
+        asleep = gaps >= self._sleep_gap
         awake = np.flatnonzero(~asleep.any(axis=1))
         if len(awake):
             self._detect(held[awake] - levels[awake], rows[awake], 0)
@@ -293,28 +302,6 @@ class SegmenterBank:
                 piece = held[k : k + 1, start:stop] - levels[k : k + 1, start:stop]
                 self._detect(piece, rows[k : k + 1], start)
 
-    def _follow_levels(
-        self,
-        rows: NDArray[np.int64],
-        present: NDArray[np.bool_],
-        gaps: NDArray[np.int64],
-        held: NDArray[np.float32],
-        past: NDArray[np.float32],
-    ) -> NDArray[np.float64]:
-        """Return the level at each sample: after a gap the signal goes on from where it was.
-
-        After a sleep it starts anew.
-        """
-        levels = np.repeat(self._levels[rows, None], held.shape[1], axis=1)
-        returns = present & (gaps > LEVEL_GAP_S * self.fs_hz)
-        for k, column in zip(*(where.tolist() for where in np.nonzero(returns)), strict=True):
-            if gaps[k, column] >= self._dormant_after:
-                levels[k, column:] = 0.0
-                continue
-            previous = held[k, column - 1] if column else past[k]
-            levels[k, column:] += float(held[k, column]) - float(previous)
-        return levels
-
     def _sleep(self, row: int, start: int, stop: int) -> None:
         position = int(self._starts[row]) + start
         self._trackers[row].skip(position, stop - start, self._findings)
@@ -327,102 +314,114 @@ class SegmenterBank:
     def _detect(self, chunk: NDArray[np.float64], rows: Rows, start: int) -> None:
         """Take samples of rows that are awake, from sample `start` of the piece on."""
         found = self._finder.update(chunk, rows, start)
-        position = self._starts[rows] + start
-        stop = position + chunk.shape[1]
-        seconds = self._ended_seconds(rows, position, stop)
-        which = range(self.rows) if isinstance(rows, slice) else rows.tolist()
-        for k, (row, end) in enumerate(zip(which, stop.tolist(), strict=True)):
-            self._trackers[row].update(found[k], seconds[k], end, self._findings)
+        begin = (self._starts[rows] + start).tolist()
+        which = range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
+        seconds = self._ended_seconds(which, begin, chunk.shape[1])
+        for k, row in enumerate(which):
+            self._trackers[row].update(
+                found[k], seconds[k], begin[k] + chunk.shape[1], self._findings
+            )
 
     def _ended_seconds(
-        self, rows: Rows, position: NDArray[np.int64], stop: NDArray[np.int64]
+        self, rows: Iterable[int], begin: list[int], n: int
     ) -> list[list[tuple[int, int]]]:
-        """Return the ends of each row's seconds that end in (position, stop], and their flags."""
-        ended: list[list[tuple[int, int]]] = [[] for _ in range(len(position))]
-        first = position // self._second
-        counts = stop // self._second - first
-        n = int(counts.sum())
-        if n == 0:
-            return ended
-        which = np.repeat(np.arange(len(position)), counts)
-        nth = np.arange(1, n + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-        end = (first[which] + nth) * self._second
-        patient = which if isinstance(rows, slice) else rows[which]
-        column = end + (self._signal.end - self._positions)[patient]
-        columns = (patient * self._signal.columns.shape[1] + column)[:, None] + self._ago
-        flags = second_flags(self._signal.flat.take(columns), self._missing.flat.take(columns))
-        for k, sample, flag in zip(which.tolist(), end.tolist(), flags.tolist(), strict=True):
-            ended[k].append((sample, flag))
-        return ended
+        """Return the ends of each row's seconds that end in (begin, begin + n], and their flags."""
+        second = self._second
+        ended = [range(b // second * second + second, b + n + 1, second) for b in begin]
+        flat = [(row, end) for row, ends in zip(rows, ended, strict=True) for end in ends]
+        if not flat:
+            return [[] for _ in begin]
+        starts = [self._moved(row) + end - second for row, end in flat]
+        flags = second_flags(self._signal.flat.take(np.array(starts)[:, None] + self._in_second))
+        for k, (row, end) in enumerate(flat):
+            if self._lost[row] >= end - second and is_lost(
+                self._missing.flat[starts[k] : starts[k] + second]
+            ):
+                flags[k] = MISSING
+        of_all = iter(flags)
+        return [[(end, next(of_all)) for end in ends] for ends in ended]
 
     def _cut_closed(self) -> None:
         """Cut the beats that closed, while their signal is at hand."""
         closed, self._findings.closed = self._findings.closed, []
-        if closed:
-            self._parts.append(self._cut(closed))
+        for start in range(0, len(closed), BLOCK):
+            self._parts.append(self._cut(closed[start : start + BLOCK]))
 
     def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
-        rows = np.array([c.row for c in closed])
-        start = np.array([c.start for c in closed])
-        stop = np.array([c.stop for c in closed])
-        seen = np.array([c.seen for c in closed])
-        moved = rows * self._signal.columns.shape[1] + self._signal.end - self._positions[rows]
-        quality = np.array([_detection_flags(c) for c in closed])
-        long = (stop - start > MAX_WINDOW_S * self.fs_hz) | (stop <= start)
-        forgotten = seen - start > self._history
-        quality[long | forgotten] |= TOO_LONG
-        # A window whose end was not good enough to wait for has samples that are not there.
-        quality[(stop > seen) & ((quality & TOO_LONG) == 0)] |= MISSING
+        quality = [self._quality(beat) for beat in closed]
+        usable = [k for k, flags in enumerate(quality) if not flags & UNUSABLE]
         values = np.zeros((len(closed), self.spec.length), np.float32)
-        readable = (quality & UNUSABLE) == 0
-        if readable.any():
-            windows = Windows.of(start, stop, moved, moved + seen - self._history, moved + seen - 1)
-            windows = windows.chosen(readable)
-            flags = window_flags(self._signal.flat, self._missing.flat, windows)
-            quality[readable] |= flags
-            usable = (flags & UNUSABLE) == 0
-            read = resample(self._signal.flat, windows.chosen(usable), self.spec.length)
-            values[(quality & UNUSABLE) == 0] = standardise(read)
-        r_sample = np.array([c.beat.r_sample for c in closed])
-        known = np.array([c.beat.known for c in closed])
-        before = np.array([nan if c.previous_r is None else c.previous_r for c in closed])
-        after = np.array([nan if c.next_r is None else c.next_r for c in closed])
+        if usable:
+            windows = [self._window(closed[k]) for k in usable]
+            read = resample(self._signal.flat, windows, self.spec.length)
+            flags = window_flags(read)
+            for k, of_window, beat in zip(usable, flags, standardise(read), strict=True):
+                quality[k] |= of_window
+                if not of_window & UNUSABLE:
+                    values[k] = beat
         to_ms = 1e3 / self.fs_hz
-        return rows, Beats(
-            r_sample=r_sample,
-            rr_before_ms=((r_sample - before) * to_ms).astype(np.float32),
-            rr_after_ms=((after - r_sample) * to_ms).astype(np.float32),
-            quality=quality.astype(np.uint16),
-            delay_ms=((known - r_sample) * to_ms).astype(np.float32),
+        whole = np.array([(beat.row, beat.r_sample) for beat in closed])
+        times_ms = np.array(
+            [
+                (
+                    (beat.r_sample - beat.previous_r) * to_ms,
+                    (beat.next_r - beat.r_sample) * to_ms,
+                    (beat.known - beat.r_sample) * to_ms,
+                )
+                for beat in closed
+            ],
+            np.float32,
+        )
+        return whole[:, 0], Beats(
+            r_sample=whole[:, 1],
+            rr_before_ms=times_ms[:, 0],
+            rr_after_ms=times_ms[:, 1],
+            quality=np.array(quality, np.uint16),
+            delay_ms=times_ms[:, 2],
             values=values,
+        )
+
+    def _moved(self, row: int) -> int:
+        """Return what leads from samples of a row's stream to indices of the flat tapes."""
+        width = self._signal.columns.shape[1]
+        moved: int = row * width + self._signal.end - self._positions.item(row)
+        return moved
+
+    def _quality(self, beat: Closed) -> int:
+        """Return the flags that a beat's window has before its signal is looked at."""
+        span = beat.stop - beat.start
+        if span > MAX_WINDOW_S * self.fs_hz or span <= 0:
+            return beat.quality | TOO_LONG
+        if beat.seen - beat.start > self._history:
+            return beat.quality | TOO_LONG
+        if beat.stop > beat.seen:  # its end was not good enough to wait for
+            return beat.quality | MISSING
+        if self._lost[beat.row] >= beat.start - 1:
+            moved = self._moved(beat.row)
+            window = slice(floor(beat.start) + moved, ceil(beat.stop) + moved)
+            return beat.quality | MISSING * bool(self._missing.flat[window].any())
+        return beat.quality
+
+    def _window(self, beat: Closed) -> Window:
+        first, last = beat.seen - self._history, beat.seen - 1
+        return Window.at(
+            beat.start, beat.stop, self.spec.length, self._moved(beat.row), first, last
         )
 
     def _collect(self) -> BankSegmented:
         found, self._findings = self._findings, Findings()
         parts, self._parts = self._parts, []
-        r = np.array(found.r_samples, np.int64).reshape(-1, 2)
-        seconds = np.array(found.seconds, np.int64).reshape(-1, 3)
+        rows = [of_beats for of_beats, _ in parts]
         return BankSegmented(
             beats=joined_beats([beats for _, beats in parts], self.spec.length),
-            beat_rows=np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in parts)]),
+            beat_rows=rows[0] if len(rows) == 1 else np.concatenate([NO_ROWS, *rows]),
             events=tuple(found.events),
-            r_samples=r[:, 1],
-            r_rows=r[:, 0],
-            seconds=seconds[:, 1],
-            seconds_quality=seconds[:, 2].astype(np.uint16),
-            second_rows=seconds[:, 0],
+            r_samples=np.array(found.r_samples, np.int64),
+            r_rows=np.array(found.r_rows, np.int64),
+            seconds=np.array(found.seconds, np.int64),
+            seconds_quality=np.array(found.seconds_quality, np.uint16),
+            second_rows=np.array(found.second_rows, np.int64),
         )
-
-
-def _detection_flags(closed: Closed) -> int:
-    """Return what the detector and the tracker had to say of a beat's quality."""
-    beat = closed.beat
-    return (
-        LEARNING * beat.learning
-        | NOISY * beat.noisy
-        | SEARCHED * beat.searched
-        | TOO_LONG * closed.too_long
-    )
 
 
 def rate_and_spec(plain: dict[str, Any]) -> tuple[float, BeatSpec]:

@@ -30,7 +30,7 @@ class Quality(IntFlag):
     BASELINE = 16  # the baseline moved by more than the beat's own height
     TOO_LONG = 32  # the window is longer than 3 s: no single beat
     LEARNING = 64  # the detector had not yet learnt its thresholds
-    SEARCHED = 128  # found by looking back, so later than others; its signal may be judged
+    LATE = 128  # known later than 300 ms after R: found by looking back; may be judged
 
 
 # A beat with one of these says nothing about the heart: no verdict is given on it.

@@ -6,12 +6,12 @@ patient, is decided on in `segmenter/qrs.py`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.filters import ALL, BandPass, Envelope, Rows
+from segmenter.filters import BandPass, Envelope, Rows
 from segmenter.tape import Tape
 
 DOMINANCE_S = 0.16  # a candidate is the highest of the envelope so far to either side
@@ -62,9 +62,8 @@ class CandidateFinder:
         self.total = np.zeros((rows, 1), np.int64)
         reach = self.search + 2 * self.smooth
         self._around = np.arange(-reach - 1, reach + 1)
-        self._beside = np.arange(2 * self.dominance + 1)
         # Of the envelope: enough to judge a peak on either side. Of the signal: to locate R.
-        self.heights: Tape[np.int64] = Tape(rows, len(self._beside), room, np.int64)
+        self.heights: Tape[np.int64] = Tape(rows, 2 * self.dominance + 1, room, np.int64)
         before = self.dominance + self.delay + reach + 2
         self.signal: Tape[np.float64] = Tape(rows, before, room, np.float64)
         self._n = 0  # samples begun
@@ -95,7 +94,7 @@ class CandidateFinder:
         self.total[row] = 0
 
     def update(
-        self, chunk: NDArray[np.float64], rows: Rows = ALL, start: int = 0
+        self, chunk: NDArray[np.float64], rows: Rows, start: int = 0
     ) -> list[list[Candidate]]:
         """Take samples of some rows; return each one's candidates.
 
@@ -104,50 +103,52 @@ class CandidateFinder:
         chunk : np.ndarray, shape (k, n), float64
             mV, without NaN.
         rows : slice or np.ndarray, shape (k,)
+            A slice has a start.
         start : int
             Which of the samples begun is the chunk's first.
         """
-        n, before = chunk.shape[1], len(self._beside)
-        first = self.heights.end - self._n + start
-        envelope = self.heights.columns
-        envelope[rows, first : first + n] = self.envelope.update(
+        n, dominance = chunk.shape[1], self.dominance
+        first, near = self.heights.end - self._n + start, self.signal.end - self._n + start
+        self.signal.columns[rows, near : near + n] = chunk
+        columns = self.heights.columns
+        columns[rows, first : first + n] = self.envelope.update(
             self.band_pass.update(chunk, rows), rows
         )
-        joined = envelope[rows, first - before : first + n]
+        joined = columns[rows, first - 2 * dominance - 1 : first + n]
         # Column k of `middle` is dominance + 1 + k of `joined`: each with a full neighbourhood.
-        middle = joined[:, self.dominance + 1 : self.dominance + 1 + n]
+        middle = joined[:, dominance + 1 : dominance + 1 + n]
         totals = middle.cumsum(axis=1)
         totals += self.total[rows]
         self.total[rows] = totals[:, -1:]
 
-        at = self.signal.end - self._n + start
-        signal = self.signal.columns
-        signal[rows, at : at + n] = chunk
-        which, columns = self._dominant(joined, middle)
         found: list[list[Candidate]] = [[] for _ in range(len(chunk))]
+        which, at = self._dominant(joined, middle)
         if len(which) == 0:
             return found
-        patient = which if isinstance(rows, slice) else rows[which]
-        nominal = columns - self.dominance - self.delay  # of the chunk's samples, that of R
-        windows = signal[patient[:, None], (nominal + at)[:, None] + self._around]
-        positive, positive_height, negative, negative_height, slope = self._locate(windows)
-        moved = self._positions[patient] + start  # from the chunk's samples to the stream's
-        peak = columns - self.dominance + moved
-        nominal += moved
-        values = zip(
-            peak.tolist(),
-            (peak + self.dominance).tolist(),
-            (middle[which, columns] / self.envelope.scale).tolist(),
-            totals[which, columns].tolist(),
-            slope.tolist(),
-            np.maximum(nominal + positive, 0).tolist(),  # not before the stream began
-            positive_height.tolist(),
-            np.maximum(nominal + negative, 0).tolist(),
-            negative_height.tolist(),
-            strict=True,
+        patients = which + rows.start if isinstance(rows, slice) else rows[which]
+        peaks = at + (start - dominance + self._positions[patients])  # samples of their streams
+        features = (
+            which.tolist(),
+            peaks.tolist(),
+            middle[which, at].tolist(),
+            totals[which, at].tolist(),
+            *self._locate(patients, at + (near - dominance - self.delay)),
         )
-        for row, candidate in zip(which.tolist(), map(Candidate._make, values), strict=True):
-            found[row].append(candidate)
+        for row, peak, height, total, top, bottom, high, low, slope in zip(*features, strict=True):
+            left = peak - self.delay - self.search  # where R is sought from
+            found[row].append(
+                Candidate(
+                    peak,
+                    peak + dominance,
+                    height / self.envelope.scale,
+                    total,
+                    slope,
+                    max(left + top, 0),  # not before the stream began
+                    high,
+                    max(left + bottom, 0),
+                    low,
+                )
+            )
         return found
 
     def highest(self, row: int, start: int, stop: int) -> float:
@@ -161,49 +162,42 @@ class CandidateFinder:
         self, joined: NDArray[np.int64], middle: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return rows and columns of `middle` at which it is the highest around."""
-        after = self.dominance + 1
-        n = middle.shape[1]
-        rises = middle > joined[:, after - 1 : after - 1 + n]
-        rises &= middle >= joined[:, after + 1 : after + 1 + n]
-        rows, columns = np.nonzero(rises)
-        windows = joined[rows[:, None], (columns + 1)[:, None] + self._beside]
-        dominant = windows.max(axis=1) == windows[:, self.dominance]
-        return rows[dominant], columns[dominant]
+        n, width = middle.shape[1], 1
+        highest = joined[:, 1:]
+        while 2 * width <= 2 * self.dominance + 1:  # of 1, 2, 4, ... samples from each on
+            highest = np.maximum(highest[:, :-width], highest[:, width:])
+            width *= 2
+        highest = np.maximum(highest[:, :n], highest[:, -n:])  # of 2 dominance + 1
+        peaks = middle == highest
+        peaks &= middle > joined[:, self.dominance : self.dominance + n]
+        rows, columns = peaks.nonzero()
+        return rows, columns
 
-    def _locate(
-        self, windows: NDArray[np.float64]
-    ) -> tuple[
-        NDArray[np.int64],
-        NDArray[np.float64],
-        NDArray[np.int64],
-        NDArray[np.float64],
-        NDArray[np.float64],
-    ]:
+    def _locate(self, rows: NDArray[np.int64], nominal: NDArray[np.int64]) -> tuple[list[Any], ...]:
         """Find the highest and lowest point and the steepest slope of the smoothed signal.
 
         Parameters
         ----------
-        windows : np.ndarray, shape (m, 1 + 2 * (search + 2 * smooth) + 1)
-            Signal around each candidate, and one sample before.
+        rows, nominal : np.ndarray, shape (m,)
+            Row and column of the signal at which the envelope says R is.
 
         Returns
         -------
-        positive, positive_height, negative, negative_height, slope : np.ndarray, shape (m,)
-            Samples from the nominal R; heights over the window's mean.
+        top, bottom : list of int
+            The highest and lowest point, in samples from `search` before the nominal R.
+        high, low : list of float
+            How far, in mV, the former is above and the latter is below the mean of all around.
+        slope : list of float
+            mV.
         """
-        smooth = self.smooth
+        smooth, search = self.smooth, self.search
         width = 2 * smooth + 1
-        sums = (windows - windows[:, :1]).cumsum(axis=1)
-        smoothed = (sums[:, width:] - sums[:, :-width]) / width
-        level = sums[:, -1:] / (windows.shape[1] - 1)  # the first of the sums is 0
-        slope = np.abs(smoothed[:, 2 * smooth :] - smoothed[:, : -2 * smooth]).max(axis=1)
-        searched = smoothed[:, smooth : smooth + 2 * self.search + 1] - level
-        positive, negative = searched.argmax(axis=1), searched.argmin(axis=1)
-        rows = np.arange(len(windows))
-        return (
-            positive - self.search,
-            searched[rows, positive],
-            negative - self.search,
-            -searched[rows, negative],
-            slope,
-        )
+        around = self.signal.columns[rows[:, None], nominal[:, None] + self._around]
+        sums = np.cumsum(around - around[:, :1], axis=1)  # the first of them is 0
+        means = (sums[:, width:] - sums[:, :-width]) / width
+        slope = np.abs(means[:, 2 * smooth :] - means[:, : -2 * smooth]).max(axis=1)
+        level = sums[:, -1] / (around.shape[1] - 1)
+        searched = means[:, smooth : smooth + 2 * search + 1]
+        high, low = searched.max(axis=1) - level, level - searched.min(axis=1)
+        found = (searched.argmax(axis=1), searched.argmin(axis=1), high, low, slope)
+        return tuple(feature.tolist() for feature in found)

@@ -16,12 +16,14 @@ The values are then standardised to mean 0 and standard deviation 1 (n - 1), as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.beat import Window
+from segmenter.beat import Window as WindowRule
 
 MAX_WINDOW_S = 3.0  # RR of 20 beats a minute; longer holds no single beat
 # Of the typical RR interval, in the window of that name: from the P wave to the end of T (QT is
@@ -30,7 +32,7 @@ BEFORE_R, AFTER_R = 0.40, 0.55
 
 
 def window_samples(
-    kind: Window, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
+    kind: WindowRule, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
 ) -> tuple[float, float]:
     """Return the window [start, stop) of a beat, in samples.
 
@@ -46,86 +48,131 @@ def window_samples(
     return r - before / 2, r + after / 2
 
 
-class Windows(NamedTuple):
-    """Windows of n beats in a signal, which may be many patients' signals end to end.
+class Window(NamedTuple):
+    """Where the window of a beat lies in a signal, which may be many patients' end to end.
 
-    A window is whole and fraction apart, so that its beat is the same to the bit wherever in the
-    signal it lies.
+    Whole samples and their fraction are kept apart, so that a beat is the same to the bit wherever
+    in its stream, and beside whichever others, it is cut.
     """
 
-    origin: NDArray[np.int64]  # index of the sample at or before the start
-    fraction: NDArray[np.float64]  # of a sample, from there to the start
-    span: NDArray[np.float64]  # samples
-    first: NDArray[np.int64]  # index of the first sample that may be read
-    last: NDArray[np.int64]  # and of the last one
+    begin: int  # index of the first sample that a value may depend on
+    first: int  # index of the first sample that may be read; before it, it is repeated
+    last: int  # and of the last one
+    offset: float  # samples from `begin` to the start of the window
+    step: float  # samples from one value to the next
 
     @classmethod
-    def of(
-        cls,
-        start: NDArray[np.float64],
-        stop: NDArray[np.float64],
-        moved: NDArray[np.int64],
-        first: NDArray[np.int64],
-        last: NDArray[np.int64],
-    ) -> Windows:
-        """Return the windows [start, stop) of streams whose sample 0 has index `moved`."""
-        whole = np.floor(start)
-        return cls(whole.astype(np.int64) + moved, start - whole, stop - start, first, last)
-
-    def chosen(self, which: NDArray[np.bool_]) -> Windows:
-        """Return some of the windows."""
-        return Windows(
-            self.origin[which],
-            self.fraction[which],
-            self.span[which],
-            self.first[which],
-            self.last[which],
-        )
+    def at(
+        cls, start: float, stop: float, length: int, moved: int, first: int, last: int
+    ) -> Window:
+        """Return the window [start, stop) of a stream whose sample 0 has index `moved`."""
+        step = (stop - start) / length
+        begin = floor(start) - max(1, ceil(step))
+        return cls(begin + moved, first + moved, last + moved, start - begin, step)
 
 
-def resample(signal: NDArray[np.float32], windows: Windows, length: int) -> NDArray[np.float64]:
-    """Read windows of a signal as `length` values each.
+def resample(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> NDArray[np.float64]:
+    """Read windows as `length` values each.
 
     Parameters
     ----------
-    signal : np.ndarray, shape (m,)
-        Without NaN.
-    windows : Windows
-        Beyond the samples that may be read, the first or last of them is repeated.
+    signal : np.ndarray, shape (m,), float32
+        mV, without NaN.
+    windows : sequence of Window
+        One or more.
     length : int
-        Samples of a beat.
 
     Returns
     -------
-    np.ndarray, shape (n, length), float64
+    np.ndarray, shape (len(windows), length), float64
     """
-    values = np.empty((len(windows.span), length))
-    # Triangles of a like number of samples are laid together.
-    reach = np.ceil(np.maximum(1.0, windows.span / length)).astype(np.int64)
-    for each in set(reach.tolist()):
-        alike = reach == each
-        values[alike] = _read(signal, windows.chosen(alike), length, each)
+    if all(window.step >= 1 for window in windows):
+        return _averaged(signal, windows, length)
+    values = np.empty((len(windows), length))
+    for read, wide in ((_averaged, True), (_interpolated, False)):
+        which = [k for k, window in enumerate(windows) if (window.step >= 1) is wide]
+        if which:
+            values[which] = read(signal, [windows[k] for k in which], length)
     return values
 
 
-def _read(
-    signal: NDArray[np.float32], windows: Windows, length: int, reach: int
+def _laid_out(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
 ) -> NDArray[np.float64]:
-    step = windows.span[:, None] / length
-    half_width = np.maximum(1.0, step)
-    t = windows.fraction[:, None] + step * np.arange(length)  # (n, length), from the origin
-    whole = t.astype(np.int64)
+    """Return the signal about each window from its `begin` on, side by side."""
+    columns = int(max([window.step for window in windows]) * (length + 2)) + 4
+    laid = np.empty((len(windows), columns))
+    for row, (begin, first, last, _, _) in enumerate(windows):
+        if begin >= first and begin + columns <= last + 1:
+            laid[row] = signal[begin : begin + columns]
+        else:
+            laid[row] = signal.take(np.clip(np.arange(begin, begin + columns), first, last))
+    return laid
+
+
+def _times(
+    windows: Sequence[Window], first: int, stop: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return when values `first` to `stop` are, in samples from each `begin`, and the steps."""
+    offset_step = np.array([window[3:] for window in windows], np.float64)
+    steps = offset_step[:, 1:]
+    times: NDArray[np.float64] = steps * np.arange(first, stop)
+    times += offset_step[:, :1]
+    return times, steps
+
+
+def _averaged(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> NDArray[np.float64]:
+    """Read windows with triangles as wide as the spacing of the values.
+
+    With the ramp R(t) = sum_j x_j max(0, t - j), the sum over a triangle of half-width w at t is
+    (R(t + w) - 2 R(t) + R(t - w)) / w; and where w is the spacing, t + w is the next value's t. So
+    two running sums are read once a value, whatever the width.
+    """
+    laid = _laid_out(signal, windows, length)
+    level = laid[:, :1].copy()
+    laid -= level
+    sums = np.cumsum(laid, axis=1, out=laid)  # S(i) = x_0 + ... + x_i
+    ramp = np.cumsum(sums, axis=1)  # R(i + 1)
+    t, steps = _times(windows, -1, length + 1)
+    whole = t.astype(np.intp)
     t -= whole
-    whole += windows.origin[:, None]
-    total, weights = np.zeros_like(t), np.zeros_like(t)
-    first, last = windows.first[:, None], windows.last[:, None]
-    for offset in range(1 - reach, reach + 1):
-        weight = np.maximum(1.0 - np.abs(t - offset) / half_width, 0.0)
-        weights += weight
-        weight *= signal.take(np.clip(whole + offset, first, last))
-        total += weight
-    total /= weights
-    return total
+    whole += np.arange(0, laid.size, laid.shape[1])[:, None]
+    short = t - 1
+    read = short * sums.take(whole)
+    read += ramp.take(whole)  # R(i + f) = R(i + 1) - (1 - f) S(i)
+    # Of a signal of ones R(i + f) is ((i + f)^2 + (i + f) + f (1 - f)) / 2.
+    t *= short
+    ones = _second_difference(t)
+    ones *= -0.5
+    ones += steps * steps
+    values = _second_difference(read)
+    values /= ones
+    values += level
+    return values
+
+
+def _second_difference(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    first = values[:, 1:] - values[:, :-1]
+    second: NDArray[np.float64] = first[:, 1:] - first[:, :-1]
+    return second
+
+
+def _interpolated(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> NDArray[np.float64]:
+    """Read windows by straight lines between samples."""
+    laid = _laid_out(signal, windows, length)
+    t, _ = _times(windows, 0, length)
+    whole = t.astype(np.intp)
+    t -= whole
+    whole += np.arange(0, laid.size, laid.shape[1])[:, None]
+    low = laid.take(whole)
+    values: NDArray[np.float64] = low + t * (laid.take(whole + 1) - low)
+    return values
 
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -134,6 +181,6 @@ def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
     centred = values - values[:, :1]  # first: a constant then has no rounding errors left
     centred -= centred.sum(axis=1, keepdims=True) / length
     deviation = np.sqrt((centred * centred).sum(axis=1, keepdims=True) / (length - 1))
-    deviation[deviation == 0] = np.inf
-    beats: NDArray[np.float32] = (centred / deviation).astype(np.float32)
+    centred /= np.maximum(deviation, np.finfo(np.float64).tiny)
+    beats: NDArray[np.float32] = centred.astype(np.float32)
     return beats

@@ -24,7 +24,7 @@ from segmenter.candidates import DOMINANCE_S, Candidate
 from segmenter.errors import InvalidState
 from segmenter.state import listing, truth, whole
 
-REPORT_S = 0.3  # after its R, a beat that was not looked for in the past is reported
+REPORT_S = 0.3  # after its R a beat is reported, unless it is looked for in the past
 REFRACTORY_S = 0.2  # no two QRS complexes closer (Pan, Tompkins 1985)
 THRESHOLD = 0.3125  # of the way from noise to signal level (Hamilton 2002)
 NOISE_DECAY = 0.98  # a beat, while nothing is seen of the noise: halved in half a minute
@@ -71,7 +71,6 @@ class Detection(NamedTuple):
     known: int  # sample at which the detector was sure of it
     learning: bool  # found while the thresholds were being learnt
     noisy: bool  # hardly higher than the noise about it
-    searched: bool  # passed over first, found by looking back
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,8 @@ class Decider:
         self.timing = timing
         self.scale = scale
         self.highest = highest
-        self.recent: list[Candidate] = []  # of the last seconds, whatever became of them
+        # Of the last seconds, whatever became of them.
+        self.recent: deque[Candidate] = deque(maxlen=MAX_WAITING)
         self.reset(0)
 
     def reset(self, position: int) -> None:
@@ -156,13 +156,20 @@ class Decider:
         self.attempt = position + self.timing.learn  # when levels are next learnt
         self.overdue = FAR  # when the next beat is overdue; FAR if it was looked for already
         self.held: Candidate | None = None  # a beat, unless it turns out to be a P wave
-        self.waiting: list[Candidate] = []  # passed over since the last beat
+        # Passed over since the last beat.
+        self.waiting: deque[Candidate] = deque(maxlen=MAX_WAITING)
         self.qrs: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.noise: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
         self.last: Candidate | None = None
         self.inverted = False
         self._take_medians()
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """Note when the next thing falls due."""
+        held_due = FAR if self.held is None else self._held_until(self.held)
+        self.due = min(held_due, self.overdue, self.attempt)
 
     def _take_medians(self) -> None:
         """Note what the running levels are; they change with beats only."""
@@ -175,12 +182,11 @@ class Decider:
         """Take the next candidate; return the beats that it makes certain."""
         found = self.advance(candidate.known)
         self.recent.append(candidate)
-        if len(self.recent) > MAX_WAITING:
-            del self.recent[0]
         if self.learning or not self._is_qrs(candidate):
-            self._pass_over(candidate)
+            self.waiting.append(candidate)
         elif self._is_p_like(candidate):
             self.held = candidate  # decided on before the next one can be known
+            self._set_due()
         else:
             found += self._take(candidate, candidate.known)
         return found
@@ -188,20 +194,19 @@ class Decider:
     def advance(self, position: int) -> list[Detection]:
         """Do what falls due up to `position`, in the order in which it does."""
         found: list[Detection] = []
-        while True:
-            held_due = FAR if self.held is None else self._held_until(self.held)
-            due = min(held_due, self.overdue, self.attempt)
-            if due > position:
-                return found
-            if due == held_due and self.held is not None:
+        while self.due <= position:
+            due = self.due
+            if self.held is not None and self._held_until(self.held) == due:
                 held, self.held = self.held, None
                 found += self._judge_held(held, due)
-            elif due == self.overdue:
+            elif self.overdue == due:
                 self.overdue = FAR
                 found += self._search_back(due)
             else:
                 self.attempt = due + self.timing.again
                 found += self._learn(due)
+            self._set_due()
+        return found
 
     def _held_until(self, held: Candidate) -> int:
         return max(held.known, self._r_peak(held)[0] + self.timing.report)
@@ -209,7 +214,7 @@ class Decider:
     def _judge_held(self, held: Candidate, due: int) -> list[Detection]:
         """Pass over a P wave: the envelope has risen above it since."""
         if due > held.known and self.highest(held.known + 1, due + 1) > held.height:
-            self._pass_over(held)
+            self.waiting.append(held)
             return []
         return self._take(held, due)
 
@@ -218,16 +223,16 @@ class Decider:
 
         Noise far below the beats so far hides nothing: that is a pause.
         """
-        since = position - self.timing.relearn
-        while self.recent and self.recent[0].peak < since:
-            del self.recent[0]
-        if len(self.recent) < 3:
+        recent, since = self.recent, position - self.timing.relearn
+        while recent and recent[0].peak < since:
+            recent.popleft()
+        if len(recent) < 3:
             return False
-        high, _ = _tops(self.recent)
+        high = _tops(recent)
         level = median([c.height for c in high])
         if level <= max(QUIET_MV, THRESHOLD * self.qrs_level):
             return False
-        return not _stands_out(self.recent, high, level, self.scale)
+        return not _stands_out(recent[0], recent[-1], high, level, self.scale)
 
     def _is_qrs(self, candidate: Candidate) -> bool:
         return candidate.height > self.threshold and self._may_follow(candidate)
@@ -249,11 +254,6 @@ class Decider:
         before_next = self.timing.p_last <= expected - candidate.peak <= self.timing.p_first
         return before_next and candidate.height < P_WAVE_HEIGHT * self.qrs_level
 
-    def _pass_over(self, candidate: Candidate) -> None:
-        self.waiting.append(candidate)
-        if len(self.waiting) > MAX_WAITING:
-            del self.waiting[0]
-
     def _take(self, candidate: Candidate, known: int) -> list[Detection]:
         """Accept a candidate, and before it one that was passed over if a beat is missing."""
         found = []
@@ -262,11 +262,11 @@ class Decider:
             if interval >= SECOND_LOOK_RR * self.usual_rr:
                 missed = self._missed(candidate.peak - self.timing.t_wave)
                 if missed is not None:
-                    found.append(self._accept(missed, known, searched=True))
+                    found.append(self._accept(missed, known))
         if self._may_follow(candidate):
             found.append(self._accept(candidate, known))
         else:
-            self._pass_over(candidate)
+            self.waiting.append(candidate)
         return found
 
     def _missed(self, stop: int) -> Candidate | None:
@@ -278,7 +278,7 @@ class Decider:
         missed = [c for c in self.waiting if start <= c.peak <= stop and c.height > limit]
         return max(missed, key=lambda c: c.height) if missed else None
 
-    def _accept(self, candidate: Candidate, known: int, *, searched: bool = False) -> Detection:
+    def _accept(self, candidate: Candidate, known: int) -> Detection:
         timing, before = self.timing, self.last
         if before is not None:
             interval = candidate.peak - before.peak
@@ -298,13 +298,15 @@ class Decider:
         self.qrs.append(candidate.height)
         self._take_medians()
         self.last = candidate
-        self.waiting = [c for c in self.waiting if c.peak > candidate.peak]
+        while self.waiting and self.waiting[0].peak <= candidate.peak:
+            self.waiting.popleft()
         usual = self.usual_rr or timing.second
         self.overdue = candidate.known + int(SEARCH_BACK_RR * usual)
         self.attempt = candidate.known + max(timing.relearn, 2 * usual)
+        self._set_due()
         noisy = self.noise_level > NOISY_RATIO * candidate.height
         r_sample, self.inverted = self._r_peak(candidate)
-        return Detection(r_sample, known, self.learning, noisy, searched)
+        return Detection(r_sample, known, self.learning, noisy)
 
     def _r_peak(self, candidate: Candidate) -> tuple[int, bool]:
         """Return R, the larger deflection, and whether it is the negative one.
@@ -322,15 +324,14 @@ class Decider:
 
     def _again(self, first: Candidate, due: int) -> list[Detection]:
         """Accept a candidate of the past and judge anew those after it."""
-        searched = not self.learning
         later = [c for c in self.waiting if c.peak > first.peak]
-        found = [self._accept(first, due, searched=searched)]
-        self.waiting = []
+        found = [self._accept(first, due)]
+        self.waiting.clear()
         for candidate in later:
             if self._is_qrs(candidate):
-                found.append(self._accept(candidate, due, searched=searched))
+                found.append(self._accept(candidate, due))
             else:
-                self._pass_over(candidate)
+                self.waiting.append(candidate)
         return found
 
     def _learn(self, due: int) -> list[Detection]:
@@ -339,16 +340,17 @@ class Decider:
         window = [c for c in self.waiting if c.peak >= since]
         if len(window) < 2:
             return []
-        high, low = _tops(window)
+        high = _tops(window)
         level = median([c.height for c in high])
         if len(high) < 2 or level < MIN_HEIGHT_MV or self._is_p_level(level, due):
             return []
-        if not _stands_out(window, high, level, self.scale):
+        if not _stands_out(window[0], window[-1], high, level, self.scale):
             return []
+        low = [c.height for c in window if c not in high]
         self.qrs.clear()
         self.noise.clear()
         self.qrs.append(level)
-        self.noise.extend([median([c.height for c in low])] if low else [])
+        self.noise.extend([median(low)] if low else [])
         self._take_medians()
         found = self._again(high[0], due)
         self.learning = False
@@ -384,13 +386,13 @@ class Decider:
         self.attempt = whole(plain, "attempt", 0, horizon)
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
-        self.waiting = [
-            self._candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)
-        ]
+        waiting = [self._candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)]
+        self.waiting = deque(waiting, MAX_WAITING)
         self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
         self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(map(int, _finite(listing(plain, "rr", LEVELS_KEPT))), LEVELS_KEPT)
-        self.recent = [self._candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
+        recent = [self._candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
+        self.recent = deque(recent, MAX_WAITING)
         held = [self._candidate(c, position) for c in listing(plain, "held", 1)]
         self.held = held[0] if held else None
         last = [self._candidate(c, position) for c in listing(plain, "last", 1)]
@@ -398,6 +400,7 @@ class Decider:
         if (not self.learning or self.last is not None) and not self.qrs:
             raise InvalidState("saved state: levels were learnt but are missing")
         self._take_medians()
+        self._set_due()
         if self.held is not None and self._held_until(self.held) < position:
             raise InvalidState("saved state: the detector still holds what was decided")
 
@@ -419,14 +422,15 @@ def _finite(values: list[Any]) -> list[Any]:
     return values
 
 
-def _stands_out(window: list[Candidate], high: list[Candidate], level: float, scale: float) -> bool:
+def _stands_out(
+    first: Candidate, last: Candidate, high: list[Candidate], level: float, scale: float
+) -> bool:
     """Tell whether the peaks of a stretch of signal rise out of it as QRS complexes do.
 
     The maxima of noise are about 1.5 times its mean, and 2.1 times once in a hundred windows;
     QRS complexes are 3 times and more. Only fast rhythms come near, and these are regular.
-    `high` are the highest of the window's peaks, `level` is their median.
+    `high` are the highest of the peaks from `first` to `last`, `level` is their median.
     """
-    first, last = window[0], window[-1]
     mean = (last.total - first.total) / (last.peak - first.peak) / scale
     if level >= MIN_CREST * mean:
         return True
@@ -436,10 +440,10 @@ def _stands_out(window: list[Candidate], high: list[Candidate], level: float, sc
     return max(intervals) - min(intervals) < REGULAR * median(intervals)
 
 
-def _tops(window: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """Divide candidates into those near the highest and the others."""
-    limit = TOP * max(c.height for c in window)
-    return [c for c in window if c.height > limit], [c for c in window if c.height <= limit]
+def _tops(window: Collection[Candidate]) -> list[Candidate]:
+    """Return those of the candidates that are near the highest."""
+    limit = TOP * max([c.height for c in window])
+    return [c for c in window if c.height > limit]
 
 
 def median(values: Collection[Number]) -> Number:

@@ -2,98 +2,74 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.beat import Quality
-from segmenter.cutter import Windows
 
 FLAT_MV = 0.01  # two steps of an 11-bit, 10 mV converter: no beat is smaller
 RAIL_MV = 2.0  # an amplifier's limit is no nearer to zero than this
-RAIL_FRACTION = 0.1  # of the samples standing still at one of the extremes
+RAIL_FRACTION = 0.1  # of the samples at one of the extremes: a wave's top is narrower
+STILL_MV = 1e-5  # what is nearer to the extreme is at it: rounding, not a step of a converter
 MISSING_FRACTION = 0.2  # of a second; less is a beat's matter
 BASELINE_FRACTION = 0.5  # of a window's height; more, and the baseline moved more than the beat
 EDGE_FRACTION = 0.1  # of a window, at either end, is averaged for the baseline
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
-FLAT, SATURATED = int(Quality.FLAT), int(Quality.SATURATED)
-MISSING, BASELINE = int(Quality.MISSING), int(Quality.BASELINE)
+FLAT, SATURATED, BASELINE = int(Quality.FLAT), int(Quality.SATURATED), int(Quality.BASELINE)
 
 
-def second_flags(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Flag seconds of signal that are missing, flat, or stand at an amplifier's limit.
+def second_flags(signal: NDArray[np.float32]) -> list[int]:
+    """Flag seconds of signal that are flat, or stand at an amplifier's limit.
 
     Parameters
     ----------
     signal : np.ndarray, shape (n, samples), float32
-        mV; where it is missing, the last value before is repeated.
-    missing : np.ndarray, shape (n, samples), bool
+        mV.
 
     Returns
     -------
-    np.ndarray, shape (n,), int64
-        `Quality` flags.
+    list of int
+        `Quality` flags of each.
     """
-    highest, lowest = signal.max(axis=1), signal.min(axis=1)
-    flags = np.where(highest - lowest <= FLAT_MV, FLAT, 0)
-    for k in np.flatnonzero(_may_be_railed(highest, lowest, flags)).tolist():
-        flags[k] = _saturated(signal[k], highest[k], lowest[k])
-    if missing.any():
-        lost = np.count_nonzero(missing, axis=1) >= MISSING_FRACTION * missing.shape[1]
-        flags[lost] = MISSING
-    return flags
+    extremes = zip(signal.max(axis=1).tolist(), signal.min(axis=1).tolist(), strict=True)
+    return [_stuck(signal[k], high, low) for k, (high, low) in enumerate(extremes)]
 
 
-def window_flags(
-    signal: NDArray[np.float32], missing: NDArray[np.bool_], windows: Windows
-) -> NDArray[np.int64]:
-    """Flag beats' windows: missing, flat, saturated, or on a moving baseline.
+def is_lost(missing: NDArray[np.bool_]) -> bool:
+    """Tell whether so much of a second is missing, shape (samples,), that it cannot be judged."""
+    return int(np.count_nonzero(missing)) >= MISSING_FRACTION * len(missing)
+
+
+def window_flags(values: NDArray[np.float64]) -> list[int]:
+    """Flag beats that are flat, saturated, or on a moving baseline.
 
     Parameters
     ----------
-    signal : np.ndarray, shape (m,), float32
-        mV; where it is missing, the last value before is repeated.
-    missing : np.ndarray, shape (m,), bool
-    windows : Windows
-        Of n beats, none of them empty.
+    values : np.ndarray, shape (n, length), float64
+        The beats as they were cut, mV, not yet standardised.
 
     Returns
     -------
-    np.ndarray, shape (n,), int64
-        `Quality` flags.
+    list of int
+        `Quality` flags of each.
     """
-    n_samples = np.ceil(windows.fraction + windows.span).astype(np.int64)
-    begin = np.cumsum(n_samples) - n_samples  # of each window, when they are laid end to end
-    index = np.arange(n_samples.sum()) + np.repeat(windows.origin - begin, n_samples)
-    values = signal.take(index)
-    highest = np.maximum.reduceat(values, begin)
-    lowest = np.minimum.reduceat(values, begin)
-    flags = np.where(highest - lowest <= FLAT_MV, FLAT, 0)
-    for k in np.flatnonzero(_may_be_railed(highest, lowest, flags)).tolist():
-        window = values[begin[k] : begin[k] + n_samples[k]]
-        flags[k] = _saturated(window, highest[k], lowest[k])
-
-    edge = np.maximum(1, (EDGE_FRACTION * n_samples).astype(np.int64))
-    parts = np.stack((begin, begin + edge, begin + n_samples - edge), axis=1).ravel()
-    sums = np.add.reduceat(values, np.minimum(parts, len(values) - 1)).reshape(-1, 3)
-    moved = np.abs(sums[:, 2] - sums[:, 0]) / edge
-    flags |= np.where(moved > BASELINE_FRACTION * (highest - lowest), BASELINE, 0)
-    if missing.any():
-        flags[np.logical_or.reduceat(missing.take(index), begin)] = MISSING
+    edge = max(1, int(EDGE_FRACTION * values.shape[1]))
+    highest, lowest = values.max(axis=1).tolist(), values.min(axis=1).tolist()
+    moved = values[:, -edge:].sum(axis=1) - values[:, :edge].sum(axis=1)
+    flags = []
+    for k, (high, low, sums) in enumerate(zip(highest, lowest, moved.tolist(), strict=True)):
+        drifts = abs(sums) > edge * BASELINE_FRACTION * (high - low)
+        flags.append(_stuck(values[k], high, low) | BASELINE * drifts)
     return flags
 
 
-def _may_be_railed(
-    highest: NDArray[np.float32], lowest: NDArray[np.float32], flags: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    may: NDArray[np.bool_] = (np.maximum(highest, -lowest) >= RAIL_MV) & (flags == 0)
-    return may
-
-
-def _saturated(signal: NDArray[np.float32], highest: np.float32, lowest: np.float32) -> int:
-    limit = RAIL_FRACTION * len(signal)
-    at_rail = (signal == highest) | (signal == lowest)
-    if np.count_nonzero(at_rail) <= limit:  # so it is with a high R peak
+def _stuck(signal: NDArray[Any], highest: float, lowest: float) -> int:
+    if highest - lowest <= FLAT_MV:
+        return FLAT
+    if max(highest, -lowest) < RAIL_MV:
         return 0
-    still = signal[1:] == signal[:-1]
-    return SATURATED if np.count_nonzero(still & at_rail[1:]) > limit else 0
+    at_rail = (signal >= highest - STILL_MV) | (signal <= lowest + STILL_MV)
+    return SATURATED if np.count_nonzero(at_rail) > RAIL_FRACTION * len(signal) else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any, Literal, NamedTuple
 
 from segmenter.beat import Quality, Window
@@ -23,6 +24,12 @@ TYPICAL_BEATS = 16  # about 12 s: a bigeminy has normal beats enough in it, and 
 MIN_TYPICAL_S, MAX_TYPICAL_S = 0.3, 1.5  # 200 to 40 beats a minute
 NO_RR_S = 6.0  # two beats further apart are not neighbours
 MAX_POSITION = 1 << 53
+
+# Plain numbers: an IntFlag takes a microsecond to combine.
+NOISY, LEARNING = int(Quality.NOISY), int(Quality.LEARNING)
+LATE, TOO_LONG = int(Quality.LATE), int(Quality.TOO_LONG)
+MISSING = int(Quality.MISSING)
+LEAD_OFF = int(Quality.FLAT | Quality.SATURATED)
 
 EventKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
 KINDS: tuple[EventKind, ...] = ("lead_off", "signal_lost", "noisy", "no_beat")
@@ -44,24 +51,28 @@ class SignalEvent:
 class Closed(NamedTuple):
     """A beat whose neighbours are known, and its window [start, stop) in samples."""
 
-    row: int
-    previous_r: int | None
-    beat: Detection
-    next_r: int | None
+    previous_r: float  # NaN where there is none
+    next_r: float
     start: float
     stop: float
+    row: int
+    r_sample: int
+    known: int
     seen: int  # samples seen when it closed
-    too_long: bool
+    quality: int  # what detector and tracker have to say
 
 
 @dataclass
 class Findings:
-    """What became known since the last update; each item begins with its row."""
+    """What became known since the last update, of all rows."""
 
     closed: list[Closed] = field(default_factory=list)
-    events: list[tuple[int, SignalEvent]] = field(default_factory=list)
-    r_samples: list[tuple[int, int]] = field(default_factory=list)
-    seconds: list[tuple[int, int, int]] = field(default_factory=list)  # row, second, Quality
+    events: list[tuple[int, SignalEvent]] = field(default_factory=list)  # with their rows
+    r_samples: list[int] = field(default_factory=list)
+    r_rows: list[int] = field(default_factory=list)
+    seconds: list[int] = field(default_factory=list)
+    seconds_quality: list[int] = field(default_factory=list)
+    second_rows: list[int] = field(default_factory=list)
 
 
 class Tracker:
@@ -114,10 +125,13 @@ class Tracker:
             while done < len(seconds) and seconds[done][0] <= candidate.known:
                 self._end_second(*seconds[done], findings)
                 done += 1
-            self._detected(self.decider.update(candidate), findings)
+            found = self.decider.update(candidate)
+            if found:
+                self._detected(found, findings)
         for end, flags in seconds[done:]:
             self._end_second(end, flags, findings)
-        self._detected(self.decider.advance(position - 1), findings)
+        if self.decider.due < position:
+            self._detected(self.decider.advance(position - 1), findings)
 
     def skip(self, position: int, n: int, findings: Findings) -> None:
         """Take n missing samples after `position`: a gap so long that the detector sleeps."""
@@ -141,13 +155,15 @@ class Tracker:
 
     def _detected(self, detections: list[Detection], findings: Findings) -> None:
         for detection in detections:
-            self._turn("no_beat", False, detection.r_sample, findings)
+            if self.active:
+                self._turn("no_beat", False, detection.r_sample, findings)
             self.quiet_since = detection.r_sample
             self._close(detection.r_sample, detection.known, findings)
             if self.noisy_seconds:
                 detection = detection._replace(noisy=True)
             self.open = detection
-            findings.r_samples.append((self.row, detection.r_sample))
+            findings.r_samples.append(detection.r_sample)
+            findings.r_rows.append(self.row)
 
     def _close(
         self, next_r: int | None, seen: int, findings: Findings, *, too_long: bool = False
@@ -155,12 +171,25 @@ class Tracker:
         """Close the open beat: the next R is known, or after `seen` samples there is none."""
         if self.open is None:
             return
-        r_sample = self.open.r_sample
+        beat, r_sample = self.open, self.open.r_sample
         if self.previous_r is not None:
             self.rr.append(r_sample - self.previous_r)
         start, stop = self._window(r_sample, next_r)
         findings.closed.append(
-            Closed(self.row, self.previous_r, self.open, next_r, start, stop, seen, too_long)
+            Closed(
+                nan if self.previous_r is None else self.previous_r,
+                nan if next_r is None else next_r,
+                start,
+                stop,
+                self.row,
+                r_sample,
+                beat.known,
+                seen,
+                LEARNING * beat.learning
+                | NOISY * beat.noisy
+                | LATE * (beat.known - r_sample > self.decider.timing.report)
+                | TOO_LONG * too_long,
+            )
         )
         self.previous_r = r_sample if next_r is not None else None
         self.open = None
@@ -177,10 +206,13 @@ class Tracker:
 
     def _end_second(self, end: int, flags: int, findings: Findings) -> None:
         """Judge the second that ends here."""
-        self._detected(self.decider.advance(end - 1), findings)
+        if self.decider.due < end:
+            self._detected(self.decider.advance(end - 1), findings)
         if not flags and self.decider.unreadable(end - 1):
-            flags = int(Quality.NOISY)
-        findings.seconds.append((self.row, end // self.second - 1, flags))
+            flags = NOISY
+        findings.seconds.append(end // self.second - 1)
+        findings.seconds_quality.append(flags)
+        findings.second_rows.append(self.row)
         if flags or self.active or self.noisy_seconds:
             self._begin_and_end_events(end, flags, findings)
         if flags:
@@ -193,9 +225,9 @@ class Tracker:
 
     def _begin_and_end_events(self, end: int, flags: int, findings: Findings) -> None:
         start = end - self.second
-        lost = bool(flags & Quality.MISSING)
-        lead_off = bool(flags & (Quality.FLAT | Quality.SATURATED))
-        self.noisy_seconds = self.noisy_seconds + 1 if flags & Quality.NOISY else 0
+        lost = bool(flags & MISSING)
+        lead_off = bool(flags & LEAD_OFF)
+        self.noisy_seconds = self.noisy_seconds + 1 if flags & NOISY else 0
         noisy = self.noisy_seconds >= NOISY_SECONDS
         self._turn("signal_lost", lost, start, findings)
         self._turn("lead_off", lead_off, start, findings)
@@ -244,7 +276,6 @@ class Tracker:
                 whole(fields, "known", 0, position),
                 truth(fields, "learning"),
                 truth(fields, "noisy"),
-                truth(fields, "searched"),
             )
         active = listing(plain, "active", len(KINDS))
         self.active = {kind for kind in KINDS if kind in active}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segmenter import cutter
 from segmenter.beat import BeatSpec
-from segmenter.cutter import Windows, standardise, window_samples
+from segmenter.cutter import Window, standardise, window_samples
 from tests import naive
 from tests.segmenter.gather import segment
 
@@ -20,9 +20,8 @@ def resample(
     signal: NDArray[np.float32], start: float, stop: float, length: int
 ) -> NDArray[np.float64]:
     """Read one window of a signal."""
-    none, last = np.zeros(1, np.int64), np.array([len(signal) - 1])
-    windows = Windows.of(np.array([start]), np.array([stop]), none, none, last)
-    values: NDArray[np.float64] = cutter.resample(signal, windows, length)[0]
+    window = Window.at(start, stop, length, 0, 0, len(signal) - 1)
+    values: NDArray[np.float64] = cutter.resample(signal, [window], length)[0]
     return values
 
 

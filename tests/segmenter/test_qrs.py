@@ -9,6 +9,8 @@ from tests import naive
 from tests.segmenter.gather import segment
 from tests.segmenter.synthetic import ecg, regular
 
+ROW = slice(0, 1)
+
 
 @settings(max_examples=12, deadline=None)
 @given(
@@ -44,11 +46,11 @@ def test_rows_are_patients_and_do_not_touch() -> None:
     signals = np.stack([ecg(250.0, regular(rr, 20), 20, seed=k) for k, rr in enumerate((0.5, 1.0))])
     finder = CandidateFinder(2, 250.0, 5000)
     finder.begin(5000, np.zeros(2, np.int64))
-    together = finder.update(signals.astype(np.float64))
+    together = finder.update(signals.astype(np.float64), slice(0, 2))
     for row, signal in enumerate(signals):
         finder = CandidateFinder(1, 250.0, 5000)
         finder.begin(5000, np.zeros(1, np.int64))
-        alone = finder.update(signal[None].astype(np.float64))
+        alone = finder.update(signal[None].astype(np.float64), ROW)
         assert together[row] == alone[0]
         assert len(alone[0]) > 15
 
@@ -58,7 +60,7 @@ def test_stated_delay_is_the_true_one(fs_hz: float) -> None:
     """The envelope of a QRS peaks within 15 ms of where the stated delays put it."""
     band_pass, envelope = BandPass(1, fs_hz), Envelope(1, fs_hz)
     signal = ecg(fs_hz, np.array([1.0]), 2.0, noise_mv=0).astype(np.float64)
-    peak = envelope.update(band_pass.update(signal[None]))[0].argmax()
+    peak = envelope.update(band_pass.update(signal[None], ROW), ROW)[0].argmax()
     stated = fs_hz + band_pass.delay_samples + envelope.delay_samples
     assert abs(peak - stated) < 0.015 * fs_hz
 
@@ -67,5 +69,5 @@ def test_a_constant_gives_nothing_from_the_start() -> None:
     """A filter that settled on a level does not ring on it."""
     band_pass, envelope = BandPass(1, 250.0), Envelope(1, 250.0)
     band_pass.settle(0, 3.0)
-    heights = envelope.update(band_pass.update(np.full((1, 500), 3.0)))
+    heights = envelope.update(band_pass.update(np.full((1, 500), 3.0), ROW), ROW)
     assert heights.max() / STEPS_PER_MV < 1e-6

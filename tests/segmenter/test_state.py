@@ -107,7 +107,7 @@ def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
         ("noisy_seconds", -1),
         ("previous_r", 10**9),
         ("rr", [0]),
-        ("open", [10**9, 3, False, False, False]),
+        ("open", [10**9, 3, False, False]),
         ("open", [1, 2]),
         ("open", 5),
         ("active", "noisy"),

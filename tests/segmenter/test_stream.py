@@ -156,6 +156,21 @@ def test_delay_is_within_300_ms_and_told() -> None:
         assert 0 < said_at[r] - r - delay_ms * FS_HZ / 1e3 <= 5.01
 
 
+def test_what_is_known_later_is_marked_late() -> None:
+    """Of weak beats, some held as possible P waves and some looked for: LATE is over 300 ms."""
+    g = np.random.default_rng(5)
+    weak = g.random(len(R_S)) < 0.3
+    r_s = R_S - 0.15 * (g.random(len(R_S)) < 0.2)
+    heights = np.where(weak, g.uniform(0.2, 0.9, len(R_S)), 1.0)
+    signal = sum(h * ecg(FS_HZ, r_s[[k]], SECONDS, 0.002, k) for k, h in enumerate(heights))
+    beats = segment(np.asarray(signal), FS_HZ).beats
+    late = (beats.quality & Quality.LATE) != 0
+    np.testing.assert_array_equal(late, beats.delay_ms > 300)
+    learnt = (beats.quality & Quality.LEARNING) == 0
+    assert 1 <= (late & learnt).sum() <= 6
+    assert beats.judgeable[late & learnt].any()
+
+
 def test_beats_leave_when_the_next_r_is_known() -> None:
     """The beat is there in the update that makes the next R known."""
     segmenter = Segmenter(FS_HZ, BeatSpec())
