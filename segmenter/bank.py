@@ -34,7 +34,7 @@ FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
-BLOCK = 64  # rows, and beats, that are handled together: their arrays stay in the cache
+BLOCK = 64  # rows that are handled together: their arrays stay in the cache
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
@@ -344,8 +344,8 @@ class SegmenterBank:
     def _cut_closed(self) -> None:
         """Cut the beats that closed, while their signal is at hand."""
         closed, self._findings.closed = self._findings.closed, []
-        for start in range(0, len(closed), BLOCK):
-            self._parts.append(self._cut(closed[start : start + BLOCK]))
+        if closed:
+            self._parts.append(self._cut(closed))
 
     def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
         quality = [self._quality(beat) for beat in closed]
