@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -226,7 +228,7 @@ def test_a_large_model_is_trained_for_fewer_epochs(brief: None) -> None:
     """The effort is a number of operations: the time to learn does not grow with the model."""
     epochs = []
     for embedding in (4, 16):
-        config = AutoencoderConfig(length=LENGTH, embedding=embedding)
+        config = replace(base_checkpoint().config, embedding=embedding)
         base = Checkpoint(LstmAutoencoder(config), SPEC, IDENTITY, Threshold(9.0))
         heard: list[Epoch] = []
         learn_patient(normal_beats(100), SPEC, IDENTITY, base, on_epoch=heard.append)
