@@ -6,6 +6,7 @@ One safetensors file. Its metadata holds one JSON document under METADATA_KEY:
     config          AutoencoderConfig
     spec            the beat spec's plain values; spec_identity its eight hex digits
     threshold       Threshold
+    reach           of a learnt patient's usual beats (`Normal`), with the tensor `exemplars`
     provenance      where the weights come from: data, licence, seed, beats
     identity        first half of the SHA-256 of weights, config, spec and threshold
 
@@ -36,11 +37,14 @@ from torch import Tensor
 from model.autoencoder import AutoencoderConfig, LstmAutoencoder
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
+from model.tracking import Normal
 
 FORMAT = 1
 METADATA_KEY = "ecg_monitor"
 MAX_FILE_BYTES = 1 << 26  # an embedding of 256 takes 17 MB
 MAX_HEADER_BYTES = 1 << 20
+EXEMPLARS = "exemplars"
+MAX_EXEMPLARS = 1024
 SHIPPED = "default.safetensors"
 
 Part = TypeVar("Part", AutoencoderConfig, Threshold)
@@ -62,6 +66,8 @@ class Checkpoint:
         Set from losses of normal beats.
     provenance : Mapping
         Data, licence, seed, beats: what is needed to make it again. No dates.
+    normal : Normal or None
+        One patient's usual beats, where the model was learnt from them.
     """
 
     autoencoder: LstmAutoencoder
@@ -69,6 +75,7 @@ class Checkpoint:
     spec_identity: str
     threshold: Threshold
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    normal: Normal | None = None
 
     @property
     def config(self) -> AutoencoderConfig:
@@ -82,10 +89,14 @@ class Checkpoint:
         for name, weights in sorted(self.autoencoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+        if self.normal is not None:
+            digest.update(self.normal.exemplars.tobytes())
         return digest.hexdigest()[:32]
 
     def _judged_by(self) -> dict[str, Any]:
+        reach = {} if self.normal is None else {"reach": self.normal.reach}
         return {
+            **reach,
             "config": self.config.to_mapping(),
             "spec": dict(self.spec),
             "spec_identity": self.spec_identity,
@@ -106,6 +117,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.autoencoder.state_dict().items()
     }
+    if checkpoint.normal is not None:
+        weights[EXEMPLARS] = torch.from_numpy(checkpoint.normal.exemplars.copy())
     data = safetensors.torch.save(weights, {METADATA_KEY: _canonical(document).decode()})
     _write_atomically(path, data)
 
@@ -168,12 +181,15 @@ def _parse(data: bytes, origin: str) -> Checkpoint:
         document = _document(data)
         config = _part(document, "config", AutoencoderConfig)
         threshold = _part(document, "threshold", Threshold)
+        weights = _tensors(data)
+        normal = _normal(document, weights.pop(EXEMPLARS, None), config)
         checkpoint = Checkpoint(
-            autoencoder=_autoencoder(data, config),
+            autoencoder=_autoencoder(weights, config),
             spec=_mapping(document, "spec"),
             spec_identity=_spec_identity(document),
             threshold=threshold,
             provenance=_mapping(document, "provenance"),
+            normal=normal,
         )
         if checkpoint.identity != document.get("identity"):
             raise InvalidCheckpoint("contents and hash differ: damaged or altered")
@@ -244,14 +260,35 @@ def _spec_identity(document: Mapping[str, Any]) -> str:
     return identity
 
 
-def _autoencoder(data: bytes, config: AutoencoderConfig) -> LstmAutoencoder:
-    """Build the autoencoder that the config asks for from exactly the weights it needs."""
+def _tensors(data: bytes) -> dict[str, Tensor]:
     try:
-        weights: dict[str, Tensor] = safetensors.torch.load(data)
+        return safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError) as error:
         raise InvalidCheckpoint(
             f"its weights cannot be read, damaged or truncated: {error}"
         ) from error
+
+
+def _normal(
+    document: Mapping[str, Any], exemplars: Tensor | None, config: AutoencoderConfig
+) -> Normal | None:
+    """Return what the file holds of one patient's usual beats; both parts or neither."""
+    reach = document.get("reach")
+    if reach is None and exemplars is None:
+        return None
+    if not isinstance(reach, float) or exemplars is None:
+        raise InvalidCheckpoint("of its usual beats, reach or exemplars are missing")
+    fits = exemplars.ndim == 2 and exemplars.shape[1] == config.length
+    if not fits or len(exemplars) > MAX_EXEMPLARS or exemplars.dtype != torch.float32:
+        raise InvalidCheckpoint(f"its exemplars are {exemplars.dtype} {tuple(exemplars.shape)}")
+    try:
+        return Normal(reach, exemplars.numpy())
+    except InvalidConfig as error:
+        raise InvalidCheckpoint(f"its usual beats are absurd: {error}") from error
+
+
+def _autoencoder(weights: dict[str, Tensor], config: AutoencoderConfig) -> LstmAutoencoder:
+    """Build the autoencoder that the config asks for from exactly the weights it needs."""
     autoencoder = LstmAutoencoder(config)
     expected = autoencoder.state_dict()
     if weights.keys() != expected.keys():

@@ -16,9 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint
-from model.errors import CannotLearn, InvalidConfig
+from model.errors import CannotLearn, InvalidBeats, InvalidConfig
 from model.scoring import Scorer, check_beats
-from model.thresholds import MAD_TO_SD, moved_into_gap, threshold_from_losses
+from model.thresholds import (
+    GAP_REACH,
+    MAD_TO_SD,
+    MIN_LOSSES,
+    Threshold,
+    moved_into_gap,
+    threshold_from_losses,
+)
+from model.tracking import Normal, Scored, TrackState, aligned, score_tracked
 from model.training import Epoch, TrainingConfig, fit
 
 MIN_BEATS = 60  # about a minute; fewer set no threshold worth the name
@@ -31,7 +39,19 @@ CUT_DEVIATIONS = 3.0
 MAX_REFERENCES = 1_500  # rows of the distance matrix: 9 MB
 N_STRETCHES = 16  # of time, in turn trained on and held out: both span all the time there was
 BEATS_PER_HOUR = 4_500.0  # 75 a minute
-TRAINED_BEATS = 10_000  # beats times epochs: 9 to 18 s on one core
+# Reconstructions while training, 4.3 MFLOP each at an embedding of 16: 10,000 beats times epochs, 8
+# to 14 s on one core.
+TRAINED_FLOP = 4.3e10
+MIN_EPOCHS, MAX_EPOCHS = 5, 200
+N_EXEMPLARS = 64
+MIN_REACH = 0.02  # a sample: a simulator's perfect beats must be followed too
+QRS_SHARE = 0.1  # of the beat, to either side of R: 75 ms at 80 beats a minute
+# Correlation of QRS complexes. On even-numbered records of MIT-BIH 95 % of the normal beats of a
+# clean lead lie above .95 to .99, nine in ten ventricular ones below .92.
+SAME_QRS = 0.97
+# The less usual normal beats are a few of several kinds; a tail fitted to them reaches far beyond
+# them, and over ectopic beats (MIT-BIH 208: 126 where the largest of them is 47).
+BEYOND = 1.5
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,7 @@ def learn_patient(
     spec_identity: str,
     base: Checkpoint | None = None,
     *,
+    rr_before_ms: ArrayLike | None = None,
     false_alerts_per_hour: float = 1.0,
     beats_per_hour: float = BEATS_PER_HOUR,
     seed: int = 0,
@@ -77,6 +98,9 @@ def learn_patient(
         The beat spec they were cut by; carried into the checkpoint.
     base : Checkpoint, optional
         Start from these weights; must be of the same spec. Without it training starts anew.
+    rr_before_ms : array_like, shape (n,), optional
+        Their RR intervals to the beats before, NaN where there is none. Without them no beat is
+        taken for premature or late, and the threshold is set by all of the dominant shape.
     false_alerts_per_hour : float
         Target of the threshold, for beats of the dominant morphology.
     beats_per_hour : float
@@ -89,7 +113,7 @@ def learn_patient(
     Raises
     ------
     InvalidBeats
-        If beats have the wrong shape or hold NaN.
+        If beats or intervals have the wrong shape, or beats hold NaN.
     CannotLearn
         If they are too few, or no morphology dominates.
     InvalidConfig
@@ -106,21 +130,25 @@ def learn_patient(
         )
     config = base.config if base else AutoencoderConfig()
     checked = check_beats(beats, config.length)
-    dominant = dominant_beats(checked)
-    kept = checked[dominant]
-    training = replace(_training(len(kept) // 2), seed=seed)
+    intervals_ms = _check_intervals(rr_before_ms, len(checked))
+    laid, dominant = _on_the_dominant(checked)
+    kept = np.flatnonzero(dominant)
+    trained_on, held_out = (kept[rows] for rows in _by_stretches(len(kept)))
+    training = replace(_training(len(trained_on), config), seed=seed)
     autoencoder = base.autoencoder if base else None
-    trained_on, held_out = _by_stretches(len(kept))
-    fitted = fit(kept[trained_on], config, training, autoencoder, on_epoch)
+    fitted = fit(laid[trained_on], config, training, autoencoder, on_epoch)
     scorer = Scorer(fitted.autoencoder)
-    losses = scorer.losses(kept[held_out])
-    others = scorer.losses(checked[~dominant])
-    usual = threshold_from_losses(losses, false_alerts_per_hour / beats_per_hour)
+    normal = _normal(laid[kept], scorer.template)
+    every = np.ones(len(checked), np.bool_)
+    _, scored = score_tracked(scorer, normal, TrackState(), checked, intervals_ms, every)
+    same_qrs = _qrs_correlation(scored.tracked.inputs, scorer.template) >= SAME_QRS
+    share = false_alerts_per_hour / beats_per_hour
+    threshold = _threshold(scored, dominant, held_out, same_qrs, share)
     checkpoint = Checkpoint(
         autoencoder=fitted.autoencoder,
         spec=spec,
         spec_identity=spec_identity,
-        threshold=moved_into_gap(usual, np.concatenate((losses, others))),
+        threshold=threshold,
         provenance={
             "data": "first minutes of one patient",
             "n_given": len(checked),
@@ -128,9 +156,97 @@ def learn_patient(
             "seed": seed,
             "base": base.identity if base else None,
         },
+        normal=normal,
     )
     note = f"learnt {len(kept)} of {len(checked)} beats, those of the dominant shape"
     return Learned(checkpoint, len(checked), len(kept), note)
+
+
+def _check_intervals(rr_before_ms: ArrayLike | None, n_beats: int) -> NDArray[np.float64]:
+    if rr_before_ms is None:
+        return np.full(n_beats, np.nan)
+    intervals_ms = np.asarray(rr_before_ms, np.float64)
+    if intervals_ms.shape != (n_beats,):
+        raise InvalidBeats(f"{n_beats} beats have RR intervals of shape {intervals_ms.shape}")
+    return intervals_ms
+
+
+def _on_the_dominant(
+    beats: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Lay beats on the dominant ones' median; return them and which are dominant.
+
+    Twice, as beats whose R peak was taken on another peak are known only once they are laid on.
+    """
+    laid, dominant = beats, dominant_beats(beats)
+    for _ in range(2):
+        laid, _ = aligned(beats, np.median(laid[dominant], axis=0))
+        dominant = dominant_beats(laid)
+    return laid, dominant
+
+
+def _normal(usual: NDArray[np.float32], template: NDArray[np.float32]) -> Normal:
+    """Return what is kept of the usual beats, shape (n, length), laid on the template."""
+    distances = np.abs(usual - template).sum(axis=1)
+    chosen = np.linspace(0, len(usual) - 1, min(N_EXEMPLARS, len(usual))).astype(np.int64)
+    reach = max(_reach(distances), MIN_REACH * usual.shape[1])
+    return Normal(reach=reach, exemplars=usual[chosen])
+
+
+def _threshold(
+    scored: Scored,
+    dominant: NDArray[np.bool_],
+    held_out: NDArray[np.int64],
+    same_qrs: NDArray[np.bool_],
+    share: float,
+) -> Threshold:
+    """Set the threshold from weighted losses of beats that were not trained on.
+
+    Held-out beats that come in time set it. To them come those that were left out of the dominant
+    group though they come in time and have its QRS complex: normal beats under noise or a wandering
+    baseline, of which the tail of the normal losses is made. Every second of them, as of the kept
+    ones every second was held out.
+    """
+    losses = scored.weighted
+    in_time = np.array([timing.in_time for timing in scored.tracked.timings])
+    usual = held_out[in_time[held_out]]
+    if len(usual) < MIN_LOSSES:  # a rhythm of which nothing is in time
+        usual = held_out
+    threshold = threshold_from_losses(losses[usual], share)
+    left_out = np.flatnonzero(~dominant)[::2]
+    near = losses < GAP_REACH * threshold.value
+    less_usual = left_out[(in_time & same_qrs & near)[left_out]]
+    if len(less_usual):
+        wider = threshold_from_losses(losses[np.concatenate((usual, less_usual))], share)
+        farthest = BEYOND * float(losses[less_usual].max())
+        threshold = _within(wider, threshold.value, max(threshold.value, farthest))
+    untrained = np.concatenate((held_out, np.flatnonzero(~dominant)))
+    return moved_into_gap(threshold, scored.losses[untrained])  # a gap between shapes, not times
+
+
+def _within(threshold: Threshold, lowest: float, highest: float) -> Threshold:
+    """Return the threshold moved into bounds, its range with it."""
+    value = min(max(threshold.value, lowest), highest)
+    return replace(
+        threshold,
+        value=value,
+        low=min(threshold.low or value, value),
+        high=max(threshold.high or value, value),
+    )
+
+
+def _qrs_correlation(
+    beats: NDArray[np.float32], template: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the correlation of each beat with the template about the template's R peak, (n,)."""
+    length = beats.shape[1]
+    centre = int(np.argmax(np.abs(template - np.median(template))))
+    half = max(2, round(QRS_SHARE * length))
+    part = slice(max(0, centre - half), centre + half + 1)
+    ours = beats[:, part] - beats[:, part].mean(axis=1, keepdims=True)
+    learnt = template[part] - template[part].mean()
+    norms = np.sqrt((ours**2).sum(axis=1) * (learnt**2).sum())
+    return np.asarray((ours @ learnt) / np.maximum(norms, 1e-12), np.float64)
 
 
 def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -179,13 +295,18 @@ def _grow(beats: NDArray[np.float32], core: NDArray[np.bool_]) -> NDArray[np.boo
     kept = core
     for _ in range(30):  # settles within about ten
         distances = np.abs(beats - np.median(beats[kept], axis=0)).sum(axis=1)  # (n,)
-        median = np.median(distances[kept])
-        spread = MAD_TO_SD * np.median(np.abs(distances[kept] - median))
-        now_kept = distances <= median + CUT_DEVIATIONS * spread
+        now_kept = distances <= _reach(distances[kept])
         if np.array_equal(now_kept, kept):
             break
         kept = now_kept
     return kept
+
+
+def _reach(distances: NDArray[np.floating]) -> float:
+    """Return the distance within which beats are of one morphology, from those of its beats."""
+    median = np.median(distances)
+    spread = MAD_TO_SD * np.median(np.abs(distances - median))
+    return float(median + CUT_DEVIATIONS * spread)
 
 
 def _densest(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -200,9 +321,10 @@ def _densest(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(to_centre <= np.quantile(to_centre, CORE_SHARE))
 
 
-def _training(n_beats: int) -> TrainingConfig:
-    """Spend the same effort on few beats as on many."""
-    epochs = max(5, TRAINED_BEATS // n_beats)
+def _training(n_beats: int, config: AutoencoderConfig) -> TrainingConfig:
+    """Spend the same effort on few beats as on many, and on a large model as on a small one."""
+    trained_beats = TRAINED_FLOP / config.flop_per_beat
+    epochs = int(np.clip(trained_beats // n_beats, MIN_EPOCHS, MAX_EPOCHS))
     return TrainingConfig(epochs=epochs, patience=epochs)
 
 

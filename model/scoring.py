@@ -32,6 +32,12 @@ class Scorer:
         self.autoencoder = autoencoder.eval()
         self.max_batch = max_batch
 
+    @property
+    def template(self) -> NDArray[np.float32]:
+        """The mean of the beats trained on, shape (length,)."""
+        template: NDArray[np.float32] = self.autoencoder.template.cpu().numpy()
+        return template
+
     def losses(self, beats: ArrayLike) -> NDArray[np.float32]:
         """Return the reconstruction losses, shape (n,), of beats, shape (n, length)."""
         return self.score(beats)[0]

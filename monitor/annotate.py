@@ -11,37 +11,30 @@ all. Records are done in parallel processes; one that cannot be read does not ke
 
 from __future__ import annotations
 
-import os
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
 from model.errors import ModelError
-from monitor.errors import InvalidOption, MonitorError, SpecMismatch, StageFailed
-from monitor.interrupts import Interrupts
+from monitor.errors import InvalidOption, MonitorError, SpecMismatch
 from monitor.sources.source import Source
 from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.workers import check_jobs, check_stop, run_tasks
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import SegmenterError
 from segmenter.stream import Segmenter
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
+    from model.tracking import Scored
 
 BLOCK_S = 60.0  # signal between two looks at whether to stop
-MAX_JOBS = 256
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
 NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
@@ -84,14 +77,6 @@ class _Task:
     spec: BeatSpec
     checkpoint: Path | None
     learn_s: float | None
-
-
-class _StopFlag(Protocol):
-    def is_set(self) -> bool: ...
-
-
-class _Stopped(Exception):
-    """The run was interrupted."""
 
 
 def annotate_records(
@@ -140,8 +125,7 @@ def annotate_records(
     StageFailed
         If a worker process died.
     """
-    if jobs is not None and not 1 <= jobs <= MAX_JOBS:
-        raise InvalidOption(f"{jobs} jobs cannot be run; use 1 to {MAX_JOBS}")
+    check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
         raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
     names = _expand(records)
@@ -150,10 +134,7 @@ def annotate_records(
     folder = _writable_folder(Path(out))
     tasks = [_Task(name, folder, lead, chosen_spec, checkpoint, learn_s) for name in names]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
-    n_workers = min(jobs or os.cpu_count() or 1, len(tasks))
-    if n_workers <= 1:
-        return _run_here(tasks, tell)
-    return _run_in_processes(tasks, n_workers, tell)
+    return run_tasks(_annotate_or_say_why, tasks, jobs, tell)
 
 
 def _expand(records: Sequence[str | Path]) -> list[str]:
@@ -206,83 +187,12 @@ def _writable_folder(folder: Path) -> Path:
         ) from error
 
 
-def _run_here(tasks: list[_Task], tell: Callable[[Annotated, int, int], None]) -> list[Annotated]:
-    done: list[Annotated] = []
-    for task in tasks:
-        done.append(_annotate_or_say_why(task, None))
-        tell(done[-1], len(done), len(tasks))
-    return done
-
-
-# --- worker processes -------------------------------------------------------------------------
-
-_stop_flag: _StopFlag | None = None  # of this worker process; set once, by _start_worker
-
-
-def _run_in_processes(
-    tasks: list[_Task], n_workers: int, tell: Callable[[Annotated, int, int], None]
-) -> list[Annotated]:
-    context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
-    stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
-    done: dict[str, Annotated] = {}
-    with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
-        try:
-            with _interrupts_held():  # the workers, started here, inherit it
-                futures: list[Future[Annotated]] = [workers.submit(_work, task) for task in tasks]
-            for future in as_completed(futures):
-                result = future.result()
-                done[result.record] = result
-                tell(result, len(done), len(tasks))
-        except BrokenProcessPool as error:
-            raise StageFailed(
-                f"a worker process died, killed perhaps for its memory, after {len(done)} of "
-                f"{len(tasks)} records; use fewer jobs"
-            ) from error
-        finally:  # Ctrl-C comes here: workers leave at their next block
-            stop.set()
-            workers.shutdown(wait=True, cancel_futures=True)
-    return [done[task.record] for task in tasks]
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM until the block is left, and Ctrl-C from what it starts.
-
-    A terminal sends Ctrl-C to all processes; a worker would answer with a traceback, even while it
-    starts, before any handler of ours is in place. It would also if the parent were interrupted
-    while it tells the worker what to do: a mask alone does not help there, since any other thread
-    may take the signal.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with Interrupts() as interrupts:
-            yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if interrupts.happened:
-        raise KeyboardInterrupt
-
-
-def _start_worker(stop: _StopFlag) -> None:
-    """Prepare a worker: the parent alone handles Ctrl-C, and tells it by the flag."""
-    global _stop_flag
-    os.environ["OMP_NUM_THREADS"] = "1"  # one core a worker; read when torch is imported
-    _stop_flag = stop
-
-
-def _work(task: _Task) -> Annotated:
-    return _annotate_or_say_why(task, _stop_flag)
-
-
 # --- one record -------------------------------------------------------------------------------
 
 
-def _annotate_or_say_why(task: _Task, stop: _StopFlag | None) -> Annotated:
+def _annotate_or_say_why(task: _Task) -> Annotated:
     try:
-        return _annotate(task, stop)
+        return _annotate(task)
     except (MonitorError, SegmenterError, ModelError) as error:
         return Annotated(task.record, error=str(error))
     except OSError as error:
@@ -291,16 +201,16 @@ def _annotate_or_say_why(task: _Task, stop: _StopFlag | None) -> Annotated:
         return Annotated(task.record, error="not enough memory")
 
 
-def _annotate(task: _Task, stop: _StopFlag | None) -> Annotated:
+def _annotate(task: _Task) -> Annotated:
     with WfdbRecord.open(task.record, task.lead) as record:
-        model = _model(task, record, stop)
-        blocks = segment(record, task.spec, record.n_samples, stop)
+        model = _model(task, record)
+        blocks = segment(record, task.spec, record.n_samples)
         beats = _Judged.joined([_Judged.of(block, model) for block in blocks])
         files = {BEAT_EXTENSION: _beat_file(beats, record.fs_hz)}
         n_anomalies = None
         if model is not None:
             first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
-            anomalous = (beats.loss > model.threshold) & (beats.r_sample >= first_judged)
+            anomalous = (beats.weighted > model.threshold) & (beats.r_sample >= first_judged)
             n_anomalies = int(np.count_nonzero(anomalous))
             files[ALARM_EXTENSION] = _alarm_file(
                 beats.r_sample[anomalous], beats.loss[anomalous], model.threshold, record.fs_hz
@@ -315,38 +225,44 @@ def _annotate(task: _Task, stop: _StopFlag | None) -> Annotated:
         )
 
 
-def segment(
-    source: Source, spec: BeatSpec, until_sample: int, stop: _StopFlag | None = None
-) -> Iterator[Beats]:
+def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
     """Yield the beats of a source's first samples, block by block."""
     segmenter = Segmenter(source.fs_hz, spec)
     block = max(1, round(BLOCK_S * source.fs_hz))
     for start in range(0, until_sample, block):
-        if stop is not None and stop.is_set():
-            raise _Stopped
+        check_stop()
         yield segmenter.update(source.read(start, min(start + block, until_sample))).beats
     yield segmenter.flush().beats
 
 
 class _Model:
-    """Losses of beats, and the threshold that makes them anomalous."""
+    """Judges the beats of one record as they come."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         from model.scoring import Scorer
+        from model.tracking import TrackState
 
         self._scorer = Scorer(checkpoint.autoencoder)
+        self._normal = checkpoint.normal
+        self._state = TrackState()
         self.threshold = float(checkpoint.threshold.value)
 
-    def losses(self, beats: Beats) -> NDArray[np.float32]:
-        """Return the reconstruction loss of each beat, NaN where the verdict is withheld."""
-        losses = np.full(len(beats), np.nan, np.float32)
-        fit = beats.judgeable
-        if fit.any():
-            losses[fit] = self._scorer.losses(beats.values[fit])
-        return losses
+    def follow(self, beats: Beats) -> Scored:
+        """Score the next beats of the record."""
+        from model.tracking import score_tracked
+
+        self._state, scored = score_tracked(
+            self._scorer,
+            self._normal,
+            self._state,
+            beats.values,
+            beats.rr_before_ms,
+            beats.judgeable,
+        )
+        return scored
 
 
-def _model(task: _Task, record: Source, stop: _StopFlag | None) -> _Model | None:
+def _model(task: _Task, record: Source) -> _Model | None:
     """Return the model of the task: the checkpoint's, or one learnt from the record's start."""
     if task.checkpoint is None and task.learn_s is None:
         return None
@@ -357,9 +273,14 @@ def _model(task: _Task, record: Source, stop: _StopFlag | None) -> _Model | None
     if task.learn_s is None:
         return None if base is None else _Model(base)
     until = min(round(task.learn_s * record.fs_hz), record.n_samples)
-    learnt = [beats.values[beats.judgeable] for beats in segment(record, task.spec, until, stop)]
-    spec = task.spec
-    learned = learn_patient(np.concatenate(learnt), spec.to_mapping(), spec.identity, base)
+    first = list(segment(record, task.spec, until))
+    learned = learn_patient(
+        np.concatenate([beats.values[beats.judgeable] for beats in first]),
+        task.spec.to_mapping(),
+        task.spec.identity,
+        base,
+        rr_before_ms=np.concatenate([beats.rr_before_ms[beats.judgeable] for beats in first]),
+    )
     return _Model(learned.checkpoint)
 
 
@@ -372,12 +293,16 @@ class _Judged:
     delay_ms: NDArray[np.float32]
     judgeable: NDArray[np.bool_]
     loss: NDArray[np.float32]  # NaN where there is no verdict
+    weighted: NDArray[np.float32]  # the same, weighted by the beats' timing
 
     @classmethod
     def of(cls, beats: Beats, model: _Model | None) -> _Judged:
         """Judge beats, if there is a model to do so."""
-        loss = np.full(len(beats), np.nan, np.float32) if model is None else model.losses(beats)
-        return cls(beats.r_sample, beats.quality, beats.delay_ms, beats.judgeable, loss)
+        loss = weighted = np.full(len(beats), np.nan, np.float32)
+        if model is not None:
+            scored = model.follow(beats)
+            loss, weighted = scored.losses, scored.weighted
+        return cls(beats.r_sample, beats.quality, beats.delay_ms, beats.judgeable, loss, weighted)
 
     @classmethod
     def joined(cls, parts: list[_Judged]) -> _Judged:
@@ -388,6 +313,7 @@ class _Judged:
             np.concatenate([part.delay_ms for part in parts]),
             np.concatenate([part.judgeable for part in parts]),
             np.concatenate([part.loss for part in parts]),
+            np.concatenate([part.weighted for part in parts]),
         )
 
 

@@ -18,6 +18,7 @@ from monitor.options import (
     CheckpointPath,
     Ecg5000Files,
     Epochs,
+    FalseAlerts,
     JsonLines,
     Lead,
     Learn,
@@ -32,6 +33,7 @@ from segmenter.beat import BeatSpec
 if TYPE_CHECKING:
     from monitor.annotate import Annotated as Outcome
 
+PATIENTS_WIDTH = 140
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
 
 
@@ -241,6 +243,56 @@ def evaluate_beats(
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
             sys.stderr.write(f"without detections, and in no figure: {names}\n")
+
+
+@evaluate.command("patients")
+def evaluate_patients(
+    folder: Annotated[Path, typer.Argument(help="Folder of records and their annotations.")],
+    ref_ext: Annotated[str, typer.Option(help="Suffix of the references.")] = "atr",
+    record: Annotated[
+        list[str] | None, typer.Option(help="Only this record; may be given several times.")
+    ] = None,
+    learn: Annotated[str, typer.Option(help="Learn so much of each record.")] = "5:00",
+    false_alerts: FalseAlerts = 1.0,
+    checkpoint: CheckpointPath = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Begin the learning with no checkpoint.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
+) -> None:
+    """Learn each record's first minutes without labels, judge the rest, compare.
+
+    Records of an even number are for development; choices are made on them alone.
+
+    Try: ecg-monitor evaluate patients mitdb --record 106 --record 119
+    """
+    with explained(), ended_by_sigterm():
+        from monitor.evaluation.patients_report import to_json, to_table
+        from monitor.patients_run import PatientsOptions, run
+
+        options = PatientsOptions(
+            folder=folder,
+            records=tuple(record or ()),
+            learn_s=parse_duration(learn, "--learn"),
+            false_alerts_per_hour=false_alerts,
+            checkpoint=checkpoint,
+            from_scratch=from_scratch,
+            jobs=jobs,
+            ref_ext=ref_ext,
+        )
+        with progress_bar("learning") as show:
+            results = run(
+                options, lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}")
+            )
+        if json:
+            sys.stdout.write(f"{to_json(results)}\n")
+        else:
+            width = None if sys.stdout.isatty() else PATIENTS_WIDTH
+            Console(width=width).print(to_table(results))
+        for one in results:
+            if one.figures is None:
+                complain(f"record {one.record}: {one.note}")
 
 
 def _write(path: Path, text: str) -> None:

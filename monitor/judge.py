@@ -18,26 +18,31 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned, learn_patient
+from model.tracking import Scored, put_back
 from model.training import Epoch
 from monitor.alerts import AlertMachine
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal, Progress
 from monitor.learning_phase import Held, LearningPhase
-from monitor.patient import Desk, Model, Patient, Saved, Scores
+from monitor.patient import Desk, Model, Patient, Saved
 from monitor.settings import ConsumerSettings
 from monitor.wire import (
     Alert,
     BeatsHeader,
     BeatsMessage,
+    ControlRequest,
     EndHeader,
     Message,
     PatientStatus,
+    RelearnRequest,
     Stream,
     Technical,
     ThresholdRequest,
 )
 
 MAX_PATIENTS = 10_000
+MONITORED = "monitoring"  # the state of a patient whose beats get verdicts
+RELEARN_S = 300.0  # what is learnt anew on request, where the run itself learns nothing
 MAX_HELD = 256  # messages of a patient in training; then the stage receives no more
 
 
@@ -78,6 +83,7 @@ class Judge:
         self._saved = {reached.patient: reached for reached in journal.progress()}
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
+        self._to_say: list[Message] = []  # with the next step: what a request gave rise to
         self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
         self._desk = Desk(
             AlertMachine(), journal.identity, journal.holds, self._next_seq, wall_time
@@ -159,7 +165,7 @@ class Judge:
         for message in messages:
             ready.extend(self._admit(message))
         scores = self._score([one for one in ready if isinstance(one, BeatsMessage)])
-        said: list[Message] = []
+        said, self._to_say = self._to_say, []
         for message in ready:
             if isinstance(message, BeatsMessage):
                 patient = self._patients[message.header.patient]
@@ -168,11 +174,37 @@ class Judge:
                 said.extend(self._patients[message.patient].finish(message, self._desk))
         return said
 
+    def carry_out(self, request: ControlRequest) -> str:
+        """Do what was asked and say what was done; LookupError if it cannot be done."""
+        match request:
+            case ThresholdRequest():
+                return self.set_threshold(request)
+            case RelearnRequest():
+                return self.relearn(request)
+
+    def relearn(self, request: RelearnRequest) -> str:
+        """Learn one patient's normal anew, or all patients', from the signal that comes."""
+        chosen = [
+            name for name in self._named(request.patient) if self._patients[name].state == MONITORED
+        ]
+        if not chosen:
+            raise LookupError("nothing to learn anew: learning already, or nobody is monitored")
+        learn_s = self._settings.learn_s or RELEARN_S
+        for name in chosen:
+            patient = self._patients[name]
+            until_sample = patient.position + round(learn_s * patient.stream.fs_hz)
+            learning = LearningPhase(until_sample, self._train)
+            self._to_say.extend(patient.relearn(name, learning, self._desk))
+        return f"learning {', '.join(chosen)} for {learn_s:g} s"
+
+    def _named(self, patient: str | None) -> list[str]:
+        if patient is not None and patient not in self._patients:
+            raise LookupError(f"no patient {patient!r} is monitored")
+        return list(self._patients) if patient is None else [patient]
+
     def set_threshold(self, request: ThresholdRequest) -> str:
         """Change one patient's threshold, or all; LookupError if there is none to change."""
-        if request.patient is not None and request.patient not in self._patients:
-            raise LookupError(f"no patient {request.patient!r} is monitored")
-        named = self._patients if request.patient is None else [request.patient]
+        named = self._named(request.patient)
         chosen = [name for name in named if self._patients[name].learning is None]
         if not chosen:
             raise LookupError("no threshold to move: still learning, or nobody is monitored")
@@ -190,12 +222,15 @@ class Judge:
     def take_progress(self) -> list[Progress]:
         """Return what is to be journaled of the patients that moved on since the last call.
 
-        A patient that is learning is not journaled: a restart learns it anew from the start.
+        A patient that is learning is not journaled: a restart learns it anew from the start, or
+        from where the learning was asked for.
         """
         moved = [
             (name, one)
             for name, one in self._patients.items()
-            if one.moved_on and one.learning is None and one.segmenter_state
+            if one.moved_on
+            and one.segmenter_state
+            and (one.learning is None or one.relearn_from is not None)
         ]
         for _, patient in moved:
             patient.moved_on = False
@@ -237,6 +272,9 @@ class Judge:
             saved = msgspec.msgpack.decode(progress.consumer_state, type=Saved)
             patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             patient.position = progress.position
+            if saved.relearn_until is not None:
+                patient.learning = LearningPhase(saved.relearn_until, self._train)
+                patient.relearn_from = progress
         elif self._settings.learn_s is not None:
             until = stream.first_sample + round(self._settings.learn_s * stream.fs_hz)
             patient.learning = LearningPhase(until, self._train)
@@ -255,7 +293,9 @@ class Judge:
             if patient.learning is not None
         )
 
-    def _train(self, beats: NDArray[np.float32]) -> Future[Learned]:
+    def _train(
+        self, beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]
+    ) -> Future[Learned]:
         checkpoint = self._base.checkpoint
         return self._learner.submit(
             learn_patient,
@@ -263,6 +303,7 @@ class Judge:
             checkpoint.spec,
             checkpoint.spec_identity,
             checkpoint,
+            rr_before_ms=rr_before_ms,
             false_alerts_per_hour=self._settings.false_alerts_per_hour,
             on_epoch=self._perhaps_leave,
         )
@@ -293,17 +334,29 @@ class Judge:
         threshold = self._settings.threshold or checkpoint.threshold.value
         patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
 
-    def _score(self, messages: list[BeatsMessage]) -> Iterator[Scores]:
+    def _score(self, messages: list[BeatsMessage]) -> Iterator[Scored]:
         """Score the beats of all messages, one batch a model; results in the messages' order."""
-        results = [_unscored(message) for message in messages]
+        patients = [self._patients[message.header.patient] for message in messages]
+        tracked = [
+            patient.follow(message.beats)
+            for patient, message in zip(patients, messages, strict=True)
+        ]
+        # Of one that learns nothing is scored yet.
+        rows = [
+            message.beats.judgeable & (patient.learning is None)
+            for patient, message in zip(patients, messages, strict=True)
+        ]
         by_model: dict[int, tuple[Model, list[int]]] = {}
-        for index, message in enumerate(messages):
-            patient = self._patients[message.header.patient]
-            if patient.learning is None:
-                by_model.setdefault(id(patient.model), (patient.model, []))[1].append(index)
+        for index, patient in enumerate(patients):
+            by_model.setdefault(id(patient.model), (patient.model, []))[1].append(index)
+        scored: dict[int, Scored] = {}
         for model, indices in by_model.values():
-            _score_batch(model, [messages[i] for i in indices], [results[i] for i in indices])
-        return iter(results)
+            inputs = [tracked[i].inputs[rows[i]] for i in indices]
+            written = model.scorer.reconstruct(np.concatenate(inputs))
+            ends = np.cumsum([len(one) for one in inputs])
+            for i, part in zip(indices, np.split(written, ends[:-1]), strict=True):
+                scored[i] = put_back(tracked[i], part, rows[i])
+        return iter([scored[i] for i in range(len(messages))])
 
     def _next_seq(self) -> int:
         self.newest_seq += 1
@@ -313,24 +366,3 @@ class Judge:
 def numbered(messages: Iterable[Message]) -> list[Alert | Technical]:
     """Return the messages that carry a sequence number and are journaled."""
     return [one for one in messages if isinstance(one, Alert | Technical)]
-
-
-def _unscored(message: BeatsMessage) -> Scores:
-    n_beats, length = message.beats.values.shape
-    losses = np.full(n_beats, np.nan, np.float32)
-    return Scores(losses, np.zeros((n_beats, length), np.float32))
-
-
-def _score_batch(model: Model, messages: list[BeatsMessage], results: list[Scores]) -> None:
-    """Score the judgeable beats of some messages together and fill in their results."""
-    judgeable = [message.beats.judgeable for message in messages]
-    batch = np.concatenate(
-        [one.beats.values[rows] for one, rows in zip(messages, judgeable, strict=True)]
-    )
-    losses, reconstructions = model.scorer.score(batch)
-    begin = 0
-    for rows, result in zip(judgeable, results, strict=True):
-        end = begin + int(rows.sum())
-        result.losses[rows] = losses[begin:end]
-        result.reconstructions[rows] = reconstructions[begin:end]
-        begin = end

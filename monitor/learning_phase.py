@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from model.errors import CannotLearn
 from model.learning import Learned
 from monitor.wire import BeatsMessage, EndHeader
+from segmenter.beat import Beats, joined_beats
 
 LEARN_ON_S = 60.0  # how much longer is learnt when the first minutes were not enough
 MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours
 LAST_BEAT_S = 5.0  # a beat comes at most so long after its R peak, or never
 
-Train = Callable[[NDArray[np.float32]], "Future[Learned]"]
+Train = Callable[[NDArray[np.float32], NDArray[np.float32]], "Future[Learned]"]
 Held = BeatsMessage | EndHeader
 
 
@@ -33,7 +34,8 @@ class LearningPhase:
     until_sample : int
         Beats whose R peak comes before it are learnt.
     train : callable
-        Starts a training on beats of shape (n, length) and returns its future.
+        Starts a training on beats of shape (n, length) and their RR intervals, shape (n,), in ms;
+        returns its future.
     """
 
     def __init__(self, until_sample: int, train: Train) -> None:
@@ -41,7 +43,7 @@ class LearningPhase:
         self.held: deque[Held] = deque()
         self.note = ""
         self._train = train
-        self._beats: list[NDArray[np.float32]] = []
+        self._beats: list[Beats] = []
         self._training: Future[Learned] | None = None
 
     @property
@@ -76,14 +78,19 @@ class LearningPhase:
         header, beats, state = message
         n_learnt = int(np.searchsorted(beats.r_sample, self.until_sample))
         learnt, rest = beats.rows(slice(None, n_learnt)), beats.rows(slice(n_learnt, None))
-        self._beats.append(learnt.values[learnt.judgeable])
+        self._beats.append(learnt)
         while sum(map(len, self._beats[1:])) >= MAX_BEATS:
             self._beats.pop(0)
         latest_sample = self.until_sample + LAST_BEAT_S * header.fs_hz
         if not len(rest) and header.position < latest_sample:
             return [message]
-        self._training = self._train(np.concatenate(self._beats))
+        self._training = self._begin_training(header.length)
         rest_header = msgspec.structs.replace(header, n_beats=len(rest), events=[])
         self.held.append(BeatsMessage(rest_header, rest, state))
         learnt_header = msgspec.structs.replace(header, n_beats=n_learnt)
         return [BeatsMessage(learnt_header, learnt, b"")]
+
+    def _begin_training(self, length: int) -> Future[Learned]:
+        collected = joined_beats(self._beats, length)
+        fit = collected.judgeable
+        return self._train(collected.values[fit], collected.rr_before_ms[fit])

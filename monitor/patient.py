@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.scoring import Scorer
+from model.timing import TimingState
+from model.tracking import Scored, Tracked, TrackState, track
 from monitor.alerts import AlertMachine, AlertState, Transition, Verdict, alert_identity
 from monitor.codec import number_or_none, quality_names
+from monitor.explanation import loss_by_part, neighbours, reasons
 from monitor.journal import Progress
 from monitor.learning_phase import LearningPhase
 from monitor.wire import (
@@ -22,13 +25,16 @@ from monitor.wire import (
     BeatScored,
     BeatsMessage,
     EndHeader,
+    LossByPart,
     Message,
+    Neighbour,
     PatientStatus,
     SignalEvent,
     Stream,
     Technical,
+    Why,
 )
-from segmenter.beat import Beats
+from segmenter.beat import Beats, BeatSpec
 
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
 TECHNICAL_TEXTS = {
@@ -50,20 +56,6 @@ class Model:
     def of(cls, checkpoint: Checkpoint) -> Model:
         """Make a checkpoint ready."""
         return cls(checkpoint, Scorer(checkpoint.autoencoder))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the model made of one message's beats; NaN where a beat gets no verdict.
-
-    Attributes
-    ----------
-    losses : np.ndarray, shape (n,), float32
-    reconstructions : np.ndarray, shape (n, length), float32
-    """
-
-    losses: NDArray[np.float32]
-    reconstructions: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -98,6 +90,9 @@ class Saved(msgspec.Struct, frozen=True):
     threshold: float
     learned: str | None
     ended: bool
+    timing: TimingState = msgspec.field(default_factory=TimingState)
+    drift: list[float] | None = None
+    relearn_until: int | None = None  # a learning that was asked for began at the position
 
 
 @dataclass
@@ -112,6 +107,10 @@ class Patient:
         The phase that has not yet ended.
     learned : str or None
         File of the checkpoint that was learnt, for a restart.
+    track : TrackState
+        What is followed of the patient: rhythm and drift.
+    relearn_from : Progress or None
+        What a restart goes on from while a learning that was asked for lasts: where it began.
     moved_on : bool
         Whether there is something new to journal.
     """
@@ -129,6 +128,8 @@ class Patient:
     moved_on: bool = False
     note: str = ""
     lag_s: float = 0.0
+    track: TrackState = field(default_factory=TrackState)
+    relearn_from: Progress | None = None
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
 
     @property
@@ -138,8 +139,16 @@ class Patient:
             return "ended"
         return "learning" if self.learning is not None else "monitoring"
 
+    def follow(self, beats: Beats) -> Tracked:
+        """Make the next beats ready for the autoencoder; the patient's rhythm and drift move on."""
+        template, normal = self.model.scorer.template, self.model.checkpoint.normal
+        self.track, tracked = track(
+            self.track, beats.values, beats.rr_before_ms, beats.judgeable, template, normal
+        )
+        return tracked
+
     def judge(
-        self, message: BeatsMessage, scores: Scores, desk: Desk, now_ns: int
+        self, message: BeatsMessage, scores: Scored, desk: Desk, now_ns: int
     ) -> list[Message]:
         """Take one message's beats and signal events in; return what there is to say."""
         header, beats, state = message
@@ -160,7 +169,9 @@ class Patient:
             return []
         if self.learning is not None:
             reason = self.learning.note or "the record ended before enough was learnt"
-            self.note = f"nothing was monitored: {reason}"
+            since = "" if self.relearn_from is None else " since it was to be learnt anew"
+            self.note = f"nothing was monitored{since}: {reason}"
+            self.relearn_from = None
         self.ended = self.moved_on = True
         self.position = max(self.position, end.position)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
@@ -196,31 +207,50 @@ class Patient:
         self.alert_state = saved.alert_state
         self.counts = saved.counts
         self.ended = saved.ended
+        drift = None if saved.drift is None else np.array(saved.drift)
+        self.track = TrackState(saved.timing, drift)
         self.segmenter_state = segmenter_state
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
         """End the learning phase with what was learnt."""
         self.model, self.threshold = model, threshold
         self.learned, self.note = learned, note
-        self.learning = None
+        self.track = TrackState(self.track.timing)
+        self.learning = self.relearn_from = None
+
+    def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
+        """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        said = [] if transition is None else self._cleared(self.position, transition, desk)
+        self.learning, self.note, self.moved_on = learning, "", True
+        self.relearn_from = self._progress(name, learning.until_sample)
+        return said
 
     def progress(self, name: str) -> Progress:
         """Return what a restart needs to go on behind the position."""
+        return self.relearn_from or self._progress(name, None)
+
+    def _progress(self, name: str, relearn_until: int | None) -> Progress:
+        drift = self.track.drift
         saved = Saved(
             alert_state=self.alert_state,
             counts=self.counts,
             threshold=self.threshold,
             learned=self.learned,
             ended=self.ended,
+            timing=self.track.timing,
+            drift=None if drift is None else drift.tolist(),
+            relearn_until=relearn_until,
         )
         encoded = msgspec.msgpack.encode(saved)
         return Progress(name, self.position, self.segmenter_state, encoded)
 
-    def _beat(self, beats: Beats, row: int, scores: Scores, desk: Desk) -> list[Message]:
+    def _beat(self, beats: Beats, row: int, scores: Scored, desk: Desk) -> list[Message]:
         loss = number_or_none(scores.losses[row])
-        anomalous = None if loss is None else loss > self.threshold
+        why = [] if loss is None else reasons(loss, self.threshold, scores.tracked.timings[row])
+        anomalous = None if loss is None else bool(why)
         self._count(beats, row, anomalous)
-        said: list[Message] = [self._scored(beats, row, loss, anomalous is True, desk)]
+        said: list[Message] = [self._scored(beats, row, loss, why, desk)]
         verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         if transition is None:
@@ -240,7 +270,7 @@ class Patient:
             self._rr_ms.append(rr_ms)
 
     def _scored(
-        self, beats: Beats, row: int, loss: float | None, anomalous: bool, desk: Desk
+        self, beats: Beats, row: int, loss: float | None, why: list[Why], desk: Desk
     ) -> BeatScored:
         sample = int(beats.r_sample[row])
         return BeatScored(
@@ -253,27 +283,35 @@ class Patient:
             wall_time=desk.wall_time(),
             loss=None if loss is None else round(loss, 3),
             threshold=None if self.learning is not None else round(self.threshold, 3),
-            anomalous=anomalous,
+            anomalous=bool(why),
+            why=why,
             rr_before_ms=_rounded(beats.rr_before_ms[row]),
             rr_after_ms=_rounded(beats.rr_after_ms[row]),
             quality=quality_names(int(beats.quality[row])),
         )
 
     def _anomaly(
-        self, beats: Beats, row: int, scores: Scores, transition: Transition, desk: Desk
+        self, beats: Beats, row: int, scores: Scored, transition: Transition, desk: Desk
     ) -> list[Message]:
-        """Make an onset or an ongoing alert: it speaks of one beat and shows it."""
+        """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
+        beat, reconstruction = beats.values[row], scores.reconstructions[row]
+        loss, timing = float(scores.losses[row]), scores.tracked.timings[row]
+        window = BeatSpec.from_mapping(self.model.checkpoint.spec).window
         return self._alert(
             int(beats.r_sample[row]),
             transition,
             desk,
-            loss=float(scores.losses[row]),
+            loss=loss,
             rr_before_ms=_rounded(beats.rr_before_ms[row]),
             rr_after_ms=_rounded(beats.rr_after_ms[row]),
             quality=quality_names(int(beats.quality[row])),
             delay_ms=round(float(beats.delay_ms[row]), 1),
-            beat=_listed(beats.values[row]),
-            reconstruction=_listed(scores.reconstructions[row]),
+            beat=_listed(beat),
+            reconstruction=_listed(reconstruction),
+            why=reasons(loss, self.threshold, timing),
+            score=round(loss * timing.factor / self.threshold, 3),
+            parts=loss_by_part(beat, reconstruction, window),
+            neighbours=neighbours(scores.tracked.inputs[row], self.model.checkpoint.normal),
         )
 
     def _cleared(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
@@ -289,6 +327,10 @@ class Patient:
             delay_ms=None,
             beat=[],
             reconstruction=[],
+            why=[],
+            score=None,
+            parts=None,
+            neighbours=[],
         )
 
     def _alert(
@@ -304,6 +346,10 @@ class Patient:
         delay_ms: float | None,
         beat: list[float],
         reconstruction: list[float],
+        why: list[Why],
+        score: float | None,
+        parts: LossByPart | None,
+        neighbours: list[Neighbour],
     ) -> list[Message]:
         rule, model = desk.machine.rule.name, self.model.checkpoint.identity
         identity = self._identity(sample, rule, model, transition.state)
@@ -335,6 +381,10 @@ class Patient:
             delay_ms=delay_ms,
             beat=beat,
             reconstruction=reconstruction,
+            why=why,
+            score=score,
+            parts=parts,
+            neighbours=neighbours,
         )
         return [alert]
 

@@ -11,10 +11,12 @@ from monitor.errors import InvalidMessage
 from monitor.journal import Journal
 from monitor.sockets import Sockets, receive_waiting, requests_endpoint
 from monitor.wire import (
+    ControlRequest,
     Done,
     Message,
     Page,
     Refused,
+    RelearnRequest,
     ReplayRequest,
     Reply,
     Request,
@@ -33,8 +35,8 @@ class Publisher:
         Where alerts are published; requests are answered at `requests_endpoint(endpoint)`.
     journal : Journal
         Where missed alerts are read from.
-    set_threshold : callable
-        Carries out a ThresholdRequest and says what it did; LookupError if it cannot.
+    carry_out : callable
+        Carries out a request and says what it did; LookupError if it cannot.
     """
 
     def __init__(
@@ -42,10 +44,10 @@ class Publisher:
         sockets: Sockets,
         endpoint: str,
         journal: Journal,
-        set_threshold: Callable[[ThresholdRequest], str],
+        carry_out: Callable[[ControlRequest], str],
     ) -> None:
         self._journal = journal
-        self._set_threshold = set_threshold
+        self._carry_out = carry_out
         self._publications = sockets.publish(endpoint)
         self.requests: zmq.Socket[bytes] = sockets.serve(requests_endpoint(endpoint))
         self.malformed = 0
@@ -74,9 +76,9 @@ class Publisher:
             case ReplayRequest(after=after, limit=limit):
                 missed = self._journal.alerts_after(after, limit)
                 return Page(self._journal.identity, self._journal.newest_seq, missed)
-            case ThresholdRequest():
+            case ThresholdRequest() | RelearnRequest():
                 try:
-                    return Done(self._set_threshold(request))
+                    return Done(self._carry_out(request))
                 except LookupError as error:
                     return Refused(str(error.args[0]))
 

@@ -1,7 +1,7 @@
 """One run, watched: the supervisor's stages on one side, a screen on the other.
 
 stages --alerts, waves--> this loop --messages--> screen
-stages <--pause, stop, threshold-- this loop <--keys, signals-- person
+stages <--pause, stop, requests-- this loop <--keys, signals-- person
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from monitor.settings import (
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
 from monitor.supervisor import Supervisor
-from monitor.wire import Message, Status, Stream, Technical, ThresholdRequest
+from monitor.wire import ControlRequest, Message, Status, Stream, Technical
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
@@ -160,8 +160,8 @@ class Replay:
         self._catch_up()
         return self._tally.summary(self._supervisor.streams, self._supervisor.restarts)
 
-    def threshold(self, request: ThresholdRequest) -> None:
-        """Change a threshold in the consumer."""
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
         if self._supervisor.started:
             self._subscriber.ask(request)
 

@@ -23,7 +23,16 @@ from monitor.snapshot import (
 from monitor.terminal import Keys
 from monitor.text import harmless
 from monitor.view_live import LiveView
-from monitor.wire import Alert, Message, PatientStatus, Status, Technical, ThresholdRequest
+from monitor.wire import (
+    Alert,
+    ControlRequest,
+    Message,
+    PatientStatus,
+    RelearnRequest,
+    Status,
+    Technical,
+    ThresholdRequest,
+)
 
 THRESHOLD_STEP = 1.05  # one press of + or -
 STATUS_PERIOD_S = 10.0  # between two plain lines of how far a patient is
@@ -33,8 +42,8 @@ SILENT_S = 3.0  # without a heartbeat the view says so
 class Controls(Protocol):
     """What a screen may have done."""
 
-    def threshold(self, request: ThresholdRequest) -> None:
-        """Change a threshold in the consumer."""
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
         ...
 
     def pause(self, paused: bool) -> bool:
@@ -228,7 +237,10 @@ class LiveScreen:
             case "p":
                 self._pause(not self.snapshot.paused, controls)
             case "+" | "-":
-                self._move_threshold(THRESHOLD_STEP if key == "+" else 1 / THRESHOLD_STEP, controls)
+                factor = THRESHOLD_STEP if key == "+" else 1 / THRESHOLD_STEP
+                self._ask_for(lambda name: ThresholdRequest(name, factor=factor), controls)
+            case "r":
+                self._ask_for(RelearnRequest, controls)
             case "up" | "left":
                 self.snapshot = select(self.snapshot, -1)
             case "down" | "right":
@@ -242,7 +254,8 @@ class LiveScreen:
         else:
             self.notice("only the replay's own view can pause it")
 
-    def _move_threshold(self, factor: float, controls: Controls) -> None:
+    def _ask_for(self, made: Callable[[str], ControlRequest], controls: Controls) -> None:
+        """Ask for something to be done about the patient that is shown."""
         shown = selected(self.snapshot)
         if shown is not None:
-            controls.threshold(ThresholdRequest(patient=shown.patient, factor=factor))
+            controls.request(made(shown.patient))

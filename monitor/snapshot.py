@@ -20,6 +20,7 @@ from monitor.wire import (
     MAX_BEAT_LENGTH,
     Alert,
     BeatScored,
+    LossByPart,
     Message,
     PatientStatus,
     StageHealth,
@@ -35,6 +36,7 @@ MAX_R_PEAKS = 64  # 12 s at 320 beats a minute
 MAX_BEATS = 120  # losses kept a patient
 MAX_ROWS = 200  # rows of the alert list
 MAX_PATIENTS = 1000
+MAX_WHY = 3  # shape, premature or late
 MAX_TECHNICAL = 8  # there are four kinds
 MAX_TEXT = 200  # characters kept of any free text
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
@@ -108,6 +110,8 @@ class AnomalousBeat:
     rr_after_ms: float | None
     beat: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
+    why: tuple[str, ...] = ()
+    worst_part: str | None = None  # the wave in which most of the loss arose
 
 
 @dataclass(frozen=True)
@@ -395,8 +399,15 @@ def _add_alert(patient: PatientView, alert: Alert, row: AlertRow) -> PatientView
         rr_after_ms=alert.rr_after_ms,
         beat=_millivolts(alert.beat[:MAX_BEAT_LENGTH]),
         reconstruction=_millivolts(alert.reconstruction[:MAX_BEAT_LENGTH]),
+        why=tuple(alert.why[:MAX_WHY]),
+        worst_part=None if alert.parts is None else _worst(alert.parts),
     )
     return replace(patient, record=alert.record, lead=alert.lead, latest=latest, episode=row)
+
+
+def _worst(parts: LossByPart) -> str:
+    shares = {"P": parts.p, "QRS": parts.qrs, "T": parts.t}
+    return max(shares, key=shares.__getitem__)
 
 
 def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:

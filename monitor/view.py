@@ -28,7 +28,15 @@ from monitor.plots import (
     plot_signal,
     window_s,
 )
-from monitor.snapshot import AlertRow, PatientView, Snapshot, selected, severity, worst_first
+from monitor.snapshot import (
+    AlertRow,
+    AnomalousBeat,
+    PatientView,
+    Snapshot,
+    selected,
+    severity,
+    worst_first,
+)
 from monitor.text import harmless
 from monitor.wire import StageHealth
 
@@ -357,6 +365,12 @@ def _beat_and_losses(patient: PatientView, width: int, n_rows: int) -> list[Text
     return _beside(left, n_left, right, n_rows)
 
 
+def _why(latest: AnomalousBeat) -> str:
+    """Return what the beat was found by, and the wave in which most of its loss arose."""
+    named = [*latest.why, *([] if latest.worst_part is None else [latest.worst_part])]
+    return f"{', '.join(named)} " if named else ""
+
+
 def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     latest = patient.latest
     title = Text("latest anomalous beat", "bold")
@@ -372,7 +386,7 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     if width >= 56:
         caption.append("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
     return [
-        _heading(title, Text(clock(latest.time_s, 0), DIM), width),
+        _heading(title, Text(f"{_why(latest)}{clock(latest.time_s, 0)}", DIM), width),
         *plot_beat(latest, width, n_rows - 2),
         caption,
     ]
@@ -488,7 +502,7 @@ def _footer(snapshot: Snapshot, width: int, height: int) -> list[Text]:
 
 
 def _keys(snapshot: Snapshot, space: str) -> Text:
-    keys = [("+/-", "threshold"), ("p", "resume" if snapshot.paused else "pause")]
+    keys = [("+/-", "threshold"), ("r", "relearn"), ("p", "resume" if snapshot.paused else "pause")]
     if len(snapshot.patients) > 1:
         keys.append(("↑↓", "patient"))
     text = Text()

@@ -13,7 +13,7 @@ from monitor.interrupts import Interrupts
 from monitor.screens import Screen
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
-from monitor.wire import Status, ThresholdRequest
+from monitor.wire import ControlRequest, Status
 
 LOOP_S = 0.1
 SILENT_S = 10.0  # ten heartbeats
@@ -42,8 +42,8 @@ class Watch:
                     self._screen.take(decode_message(frames))
             self._screen.refresh(self)
 
-    def threshold(self, request: ThresholdRequest) -> None:
-        """Change a threshold in the consumer."""
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
         self._subscriber.ask(request)
 
     def pause(self, paused: bool) -> bool:

@@ -53,6 +53,7 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 TechnicalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
 
 BEAT_COLUMNS = np.dtype(
@@ -175,6 +176,22 @@ class BeatScored(Published, frozen=True, tag="beat"):
     rr_before_ms: float | None
     rr_after_ms: float | None
     quality: list[str]  # names of what is wrong; empty is good
+    why: list[Why] = []  # what made it anomalous: its shape, or its time
+
+
+class LossByPart(msgspec.Struct, frozen=True):
+    """Shares of a loss by the part of the beat it arose in; they sum to 1."""
+
+    p: float  # before the QRS complex, with the P wave
+    qrs: float
+    t: float  # behind it, with the T wave
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A beat of the learnt normal that is near to an anomalous one."""
+
+    distance: float  # sum of absolute differences, as the loss
+    beat: list[float]  # standardised, laid on the learnt template
 
 
 class Alert(Published, frozen=True, tag="alert"):
@@ -198,6 +215,10 @@ class Alert(Published, frozen=True, tag="alert"):
     delay_ms: float | None  # signal time from the R peak to its detection; none when cleared
     beat: list[float]  # the cut beat, standardised; empty when cleared
     reconstruction: list[float]  # what the autoencoder made of it
+    why: list[Why] = []  # shape: its loss is above the threshold; or its time; empty when cleared
+    score: float | None = None  # the loss weighted by the beat's time, over the threshold
+    parts: LossByPart | None = None  # where along the beat the loss arose; none when cleared
+    neighbours: list[Neighbour] = []  # of the learnt normal, nearest first; where one was learnt
 
 
 class Technical(Published, frozen=True, tag="technical"):
@@ -277,6 +298,12 @@ class ThresholdRequest(msgspec.Struct, frozen=True, tag_field="type", tag="thres
     factor: Annotated[float, Meta(ge=0.1, le=10)] | None = None
 
 
+class RelearnRequest(msgspec.Struct, frozen=True, tag_field="type", tag="relearn"):
+    """Learn a patient's normal anew from the signal that comes; no patient means all."""
+
+    patient: Name | None = None
+
+
 class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
     """The answer to a ReplayRequest, oldest first."""
 
@@ -297,7 +324,8 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
     text: str
 
 
-Request = ReplayRequest | ThresholdRequest
+ControlRequest = ThresholdRequest | RelearnRequest
+Request = ReplayRequest | ControlRequest
 Reply = Page | Done | Refused
 
 # --- lifecycle --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_BEATS, DEFAULT_SAMPLES, DEFAULT_WAVE
 from monitor.sockets import requests_endpoint
-from monitor.wire import Page, ReplayRequest, Request, ThresholdRequest
+from monitor.wire import Page, RelearnRequest, ReplayRequest, Request, ThresholdRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -44,9 +44,13 @@ def test_the_architecture_names_every_file() -> None:
 
 def test_requests_shown_are_requests() -> None:
     """Each JSON request of the protocol's page is taken by the decoder, and each kind is shown."""
-    shown = re.findall(r'`(\{"type":"(?:replay|threshold)".*?\})`', PROTOCOL)
+    shown = re.findall(r'`(\{"type":"(?:replay|threshold|relearn)".*?\})`', PROTOCOL)
     decoded = [msgspec.json.decode(text, type=Request) for text in shown]
-    assert {type(request) for request in decoded} == {ReplayRequest, ThresholdRequest}
+    assert {type(request) for request in decoded} == {
+        ReplayRequest,
+        ThresholdRequest,
+        RelearnRequest,
+    }
 
 
 def test_the_page_shown_has_the_fields_of_a_page() -> None:

@@ -119,7 +119,7 @@ def run(settings: ConsumerSettings) -> Counters:
         use_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left to the stages before
         judge = Judge(checkpoint, settings, journal, learner, utc_now)
         stack.callback(judge.leave)
-        publisher = Publisher(host.sockets, settings.alerts, journal, judge.set_threshold)
+        publisher = Publisher(host.sockets, settings.alerts, journal, judge.carry_out)
         consumer = Consumer(host, judge, journal, publisher)
         with contextlib.suppress(Stopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)

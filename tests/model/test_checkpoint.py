@@ -24,6 +24,7 @@ from model.checkpoint import Checkpoint, load_checkpoint, load_shipped, save_che
 from model.errors import InvalidCheckpoint
 from model.scoring import Scorer
 from model.thresholds import Threshold
+from model.tracking import Normal
 
 SPEC = {"window": "rr", "length": 20, "version": 1}
 
@@ -93,6 +94,45 @@ def test_identity_follows_what_judges_a_beat(checkpoint: Checkpoint) -> None:
     ]
     assert len({checkpoint.identity, *(variant.identity for variant in variants)}) == 5
     assert replace(checkpoint, provenance={}).identity == checkpoint.identity
+
+
+def test_what_was_learnt_of_a_patient_goes_with_it(checkpoint: Checkpoint, path: Path) -> None:
+    """Reach and exemplars come back to the bit, and are part of the identity."""
+    exemplars = np.random.default_rng(0).standard_normal((5, 20)).astype(np.float32)
+    learnt = replace(checkpoint, normal=Normal(3.5, exemplars))
+    save_checkpoint(learnt, path)
+    loaded = load_checkpoint(path)
+    assert loaded.normal is not None
+    assert loaded.normal.reach == 3.5
+    np.testing.assert_array_equal(loaded.normal.exemplars, exemplars)
+    others = [replace(learnt, normal=Normal(3.6, exemplars)), checkpoint]
+    assert loaded.identity == learnt.identity
+    assert learnt.identity not in {other.identity for other in others}
+
+
+@pytest.mark.parametrize("fault", ["no reach", "no exemplars", "absurd", "length", "many", "NaN"])
+def test_a_broken_normal_is_refused(checkpoint: Checkpoint, path: Path, fault: str) -> None:
+    """Half of it, or values that no learning gives."""
+    save_checkpoint(replace(checkpoint, normal=Normal(3.5, np.ones((5, 20), np.float32))), path)
+
+    def spoil(document: dict[str, Any], weights: dict[str, Tensor]) -> None:
+        match fault:
+            case "no reach":
+                del document["reach"]
+            case "no exemplars":
+                del weights["exemplars"]
+            case "absurd":
+                document["reach"] = -1.0
+            case "length":
+                weights["exemplars"] = torch.ones(5, 21)
+            case "many":
+                weights["exemplars"] = torch.ones(2000, 20)
+            case "NaN":
+                weights["exemplars"] = torch.full((5, 20), torch.nan)
+
+    rewrite(path, spoil)
+    with pytest.raises(InvalidCheckpoint, match=r"usual beats|exemplars"):
+        load_checkpoint(path)
 
 
 def test_failed_save_leaves_the_old_file_and_no_rubbish(

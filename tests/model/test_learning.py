@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,7 +97,7 @@ def test_beats_all_alike_are_all_kept() -> None:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train for a tenth of the time where the quality does not matter."""
-    monkeypatch.setattr("model.learning.TRAINED_BEATS", 1_000)
+    monkeypatch.setattr("model.learning.TRAINED_FLOP", 7e7)
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +168,69 @@ def test_broken_beats_are_refused() -> None:
     for beats in (np.full((100, LENGTH), np.nan), np.zeros((100, LENGTH + 1))):
         with pytest.raises(InvalidBeats):
             learn_patient(beats, SPEC, IDENTITY, base_checkpoint())
+
+
+def test_beats_cut_beside_their_place_are_of_the_dominant_shape(brief: None) -> None:
+    """An R peak taken on the other of two peaks is no other morphology."""
+    beats = normal_beats(200)
+    beats[::3] = np.roll(beats[::3], 1, axis=1)
+    assert learn_patient(beats, SPEC, IDENTITY, base_checkpoint()).n_kept > 180
+
+
+def test_premature_beats_do_not_raise_the_threshold(brief: None) -> None:
+    """They are of the dominant shape; their weight is no part of the usual losses."""
+    beats = normal_beats(300)
+    rr_before_ms = np.full(300, 800.0)
+    rr_before_ms[20::10], rr_before_ms[21::10] = 480.0, 1120.0
+    regular = learn_patient(
+        beats, SPEC, IDENTITY, base_checkpoint(), rr_before_ms=np.full(300, 800.0)
+    )
+    ectopic = learn_patient(beats, SPEC, IDENTITY, base_checkpoint(), rr_before_ms=rr_before_ms)
+    thresholds = [one.checkpoint.threshold.value for one in (regular, ectopic)]
+    assert thresholds[1] < 1.3 * thresholds[0]
+
+
+def test_less_usual_normal_beats_are_part_of_the_tail(brief: None) -> None:
+    """Beats under noise, of the same QRS complex and in time, are left out, yet rarely alert."""
+    generator = np.random.default_rng(3)
+    noisy = np.arange(400) % 8 == 0
+
+    def some(seed: int) -> NDArray[np.float32]:
+        beats = normal_beats(400, seed)
+        beats[noisy] += generator.normal(0, 0.2, (int(noisy.sum()), LENGTH)).astype(np.float32)
+        return beats
+
+    learned = learn_patient(
+        some(0), SPEC, IDENTITY, base_checkpoint(), rr_before_ms=np.full(400, 800.0)
+    )
+    losses = Scorer(learned.checkpoint.autoencoder).losses(some(1))
+    assert (losses > learned.checkpoint.threshold.value).mean() < 0.02
+
+
+def test_what_was_learnt_of_the_patient_is_kept(learned: Learned) -> None:
+    """Exemplars are usual beats; the reach holds nearly all of them."""
+    normal = learned.checkpoint.normal
+    assert normal is not None
+    template = Scorer(learned.checkpoint.autoencoder).template
+    distances = np.abs(normal.exemplars - template).sum(axis=1)
+    assert (distances <= 1.2 * normal.reach).mean() > 0.95
+
+
+def test_intervals_of_another_length_are_refused() -> None:
+    """One interval a beat."""
+    with pytest.raises(InvalidBeats, match="RR"):
+        learn_patient(
+            normal_beats(100), SPEC, IDENTITY, base_checkpoint(), rr_before_ms=np.ones(99)
+        )
+
+
+def test_a_large_model_is_trained_for_fewer_epochs(brief: None) -> None:
+    """The effort is a number of operations: the time to learn does not grow with the model."""
+    epochs = []
+    for embedding in (4, 16):
+        config = replace(base_checkpoint().config, embedding=embedding)
+        base = Checkpoint(LstmAutoencoder(config), SPEC, IDENTITY, Threshold(9.0))
+        heard: list[Epoch] = []
+        learn_patient(normal_beats(100), SPEC, IDENTITY, base, on_epoch=heard.append)
+        epochs.append(heard[0].of)
+    assert epochs[0] > epochs[1]

@@ -156,9 +156,17 @@ def test_each_record_can_be_learnt_first(
     """With learn_s, the beats of the first part are learnt and only what follows is judged."""
     given: list[NDArray[np.float32]] = []
 
-    def learn(beats: NDArray[np.float32], spec: object, identity: str, base: Checkpoint) -> Learned:
+    def learn(
+        beats: NDArray[np.float32],
+        spec: object,
+        identity: str,
+        base: Checkpoint,
+        *,
+        rr_before_ms: NDArray[np.float32],
+    ) -> Learned:
         """Stand in for the training, which has its own tests and takes its time."""
         assert (spec, identity) == (BeatSpec().to_mapping(), BeatSpec().identity)
+        assert rr_before_ms.shape == (len(beats),)
         given.append(beats)
         return Learned(base, len(beats), len(beats), "")
 

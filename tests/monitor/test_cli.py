@@ -141,7 +141,9 @@ def test_no_argument_is_a_request_for_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[name] for name in COMMANDS] + [["evaluate", "model"], ["evaluate", "beats"]]
+    "command",
+    [[name] for name in COMMANDS]
+    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]],
 )
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""
@@ -372,6 +374,8 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--seeds", "3"], ["--seeds", "--ecg5000"]),
         (["evaluate", "--ecg5000", "{tmp}/no.csv"], ["no.csv", ".tsv"]),
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
+        (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
+        (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
         (["evaluate", "beats", "{tmp}/no", "{tmp}"], ["{tmp}/no", "folder"]),
         (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),

@@ -16,6 +16,7 @@ import pytest
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned
+from model.tracking import Normal
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal
 from monitor.judge import Judge, numbered
@@ -27,13 +28,14 @@ from monitor.wire import (
     BeatsMessage,
     EndHeader,
     Message,
+    RelearnRequest,
     SignalEvent,
     Stream,
     Technical,
     ThresholdRequest,
 )
 from segmenter.beat import BeatSpec
-from tests.monitor.checkpoints import beats_of_loss, template_checkpoint
+from tests.monitor.checkpoints import TEMPLATE, beats_of_loss, template_checkpoint
 
 NAN = float("nan")
 STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
@@ -307,6 +309,7 @@ class Trainer(Executor):
         self.futures: list[Future[Any]] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        assert kwargs["rr_before_ms"].shape == (len(args[0]),)
         self.given.append(args[0])
         self.futures.append(Future())
         return self.futures[-1]
@@ -405,8 +408,9 @@ def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     assert alert.model == template_checkpoint(35.0).identity
 
 
-def test_a_real_training_in_its_thread(bench: Bench) -> None:
+def test_a_real_training_in_its_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a true executor and true learning, a patient comes to be monitored."""
+    monkeypatch.setattr("model.learning.TRAINED_FLOP", 1e9)
     rng = np.random.default_rng(0)
     learner = ThreadPoolExecutor(1)
     judge = bench.judge(learner=learner, learn_s=100.0)
@@ -419,3 +423,126 @@ def test_a_real_training_in_its_thread(bench: Bench) -> None:
     (status,) = judge.patients()
     assert status.state == "monitoring"
     assert status.threshold is not None
+
+
+# --- time, and learning anew ------------------------------------------------------------------
+
+
+def with_early(message: BeatsMessage, row: int) -> BeatsMessage:
+    """Return the message with one beat that came after half of the usual interval."""
+    rr_before_ms = message.beats.rr_before_ms.copy()
+    rr_before_ms[row] *= 0.55
+    return message._replace(beats=replace(message.beats, rr_before_ms=rr_before_ms))
+
+
+def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
+    """Its loss is below the threshold and said as it is; what rang is its time."""
+    said = bench.judge().step([with_early(beats_message([15.0] * 30), 20)], 0)
+    (alert,) = [one for one in said if isinstance(one, Alert) and one.state == "onset"]
+    assert (alert.why, alert.sample) == (["premature"], 100 + 20 * 250)
+    assert alert.loss == pytest.approx(15, abs=0.01)
+    assert alert.ratio < 1 < (alert.score or 0)
+    (beat,) = [one for one in said if isinstance(one, BeatScored) and one.anomalous]
+    assert beat.why == ["premature"]
+
+
+def test_an_alert_explains_itself(bench: Bench) -> None:
+    """A beat of another shape names it, and where along it the loss arose; cleared says nothing."""
+    said = bench.judge().step([beats_message([5.0, 40, 5, 5, 5, 5, 5])], 0)
+    onset, cleared = [one for one in said if isinstance(one, Alert)]
+    assert onset.why == ["shape"]
+    assert onset.score == pytest.approx(onset.ratio, abs=1e-3)
+    assert onset.parts is not None
+    assert onset.parts.p + onset.parts.qrs + onset.parts.t == pytest.approx(1, abs=0.01)
+    assert (cleared.why, cleared.parts, cleared.score) == ([], None, None)
+
+
+def test_the_rhythm_survives_a_restart(bench: Bench) -> None:
+    """What is early is told by the beats before the restart."""
+    judge = bench.judge()
+    bench.commit(judge, judge.step([beats_message([15.0] * 30)], 0))
+    said = bench.restart().step([with_early(beats_message([15.0], 7600), 0)], 0)
+    assert [one.why for one in said if isinstance(one, Alert)] == [["premature"]]
+
+
+def test_a_patient_is_learnt_anew_on_request(bench: Bench) -> None:
+    """The open episode ends, verdicts are withheld, then the new normal judges."""
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=2.0)
+    judge.step([beats_message([5.0] * 3)], 0)
+    trainer.learnt(threshold=35.0)
+    judge.step([beats_message([50.0], 850)], 0)  # reached: sample 1100
+    assert "p" in judge.carry_out(RelearnRequest(patient="p"))
+    assert states(judge.step([], 0)) == ["cleared"]
+    assert judge.patients()[0].state == "learning"
+    with pytest.raises(LookupError, match="learning already"):
+        judge.carry_out(RelearnRequest())
+    assert states(judge.step([beats_message([50.0] * 3, 1110)], 0)) == []
+    assert [len(beats) for beats in trainer.given] == [2, 2]  # until 1100 + 2 s
+    trainer.learnt(threshold=60.0)
+    said = judge.step([], 0)
+    assert [one.anomalous for one in said if isinstance(one, BeatScored)] == [False]
+    assert (judge.patients()[0].state, judge.patients()[0].threshold) == ("monitoring", 60.0)
+
+
+def test_learning_anew_begins_again_after_a_restart(bench: Bench) -> None:
+    """Killed while it lasts, it goes on from where it was asked for, and learns the same beats."""
+    judge = bench.judge(learner=Trainer(), learn_s=None)
+    bench.commit(judge, judge.step([beats_message([5.0, 40.0])], 0))
+    judge.carry_out(RelearnRequest())
+    bench.commit(judge, judge.step([beats_message([5.0], 600)], 0))
+    (reached,) = bench.journal.progress()
+    assert reached.position == 600
+    judge = bench.restart(learner=Trainer())
+    (status,) = judge.patients()
+    assert (status.state, status.beats) == ("learning", 2)
+    assert [one.state for one in bench.journal.alerts_after(0, 9) if isinstance(one, Alert)] == [
+        "onset",
+        "cleared",
+    ]
+
+
+def test_a_stranger_cannot_be_learnt_anew(bench: Bench) -> None:
+    """Nor who has ended."""
+    judge = bench.judge()
+    with pytest.raises(LookupError, match="stranger"):
+        judge.carry_out(RelearnRequest(patient="stranger"))
+    judge.step([beats_message([5.0]), end()], 0)
+    with pytest.raises(LookupError, match="nobody"):
+        judge.carry_out(RelearnRequest())
+
+
+def test_drift_survives_a_restart(bench: Bench, tmp_path: Path) -> None:
+    """What was followed before is still taken out after: the same losses as without a restart."""
+    normal = Normal(10.0, TEMPLATE[None])
+    checkpoint = replace(template_checkpoint(), normal=normal)
+    losses = [0.1 * n for n in range(100)]
+
+    def judged(judge: Judge, first: int, last: int) -> list[float | None]:
+        said = judge.step([beats_message(losses[first:last], 100 + 250 * first)], 0)
+        bench.commit(judge, said)
+        return [one.loss for one in said if isinstance(one, BeatScored)]
+
+    judge = bench.judge(checkpoint)
+    before = judged(judge, 0, 60)
+    after = judged(bench.restart(checkpoint=checkpoint), 60, 100)
+    with ExitStack() as stack:
+        (tmp_path / "other").mkdir()
+        bench = Bench(tmp_path / "other", stack)
+        undisturbed = judged(bench.judge(checkpoint), 0, 100)
+    assert before + after == undisturbed
+    assert (undisturbed[-1] or 0) < losses[-1] - 1
+
+
+def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None:
+    """The nearest beats of what was learnt, as many as are shown, nearest first."""
+    exemplars = np.stack([TEMPLATE, TEMPLATE + 0.1, TEMPLATE - 0.1, TEMPLATE + 9]).astype(
+        np.float32
+    )
+    checkpoint = replace(template_checkpoint(), normal=Normal(10.0, exemplars))
+    said = bench.judge(checkpoint).step([beats_message([60.0])], 0)
+    (alert,) = [one for one in said if isinstance(one, Alert)]
+    distances = [one.distance for one in alert.neighbours]
+    assert len(distances) == 3
+    assert distances == sorted(distances)
+    assert len(alert.neighbours[0].beat) == 140

@@ -292,7 +292,7 @@ def test_a_threshold_takes_effect_in_the_consumer(record: Path) -> None:
 
     def raise_threshold(screen: Collected, controls: Controls) -> None:
         if not moved and screen.beats():
-            controls.threshold(ThresholdRequest(value=5000.0))
+            controls.request(ThresholdRequest(value=5000.0))
             moved.append(screen.beats()[-1].sample)
 
     screen = Collected(raise_threshold)

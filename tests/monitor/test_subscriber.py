@@ -17,7 +17,15 @@ from monitor.journal import Journal
 from monitor.publisher import Publisher
 from monitor.sockets import Sockets, requests_endpoint
 from monitor.subscriber import AlertSubscriber
-from monitor.wire import Alert, BeatScored, Message, Status, Technical, ThresholdRequest
+from monitor.wire import (
+    Alert,
+    BeatScored,
+    ControlRequest,
+    Message,
+    Status,
+    Technical,
+    ThresholdRequest,
+)
 from tests.monitor.messages import alert, beat_scored, status, technical
 
 TOPICS = ("alert", "technical", "status")
@@ -46,7 +54,8 @@ class Server(threading.Thread):
                     self._calls.pop(0)(publisher, journal)
                 self.malformed = publisher.malformed
 
-    def _set(self, request: ThresholdRequest) -> str:
+    def _set(self, request: ControlRequest) -> str:
+        assert isinstance(request, ThresholdRequest)
         if request.patient == "nobody":
             raise LookupError("no patient 'nobody' is monitored")
         self.thresholds.append(request)

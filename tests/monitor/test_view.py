@@ -280,9 +280,9 @@ def test_the_selected_patient_is_shown_and_listed() -> None:
 def test_keys_are_named_and_what_this_is_not() -> None:
     """The last row; a notice takes the place of the keys."""
     footer = lines_of(MONITORING, 80, 24)[-1]
-    assert footer.startswith(" +/- threshold  p pause  q quit")
+    assert footer.startswith(" +/- threshold r relearn p pause q quit")
     assert footer.endswith("research software, not a medical device")
-    assert "↑↓ patient" in lines_of(WARD, 80, 24)[-1]
+    assert "↑↓ patient" in lines_of(WARD, 80, 24)[-2]  # no room for both in one row
     paused = lines_of(with_pause(MONITORING, True), 80, 24)
     assert "PAUSED" in paused[0]
     assert "p resume" in paused[-1]

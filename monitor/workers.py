@@ -1,0 +1,138 @@
+"""One task a record, in several processes: each has one core, and Ctrl-C ends all in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Protocol, TypeVar
+
+from monitor.errors import InvalidOption, StageFailed
+from monitor.interrupts import Interrupts
+
+MAX_JOBS = 256
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class StopFlag(Protocol):
+    """Whether the run is to end."""
+
+    def is_set(self) -> bool:
+        """Return whether it is."""
+        ...
+
+
+class Stopped(Exception):
+    """The run was interrupted."""
+
+
+_stop_flag: StopFlag | None = None  # of this worker process; set once, by _start_worker
+
+
+def check_stop() -> None:
+    """Raise Stopped if this worker's run is to end; long tasks ask now and then."""
+    if _stop_flag is not None and _stop_flag.is_set():
+        raise Stopped
+
+
+def check_jobs(jobs: int | None) -> None:
+    """Raise InvalidOption if so many processes cannot be run."""
+    if jobs is not None and not 1 <= jobs <= MAX_JOBS:
+        raise InvalidOption(f"{jobs} jobs cannot be run; use 1 to {MAX_JOBS}")
+
+
+def run_tasks(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    jobs: int | None,
+    tell: Callable[[Result, int, int], None],
+) -> list[Result]:
+    """Return what `work` makes of each task, in their order.
+
+    Parameters
+    ----------
+    work : callable
+        Of a module, so that other processes find it.
+    jobs : int, optional
+        Processes; as many as there are cores by default. One works in this process.
+    tell : callable
+        Told of each result when it is there, how many there are, and of how many.
+
+    Raises
+    ------
+    InvalidOption
+        If the number of jobs is out of bounds.
+    StageFailed
+        If a worker process died.
+    """
+    check_jobs(jobs)
+    n_workers = min(jobs or os.cpu_count() or 1, len(tasks))
+    if n_workers > 1:
+        return _run_in_processes(work, tasks, n_workers, tell)
+    done: list[Result] = []
+    for task in tasks:
+        done.append(work(task))
+        tell(done[-1], len(done), len(tasks))
+    return done
+
+
+def _run_in_processes(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    n_workers: int,
+    tell: Callable[[Result, int, int], None],
+) -> list[Result]:
+    context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
+    stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
+    with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
+        try:
+            with _interrupts_held():  # the workers, started here, inherit it
+                futures: list[Future[Result]] = [workers.submit(work, task) for task in tasks]
+            for n_done, future in enumerate(as_completed(futures), 1):
+                tell(future.result(), n_done, len(tasks))
+        except BrokenProcessPool as error:
+            n_done = sum(one.done() and one.exception() is None for one in futures)
+            raise StageFailed(
+                f"a worker process died, killed perhaps for its memory, after {n_done} of "
+                f"{len(tasks)} records; use fewer jobs"
+            ) from error
+        finally:  # Ctrl-C comes here: workers leave when they next ask
+            stop.set()
+            workers.shutdown(wait=True, cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the block is left, and Ctrl-C from what it starts.
+
+    A terminal sends Ctrl-C to all processes; a worker would answer with a traceback, even while it
+    starts, before any handler of ours is in place. It would also if the parent were interrupted
+    while it tells the worker what to do: a mask alone does not help there, since any other thread
+    may take the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with Interrupts() as interrupts:
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if interrupts.happened:
+        raise KeyboardInterrupt
+
+
+def _start_worker(stop: StopFlag) -> None:
+    """Prepare a worker: the parent alone handles Ctrl-C, and tells it by the flag."""
+    global _stop_flag
+    os.environ["OMP_NUM_THREADS"] = "1"  # one core a worker; read when torch is imported
+    _stop_flag = stop
