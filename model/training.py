@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +22,9 @@ from model.scoring import Scorer, check_beats
 Loss = Literal["smooth_l1", "l1"]
 
 MIN_BEATS = 20  # below it a validation share holds too few beats to choose weights by
+WARM_UP_SHARE, FIRST_RATE, LAST_RATE = 0.3, 1 / 25, 4e-6  # of the steps; of the peak rate
+MOMENTA = (0.95, 0.85)  # of Adam, at the lowest and at the highest learning rate
+ADAM_SECOND_MOMENT = 0.999
 GRADIENT_NORM = 0.5  # the median; LSTMs over 140 steps throw single gradients 50 times larger
 SMOOTH_BELOW = 0.5  # of the smooth L1 loss, in units of the scale of the beats' deviations
 
@@ -164,26 +168,236 @@ def fit(
     InvalidConfig
         If the base has another config.
     """
-    training = training or TrainingConfig()
-    config = config or (base.config if base else AutoencoderConfig())
-    if base is not None and base.config != config:
-        raise InvalidConfig(f"the base is {base.config}, asked for is {config}")
-    checked = check_beats(beats, config.length)
-    if len(checked) < MIN_BEATS:
-        raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
-    generator = torch.Generator().manual_seed(training.seed)
-    kept_apart, trained_on = _split(len(checked), training.validation_share, generator)
-    autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, training.seed)
-    validation = checked[kept_apart]
-    autoencoder.centre_on(torch.from_numpy(checked[trained_on]))
-    return _descend(
-        autoencoder,
-        torch.from_numpy(checked[trained_on]),
-        validation,
-        training,
-        generator,
-        on_epoch,
-    )
+    trainer = Trainer(beats, config, training, base)
+    while not trainer.is_over:
+        epoch = trainer.train_epoch()
+        if on_epoch:
+            on_epoch(epoch)
+    return trainer.best()
+
+
+class Trainer:
+    """A training that can be left after any epoch, and gone on with in another process.
+
+    Learning happens in `train_epoch` alone. What `state` returns, restored into a trainer made of
+    the same beats and configs, goes on to the very weights of a training that was not interrupted.
+
+    Parameters
+    ----------
+    beats, config, training, base
+        As `fit` takes them.
+    device : str, optional
+        Where torch computes; none is a CUDA device if there is one, else the CPU. The random
+        numbers come from the CPU in any case.
+
+    Raises
+    ------
+    InvalidBeats
+        If the beats cannot be used or are too few.
+    InvalidConfig
+        If the base has another config.
+    """
+
+    def __init__(
+        self,
+        beats: ArrayLike,
+        config: AutoencoderConfig | None = None,
+        training: TrainingConfig | None = None,
+        base: LstmAutoencoder | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.training = training or TrainingConfig()
+        config = config or (base.config if base else AutoencoderConfig())
+        if base is not None and base.config != config:
+            raise InvalidConfig(f"the base is {base.config}, asked for is {config}")
+        checked = check_beats(beats, config.length)
+        if len(checked) < MIN_BEATS:
+            raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._generator = torch.Generator().manual_seed(self.training.seed)
+        kept_apart, trained_on = _split(
+            len(checked), self.training.validation_share, self._generator
+        )
+        self._validation = checked[kept_apart]
+        self._beats = torch.from_numpy(checked[trained_on])  # (n, length)
+        autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, self.training.seed)
+        autoencoder.centre_on(self._beats)
+        self._autoencoder = autoencoder.to(self.device)
+        self._optimiser = torch.optim.Adam(self._autoencoder.parameters())
+        self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
+        self._best_losses = Scorer(self._autoencoder).losses(self._validation)
+        self._history: list[Epoch] = []
+        self._identity = _identity(config, self.training, base, checked)
+
+    @property
+    def history(self) -> tuple[Epoch, ...]:
+        """The epochs trained so far."""
+        return tuple(self._history)
+
+    @property
+    def best_epoch(self) -> int:
+        """Number of the epoch with the lowest validation loss; 0 before any was better."""
+        return max((epoch.number for epoch in self._history if epoch.is_best), default=0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are trained, or the last ones bettered nothing."""
+        waited = len(self._history) - self.best_epoch
+        return len(self._history) >= self.training.epochs or waited >= self.training.patience
+
+    def train_epoch(self) -> Epoch:
+        """Pass once over the training beats; return what came of it."""
+        training_loss = self._pass_over()
+        losses = Scorer(self._autoencoder).losses(self._validation)
+        is_best = bool(losses.mean() < self._best_losses.mean())
+        if is_best:
+            self._best_losses = losses
+            self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
+        epoch = Epoch(
+            number=len(self._history) + 1,
+            of=self.training.epochs,
+            training_loss=training_loss,
+            validation_loss=float(losses.mean()),
+            is_best=is_best,
+        )
+        self._history.append(epoch)
+        return epoch
+
+    def best(self) -> Fit:
+        """Return the best weights so far, on the CPU."""
+        autoencoder = copy.deepcopy(self._autoencoder)
+        autoencoder.load_state_dict(self._best_weights)
+        return Fit(autoencoder.cpu().eval(), self.history, self.best_epoch, self._best_losses)
+
+    def state(self) -> TrainingState:
+        """Return all that the next epochs depend on."""
+        tensors = {
+            **_prefixed("weights", self._autoencoder.state_dict()),
+            **_prefixed("best", self._best_weights),
+            "best_losses": torch.from_numpy(self._best_losses.copy()),
+            "generator": self._generator.get_state(),
+        }
+        for number, moments in self._optimiser.state_dict()["state"].items():
+            tensors |= _prefixed(f"adam.{number}", moments)
+        copied = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return TrainingState(self._identity, self.history, copied)
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        InvalidConfig
+            If it is of other beats, or of another config; nothing is changed then.
+        """
+        if state.identity != self._identity:
+            raise InvalidConfig(
+                "the training to go on with had other beats or options; use the same, or start anew"
+            )
+        tensors = {name: tensor.to(self.device) for name, tensor in state.tensors.items()}
+        try:
+            self._autoencoder.load_state_dict(_with_prefix("weights", tensors))
+            self._best_weights = _with_prefix("best", tensors)
+            self._best_losses = tensors["best_losses"].cpu().numpy()
+            self._generator.set_state(tensors["generator"].cpu())
+            moments = {
+                number: _with_prefix(f"adam.{number}", tensors)
+                for number, _ in enumerate(self._autoencoder.parameters())
+            }
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise InvalidConfig(f"the training to go on with is damaged: {error}") from error
+        if all(moments.values()):  # Adam has none before its first step
+            groups = self._optimiser.state_dict()["param_groups"]
+            self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self._history = list(state.history)
+
+    def _pass_over(self) -> float:
+        """Take one step a batch; return the mean reconstruction loss of the epoch."""
+        autoencoder, training = self._autoencoder.train(), self.training
+        order = torch.randperm(len(self._beats), generator=self._generator)
+        n_steps = math.ceil(len(order) / training.batch)
+        total = 0.0
+        for number in range(n_steps):
+            rows = order[number * training.batch : (number + 1) * training.batch]
+            clean = self._beats[rows]  # (batch, length)
+            noise = torch.randn(clean.shape, generator=self._generator) * training.input_noise
+            noisy, clean = (clean + noise).to(self.device), clean.to(self.device)
+            written = autoencoder(noisy)  # (batch, length)
+            loss = _minimised((written - clean) / autoencoder.scale, training.loss)
+            self._optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
+            step = len(self._history) * n_steps + number
+            rate, momentum = one_cycle(step / (training.epochs * n_steps - 1 or 1))
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate * training.learning_rate
+                group["betas"] = (momentum, ADAM_SECOND_MOMENT)
+            self._optimiser.step()
+            total += float((written.detach() - clean).abs().sum())
+        return total / len(order)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A training as it stands between two epochs.
+
+    Attributes
+    ----------
+    identity : str
+        Hash over beats, configs and base: a state goes on with those alone.
+    history : tuple of Epoch
+        Trained so far.
+    tensors : dict of str to Tensor
+        Weights, best weights and their losses, the optimiser's moments, the random generator.
+    """
+
+    identity: str
+    history: tuple[Epoch, ...]
+    tensors: dict[str, Tensor]
+
+
+def one_cycle(share_done: float) -> tuple[float, float]:
+    """Return the learning rate, as a share of its peak, and Adam's momentum (Smith, Topin 2019).
+
+    The rate rises along a cosine from 1/25 to 1 in the first 30 % of the steps and falls to next to
+    nothing in the others; the momentum falls from .95 to .85 and rises again. A function of the
+    step alone, so that nothing of it need be kept when a training is left.
+    """
+    if share_done < WARM_UP_SHARE:
+        risen = (1 - math.cos(math.pi * share_done / WARM_UP_SHARE)) / 2
+        floor = FIRST_RATE
+    else:
+        risen = (1 + math.cos(math.pi * (share_done - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))) / 2
+        floor = LAST_RATE
+    return floor + risen * (1 - floor), MOMENTA[0] + risen * (MOMENTA[1] - MOMENTA[0])
+
+
+def _identity(
+    config: AutoencoderConfig,
+    training: TrainingConfig,
+    base: LstmAutoencoder | None,
+    beats: NDArray[np.float32],
+) -> str:
+    """Return a hash that two trainings share only if they take the same steps."""
+    digest = hashlib.sha256(repr((asdict(config), asdict(training), beats.shape)).encode())
+    digest.update(beats.tobytes())
+    for name, weights in sorted(base.state_dict().items()) if base else ():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
 
 
 def _split(
@@ -193,67 +407,6 @@ def _split(
     order = torch.randperm(n_beats, generator=generator).numpy()
     n_validation = max(1, round(n_beats * validation_share))
     return order[:n_validation], order[n_validation:]
-
-
-def _descend(
-    autoencoder: LstmAutoencoder,
-    beats: Tensor,  # (n, length)
-    validation: NDArray[np.float32],
-    training: TrainingConfig,
-    generator: torch.Generator,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> Fit:
-    optimiser = torch.optim.Adam(autoencoder.parameters(), lr=training.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=training.learning_rate,
-        total_steps=training.epochs * math.ceil(len(beats) / training.batch),
-    )
-    best_losses = Scorer(autoencoder).losses(validation)
-    best_weights = copy.deepcopy(autoencoder.state_dict())
-    best_epoch = 0
-    history: list[Epoch] = []
-    for number in range(1, training.epochs + 1):
-        training_loss = _pass_over(autoencoder, beats, training, generator, optimiser, schedule)
-        losses = Scorer(autoencoder).losses(validation)
-        is_best = bool(losses.mean() < best_losses.mean())
-        if is_best:
-            best_losses, best_epoch = losses, number
-            best_weights = copy.deepcopy(autoencoder.state_dict())
-        epoch = Epoch(number, training.epochs, training_loss, float(losses.mean()), is_best)
-        history.append(epoch)
-        if on_epoch:
-            on_epoch(epoch)
-        if number - best_epoch >= training.patience:
-            break
-    autoencoder.load_state_dict(best_weights)
-    return Fit(autoencoder.eval(), tuple(history), best_epoch, best_losses)
-
-
-def _pass_over(
-    autoencoder: LstmAutoencoder,
-    beats: Tensor,  # (n, length)
-    training: TrainingConfig,
-    generator: torch.Generator,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    """Take one step a batch; return the mean reconstruction loss of the epoch."""
-    autoencoder.train()
-    total = 0.0
-    order = torch.randperm(len(beats), generator=generator)
-    for start in range(0, len(beats), training.batch):
-        clean = beats[order[start : start + training.batch]]  # (batch, length)
-        noise = torch.randn(clean.shape, generator=generator) * training.input_noise
-        written = autoencoder(clean + noise)  # (batch, length)
-        loss = _minimised((written - clean) / autoencoder.scale, training.loss)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        schedule.step()
-        total += float((written.detach() - clean).abs().sum())
-    return total / len(beats)
 
 
 def _minimised(errors: Tensor, loss: Loss) -> Tensor:
