@@ -41,9 +41,9 @@ class AutoencoderConfig:
     """
 
     length: int = BEAT_SAMPLES
-    embedding: int = 16
+    embedding: int = 32
     reverse: bool = True
-    samples_per_step: int = 1
+    samples_per_step: int = 7
 
     def __post_init__(self) -> None:
         _check_whole("length", self.length, LENGTH_BOUNDS)
@@ -65,12 +65,17 @@ class AutoencoderConfig:
         return values
 
     @property
+    def steps(self) -> int:
+        """Steps that the LSTMs take over a beat."""
+        return self.length // self.samples_per_step
+
+    @property
     def flop_per_beat(self) -> int:
         """Multiplications and additions of one reconstruction."""
         e, p = self.embedding, self.samples_per_step
         layers = ((p, 2 * e), (2 * e, e), (e, e), (e, 2 * e))  # (inputs, units)
         weights = sum(4 * units * (inputs + units) for inputs, units in layers) + 2 * e * p
-        return 2 * (self.length // p) * weights
+        return 2 * self.steps * weights
 
 
 class LstmAutoencoder(nn.Module):
@@ -141,9 +146,8 @@ class LstmAutoencoder(nn.Module):
     def encode(self, beats: Tensor) -> Tensor:
         """Return the embeddings, shape (batch, e), of beats, shape (batch, length)."""
         deviations = (beats - self.template) / self.scale  # (batch, length)
-        steps = deviations.reshape(
-            len(beats), -1, self.config.samples_per_step
-        )  # (batch, steps, p)
+        shape = (len(beats), self.config.steps, self.config.samples_per_step)
+        steps = deviations.reshape(shape)  # (batch, steps, p)
         hidden, _ = self.encoder_outer(steps)  # (batch, steps, 2e)
         _, (last, _) = self.encoder_inner(hidden)  # (1, batch, e)
         embeddings: Tensor = last[0]  # (batch, e)
@@ -151,8 +155,7 @@ class LstmAutoencoder(nn.Module):
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """Return the beats, shape (batch, length), written from embeddings, shape (batch, e)."""
-        n_steps = self.config.length // self.config.samples_per_step
-        repeated = embeddings[:, None, :].expand(-1, n_steps, -1)  # (batch, steps, e)
+        repeated = embeddings[:, None, :].expand(-1, self.config.steps, -1)  # (batch, steps, e)
         hidden, _ = self.decoder_inner(repeated)  # (batch, steps, e)
         hidden, _ = self.decoder_outer(hidden)  # (batch, steps, 2e)
         deviations: Tensor = self.output(hidden).flatten(1)  # (batch, length)

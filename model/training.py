@@ -25,6 +25,9 @@ MIN_BEATS = 20  # below it a validation share holds too few beats to choose weig
 WARM_UP_SHARE, FIRST_RATE, LAST_RATE = 0.3, 1 / 25, 4e-6  # of the steps; of the peak rate
 MOMENTA = (0.95, 0.85)  # of Adam, at the lowest and at the highest learning rate
 ADAM_SECOND_MOMENT = 0.999
+BEATS_WRITTEN = 60_000  # over all epochs; see docs/MODEL.md for what fewer and more come to
+MIN_EPOCHS, MAX_EPOCHS = 20, 500
+MAX_EPOCHS_ASKED = 10_000
 GRADIENT_NORM = 0.5  # the median; LSTMs over 140 steps throw single gradients 50 times larger
 SMOOTH_BELOW = 0.5  # of the smooth L1 loss, in units of the scale of the beats' deviations
 
@@ -35,8 +38,9 @@ class TrainingConfig:
 
     Parameters
     ----------
-    epochs : int
-        Passes over the training beats at most; the one-cycle schedule spans them.
+    epochs : int, optional
+        Passes over the training beats at most; the one-cycle schedule spans them. None is as many
+        as make BEATS_WRITTEN: the same effort for few beats as for many.
     batch : int
         Beats an optimiser step.
     learning_rate : float
@@ -48,8 +52,9 @@ class TrainingConfig:
         What is minimised; the smooth one has gradients that fade near zero.
     validation_share : float
         Share of the beats kept apart to choose the weights by, 0.02 to 0.5.
-    patience : int
-        Epochs without a better validation loss before training stops.
+    patience : int, optional
+        Epochs without a better validation loss before training stops. None is half of the epochs:
+        while the learning rate is high, many pass without one.
     seed : int
         Initial weights, the split, the order of the beats and the noise.
 
@@ -59,18 +64,24 @@ class TrainingConfig:
         If a value is out of bounds.
     """
 
-    epochs: int = 60
+    epochs: int | None = None
     batch: int = 32
     learning_rate: float = 1e-2
     input_noise: float = 0.1
     loss: Loss = "smooth_l1"
     validation_share: float = 0.15
-    patience: int = 30
+    patience: int | None = None
     seed: int = 0
+
+    def epochs_of(self, n_beats: int) -> int:
+        """Return the passes over so many training beats at most."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(max(round(BEATS_WRITTEN / n_beats), MIN_EPOCHS), MAX_EPOCHS)
 
     def __post_init__(self) -> None:
         bounds = (
-            ("epochs", True, 1, 10_000),
+            ("epochs", True, 1, MAX_EPOCHS_ASKED),
             ("batch", True, 1, 65_536),
             ("learning_rate", False, 1e-7, 1.0),
             ("input_noise", False, 0.0, 2.0),
@@ -80,6 +91,8 @@ class TrainingConfig:
         )
         for name, whole, low, high in bounds:
             value = getattr(self, name)
+            if value is None and name in ("epochs", "patience"):
+                continue
             kinds = int if whole else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 raise InvalidConfig(
@@ -127,12 +140,15 @@ class Fit:
         The epoch whose weights were kept; 0 where no epoch bettered the base.
     validation_losses : np.ndarray, shape (n_validation,), float32
         Losses of the validation beats, which no gradient has seen.
+    validation_beats : np.ndarray, shape (n_validation, length), float32
+        These beats.
     """
 
     autoencoder: LstmAutoencoder
     history: tuple[Epoch, ...]
     best_epoch: int
     validation_losses: NDArray[np.float32]
+    validation_beats: NDArray[np.float32]
 
 
 def fit(
@@ -220,6 +236,8 @@ class Trainer:
         )
         self._validation = checked[kept_apart]
         self._beats = torch.from_numpy(checked[trained_on])  # (n, length)
+        self._epochs = self.training.epochs_of(len(self._beats))
+        self._patience = self.training.patience or math.ceil(self._epochs / 2)
         autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, self.training.seed)
         autoencoder.centre_on(self._beats)
         self._autoencoder = autoencoder.to(self.device)
@@ -243,7 +261,7 @@ class Trainer:
     def is_over(self) -> bool:
         """Whether all epochs are trained, or the last ones bettered nothing."""
         waited = len(self._history) - self.best_epoch
-        return len(self._history) >= self.training.epochs or waited >= self.training.patience
+        return len(self._history) >= self._epochs or waited >= self._patience
 
     def train_epoch(self) -> Epoch:
         """Pass once over the training beats; return what came of it."""
@@ -255,7 +273,7 @@ class Trainer:
             self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
         epoch = Epoch(
             number=len(self._history) + 1,
-            of=self.training.epochs,
+            of=self._epochs,
             training_loss=training_loss,
             validation_loss=float(losses.mean()),
             is_best=is_best,
@@ -267,20 +285,30 @@ class Trainer:
         """Return the best weights so far, on the CPU."""
         autoencoder = copy.deepcopy(self._autoencoder)
         autoencoder.load_state_dict(self._best_weights)
-        return Fit(autoencoder.cpu().eval(), self.history, self.best_epoch, self._best_losses)
+        return Fit(
+            autoencoder=autoencoder.cpu().eval(),
+            history=self.history,
+            best_epoch=self.best_epoch,
+            validation_losses=self._best_losses,
+            validation_beats=self._validation,
+        )
 
     def state(self) -> TrainingState:
         """Return all that the next epochs depend on."""
-        tensors = {
-            **_prefixed("weights", self._autoencoder.state_dict()),
-            **_prefixed("best", self._best_weights),
-            "best_losses": torch.from_numpy(self._best_losses.copy()),
-            "generator": self._generator.get_state(),
-        }
+        tensors = self._tensors()
         for number, moments in self._optimiser.state_dict()["state"].items():
             tensors |= _prefixed(f"adam.{number}", moments)
         copied = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         return TrainingState(self._identity, self.history, copied)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that a training has from its start on."""
+        return {
+            **_prefixed("weights", self._autoencoder.state_dict()),
+            **_prefixed("best", self._best_weights),
+            "best_losses": torch.from_numpy(self._best_losses),
+            "generator": self._generator.get_state(),
+        }
 
     def restore(self, state: TrainingState) -> None:
         """Go on from a state.
@@ -294,22 +322,37 @@ class Trainer:
             raise InvalidConfig(
                 "the training to go on with had other beats or options; use the same, or start anew"
             )
-        tensors = {name: tensor.to(self.device) for name, tensor in state.tensors.items()}
-        try:
-            self._autoencoder.load_state_dict(_with_prefix("weights", tensors))
-            self._best_weights = _with_prefix("best", tensors)
-            self._best_losses = tensors["best_losses"].cpu().numpy()
-            self._generator.set_state(tensors["generator"].cpu())
-            moments = {
-                number: _with_prefix(f"adam.{number}", tensors)
-                for number, _ in enumerate(self._autoencoder.parameters())
-            }
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise InvalidConfig(f"the training to go on with is damaged: {error}") from error
-        if all(moments.values()):  # Adam has none before its first step
-            groups = self._optimiser.state_dict()["param_groups"]
-            self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        if problem := self._misfit(state):
+            raise InvalidConfig(f"the training to go on with is damaged: {problem}")
+        tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+        self._generator.set_state(tensors["generator"])
+        self._best_losses = tensors["best_losses"].numpy()
+        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        self._autoencoder.load_state_dict(_with_prefix("weights", tensors))
+        self._best_weights = _with_prefix("best", tensors)
+        numbers = range(len(list(self._autoencoder.parameters())))
+        moments = {number: _with_prefix(f"adam.{number}", tensors) for number in numbers}
+        fresh = {"state": {}, "param_groups": self._optimiser.state_dict()["param_groups"]}
+        self._optimiser.load_state_dict({**fresh, "state": moments} if state.history else fresh)
         self._history = list(state.history)
+
+    def _misfit(self, state: TrainingState) -> str | None:
+        """Return which tensor of a state is not one that this training has, if there is one."""
+        expected = {name: (tensor.shape, tensor.dtype) for name, tensor in self._tensors().items()}
+        if state.history:  # Adam has its moments from the first step on
+            single = torch.zeros((), dtype=torch.float32)
+            for number, weights in enumerate(self._autoencoder.parameters()):
+                moments = {"step": single, "exp_avg": weights, "exp_avg_sq": weights}
+                for name, tensor in _prefixed(f"adam.{number}", moments).items():
+                    expected[name] = (tensor.shape, tensor.dtype)
+        if state.tensors.keys() != expected.keys():
+            return f"{sorted(state.tensors.keys() ^ expected.keys())[0]} is missing or unknown"
+        for name, tensor in state.tensors.items():
+            if (tensor.shape, tensor.dtype) != expected[name]:
+                return f"{name} is {tensor.dtype} {tuple(tensor.shape)}"
+            if not bool(torch.isfinite(tensor).all()):
+                return f"{name} holds NaN or infinite values"
+        return None
 
     def _pass_over(self) -> float:
         """Take one step a batch; return the mean reconstruction loss of the epoch."""
@@ -328,7 +371,7 @@ class Trainer:
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
             step = len(self._history) * n_steps + number
-            rate, momentum = one_cycle(step / (training.epochs * n_steps - 1 or 1))
+            rate, momentum = one_cycle(step / max(1, self._epochs * n_steps - 1))
             for group in self._optimiser.param_groups:
                 group["lr"] = rate * training.learning_rate
                 group["betas"] = (momentum, ADAM_SECOND_MOMENT)

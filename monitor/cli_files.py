@@ -92,7 +92,7 @@ def train(
     ecg5000: Ecg5000Files = None,
     window: WindowName = None,
     embedding: Annotated[
-        int | None, typer.Option(help="Size of the embedding, 1 to 256; default: 16.")
+        int | None, typer.Option(help="Size of the embedding, 1 to 256; default: 32.")
     ] = None,
     epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
@@ -187,6 +187,9 @@ def evaluate_model(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the densities of the losses: OUT.png.")
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Set several sizes beside other scorers.")
+    ] = False,
     json: JsonLines = False,
 ) -> None:
     """Say how well a model tells anomalous beats: AUC, recall, false positives.
@@ -199,14 +202,22 @@ def evaluate_model(
     ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
-        from monitor.evaluation_run import EvaluationOptions, run, to_text
+        from monitor.evaluation.comparison import to_json_lines, to_table
+        from monitor.evaluation_run import EvaluationOptions, run, run_comparison, to_text
 
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
             raise InvalidOption(
                 f"{unknown[0]!r} is neither model nor beats; put --ecg5000 before files"
             )
-        options = EvaluationOptions(tuple(files), protocol, checkpoint, seeds, epochs, plot)
+        options = EvaluationOptions(
+            tuple(files), protocol, checkpoint, seeds, epochs, plot, compare
+        )
+        if compare:
+            with progress_bar("comparing") as show:
+                rows = run_comparison(options, show)
+            sys.stdout.write(to_json_lines(rows) if json else to_table(rows))
+            return
         with training_shown("evaluating") as on_epoch:
             reports = run(options, on_epoch)
         sys.stdout.write(to_text(reports, as_json=json))

@@ -120,8 +120,7 @@ class TrainingOptions:
     @property
     def training(self) -> TrainingConfig:
         """How it is trained."""
-        epochs = TrainingConfig().epochs if self.epochs is None else self.epochs
-        return TrainingConfig(epochs=epochs, seed=self.seed)
+        return TrainingConfig(epochs=self.epochs, seed=self.seed)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, pstdev
 from time import process_time
@@ -45,7 +45,6 @@ TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own
 SIZES = (8, 16, 32, 64)
 BEAT_BY_BEAT_STEPS = 3_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
 BEAT_BY_BEAT_SEEDS = 2  # of the networks trained beat by beat, which take minutes each
-ROC_RATES = (0.001, 0.01, 0.1)
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,7 @@ class Row:
 
 
 def contestants(
-    training: Callable[[int, int], TrainingConfig],
-    sizes: Mapping[str, AutoencoderConfig],
+    training: Callable[[int], TrainingConfig] = lambda seed: TrainingConfig(seed=seed),
     beat_by_beat_steps: int = BEAT_BY_BEAT_STEPS,
 ) -> list[Contestant]:
     """Return our autoencoder in several sizes and what it is compared with.
@@ -133,17 +131,20 @@ def contestants(
     Parameters
     ----------
     training : callable
-        How to train on so many beats with a seed.
-    sizes : mapping of str to AutoencoderConfig
-        By the name to show.
+        How to train the autoencoder with a seed.
     beat_by_beat_steps : int
         Steps of the networks that are trained beat by beat, as their authors did.
     """
+    sizes = [replace(AutoencoderConfig(), embedding=size) for size in SIZES]
     ours = [
-        Contestant(name, autoencoder(config, training), round(config.flop_per_beat / 1e6, 2))
-        for name, config in sizes.items()
+        Contestant(
+            f"ours, e = {config.embedding}",
+            autoencoder(config, training),
+            round(config.flop_per_beat / 1e6, 2),
+        )
+        for config in sizes
     ]
-    plain = AutoencoderConfig(embedding=64).flop_per_beat / 1e6
+    plain = AutoencoderConfig(embedding=64, samples_per_step=1).flop_per_beat / 1e6
     steps, seeds = beat_by_beat_steps, BEAT_BY_BEAT_SEEDS
     return [
         *ours,
@@ -164,11 +165,11 @@ def contestants(
     ]
 
 
-def autoencoder(config: AutoencoderConfig, training: Callable[[int, int], TrainingConfig]) -> Learn:
+def autoencoder(config: AutoencoderConfig, training: Callable[[int], TrainingConfig]) -> Learn:
     """Train our autoencoder; its validation beats are the held-out ones."""
 
     def learn(beats: Beats, seed: int) -> Fitted:
-        fitted = fit(beats, config, training(len(beats), seed))
+        fitted = fit(beats, config, training(seed))
         return Fitted(Scorer(fitted.autoencoder).losses, fitted.validation_losses)
 
     return learn
@@ -238,12 +239,12 @@ def to_table(rows: Sequence[Row]) -> str:
     )  # fmt: skip
     cells = [heading, *(tuple(_cells(row)) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(heading))]
-    lines = [
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in cells
-    ]
+
+    def as_line(row: Sequence[str]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    lines = [as_line(row) for row in cells]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 

@@ -167,10 +167,8 @@ def sequitur(n_steps: int, embedding: int) -> Learn:
         def score(tested: Beats) -> Scores:
             with torch.inference_mode():
                 parts = [
-                    (network(some) - some).square().sum(dim=1).numpy()
-                    for some in map(
-                        torch.from_numpy, np.array_split(tested, len(tested) // 256 + 1)
-                    )
+                    np.square(network(torch.from_numpy(some)).numpy() - some).sum(axis=1)
+                    for some in np.array_split(tested, len(tested) // 256 + 1)
                 ]
             return np.concatenate(parts)
 
