@@ -202,7 +202,7 @@ def evaluate_model(
     ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
-        from monitor.evaluation.comparison import to_json_lines, to_table
+        from monitor.evaluation.comparison import to_json_line, to_table
         from monitor.evaluation_run import EvaluationOptions, run, run_comparison, to_text
 
         files, unknown = _files_and_records(ecg5000, others)
@@ -215,13 +215,20 @@ def evaluate_model(
         )
         if compare:
             with progress_bar("comparing") as show:
-                rows = run_comparison(options, show)
-            sys.stdout.write(to_json_lines(rows) if json else to_table(rows))
+                if json:  # as they come: the whole takes its time
+                    run_comparison(options, show, lambda row: _write_now(to_json_line(row)))
+                else:
+                    sys.stdout.write(to_table(run_comparison(options, show)))
             return
         with training_shown("evaluating") as on_epoch:
             reports = run(options, on_epoch)
         sys.stdout.write(to_text(reports, as_json=json))
         sys.stdout.flush()
+
+
+def _write_now(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 @evaluate.command("beats")

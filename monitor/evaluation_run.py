@@ -142,7 +142,9 @@ def _reports(
 
 
 def run_comparison(
-    options: EvaluationOptions, on_progress: Callable[[float, str], None] | None = None
+    options: EvaluationOptions,
+    on_progress: Callable[[float, str], None],
+    on_row: Callable[[Row], None] = lambda _row: None,
 ) -> list[Row]:
     """Return the autoencoder's figures and those of other scorers; draw the plot.
 
@@ -157,7 +159,10 @@ def run_comparison(
         check_writable(options.plot, overwrite=True)  # before minutes of training
     files = [read_ecg5000(path, ECG5000_SPEC.length) for path in options.ecg5000]
     protocols = [one for one in PROTOCOLS if options.protocol in (None, one)]
-    rows = compare(files, protocols, contestants(options.training), options.seeds, on_progress)
+    rows = []
+    for row in compare(files, protocols, contestants(options.training), options.seeds, on_progress):
+        rows.append(row)
+        on_row(row)
     if options.plot is not None:
         plot_comparison(rows, options.plot)
     return rows
