@@ -31,6 +31,7 @@ from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
     from monitor.annotate import Annotated as Outcome
+    from monitor.training_run import Trained, TrainingOptions
 
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
 
@@ -107,6 +108,17 @@ def train(
             "ECG5000, one beat an hour on records."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write curves, losses, best and worst beats: OUT.html, and OUT.png."),
+    ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="ECG5000 file to judge the model on in the report; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Train a model on ECG5000's normal beats, or on the usual beats of records.
@@ -115,7 +127,13 @@ def train(
     ecg-monitor train mitdb/100 --learn 10:00 --out patient.st
     """
     with explained(), ended_by_sigterm():
-        from monitor.training_run import TrainingOptions, check_writable, gather, summary_line
+        from monitor.training_run import (
+            TrainingOptions,
+            check_writable,
+            gather,
+            how_to_go_on,
+            summary_line,
+        )
         from monitor.training_run import train as run
 
         files, named = _files_and_records(ecg5000, records)
@@ -131,14 +149,36 @@ def train(
             learn_s=parse_optional_duration(learn, "--learn"),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
+            resume=resume,
+            tests=tuple(test or ()),
+            report=report,
         )
-        check_writable(out, overwrite)  # before anything is fetched
+        check_writable(out, overwrite or resume)  # before anything is fetched
+        if report is not None:
+            check_writable(report, overwrite or resume)
+            check_writable(report.with_suffix(".png"), overwrite or resume)
         options = replace(options, records=tuple(resolved(named) if named else ()))
         with progress_bar("cutting beats") as show:
             beats = gather(options, show)
         with training_shown("training") as on_epoch:
-            checkpoint = run(options, beats, on_epoch)
-        sys.stderr.write(f"{harmless(summary_line(checkpoint, out), 500)}\n")
+            trained = run(options, beats, on_epoch)
+        if report is not None:
+            _report(trained, options)
+        if trained.interrupted:
+            complain(how_to_go_on(trained, out))
+            raise typer.Exit(130)
+        sys.stderr.write(f"{harmless(summary_line(trained.checkpoint, out), 500)}\n")
+
+
+def _report(trained: Trained, options: TrainingOptions) -> None:
+    from monitor.training_report import report_of, write_report
+    from monitor.training_run import tested_beats
+
+    if options.report is not None:
+        tested = tested_beats(options, trained.fitted)
+        title = f"Training of {options.out.name}"
+        write_report(report_of(trained.fitted, trained.checkpoint, tested, title), options.report)
+        sys.stderr.write(f"wrote {harmless(str(options.report), 500)} and its .png\n")
 
 
 def _files_and_records(

@@ -26,7 +26,6 @@ from monitor.evaluation.comparison import Row, compare, contestants, plot_compar
 from monitor.evaluation.ec57 import compare_beats
 from monitor.evaluation.ecg5000_report import (
     Ecg5000Report,
-    Labelled,
     Protocol,
     evaluate_checkpoint,
     evaluate_training,
@@ -35,7 +34,7 @@ from monitor.evaluation.ecg5000_report import (
 from monitor.scoring_run import load_for_ecg5000
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.training_run import ECG5000_SPEC, check_writable
+from monitor.training_run import ECG5000_SPEC, Labelled, check_writable
 from segmenter.beat import BeatSpec
 
 # Another seed than those of the records that the shipped checkpoint was made from.

@@ -35,7 +35,7 @@ from segmenter.stream import Segmenter, joined_beats
 
 TRAINING_HOURS, THRESHOLD_HOURS, CHECK_HOURS = 0.6, 2.0, 2.0
 FALSE_ALERTS_PER_HOUR = 1.0
-TRAINING = TrainingConfig(epochs=40, batch=64)
+TRAINING = TrainingConfig(batch=64)
 CHUNK_S = 10.0
 PROVENANCE = {
     "data": "simulated record in the style of chf07, drawn from statistics of ECG5000",

@@ -23,7 +23,6 @@ from model.training import TrainingConfig, fit
 from monitor.evaluation.ecg5000_report import (
     ANOMALY_COLOUR,
     NORMAL_COLOUR,
-    Labelled,
     Protocol,
     area_under_curve,
     split,
@@ -40,6 +39,7 @@ from monitor.evaluation.rivals import (
     sequitur,
     shallow,
 )
+from monitor.training_run import Labelled
 
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
 # Embeddings to show, and how many seeds at most: none is no limit, a large one takes minutes each.

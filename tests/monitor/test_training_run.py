@@ -86,7 +86,7 @@ def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
 def test_the_checkpoint_says_what_it_is(tmp_path: Path) -> None:
     """What is written can be loaded, takes the spec asked for, and carries its provenance."""
     options = TrainingOptions(tmp_path / "c", ecg5000=(Path("x.txt"),), seed=5, **SMALL)  # type: ignore[arg-type]
-    made = train(options, noisy_beats(140))
+    made = train(options, noisy_beats(140)).checkpoint
     loaded = load_checkpoint(tmp_path / "c")
     assert loaded.identity == made.identity
     assert loaded.spec_identity == BeatSpec(window="rr").identity
@@ -105,7 +105,7 @@ def test_the_threshold_keeps_the_share_asked_for(tmp_path: Path) -> None:
         false_alert_share=0.1,
         **SMALL,  # type: ignore[arg-type]
     )
-    made = train(options, noisy_beats(1000))
+    made = train(options, noisy_beats(1000)).checkpoint
     losses = Scorer(made.autoencoder).losses(noisy_beats(3000).values[1000:])
     assert 0.03 < (losses > made.threshold.value).mean() < 0.25
 
