@@ -28,7 +28,7 @@ def save_training(state: TrainingState, path: str | Path) -> None:
         "identity": state.identity,
         "history": [astuple(epoch) for epoch in state.history],
     }
-    text = json.dumps(document, allow_nan=False)
+    text = json.dumps(document)  # a training that diverged can be written, but not gone on with
     write_atomically(Path(path), safetensors.torch.save(state.tensors, {METADATA_KEY: text}))
 
 

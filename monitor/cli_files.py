@@ -172,10 +172,10 @@ def train(
 
 def _report(trained: Trained, options: TrainingOptions) -> None:
     from monitor.training_report import report_of, write_report
-    from monitor.training_run import tested_beats
+    from monitor.training_run import judged_beats
 
     if options.report is not None:
-        tested = tested_beats(options, trained.fitted)
+        tested = judged_beats(options, trained.fitted)
         title = f"Training of {options.out.name}"
         write_report(report_of(trained.fitted, trained.checkpoint, tested, title), options.report)
         sys.stderr.write(f"wrote {harmless(str(options.report), 500)} and its .png\n")

@@ -33,7 +33,7 @@ def training_chart(history: Sequence[Epoch], width: int, n_rows: int) -> list[Te
     Returns
     -------
     list of Text
-        `n_rows` rows; none where there is no room or nothing to draw.
+        `n_rows` rows; none where there is no room or no loss to draw.
     """
     n_columns, n_plot_rows = width - LABEL_COLUMNS, n_rows - 1
     if not history or n_columns < MIN_COLUMNS or n_plot_rows < MIN_ROWS:
@@ -41,7 +41,10 @@ def training_chart(history: Sequence[Epoch], width: int, n_rows: int) -> list[Te
     training = _logarithms([epoch.training_loss for epoch in history], history[0].of)
     validation = _logarithms([epoch.validation_loss for epoch in history], history[0].of)
     both = np.concatenate((training, validation))
-    bottom, top = float(np.nanmin(both)), float(np.nanmax(both))
+    both = both[np.isfinite(both)]
+    if not len(both):
+        return []
+    bottom, top = float(both.min()), float(both.max())
     top = max(top, bottom + 0.1)
     n_dots = n_columns * DOTS_ACROSS
     drawn = [

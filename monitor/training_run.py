@@ -297,7 +297,7 @@ def _checkpoint(options: TrainingOptions, beats: TrainingBeats, fitted: Fit) -> 
     )
 
 
-def tested_beats(options: TrainingOptions, fitted: Fit) -> Labelled | None:
+def judged_beats(options: TrainingOptions, fitted: Fit) -> Labelled | None:
     """Return the labelled beats to judge the model on in the report, none where nobody labelled.
 
     Without test files, those of the files learnt from that no gradient has seen: the validation

@@ -125,7 +125,6 @@ class Row:
 
 def contestants(
     training: Callable[[int], TrainingConfig] = lambda seed: TrainingConfig(seed=seed),
-    beat_by_beat_steps: int = BEAT_BY_BEAT_STEPS,
 ) -> list[Contestant]:
     """Return our autoencoder in several sizes and what it is compared with.
 
@@ -133,8 +132,6 @@ def contestants(
     ----------
     training : callable
         How to train the autoencoder with a seed.
-    beat_by_beat_steps : int
-        Steps of the networks that are trained beat by beat, as their authors did.
     """
     ours = []
     for size, max_seeds in SIZES.items():
@@ -144,7 +141,7 @@ def contestants(
             Contestant(f"ours, e = {size}", autoencoder(config, training), mflop, max_seeds)
         )
     plain = AutoencoderConfig(embedding=64, samples_per_step=1).flop_per_beat / 1e6
-    steps, seeds = beat_by_beat_steps, BEAT_BY_BEAT_SEEDS
+    steps, seeds = BEAT_BY_BEAT_STEPS, BEAT_BY_BEAT_SEEDS
     return [
         *ours,
         Contestant("1-NN distance", neighbours(1)),
