@@ -275,7 +275,7 @@ def test_evaluate_compares_with_others(
     monkeypatch.setattr(comparison, "SIZES", {2: None})
     monkeypatch.setattr(comparison, "BEAT_BY_BEAT_STEPS", 1)
     plot = tmp_path / "plot.png"
-    arguments = ("evaluate", "--ecg5000", ecg5000, "--compare", "--protocol", "pooled")
+    arguments = ("evaluate", "--compare", "--protocol", "official", "--ecg5000", ecg5000, ecg5000)
     done = ecg_monitor(*arguments, "--epochs", 1, "--plot", plot)
     assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2 + 8

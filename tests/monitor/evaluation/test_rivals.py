@@ -34,6 +34,11 @@ ALL = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "FOREST_TREES", 20)
+
+
 def waves(n_beats: int, turns: int, seed: int) -> NDArray[np.float32]:
     phase = np.random.default_rng(seed).uniform(0, 0.5, (n_beats, 1))
     return np.sin(turns * np.linspace(0, 2 * np.pi, 20) + phase).astype(np.float32)
