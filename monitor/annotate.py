@@ -43,7 +43,7 @@ MAX_JOBS = 256
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
 NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
-_SUBTYPE_MAX = 127  # a signed byte in the file
+_SUBTYPE_BITS = 127  # a signed byte in the file: all flags but LATE, which the delay tells
 
 
 @dataclass(frozen=True)
@@ -390,7 +390,7 @@ def _beat_file(beats: _Judged, fs_hz: float) -> bytes:
         [GOOD_BEAT if good else DOUBTFUL_BEAT for good in beats.judgeable],
         [f"delay_ms={delay:.0f}" for delay in beats.delay_ms],
         fs_hz,
-        subtypes=np.minimum(beats.quality, _SUBTYPE_MAX).astype(np.int64),
+        subtypes=(beats.quality & _SUBTYPE_BITS).astype(np.int64),
     )
 
 

@@ -30,6 +30,7 @@ class Quality(IntFlag):
     BASELINE = 16  # the baseline moved by more than the beat's own height
     TOO_LONG = 32  # the window is longer than 3 s: no single beat
     LEARNING = 64  # the detector had not yet learnt its thresholds
+    LATE = 128  # known later than 300 ms after R: found by looking back; may be judged
 
 
 # A beat with one of these says nothing about the heart: no verdict is given on it.
@@ -147,3 +148,26 @@ class Beats:
         """Which beats are fit for a verdict: shape (n,)."""
         judgeable: NDArray[np.bool_] = np.equal(self.quality & UNJUDGEABLE, 0)
         return judgeable
+
+
+def joined_beats(parts: list[Beats], length: int) -> Beats:
+    """Join beats in order; none give an empty Beats."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Beats(
+            np.zeros(0, np.int64),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.uint16),
+            np.zeros(0, np.float32),
+            np.zeros((0, length), np.float32),
+        )
+    return Beats(
+        np.concatenate([part.r_sample for part in parts]),
+        np.concatenate([part.rr_before_ms for part in parts]),
+        np.concatenate([part.rr_after_ms for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+        np.concatenate([part.delay_ms for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )

@@ -16,13 +16,17 @@ The values are then standardised to mean 0 and standard deviation 1 (n - 1), as 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from math import ceil, floor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.beat import Window
+from segmenter.beat import Window as WindowRule
 
+TOGETHER = 32  # windows of like size are read together: the arrays stay in the cache
 MAX_WINDOW_S = 3.0  # RR of 20 beats a minute; longer holds no single beat
 # Of the typical RR interval, in the window of that name: from the P wave to the end of T (QT is
 # about 0.4 of RR), and short of the QRS of a beat that comes early.
@@ -30,7 +34,7 @@ BEFORE_R, AFTER_R = 0.40, 0.55
 
 
 def window_samples(
-    kind: Window, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
+    kind: WindowRule, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
 ) -> tuple[float, float]:
     """Return the window [start, stop) of a beat, in samples.
 
@@ -46,36 +50,136 @@ def window_samples(
     return r - before / 2, r + after / 2
 
 
+class Window(NamedTuple):
+    """Where the window of a beat lies in a signal, which may be many patients' end to end.
+
+    Whole samples and their fraction are kept apart, so that a beat is the same to the bit wherever
+    in its stream, and beside whichever others, it is cut.
+    """
+
+    begin: int  # index of the first sample that a value may depend on
+    first: int  # index of the first sample that may be read; before it, it is repeated
+    last: int  # and of the last one
+    offset: float  # samples from `begin` to the start of the window
+    step: float  # samples from one value to the next
+
+    @classmethod
+    def at(
+        cls, start: float, stop: float, length: int, moved: int, first: int, last: int
+    ) -> Window:
+        """Return the window [start, stop) of a stream whose sample 0 has index `moved`."""
+        step = (stop - start) / length
+        begin = floor(start) - max(1, ceil(step))
+        return cls(begin + moved, first + moved, last + moved, start - begin, step)
+
+
 def resample(
-    signal: NDArray[np.float32], start: float, stop: float, length: int
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
 ) -> NDArray[np.float64]:
-    """Read a window of a signal as `length` values.
+    """Read windows as `length` values each.
 
     Parameters
     ----------
-    signal : np.ndarray, shape (m,)
-        Without NaN; at its ends the last value is repeated.
-    start, stop : float
-        The window [start, stop), in samples from signal[0].
+    signal : np.ndarray, shape (m,), float32
+        mV, without NaN.
+    windows : sequence of Window
+        One or more.
     length : int
-        Samples of a beat.
 
     Returns
     -------
-    np.ndarray, shape (length,), float64
+    np.ndarray, shape (len(windows), length), float64
     """
-    step = (stop - start) / length
-    half_width = max(1.0, step)
-    reach = ceil(half_width)
-    origin = floor(start)
-    # Counted from origin: small numbers, the same to the bit wherever the window lies.
-    t = (start - origin) + step * np.arange(length)
-    whole = t.astype(np.int64)
-    offset = np.arange(1 - reach, reach + 1)
-    distance = np.abs((t - whole)[:, None] - offset)  # (length, 2 reach)
-    weight = np.maximum(1.0 - distance / half_width, 0.0)
-    read = signal.take((whole + origin)[:, None] + offset, mode="clip")
-    values: NDArray[np.float64] = (weight * read).sum(axis=1) / weight.sum(axis=1)
+    if len(windows) == 1:
+        return _reader(windows[0])(signal, windows, length)
+    values = np.empty((len(windows), length))
+    by_size = sorted(range(len(windows)), key=lambda k: windows[k].step)
+    for read, alike in groupby(by_size, key=lambda k: _reader(windows[k])):
+        which = list(alike)
+        for first in range(0, len(which), TOGETHER):
+            some = which[first : first + TOGETHER]
+            values[some] = read(signal, [windows[k] for k in some], length)
+    return values
+
+
+def _reader(window: Window) -> Callable[..., NDArray[np.float64]]:
+    return _averaged if window.step >= 1 else _interpolated
+
+
+def _laid_out(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> NDArray[np.float64]:
+    """Return the signal about each window from its `begin` on, side by side."""
+    columns = int(max([window.step for window in windows]) * (length + 2)) + 4
+    laid = np.empty((len(windows), columns))
+    for row, (begin, first, last, _, _) in enumerate(windows):
+        if begin >= first and begin + columns <= last + 1:
+            laid[row] = signal[begin : begin + columns]
+        else:
+            laid[row] = signal.take(np.clip(np.arange(begin, begin + columns), first, last))
+    return laid
+
+
+def _times(
+    windows: Sequence[Window], first: int, stop: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return when values `first` to `stop` are, in samples from each `begin`, and the steps."""
+    offset_step = np.array([window[3:] for window in windows], np.float64)
+    steps = offset_step[:, 1:]
+    times: NDArray[np.float64] = steps * np.arange(first, stop)
+    times += offset_step[:, :1]
+    return times, steps
+
+
+def _averaged(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> NDArray[np.float64]:
+    """Read windows with triangles as wide as the spacing of the values.
+
+    With the ramp R(t) = sum_j x_j max(0, t - j), the sum over a triangle of half-width w at t is
+    (R(t + w) - 2 R(t) + R(t - w)) / w; and where w is the spacing, t + w is the next value's t. So
+    two running sums are read once a value, whatever the width.
+    """
+    laid = _laid_out(signal, windows, length)
+    level = laid[:, :1].copy()
+    laid -= level
+    sums = np.cumsum(laid, axis=1, out=laid)  # S(i) = x_0 + ... + x_i
+    ramp = np.cumsum(sums, axis=1)  # R(i + 1)
+    t, steps = _times(windows, -1, length + 1)
+    whole = t.astype(np.intp)
+    t -= whole
+    whole += np.arange(0, laid.size, laid.shape[1])[:, None]
+    short = t - 1
+    read = short * sums.take(whole)
+    read += ramp.take(whole)  # R(i + f) = R(i + 1) - (1 - f) S(i)
+    # Of a signal of ones R(i + f) is ((i + f)^2 + (i + f) + f (1 - f)) / 2.
+    t *= short
+    ones = _second_difference(t)
+    ones *= -0.5
+    ones += steps * steps
+    values = _second_difference(read)
+    values /= ones
+    values += level
+    return values
+
+
+def _second_difference(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    first = values[:, 1:] - values[:, :-1]
+    second: NDArray[np.float64] = first[:, 1:] - first[:, :-1]
+    return second
+
+
+def _interpolated(
+    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> NDArray[np.float64]:
+    """Read windows by straight lines between samples."""
+    laid = _laid_out(signal, windows, length)
+    t, _ = _times(windows, 0, length)
+    whole = t.astype(np.intp)
+    t -= whole
+    whole += np.arange(0, laid.size, laid.shape[1])[:, None]
+    low = laid.take(whole)
+    values: NDArray[np.float64] = low + t * (laid.take(whole + 1) - low)
     return values
 
 
@@ -85,6 +189,6 @@ def standardise(values: NDArray[np.float64]) -> NDArray[np.float32]:
     centred = values - values[:, :1]  # first: a constant then has no rounding errors left
     centred -= centred.sum(axis=1, keepdims=True) / length
     deviation = np.sqrt((centred * centred).sum(axis=1, keepdims=True) / (length - 1))
-    deviation[deviation == 0] = np.inf
-    beats: NDArray[np.float32] = (centred / deviation).astype(np.float32)
+    centred /= np.maximum(deviation, np.finfo(np.float64).tiny)
+    beats: NDArray[np.float32] = centred.astype(np.float32)
     return beats

@@ -2,7 +2,7 @@
 
 Any cut of the same samples gives the same output to the bit: the recursive filter is computed
 sample by sample, and the moving sum is taken over integers, where the order of additions does not
-matter.
+matter. So does any choice of rows: a patient filtered among others gives what it gives alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ QRS_BAND_HZ = (8.0, 20.0)  # where QRS energy stands out of P, T and baseline (E
 QRS_BAND_ORDER = 2
 INTEGRATION_S = 0.1  # about the duration of a QRS complex (Elgendi 2013: 97 ms)
 STEPS_PER_MV = float(1 << 20)  # resolution of the integer envelope: 1 nV
+
+Rows = slice | NDArray[np.int64]  # which patients: from start to stop, or by index
 
 
 class BandPass:
@@ -44,14 +46,14 @@ class BandPass:
         self._steady: NDArray[np.float64] = lfilter_zi(self._b, self._a)
         self.state = np.zeros((rows, len(self._steady)))
 
-    def settle(self, level: float) -> None:
+    def settle(self, row: int, level: float) -> None:
         """Take the state of a filter that has seen `level` for ever."""
-        self.state = np.tile(self._steady * level, (len(self.state), 1))
+        self.state[row] = self._steady * level
 
-    def update(self, chunk: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Filter the next samples, shape (rows, n)."""
+    def update(self, chunk: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+        """Filter the next samples of some rows, shape (rows, n)."""
         filtered: NDArray[np.float64]
-        filtered, self.state = lfilter(self._b, self._a, chunk, axis=-1, zi=self.state)
+        filtered, self.state[rows] = lfilter(self._b, self._a, chunk, axis=-1, zi=self.state[rows])
         return filtered
 
 
@@ -62,20 +64,25 @@ class Envelope:
     ----------
     width : int
         Samples summed.
+    scale : float
+        Steps of the envelope for a mean of one millivolt.
     delay_samples : float
         Half of the width: a symmetrical complex peaks so much later.
     """
 
     def __init__(self, rows: int, fs_hz: float) -> None:
         self.width = round(INTEGRATION_S * fs_hz)
+        self.scale = self.width * STEPS_PER_MV
         self.delay_samples = (self.width - 1) / 2
         self.tail = np.zeros((rows, self.width), np.int64)
 
-    def update(self, filtered: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the envelope of the next samples, shape (rows, n), in steps."""
-        steps = (np.abs(filtered) * STEPS_PER_MV).astype(np.int64)
-        joined = np.concatenate((self.tail, steps), axis=1)
-        self.tail = joined[:, -self.width :].copy()
-        sums = joined.cumsum(axis=1)
-        heights: NDArray[np.int64] = sums[:, self.width :] - sums[:, : -self.width]
+    def update(self, filtered: NDArray[np.float64], rows: Rows) -> NDArray[np.int64]:
+        """Return the envelope of the next samples of some rows, shape (rows, n), in steps."""
+        width, n = self.width, filtered.shape[1]
+        sums = np.empty((len(filtered), width + n), np.int64)
+        sums[:, :width] = self.tail[rows]
+        np.multiply(np.abs(filtered), STEPS_PER_MV, out=sums[:, width:], casting="unsafe")
+        self.tail[rows] = sums[:, n:]
+        np.cumsum(sums, axis=1, out=sums)
+        heights: NDArray[np.int64] = sums[:, width:] - sums[:, :-width]
         return heights

@@ -1,8 +1,7 @@
-"""A streaming QRS detector: candidates by filter and envelope, decisions by adaptive threshold.
+"""Which candidates are QRS complexes: adaptive thresholds, one patient at a time.
 
-Samples are handled as arrays (patients, samples); each candidate peak, two or three a second, is
-then decided on in plain Python, one patient at a time. One set of constants, from physiology or
-from the literature, holds for all records and sampling rates.
+Each candidate peak, two or three a second, is decided on in plain Python. One set of constants,
+from physiology or from the literature, holds for all records and sampling rates.
 
 Sources
 -------
@@ -16,22 +15,16 @@ Elgendi, Jonkman, De Boer: Frequency bands effects on QRS detection. BIOSIGNALS 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
-
+from segmenter.candidates import DOMINANCE_S, Candidate
 from segmenter.errors import InvalidState
-from segmenter.filters import STEPS_PER_MV, BandPass, Envelope
 from segmenter.state import listing, truth, whole
 
-DOMINANCE_S = 0.16  # a candidate is the highest of the envelope so far to either side
-SEARCH_S = 0.08  # R lies within so much of where the envelope says
-SMOOTH_S = 0.02  # R is sought in the signal averaged over this
+REPORT_S = 0.3  # after its R a beat is reported, unless it is looked for in the past
 REFRACTORY_S = 0.2  # no two QRS complexes closer (Pan, Tompkins 1985)
 THRESHOLD = 0.3125  # of the way from noise to signal level (Hamilton 2002)
 NOISE_DECAY = 0.98  # a beat, while nothing is seen of the noise: halved in half a minute
@@ -40,7 +33,6 @@ LEVELS_KEPT = 8  # peaks and intervals that the running levels are medians of (H
 T_WAVE_S = 0.36  # a T wave comes sooner (Pan, Tompkins 1985)
 T_WAVE_END_S = 0.5  # of the longest usual QT interval
 T_WAVE_SLOPE = 0.85  # of the last beat's: steeper is no T wave at the refractory period's end
-P_WAVE_S = 0.25  # a P wave comes no earlier before its QRS: first-degree block is rarely longer
 P_WAVE_BEFORE_S = (0.3, 0.1)  # P waves lie so long before the expected beat
 P_WAVE_HEIGHT = 0.9  # of the signal level: lower is weak
 P_WAVE_LEVEL = 0.07  # of the signal level: in the QRS band no P wave is higher, once beats stop
@@ -57,7 +49,7 @@ WINDOW_S = 3.5  # they are learnt from so much signal: two beats at 35 a minute
 AGAIN_S = 0.5  # learning that failed is tried again so much later
 FORGET_S = 20.0  # levels older than this say nothing
 TOP = 0.4  # of the highest peak: what exceeds it may be a beat
-MIN_CREST = 2.2  # see Decider._stands_out
+MIN_CREST = 2.2  # see _stands_out
 MIN_CREST_REGULAR = 1.7
 FEWEST_REGULAR = 5  # beats that make a rhythm
 REGULAR = 0.2  # spread of regular intervals, in intervals
@@ -72,27 +64,16 @@ FAR = 1 << 62  # never
 Number = TypeVar("Number", int, float)
 
 
-class Candidate(NamedTuple):
-    """A peak of the envelope that may be a QRS complex."""
-
-    peak: int  # sample of the envelope's peak
-    known: int  # sample at which it is sure to be a peak
-    height: float  # mV, mean of the rectified band-pass over the complex
-    total: int  # running total of the envelope, in steps
-    slope: float  # mV, steepest change over SMOOTH_S
-    positive: int  # sample of the highest point near the peak
-    positive_height: float  # mV above the local mean
-    negative: int
-    negative_height: float
-
-
 class Detection(NamedTuple):
     """A QRS complex."""
 
     r_sample: int
     known: int  # sample at which the detector was sure of it
     learning: bool  # found while the thresholds were being learnt
-    noisy: bool  # hardly higher than the noise about it
+    noisy: bool  # hardly higher than the peaks of noise before it
+    peak: int  # sample of the envelope's peak
+    height: float  # mV, of the envelope there
+    total: int  # running total of the envelope, in steps
 
 
 @dataclass(frozen=True)
@@ -100,12 +81,10 @@ class Timing:
     """The detector's durations in samples."""
 
     dominance: int
-    search: int
-    smooth: int
+    report: int
     refractory: int
     t_wave: int
     t_wave_end: int
-    p_wave: int
     p_first: int
     p_last: int
     learn: int
@@ -125,12 +104,10 @@ class Timing:
 
         return cls(
             dominance=samples(DOMINANCE_S),
-            search=samples(SEARCH_S),
-            smooth=max(1, samples(SMOOTH_S / 2)),
+            report=int(REPORT_S * fs_hz),
             refractory=samples(REFRACTORY_S),
             t_wave=samples(T_WAVE_S),
             t_wave_end=samples(T_WAVE_END_S),
-            p_wave=samples(P_WAVE_S),
             p_first=samples(P_WAVE_BEFORE_S[0]),
             p_last=samples(P_WAVE_BEFORE_S[1]),
             learn=samples(LEARN_S),
@@ -143,121 +120,6 @@ class Timing:
         )
 
 
-class CandidateFinder:
-    """From samples of many patients to candidate peaks, vectorised.
-
-    Parameters
-    ----------
-    rows : int
-        Patients.
-    fs_hz : float
-    """
-
-    def __init__(self, rows: int, fs_hz: float) -> None:
-        self.timing = timing = Timing.at(fs_hz)
-        self.band_pass = BandPass(rows, fs_hz)
-        self.envelope = Envelope(rows, fs_hz)
-        self.delay = round(self.band_pass.delay_samples + self.envelope.delay_samples)
-        self.position = 0
-        # Of the envelope: enough to judge a peak on either side. Of the signal: enough to locate R.
-        self.heights = np.zeros((rows, 2 * timing.dominance + 1), np.int64)
-        self.total = np.zeros((rows, 1), np.int64)
-        self.reach = timing.search + 2 * timing.smooth
-        self.around = np.arange(-self.reach - 1, self.reach + 1)
-        self.signal = np.zeros((rows, timing.dominance + self.delay + self.reach + 2))
-
-    def wake(self, position: int, level: float) -> None:
-        """Start at `position` as if the signal had been at `level` for ever."""
-        self.band_pass.settle(level)
-        self.envelope.tail[:] = 0
-        self.heights[:] = 0
-        self.total[:] = 0
-        self.signal[:] = level
-        self.position = position
-
-    def update(self, chunk: NDArray[np.float64]) -> list[list[Candidate]]:
-        """Take the next samples, shape (rows, n) without NaN; return each row's candidates."""
-        timing, n = self.timing, chunk.shape[1]
-        dominance = timing.dominance
-        joined = np.concatenate(
-            (self.heights, self.envelope.update(self.band_pass.update(chunk))), axis=1
-        )
-        signal = np.concatenate((self.signal, chunk), axis=1)
-        self.heights = joined[:, n:].copy()
-        self.signal = signal[:, n:].copy()
-        self.position += n
-
-        # Column k of `middle` is the envelope at sample first + k, each with a full neighbourhood.
-        middle = joined[:, dominance + 1 : dominance + 1 + n]
-        highest = maximum_filter1d(joined, 2 * dominance + 1, axis=1, mode="nearest")
-        totals = middle.cumsum(axis=1) + self.total
-        self.total = totals[:, -1:].copy() if n else self.total
-        is_peak = (middle == highest[:, dominance + 1 : dominance + 1 + n]) & (
-            middle > joined[:, dominance : dominance + n]
-        )
-        rows, columns = np.nonzero(is_peak)
-        found: list[list[Candidate]] = [[] for _ in range(len(chunk))]
-        if len(rows) == 0:
-            return found
-        first = self.position - n - dominance
-        nominal = columns + first - self.delay
-        # Sample s is column s - (position - signal width) of `signal`.
-        centre = nominal - (self.position - signal.shape[1])
-        windows = signal[rows[:, None], centre[:, None] + self.around]
-        features = locate(windows, timing)
-        positive, positive_height, negative, negative_height, slope = features
-        offset = nominal - timing.search
-        peak = columns + first
-        columns_of = zip(
-            peak.tolist(),
-            (peak + dominance).tolist(),
-            (middle[rows, columns] / (self.envelope.width * STEPS_PER_MV)).tolist(),
-            (totals[rows, columns]).tolist(),
-            slope.tolist(),
-            np.maximum(offset + positive, 0).tolist(),  # not before the stream began
-            positive_height.tolist(),
-            np.maximum(offset + negative, 0).tolist(),
-            negative_height.tolist(),
-            strict=True,
-        )
-        for row, values in zip(rows.tolist(), columns_of, strict=True):
-            found[row].append(Candidate(*values))
-        return found
-
-
-def locate(
-    windows: NDArray[np.float64], timing: Timing
-) -> tuple[
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.float64],
-]:
-    """Find the highest and lowest point and the steepest slope of the smoothed signal.
-
-    Parameters
-    ----------
-    windows : np.ndarray, shape (n, 1 + 2 * (search + 2 * smooth) + 1)
-        Signal around each candidate, and one sample before.
-
-    Returns
-    -------
-    positive, positive_height, negative, negative_height, slope : np.ndarray, shape (n,)
-        Index into the 2 * search + 1 samples of the search, height over the window's mean.
-    """
-    smooth = timing.smooth
-    width = 2 * smooth + 1
-    sums = (windows - windows[:, :1]).cumsum(axis=1)
-    smoothed = (sums[:, width:] - sums[:, :-width]) / width
-    level = (sums[:, -1:] - sums[:, :1]) / (windows.shape[1] - 1)
-    slope = np.abs(smoothed[:, 2 * smooth :] - smoothed[:, : -2 * smooth]).max(axis=1)
-    searched = smoothed[:, smooth : smooth + 2 * timing.search + 1] - level
-    rows = np.arange(len(windows))
-    positive, negative = searched.argmax(axis=1), searched.argmin(axis=1)
-    return positive, searched[rows, positive], negative, -searched[rows, negative], slope
-
-
 class Decider:
     """Decides, for one patient, which candidates are QRS complexes.
 
@@ -267,48 +129,67 @@ class Decider:
 
     - The T wave test is a slope that falls from `T_WAVE_SLOPE` of the last beat's at the end of the
       refractory period to nothing at `T_WAVE_END_S`, instead of one half until 360 ms.
-    - A weak candidate shortly before the expected beat waits for a PR interval: if a higher one
-      follows, it was a P wave.
+    - A weak candidate shortly before the expected beat is held until `REPORT_S` after its R: if the
+      envelope rises above it until then, it was a P wave.
     - What was passed over is looked at again when a beat is overdue, and also when the next beat
       comes after more than the usual interval.
     - Levels are learnt from two seconds only if these stand out of the noise; else not at all.
+
+    Parameters
+    ----------
+    timing : Timing
+    scale : float
+        Steps of the envelope a millivolt.
+    highest : callable
+        Returns the highest of the envelope, in mV, in samples [start, stop) of the last half
+        second.
     """
 
-    def __init__(self, timing: Timing, scale: float) -> None:
+    def __init__(self, timing: Timing, scale: float, highest: Callable[[int, int], float]) -> None:
         self.timing = timing
-        self.scale = scale  # steps of the envelope a millivolt
-        self.recent: list[Candidate] = []  # of the last seconds, whatever became of them
+        self.scale = scale
+        self.highest = highest
+        # Of the last seconds, whatever became of them.
+        self.recent: deque[Candidate] = deque(maxlen=MAX_WAITING)
         self.reset(0)
 
     def reset(self, position: int) -> None:
         """Forget the beats and their levels; learn from `position` on."""
         self.learning = True
         self.attempt = position + self.timing.learn  # when levels are next learnt
-        self.overdue = 0  # when the next beat is overdue; 0 if it was looked for already
+        self.overdue = FAR  # when the next beat is overdue; FAR if it was looked for already
         self.held: Candidate | None = None  # a beat, unless it turns out to be a P wave
-        self.waiting: list[Candidate] = []  # passed over since the last beat
+        # Passed over since the last beat.
+        self.waiting: deque[Candidate] = deque(maxlen=MAX_WAITING)
         self.qrs: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.noise: deque[float] = deque(maxlen=LEVELS_KEPT)
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
         self.last: Candidate | None = None
         self.inverted = False
+        self._take_medians()
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """Note when the next thing falls due."""
+        held_due = FAR if self.held is None else self._held_until(self.held)
+        self.due = min(held_due, self.overdue, self.attempt)
+
+    def _take_medians(self) -> None:
+        """Note what the running levels are; they change with beats only."""
+        self.qrs_level = median(self.qrs) if self.qrs else 0.0
+        self.noise_level = median(self.noise) if self.noise else 0.0
+        self.usual_rr = median(self.rr) if self.rr else 0  # 0: not known
+        self.threshold = self.noise_level + THRESHOLD * (self.qrs_level - self.noise_level)
 
     def update(self, candidate: Candidate) -> list[Detection]:
         """Take the next candidate; return the beats that it makes certain."""
         found = self.advance(candidate.known)
         self.recent.append(candidate)
-        del self.recent[:-MAX_WAITING]
         if self.learning or not self._is_qrs(candidate):
-            self._pass_over(candidate)
-            return found
-        held, self.held = self.held, None
-        if held is not None:
-            if candidate.height >= held.height:
-                self._pass_over(held)
-            else:
-                found += self._take(held, candidate.known)
-        if self._is_p_like(candidate):
-            self.held = candidate
+            self.waiting.append(candidate)
+        elif self._is_p_like(candidate):
+            self.held = candidate  # decided on before the next one can be known
+            self._set_due()
         else:
             found += self._take(candidate, candidate.known)
         return found
@@ -316,44 +197,48 @@ class Decider:
     def advance(self, position: int) -> list[Detection]:
         """Do what falls due up to `position`, in the order in which it does."""
         found: list[Detection] = []
-        while True:
-            held_due = self.held.known + self.timing.p_wave if self.held else FAR
-            overdue = self.overdue or FAR
-            due = min(held_due, overdue, self.attempt)
-            if due > position:
-                return found
-            if due == held_due and self.held is not None:
+        while self.due <= position:
+            due = self.due
+            if self.held is not None and self._held_until(self.held) == due:
                 held, self.held = self.held, None
-                found += self._take(held, due)
-            elif due == overdue:
-                self.overdue = 0
+                found += self._judge_held(held, due)
+            elif self.overdue == due:
+                self.overdue = FAR
                 found += self._search_back(due)
             else:
                 self.attempt = due + self.timing.again
                 found += self._learn(due)
+            self._set_due()
+        return found
+
+    def _held_until(self, held: Candidate) -> int:
+        return max(held.known, self._r_peak(held)[0] + self.timing.report)
+
+    def _judge_held(self, held: Candidate, due: int) -> list[Detection]:
+        """Pass over a P wave: the envelope has risen above it since."""
+        if due > held.known and self.highest(held.known + 1, due + 1) > held.height:
+            self.waiting.append(held)
+            return []
+        return self._take(held, due)
 
     def unreadable(self, position: int) -> bool:
         """Tell whether noise hides the beats of the last seconds, if there are any.
 
         Noise far below the beats so far hides nothing: that is a pause.
         """
-        since = position - self.timing.relearn
-        self.recent = [c for c in self.recent if c.peak >= since]
-        if len(self.recent) < 3 or self._stands_out(self.recent):
+        recent, since = self.recent, position - self.timing.relearn
+        while recent and recent[0].peak < since:
+            recent.popleft()
+        if len(recent) < 3:
             return False
-        high, _ = _tops(self.recent)
+        high = _tops(recent)
         level = median([c.height for c in high])
-        return level > max(QUIET_MV, THRESHOLD * median(self.qrs) if self.qrs else 0.0)
-
-    def _noise_level(self) -> float:
-        return median(self.noise) if self.noise else 0.0
-
-    def _threshold(self) -> float:
-        noise = self._noise_level()
-        return noise + THRESHOLD * (median(self.qrs) - noise)
+        if level <= max(QUIET_MV, THRESHOLD * self.qrs_level):
+            return False
+        return not _stands_out(recent[0], recent[-1], high, level, self.scale)
 
     def _is_qrs(self, candidate: Candidate) -> bool:
-        return candidate.height > self._threshold() and self._may_follow(candidate)
+        return candidate.height > self.threshold and self._may_follow(candidate)
 
     def _may_follow(self, candidate: Candidate) -> bool:
         """Tell whether it is no echo and no T wave of the last beat."""
@@ -366,30 +251,25 @@ class Decider:
         return candidate.slope >= T_WAVE_SLOPE * fall * self.last.slope
 
     def _is_p_like(self, candidate: Candidate) -> bool:
-        if self.last is None or not self.rr:
+        if self.last is None or not self.usual_rr:
             return False
-        expected = self.last.peak + median(self.rr)
+        expected = self.last.peak + self.usual_rr
         before_next = self.timing.p_last <= expected - candidate.peak <= self.timing.p_first
-        return before_next and candidate.height < P_WAVE_HEIGHT * median(self.qrs)
-
-    def _pass_over(self, candidate: Candidate) -> None:
-        self.waiting.append(candidate)
-        del self.waiting[:-MAX_WAITING]
+        return before_next and candidate.height < P_WAVE_HEIGHT * self.qrs_level
 
     def _take(self, candidate: Candidate, known: int) -> list[Detection]:
         """Accept a candidate, and before it one that was passed over if a beat is missing."""
         found = []
-        if self.last is not None and self.rr:
+        if self.last is not None and self.usual_rr:
             interval = candidate.peak - self.last.peak
-            if interval >= SECOND_LOOK_RR * median(self.rr):
-                stop = candidate.peak - self.timing.t_wave
-                missed = self._missed(stop)
+            if interval >= SECOND_LOOK_RR * self.usual_rr:
+                missed = self._missed(candidate.peak - self.timing.t_wave)
                 if missed is not None:
                     found.append(self._accept(missed, known))
         if self._may_follow(candidate):
             found.append(self._accept(candidate, known))
         else:
-            self._pass_over(candidate)
+            self.waiting.append(candidate)
         return found
 
     def _missed(self, stop: int) -> Candidate | None:
@@ -397,47 +277,56 @@ class Decider:
         if self.last is None:
             return None
         start = self.last.peak + self.timing.t_wave
-        limit = max(SECOND_LOOK * self._threshold(), CLEAR_OF_NOISE * self._noise_level())
+        limit = max(SECOND_LOOK * self.threshold, CLEAR_OF_NOISE * self.noise_level)
         missed = [c for c in self.waiting if start <= c.peak <= stop and c.height > limit]
         return max(missed, key=lambda c: c.height) if missed else None
 
     def _accept(self, candidate: Candidate, known: int) -> Detection:
-        timing = self.timing
-        if self.last is not None:
-            interval = candidate.peak - self.last.peak
+        timing, before = self.timing, self.last
+        if before is not None:
+            interval = candidate.peak - before.peak
             if interval <= timing.pause:
                 self.rr.append(interval)
             # A T wave is no measure of the noise.
-            quiet = self.last.peak + timing.t_wave
+            quiet = before.peak + timing.t_wave
             between = [c.height for c in self.waiting if quiet <= c.peak < candidate.peak]
             if not between:  # no peak tells of the noise: old ones slowly lose their weight
                 between = [NOISE_DECAY * height for height in self.noise]
             self.noise.extend(between)
-        noisy = self._noise_level() > NOISY_RATIO * candidate.height
-        self._follow_gain(candidate.height)
-        self.last = candidate
-        self.waiting = [c for c in self.waiting if c.peak > candidate.peak]
-        usual = median(self.rr) if self.rr else timing.second
-        self.overdue = candidate.known + int(SEARCH_BACK_RR * usual)
-        self.attempt = candidate.known + max(timing.relearn, 2 * usual)
-        return Detection(self._r_sample(candidate), known, self.learning, noisy)
-
-    def _follow_gain(self, height: float) -> None:
-        """Take the height into the signal level; two giants in a row are a change of gain."""
-        before = self.last
-        if self.qrs and before is not None:
-            giant = GIANT * median(self.qrs)
-            if height > giant and before.height > giant:
+            giant = GIANT * self.qrs_level
+            if self.qrs and candidate.height > giant and before.height > giant:  # a change of gain
                 self.qrs.clear()
                 self.noise.clear()
                 self.qrs.append(before.height)
-        self.qrs.append(height)
+        self.qrs.append(candidate.height)
+        self._take_medians()
+        self.last = candidate
+        while self.waiting and self.waiting[0].peak <= candidate.peak:
+            self.waiting.popleft()
+        usual = self.usual_rr or timing.second
+        self.overdue = candidate.known + int(SEARCH_BACK_RR * usual)
+        self.attempt = candidate.known + max(timing.relearn, 2 * usual)
+        self._set_due()
+        noisy = self.noise_level > NOISY_RATIO * candidate.height
+        r_sample, self.inverted = self._r_peak(candidate)
+        return Detection(
+            r_sample,
+            known,
+            self.learning,
+            noisy,
+            candidate.peak,
+            candidate.height,
+            candidate.total,
+        )
 
-    def _r_sample(self, candidate: Candidate) -> int:
-        """R is the larger deflection; of two alike, the one of the sign of the beat before."""
+    def _r_peak(self, candidate: Candidate) -> tuple[int, bool]:
+        """Return R, the larger deflection, and whether it is the negative one.
+
+        Of two alike it is the one of the sign of the beat before.
+        """
         bias = POLARITY_BIAS if self.inverted else 1 / POLARITY_BIAS
-        self.inverted = bias * candidate.negative_height > candidate.positive_height
-        return candidate.negative if self.inverted else candidate.positive
+        inverted = bias * candidate.negative_height > candidate.positive_height
+        return (candidate.negative if inverted else candidate.positive), inverted
 
     def _search_back(self, due: int) -> list[Detection]:
         """Look again at what was passed over: a beat is overdue."""
@@ -448,30 +337,32 @@ class Decider:
         """Accept a candidate of the past and judge anew those after it."""
         later = [c for c in self.waiting if c.peak > first.peak]
         found = [self._accept(first, due)]
-        self.waiting = []
+        self.waiting.clear()
         for candidate in later:
             if self._is_qrs(candidate):
                 found.append(self._accept(candidate, due))
             else:
-                self._pass_over(candidate)
+                self.waiting.append(candidate)
         return found
 
     def _learn(self, due: int) -> list[Detection]:
         """Learn the levels from the last seconds without a beat, if anything stands out there."""
         since = due - self.timing.window
         window = [c for c in self.waiting if c.peak >= since]
-        if len(window) < 2 or not self._stands_out(window):
+        if len(window) < 2:
             return []
-        high, low = _tops(window)
+        high = _tops(window)
         level = median([c.height for c in high])
-        if len(high) < 2 or level < MIN_HEIGHT_MV:
+        if len(high) < 2 or level < MIN_HEIGHT_MV or self._is_p_level(level, due):
             return []
-        if self._is_p_level(level, due):
+        if not _stands_out(window[0], window[-1], high, level, self.scale):
             return []
+        low = [c.height for c in window if c not in high]
         self.qrs.clear()
         self.noise.clear()
         self.qrs.append(level)
-        self.noise.extend([median([c.height for c in low])] if low else [])
+        self.noise.extend([median(low)] if low else [])
+        self._take_medians()
         found = self._again(high[0], due)
         self.learning = False
         return found
@@ -480,31 +371,14 @@ class Decider:
         """P waves go on when the ventricles stand still; a tenth of the gain is more."""
         if self.last is None or due - self.last.known >= self.timing.forget:
             return False
-        return level < P_WAVE_LEVEL * median(self.qrs)
-
-    def _stands_out(self, window: list[Candidate]) -> bool:
-        """Tell whether the peaks of a stretch of signal rise out of it as QRS complexes do.
-
-        The maxima of noise are about 1.5 times its mean, and 2.1 times once in a hundred windows;
-        QRS complexes are 3 times and more. Only fast rhythms come near, and these are regular.
-        """
-        first, last = window[0], window[-1]
-        high, _ = _tops(window)
-        level = median([c.height for c in high])
-        mean = (last.total - first.total) / (last.peak - first.peak) / self.scale
-        if level >= MIN_CREST * mean:
-            return True
-        if len(high) < FEWEST_REGULAR or level < MIN_CREST_REGULAR * mean:
-            return False
-        intervals = [b.peak - a.peak for a, b in pairwise(high)]
-        return max(intervals) - min(intervals) < REGULAR * median(intervals)
+        return level < P_WAVE_LEVEL * self.qrs_level
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
         return {
             "learning": self.learning,
             "attempt": self.attempt,
-            "overdue": self.overdue,
+            "overdue": -1 if self.overdue == FAR else self.overdue,
             "held": [] if self.held is None else [list(self.held)],
             "recent": [list(c) for c in self.recent],
             "waiting": [list(c) for c in self.waiting],
@@ -521,20 +395,25 @@ class Decider:
         self.learning = truth(plain, "learning")
         self.inverted = truth(plain, "inverted")
         self.attempt = whole(plain, "attempt", 0, horizon)
-        self.overdue = whole(plain, "overdue", 0, horizon)
-        self.waiting = [
-            self._candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)
-        ]
+        overdue = whole(plain, "overdue", -1, horizon)
+        self.overdue = FAR if overdue < 0 else overdue
+        waiting = [self._candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)]
+        self.waiting = deque(waiting, MAX_WAITING)
         self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
         self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(map(int, _finite(listing(plain, "rr", LEVELS_KEPT))), LEVELS_KEPT)
-        self.recent = [self._candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
+        recent = [self._candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
+        self.recent = deque(recent, MAX_WAITING)
         held = [self._candidate(c, position) for c in listing(plain, "held", 1)]
         self.held = held[0] if held else None
         last = [self._candidate(c, position) for c in listing(plain, "last", 1)]
         self.last = last[0] if last else None
         if (not self.learning or self.last is not None) and not self.qrs:
             raise InvalidState("saved state: levels were learnt but are missing")
+        self._take_medians()
+        self._set_due()
+        if self.held is not None and self._held_until(self.held) < position:
+            raise InvalidState("saved state: the detector still holds what was decided")
 
     def _candidate(self, values: object, position: int) -> Candidate:
         if not isinstance(values, list) or len(values) != len(Candidate._fields):
@@ -554,10 +433,28 @@ def _finite(values: list[Any]) -> list[Any]:
     return values
 
 
-def _tops(window: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """Divide candidates into those near the highest and the others."""
-    limit = TOP * max(c.height for c in window)
-    return [c for c in window if c.height > limit], [c for c in window if c.height <= limit]
+def _stands_out(
+    first: Candidate, last: Candidate, high: list[Candidate], level: float, scale: float
+) -> bool:
+    """Tell whether the peaks of a stretch of signal rise out of it as QRS complexes do.
+
+    The maxima of noise are about 1.5 times its mean, and 2.1 times once in a hundred windows;
+    QRS complexes are 3 times and more. Only fast rhythms come near, and these are regular.
+    `high` are the highest of the peaks from `first` to `last`, `level` is their median.
+    """
+    mean = (last.total - first.total) / (last.peak - first.peak) / scale
+    if level >= MIN_CREST * mean:
+        return True
+    if len(high) < FEWEST_REGULAR or level < MIN_CREST_REGULAR * mean:
+        return False
+    intervals = [b.peak - a.peak for a, b in pairwise(high)]
+    return max(intervals) - min(intervals) < REGULAR * median(intervals)
+
+
+def _tops(window: Collection[Candidate]) -> list[Candidate]:
+    """Return those of the candidates that are near the highest."""
+    limit = TOP * max([c.height for c in window])
+    return [c for c in window if c.height > limit]
 
 
 def median(values: Collection[Number]) -> Number:

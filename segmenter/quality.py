@@ -1,6 +1,8 @@
-"""Can this signal be judged? Flags of a second and of a beat's window, from the samples alone."""
+"""Can this signal be judged? Flags of seconds and of beats' windows, from the samples alone."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,52 +11,65 @@ from segmenter.beat import Quality
 
 FLAT_MV = 0.01  # two steps of an 11-bit, 10 mV converter: no beat is smaller
 RAIL_MV = 2.0  # an amplifier's limit is no nearer to zero than this
-RAIL_FRACTION = 0.1  # of the samples standing still at one of the extremes
+RAIL_FRACTION = 0.1  # of the samples at one of the extremes: a wave's top is narrower
+STILL_MV = 1e-5  # what is nearer to the extreme is at it: rounding, not a step of a converter
 MISSING_FRACTION = 0.2  # of a second; less is a beat's matter
 BASELINE_FRACTION = 0.5  # of a window's height; more, and the baseline moved more than the beat
 EDGE_FRACTION = 0.1  # of a window, at either end, is averaged for the baseline
 
-
-def second_flags(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> Quality:
-    """Flag a second of signal that is missing, flat, or stands at an amplifier's limit.
-
-    Parameters
-    ----------
-    signal : np.ndarray, shape (n,), float32
-        mV; where it is missing, the last value before is repeated.
-    missing : np.ndarray, shape (n,), bool
-    """
-    if np.count_nonzero(missing) >= MISSING_FRACTION * len(missing):
-        return Quality.MISSING
-    return _stuck(signal, float(signal.max()), float(signal.min()))
+# Plain numbers: an IntFlag takes a microsecond to combine.
+FLAT, SATURATED, BASELINE = int(Quality.FLAT), int(Quality.SATURATED), int(Quality.BASELINE)
 
 
-def window_flags(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> Quality:
-    """Flag a beat's window: missing, flat, saturated, or on a moving baseline.
+def second_flags(signal: NDArray[np.float32]) -> list[int]:
+    """Flag seconds of signal that are flat, or stand at an amplifier's limit.
 
     Parameters
     ----------
-    signal : np.ndarray, shape (n,), float32
-        mV, n > 0; where it is missing, the last value before is repeated.
-    missing : np.ndarray, shape (n,), bool
+    signal : np.ndarray, shape (n, samples), float32
+        mV.
+
+    Returns
+    -------
+    list of int
+        `Quality` flags of each.
     """
-    if missing.any():
-        return Quality.MISSING
-    highest, lowest = float(signal.max()), float(signal.min())
-    flags = _stuck(signal, highest, lowest)
-    edge = max(1, int(EDGE_FRACTION * len(signal)))
-    moved = abs(float(signal[-edge:].sum()) - float(signal[:edge].sum())) / edge
-    if moved > BASELINE_FRACTION * (highest - lowest):
-        return flags | Quality.BASELINE
+    extremes = zip(signal.max(axis=1).tolist(), signal.min(axis=1).tolist(), strict=True)
+    return [_stuck(signal[k], high, low) for k, (high, low) in enumerate(extremes)]
+
+
+def is_lost(missing: NDArray[np.bool_]) -> bool:
+    """Tell whether so much of a second is missing, shape (samples,), that it cannot be judged."""
+    return int(np.count_nonzero(missing)) >= MISSING_FRACTION * len(missing)
+
+
+def window_flags(values: NDArray[np.float64]) -> list[int]:
+    """Flag beats that are flat, saturated, or on a moving baseline.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (n, length), float64
+        The beats as they were cut, mV, not yet standardised.
+
+    Returns
+    -------
+    list of int
+        `Quality` flags of each.
+    """
+    edge = max(1, int(EDGE_FRACTION * values.shape[1]))
+    highest, lowest = values.max(axis=1).tolist(), values.min(axis=1).tolist()
+    moved = values[:, -edge:].sum(axis=1) - values[:, :edge].sum(axis=1)
+    flags = []
+    for k, (high, low, sums) in enumerate(zip(highest, lowest, moved.tolist(), strict=True)):
+        drifts = abs(sums) > edge * BASELINE_FRACTION * (high - low)
+        flags.append(_stuck(values[k], high, low) | BASELINE * drifts)
     return flags
 
 
-def _stuck(signal: NDArray[np.float32], highest: float, lowest: float) -> Quality:
+def _stuck(signal: NDArray[Any], highest: float, lowest: float) -> int:
     if highest - lowest <= FLAT_MV:
-        return Quality.FLAT
-    if max(highest, -lowest) >= RAIL_MV:
-        still = signal[1:] == signal[:-1]
-        at_rail = (signal[1:] == highest) | (signal[1:] == lowest)
-        if np.count_nonzero(still & at_rail) > RAIL_FRACTION * len(signal):
-            return Quality.SATURATED
-    return Quality.GOOD
+        return FLAT
+    if max(highest, -lowest) < RAIL_MV:
+        return 0
+    at_rail = (signal >= highest - STILL_MV) | (signal <= lowest + STILL_MV)
+    return SATURATED if np.count_nonzero(at_rail) > RAIL_FRACTION * len(signal) else 0

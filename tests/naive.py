@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from scipy.signal import butter
 
-from segmenter import filters, qrs
+from segmenter import candidates, filters, qrs
 
 
 @dataclass
@@ -66,13 +66,12 @@ def envelope(filtered: list[float], width: int) -> list[int]:
     return [sum(steps[max(0, i - width + 1) : i + 1]) for i in range(len(steps))]
 
 
-def peaks(signal: list[float], fs_hz: float, delay: int) -> list[Peak]:
+def peaks(signal: list[float], heights: list[int], fs_hz: float, delay: int) -> list[Peak]:
     """Find the dominant peaks of the envelope and describe the signal under each."""
     width = round(filters.INTEGRATION_S * fs_hz)
-    around = round(qrs.DOMINANCE_S * fs_hz)
-    search = round(qrs.SEARCH_S * fs_hz)
-    smooth = max(1, round(qrs.SMOOTH_S / 2 * fs_hz))
-    heights = envelope(band_pass(signal, fs_hz), width)
+    around = round(candidates.DOMINANCE_S * fs_hz)
+    search = round(candidates.SEARCH_S * fs_hz)
+    smooth = max(1, round(candidates.SMOOTH_S / 2 * fs_hz))
     total, found = 0, []
     for i in range(len(heights) - around):
         total += heights[i]
@@ -114,13 +113,18 @@ def upper_median(values: list[float]) -> float:
 def detect(signal: list[float], fs_hz: float, delay: int) -> list[tuple[int, int]]:
     """Return (R peak, sample at which it was known) of each QRS complex of a whole record."""
     state = State(attempt=round(qrs.LEARN_S * fs_hz))
-    scale = round(filters.INTEGRATION_S * fs_hz) * filters.STEPS_PER_MV
-    by_time: dict[int, Peak] = {p.known: p for p in peaks(signal, fs_hz, delay)}
+    width = round(filters.INTEGRATION_S * fs_hz)
+    scale = width * filters.STEPS_PER_MV
+    heights = envelope(band_pass(signal, fs_hz), width)
+    by_time: dict[int, Peak] = {p.known: p for p in peaks(signal, heights, fs_hz, delay)}
     rules = Rules(state, fs_hz, scale)
     for now in range(len(signal)):
-        if state.held is not None and now == state.held.known + rules.s(qrs.P_WAVE_S):
+        if state.held is not None and now >= rules.r_peak(state.held) + int(qrs.REPORT_S * fs_hz):
             held, state.held = state.held, None
-            rules.take(held, now)
+            if any(h / scale > held.height for h in heights[held.known + 1 : now + 1]):
+                rules.pass_over(held)
+            else:
+                rules.take(held, now)
         if now == state.overdue:
             state.overdue = None
             rules.look_back(now)
@@ -173,12 +177,6 @@ class Rules:
         if state.learning or not self.is_qrs(peak):
             self.pass_over(peak)
             return
-        if state.held is not None:
-            held, state.held = state.held, None
-            if held.height > peak.height:
-                self.take(held, now)
-            else:
-                self.pass_over(held)
         if self.like_p_wave(peak):
             state.held = peak
         else:
@@ -252,9 +250,14 @@ class Rules:
         usual = upper_median(list(state.rr)) if state.rr else self.s(1.0)
         state.overdue = peak.known + int(qrs.SEARCH_BACK_RR * usual)
         state.attempt = peak.known + max(self.s(qrs.RELEARN_S), int(2 * usual))
-        bias = qrs.POLARITY_BIAS if state.inverted else 1 / qrs.POLARITY_BIAS
-        state.inverted = bias * peak.negative[1] > peak.positive[1]
-        state.found.append((peak.negative[0] if state.inverted else peak.positive[0], now))
+        r = self.r_peak(peak)
+        state.inverted = r == peak.negative[0]
+        state.found.append((r, now))
+
+    def r_peak(self, peak: Peak) -> int:
+        bias = qrs.POLARITY_BIAS if self.state.inverted else 1 / qrs.POLARITY_BIAS
+        inverted = bias * peak.negative[1] > peak.positive[1]
+        return peak.negative[0] if inverted else peak.positive[0]
 
     def learn(self, now: int) -> None:
         state = self.state

@@ -30,8 +30,8 @@ from model.thresholds import threshold_from_losses
 from model.training import Epoch, TrainingConfig, fit
 from monitor.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
-from segmenter.beat import UNJUDGEABLE, Beats, BeatSpec, Window
-from segmenter.stream import Segmenter, joined_beats
+from segmenter.beat import UNJUDGEABLE, Beats, BeatSpec, Window, joined_beats
+from segmenter.stream import Segmenter
 
 TRAINING_HOURS, THRESHOLD_HOURS, CHECK_HOURS = 0.6, 2.0, 2.0
 FALSE_ALERTS_PER_HOUR = 1.0

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.beat import Beats, BeatSpec
-from segmenter.stream import Segmented, Segmenter, SignalEvent, joined_beats
+from segmenter.beat import Beats, BeatSpec, joined_beats
+from segmenter.stream import Segmented, Segmenter
+from segmenter.tracker import SignalEvent
 
 
 @dataclass

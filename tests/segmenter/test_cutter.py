@@ -7,12 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from segmenter import cutter
 from segmenter.beat import BeatSpec
-from segmenter.cutter import resample, standardise, window_samples
+from segmenter.cutter import Window, standardise, window_samples
 from tests import naive
 from tests.segmenter.gather import segment
 
 ECG5000 = Path(__file__).resolve().parents[3] / "shared/data/ecg5000/ECG5000_TRAIN.txt"
+
+
+def resample(
+    signal: NDArray[np.float32], start: float, stop: float, length: int
+) -> NDArray[np.float64]:
+    """Read one window of a signal."""
+    window = Window.at(start, stop, length, 0, 0, len(signal) - 1)
+    values: NDArray[np.float64] = cutter.resample(signal, [window], length)[0]
+    return values
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,11 +3,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from segmenter.candidates import CandidateFinder
 from segmenter.filters import STEPS_PER_MV, BandPass, Envelope
-from segmenter.qrs import CandidateFinder
 from tests import naive
 from tests.segmenter.gather import segment
 from tests.segmenter.synthetic import ecg, regular
+
+ROW = slice(0, 1)
 
 
 @settings(max_examples=12, deadline=None)
@@ -23,7 +25,7 @@ def test_agrees_with_the_plain_twin(
     """Whatever the rhythm and the noise, the slow twin finds the same beats at the same samples."""
     r_s = 0.4 + np.cumsum(rr_s)
     signal = ecg(fs_hz, r_s, float(r_s[-1]) + 3.0, noise_mv, seed)
-    twin = naive.detect([float(x) for x in signal], fs_hz, CandidateFinder(1, fs_hz).delay)
+    twin = naive.detect([float(x) for x in signal], fs_hz, CandidateFinder(1, fs_hz, 1).delay)
     found = segment(signal, fs_hz)
     assume(all(event.kind == "no_beat" for event in found.events))  # the twin knows no quality
     assert found.r_samples.tolist() == [r for r, _ in twin]
@@ -32,7 +34,7 @@ def test_agrees_with_the_plain_twin(
 def test_delays_agree_with_the_plain_twin() -> None:
     """The sample at which a beat became known is the same."""
     signal = ecg(250.0, regular(0.7, 30), 30, noise_mv=0.05)
-    twin = naive.detect([float(x) for x in signal], 250.0, CandidateFinder(1, 250.0).delay)
+    twin = naive.detect([float(x) for x in signal], 250.0, CandidateFinder(1, 250.0, 1).delay)
     beats = segment(signal, 250.0).beats
     expected = {r: known - r for r, known in twin}
     for r, delay_ms in zip(beats.r_sample.tolist(), beats.delay_ms.tolist(), strict=True):
@@ -42,9 +44,13 @@ def test_delays_agree_with_the_plain_twin() -> None:
 def test_rows_are_patients_and_do_not_touch() -> None:
     """The candidates of a row are to the bit those of that patient alone."""
     signals = np.stack([ecg(250.0, regular(rr, 20), 20, seed=k) for k, rr in enumerate((0.5, 1.0))])
-    together = CandidateFinder(2, 250.0).update(signals.astype(np.float64))
+    finder = CandidateFinder(2, 250.0, 5000)
+    finder.begin(5000, np.zeros(2, np.int64))
+    together = finder.update(signals.astype(np.float64), slice(0, 2))
     for row, signal in enumerate(signals):
-        alone = CandidateFinder(1, 250.0).update(signal[None].astype(np.float64))
+        finder = CandidateFinder(1, 250.0, 5000)
+        finder.begin(5000, np.zeros(1, np.int64))
+        alone = finder.update(signal[None].astype(np.float64), ROW)
         assert together[row] == alone[0]
         assert len(alone[0]) > 15
 
@@ -54,7 +60,7 @@ def test_stated_delay_is_the_true_one(fs_hz: float) -> None:
     """The envelope of a QRS peaks within 15 ms of where the stated delays put it."""
     band_pass, envelope = BandPass(1, fs_hz), Envelope(1, fs_hz)
     signal = ecg(fs_hz, np.array([1.0]), 2.0, noise_mv=0).astype(np.float64)
-    peak = envelope.update(band_pass.update(signal[None]))[0].argmax()
+    peak = envelope.update(band_pass.update(signal[None], ROW), ROW)[0].argmax()
     stated = fs_hz + band_pass.delay_samples + envelope.delay_samples
     assert abs(peak - stated) < 0.015 * fs_hz
 
@@ -62,6 +68,6 @@ def test_stated_delay_is_the_true_one(fs_hz: float) -> None:
 def test_a_constant_gives_nothing_from_the_start() -> None:
     """A filter that settled on a level does not ring on it."""
     band_pass, envelope = BandPass(1, 250.0), Envelope(1, 250.0)
-    band_pass.settle(3.0)
-    heights = envelope.update(band_pass.update(np.full((1, 500), 3.0)))
+    band_pass.settle(0, 3.0)
+    heights = envelope.update(band_pass.update(np.full((1, 500), 3.0), ROW), ROW)
     assert heights.max() / STEPS_PER_MV < 1e-6

@@ -28,7 +28,7 @@ FLOORS = [
     Floor("mitdb/108", 8, 29),  # P waves higher than the QRS complexes, in noise
     Floor("mitdb/119", 0, 0),
     Floor("mitdb/201", 10, 0),
-    Floor("mitdb/203", 11, 22),
+    Floor("mitdb/203", 12, 21),
     Floor("mitdb/208", 9, 5),
     Floor("mitdb/209", 0, 0),
     Floor("mitdb/223", 1, 0),

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segmenter.bank import MAGIC
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState
 from segmenter.state import pack, unpack
-from segmenter.stream import MAGIC, Segmenter
+from segmenter.stream import Segmenter
 from tests.segmenter.synthetic import ecg, regular
 
 PLAIN = {"a": 1, "b": [0.1, True], "c": {"d": "é"}}
@@ -85,12 +86,7 @@ def test_a_header_longer_than_the_bytes_is_refused() -> None:
         ("position", 2.5),
         ("gap", True),
         ("level", None),
-        ("quiet_since", 10**9),
-        ("open", [10**9, 3, False, False]),
-        ("open", [1, 2]),
-        ("open", 5),
-        ("active", "noisy"),
-        ("decider", None),
+        ("tracker", None),
     ],
 )
 def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
@@ -100,6 +96,29 @@ def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
     if value == {"window": "rr"}:
         Segmenter.from_bytes(pack(MAGIC, plain, arrays))  # defaults fill in
         return
+    with pytest.raises(InvalidState):
+        Segmenter.from_bytes(pack(MAGIC, plain, arrays))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quiet_since", 10**9),
+        ("noisy_seconds", -1),
+        ("previous", [1, 2, False, False, 10**9, 0.1, 0]),
+        ("previous", [1, 2, False, False, 3, "high", 0]),
+        ("rr", [0]),
+        ("open", [10**9, 3, False, False, 4, 0.1, 0]),
+        ("open", [1, 2]),
+        ("open", 5),
+        ("active", "noisy"),
+        ("decider", None),
+    ],
+)
+def test_a_tracker_out_of_bounds_is_refused(name: str, value: object) -> None:
+    """So is one in the part that follows the beats."""
+    plain, arrays = saved()
+    plain["tracker"][name] = value
     with pytest.raises(InvalidState):
         Segmenter.from_bytes(pack(MAGIC, plain, arrays))
 
@@ -120,12 +139,13 @@ def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
         ("qrs", ["x"]),
         ("noise", [1e300]),
         ("last", [None]),
+        ("held", [[0, 40, 1.0, 0, 1.0, 0, 1.0, 0, 1.0]]),  # long decided
     ],
 )
 def test_a_detector_out_of_bounds_is_refused(name: str, value: object) -> None:
     """So is one in the detector's part."""
     plain, arrays = saved()
-    plain["decider"][name] = value
+    plain["tracker"]["decider"][name] = value
     with pytest.raises(InvalidState):
         Segmenter.from_bytes(pack(MAGIC, plain, arrays))
 

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segmenter.bank import HISTORY_S
 from segmenter.beat import BeatSpec, Quality
 from segmenter.errors import InvalidSignal, InvalidState
-from segmenter.stream import HISTORY_S, Segmenter
+from segmenter.stream import Segmenter
 from tests.segmenter.gather import gather, segment
 from tests.segmenter.synthetic import ecg, regular
 
@@ -155,6 +156,21 @@ def test_delay_is_within_300_ms_and_told() -> None:
         assert 0 < said_at[r] - r - delay_ms * FS_HZ / 1e3 <= 5.01
 
 
+def test_what_is_known_later_is_marked_late() -> None:
+    """Of weak beats, some held as possible P waves and some looked for: LATE is over 300 ms."""
+    g = np.random.default_rng(5)
+    weak = g.random(len(R_S)) < 0.3
+    r_s = R_S - 0.15 * (g.random(len(R_S)) < 0.2)
+    heights = np.where(weak, g.uniform(0.2, 0.9, len(R_S)), 1.0)
+    signal = sum(h * ecg(FS_HZ, r_s[[k]], SECONDS, 0.002, k) for k, h in enumerate(heights))
+    beats = segment(np.asarray(signal), FS_HZ).beats
+    late = (beats.quality & Quality.LATE) != 0
+    np.testing.assert_array_equal(late, beats.delay_ms > 300)
+    learnt = (beats.quality & Quality.LEARNING) == 0
+    assert 1 <= (late & learnt).sum() <= 6
+    assert beats.judgeable[late & learnt].any()
+
+
 def test_beats_leave_when_the_next_r_is_known() -> None:
     """The beat is there in the update that makes the next R known."""
     segmenter = Segmenter(FS_HZ, BeatSpec())
@@ -230,6 +246,21 @@ def test_noise_is_told_and_gives_no_storm() -> None:
     assert not whole.beats.judgeable[inside].any()
     after = regular(0.8, 60)
     assert near(whole.r_samples[whole.r_samples > 10750], after[after > 43])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_beats_made_of_short_noise_are_withheld(seed: int) -> None:
+    """Two seconds of noise are too short for an event: what is invented in them is not judged."""
+    g, r_s = np.random.default_rng(seed), regular(0.8, 60)
+    signal = ecg(FS_HZ, r_s, 60).astype(np.float64)
+    for start in (2500, 5000, 7500, 10000):
+        smooth = np.convolve(g.normal(size=500), np.ones(5) / 5, "same")
+        signal[start : start + 500] += 1.2 * smooth
+    beats = segment(signal, FS_HZ).beats
+    invented = np.abs(beats.r_sample[:, None] / FS_HZ - r_s).min(axis=1) > 0.1
+    assert invented.sum() >= 8
+    assert (invented & beats.judgeable).sum() <= 2
+    assert beats.judgeable.mean() > 0.6
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tools import bench_detectors
 from tools.bench_detectors import (
     DETECTORS,
     HEADINGS,
+    BankSpeed,
     Detections,
     Detector,
     Result,
@@ -123,9 +124,12 @@ RESULTS = [
 ]
 
 
+BANK = BankSpeed(500, 250.0, 7.5e6, 210.4)
+
+
 def test_the_page_is_markdown() -> None:
     """One row a detector, as many cells as headings, and the command that made it."""
-    page = to_markdown(RESULTS, "Two records.", "python -m tools.bench_detectors --limit 2")
+    page = to_markdown(RESULTS, BANK, "Two records.", "python -m tools.bench_detectors --limit 2")
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {len(HEADINGS) + 1}
     expected = (
@@ -134,6 +138,9 @@ def test_the_page_is_markdown() -> None:
     assert rows[2] == expected
     assert rows[3].endswith("| 12 | 90 (3) | whole record |")
     assert "    python -m tools.bench_detectors --limit 2" in page
+    assert "500 patients" in page
+    assert "7.5 million samples a second" in page
+    assert "30,000 patients" in page
 
 
 def test_table_and_plot_are_drawn(tmp_path: Path) -> None:
@@ -152,11 +159,13 @@ def test_the_command_writes_page_and_plot(
 ) -> None:
     """End to end in a process of its own, for one detector."""
     out = tmp_path / "out"
-    arguments = ["--records", str(folder), "--only", OURS, "--start", "5", "--out", str(out)]
+    arguments = ["--records", str(folder), "--only", OURS, "--start", "5", "--bank", "3"]
+    arguments += ["--out", str(out)]
     assert main(arguments) == 0
     assert OURS in capsys.readouterr().out
     assert "| ours, 1 s chunks | 100.00 | 100.00 |" in (out / "detectors.md").read_text()
     assert (out / "detectors.png").stat().st_size > 1000
+    assert "Ours as a bank of 3 patients" in (out / "detectors.md").read_text()
 
 
 def test_a_folder_without_references_is_one_line(

@@ -1,0 +1,432 @@
+"""Samples of many patients in, their beats out: the segmenter, a patient a row.
+
+What is done with every sample is done for all rows at once (filter, envelope, peaks, quality,
+cutting); what is done a few times a second is done row by row (`Decider`, `Tracker`). One row gives
+to the bit what it gives among others, and any cut of the same samples gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from segmenter.beat import Beats, BeatSpec, Quality, joined_beats
+from segmenter.candidates import CandidateFinder
+from segmenter.cutter import MAX_WINDOW_S, Window, resample, standardise
+from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
+from segmenter.filters import Rows
+from segmenter.gaps import Bridged, bridge
+from segmenter.qrs import Decider, Timing
+from segmenter.quality import is_lost, second_flags, window_flags
+from segmenter.state import fill, pack, real, unpack, whole
+from segmenter.tape import Tape
+from segmenter.tracker import MAX_POSITION, Closed, Findings, SignalEvent, Tracker
+
+MAGIC = b"ecgseg02"
+FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
+MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
+HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
+PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
+BLOCK = 64  # rows that are handled together: their arrays stay in the cache
+LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
+SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
+
+# Plain numbers: an IntFlag takes a microsecond to combine.
+MISSING, TOO_LONG = int(Quality.MISSING), int(Quality.TOO_LONG)
+NO_ROWS = np.zeros(0, np.int64)
+UNUSABLE = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
+
+
+@dataclass(frozen=True)
+class BankSegmented:
+    """What an update made known of all rows; in order for each of them.
+
+    Attributes
+    ----------
+    beats : Beats
+        Beats that closed.
+    beat_rows : np.ndarray, shape (n,), int64
+        The row of each.
+    events : tuple of (int, SignalEvent)
+        Row and event.
+    r_samples, r_rows : np.ndarray, shape (m,), int64
+        R peaks that became known; their beats follow when the next R peak is known.
+    seconds, seconds_quality, second_rows : np.ndarray, shape (k,), int64, uint16 and int64
+        Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags.
+        Those inside a gap are left out after its first two seconds.
+    """
+
+    beats: Beats
+    beat_rows: NDArray[np.int64]
+    events: tuple[tuple[int, SignalEvent], ...]
+    r_samples: NDArray[np.int64]
+    r_rows: NDArray[np.int64]
+    seconds: NDArray[np.int64]
+    seconds_quality: NDArray[np.uint16]
+    second_rows: NDArray[np.int64]
+
+
+class SegmenterBank:
+    """Find the beats of many patients' leads, of one sampling rate, as samples arrive.
+
+    Parameters
+    ----------
+    rows : int
+        Patients.
+    fs_hz : float
+        Sampling rate, 100 to 2000 Hz.
+    spec : BeatSpec
+        How beats are cut.
+
+    Raises
+    ------
+    InvalidSignal
+        If the sampling rate is out of bounds, or there are no rows.
+    """
+
+    def __init__(self, rows: int, fs_hz: float, spec: BeatSpec) -> None:
+        if not FS_MIN_HZ <= fs_hz <= FS_MAX_HZ:  # NaN fails too
+            raise InvalidSignal(
+                f"sampling rate {fs_hz!r} Hz is outside {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz; "
+                "resample the record"
+            )
+        if rows < 1:
+            raise InvalidSignal(f"a bank of {rows} patients is none")
+        self.rows = rows
+        self.fs_hz = float(fs_hz)
+        self.spec = spec
+        self._second = round(self.fs_hz)
+        self._history = round(HISTORY_S * self.fs_hz)
+        self._piece = round(PIECE_S * self.fs_hz)
+        self._in_second = np.arange(self._second)
+        self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
+        self._positions = np.zeros(rows, np.int64)
+        self._starts = self._positions  # where the piece began that is being taken
+        self._gaps = np.full(rows, self._sleep_gap)  # missing samples up to now: not begun
+        self._gappy = True  # some of them are not 0
+        self._lost = np.full(rows, -1)  # the last sample that is missing
+        self._levels = np.zeros(rows)  # subtracted before detection, so that gaps leave no steps
+        # Held where missing.
+        self._signal: Tape[np.float32] = Tape(rows, self._history, self._piece, np.float32)
+        self._missing: Tape[np.bool_] = Tape(rows, self._history, self._piece, np.bool_, True)
+        self._finder = CandidateFinder(rows, self.fs_hz, self._piece)
+        timing, scale = Timing.at(self.fs_hz), self._finder.envelope.scale
+        self._trackers = [
+            Tracker(
+                row, self.fs_hz, spec.window,
+                Decider(timing, scale, partial(self._finder.highest, row)),
+            )
+            for row in range(rows)
+        ]  # fmt: skip
+        self._findings = Findings()
+        self._parts: list[tuple[NDArray[np.int64], Beats]] = []
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Samples seen of each row's stream: shape (rows,)."""
+        return self._positions.copy()
+
+    def update(self, chunk: ArrayLike) -> BankSegmented:
+        """Take the next samples of all rows; return what became known.
+
+        Parameters
+        ----------
+        chunk : np.ndarray, shape (rows, n), real
+            ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
+            exceeds a million is missing. Used with single precision.
+
+        Raises
+        ------
+        InvalidSignal
+            If the chunk has not as many rows, or is not of real numbers.
+        """
+        samples = np.asarray(chunk)
+        if samples.ndim != 2 or len(samples) != self.rows or samples.dtype.kind not in "fiu":
+            raise InvalidSignal(
+                f"a chunk must be real numbers of shape ({self.rows}, n), not {samples.dtype} "
+                f"of shape {samples.shape}"
+            )
+        for start in range(0, samples.shape[1], self._piece):
+            self._take(samples[:, start : start + self._piece])
+        return self._collect()
+
+    def gap(self, n_samples: int) -> BankSegmented:
+        """Take missing samples of all rows: n NaN each, in bounded time and memory."""
+        if n_samples < 0:
+            raise InvalidSignal(f"a gap of {n_samples} samples is none")
+        # Until every row sleeps, and then so many that nothing else is left of the signal.
+        fed = min(n_samples, self._sleep_gap + self._history)
+        for start in range(0, fed, self._piece):
+            self._take(np.full((self.rows, min(self._piece, fed - start)), np.nan))
+        if n_samples > fed:
+            n = n_samples - fed
+            for tracker, position in zip(self._trackers, self._positions.tolist(), strict=True):
+                tracker.skip(position, n, self._findings)
+            self._positions = self._positions + n
+            self._gaps += n
+            self._lost = self._positions - 1
+        return self._collect()
+
+    def flush(self) -> BankSegmented:
+        """End the streams. The last beats have no next one: `rr_after_ms` is NaN.
+
+        Each is cut as if the next R peak were as far away as the one before; it is dropped where
+        that window is not complete.
+        """
+        for tracker, position in zip(self._trackers, self._positions.tolist(), strict=True):
+            tracker.flush(position, self._findings)
+        self._cut_closed()
+        return self._collect()
+
+    def to_bytes(self, row: int) -> bytes:
+        """Return the whole state of a row; `restore` goes on from it as if nothing had happened."""
+        plain = {
+            "fs_hz": self.fs_hz,
+            "spec": self.spec.to_mapping(),
+            "position": int(self._positions[row]),
+            "gap": int(self._gaps[row]),
+            "level": float(self._levels[row]),
+            "tracker": self._trackers[row].to_plain(),
+        }
+        return pack(MAGIC, plain, self._arrays(row))
+
+    def restore(self, row: int, state: bytes) -> None:
+        """Let a row go on from a state that `to_bytes` gave, of any bank of this rate and spec.
+
+        Raises
+        ------
+        InvalidState
+            If the bytes are damaged, of another program, version, rate or spec, or out of bounds.
+            The row is then as a new one.
+        """
+        try:
+            self._restore(row, *unpack(MAGIC, state))
+        except InvalidState:
+            self._restore(row, *unpack(MAGIC, SegmenterBank(1, self.fs_hz, self.spec).to_bytes(0)))
+            raise
+
+    def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        fs_hz, spec = rate_and_spec(plain)
+        if (fs_hz, spec) != (self.fs_hz, self.spec):
+            raise InvalidState(f"saved state: it is of {fs_hz:g} Hz and {spec}, not of this bank")
+        for name, target in self._arrays(row).items():
+            fill(target, arrays, name)
+        position = whole(plain, "position", 0, MAX_POSITION)
+        self._positions[row] = position
+        self._gaps[row] = whole(plain, "gap", 0, MAX_POSITION)
+        self._gappy = bool(self._gaps.any())
+        lost = np.flatnonzero(self._missing.latest(row))
+        self._lost[row] = position - self._history + lost[-1] if len(lost) else -1
+        self._levels[row] = real(plain, "level")
+        tracker = plain.get("tracker")
+        if not isinstance(tracker, dict):
+            raise InvalidState("saved state: the tracker's part is missing")
+        self._trackers[row].restore(tracker, position)
+        awake = self._gaps[row] < self._sleep_gap
+        if awake and self._trackers[row].decider.attempt < position:
+            raise InvalidState("saved state: the detector is behind the signal")
+
+    def _arrays(self, row: int) -> dict[str, NDArray[Any]]:
+        """Return views of a row's arrays."""
+        finder = self._finder
+        return {
+            "signal": self._signal.latest(row),
+            "missing": self._missing.latest(row),
+            "filter": finder.band_pass.state[row],
+            "envelope": finder.envelope.tail[row],
+            "heights": finder.heights.latest(row),
+            "total": finder.total[row],
+            "near": finder.signal.latest(row),
+        }
+
+    def _take(self, samples: NDArray[Any]) -> None:
+        """Take a piece."""
+        n = samples.shape[1]
+        self._finder.begin(n, self._positions)
+        held, missing = self._signal.extend(n), self._missing.extend(n)
+        self._starts, self._positions = self._positions, self._positions + n
+        if not self._gappy and np.abs(samples).max() <= MAX_MV:  # NaN is not
+            held[...] = samples
+            missing[...] = False
+            for start in range(0, self.rows, BLOCK):
+                block = slice(start, min(start + BLOCK, self.rows))
+                self._detect(held[block] - self._levels[block, None], block, 0)
+        else:
+            present = np.abs(samples) <= MAX_MV
+            np.logical_not(present, out=missing)
+            gappy = missing.any(axis=1) | (self._gaps > 0)
+            whole, gappy_rows = np.flatnonzero(~gappy), np.flatnonzero(gappy)
+            if len(whole):
+                held[whole] = samples[whole]
+                self._detect(held[whole] - self._levels[whole, None], whole, 0)
+            self._take_with_gaps(samples[gappy_rows], present[gappy_rows], gappy_rows)
+        self._cut_closed()
+
+    def _take_with_gaps(
+        self, samples: NDArray[Any], present: NDArray[np.bool_], rows: NDArray[np.int64]
+    ) -> None:
+        """Take rows with gaps: fill these with the value before, and sleep in the long ones."""
+        n, end = samples.shape[1], self._signal.end
+        last_held = self._signal.columns[rows, end - n - 1 : end - n]
+        past = Bridged(last_held, self._levels[rows, None], self._gaps[rows, None])
+        level_gap = LEVEL_GAP_S * self.fs_hz
+        held, levels, gaps = bridge(samples, present, past, level_gap, self._sleep_gap)
+        self._signal.columns[rows, end - n : end] = held
+        self._levels[rows], self._gaps[rows] = levels[:, -1], gaps[:, -1]
+        self._gappy = bool(self._gaps.any())
+        lost = np.where(present, -1, np.arange(n)).max(axis=1)  # the last one of the piece
+        self._lost[rows] = np.where(lost < 0, self._lost[rows], self._starts[rows] + lost)
+
+        asleep = gaps >= self._sleep_gap
+        awake = np.flatnonzero(~asleep.any(axis=1))
+        if len(awake):
+            self._detect(held[awake] - levels[awake], rows[awake], 0)
+        for k in np.flatnonzero(asleep.any(axis=1)).tolist():
+            row = int(rows[k])
+            changes = np.flatnonzero(asleep[k, 1:] != asleep[k, :-1])
+            for start, stop in pairwise([0, *changes.tolist(), n]):
+                if stop == start:
+                    continue
+                if asleep[k, start + 1]:
+                    self._sleep(row, start, stop)
+                    continue
+                if asleep[k, start]:
+                    self._wake(row, start, float(held[k, start]))
+                piece = held[k : k + 1, start:stop] - levels[k : k + 1, start:stop]
+                self._detect(piece, rows[k : k + 1], start)
+
+    def _sleep(self, row: int, start: int, stop: int) -> None:
+        position = int(self._starts[row]) + start
+        self._trackers[row].skip(position, stop - start, self._findings)
+        self._finder.sleep(row, stop)
+
+    def _wake(self, row: int, start: int, value: float) -> None:
+        self._finder.wake(row, start, value)
+        self._trackers[row].decider.reset(int(self._starts[row]) + start)
+
+    def _detect(self, chunk: NDArray[np.float64], rows: Rows, start: int) -> None:
+        """Take samples of rows that are awake, from sample `start` of the piece on."""
+        found = self._finder.update(chunk, rows, start)
+        begin = (self._starts[rows] + start).tolist()
+        which = range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
+        seconds = self._ended_seconds(which, begin, chunk.shape[1])
+        for k, row in enumerate(which):
+            self._trackers[row].update(
+                found[k], seconds[k], begin[k] + chunk.shape[1], self._findings
+            )
+
+    def _ended_seconds(
+        self, rows: Iterable[int], begin: list[int], n: int
+    ) -> list[list[tuple[int, int]]]:
+        """Return the ends of each row's seconds that end in (begin, begin + n], and their flags."""
+        second = self._second
+        ended = [range(b // second * second + second, b + n + 1, second) for b in begin]
+        flat = [(row, end) for row, ends in zip(rows, ended, strict=True) for end in ends]
+        if not flat:
+            return [[] for _ in begin]
+        starts = [self._moved(row) + end - second for row, end in flat]
+        flags = second_flags(self._signal.flat.take(np.array(starts)[:, None] + self._in_second))
+        for k, (row, end) in enumerate(flat):
+            if self._lost[row] >= end - second and is_lost(
+                self._missing.flat[starts[k] : starts[k] + second]
+            ):
+                flags[k] = MISSING
+        of_all = iter(flags)
+        return [[(end, next(of_all)) for end in ends] for ends in ended]
+
+    def _cut_closed(self) -> None:
+        """Cut the beats that closed, while their signal is at hand."""
+        closed, self._findings.closed = self._findings.closed, []
+        if closed:
+            self._parts.append(self._cut(closed))
+
+    def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
+        quality = [self._quality(beat) for beat in closed]
+        usable = [k for k, flags in enumerate(quality) if not flags & UNUSABLE]
+        values = np.zeros((len(closed), self.spec.length), np.float32)
+        if usable:
+            windows = [self._window(closed[k]) for k in usable]
+            read = resample(self._signal.flat, windows, self.spec.length)
+            flags = window_flags(read)
+            for k, of_window, beat in zip(usable, flags, standardise(read), strict=True):
+                quality[k] |= of_window
+                if not of_window & UNUSABLE:
+                    values[k] = beat
+        to_ms = 1e3 / self.fs_hz
+        whole = np.array([(beat.row, beat.r_sample) for beat in closed])
+        times_ms = np.array(
+            [
+                (
+                    (beat.r_sample - beat.previous_r) * to_ms,
+                    (beat.next_r - beat.r_sample) * to_ms,
+                    (beat.known - beat.r_sample) * to_ms,
+                )
+                for beat in closed
+            ],
+            np.float32,
+        )
+        return whole[:, 0], Beats(
+            r_sample=whole[:, 1],
+            rr_before_ms=times_ms[:, 0],
+            rr_after_ms=times_ms[:, 1],
+            quality=np.array(quality, np.uint16),
+            delay_ms=times_ms[:, 2],
+            values=values,
+        )
+
+    def _moved(self, row: int) -> int:
+        """Return what leads from samples of a row's stream to indices of the flat tapes."""
+        width = self._signal.columns.shape[1]
+        moved: int = row * width + self._signal.end - self._positions.item(row)
+        return moved
+
+    def _quality(self, beat: Closed) -> int:
+        """Return the flags that a beat's window has before its signal is looked at."""
+        span = beat.stop - beat.start
+        if span > MAX_WINDOW_S * self.fs_hz or span <= 0:
+            return beat.quality | TOO_LONG
+        if beat.seen - beat.start > self._history:
+            return beat.quality | TOO_LONG
+        if beat.stop > beat.seen:  # its end was not good enough to wait for
+            return beat.quality | MISSING
+        if self._lost[beat.row] >= beat.start - 1:
+            moved = self._moved(beat.row)
+            window = slice(floor(beat.start) + moved, ceil(beat.stop) + moved)
+            return beat.quality | MISSING * bool(self._missing.flat[window].any())
+        return beat.quality
+
+    def _window(self, beat: Closed) -> Window:
+        first, last = beat.seen - self._history, beat.seen - 1
+        return Window.at(
+            beat.start, beat.stop, self.spec.length, self._moved(beat.row), first, last
+        )
+
+    def _collect(self) -> BankSegmented:
+        found, self._findings = self._findings, Findings()
+        parts, self._parts = self._parts, []
+        rows = [of_beats for of_beats, _ in parts]
+        return BankSegmented(
+            beats=joined_beats([beats for _, beats in parts], self.spec.length),
+            beat_rows=rows[0] if len(rows) == 1 else np.concatenate([NO_ROWS, *rows]),
+            events=tuple(found.events),
+            r_samples=np.array(found.r_samples, np.int64),
+            r_rows=np.array(found.r_rows, np.int64),
+            seconds=np.array(found.seconds, np.int64),
+            seconds_quality=np.array(found.seconds_quality, np.uint16),
+            second_rows=np.array(found.second_rows, np.int64),
+        )
+
+
+def rate_and_spec(plain: dict[str, Any]) -> tuple[float, BeatSpec]:
+    """Return the sampling rate and beat spec of a saved state."""
+    try:
+        return real(plain, "fs_hz"), BeatSpec.from_mapping(plain["spec"])
+    except (KeyError, TypeError, SegmenterError) as error:
+        raise InvalidState(f"saved state: {error}") from error
