@@ -17,17 +17,7 @@ from numpy.typing import NDArray
 
 from model.autoencoder import AutoencoderConfig
 from model.ecg5000 import NORMAL
-from model.scoring import Scorer
-from model.thresholds import threshold_from_losses
-from model.training import TrainingConfig, fit
-from monitor.evaluation.ecg5000_report import (
-    ANOMALY_COLOUR,
-    NORMAL_COLOUR,
-    Protocol,
-    area_under_curve,
-    split,
-)
-from monitor.evaluation.rivals import (
+from model.rivals import (
     Beats,
     Fitted,
     Learn,
@@ -38,6 +28,16 @@ from monitor.evaluation.rivals import (
     published,
     sequitur,
     shallow,
+)
+from model.scoring import Scorer
+from model.thresholds import threshold_from_losses
+from model.training import TrainingConfig, fit
+from monitor.evaluation.ecg5000_report import (
+    ANOMALY_COLOUR,
+    NORMAL_COLOUR,
+    Protocol,
+    area_under_curve,
+    split,
 )
 from monitor.training_run import Labelled
 

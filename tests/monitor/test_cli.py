@@ -20,6 +20,7 @@ import pytest
 import wfdb
 from typer.testing import CliRunner, Result
 
+from model import rivals
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.training import Epoch, Trainer
 from monitor import evaluation_run
@@ -274,6 +275,7 @@ def test_evaluate_compares_with_others(
     """A table for people, a JSON line a row for programs, a picture."""
     monkeypatch.setattr(comparison, "SIZES", {2: None})
     monkeypatch.setattr(comparison, "BEAT_BY_BEAT_STEPS", 1)
+    monkeypatch.setattr(rivals, "FOREST_TREES", 10)
     plot = tmp_path / "plot.png"
     arguments = ("evaluate", "--compare", "--protocol", "official", "--ecg5000", ecg5000, ecg5000)
     done = ecg_monitor(*arguments, "--epochs", 1, "--plot", plot)

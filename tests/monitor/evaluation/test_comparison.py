@@ -10,6 +10,7 @@ import pytest
 
 from model.autoencoder import AutoencoderConfig
 from model.ecg5000 import NORMAL
+from model.rivals import Beats, Fitted, neighbours
 from model.training import TrainingConfig
 from monitor.evaluation.comparison import (
     SIZES,
@@ -22,7 +23,6 @@ from monitor.evaluation.comparison import (
     to_json_line,
     to_table,
 )
-from monitor.evaluation.rivals import Beats, Fitted, neighbours
 from tests.monitor.evaluation.test_ecg5000_report import labelled
 
 PERFECT = Contestant("5-NN distance", neighbours(5))

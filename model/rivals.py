@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.autoencoder import AutoencoderConfig, LstmAutoencoder
-from model.errors import ModelError
+from model.errors import MissingLibrary
 from model.scoring import Scorer
 
 Beats = NDArray[np.float32]  # (n, length)
@@ -47,10 +48,6 @@ class Fitted:
 
 
 Learn = Callable[[Beats, int], Fitted]  # normal beats and a seed
-
-
-class MissingLibrary(ModelError):
-    """A comparison needs a library that is not installed."""
 
 
 def shallow(fit: Callable[[Beats, int], Score]) -> Learn:
@@ -122,7 +119,7 @@ def isolation_forest(beats: Beats, seed: int) -> Score:
 
 def _scikit_learn(module: str) -> Any:  # noqa: ANN401  an optional library without types
     try:
-        return __import__(f"sklearn.{module}", fromlist=[module])
+        return import_module(f"sklearn.{module}")
     except ImportError as error:
         raise MissingLibrary(
             "the comparison needs scikit-learn; install it: pip install 'ecg-monitor[dev]'"

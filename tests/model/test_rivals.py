@@ -7,10 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from monitor.evaluation import rivals
-from monitor.evaluation.rivals import (
+from model import rivals
+from model.errors import MissingLibrary
+from model.rivals import (
     Learn,
-    MissingLibrary,
     SequiturAutoencoder,
     held_out_rows,
     isolation_forest,
