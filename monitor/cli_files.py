@@ -171,7 +171,7 @@ def train(
 
 
 def _report(trained: Trained, options: TrainingOptions) -> None:
-    from monitor.training_report import report_of, write_report
+    from monitor.evaluation.training_report import report_of, write_report
     from monitor.training_run import judged_beats
 
     if options.report is not None:

@@ -16,7 +16,7 @@ from model.checkpoint import Checkpoint
 from model.errors import InvalidBeats
 from model.thresholds import Threshold
 from model.training import Epoch, TrainingConfig, fit
-from monitor.training_report import (
+from monitor.evaluation.training_report import (
     TrainingReport,
     picture_path,
     report_of,
