@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError, SpecMismatch, StageFailed
+from monitor.interrupts import Interrupts
 from monitor.sources.source import Source
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.beat import Beats, BeatSpec
@@ -224,9 +226,9 @@ def _run_in_processes(
     stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
     done: dict[str, Annotated] = {}
     with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
-        with _interrupts_held():  # the workers, started here, inherit it for good
-            futures: list[Future[Annotated]] = [workers.submit(_work, task) for task in tasks]
         try:
+            with _interrupts_held():  # the workers, started here, inherit it
+                futures: list[Future[Annotated]] = [workers.submit(_work, task) for task in tasks]
             for future in as_completed(futures):
                 result = future.result()
                 done[result.record] = result
@@ -244,16 +246,24 @@ def _run_in_processes(
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold back Ctrl-C from this thread and the processes it starts until the block is left.
+    """Hold back Ctrl-C and SIGTERM until the block is left, and Ctrl-C from what it starts.
 
-    A terminal sends it to all processes; a worker would answer with a traceback, even while it
-    starts, before any handler of ours is in place.
+    A terminal sends Ctrl-C to all processes; a worker would answer with a traceback, even while it
+    starts, before any handler of ours is in place. It would also if the parent were interrupted
+    while it tells the worker what to do: a mask alone does not help there, since any other thread
+    may take the signal.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with Interrupts() as interrupts:
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if interrupts.happened:
+        raise KeyboardInterrupt
 
 
 def _start_worker(stop: _StopFlag) -> None:
