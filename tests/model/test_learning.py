@@ -51,7 +51,7 @@ def mixed(n_normal: int, n_ectopic: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def base_checkpoint() -> Checkpoint:
-    config = AutoencoderConfig(length=LENGTH, embedding=4)
+    config = AutoencoderConfig(length=LENGTH, samples_per_step=1, embedding=4)
     return Checkpoint(LstmAutoencoder(config, seed=1), SPEC, IDENTITY, Threshold(9.0))
 
 
