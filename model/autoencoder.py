@@ -30,6 +30,9 @@ class AutoencoderConfig:
     reverse : bool
         The decoder writes the beat backwards, so that the samples the encoder saw last are the
         first it has to recall (Sutskever, Vinyals, Le 2014).
+    samples_per_step : int
+        Consecutive samples that the LSTMs read and write at a time; divides `length`. The network
+        published with ECG5000 takes 1: 140 steps a beat, each as dear as one of several samples.
 
     Raises
     ------
@@ -38,26 +41,41 @@ class AutoencoderConfig:
     """
 
     length: int = BEAT_SAMPLES
-    embedding: int = 16
+    embedding: int = 32
     reverse: bool = True
+    samples_per_step: int = 7
 
     def __post_init__(self) -> None:
         _check_whole("length", self.length, LENGTH_BOUNDS)
         _check_whole("embedding", self.embedding, EMBEDDING_BOUNDS)
         if not isinstance(self.reverse, bool):
             raise InvalidConfig(f"autoencoder reverse {self.reverse!r} is neither true nor false")
+        _check_whole("samples_per_step", self.samples_per_step, (1, self.length))
+        if self.length % self.samples_per_step:
+            raise InvalidConfig(
+                f"autoencoder samples_per_step {self.samples_per_step} does not divide the "
+                f"{self.length} samples of a beat; use one that does"
+            )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the plain values, as kept in a checkpoint's JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if self.samples_per_step == 1:  # files written before there was a choice keep their hash
+            del values["samples_per_step"]
+        return values
+
+    @property
+    def steps(self) -> int:
+        """Steps that the LSTMs take over a beat."""
+        return self.length // self.samples_per_step
 
     @property
     def flop_per_beat(self) -> int:
         """Multiplications and additions of one reconstruction."""
-        e = self.embedding
-        layers = ((1, 2 * e), (2 * e, e), (e, e), (e, 2 * e))  # (inputs, units)
-        weights = sum(4 * units * (inputs + units) for inputs, units in layers) + 2 * e
-        return 2 * self.length * weights
+        e, p = self.embedding, self.samples_per_step
+        layers = ((p, 2 * e), (2 * e, e), (e, e), (e, 2 * e))  # (inputs, units)
+        weights = sum(4 * units * (inputs + units) for inputs, units in layers) + 2 * e * p
+        return 2 * self.steps * weights
 
 
 class LstmAutoencoder(nn.Module):
@@ -65,7 +83,8 @@ class LstmAutoencoder(nn.Module):
 
     The architecture published with ECG5000: the encoder is two LSTMs of 2e and e units, whose last
     hidden state is the embedding; the decoder is fed the embedding at every sample, through LSTMs
-    of e and 2e units and a linear layer to one value.
+    of e and 2e units and a linear layer to one value. Published for one sample a step; `config` may
+    ask for several.
 
     Around it stands one affine step: what goes in is the beat's deviation from `template`, over
     `scale`; what comes out is put back the same way. The network then need not spend its first
@@ -85,11 +104,11 @@ class LstmAutoencoder(nn.Module):
         self.config = config
         e = config.embedding
         with torch.random.fork_rng(devices=[]):  # the layers' own initialisation draws from it
-            self.encoder_outer = nn.LSTM(1, 2 * e, batch_first=True)
+            self.encoder_outer = nn.LSTM(config.samples_per_step, 2 * e, batch_first=True)
             self.encoder_inner = nn.LSTM(2 * e, e, batch_first=True)
             self.decoder_inner = nn.LSTM(e, e, batch_first=True)
             self.decoder_outer = nn.LSTM(e, 2 * e, batch_first=True)
-            self.output = nn.Linear(2 * e, 1)
+            self.output = nn.Linear(2 * e, config.samples_per_step)
         self.template: Tensor
         self.scale: Tensor
         self.register_buffer("template", torch.zeros(config.length))
@@ -127,17 +146,19 @@ class LstmAutoencoder(nn.Module):
     def encode(self, beats: Tensor) -> Tensor:
         """Return the embeddings, shape (batch, e), of beats, shape (batch, length)."""
         deviations = (beats - self.template) / self.scale  # (batch, length)
-        hidden, _ = self.encoder_outer(deviations[:, :, None])  # (batch, length, 2e)
+        shape = (len(beats), self.config.steps, self.config.samples_per_step)
+        steps = deviations.reshape(shape)  # (batch, steps, p)
+        hidden, _ = self.encoder_outer(steps)  # (batch, steps, 2e)
         _, (last, _) = self.encoder_inner(hidden)  # (1, batch, e)
         embeddings: Tensor = last[0]  # (batch, e)
         return embeddings
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """Return the beats, shape (batch, length), written from embeddings, shape (batch, e)."""
-        repeated = embeddings[:, None, :].expand(-1, self.config.length, -1)  # (batch, length, e)
-        hidden, _ = self.decoder_inner(repeated)  # (batch, length, e)
-        hidden, _ = self.decoder_outer(hidden)  # (batch, length, 2e)
-        deviations: Tensor = self.output(hidden)[:, :, 0]  # (batch, length)
+        repeated = embeddings[:, None, :].expand(-1, self.config.steps, -1)  # (batch, steps, e)
+        hidden, _ = self.decoder_inner(repeated)  # (batch, steps, e)
+        hidden, _ = self.decoder_outer(hidden)  # (batch, steps, 2e)
+        deviations: Tensor = self.output(hidden).flatten(1)  # (batch, length)
         if self.config.reverse:
             deviations = deviations.flip(1)
         return self.template + self.scale * deviations

@@ -41,7 +41,7 @@ from model.tracking import Normal
 
 FORMAT = 1
 METADATA_KEY = "ecg_monitor"
-MAX_FILE_BYTES = 1 << 26  # an embedding of 256 takes 17 MB
+MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 68 MB
 MAX_HEADER_BYTES = 1 << 20
 EXEMPLARS = "exemplars"
 MAX_EXEMPLARS = 1024
@@ -120,7 +120,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     if checkpoint.normal is not None:
         weights[EXEMPLARS] = torch.from_numpy(checkpoint.normal.exemplars.copy())
     data = safetensors.torch.save(weights, {METADATA_KEY: _canonical(document).decode()})
-    _write_atomically(path, data)
+    write_atomically(path, data)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -132,7 +132,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         If the file is missing, foreign, damaged or absurd; the message says which.
     """
     path = Path(path)
-    return _parse(_read_bounded(path), str(path))
+    return _parse(read_bounded(path), str(path))
 
 
 def load_shipped() -> Checkpoint:
@@ -149,7 +149,8 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -163,7 +164,8 @@ def _write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _read_bounded(path: Path) -> bytes:
+def read_bounded(path: Path) -> bytes:
+    """Read a file that is no larger than a checkpoint can be; InvalidCheckpoint if it cannot be."""
     try:
         if not path.is_file():
             raise InvalidCheckpoint(f"{path}: no such checkpoint file")
@@ -178,8 +180,8 @@ def _read_bounded(path: Path) -> bytes:
 
 def _parse(data: bytes, origin: str) -> Checkpoint:
     try:
-        document = _document(data)
-        config = _part(document, "config", AutoencoderConfig)
+        document = metadata_document(data, METADATA_KEY)
+        config = _config(document)
         threshold = _part(document, "threshold", Threshold)
         weights = _tensors(data)
         normal = _normal(document, weights.pop(EXEMPLARS, None), config)
@@ -198,8 +200,14 @@ def _parse(data: bytes, origin: str) -> Checkpoint:
     return checkpoint
 
 
-def _document(data: bytes) -> dict[str, Any]:
-    """Return our JSON document out of a safetensors file's header."""
+def metadata_document(data: bytes, key: str) -> dict[str, Any]:
+    """Return the JSON document that stands under a key of a safetensors file's metadata.
+
+    Raises
+    ------
+    InvalidCheckpoint
+        If there is none, or not of this format.
+    """
     if not data:
         raise InvalidCheckpoint("is empty")
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
@@ -211,7 +219,7 @@ def _document(data: bytes) -> dict[str, Any]:
         raise InvalidCheckpoint("is truncated")
     header = _json(data[8 : 8 + header_bytes])
     metadata = header.get("__metadata__")
-    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    text = metadata.get(key) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise InvalidCheckpoint("a safetensors file, but not of this project")
     document = _json(text.encode())
@@ -251,6 +259,12 @@ def _part(document: Mapping[str, Any], key: str, kind: type[Part]) -> Part:
         raise InvalidCheckpoint(f"its {key} has missing or unknown fields") from error
     except InvalidConfig as error:
         raise InvalidCheckpoint(f"its {key} is absurd: {error}") from error
+
+
+def _config(document: Mapping[str, Any]) -> AutoencoderConfig:
+    """Return the config; without `samples_per_step` it is of a file from before there was one."""
+    values = {"samples_per_step": 1, **_mapping(document, "config")}
+    return _part({"config": values}, "config", AutoencoderConfig)
 
 
 def _spec_identity(document: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ ModelError (ValueError)
 ├── InvalidConfig       a configuration with absurd values
 ├── InvalidCheckpoint   a file that is not a whole checkpoint of ours
 ├── InvalidDataset      an ECG5000 file that cannot be read
+├── MissingLibrary      a comparison needs a library that is not installed
 └── CannotLearn         a patient's first minutes hold no dominant normal
 """
 
@@ -27,6 +28,10 @@ class InvalidCheckpoint(ModelError):
 
 class InvalidDataset(ModelError):
     """A file is not in one of ECG5000's published formats."""
+
+
+class MissingLibrary(ModelError):
+    """A comparison needs a library that is not installed."""
 
 
 class CannotLearn(ModelError):

@@ -49,6 +49,9 @@ QRS_SHARE = 0.1  # of the beat, to either side of R: 75 ms at 80 beats a minute
 # Correlation of QRS complexes. On even-numbered records of MIT-BIH 95 % of the normal beats of a
 # clean lead lie above .95 to .99, nine in ten ventricular ones below .92.
 SAME_QRS = 0.97
+# The less usual normal beats are a few of several kinds; a tail fitted to them reaches far beyond
+# them, and over ectopic beats (MIT-BIH 208: 126 where the largest of them is 47).
+BEYOND = 1.5
 
 
 @dataclass(frozen=True)
@@ -209,12 +212,27 @@ def _threshold(
     usual = held_out[in_time[held_out]]
     if len(usual) < MIN_LOSSES:  # a rhythm of which nothing is in time
         usual = held_out
-    ceiling = GAP_REACH * threshold_from_losses(losses[usual], share).value
+    threshold = threshold_from_losses(losses[usual], share)
     left_out = np.flatnonzero(~dominant)[::2]
-    less_usual = left_out[(in_time & same_qrs & (losses < ceiling))[left_out]]
-    threshold = threshold_from_losses(losses[np.concatenate((usual, less_usual))], share)
+    near = losses < GAP_REACH * threshold.value
+    less_usual = left_out[(in_time & same_qrs & near)[left_out]]
+    if len(less_usual):
+        wider = threshold_from_losses(losses[np.concatenate((usual, less_usual))], share)
+        farthest = BEYOND * float(losses[less_usual].max())
+        threshold = _within(wider, threshold.value, max(threshold.value, farthest))
     untrained = np.concatenate((held_out, np.flatnonzero(~dominant)))
     return moved_into_gap(threshold, scored.losses[untrained])  # a gap between shapes, not times
+
+
+def _within(threshold: Threshold, lowest: float, highest: float) -> Threshold:
+    """Return the threshold moved into bounds, its range with it."""
+    value = min(max(threshold.value, lowest), highest)
+    return replace(
+        threshold,
+        value=value,
+        low=min(threshold.low or value, value),
+        high=max(threshold.high or value, value),
+    )
 
 
 def _qrs_correlation(

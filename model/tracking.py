@@ -225,7 +225,8 @@ def shifted(beats: NDArray[np.float32], lags: NDArray[np.int64]) -> NDArray[np.f
 def _best_lag(beat: NDArray[np.float32], template: NDArray[np.floating]) -> int:
     """Return the lag of the largest correlation; the smaller of two that are equal."""
     reach = round(MAX_LAG_SHARE * len(beat))
-    windows = sliding_window_view(np.pad(beat, reach, mode="edge"), len(beat))  # (lags, length)
+    padded = np.concatenate((beat[:1].repeat(reach), beat, beat[-1:].repeat(reach)))
+    windows = sliding_window_view(padded, len(beat))  # (lags, length)
     # A sum by rows, not a matrix product, whose order of additions is BLAS's own.
     agreement = (windows * (template - template.mean())).sum(axis=1)
     order = np.argsort(np.abs(np.arange(-reach, reach + 1)), kind="stable")

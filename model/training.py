@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +22,12 @@ from model.scoring import Scorer, check_beats
 Loss = Literal["smooth_l1", "l1"]
 
 MIN_BEATS = 20  # below it a validation share holds too few beats to choose weights by
+WARM_UP_SHARE, FIRST_RATE, LAST_RATE = 0.3, 1 / 25, 4e-6  # of the steps; of the peak rate
+MOMENTA = (0.95, 0.85)  # of Adam, at the lowest and at the highest learning rate
+ADAM_SECOND_MOMENT = 0.999
+BEATS_WRITTEN = 60_000  # over all epochs; see docs/MODEL.md for what fewer and more come to
+MIN_EPOCHS, MAX_EPOCHS = 20, 500
+MAX_EPOCHS_ASKED = 10_000
 GRADIENT_NORM = 0.5  # the median; LSTMs over 140 steps throw single gradients 50 times larger
 SMOOTH_BELOW = 0.5  # of the smooth L1 loss, in units of the scale of the beats' deviations
 
@@ -31,8 +38,9 @@ class TrainingConfig:
 
     Parameters
     ----------
-    epochs : int
-        Passes over the training beats at most; the one-cycle schedule spans them.
+    epochs : int, optional
+        Passes over the training beats at most; the one-cycle schedule spans them. None is as many
+        as make BEATS_WRITTEN: the same effort for few beats as for many.
     batch : int
         Beats an optimiser step.
     learning_rate : float
@@ -44,8 +52,9 @@ class TrainingConfig:
         What is minimised; the smooth one has gradients that fade near zero.
     validation_share : float
         Share of the beats kept apart to choose the weights by, 0.02 to 0.5.
-    patience : int
-        Epochs without a better validation loss before training stops.
+    patience : int, optional
+        Epochs without a better validation loss before training stops. None is half of the epochs:
+        while the learning rate is high, many pass without one.
     seed : int
         Initial weights, the split, the order of the beats and the noise.
 
@@ -55,18 +64,24 @@ class TrainingConfig:
         If a value is out of bounds.
     """
 
-    epochs: int = 60
+    epochs: int | None = None
     batch: int = 32
     learning_rate: float = 1e-2
     input_noise: float = 0.1
     loss: Loss = "smooth_l1"
     validation_share: float = 0.15
-    patience: int = 30
+    patience: int | None = None
     seed: int = 0
+
+    def epochs_of(self, n_beats: int) -> int:
+        """Return the passes over so many training beats at most."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(max(round(BEATS_WRITTEN / n_beats), MIN_EPOCHS), MAX_EPOCHS)
 
     def __post_init__(self) -> None:
         bounds = (
-            ("epochs", True, 1, 10_000),
+            ("epochs", True, 1, MAX_EPOCHS_ASKED),
             ("batch", True, 1, 65_536),
             ("learning_rate", False, 1e-7, 1.0),
             ("input_noise", False, 0.0, 2.0),
@@ -76,6 +91,8 @@ class TrainingConfig:
         )
         for name, whole, low, high in bounds:
             value = getattr(self, name)
+            if value is None and name in ("epochs", "patience"):
+                continue
             kinds = int if whole else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 raise InvalidConfig(
@@ -123,12 +140,15 @@ class Fit:
         The epoch whose weights were kept; 0 where no epoch bettered the base.
     validation_losses : np.ndarray, shape (n_validation,), float32
         Losses of the validation beats, which no gradient has seen.
+    validation_beats : np.ndarray, shape (n_validation, length), float32
+        These beats.
     """
 
     autoencoder: LstmAutoencoder
     history: tuple[Epoch, ...]
     best_epoch: int
     validation_losses: NDArray[np.float32]
+    validation_beats: NDArray[np.float32]
 
 
 def fit(
@@ -164,26 +184,263 @@ def fit(
     InvalidConfig
         If the base has another config.
     """
-    training = training or TrainingConfig()
-    config = config or (base.config if base else AutoencoderConfig())
-    if base is not None and base.config != config:
-        raise InvalidConfig(f"the base is {base.config}, asked for is {config}")
-    checked = check_beats(beats, config.length)
-    if len(checked) < MIN_BEATS:
-        raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
-    generator = torch.Generator().manual_seed(training.seed)
-    kept_apart, trained_on = _split(len(checked), training.validation_share, generator)
-    autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, training.seed)
-    validation = checked[kept_apart]
-    autoencoder.centre_on(torch.from_numpy(checked[trained_on]))
-    return _descend(
-        autoencoder,
-        torch.from_numpy(checked[trained_on]),
-        validation,
-        training,
-        generator,
-        on_epoch,
-    )
+    trainer = Trainer(beats, config, training, base)
+    while not trainer.is_over:
+        epoch = trainer.train_epoch()
+        if on_epoch:
+            on_epoch(epoch)
+    return trainer.best()
+
+
+class Trainer:
+    """A training that can be left after any epoch, and gone on with in another process.
+
+    Learning happens in `train_epoch` alone. What `state` returns, restored into a trainer made of
+    the same beats and configs, goes on to the very weights of a training that was not interrupted.
+
+    Parameters
+    ----------
+    beats, config, training, base
+        As `fit` takes them.
+    device : str, optional
+        Where torch computes; none is a CUDA device if there is one, else the CPU. The random
+        numbers come from the CPU in any case.
+
+    Raises
+    ------
+    InvalidBeats
+        If the beats cannot be used or are too few.
+    InvalidConfig
+        If the base has another config.
+    """
+
+    def __init__(
+        self,
+        beats: ArrayLike,
+        config: AutoencoderConfig | None = None,
+        training: TrainingConfig | None = None,
+        base: LstmAutoencoder | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.training = training or TrainingConfig()
+        config = config or (base.config if base else AutoencoderConfig())
+        if base is not None and base.config != config:
+            raise InvalidConfig(f"the base is {base.config}, asked for is {config}")
+        checked = check_beats(beats, config.length)
+        if len(checked) < MIN_BEATS:
+            raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._generator = torch.Generator().manual_seed(self.training.seed)
+        kept_apart, trained_on = _split(
+            len(checked), self.training.validation_share, self._generator
+        )
+        self._validation = checked[kept_apart]
+        self._beats = torch.from_numpy(checked[trained_on])  # (n, length)
+        self._epochs = self.training.epochs_of(len(self._beats))
+        self._patience = self.training.patience or math.ceil(self._epochs / 2)
+        autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, self.training.seed)
+        autoencoder.centre_on(self._beats)
+        self._autoencoder = autoencoder.to(self.device)
+        self._optimiser = torch.optim.Adam(self._autoencoder.parameters())
+        self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
+        self._best_losses = Scorer(self._autoencoder).losses(self._validation)
+        self._history: list[Epoch] = []
+        self._identity = _identity(config, self.training, base, checked)
+
+    @property
+    def history(self) -> tuple[Epoch, ...]:
+        """The epochs trained so far."""
+        return tuple(self._history)
+
+    @property
+    def best_epoch(self) -> int:
+        """Number of the epoch with the lowest validation loss; 0 before any was better."""
+        return max((epoch.number for epoch in self._history if epoch.is_best), default=0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are trained, or the last ones bettered nothing."""
+        waited = len(self._history) - self.best_epoch
+        return len(self._history) >= self._epochs or waited >= self._patience
+
+    def train_epoch(self) -> Epoch:
+        """Pass once over the training beats; return what came of it."""
+        training_loss = self._pass_over()
+        losses = Scorer(self._autoencoder).losses(self._validation)
+        is_best = bool(losses.mean() < self._best_losses.mean())
+        if is_best:
+            self._best_losses = losses
+            self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
+        epoch = Epoch(
+            number=len(self._history) + 1,
+            of=self._epochs,
+            training_loss=training_loss,
+            validation_loss=float(losses.mean()),
+            is_best=is_best,
+        )
+        self._history.append(epoch)
+        return epoch
+
+    def best(self) -> Fit:
+        """Return the best weights so far, on the CPU."""
+        autoencoder = copy.deepcopy(self._autoencoder)
+        autoencoder.load_state_dict(self._best_weights)
+        return Fit(
+            autoencoder=autoencoder.cpu().eval(),
+            history=self.history,
+            best_epoch=self.best_epoch,
+            validation_losses=self._best_losses,
+            validation_beats=self._validation,
+        )
+
+    def state(self) -> TrainingState:
+        """Return all that the next epochs depend on."""
+        tensors = self._tensors()
+        for number, moments in self._optimiser.state_dict()["state"].items():
+            tensors |= _prefixed(f"adam.{number}", moments)
+        copied = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return TrainingState(self._identity, self.history, copied)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that a training has from its start on."""
+        return {
+            **_prefixed("weights", self._autoencoder.state_dict()),
+            **_prefixed("best", self._best_weights),
+            "best_losses": torch.from_numpy(self._best_losses),
+            "generator": self._generator.get_state(),
+        }
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        InvalidConfig
+            If it is of other beats, or of another config; nothing is changed then.
+        """
+        if state.identity != self._identity:
+            raise InvalidConfig(
+                "the training to go on with had other beats or options; use the same, or start anew"
+            )
+        if problem := self._misfit(state):
+            raise InvalidConfig(f"the training to go on with is damaged: {problem}")
+        tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+        self._generator.set_state(tensors["generator"])
+        self._best_losses = tensors["best_losses"].numpy()
+        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        self._autoencoder.load_state_dict(_with_prefix("weights", tensors))
+        self._best_weights = _with_prefix("best", tensors)
+        numbers = range(len(list(self._autoencoder.parameters())))
+        moments = {number: _with_prefix(f"adam.{number}", tensors) for number in numbers}
+        fresh = {"state": {}, "param_groups": self._optimiser.state_dict()["param_groups"]}
+        self._optimiser.load_state_dict({**fresh, "state": moments} if state.history else fresh)
+        self._history = list(state.history)
+
+    def _misfit(self, state: TrainingState) -> str | None:
+        """Return which tensor of a state is not one that this training has, if there is one."""
+        expected = {name: (tensor.shape, tensor.dtype) for name, tensor in self._tensors().items()}
+        if state.history:  # Adam has its moments from the first step on
+            single = torch.zeros((), dtype=torch.float32)
+            for number, weights in enumerate(self._autoencoder.parameters()):
+                moments = {"step": single, "exp_avg": weights, "exp_avg_sq": weights}
+                for name, tensor in _prefixed(f"adam.{number}", moments).items():
+                    expected[name] = (tensor.shape, tensor.dtype)
+        if state.tensors.keys() != expected.keys():
+            return f"{sorted(state.tensors.keys() ^ expected.keys())[0]} is missing or unknown"
+        for name, tensor in state.tensors.items():
+            if (tensor.shape, tensor.dtype) != expected[name]:
+                return f"{name} is {tensor.dtype} {tuple(tensor.shape)}"
+            if not bool(torch.isfinite(tensor).all()):
+                return f"{name} holds NaN or infinite values"
+        return None
+
+    def _pass_over(self) -> float:
+        """Take one step a batch; return the mean reconstruction loss of the epoch."""
+        autoencoder, training = self._autoencoder.train(), self.training
+        order = torch.randperm(len(self._beats), generator=self._generator)
+        n_steps = math.ceil(len(order) / training.batch)
+        total = 0.0
+        for number in range(n_steps):
+            rows = order[number * training.batch : (number + 1) * training.batch]
+            clean = self._beats[rows]  # (batch, length)
+            noise = torch.randn(clean.shape, generator=self._generator) * training.input_noise
+            noisy, clean = (clean + noise).to(self.device), clean.to(self.device)
+            written = autoencoder(noisy)  # (batch, length)
+            loss = _minimised((written - clean) / autoencoder.scale, training.loss)
+            self._optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
+            step = len(self._history) * n_steps + number
+            rate, momentum = one_cycle(step / max(1, self._epochs * n_steps - 1))
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate * training.learning_rate
+                group["betas"] = (momentum, ADAM_SECOND_MOMENT)
+            self._optimiser.step()
+            total += float((written.detach() - clean).abs().sum())
+        return total / len(order)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A training as it stands between two epochs.
+
+    Attributes
+    ----------
+    identity : str
+        Hash over beats, configs and base: a state goes on with those alone.
+    history : tuple of Epoch
+        Trained so far.
+    tensors : dict of str to Tensor
+        Weights, best weights and their losses, the optimiser's moments, the random generator.
+    """
+
+    identity: str
+    history: tuple[Epoch, ...]
+    tensors: dict[str, Tensor]
+
+
+def one_cycle(share_done: float) -> tuple[float, float]:
+    """Return the learning rate, as a share of its peak, and Adam's momentum (Smith, Topin 2019).
+
+    The rate rises along a cosine from 1/25 to 1 in the first 30 % of the steps and falls to next to
+    nothing in the others; the momentum falls from .95 to .85 and rises again. A function of the
+    step alone, so that nothing of it need be kept when a training is left.
+    """
+    if share_done < WARM_UP_SHARE:
+        risen = (1 - math.cos(math.pi * share_done / WARM_UP_SHARE)) / 2
+        floor = FIRST_RATE
+    else:
+        risen = (1 + math.cos(math.pi * (share_done - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))) / 2
+        floor = LAST_RATE
+    return floor + risen * (1 - floor), MOMENTA[0] + risen * (MOMENTA[1] - MOMENTA[0])
+
+
+def _identity(
+    config: AutoencoderConfig,
+    training: TrainingConfig,
+    base: LstmAutoencoder | None,
+    beats: NDArray[np.float32],
+) -> str:
+    """Return a hash that two trainings share only if they take the same steps."""
+    digest = hashlib.sha256(repr((asdict(config), asdict(training), beats.shape)).encode())
+    digest.update(beats.tobytes())
+    for name, weights in sorted(base.state_dict().items()) if base else ():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
 
 
 def _split(
@@ -193,67 +450,6 @@ def _split(
     order = torch.randperm(n_beats, generator=generator).numpy()
     n_validation = max(1, round(n_beats * validation_share))
     return order[:n_validation], order[n_validation:]
-
-
-def _descend(
-    autoencoder: LstmAutoencoder,
-    beats: Tensor,  # (n, length)
-    validation: NDArray[np.float32],
-    training: TrainingConfig,
-    generator: torch.Generator,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> Fit:
-    optimiser = torch.optim.Adam(autoencoder.parameters(), lr=training.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=training.learning_rate,
-        total_steps=training.epochs * math.ceil(len(beats) / training.batch),
-    )
-    best_losses = Scorer(autoencoder).losses(validation)
-    best_weights = copy.deepcopy(autoencoder.state_dict())
-    best_epoch = 0
-    history: list[Epoch] = []
-    for number in range(1, training.epochs + 1):
-        training_loss = _pass_over(autoencoder, beats, training, generator, optimiser, schedule)
-        losses = Scorer(autoencoder).losses(validation)
-        is_best = bool(losses.mean() < best_losses.mean())
-        if is_best:
-            best_losses, best_epoch = losses, number
-            best_weights = copy.deepcopy(autoencoder.state_dict())
-        epoch = Epoch(number, training.epochs, training_loss, float(losses.mean()), is_best)
-        history.append(epoch)
-        if on_epoch:
-            on_epoch(epoch)
-        if number - best_epoch >= training.patience:
-            break
-    autoencoder.load_state_dict(best_weights)
-    return Fit(autoencoder.eval(), tuple(history), best_epoch, best_losses)
-
-
-def _pass_over(
-    autoencoder: LstmAutoencoder,
-    beats: Tensor,  # (n, length)
-    training: TrainingConfig,
-    generator: torch.Generator,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    """Take one step a batch; return the mean reconstruction loss of the epoch."""
-    autoencoder.train()
-    total = 0.0
-    order = torch.randperm(len(beats), generator=generator)
-    for start in range(0, len(beats), training.batch):
-        clean = beats[order[start : start + training.batch]]  # (batch, length)
-        noise = torch.randn(clean.shape, generator=generator) * training.input_noise
-        written = autoencoder(clean + noise)  # (batch, length)
-        loss = _minimised((written - clean) / autoencoder.scale, training.loss)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        schedule.step()
-        total += float((written.detach() - clean).abs().sum())
-    return total / len(beats)
 
 
 def _minimised(errors: Tensor, loss: Loss) -> Tensor:

@@ -32,6 +32,7 @@ from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
     from monitor.annotate import Annotated as Outcome
+    from monitor.training_run import Trained, TrainingOptions
 
 PATIENTS_WIDTH = 140
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
@@ -94,7 +95,7 @@ def train(
     ecg5000: Ecg5000Files = None,
     window: WindowName = None,
     embedding: Annotated[
-        int | None, typer.Option(help="Size of the embedding, 1 to 256; default: 16.")
+        int | None, typer.Option(help="Size of the embedding, 1 to 256; default: 32.")
     ] = None,
     epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
@@ -109,6 +110,17 @@ def train(
             "ECG5000, one beat an hour on records."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write curves, losses, best and worst beats: OUT.html, and OUT.png."),
+    ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="ECG5000 file to judge the model on in the report; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Train a model on ECG5000's normal beats, or on the usual beats of records.
@@ -117,7 +129,13 @@ def train(
     ecg-monitor train mitdb/100 --learn 10:00 --out patient.st
     """
     with explained(), ended_by_sigterm():
-        from monitor.training_run import TrainingOptions, check_writable, gather, summary_line
+        from monitor.training_run import (
+            TrainingOptions,
+            check_writable,
+            gather,
+            how_to_go_on,
+            summary_line,
+        )
         from monitor.training_run import train as run
 
         files, named = _files_and_records(ecg5000, records)
@@ -133,14 +151,36 @@ def train(
             learn_s=parse_optional_duration(learn, "--learn"),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
+            resume=resume,
+            tests=tuple(test or ()),
+            report=report,
         )
-        check_writable(out, overwrite)  # before anything is fetched
+        check_writable(out, overwrite or resume)  # before anything is fetched
+        if report is not None:
+            check_writable(report, overwrite or resume)
+            check_writable(report.with_suffix(".png"), overwrite or resume)
         options = replace(options, records=tuple(resolved(named) if named else ()))
         with progress_bar("cutting beats") as show:
             beats = gather(options, show)
         with training_shown("training") as on_epoch:
-            checkpoint = run(options, beats, on_epoch)
-        sys.stderr.write(f"{harmless(summary_line(checkpoint, out), 500)}\n")
+            trained = run(options, beats, on_epoch)
+        if report is not None:
+            _report(trained, options)
+        if trained.interrupted:
+            complain(how_to_go_on(trained, out))
+            raise typer.Exit(130)
+        sys.stderr.write(f"{harmless(summary_line(trained.checkpoint, out), 500)}\n")
+
+
+def _report(trained: Trained, options: TrainingOptions) -> None:
+    from monitor.evaluation.training_report import report_of, write_report
+    from monitor.training_run import judged_beats
+
+    if options.report is not None:
+        tested = judged_beats(options, trained.fitted)
+        title = f"Training of {options.out.name}"
+        write_report(report_of(trained.fitted, trained.checkpoint, tested, title), options.report)
+        sys.stderr.write(f"wrote {harmless(str(options.report), 500)} and its .png\n")
 
 
 def _files_and_records(
@@ -189,6 +229,9 @@ def evaluate_model(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the densities of the losses: OUT.png.")
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Set several sizes beside other scorers.")
+    ] = False,
     json: JsonLines = False,
 ) -> None:
     """Say how well a model tells anomalous beats: AUC, recall, false positives.
@@ -201,18 +244,33 @@ def evaluate_model(
     ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
-        from monitor.evaluation_run import EvaluationOptions, run, to_text
+        from monitor.evaluation.comparison import to_json_line, to_table
+        from monitor.evaluation_run import EvaluationOptions, run, run_comparison, to_text
 
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
             raise InvalidOption(
                 f"{unknown[0]!r} is neither model nor beats; put --ecg5000 before files"
             )
-        options = EvaluationOptions(tuple(files), protocol, checkpoint, seeds, epochs, plot)
+        options = EvaluationOptions(
+            tuple(files), protocol, checkpoint, seeds, epochs, plot, compare
+        )
+        if compare:
+            with progress_bar("comparing") as show:
+                if json:  # as they come: the whole takes its time
+                    run_comparison(options, show, lambda row: _write_now(to_json_line(row)))
+                else:
+                    sys.stdout.write(to_table(run_comparison(options, show)))
+            return
         with training_shown("evaluating") as on_epoch:
             reports = run(options, on_epoch)
         sys.stdout.write(to_text(reports, as_json=json))
         sys.stdout.flush()
+
+
+def _write_now(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 @evaluate.command("beats")

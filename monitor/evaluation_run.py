@@ -22,10 +22,10 @@ from model.training import Epoch, TrainingConfig
 from monitor.annotate import segment
 from monitor.errors import InvalidOption
 from monitor.evaluation.beats_report import read_annotations
+from monitor.evaluation.comparison import Row, compare, contestants, plot_comparison
 from monitor.evaluation.ec57 import compare_beats
 from monitor.evaluation.ecg5000_report import (
     Ecg5000Report,
-    Labelled,
     Protocol,
     evaluate_checkpoint,
     evaluate_training,
@@ -34,7 +34,7 @@ from monitor.evaluation.ecg5000_report import (
 from monitor.scoring_run import load_for_ecg5000
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.training_run import ECG5000_SPEC, check_writable
+from monitor.training_run import ECG5000_SPEC, Labelled, check_writable
 from segmenter.beat import BeatSpec
 
 # Another seed than those of the records that the shipped checkpoint was made from.
@@ -62,7 +62,10 @@ class EvaluationOptions:
     epochs : int, optional
         Of each training; none is its default.
     plot : Path, optional
-        Where the densities of the losses are drawn, as PNG; those of the first seed.
+        Where the densities of the losses are drawn, as PNG; those of the first seed. With
+        `compare`, the areas of all.
+    compare : bool
+        Set the autoencoder, in several sizes, beside other scorers.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class EvaluationOptions:
     seeds: int = 1
     epochs: int | None = None
     plot: Path | None = None
+    compare: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in PROTOCOLS:
@@ -84,12 +88,18 @@ class EvaluationOptions:
             )
         if not 1 <= self.seeds <= MAX_SEEDS:
             raise InvalidOption(f"{self.seeds} seeds cannot be run; use 1 to {MAX_SEEDS}")
-        of_training = self.protocol is not None or self.seeds > 1 or self.epochs is not None
+        of_training = (
+            self.protocol is not None or self.seeds > 1 or self.epochs is not None or self.compare
+        )
         if of_training and (self.checkpoint is not None or not self.ecg5000):
             raise InvalidOption(
-                "--protocol, --seeds and --epochs are of a training on --ecg5000 files; "
+                "--protocol, --seeds, --epochs and --compare are of a training on --ecg5000 files; "
                 "a checkpoint is judged as it is"
             )
+
+    def training(self, seed: int) -> TrainingConfig:
+        """How to train with a seed."""
+        return TrainingConfig(epochs=self.epochs, seed=seed)
 
 
 def run(
@@ -125,10 +135,36 @@ def _reports(
         yield evaluate_checkpoint(checkpoint, _joined(files))
         return
     protocol: Protocol = "official" if options.protocol == "official" else "pooled"
-    epochs = TrainingConfig().epochs if options.epochs is None else options.epochs
     for seed in range(options.seeds):
-        training = TrainingConfig(epochs=epochs, seed=seed)
+        training = options.training(seed)
         yield evaluate_training(files, protocol, training=training, on_epoch=on_epoch)
+
+
+def run_comparison(
+    options: EvaluationOptions,
+    on_progress: Callable[[float, str], None],
+    on_row: Callable[[Row], None] = lambda _row: None,
+) -> list[Row]:
+    """Return the autoencoder's figures and those of other scorers; draw the plot.
+
+    Without a protocol named, both are run.
+
+    Raises
+    ------
+    MonitorError, ModelError
+        If something given cannot be used.
+    """
+    if options.plot is not None:
+        check_writable(options.plot, overwrite=True)  # before minutes of training
+    files = [read_ecg5000(path, ECG5000_SPEC.length) for path in options.ecg5000]
+    protocols = [one for one in PROTOCOLS if options.protocol in (None, one)]
+    rows = []
+    for row in compare(files, protocols, contestants(options.training), options.seeds, on_progress):
+        rows.append(row)
+        on_row(row)
+    if options.plot is not None:
+        plot_comparison(rows, options.plot)
+    return rows
 
 
 def simulated_beats(spec: BeatSpec, settings: SimulationSettings) -> Labelled:

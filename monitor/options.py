@@ -26,7 +26,8 @@ SomeRecords = Annotated[
 ]
 Lead = Annotated[str | None, typer.Option(help="Lead by name (MLII) or index (0).")]
 Epochs = Annotated[
-    int | None, typer.Option(help="Passes over the training beats at most; default: 60.")
+    int | None,
+    typer.Option(help="Passes over the training beats; default: by their number."),
 ]
 WindowName = Annotated[str | None, typer.Option("--window", help=f"Beat window: {WINDOWS}.")]
 Ecg5000Files = Annotated[

@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from monitor.text import harmless
+from monitor.training_chart import training_chart
 
 if TYPE_CHECKING:
     from model.training import Epoch
+
+
+CHART_ROWS, CHART_COLUMNS = 14, 100  # of the curves of a training
 
 
 class Show(Protocol):
@@ -28,15 +33,7 @@ class Show(Protocol):
 def progress_bar(text: str) -> Iterator[Show]:
     """Show a bar on standard error, if that is a terminal; yields what takes the share done."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with _progress(console) as progress:
         task = progress.add_task(text, total=1.0)
 
         def show(share: float, text: str | None = None) -> None:
@@ -45,19 +42,46 @@ def progress_bar(text: str) -> Iterator[Show]:
         yield show
 
 
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 @contextmanager
 def training_shown(text: str) -> Iterator[Callable[[Epoch], None]]:
-    """Show the losses of each epoch beside a bar; off a terminal, as a line of standard error."""
-    on_terminal = Console(stderr=True).is_terminal
-    with progress_bar(text) as show:
+    """Draw the losses of all epochs over a bar; off a terminal, a line of standard error each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda epoch: _write_line(f"{text}, {epoch_text(epoch)}")
+        return
+    history: list[Epoch] = []
+    progress = _progress(console)
+    task = progress.add_task(text, total=1.0)
+    with Live(console=console, transient=True, redirect_stdout=False, auto_refresh=False) as live:
 
         def on_epoch(epoch: Epoch) -> None:
-            line = f"{text}, {epoch_text(epoch)}"
-            show(epoch.number / epoch.of, line)
-            if not on_terminal:
-                sys.stderr.write(f"{line}\n")
+            if epoch.number == 1:  # another seed's training begins
+                history.clear()
+            history.append(epoch)
+            progress.update(
+                task, completed=epoch.number / epoch.of, description=f"{text}, {epoch_text(epoch)}"
+            )
+            n_rows = min(CHART_ROWS, console.height - 3)
+            chart = training_chart(history, min(console.width, CHART_COLUMNS), n_rows)
+            live.update(Group(*chart, progress), refresh=True)
 
         yield on_epoch
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def epoch_text(epoch: Epoch) -> str:

@@ -18,7 +18,8 @@ from model.ecg5000 import NORMAL, read_ecg5000
 from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
-from model.training import Epoch, TrainingConfig, fit
+from model.training import Epoch, Fit, Trainer, TrainingConfig, TrainingState
+from model.training_file import load_training, save_training
 from monitor.annotate import BLOCK_S, segment
 from monitor.errors import InvalidOption, SpecMismatch
 from monitor.sources.wfdb_record import WfdbRecord
@@ -36,6 +37,9 @@ ECG5000_PROVENANCE = {
     "licence": "ODC-By 1.0",
 }
 
+KEPT_EVERY_EPOCHS = 10
+
+Labelled = tuple[NDArray[np.int64], NDArray[np.float32]]  # (n,) classes, (n, length) beats
 OnProgress = Callable[[float], None]
 
 
@@ -63,6 +67,12 @@ class TrainingOptions:
         Share of normal beats meant to lie above the threshold.
     overwrite : bool
         Whether `out` may be replaced.
+    resume : bool
+        Go on with the training that was left while it was to write `out`.
+    tests : tuple of Path
+        Labelled ECG5000 files to judge the model on in the report; none are the files learnt from.
+    report : Path, optional
+        The HTML page to write, with a PNG beside it.
 
     Raises
     ------
@@ -85,6 +95,9 @@ class TrainingOptions:
     learn_s: float | None = None
     false_alert_share: float | None = None
     overwrite: bool = False
+    resume: bool = False
+    tests: tuple[Path, ...] = ()
+    report: Path | None = None
 
     def __post_init__(self) -> None:
         if bool(self.ecg5000) == bool(self.records):
@@ -96,6 +109,10 @@ class TrainingOptions:
             )
         if self.ecg5000 and (self.lead is not None or self.learn_s is not None):
             raise InvalidOption("--lead and --learn are of records; ECG5000 files have beats only")
+        if self.tests and (self.records or self.report is None):
+            raise InvalidOption("--test names ECG5000 files for the --report of a training on such")
+        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
+            raise InvalidOption(f"--report {self.report} is no page; name a file ending in .html")
         share = self.false_alert_share
         if share is not None and not 0 < share <= 0.5:
             raise InvalidOption(f"--false-alert-share {share:g} is not a share of 0 to 0.5")
@@ -103,6 +120,11 @@ class TrainingOptions:
             raise InvalidOption(f"--learn of {self.learn_s:g} s holds no beat; use some minutes")
         # Absurd values are found here, not when the records have been cut.
         _ = self.spec, self.config, self.training
+
+    @property
+    def state_path(self) -> Path:
+        """Where a training that is left is kept, until it is done."""
+        return self.out.with_name(f"{self.out.name}.training")
 
     @property
     def spec(self) -> BeatSpec:
@@ -120,8 +142,7 @@ class TrainingOptions:
     @property
     def training(self) -> TrainingConfig:
         """How it is trained."""
-        epochs = TrainingConfig().epochs if self.epochs is None else self.epochs
-        return TrainingConfig(epochs=epochs, seed=self.seed)
+        return TrainingConfig(epochs=self.epochs, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -175,34 +196,94 @@ def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> T
     )
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        With the best weights; written.
+    fitted : Fit
+    interrupted : bool
+        Whether it was left before its end: the checkpoint holds the best so far.
+    """
+
+    checkpoint: Checkpoint
+    fitted: Fit
+    interrupted: bool
+
+
 def train(
     options: TrainingOptions,
     beats: TrainingBeats,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> Checkpoint:
+    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+) -> Trained:
     """Train a model, set its threshold without labels, and write the checkpoint.
 
-    The threshold comes from losses of beats kept apart from the training.
+    The threshold comes from losses of beats kept apart from the training. A training that is
+    interrupted writes the best so far, and beside it what is needed to go on; so does, every few
+    epochs, one that is not, since a killed process writes nothing.
 
     Raises
     ------
     InvalidBeats, InvalidConfig
         If the beats are too few, or an option is out of bounds.
     InvalidOption
-        If the checkpoint cannot be written.
+        If the checkpoint cannot be written, or there is nothing to go on with.
+    InvalidCheckpoint
+        If what is to be gone on with is damaged.
+    KeyboardInterrupt
+        If it is interrupted before the first epoch is done.
     """
-    config, training = options.config, options.training
-    n_needed = math.ceil(MIN_LOSSES / training.validation_share)
+    n_needed = math.ceil(MIN_LOSSES / options.training.validation_share)
     if len(beats.values) < n_needed:  # or the threshold would fail when the training is over
         raise InvalidBeats(
             f"{len(beats.values)} normal beats are too few to train on; give {n_needed} or more"
         )
-    check_writable(options.out, options.overwrite)
-    fitted = fit(beats.values, config, training, on_epoch=on_epoch)
+    check_writable(options.out, options.overwrite or options.resume)
+    trainer = Trainer(beats.values, options.config, options.training)
+    if options.resume:
+        trainer.restore(_state_left(options.state_path))
+    interrupted = _train_on(trainer, options.state_path, on_epoch)
+    fitted = trainer.best()
+    checkpoint = _checkpoint(options, beats, fitted)
+    save_checkpoint(checkpoint, options.out)
+    if not interrupted:
+        options.state_path.unlink(missing_ok=True)
+    return Trained(checkpoint, fitted, interrupted)
+
+
+def _state_left(path: Path) -> TrainingState:
+    if not path.is_file():
+        raise InvalidOption(f"{path}: no training was left here; leave --resume out to begin one")
+    return load_training(path)
+
+
+def _train_on(trainer: Trainer, path: Path, on_epoch: Callable[[Epoch], None]) -> bool:
+    """Train to the end, keeping the state; return whether it was interrupted."""
+    state = trainer.state()
+    try:
+        while not trainer.is_over:
+            epoch = trainer.train_epoch()
+            state = trainer.state()
+            on_epoch(epoch)
+            if epoch.number % KEPT_EVERY_EPOCHS == 0:
+                save_training(state, path)
+    except KeyboardInterrupt:
+        if not state.history:
+            raise
+        trainer.restore(state)  # what half an epoch has changed is not kept
+        save_training(state, path)
+        return True
+    return False
+
+
+def _checkpoint(options: TrainingOptions, beats: TrainingBeats, fitted: Fit) -> Checkpoint:
     share = options.false_alert_share
     if share is None:
         share = ECG5000_FALSE_ALERTS if options.ecg5000 else RECORD_FALSE_ALERTS
-    checkpoint = Checkpoint(
+    return Checkpoint(
         autoencoder=fitted.autoencoder,
         spec=options.spec.to_mapping(),
         spec_identity=options.spec.identity,
@@ -210,12 +291,39 @@ def train(
         provenance={
             **beats.provenance,
             "beats": len(beats.values),
-            "seed": training.seed,
+            "seed": options.seed,
             "best_epoch": fitted.best_epoch,
         },
     )
-    save_checkpoint(checkpoint, options.out)
-    return checkpoint
+
+
+def judged_beats(options: TrainingOptions, fitted: Fit) -> Labelled | None:
+    """Return the labelled beats to judge the model on in the report, none where nobody labelled.
+
+    Without test files, those of the files learnt from that no gradient has seen: the validation
+    beats and the anomalous ones.
+    """
+    if not options.ecg5000:
+        return None
+    files = [read_ecg5000(path, ECG5000_SPEC.length) for path in options.tests or options.ecg5000]
+    labels, beats = (np.concatenate(columns) for columns in zip(*files, strict=True))
+    if options.tests:
+        return labels, beats
+    others = labels != NORMAL
+    normal = np.full(len(fitted.validation_beats), NORMAL)
+    return (
+        np.concatenate((normal, labels[others])),
+        np.concatenate((fitted.validation_beats, beats[others])),
+    )
+
+
+def how_to_go_on(trained: Trained, out: Path) -> str:
+    """Say what an interrupted training has kept."""
+    last = trained.fitted.history[-1]
+    return (
+        f"interrupted after epoch {last.number} of {last.of}; {out} holds the best so far "
+        f"(epoch {trained.fitted.best_epoch}); go on with the same command and --resume"
+    )
 
 
 def summary_line(checkpoint: Checkpoint, out: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from multiprocessing import get_context
 from typing import Protocol, TypeVar
 
 from monitor.errors import InvalidOption, StageFailed
+from monitor.interrupts import Interrupts
 
 MAX_JOBS = 256
 
@@ -90,9 +92,9 @@ def _run_in_processes(
     context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
     stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
     with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
-        with _interrupts_held():  # the workers, started here, inherit it for good
-            futures: list[Future[Result]] = [workers.submit(work, task) for task in tasks]
         try:
+            with _interrupts_held():  # the workers, started here, inherit it
+                futures: list[Future[Result]] = [workers.submit(work, task) for task in tasks]
             for n_done, future in enumerate(as_completed(futures), 1):
                 tell(future.result(), n_done, len(tasks))
         except BrokenProcessPool as error:
@@ -109,16 +111,24 @@ def _run_in_processes(
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold back Ctrl-C from this thread and the processes it starts until the block is left.
+    """Hold back Ctrl-C and SIGTERM until the block is left, and Ctrl-C from what it starts.
 
-    A terminal sends it to all processes; a worker would answer with a traceback, even while it
-    starts, before any handler of ours is in place.
+    A terminal sends Ctrl-C to all processes; a worker would answer with a traceback, even while it
+    starts, before any handler of ours is in place. It would also if the parent were interrupted
+    while it tells the worker what to do: a mask alone does not help there, since any other thread
+    may take the signal.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with Interrupts() as interrupts:
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if interrupts.happened:
+        raise KeyboardInterrupt
 
 
 def _start_worker(stop: StopFlag) -> None:

@@ -22,6 +22,7 @@ from segmenter.candidates import CandidateFinder
 from segmenter.cutter import MAX_WINDOW_S, Window, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import Rows
+from segmenter.gaps import Bridged, bridge
 from segmenter.qrs import Decider, Timing
 from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.state import fill, pack, real, unpack, whole
@@ -33,9 +34,9 @@ FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
-BLOCK = 64  # rows, and beats, that are handled together: their arrays stay in the cache
+BLOCK = 64  # rows that are handled together: their arrays stay in the cache
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
-DORMANT_GAP_S = 2.0  # after a longer gap the detector starts anew
+SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
 MISSING, TOO_LONG = int(Quality.MISSING), int(Quality.TOO_LONG)
@@ -105,10 +106,10 @@ class SegmenterBank:
         self._history = round(HISTORY_S * self.fs_hz)
         self._piece = round(PIECE_S * self.fs_hz)
         self._in_second = np.arange(self._second)
-        self._dormant_after = round(DORMANT_GAP_S * self.fs_hz) + 1
+        self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
         self._positions = np.zeros(rows, np.int64)
         self._starts = self._positions  # where the piece began that is being taken
-        self._gaps = np.full(rows, self._dormant_after)  # missing samples up to now: not begun
+        self._gaps = np.full(rows, self._sleep_gap)  # missing samples up to now: not begun
         self._gappy = True  # some of them are not 0
         self._lost = np.full(rows, -1)  # the last sample that is missing
         self._levels = np.zeros(rows)  # subtracted before detection, so that gaps leave no steps
@@ -161,7 +162,7 @@ class SegmenterBank:
         if n_samples < 0:
             raise InvalidSignal(f"a gap of {n_samples} samples is none")
         # Until every row sleeps, and then so many that nothing else is left of the signal.
-        fed = min(n_samples, self._dormant_after + self._history)
+        fed = min(n_samples, self._sleep_gap + self._history)
         for start in range(0, fed, self._piece):
             self._take(np.full((self.rows, min(self._piece, fed - start)), np.nan))
         if n_samples > fed:
@@ -228,7 +229,7 @@ class SegmenterBank:
         if not isinstance(tracker, dict):
             raise InvalidState("saved state: the tracker's part is missing")
         self._trackers[row].restore(tracker, position)
-        awake = self._gaps[row] < self._dormant_after
+        awake = self._gaps[row] < self._sleep_gap
         if awake and self._trackers[row].decider.attempt < position:
             raise InvalidState("saved state: the detector is behind the signal")
 
@@ -272,23 +273,18 @@ class SegmenterBank:
         self, samples: NDArray[Any], present: NDArray[np.bool_], rows: NDArray[np.int64]
     ) -> None:
         """Take rows with gaps: fill these with the value before, and sleep in the long ones."""
-        n = samples.shape[1]
-        past, before = self._signal.columns[rows, self._signal.end - n - 1], self._gaps[rows]
-        index = np.arange(n)
-        latest = np.maximum.accumulate(np.where(present, index, -1), axis=1)
-        values = np.where(present, samples, 0).astype(np.float32)
-        values = np.take_along_axis(values, np.maximum(latest, 0), axis=1)
-        held = np.where(latest < 0, past[:, None], values)
-        gaps = index - latest + np.where(latest < 0, before[:, None], 0)
-        gaps = np.concatenate((before[:, None], gaps), axis=1)  # column k: before sample k
-        levels = self._follow_levels(rows, present, gaps[:, :-1], held, past)
-        asleep = gaps >= self._dormant_after
-        self._gaps[rows], self._levels[rows] = gaps[:, -1], levels[:, -1]
+        n, end = samples.shape[1], self._signal.end
+        last_held = self._signal.columns[rows, end - n - 1 : end - n]
+        past = Bridged(last_held, self._levels[rows, None], self._gaps[rows, None])
+        level_gap = LEVEL_GAP_S * self.fs_hz
+        held, levels, gaps = bridge(samples, present, past, level_gap, self._sleep_gap)
+        self._signal.columns[rows, end - n : end] = held
+        self._levels[rows], self._gaps[rows] = levels[:, -1], gaps[:, -1]
         self._gappy = bool(self._gaps.any())
-        lost = np.where(present, -1, index).max(axis=1)  # the last one of the piece
+        lost = np.where(present, -1, np.arange(n)).max(axis=1)  # the last one of the piece
         self._lost[rows] = np.where(lost < 0, self._lost[rows], self._starts[rows] + lost)
-        self._signal.columns[rows, self._signal.end - n : self._signal.end] = held
 
+        asleep = gaps >= self._sleep_gap
         awake = np.flatnonzero(~asleep.any(axis=1))
         if len(awake):
             self._detect(held[awake] - levels[awake], rows[awake], 0)
@@ -305,28 +301,6 @@ class SegmenterBank:
                     self._wake(row, start, float(held[k, start]))
                 piece = held[k : k + 1, start:stop] - levels[k : k + 1, start:stop]
                 self._detect(piece, rows[k : k + 1], start)
-
-    def _follow_levels(
-        self,
-        rows: NDArray[np.int64],
-        present: NDArray[np.bool_],
-        gaps: NDArray[np.int64],
-        held: NDArray[np.float32],
-        past: NDArray[np.float32],
-    ) -> NDArray[np.float64]:
-        """Return the level at each sample: after a gap the signal goes on from where it was.
-
-        After a sleep it starts anew.
-        """
-        levels = np.repeat(self._levels[rows, None], held.shape[1], axis=1)
-        returns = present & (gaps > LEVEL_GAP_S * self.fs_hz)
-        for k, column in zip(*(where.tolist() for where in np.nonzero(returns)), strict=True):
-            if gaps[k, column] >= self._dormant_after:
-                levels[k, column:] = 0.0
-                continue
-            previous = held[k, column - 1] if column else past[k]
-            levels[k, column:] += float(held[k, column]) - float(previous)
-        return levels
 
     def _sleep(self, row: int, start: int, stop: int) -> None:
         position = int(self._starts[row]) + start
@@ -370,8 +344,8 @@ class SegmenterBank:
     def _cut_closed(self) -> None:
         """Cut the beats that closed, while their signal is at hand."""
         closed, self._findings.closed = self._findings.closed, []
-        for start in range(0, len(closed), BLOCK):
-            self._parts.append(self._cut(closed[start : start + BLOCK]))
+        if closed:
+            self._parts.append(self._cut(closed))
 
     def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
         quality = [self._quality(beat) for beat in closed]
@@ -380,9 +354,11 @@ class SegmenterBank:
         if usable:
             windows = [self._window(closed[k]) for k in usable]
             read = resample(self._signal.flat, windows, self.spec.length)
-            for k, flags in zip(usable, window_flags(read), strict=True):
-                quality[k] |= flags
-            values[usable] = standardise(read)
+            flags = window_flags(read)
+            for k, of_window, beat in zip(usable, flags, standardise(read), strict=True):
+                quality[k] |= of_window
+                if not of_window & UNUSABLE:
+                    values[k] = beat
         to_ms = 1e3 / self.fs_hz
         whole = np.array([(beat.row, beat.r_sample) for beat in closed])
         times_ms = np.array(

@@ -16,7 +16,8 @@ The values are then standardised to mean 0 and standard deviation 1 (n - 1), as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from math import ceil, floor
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from segmenter.beat import Window as WindowRule
 
+TOGETHER = 32  # windows of like size are read together: the arrays stay in the cache
 MAX_WINDOW_S = 3.0  # RR of 20 beats a minute; longer holds no single beat
 # Of the typical RR interval, in the window of that name: from the P wave to the end of T (QT is
 # about 0.4 of RR), and short of the QRS of a beat that comes early.
@@ -88,14 +90,20 @@ def resample(
     -------
     np.ndarray, shape (len(windows), length), float64
     """
-    if all(window.step >= 1 for window in windows):
-        return _averaged(signal, windows, length)
+    if len(windows) == 1:
+        return _reader(windows[0])(signal, windows, length)
     values = np.empty((len(windows), length))
-    for read, wide in ((_averaged, True), (_interpolated, False)):
-        which = [k for k, window in enumerate(windows) if (window.step >= 1) is wide]
-        if which:
-            values[which] = read(signal, [windows[k] for k in which], length)
+    by_size = sorted(range(len(windows)), key=lambda k: windows[k].step)
+    for read, alike in groupby(by_size, key=lambda k: _reader(windows[k])):
+        which = list(alike)
+        for first in range(0, len(which), TOGETHER):
+            some = which[first : first + TOGETHER]
+            values[some] = read(signal, [windows[k] for k in some], length)
     return values
+
+
+def _reader(window: Window) -> Callable[..., NDArray[np.float64]]:
+    return _averaged if window.step >= 1 else _interpolated
 
 
 def _laid_out(

@@ -70,7 +70,10 @@ class Detection(NamedTuple):
     r_sample: int
     known: int  # sample at which the detector was sure of it
     learning: bool  # found while the thresholds were being learnt
-    noisy: bool  # hardly higher than the noise about it
+    noisy: bool  # hardly higher than the peaks of noise before it
+    peak: int  # sample of the envelope's peak
+    height: float  # mV, of the envelope there
+    total: int  # running total of the envelope, in steps
 
 
 @dataclass(frozen=True)
@@ -306,7 +309,15 @@ class Decider:
         self._set_due()
         noisy = self.noise_level > NOISY_RATIO * candidate.height
         r_sample, self.inverted = self._r_peak(candidate)
-        return Detection(r_sample, known, self.learning, noisy)
+        return Detection(
+            r_sample,
+            known,
+            self.learning,
+            noisy,
+            candidate.peak,
+            candidate.height,
+            candidate.total,
+        )
 
     def _r_peak(self, candidate: Candidate) -> tuple[int, bool]:
         """Return R, the larger deflection, and whether it is the negative one.

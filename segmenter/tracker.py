@@ -15,15 +15,18 @@ from segmenter.beat import Quality, Window
 from segmenter.candidates import Candidate
 from segmenter.cutter import window_samples
 from segmenter.errors import InvalidState
-from segmenter.qrs import Decider, Detection
-from segmenter.state import listing, truth, whole
+from segmenter.qrs import NOISY_RATIO, Decider, Detection
+from segmenter.state import listing, real, truth, whole
 
 NO_BEAT_S = 4.0  # a good signal without a beat for so long is an event
 NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats when there are any
 TYPICAL_BEATS = 16  # about 12 s: a bigeminy has normal beats enough in it, and the rate may change
 MIN_TYPICAL_S, MAX_TYPICAL_S = 0.3, 1.5  # 200 to 40 beats a minute
+QRS_AREA_S = 0.13  # area of a QRS complex's envelope over its height
+NOISE_PEAKS = 2.0  # those of noise, over its mean
 NO_RR_S = 6.0  # two beats further apart are not neighbours
 MAX_POSITION = 1 << 53
+MAX_TOTAL = 1 << 63  # of the running total of the envelope, which may wrap
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
 NOISY, LEARNING = int(Quality.NOISY), int(Quality.LEARNING)
@@ -95,7 +98,7 @@ class Tracker:
         self.decider = decider
         self.second = round(fs_hz)
         self.open: Detection | None = None
-        self.previous_r: int | None = None
+        self.previous: Detection | None = None
         self.rr: deque[int] = deque(maxlen=TYPICAL_BEATS)  # the latest intervals, in samples
         self.quiet_since = 0
         self.noisy_seconds = 0
@@ -136,7 +139,7 @@ class Tracker:
     def skip(self, position: int, n: int, findings: Findings) -> None:
         """Take n missing samples after `position`: a gap so long that the detector sleeps."""
         self._close(None, position, findings)  # found by search-back within the gap
-        self.previous_r = None
+        self.previous = None
         end = position + n
         start = position // self.second * self.second
         if end >= start + self.second:  # a second ended
@@ -148,7 +151,7 @@ class Tracker:
 
     def flush(self, position: int, findings: Findings) -> None:
         """Close the last beat, if its window is complete without a next one."""
-        if self.open is not None and self.previous_r is not None:
+        if self.open is not None and self.previous is not None:
             _, stop = self._window(self.open.r_sample, None)
             if stop <= position:
                 self._close(None, position, findings)
@@ -158,7 +161,7 @@ class Tracker:
             if self.active:
                 self._turn("no_beat", False, detection.r_sample, findings)
             self.quiet_since = detection.r_sample
-            self._close(detection.r_sample, detection.known, findings)
+            self._close(detection, detection.known, findings)
             if self.noisy_seconds:
                 detection = detection._replace(noisy=True)
             self.open = detection
@@ -166,18 +169,22 @@ class Tracker:
             findings.r_rows.append(self.row)
 
     def _close(
-        self, next_r: int | None, seen: int, findings: Findings, *, too_long: bool = False
+        self, next_beat: Detection | None, seen: int, findings: Findings, *, too_long: bool = False
     ) -> None:
-        """Close the open beat: the next R is known, or after `seen` samples there is none."""
-        if self.open is None:
+        """Close the open beat: the next one is known, or after `seen` samples there is none."""
+        beat, previous = self.open, self.previous
+        if beat is None:
             return
-        beat, r_sample = self.open, self.open.r_sample
-        if self.previous_r is not None:
-            self.rr.append(r_sample - self.previous_r)
+        r_sample = beat.r_sample
+        previous_r = None if previous is None else previous.r_sample
+        next_r = None if next_beat is None else next_beat.r_sample
+        if previous_r is not None:
+            self.rr.append(r_sample - previous_r)
         start, stop = self._window(r_sample, next_r)
+        noisy = beat.noisy or self._lies_in_noise(previous, beat, next_beat)
         findings.closed.append(
             Closed(
-                nan if self.previous_r is None else self.previous_r,
+                nan if previous_r is None else previous_r,
                 nan if next_r is None else next_r,
                 start,
                 stop,
@@ -186,13 +193,32 @@ class Tracker:
                 beat.known,
                 seen,
                 LEARNING * beat.learning
-                | NOISY * beat.noisy
+                | NOISY * noisy
                 | LATE * (beat.known - r_sample > self.decider.timing.report)
                 | TOO_LONG * too_long,
             )
         )
-        self.previous_r = r_sample if next_r is not None else None
+        self.previous = None if next_beat is None else beat
         self.open = None
+
+    def _lies_in_noise(
+        self, previous: Detection | None, beat: Detection, next_beat: Detection | None
+    ) -> bool:
+        """Tell whether the envelope between the beats is high against this one.
+
+        T waves hardly pass the filter. What the QRS complexes add is taken off: the whole of this
+        one, half of those at either end.
+        """
+        first, last = previous or beat, next_beat or beat
+        qrs = self.fs_hz * QRS_AREA_S
+        between = last.peak - first.peak - 2 * qrs
+        if between < qrs:  # too little is left to be judged
+            return False
+        area = (last.total - first.total) / self.decider.scale
+        area -= qrs * (first.height / 2 + last.height / 2)
+        if previous is not None and next_beat is not None:
+            area -= qrs * beat.height
+        return NOISE_PEAKS * area > NOISY_RATIO * beat.height * between
 
     def _window(self, r_sample: int, next_r: int | None) -> tuple[float, float]:
         """Return the window of the open beat."""
@@ -202,7 +228,8 @@ class Tracker:
             middle = len(ordered) // 2
             typical_rr = (ordered[middle] + ordered[~middle]) / 2
         bounded_rr = min(max(typical_rr, MIN_TYPICAL_S * self.fs_hz), MAX_TYPICAL_S * self.fs_hz)
-        return window_samples(self.window, self.previous_r, r_sample, next_r, bounded_rr)
+        previous_r = None if self.previous is None else self.previous.r_sample
+        return window_samples(self.window, previous_r, r_sample, next_r, bounded_rr)
 
     def _end_second(self, end: int, flags: int, findings: Findings) -> None:
         """Judge the second that ends here."""
@@ -234,7 +261,7 @@ class Tracker:
         self._turn("noisy", noisy, end - NOISY_SECONDS * self.second if noisy else start, findings)
         if lost or lead_off or noisy:
             self._close(None, end, findings)
-            self.previous_r = None
+            self.previous = None
         if lead_off or (noisy and not self.decider.learning):
             self.decider.reset(end)
 
@@ -252,7 +279,7 @@ class Tracker:
         """Return the state as plain JSON values."""
         return {
             "open": [] if self.open is None else list(self.open),
-            "previous_r": -1 if self.previous_r is None else self.previous_r,
+            "previous": [] if self.previous is None else list(self.previous),
             "rr": list(self.rr),
             "quiet_since": self.quiet_since,
             "noisy_seconds": self.noisy_seconds,
@@ -264,25 +291,31 @@ class Tracker:
         """Take a state from `to_plain` at `position`; InvalidState if it cannot be one."""
         self.quiet_since = whole(plain, "quiet_since", 0, position)
         self.noisy_seconds = whole(plain, "noisy_seconds", 0, MAX_POSITION)
-        previous = whole(plain, "previous_r", -1, position)
-        self.previous_r = None if previous < 0 else previous
+        self.open = _detection(listing(plain, "open", len(Detection._fields)), position)
+        self.previous = _detection(listing(plain, "previous", len(Detection._fields)), position)
         self.rr = deque(_intervals(listing(plain, "rr", TYPICAL_BEATS)), TYPICAL_BEATS)
-        self.open = None
-        saved = listing(plain, "open", len(Detection._fields))
-        if saved:
-            fields = dict(zip(Detection._fields, saved, strict=False))
-            self.open = Detection(
-                whole(fields, "r_sample", 0, position),
-                whole(fields, "known", 0, position),
-                truth(fields, "learning"),
-                truth(fields, "noisy"),
-            )
         active = listing(plain, "active", len(KINDS))
         self.active = {kind for kind in KINDS if kind in active}
         decider = plain.get("decider")
         if not isinstance(decider, dict):
             raise InvalidState("saved state: the detector's part is missing")
         self.decider.restore(decider, position)
+
+
+def _detection(saved: list[Any], position: int) -> Detection | None:
+    """Return a saved detection; none if nothing is saved; InvalidState if it cannot be one."""
+    if not saved:
+        return None
+    fields = dict(zip(Detection._fields, saved, strict=False))
+    return Detection(
+        whole(fields, "r_sample", 0, position),
+        whole(fields, "known", 0, position),
+        truth(fields, "learning"),
+        truth(fields, "noisy"),
+        whole(fields, "peak", 0, position),
+        real(fields, "height"),
+        whole(fields, "total", -MAX_TOTAL, MAX_TOTAL),
+    )
 
 
 def _intervals(plain: list[Any]) -> list[int]:

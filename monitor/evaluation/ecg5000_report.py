@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,14 +21,12 @@ from model.errors import InvalidBeats
 from model.scoring import Scorer
 from model.thresholds import Threshold, threshold_from_losses
 from model.training import Epoch, TrainingConfig, fit
-from monitor.training_run import ECG5000_FALSE_ALERTS
+from monitor.training_run import ECG5000_FALSE_ALERTS, Labelled
 
 Protocol = Literal["pooled", "official", "checkpoint"]
 
 POOLED_TRAINING_SHARE = 0.85  # of the normal beats, as in the published tutorials
 NORMAL_COLOUR, ANOMALY_COLOUR = "#0072b2", "#d55e00"  # told apart by colour-blind readers too
-
-Labelled = tuple[NDArray[np.int64], NDArray[np.float32]]  # (n,) classes, (n, length) beats
 
 
 @dataclass(frozen=True)
@@ -227,29 +226,41 @@ def plot_loss_densities(report: Ecg5000Report, path: str | Path) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    top = float(np.quantile(report.losses, 0.995)) * 1.05
+    draw_loss_densities(axes, report.losses, report.anomalous, report.threshold.value)
+    axes.set_title(
+        f"{report.data}, {report.protocol}: AUC {report.auc:.4f}, recall {report.recall:.3f} "
+        f"at a false-positive rate of {report.false_positive_rate:.3f}"
+    )
+    figure.savefig(path, dpi=150, format="png")
+
+
+def draw_loss_densities(
+    axes: Axes,
+    losses: NDArray[np.float32],
+    anomalous: NDArray[np.bool_],
+    threshold: float,
+) -> None:
+    """Draw a density of each kind of beat there is, and the threshold, on axes."""
+    top = max(float(np.quantile(losses, 0.995)), threshold) * 1.05
     at = np.linspace(0, top, 400)
     groups = (
-        (f"normal ({(~report.anomalous).sum()})", ~report.anomalous, NORMAL_COLOUR),
-        (f"anomalous ({report.anomalous.sum()})", report.anomalous, ANOMALY_COLOUR),
+        (f"normal ({(~anomalous).sum()})", ~anomalous, NORMAL_COLOUR),
+        (f"anomalous ({anomalous.sum()})", anomalous, ANOMALY_COLOUR),
     )
     for name, rows, colour in groups:
-        density = kernel_density(report.losses[rows].astype(np.float64), at)
-        axes.plot(at, density, color=colour, label=name)
-        axes.fill_between(at, density, color=colour, alpha=0.25)
-    value = report.threshold.value
-    axes.axvline(value, color="black", linestyle="--", label=f"threshold {value:.1f}")
+        if rows.any():
+            density = kernel_density(losses[rows].astype(np.float64), at)
+            axes.plot(at, density, color=colour, label=name)
+            axes.fill_between(at, density, color=colour, alpha=0.25)
+    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.1f}")
     axes.set(
         xlim=(0, top),
         ylim=(0, None),
         xlabel="reconstruction loss (sum of absolute differences)",
         ylabel="density",
-        title=f"{report.data}, {report.protocol}: AUC {report.auc:.4f}, recall {report.recall:.3f} "
-        f"at a false-positive rate of {report.false_positive_rate:.3f}",
     )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150, format="png")
 
 
 def kernel_density(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:

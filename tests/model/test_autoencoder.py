@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,14 +17,16 @@ from model.errors import InvalidConfig
 @pytest.mark.parametrize("reverse", [False, True])
 def test_reconstruction_has_the_shape_of_the_beats(batch: int, reverse: bool) -> None:
     """Any number of beats goes in, as many of the same length come out."""
-    autoencoder = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3, reverse=reverse))
+    autoencoder = LstmAutoencoder(
+        AutoencoderConfig(length=20, samples_per_step=1, embedding=3, reverse=reverse)
+    )
     assert autoencoder(torch.zeros(batch, 20)).shape == (batch, 20)
     assert autoencoder.encode(torch.zeros(batch, 20)).shape == (batch, 3)
 
 
 def test_layers_are_those_of_the_published_architecture() -> None:
     """Encoder 1 -> 2e -> e, decoder e -> e -> 2e, one linear layer to one value."""
-    autoencoder = LstmAutoencoder(AutoencoderConfig(embedding=5))
+    autoencoder = LstmAutoencoder(AutoencoderConfig(embedding=5, samples_per_step=1))
     sizes = [
         (layer.input_size, layer.hidden_size)
         for layer in autoencoder.children()
@@ -34,15 +38,19 @@ def test_layers_are_those_of_the_published_architecture() -> None:
 
 def test_only_the_embedding_reaches_the_decoder() -> None:
     """A reconstruction is decode(encode(beat)): nothing of the beat goes around."""
-    autoencoder = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3))
+    autoencoder = LstmAutoencoder(AutoencoderConfig(length=20, samples_per_step=1, embedding=3))
     beats = torch.linspace(-1, 1, 40).reshape(2, 20)
     torch.testing.assert_close(autoencoder(beats), autoencoder.decode(autoencoder.encode(beats)))
 
 
 def test_reversed_decoder_writes_the_same_values_backwards() -> None:
     """With equal weights, `reverse` turns the written beat around and changes nothing else."""
-    forwards = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3, reverse=False), seed=4)
-    backwards = LstmAutoencoder(AutoencoderConfig(length=20, embedding=3, reverse=True), seed=4)
+    forwards = LstmAutoencoder(
+        AutoencoderConfig(length=20, samples_per_step=1, embedding=3, reverse=False), seed=4
+    )
+    backwards = LstmAutoencoder(
+        AutoencoderConfig(length=20, samples_per_step=1, embedding=3, reverse=True), seed=4
+    )
     beats = torch.linspace(-1, 1, 20)[None]
     torch.testing.assert_close(backwards(beats), forwards(beats).flip(1))
 
@@ -77,7 +85,36 @@ def test_absurd_embedding_is_refused(embedding: object) -> None:
         AutoencoderConfig(embedding=embedding)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("values", [{"length": 15}, {"length": 4097}, {"reverse": 1}])
+@pytest.mark.parametrize("per_step", [1, 4, 7, 140])
+def test_several_samples_a_step_cost_less_and_keep_the_order(per_step: int) -> None:
+    """What is written reversed is the whole beat, sample by sample, whatever the steps."""
+    config = AutoencoderConfig(embedding=3, samples_per_step=per_step)
+    assert config.steps == 140 // per_step
+    beats = torch.linspace(-1, 1, 280).reshape(2, 140)
+    forwards = LstmAutoencoder(replace(config, reverse=False), seed=4)
+    torch.testing.assert_close(LstmAutoencoder(config, seed=4)(beats), forwards(beats).flip(1))
+    if per_step > 1:
+        assert config.flop_per_beat < replace(config, samples_per_step=1).flop_per_beat / 2
+
+
+def test_steps_that_leave_samples_over_are_refused() -> None:
+    """The message says which number does not divide which."""
+    with pytest.raises(InvalidConfig, match="3 does not divide the 140"):
+        AutoencoderConfig(samples_per_step=3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"length": 15},
+        {"length": 4097},
+        {"reverse": 1},
+        {"samples_per_step": 0},
+        {"samples_per_step": 141},
+        {"samples_per_step": True},
+        {"samples_per_step": 7.0},
+    ],
+)
 def test_absurd_config_is_refused(values: dict[str, int]) -> None:
     """Every field is checked, not only the size."""
     with pytest.raises(InvalidConfig):

@@ -32,7 +32,9 @@ SPEC = {"window": "rr", "length": 20, "version": 1}
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     return Checkpoint(
-        autoencoder=LstmAutoencoder(AutoencoderConfig(length=20, embedding=3), seed=1),
+        autoencoder=LstmAutoencoder(
+            AutoencoderConfig(length=20, samples_per_step=1, embedding=3), seed=1
+        ),
         spec=SPEC,
         spec_identity="0123abcd",
         threshold=Threshold(26.0, "tail", 1e-3, 24.0, 29.0, 400),

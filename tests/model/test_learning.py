@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +51,7 @@ def mixed(n_normal: int, n_ectopic: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def base_checkpoint() -> Checkpoint:
-    config = AutoencoderConfig(length=LENGTH, embedding=4)
+    config = AutoencoderConfig(length=LENGTH, samples_per_step=1, embedding=4)
     return Checkpoint(LstmAutoencoder(config, seed=1), SPEC, IDENTITY, Threshold(9.0))
 
 
@@ -226,7 +228,7 @@ def test_a_large_model_is_trained_for_fewer_epochs(brief: None) -> None:
     """The effort is a number of operations: the time to learn does not grow with the model."""
     epochs = []
     for embedding in (4, 16):
-        config = AutoencoderConfig(length=LENGTH, embedding=embedding)
+        config = replace(base_checkpoint().config, embedding=embedding)
         base = Checkpoint(LstmAutoencoder(config), SPEC, IDENTITY, Threshold(9.0))
         heard: list[Epoch] = []
         learn_patient(normal_beats(100), SPEC, IDENTITY, base, on_epoch=heard.append)

@@ -16,7 +16,9 @@ LENGTH = 30
 
 @pytest.fixture
 def autoencoder() -> LstmAutoencoder:
-    return LstmAutoencoder(AutoencoderConfig(length=LENGTH, embedding=4), seed=1)
+    return LstmAutoencoder(
+        AutoencoderConfig(length=LENGTH, samples_per_step=1, embedding=4), seed=1
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from model.errors import InvalidBeats, InvalidConfig
 from model.scoring import Scorer
 from model.training import Epoch, Fit, TrainingConfig, fit
 
-CONFIG = AutoencoderConfig(length=24, embedding=4)
+CONFIG = AutoencoderConfig(length=24, samples_per_step=1, embedding=4)
 SHORT = TrainingConfig(epochs=3, batch=16)
 
 
@@ -138,7 +138,7 @@ def test_beats_that_cannot_be_learnt_are_refused(beats: NDArray[np.float64]) -> 
 
 def test_base_of_another_size_is_refused() -> None:
     """Config and base must agree."""
-    base = LstmAutoencoder(AutoencoderConfig(length=24, embedding=3))
+    base = LstmAutoencoder(AutoencoderConfig(length=24, samples_per_step=1, embedding=3))
     with pytest.raises(InvalidConfig, match="base"):
         fit(sine_beats(40), CONFIG, SHORT, base=base)
 

@@ -20,9 +20,12 @@ import pytest
 import wfdb
 from typer.testing import CliRunner, Result
 
+from model import rivals
 from model.checkpoint import load_checkpoint, save_checkpoint
+from model.training import Epoch, Trainer
 from monitor import evaluation_run
 from monitor.cli import app
+from monitor.evaluation import comparison
 from monitor.sources.simulated import SimulationSettings, write_record
 from segmenter.beat import BeatSpec
 from tests.monitor.checkpoints import TEMPLATE, template_checkpoint
@@ -229,6 +232,62 @@ def test_train_on_ecg5000_then_score(ecg5000: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in scored.stdout.splitlines()]
     assert [one["label"] for one in lines] == [1] * 140 + [2] * 15 + [4] * 5
     assert all(one["anomalous"] == (one["loss"] > made.threshold.value) for one in lines)
+
+
+def test_train_writes_a_report_and_goes_on(ecg5000: Path, tmp_path: Path) -> None:
+    """The page and its picture lie where asked; with nothing left, --resume says so."""
+    out, page = tmp_path / "m.st", tmp_path / "report.html"
+    arguments = ("train", "--ecg5000", ecg5000, "--out", out, "--epochs", 1, "--embedding", 2)
+    done = ecg_monitor(*arguments, "--report", page, "--test", ecg5000)
+    assert done.exit_code == 0, done.stderr
+    assert "140 normal, 20 anomalous" in page.read_text()
+    assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    explains(*seen(ecg_monitor(*arguments, "--resume")), "no training was left", "--resume")
+
+
+def test_an_interrupted_train_says_how_to_go_on(
+    ecg5000: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C leaves the best so far and exit code 130; --resume ends the training."""
+    out = tmp_path / "m.st"
+    arguments = ("train", "--ecg5000", ecg5000, "--out", out, "--epochs", 3, "--embedding", 2)
+    real = Trainer.train_epoch
+
+    def interrupted(trainer: Trainer) -> Epoch:
+        if trainer.history:
+            raise KeyboardInterrupt
+        return real(trainer)
+
+    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
+    left = ecg_monitor(*arguments)
+    assert left.exit_code == 130
+    assert "epoch 1 of 3" in left.stderr.splitlines()[-1]
+    assert "--resume" in left.stderr.splitlines()[-1]
+    assert load_checkpoint(out).config.embedding == 2
+    monkeypatch.undo()
+    gone_on = ecg_monitor(*arguments, "--resume")
+    assert gone_on.exit_code == 0, gone_on.stderr
+    assert "epoch 2 of 3" in gone_on.stderr
+    assert "epoch 1 of 3" not in gone_on.stderr
+
+
+def test_evaluate_compares_with_others(
+    ecg5000: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table for people, a JSON line a row for programs, a picture."""
+    monkeypatch.setattr(comparison, "SIZES", {2: None})
+    monkeypatch.setattr(comparison, "BEAT_BY_BEAT_STEPS", 1)
+    monkeypatch.setattr(rivals, "FOREST_TREES", 10)
+    plot = tmp_path / "plot.png"
+    arguments = ("evaluate", "--compare", "--protocol", "official", "--ecg5000", ecg5000, ecg5000)
+    done = ecg_monitor(*arguments, "--epochs", 1, "--plot", plot)
+    assert done.exit_code == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2 + 8
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    as_json = ecg_monitor(*arguments, "--epochs", 1, "--json")
+    rows = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [row["contestant"] for row in rows][1:3] == ["1-NN distance", "5-NN distance"]
+    explains(*seen(ecg_monitor("evaluate", "--compare")), "--compare", "--ecg5000")
 
 
 def test_train_on_a_record(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned
+from model.tracking import Normal
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal
 from monitor.judge import Judge, numbered
@@ -34,7 +35,7 @@ from monitor.wire import (
     ThresholdRequest,
 )
 from segmenter.beat import BeatSpec
-from tests.monitor.checkpoints import beats_of_loss, template_checkpoint
+from tests.monitor.checkpoints import TEMPLATE, beats_of_loss, template_checkpoint
 
 NAN = float("nan")
 STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
@@ -407,8 +408,9 @@ def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     assert alert.model == template_checkpoint(35.0).identity
 
 
-def test_a_real_training_in_its_thread(bench: Bench) -> None:
+def test_a_real_training_in_its_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a true executor and true learning, a patient comes to be monitored."""
+    monkeypatch.setattr("model.learning.TRAINED_FLOP", 1e9)
     rng = np.random.default_rng(0)
     learner = ThreadPoolExecutor(1)
     judge = bench.judge(learner=learner, learn_s=100.0)
@@ -508,3 +510,39 @@ def test_a_stranger_cannot_be_learnt_anew(bench: Bench) -> None:
     judge.step([beats_message([5.0]), end()], 0)
     with pytest.raises(LookupError, match="nobody"):
         judge.carry_out(RelearnRequest())
+
+
+def test_drift_survives_a_restart(bench: Bench, tmp_path: Path) -> None:
+    """What was followed before is still taken out after: the same losses as without a restart."""
+    normal = Normal(10.0, TEMPLATE[None])
+    checkpoint = replace(template_checkpoint(), normal=normal)
+    losses = [0.1 * n for n in range(100)]
+
+    def judged(judge: Judge, first: int, last: int) -> list[float | None]:
+        said = judge.step([beats_message(losses[first:last], 100 + 250 * first)], 0)
+        bench.commit(judge, said)
+        return [one.loss for one in said if isinstance(one, BeatScored)]
+
+    judge = bench.judge(checkpoint)
+    before = judged(judge, 0, 60)
+    after = judged(bench.restart(checkpoint=checkpoint), 60, 100)
+    with ExitStack() as stack:
+        (tmp_path / "other").mkdir()
+        bench = Bench(tmp_path / "other", stack)
+        undisturbed = judged(bench.judge(checkpoint), 0, 100)
+    assert before + after == undisturbed
+    assert (undisturbed[-1] or 0) < losses[-1] - 1
+
+
+def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None:
+    """The nearest beats of what was learnt, as many as are shown, nearest first."""
+    exemplars = np.stack([TEMPLATE, TEMPLATE + 0.1, TEMPLATE - 0.1, TEMPLATE + 9]).astype(
+        np.float32
+    )
+    checkpoint = replace(template_checkpoint(), normal=Normal(10.0, exemplars))
+    said = bench.judge(checkpoint).step([beats_message([60.0])], 0)
+    (alert,) = [one for one in said if isinstance(one, Alert)]
+    distances = [one.distance for one in alert.neighbours]
+    assert len(distances) == 3
+    assert distances == sorted(distances)
+    assert len(alert.neighbours[0].beat) == 140

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from model.checkpoint import load_checkpoint
-from model.errors import CannotLearn, InvalidBeats, InvalidConfig, InvalidDataset
+from model.errors import (
+    CannotLearn,
+    InvalidBeats,
+    InvalidCheckpoint,
+    InvalidConfig,
+    InvalidDataset,
+)
 from model.scoring import Scorer
+from model.training import Epoch
 from monitor.errors import InvalidOption, RecordError, SpecMismatch
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.training_run import (
+    Trained,
     TrainingBeats,
     TrainingOptions,
     check_writable,
     gather,
+    how_to_go_on,
+    judged_beats,
     summary_line,
     train,
     usual_beats,
@@ -86,7 +97,7 @@ def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
 def test_the_checkpoint_says_what_it_is(tmp_path: Path) -> None:
     """What is written can be loaded, takes the spec asked for, and carries its provenance."""
     options = TrainingOptions(tmp_path / "c", ecg5000=(Path("x.txt"),), seed=5, **SMALL)  # type: ignore[arg-type]
-    made = train(options, noisy_beats(140))
+    made = train(options, noisy_beats(140)).checkpoint
     loaded = load_checkpoint(tmp_path / "c")
     assert loaded.identity == made.identity
     assert loaded.spec_identity == BeatSpec(window="rr").identity
@@ -105,7 +116,7 @@ def test_the_threshold_keeps_the_share_asked_for(tmp_path: Path) -> None:
         false_alert_share=0.1,
         **SMALL,  # type: ignore[arg-type]
     )
-    made = train(options, noisy_beats(1000))
+    made = train(options, noisy_beats(1000)).checkpoint
     losses = Scorer(made.autoencoder).losses(noisy_beats(3000).values[1000:])
     assert 0.03 < (losses > made.threshold.value).mean() < 0.25
 
@@ -172,3 +183,105 @@ def test_where_a_checkpoint_may_be_written(tmp_path: Path) -> None:
     for out, match in ((tmp_path, "folder"), (tmp_path / "no/c", "no"), (there / "c", "there")):
         with pytest.raises(InvalidOption, match=match):
             check_writable(out, overwrite=True)
+
+
+def interrupted_after(
+    epochs: int, options: TrainingOptions, beats: TrainingBeats | None = None
+) -> Trained:
+    """Train until Ctrl-C comes after so many epochs."""
+
+    def on_epoch(epoch: Epoch) -> None:
+        if epoch.number == epochs:
+            raise KeyboardInterrupt
+
+    return train(options, beats or noisy_beats(140), on_epoch)
+
+
+def options_to(out: Path, **others: object) -> TrainingOptions:
+    values: dict[str, object] = {"embedding": 2, "epochs": 5, "seed": 1, **others}
+    return TrainingOptions(out, ecg5000=(Path("x.txt"),), **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_an_interrupted_training_goes_on_to_the_same_file(epochs: int, tmp_path: Path) -> None:
+    """The best so far is written, then, resumed, the bytes of an uninterrupted training."""
+    left = interrupted_after(epochs, options_to(tmp_path / "left"))
+    assert left.interrupted
+    assert len(left.fitted.history) == epochs
+    assert load_checkpoint(tmp_path / "left").identity == left.checkpoint.identity
+    told = how_to_go_on(left, tmp_path / "left")
+    assert f"epoch {epochs} of 5" in told
+    assert "--resume" in told
+    again = train(options_to(tmp_path / "left", resume=True), noisy_beats(140))
+    assert not again.interrupted
+    train(options_to(tmp_path / "whole"), noisy_beats(140))
+    assert (tmp_path / "left").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["left", "whole"]
+
+
+def test_a_killed_training_leaves_its_last_tenth_epoch(tmp_path: Path) -> None:
+    """What no handler sees costs at most ten epochs."""
+
+    class KilledError(BaseException):
+        pass
+
+    def on_epoch(epoch: Epoch) -> None:
+        if epoch.number == 12:
+            raise KilledError
+
+    options = options_to(tmp_path / "c", epochs=13)
+    with pytest.raises(KilledError):
+        train(options, noisy_beats(140), on_epoch)
+    numbers: list[int] = []
+    resumed = options_to(tmp_path / "c", epochs=13, resume=True)
+    train(resumed, noisy_beats(140), lambda epoch: numbers.append(epoch.number))
+    assert numbers == [11, 12, 13]
+
+
+def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path) -> None:
+    """Nothing left, a damaged file, other beats, another seed; the checkpoint stays as it is."""
+    out = tmp_path / "c"
+    with pytest.raises(InvalidOption, match="no training was left"):
+        train(options_to(out, resume=True), noisy_beats(140))
+    interrupted_after(2, options_to(out))
+    before = out.read_bytes()
+    with pytest.raises(InvalidConfig, match="other beats or options"):
+        train(options_to(out, resume=True), noisy_beats(141))
+    with pytest.raises(InvalidConfig, match="other beats or options"):
+        train(options_to(out, resume=True, seed=2), noisy_beats(140))
+    options_to(out).state_path.write_bytes(b"damaged")
+    with pytest.raises(InvalidCheckpoint, match="no training to go on with"):
+        train(options_to(out, resume=True), noisy_beats(140))
+    assert out.read_bytes() == before
+
+
+def test_beats_to_report_on_are_those_no_gradient_has_seen(tmp_path: Path) -> None:
+    """Validation beats and the anomalous ones of the files learnt from; or test files, whole."""
+    learnt = write_ecg5000(tmp_path / "a.txt", 140, 6)
+    other = write_ecg5000(tmp_path / "b.txt", 4, 3)
+    page = tmp_path / "r.html"
+    options = TrainingOptions(tmp_path / "c", ecg5000=(learnt,), report=page, **SMALL)  # type: ignore[arg-type]
+    trained = train(options, gather(options))
+    tested = judged_beats(options, trained.fitted)
+    assert tested is not None
+    assert np.bincount(tested[0]).tolist() == [0, 21, 6]
+    of_file = judged_beats(replace(options, tests=(other,)), trained.fitted)
+    assert of_file is not None
+    assert np.bincount(of_file[0]).tolist() == [0, 4, 3]
+    of_record = TrainingOptions(tmp_path / "c", records=("sim",), report=page)
+    assert judged_beats(of_record, trained.fitted) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"report": Path("r.png")}, ".html"),
+        ({"tests": (Path("t.txt"),)}, "--report"),
+    ],
+)
+def test_reports_that_cannot_be_written_are_refused(
+    values: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    """Before anything is trained."""
+    with pytest.raises(InvalidOption, match=told):
+        options_to(tmp_path / "c", **values)

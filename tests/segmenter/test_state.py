@@ -105,9 +105,10 @@ def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
     [
         ("quiet_since", 10**9),
         ("noisy_seconds", -1),
-        ("previous_r", 10**9),
+        ("previous", [1, 2, False, False, 10**9, 0.1, 0]),
+        ("previous", [1, 2, False, False, 3, "high", 0]),
         ("rr", [0]),
-        ("open", [10**9, 3, False, False]),
+        ("open", [10**9, 3, False, False, 4, 0.1, 0]),
         ("open", [1, 2]),
         ("open", 5),
         ("active", "noisy"),

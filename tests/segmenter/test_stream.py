@@ -248,6 +248,21 @@ def test_noise_is_told_and_gives_no_storm() -> None:
     assert near(whole.r_samples[whole.r_samples > 10750], after[after > 43])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_beats_made_of_short_noise_are_withheld(seed: int) -> None:
+    """Two seconds of noise are too short for an event: what is invented in them is not judged."""
+    g, r_s = np.random.default_rng(seed), regular(0.8, 60)
+    signal = ecg(FS_HZ, r_s, 60).astype(np.float64)
+    for start in (2500, 5000, 7500, 10000):
+        smooth = np.convolve(g.normal(size=500), np.ones(5) / 5, "same")
+        signal[start : start + 500] += 1.2 * smooth
+    beats = segment(signal, FS_HZ).beats
+    invented = np.abs(beats.r_sample[:, None] / FS_HZ - r_s).min(axis=1) > 0.1
+    assert invented.sum() >= 8
+    assert (invented & beats.judgeable).sum() <= 2
+    assert beats.judgeable.mean() > 0.6
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

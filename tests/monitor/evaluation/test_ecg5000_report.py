@@ -144,7 +144,7 @@ def test_training_from_scratch_tells_the_kinds_apart(protocol: Protocol) -> None
     result = evaluate_training(
         [labelled(150, 20, 1), labelled(60, 20, 2)],
         protocol,
-        AutoencoderConfig(length=20, embedding=3),
+        AutoencoderConfig(length=20, samples_per_step=1, embedding=3),
         TrainingConfig(epochs=8, batch=16),
     )
     assert result.auc > 0.95
@@ -154,7 +154,10 @@ def test_training_from_scratch_tells_the_kinds_apart(protocol: Protocol) -> None
 def test_checkpoint_is_judged_with_its_own_threshold() -> None:
     """Nothing is trained, and the threshold is the checkpoint's."""
     checkpoint = Checkpoint(
-        LstmAutoencoder(AutoencoderConfig(length=20, embedding=3)), {}, "00000000", Threshold(3.0)
+        LstmAutoencoder(AutoencoderConfig(length=20, samples_per_step=1, embedding=3)),
+        {},
+        "00000000",
+        Threshold(3.0),
     )
     result = evaluate_checkpoint(checkpoint, labelled(30, 10))
     assert result.threshold.value == 3.0
@@ -163,7 +166,7 @@ def test_checkpoint_is_judged_with_its_own_threshold() -> None:
 
 def test_beats_of_one_kind_cannot_be_evaluated() -> None:
     """A clear error instead of a NaN."""
-    config = AutoencoderConfig(length=20, embedding=3)
+    config = AutoencoderConfig(length=20, samples_per_step=1, embedding=3)
     with pytest.raises(InvalidBeats, match="all normal or all anomalous"):
         evaluate_training([labelled(40, 0)], "pooled", config)
     with pytest.raises(InvalidBeats, match="training file and a test file"):
