@@ -93,11 +93,6 @@ class Tracked:
         """What the losses are multiplied by for the verdict, shape (n,)."""
         return np.array([timing.factor for timing in self.timings], np.float32)
 
-    @property
-    def deviations(self) -> NDArray[np.float32]:
-        """How far out of time the beats are, shape (n,), see `Timing`."""
-        return np.array([timing.deviation for timing in self.timings], np.float32)
-
 
 def track(
     state: TrackState,

@@ -8,7 +8,7 @@ A beat that the model or its time marks is anomalous. The life cycle of an episo
              clear_after calm beats in a row: cleared
 
 Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
-A normal beat whose loss is just below the threshold is not calm (`clear_ratio`): hysteresis.
+A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
 An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
 of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
@@ -82,7 +82,7 @@ class Verdict:
     anomalous : bool or None
         None where no verdict is possible.
     ratio : float
-        Loss over threshold.
+        What is compared over the threshold: the loss times what the beat's time adds.
     """
 
     sample: int

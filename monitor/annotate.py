@@ -3,7 +3,8 @@
     .qrs    one annotation a beat: N, or Q where its signal cannot be judged;
             subtype: the beat's `Quality` flags; note: `delay_ms=`, from R peak to detection
     .alm    one annotation an anomalous beat: Q (neither normal nor of a known kind);
-            note: `loss=` and `threshold=`
+            note: `loss=` and `threshold=`; a beat that comes early or late may be one at a lower
+            loss, since its timing counts too
 
 Samples count at the lead's own rate, which the files state. Each file is written whole or not at
 all. Records are done in parallel processes; one that cannot be read does not keep the others.
@@ -206,11 +207,11 @@ def _annotate(task: _Task) -> Annotated:
     with WfdbRecord.open(task.record, task.lead) as record:
         model = _model(task, record)
         blocks = segment(record, task.spec, record.n_samples)
-        beats = _Judged.joined([_Judged.of(block, model) for block in blocks])
+        first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
+        beats = _Judged.joined(list(_judged(blocks, model, first_judged)))
         files = {BEAT_EXTENSION: _beat_file(beats, record.fs_hz)}
         n_anomalies = None
         if model is not None:
-            first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
             anomalous = (beats.weighted > model.threshold) & (beats.r_sample >= first_judged)
             n_anomalies = int(np.count_nonzero(anomalous))
             files[ALARM_EXTENSION] = alarm_file(
@@ -236,6 +237,18 @@ def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats
     yield segmenter.flush().beats
 
 
+def _judged(blocks: Iterable[Beats], model: _Model | None, first_judged: int) -> Iterator[_Judged]:
+    """Judge beats block by block; drift counts from the sample `first_judged` on."""
+    for block in blocks:
+        n_before = int(np.searchsorted(block.r_sample, first_judged))
+        if n_before > 0 or len(block) == 0:
+            yield _Judged.of(block.rows(slice(0, n_before)), model)
+            if model is not None:
+                model.forget_drift()
+        if n_before < len(block):
+            yield _Judged.of(block.rows(slice(n_before, None)), model)
+
+
 class _Model:
     """Judges the beats of one record as they come."""
 
@@ -247,6 +260,12 @@ class _Model:
         self._normal = checkpoint.normal
         self._state = TrackState()
         self.threshold = float(checkpoint.threshold.value)
+
+    def forget_drift(self) -> None:
+        """Start anew from the learnt template: what was seen so far was learnt."""
+        from model.tracking import TrackState
+
+        self._state = TrackState(self._state.timing)
 
     def follow(self, beats: Beats) -> Scored:
         """Score the next beats of the record."""

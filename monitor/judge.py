@@ -184,9 +184,17 @@ class Judge:
 
     def step(self, messages: Sequence[Held], now_ns: int) -> list[Message]:
         """Judge messages that passed `check`, in order, after what a finished training held."""
-        ready = self._released()
+        said = self._judge_batch(self._released(), now_ns)
+        ready: list[Held] = []
         for message in messages:
             ready.extend(self._admit(message))
+            if isinstance(message, EndHeader):  # who is admitted next must see that it ended
+                said.extend(self._judge_batch(ready, now_ns))
+                ready = []
+        return [*said, *self._judge_batch(ready, now_ns)]
+
+    def _judge_batch(self, ready: Sequence[Held], now_ns: int) -> list[Message]:
+        """Score the beats of messages together, then judge them in order."""
         scores = self._score([one for one in ready if isinstance(one, BeatsMessage)])
         said, self._to_say = self._to_say, []
         for message in ready:

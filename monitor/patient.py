@@ -184,7 +184,8 @@ class Patient:
         if end.reason == "stopped":
             self.stopped = True
             return []
-        self.relearn_from = None
+        if self.relearn_from is not None:  # what was learnt before still holds
+            self.learning = self.relearn_from = None
         self.ended = self.moved_on = True
         self.position = max(self.position, end.position)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
@@ -196,6 +197,11 @@ class Patient:
         if transition is None:
             return []
         self.moved_on = True
+        if self.relearn_from is not None:  # a restart must not ask for it again
+            saved = msgspec.msgpack.decode(self.relearn_from.consumer_state, type=Saved)
+            seen, _ = desk.machine.acknowledge(saved.alert_state)
+            encoded = msgspec.msgpack.encode(msgspec.structs.replace(saved, alert_state=seen))
+            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer_state=encoded)
         return self._of_episode(self.position, transition, desk)
 
     def status(self, name: str) -> PatientStatus:
@@ -275,7 +281,8 @@ class Patient:
         anomalous = None if loss is None else bool(why)
         self._count(beats, row, anomalous)
         said: list[Message] = [self._scored(beats, row, loss, why, desk)]
-        ratio = 0.0 if loss is None else loss / self.threshold
+        factor = scores.tracked.timings[row].factor
+        ratio = 0.0 if loss is None else loss * factor / self.threshold
         verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0, ratio)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beats, row, loss, transition)

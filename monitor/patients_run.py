@@ -128,18 +128,35 @@ def _evaluate(task: _Task) -> PatientResult:
     classes = _classes(task.record, options.ref_ext, beats, fs_hz, n_samples)
     learnt_s, checkpoint, note, cpu_s = _learnt(beats, fs_hz, n_samples, spec, base, options)
     scorer = Scorer(checkpoint.autoencoder)
-    _, scored = score_tracked(
-        scorer, checkpoint.normal, TrackState(), beats.values, beats.rr_before_ms, beats.judgeable
+    n_learnt = int(np.searchsorted(beats.r_sample, learnt_s * fs_hz))
+    learnt, later = beats.rows(slice(0, n_learnt)), beats.rows(slice(n_learnt, None))
+    state, _ = score_tracked(
+        scorer,
+        checkpoint.normal,
+        TrackState(),
+        learnt.values,
+        learnt.rr_before_ms,
+        learnt.judgeable,
     )
-    first = beats.judgeable & (beats.r_sample < learnt_s * fs_hz)
-    tested = beats.judgeable & (beats.r_sample >= learnt_s * fs_hz) & (classes != UNKNOWN)
+    _, scored = score_tracked(  # as the monitor does: drift counts from the learning's end on
+        scorer,
+        checkpoint.normal,
+        TrackState(state.timing),
+        later.values,
+        later.rr_before_ms,
+        later.judgeable,
+    )
+    of_learnt, of_later = classes[:n_learnt], classes[n_learnt:]
+    tested = later.judgeable & (of_later != UNKNOWN)
+    seen = learnt.values[learnt.judgeable]
+    seen_normal = learnt.values[learnt.judgeable & (of_learnt == NORMAL)]
     threshold = checkpoint.threshold.value
     judged = JudgedBeats(
-        classes=classes[tested],
+        classes=of_later[tested],
         verdict=scored.weighted[tested] / np.float32(threshold),
         loss=scored.losses[tested] / np.float32(threshold),
-        unlabelled=nearest_distances(beats.values[tested], beats.values[first]),
-        labelled=nearest_distances(beats.values[tested], beats.values[first & (classes == NORMAL)]),
+        unlabelled=nearest_distances(later.values[tested], seen),
+        labelled=nearest_distances(later.values[tested], seen_normal),
     )
     hours = (n_samples / fs_hz - learnt_s) / 3600
     figures = make_figures(judged, hours)

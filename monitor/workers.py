@@ -92,9 +92,11 @@ def _run_in_processes(
     context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
     stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
     with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
+        futures: list[Future[Result]] = []
         try:
             with _interrupts_held():  # the workers, started here, inherit it
-                futures: list[Future[Result]] = [workers.submit(work, task) for task in tasks]
+                for task in tasks:
+                    futures.append(workers.submit(work, task))
             for n_done, future in enumerate(as_completed(futures), 1):
                 tell(future.result(), n_done, len(tasks))
         except BrokenProcessPool as error:

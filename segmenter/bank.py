@@ -153,6 +153,9 @@ class SegmenterBank:
                 f"a chunk must be real numbers of shape ({self.rows}, n), not {samples.dtype} "
                 f"of shape {samples.shape}"
             )
+        if samples.dtype.kind != "f" or samples.dtype.itemsize < 4:
+            # Neither the least whole number nor a half-precision infinity has a magnitude.
+            samples = samples.astype(np.float64)
         for start in range(0, samples.shape[1], self._piece):
             self._take(samples[:, start : start + self._piece])
         return self._collect()
@@ -161,6 +164,8 @@ class SegmenterBank:
         """Take missing samples of all rows: n NaN each, in bounded time and memory."""
         if n_samples < 0:
             raise InvalidSignal(f"a gap of {n_samples} samples is none")
+        if int(self._positions.max()) + n_samples > MAX_POSITION:
+            raise InvalidSignal(f"a gap of {n_samples} samples ends after sample {MAX_POSITION}")
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._history)
         for start in range(0, fed, self._piece):

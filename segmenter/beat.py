@@ -96,7 +96,7 @@ class BeatSpec:
         try:
             return cls(**mapping)
         except TypeError as error:
-            raise InvalidSpec(f"not a beat spec: {dict(mapping)!r}") from error
+            raise InvalidSpec(f"not a beat spec: {mapping!r}") from error
 
 
 @dataclass(frozen=True)

@@ -397,13 +397,13 @@ class Decider:
         self.attempt = whole(plain, "attempt", 0, horizon)
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
-        waiting = [self._candidate(c, position) for c in listing(plain, "waiting", MAX_WAITING)]
-        self.waiting = deque(waiting, MAX_WAITING)
+        self.waiting = self._candidates(listing(plain, "waiting", MAX_WAITING), position)
         self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
         self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
-        self.rr = deque(map(int, _finite(listing(plain, "rr", LEVELS_KEPT))), LEVELS_KEPT)
-        recent = [self._candidate(c, position) for c in listing(plain, "recent", MAX_WAITING)]
-        self.recent = deque(recent, MAX_WAITING)
+        self.rr = deque(listing(plain, "rr", LEVELS_KEPT), LEVELS_KEPT)
+        if any(type(rr) is not int or not 0 < rr <= self.timing.pause for rr in self.rr):
+            raise InvalidState("saved state: an interval between beats is none")
+        self.recent = self._candidates(listing(plain, "recent", MAX_WAITING), position)
         held = [self._candidate(c, position) for c in listing(plain, "held", 1)]
         self.held = held[0] if held else None
         last = [self._candidate(c, position) for c in listing(plain, "last", 1)]
@@ -414,6 +414,12 @@ class Decider:
         self._set_due()
         if self.held is not None and self._held_until(self.held) < position:
             raise InvalidState("saved state: the detector still holds what was decided")
+
+    def _candidates(self, saved: list[Any], position: int) -> deque[Candidate]:
+        candidates = [self._candidate(values, position) for values in saved]
+        if any(later.peak <= one.peak for one, later in pairwise(candidates)):
+            raise InvalidState("saved state: candidates are not in order")
+        return deque(candidates, MAX_WAITING)
 
     def _candidate(self, values: object, position: int) -> Candidate:
         if not isinstance(values, list) or len(values) != len(Candidate._fields):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from segmenter.errors import InvalidState
 
 MAX_HEADER_BYTES = 1 << 20
+MAX_REAL = 1e12  # of millivolts and what filters make of them; the envelope counts in whole steps
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -96,8 +97,8 @@ def fill(target: NDArray[Any], arrays: Arrays, name: str) -> None:
     saved = arrays.get(name)
     if saved is None or saved.dtype != target.dtype or saved.shape != target.shape:
         raise InvalidState(f"saved state: {name} is missing or of another shape")
-    if saved.dtype.kind == "f" and not np.isfinite(saved).all():
-        raise InvalidState(f"saved state: {name} is not finite")
+    if saved.dtype.kind == "f" and not (np.abs(saved) < MAX_REAL).all():  # NaN fails too
+        raise InvalidState(f"saved state: {name} is not finite, or absurd")
     target[...] = saved
 
 
@@ -112,7 +113,7 @@ def whole(plain: Mapping[str, Any], name: str, low: int, high: int) -> int:
 def real(plain: Mapping[str, Any], name: str) -> float:
     """Return a saved finite number."""
     value: object = plain.get(name)
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not abs(value) < MAX_REAL:  # NaN fails too
         raise InvalidState(f"saved state: {name} is {value!r}, not a number")
     return float(value)
 

@@ -22,6 +22,7 @@ from monitor.journal import Journal
 from monitor.judge import Judge, numbered
 from monitor.settings import ConsumerSettings
 from monitor.wire import (
+    AckRequest,
     Alert,
     BeatScored,
     BeatsHeader,
@@ -185,6 +186,14 @@ def test_a_stream_that_comes_again_is_judged_anew(bench: Bench) -> None:
     judge = bench.judge()
     judge.step([beats_message([5, 5]), end()], 0)
     judge.step([beats_message([5], 600)], 0)
+    (status,) = judge.patients()
+    assert (status.state, status.beats) == ("monitoring", 1)
+
+
+def test_a_stream_that_comes_again_in_the_same_batch_is_judged_anew(bench: Bench) -> None:
+    """How messages are gathered changes nothing."""
+    judge = bench.judge()
+    judge.step([beats_message([5, 5]), end(), beats_message([5], 600)], 0)
     (status,) = judge.patients()
     assert (status.state, status.beats) == ("monitoring", 1)
 
@@ -500,6 +509,29 @@ def test_learning_anew_begins_again_after_a_restart(bench: Bench) -> None:
         "onset",
         "cleared",
     ]
+
+
+def test_what_is_acknowledged_while_learning_anew_stays_so_over_a_restart(bench: Bench) -> None:
+    """The restart begins the learning again, but does not ask to be acknowledged again."""
+    judge = bench.judge(learner=Trainer(), learn_s=None)
+    bench.commit(judge, judge.step([beats_message([400.0] * 12)], 0))
+    assert judge.patients()[0].latched
+    judge.carry_out(RelearnRequest())
+    bench.commit(judge, judge.step([], 0))
+    judge.carry_out(AckRequest())
+    bench.commit(judge, judge.step([], 0))
+    (status,) = bench.restart(learner=Trainer()).patients()
+    assert (status.state, status.latched) == ("learning", False)
+
+
+def test_an_end_while_learning_anew_is_kept(bench: Bench) -> None:
+    """The record's end is not judged again by a run that goes on."""
+    judge = bench.judge(learner=Trainer(), learn_s=None)
+    bench.commit(judge, judge.step([beats_message([5.0, 40.0])], 0))
+    judge.carry_out(RelearnRequest())
+    bench.commit(judge, judge.step([beats_message([5.0], 600), end()], 0))
+    (status,) = bench.restart(learner=Trainer()).patients()
+    assert status.state == "ended"
 
 
 def test_a_stranger_cannot_be_learnt_anew(bench: Bench) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -34,6 +36,17 @@ def test_absurd_numbers_of_processes_are_refused(jobs: int) -> None:
     """Before anything is started."""
     with pytest.raises(InvalidOption, match="jobs"):
         run_tasks(doubled, [1], jobs, lambda *_: None)
+
+
+def test_a_worker_that_dies_at_once_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that is noticed while others are being started."""
+
+    def broken(*_: object) -> None:
+        raise BrokenProcessPool("died")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", broken)
+    with pytest.raises(StageFailed, match="after 0 of 2"):
+        run_tasks(doubled, [1, 2], 2, lambda *_: None)
 
 
 def test_a_worker_that_dies_is_an_error() -> None:

@@ -86,6 +86,10 @@ def test_a_header_longer_than_the_bytes_is_refused() -> None:
         ("position", 2.5),
         ("gap", True),
         ("level", None),
+        ("level", 10**400),
+        ("level", 1e300),
+        ("fs_hz", 10**400),
+        ("spec", "typical"),
         ("tracker", None),
     ],
 )
@@ -138,6 +142,9 @@ def test_a_tracker_out_of_bounds_is_refused(name: str, value: object) -> None:
         ("qrs", []),
         ("qrs", ["x"]),
         ("noise", [1e300]),
+        ("rr", [-9]),
+        ("rr", [1.5]),
+        ("waiting", [[7, 47, 0.1, 0, 0.1, 7, 0.1, 7, 0.1]] * 2),  # twice the same
         ("last", [None]),
         ("held", [[0, 40, 1.0, 0, 1.0, 0, 1.0, 0, 1.0]]),  # long decided
     ],
@@ -159,6 +166,7 @@ def test_arrays_of_another_shape_or_not_finite_are_refused(name: str) -> None:
     bad = [missing, short]
     if arrays[name].dtype.kind == "f":
         bad.append({**arrays, name: np.full_like(arrays[name], np.nan)})
+        bad.append({**arrays, name: np.full_like(arrays[name], 1e30)})
     for each in bad:
         with pytest.raises(InvalidState, match=name):
             Segmenter.from_bytes(pack(MAGIC, plain, each))

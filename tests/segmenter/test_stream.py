@@ -362,6 +362,24 @@ def test_what_is_no_sample_is_missing(value: float) -> None:
     assert segment(signal, FS_HZ).same_as(segment(clean, FS_HZ))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.float16, np.inf), (np.int32, -(2**31)), (np.int64, -(2**63))]
+)
+def test_what_is_no_sample_is_missing_in_any_type(dtype: type, value: float) -> None:
+    """Also a type in which a million, or the magnitude of the least number, has no place."""
+    signal: np.ndarray = (ecg(FS_HZ, R_S, SECONDS) * 40).astype(dtype)
+    clean = signal.astype(np.float64)
+    signal[2000:2300] = value
+    clean[2000:2300] = np.nan
+    assert segment(signal, FS_HZ).same_as(segment(clean, FS_HZ))
+
+
+def test_a_gap_beyond_all_positions_is_refused() -> None:
+    """What could not be restored is not begun."""
+    with pytest.raises(InvalidSignal, match="gap"):
+        Segmenter(FS_HZ, BeatSpec()).gap(2**60)
+
+
 def test_a_negative_gap_is_refused() -> None:
     """Time does not run backwards."""
     with pytest.raises(InvalidSignal, match="gap"):
