@@ -144,7 +144,8 @@ class AlertMachine:
         """Take note that a person has seen the high alert; None if there is none to see."""
         if not state.latched:
             return state, None
-        state = replace_state(state, latched=False, acknowledged=state.active)
+        of_this_one = state.active and state.priority == "high"  # not of one that is over
+        state = replace_state(state, latched=False, acknowledged=of_this_one)
         return state, self._transition("acknowledged", "low", state)
 
     def technical(self, state: AlertState, event: str, onset: bool) -> tuple[AlertState, bool]:
@@ -217,7 +218,7 @@ class AlertMachine:
 
     def _end(self, state: AlertState) -> tuple[AlertState, Transition]:
         transition = self._transition("cleared", "low", state)
-        state = replace_state(state, active=False, acknowledged=False, recent=())
+        state = replace_state(state, active=False, acknowledged=False, recent=(), run=0, calm_run=0)
         return state, transition
 
     def _transition(self, kind: EpisodeState, priority: Priority, state: AlertState) -> Transition:

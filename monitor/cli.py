@@ -115,7 +115,8 @@ def replay(
 ) -> None:
     """Replay records, find and score their beats, and show the anomalous ones.
 
-    Keys in the live view: + and - move the threshold, p pauses, arrows choose a patient, q quits.
+    Keys in the live view: a acknowledges, + and - move the threshold, r learns the patient anew,
+    p pauses, arrows choose a patient, q quits.
 
     Try: ecg-monitor replay --speed 4, or
     ecg-monitor replay mitdb/119 --learn 5:00 --speed max --json | jq .type

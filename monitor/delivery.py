@@ -80,7 +80,10 @@ class Webhook:
     """A web address that gets one alert as the JSON body of a POST; redirects are failures."""
 
     def __init__(self, url: str, limit_s: float = LIMIT_S) -> None:
-        parts = urllib.parse.urlsplit(url)
+        try:
+            parts = urllib.parse.urlsplit(url)
+        except ValueError as error:
+            raise InvalidOption(f"--webhook {url!r}: {error}") from error
         if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable():
             raise InvalidOption(f"--webhook {url!r} is no http or https address")
         self._url = url

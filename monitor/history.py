@@ -38,7 +38,8 @@ _RECORD_NAME = re.compile(r"[-\w]+", re.ASCII)
 def plain_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
     """Yield a line each: number, identity and wall time, then what a run says of it."""
     for one in messages:
-        yield f"{one.seq:>6}  {one.id[:SHOWN_DIGITS]}  {harmless(one.wall_time)}  {plain_line(one)}"
+        identity = harmless(one.id[:SHOWN_DIGITS])
+        yield f"{one.seq:>6}  {identity}  {harmless(one.wall_time)}  {plain_line(one)}"
 
 
 def json_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
@@ -101,7 +102,8 @@ def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Gro
 def _words(message: Alert | Technical) -> list[str]:
     lines = [
         plain_line(message) or "",
-        f"number {message.seq}  identity {message.id}  said {harmless(message.wall_time)}",
+        f"number {message.seq}  identity {harmless(message.id)}  "
+        f"said {harmless(message.wall_time)}",
         f"record {harmless(message.record)}  lead {harmless(message.lead)}  "
         f"sample {message.sample}",
     ]
@@ -171,8 +173,10 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
     rates = {} if run is None else {stream.patient: stream.fs_hz for stream in run.streams}
     beats: dict[str, list[Alert]] = defaultdict(list)
     for one in messages:
-        if isinstance(one, Alert) and one.state != "cleared":
+        if isinstance(one, Alert) and one.state in ("onset", "ongoing"):  # these are of a beat
             beats[one.patient].append(one)
+    for alerts in beats.values():
+        alerts.sort(key=lambda one: one.sample)
     if unknown := sorted(set(beats) - set(rates)):
         raise InvalidOption(
             f"{unknown[0]!r}: the journal does not say at what rate its samples count; "
@@ -181,6 +185,8 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
     names = {patient: patient.replace("#", "-") for patient in beats}
     if bad := [name for name in names.values() if _RECORD_NAME.fullmatch(name) is None]:
         raise InvalidOption(f"{bad[0]!r} is no name for a WFDB file; choose others by --patient")
+    if len(set(names.values())) < len(names):
+        raise InvalidOption("two patients would share a file; choose one of them by --patient")
     folder = writable_folder(out)
     for patient, alerts in beats.items():
         content = alarm_file(

@@ -80,6 +80,13 @@ class Inbox:
         """Whether it has had nothing yet."""
         return not self.journal
 
+    def last_seq_in(self, journal: str) -> int:
+        """Return the number of the newest alert that was had of a journal; 0 if none was."""
+        row = self._database.execute(
+            "SELECT coalesce(max(seq), 0) FROM alerts WHERE journal = ?", (journal,)
+        ).fetchone()
+        return int(row[0])
+
     def keep(self, message: Alert | Technical) -> None:
         """Store an alert that was handled, and with it the position; InboxFailed if it cannot."""
         try:

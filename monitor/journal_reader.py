@@ -34,9 +34,12 @@ class JournalReader:
         self._path = path
         if not path.is_file():
             raise JournalFailed(f"{path}: there is no such journal")
-        self._database = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
-        )
+        try:
+            self._database = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+            )
+        except sqlite3.Error as error:
+            raise JournalFailed(f"{path}: cannot be read ({error})") from error
         try:
             self._rows("SELECT identity FROM journal")
         except JournalFailed:

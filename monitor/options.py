@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -15,7 +16,7 @@ WINDOWS = ", ".join(get_args(Window))
 Records = Annotated[
     list[str] | None,
     typer.Argument(
-        help="WFDB records by path (../shared/data/mitdb/119) or PhysioNet name (chfdb/chf07). "
+        help="WFDB records by path (mitdb/119) or PhysioNet name (chfdb/chf07). "
         "None: a simulated chf07-style record.",
         show_default=False,
     ),
@@ -74,10 +75,24 @@ KeysFolder = Annotated[
     Path | None,
     typer.Option("--keys", help="Folder of keys (`ecg-monitor keys init`): encrypts tcp sockets."),
 ]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):  # the bounds let nan through
+        raise typer.BadParameter(f"{value} is no amount")
+    return value
+
+
 KeepDays = Annotated[
-    float, typer.Option(min=0.001, max=100_000, help="Remove alerts from the journal after.")
+    float,
+    typer.Option(
+        min=0.001, max=100_000, callback=_finite, help="Remove alerts from the journal after."
+    ),
 ]
 KeepMb = Annotated[
-    float, typer.Option(min=1, help="Remove the oldest alerts of a journal bigger than that.")
+    float,
+    typer.Option(
+        min=1, callback=_finite, help="Remove the oldest alerts of a journal bigger than that."
+    ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]

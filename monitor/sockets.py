@@ -130,6 +130,7 @@ class Sockets:
     ) -> None:
         for made in self._made:
             if self._refusals:
+                self.refused()  # a full queue of these would hold up the closing
                 made.disable_monitor()
             made.close(linger=self.close_ms)
         for refusals in self._refusals:
@@ -213,7 +214,11 @@ class Sockets:
         self._refusals.append(made.get_monitor_socket(_REFUSED))
 
     def refused(self) -> int:
-        """Return how many attempts to connect were refused so far: no keys, wrong ones, unknown."""
+        """Return how many attempts to connect were refused so far: no keys, wrong ones, unknown.
+
+        To be asked now and then wherever there are keys: while nobody takes them, some two thousand
+        of these stop all sockets.
+        """
         for refusals in self._refusals:
             self._refused += sum(1 for _ in receive_waiting(refusals, WORLD_MESSAGES))
         return self._refused

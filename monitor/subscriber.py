@@ -45,6 +45,7 @@ from monitor.wire import (
 )
 
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
+MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
 ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
 
 
@@ -89,6 +90,7 @@ class AlertSubscriber:
         self._sockets = Sockets(keys)
         self._last_seq = after
         self._journal = ""
+        self._had: dict[str, int] = {}  # the newest number of journals before this one
         self._seek = None if since is None else SeekRequest(since)
         self._inbox = inbox
         self._in_hand: Alert | Technical | None = None  # handed out, and not yet known as handled
@@ -264,9 +266,15 @@ class AlertSubscriber:
             self._ask_for_missed()
 
     def _follow_journal(self, journal: str) -> None:
-        """Count from the beginning again when the monitor began a new journal."""
+        """Count as far as was had of a journal when the monitor goes on in another one."""
         if self._journal and journal != self._journal:
-            self._last_seq = 0
+            self._had[self._journal] = self.last_seq
+            if self._inbox is not None:
+                self._last_seq = self._inbox.last_seq_in(journal)
+            else:
+                self._last_seq = self._had.pop(journal, 0)
+            while len(self._had) > MAX_JOURNALS:
+                del self._had[next(iter(self._had))]
         self._journal = journal
 
     def _ask_for_missed(self) -> None:

@@ -201,6 +201,7 @@ class Consumer:
                     self._heartbeat.heard(health, time.monotonic())
                 case BeatsMessage():
                     self._judge.check(message)
+                    self._last = False  # another producer came after the last
                     self._host.counters.gaps += self._judge.hole_before(message)
                     return message
                 case EndHeader():

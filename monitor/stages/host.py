@@ -154,6 +154,7 @@ class StageHost:
     @property
     def stopping(self) -> bool:
         """Whether the stage was told to leave, or its supervisor is gone."""
+        self.sockets.refused()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())
 

@@ -99,6 +99,7 @@ def test_an_episode_begins_at_its_first_anomalous_beat() -> None:
         ("xxx.....", "", True, False),  # when it is over
         ("xxx", "xxx", True, False),  # the same episode does not ask again
         ("xxx", ".....xxx", True, True),  # the next one does
+        ("xxx.....x", "xx", True, True),  # also when it had begun, medium, as the last was seen
     ],
 )
 def test_high_alerts_are_acknowledged(before: str, after: str, latched: bool, then: bool) -> None:
@@ -124,6 +125,16 @@ def test_a_run_raises_the_priority() -> None:
     _, transitions = run(AlertMachine(), "xxxx.x.....")
     priorities = [one.priority for one in transitions if one is not None]
     assert priorities == ["medium", "medium", "high", "high", "medium", "low"]
+
+
+def test_a_run_ends_with_its_episode() -> None:
+    """What was anomalous before the end does not make the next beat one of high priority."""
+    machine = AlertMachine()
+    state, _ = run(machine, "xx")
+    state, _ = machine.finish(state)
+    state, transition = machine.beat(state, Verdict(900, True, 50.0))
+    assert transition is not None
+    assert (transition.priority, state.latched) == ("medium", False)
 
 
 def test_finish_clears_an_open_episode_once() -> None:

@@ -140,6 +140,42 @@ def test_alerted_beats_become_wfdb_annotations(path: Path, tmp_path: Path) -> No
     assert (tmp_path / "out" / "208.alm").exists()
 
 
+def test_only_beats_are_exported_in_the_order_of_their_samples(tmp_path: Path) -> None:
+    """An acknowledgement is of no beat; a stream judged again comes behind itself."""
+    said: list[Alert | Technical] = [
+        alert(seq=1, id="a1", sample=7200),
+        alert(seq=2, id="a2", sample=9000, state="acknowledged"),
+        alert(seq=3, id="a3", sample=3600, state="ongoing"),
+        alert(seq=4, id="a4", sample=9900, state="cleared"),
+    ]
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(RUN)
+        journal.commit(said, [])
+        listed("history", tmp_path / "j", "--alm", tmp_path / "out")
+    assert list(wfdb.rdann(str(tmp_path / "out" / "119"), "alm").sample) == [3600, 7200]
+
+
+def test_two_patients_do_not_share_a_file(tmp_path: Path) -> None:
+    """Names that differ in a sign which files cannot have are refused."""
+    streams = [Stream(name, "r", "I", 360.0, 0, None) for name in ("a#2", "a-2")]
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(JournaledRun(streams, "", "", None, None, 1))
+        said = [alert(seq=n, id=f"a{n}", patient=s.patient) for n, s in enumerate(streams, 1)]
+        journal.commit(said, [])
+    result = CliRunner().invoke(app, ["history", str(tmp_path / "j"), "--alm", str(tmp_path / "o")])
+    assert result.exit_code == 2
+    assert "share a file" in result.stderr
+
+
+def test_an_identity_is_made_harmless(tmp_path: Path) -> None:
+    """A journal from elsewhere sends nothing to the terminal but text."""
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(RUN)
+        journal.commit([alert(seq=1, id="\x1bc\x1b]0;x\x07")], [])
+        assert "\x1b" not in listed("history", tmp_path / "j")
+        assert "\x1b" not in listed("show", tmp_path / "j", "1")
+
+
 def test_a_patient_s_name_leads_nowhere(tmp_path: Path) -> None:
     """A name with a path in it writes no file elsewhere."""
     with Journal(tmp_path / "j") as journal:

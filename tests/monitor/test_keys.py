@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import stat
 import threading
 import time
@@ -92,6 +93,23 @@ def test_only_who_is_authorised_is_let_in(folder: Path, tmp_path: Path) -> None:
             while monitor.refused == before and time.monotonic() < deadline_s:
                 time.sleep(0.02)
             assert monitor.refused > before
+
+
+def test_a_flood_of_strangers_stops_nobody(folder: Path) -> None:
+    """Thousands of connections that come and go fill no queue, where refusals are asked for."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    keys = load_keys(folder)
+    with Sockets(keys) as sockets, Sockets(keys) as clients:
+        receiver = sockets.pull(endpoint)
+        host, port = endpoint.removeprefix("tcp://").split(":")
+        for n in range(3000):
+            socket.create_connection((host, int(port)), 5).close()
+            if n % 100 == 0:
+                sockets.refused()
+        sockets.refused()
+        sender = clients.push(endpoint)
+        sender.send(b"heard")
+        assert receiver.poll(10_000)
 
 
 def test_only_who_may_command_is_obeyed(folder: Path, tmp_path: Path) -> None:

@@ -343,6 +343,26 @@ def test_an_inbox_follows_a_new_journal(endpoint: str, tmp_path: Path) -> None:
         assert len({one.journal for one in inbox.alerts()}) == 2
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_journal_that_comes_back_is_gone_on_with(
+    endpoint: str, tmp_path: Path, durable: bool
+) -> None:
+    """A night, another run, the night again: no alert of the first part comes twice."""
+    with (
+        Inbox(tmp_path / "i") as inbox,
+        AlertSubscriber(endpoint, TOPICS, inbox=inbox if durable else None) as alerts,
+    ):
+        for journal, numbers, expected in (
+            ("j1", (1, 2), [1, 2]),
+            ("j2", (1,), [1]),
+            ("j1", (3, 4), [3, 4]),
+        ):
+            with served(endpoint, tmp_path / journal) as server:
+                server.do(publish(*numbered(*numbers), sent=False))
+                connect(server, alerts, newest=numbers[-1])
+                assert collect(alerts, len(expected)) == expected
+
+
 def test_since_begins_at_a_wall_time(endpoint: str, tmp_path: Path) -> None:
     """What was said before is left out, also where the sequence says it was missed."""
     times = [f"2026-01-01T00:0{n}:00.000Z" for n in range(1, 7)]
