@@ -64,6 +64,10 @@ class TrackState:
     timing: TimingState = field(default_factory=TimingState)
     drift: NDArray[np.float64] | None = None
 
+    def learnt(self) -> TrackState:
+        """Return the state behind a learning: the rhythm goes on, drift counts from here."""
+        return TrackState(self.timing)
+
 
 @dataclass(frozen=True)
 class Tracked:

@@ -263,9 +263,7 @@ class _Model:
 
     def forget_drift(self) -> None:
         """Start anew from the learnt template: what was seen so far was learnt."""
-        from model.tracking import TrackState
-
-        self._state = TrackState(self._state.timing)
+        self._state = self._state.learnt()
 
     def follow(self, beats: Beats) -> Scored:
         """Score the next beats of the record."""

@@ -244,7 +244,7 @@ class Patient:
         """End the learning phase with what was learnt."""
         self.model, self.threshold = model, threshold
         self.learned, self.note = learned, note
-        self.track = TrackState(self.track.timing)
+        self.track = self.track.learnt()
         self.learning = self.relearn_from = None
 
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:

@@ -141,7 +141,7 @@ def _evaluate(task: _Task) -> PatientResult:
     _, scored = score_tracked(  # as the monitor does: drift counts from the learning's end on
         scorer,
         checkpoint.normal,
-        TrackState(state.timing),
+        state.learnt(),
         later.values,
         later.rr_before_ms,
         later.judgeable,
