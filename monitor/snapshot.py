@@ -7,21 +7,17 @@ that is the same object has not changed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
+from monitor.anomalous_beat import AnomalousBeat, anomalous_beat
+from monitor.waveform import Waveform, add_wave
 from monitor.wire import (
-    MAX_BEAT_LENGTH,
     MONITOR,
     Alert,
     BeatScored,
-    LossByPart,
     Message,
     PatientStatus,
     StageHealth,
@@ -31,49 +27,17 @@ from monitor.wire import (
     Wave,
 )
 
-WAVE_S = 12.0  # signal kept a patient; the view shows 10 s at most
-MAX_WAVE_VALUES = 8192  # the same at 680 Hz; a message may claim any rate
-MAX_R_PEAKS = 64  # 12 s at 320 beats a minute
 MAX_BEATS = 120  # losses kept a patient
 MAX_ROWS = 200  # rows of the alert list
 MAX_PATIENTS = 1000
-MAX_WHY = 3  # shape, premature or late
 MAX_TECHNICAL = 8  # there are four kinds
 MAX_TEXT = 200  # characters kept of any free text
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
-MAX_MILLIVOLTS = 1000.0  # far outside any ECG; keeps float32 arithmetic finite
 
 PatientState = Literal["waiting", "learning", "monitoring", "ended"]
 _STAGES = get_args(StageName)  # in the order of the data's way
 RowState = Literal["onset", "ongoing", "cleared", "acknowledged"]
 RowPriority = Literal["high", "medium", "low", "technical"]
-
-
-@dataclass(frozen=True, eq=False)
-class Waveform:
-    """The newest stretch of a patient's signal.
-
-    Attributes
-    ----------
-    values : np.ndarray, shape (n,), float32
-        Millivolts, oldest first; NaN where the signal is missing.
-    fs_hz : float
-        Rate of the values.
-    first_index : int
-        Index of values[0], counted at fs_hz from the record's start.
-    r_indices : tuple of int
-        R peaks, in the same count.
-    """
-
-    values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    fs_hz: float = 125.0
-    first_index: int = 0
-    r_indices: tuple[int, ...] = ()
-
-    @property
-    def end_index(self) -> int:
-        """Index after the newest value."""
-        return self.first_index + len(self.values)
 
 
 @dataclass(frozen=True)
@@ -90,29 +54,6 @@ class ScoredBeat:
     def is_withheld(self) -> bool:
         """Whether it could not be judged."""
         return self.loss is None and not self.is_learning
-
-
-@dataclass(frozen=True, eq=False)
-class AnomalousBeat:
-    """The latest anomalous beat and what the autoencoder made of it.
-
-    Attributes
-    ----------
-    beat, reconstruction : np.ndarray, shape (length,), float32
-        Standardised values.
-    """
-
-    sample: int
-    time_s: float
-    loss: float
-    threshold: float
-    ratio: float
-    rr_before_ms: float | None
-    rr_after_ms: float | None
-    beat: NDArray[np.float32]
-    reconstruction: NDArray[np.float32]
-    why: tuple[str, ...] = ()
-    worst_part: str | None = None  # the wave in which most of the loss arose
 
 
 @dataclass(frozen=True)
@@ -296,37 +237,10 @@ def _with_patient(
 
 
 def _add_wave(patient: PatientView, wave: Wave) -> PatientView:
-    """Append a stretch of signal; what it overlaps is replaced, a hole before it is missing."""
+    """Append a stretch of signal."""
     if patient.fs_hz is None:
         return patient  # its place is not known before the first Status, a second at most
-    ring = patient.waveform
-    if ring.fs_hz != wave.fs_hz:
-        ring = Waveform(fs_hz=wave.fs_hz)
-    per_sample = wave.fs_hz / patient.fs_hz
-    capacity = min(math.ceil(WAVE_S * wave.fs_hz), MAX_WAVE_VALUES)
-    first = round(wave.sample * per_sample)
-    if len(ring.values) == 0:
-        ring = replace(ring, first_index=first)
-    if abs(first - ring.end_index) <= 1:
-        first = ring.end_index  # the rounding of the place is no hole
-    hole = min(max(first - ring.end_index, 0), capacity)
-    # A stretch without values only tells of R peaks.
-    kept = ring.values[: max(first - ring.first_index, 0)] if wave.values else ring.values
-    missing = np.full(hole if wave.values else 0, np.nan, np.float32)
-    values = np.concatenate([kept, missing, _millivolts(wave.values)])[-capacity:]
-    values.flags.writeable = False
-    end = first + len(wave.values) if wave.values else ring.end_index
-    first_index = end - len(values)
-    peaks = {*ring.r_indices, *(round(sample * per_sample) for sample in wave.r_samples)}
-    shown = sorted(i for i in peaks if first_index <= i < first_index + len(values))
-    waveform = Waveform(values, wave.fs_hz, first_index, tuple(shown[-MAX_R_PEAKS:]))
-    return replace(patient, waveform=waveform)
-
-
-def _millivolts(values: Sequence[float | None]) -> NDArray[np.float32]:
-    """Return float32 with NaN for None, clipped to what float32 can draw."""
-    signal = np.array(values, dtype=np.float64)  # None becomes NaN
-    return np.clip(signal, -MAX_MILLIVOLTS, MAX_MILLIVOLTS).astype(np.float32)
+    return replace(patient, waveform=add_wave(patient.waveform, wave, patient.fs_hz))
 
 
 def _add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
@@ -393,25 +307,9 @@ def _add_alert(patient: PatientView, alert: Alert, row: AlertRow) -> PatientView
     """Keep the beat that raised the alert; a clearing beat is a normal one."""
     if not row.is_open:
         return replace(patient, episode=None)
-    latest = AnomalousBeat(
-        sample=alert.sample,
-        time_s=alert.time_s,
-        loss=alert.loss,
-        threshold=alert.threshold,
-        ratio=alert.ratio,
-        rr_before_ms=alert.rr_before_ms,
-        rr_after_ms=alert.rr_after_ms,
-        beat=_millivolts(alert.beat[:MAX_BEAT_LENGTH]),
-        reconstruction=_millivolts(alert.reconstruction[:MAX_BEAT_LENGTH]),
-        why=tuple(alert.why[:MAX_WHY]),
-        worst_part=None if alert.parts is None else _worst(alert.parts),
+    return replace(
+        patient, record=alert.record, lead=alert.lead, latest=anomalous_beat(alert), episode=row
     )
-    return replace(patient, record=alert.record, lead=alert.lead, latest=latest, episode=row)
-
-
-def _worst(parts: LossByPart) -> str:
-    shares = {"P": parts.p, "QRS": parts.qrs, "T": parts.t}
-    return max(shares, key=shares.__getitem__)
 
 
 def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:

@@ -14,6 +14,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
+from monitor.anomalous_beat import AnomalousBeat
+from monitor.beat_plots import plot_beat
 from monitor.plain import clock, milliseconds
 from monitor.plots import (
     ANOMALY,
@@ -23,14 +25,12 @@ from monitor.plots import (
     TRACE,
     WITHHELD,
     number,
-    plot_beat,
     plot_losses,
     plot_signal,
     window_s,
 )
 from monitor.snapshot import (
     AlertRow,
-    AnomalousBeat,
     PatientView,
     Snapshot,
     selected,

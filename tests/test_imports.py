@@ -24,7 +24,10 @@ ALLOWED = {
 
 # Within monitor: who may be imported by the view, and where libraries with one home may stand.
 VIEW_MAY = {
+    "monitor.anomalous_beat",
+    "monitor.beat_plots",
     "monitor.snapshot",
+    "monitor.waveform",
     "monitor.braille",
     "monitor.plots",
     "monitor.text",

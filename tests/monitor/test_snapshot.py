@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import snapshot as limits
+from monitor import waveform as waveforms
 from monitor.snapshot import (
     PatientView,
     Snapshot,
@@ -120,12 +121,12 @@ def test_the_signal_kept_is_bounded() -> None:
     """Twelve seconds are kept; a jump ahead by years takes no memory."""
     long = [wave(2 * i, [float(i % 7)] * 1000) for i in range(0, 20_000, 1000)]
     scene = after([KNOWN, *long])
-    assert len(only(scene).waveform.values) == limits.WAVE_S * WAVE_HZ
+    assert len(only(scene).waveform.values) == waveforms.WAVE_S * WAVE_HZ
     jumped = only(after([wave((1 << 53) - 1, [1.0])], scene)).waveform
-    assert len(jumped.values) == limits.WAVE_S * WAVE_HZ
+    assert len(jumped.values) == waveforms.WAVE_S * WAVE_HZ
     assert np.isnan(jumped.values[:-1]).all()
     fast = only(after([KNOWN, *(wave(i, [0.0] * 4096, fs_hz=1e5) for i in range(5))])).waveform
-    assert len(fast.values) <= limits.MAX_WAVE_VALUES
+    assert len(fast.values) <= waveforms.MAX_WAVE_VALUES
 
 
 @pytest.mark.parametrize("value", [1e308, -1e308])
@@ -368,7 +369,7 @@ def test_any_messages_in_any_order_keep_the_bounds(messages: list[Message]) -> N
     assert len(scene.rows) <= limits.MAX_ROWS
     for patient in scene.patients.values():
         waveform = patient.waveform
-        assert len(waveform.values) <= limits.WAVE_S * waveform.fs_hz
+        assert len(waveform.values) <= waveforms.WAVE_S * waveform.fs_hz
         assert all(waveform.first_index <= i < waveform.end_index for i in waveform.r_indices)
         samples = [scored.sample for scored in patient.beats]
         assert samples == sorted(set(samples))
