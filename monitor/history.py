@@ -20,9 +20,9 @@ from monitor.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.context import KeptBeat
 from monitor.errors import InvalidOption
 from monitor.journal_reader import JournalReader
+from monitor.patient_view import ScoredBeat
 from monitor.plain import json_line, milliseconds, plain_line
 from monitor.plots import plot_losses
-from monitor.snapshot import ScoredBeat
 from monitor.text import harmless
 from monitor.wire import Alert, Technical
 

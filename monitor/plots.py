@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from monitor.braille import DOTS_ACROSS, characters, curve, envelope
-from monitor.snapshot import PatientView, ScoredBeat
+from monitor.patient_view import PatientView, ScoredBeat
 from monitor.waveform import MAX_WAVE_VALUES, Waveform
 
 TRACE = "#35e06f"
