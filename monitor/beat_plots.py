@@ -16,7 +16,7 @@ from monitor.plots import ANOMALY, BARS, DIM, MARK, RECONSTRUCTION, coloured, nu
 DASH_DOTS = 2  # dots of a dash, and of the gap behind it
 GAP_COLUMNS = 2  # between plots side by side
 MIN_PLOT_COLUMNS = 16  # a beat drawn narrower shows nothing
-NEIGHBOUR_ROWS = 4  # of the plots of neighbours, beside one of a caption
+MIN_NEIGHBOUR_ROWS = 4  # of the plots of neighbours; on a tall screen a quarter of the rows
 
 
 def plot_beat(latest: AnomalousBeat, width: int, n_rows: int) -> list[Text]:
@@ -76,7 +76,7 @@ def plot_neighbours(latest: AnomalousBeat, width: int, n_rows: int) -> list[Text
 
     The last row tells how far off each is, in units of the loss. As many as have room.
     """
-    if n_rows < 2 or not latest.neighbours:
+    if n_rows < 2 or width < 1 or not latest.neighbours:
         return []
     fits = (width + GAP_COLUMNS) // (MIN_PLOT_COLUMNS + GAP_COLUMNS)
     shown = latest.neighbours[: max(fits, 1)]
@@ -97,12 +97,13 @@ def plot_explained(latest: AnomalousBeat, width: int, n_rows: int) -> list[Text]
     The beat over its reconstruction takes what the rest leaves; where there is little room, the
     neighbours give way, then the row of the loss.
     """
-    n_neighbours = 2 + NEIGHBOUR_ROWS if latest.neighbours and n_rows >= 12 else 0
+    n_plot = max(MIN_NEIGHBOUR_ROWS, n_rows // 4)
+    n_neighbours = 2 + n_plot if latest.neighbours and n_rows >= 12 else 0
     n_words = 2 if n_rows >= 6 else 0
     rows = plot_beat(latest, width, n_rows - n_neighbours - n_words)
     if n_words:
         rows += [plot_errors(latest, width), share_text(latest)]
     if n_neighbours:
         rows.append(Text("nearest beats of the learnt normal, this one dashed over each", DIM))
-        rows += plot_neighbours(latest, width, NEIGHBOUR_ROWS + 1)
+        rows += plot_neighbours(latest, width, n_plot + 1)
     return rows

@@ -150,7 +150,8 @@ class Replay:
         self._quit_s: float | None = None
         self._ready_s: float | None = None
         self._poller = zmq.Poller()
-        for readable in (supervisor.lifecycle, *subscriber.sockets, waves, screen.fileno()):
+        heard = None if waves is None else waves.socket
+        for readable in (supervisor.lifecycle, *subscriber.sockets, heard, screen.fileno()):
             if readable is not None:
                 self._poller.register(readable, zmq.POLLIN)
 
