@@ -21,7 +21,7 @@ class LearntBeat:
     Attributes
     ----------
     distance : float
-        Sum of absolute differences to the anomalous beat, as the loss.
+        Sum of absolute differences to the anomalous beat.
     values : np.ndarray, shape (length,), float32
         Standardised values.
     """
@@ -61,7 +61,7 @@ class AnomalousBeat:
 
     @property
     def errors(self) -> NDArray[np.float32]:
-        """Absolute differences a sample, shape (length,); the loss is their sum."""
+        """Absolute differences a sample, shape (length,): what the loss is made of."""
         n = min(len(self.beat), len(self.reconstruction))
         return np.asarray(np.abs(self.beat[:n] - self.reconstruction[:n]))
 

@@ -52,7 +52,7 @@ def _plot_pair(
 
 
 def plot_errors(latest: AnomalousBeat, width: int) -> Text:
-    """Draw in one row where along the beat the loss arose, column by column under `plot_beat`."""
+    """Draw in one row how far off each stretch of the beat is, column by column."""
     errors = latest.errors
     if width < 1 or not len(errors):
         return Text(" " * max(width, 0))
@@ -74,7 +74,7 @@ def share_text(latest: AnomalousBeat) -> Text:
 def plot_neighbours(latest: AnomalousBeat, width: int, n_rows: int) -> list[Text]:
     """Draw the nearest learnt beats side by side, the anomalous one dashed over each.
 
-    The last row tells how far off each is, in units of the loss. As many as have room.
+    The last row tells how far off each is. As many as have room.
     """
     if n_rows < 2 or width < 1 or not latest.neighbours:
         return []

@@ -28,9 +28,7 @@ from monitor.wire import Alert, Technical
 
 BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
 MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
-PICTURE_SAYS = (
-    "The beat over its reconstruction, its loss along the beat, its neighbours, the losses around"
-)
+PICTURE_SAYS = "The beat over its reconstruction, where along it they differ, its neighbours, the losses around"
 
 
 @dataclass(frozen=True)
@@ -148,8 +146,8 @@ def _draw_beat(axes: Axes, beat: AnomalousBeat) -> None:
 
 def _draw_errors(axes: Axes, beat: AnomalousBeat) -> None:
     axes.bar(np.arange(len(beat.errors)), beat.errors, width=1.0, color=ANOMALY_COLOUR)
-    arose = f"; it arose in {_shares(beat)}" if beat.shares else ""
-    axes.set_title(f"loss along the beat{arose}", fontsize=10)
+    arose = f"; the loss arose in {_shares(beat)}" if beat.shares else ""
+    axes.set_title(f"difference along the beat{arose}", fontsize=10)
     axes.set(xlabel="sample of the cut beat", ylabel="difference")
     _open(axes)
 

@@ -11,8 +11,8 @@ from tests.monitor.messages import alert
 PARTS = LossByPart(p=0.2, qrs=0.5, t=0.3)
 
 
-def test_the_errors_sum_up_to_the_loss() -> None:
-    """Sample by sample, they are what the loss is the sum of."""
+def test_the_errors_are_absolute() -> None:
+    """Sample by sample: they are what the loss is made of."""
     beat = anomalous_beat(alert(beat=[1.0, -2.0, 0.5], reconstruction=[0.0, 1.0, 0.5]))
     np.testing.assert_allclose(beat.errors, [1.0, 3.0, 0.0])
 

@@ -33,7 +33,7 @@ def text_of(rows: list[str]) -> str:
     return "\n".join(rows)
 
 
-def test_the_loss_stands_under_the_samples_it_arose_at() -> None:
+def test_errors_stand_under_the_samples_they_are_of() -> None:
     """A column high where the beat is far off, blank where it is as rebuilt."""
     rebuilt = ectopic().beat.copy()
     rebuilt[105:] += 2.0  # the last quarter
