@@ -46,7 +46,7 @@ class Scorer:
 
     def reconstruct(self, beats: ArrayLike) -> NDArray[np.float32]:
         """Return what the autoencoder makes of beats, both of shape (n, length)."""
-        return self.score(beats)[1]
+        return self._reconstruct(check_beats(beats, self.autoencoder.config.length))
 
     def score(self, beats: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the losses, shape (n,), and the reconstructions, shape (n, length).
@@ -62,11 +62,15 @@ class Scorer:
             If the shape is another or a value is not finite.
         """
         checked = check_beats(beats, self.autoencoder.config.length)
-        reconstructions = np.empty_like(checked)
-        for start in range(0, len(checked), self.max_batch):
-            rows = slice(start, start + self.max_batch)
-            (reconstructions[rows],) = self._session.run([OUTPUT], {INPUT: checked[rows]})
+        reconstructions = self._reconstruct(checked)
         return reconstruction_losses(checked, reconstructions), reconstructions
+
+    def _reconstruct(self, beats: NDArray[np.float32]) -> NDArray[np.float32]:
+        reconstructions = np.empty_like(beats)
+        for start in range(0, len(beats), self.max_batch):
+            rows = slice(start, start + self.max_batch)
+            (reconstructions[rows],) = self._session.run([OUTPUT], {INPUT: beats[rows]})
+        return reconstructions
 
 
 def _session(autoencoder: TrainedAutoencoder) -> onnxruntime.InferenceSession:
