@@ -95,7 +95,7 @@ def run_published(path: str, trained: bool) -> Published:
     network = LstmAutoencoder(config).eval()
     if trained:
         _train(network, path)
-    signal, fs_hz = _signal(path, SLICE_FROM_S, SLICE_FROM_S + SLICE_S)
+    signal, fs_hz = read_signal(path, SLICE_FROM_S, SLICE_FROM_S + SLICE_S)
     neurokit_beats(signal[: round(30 * fs_hz)], fs_hz)  # warm
     began_s = time.process_time()
     beats, r_samples = neurokit_beats(signal, fs_hz)
@@ -144,7 +144,7 @@ def _train(network: object, path: str) -> None:
     from model.rivals import train_beat_by_beat
 
     assert isinstance(network, nn.Module)
-    signal, fs_hz = _signal(path, 0.0, TRAIN_S)
+    signal, fs_hz = read_signal(path, 0.0, TRAIN_S)
     beats, r_samples = neurokit_beats(signal, fs_hz)
     normal = beats[~_anomalous(path, r_samples)]
     train_beat_by_beat(network, nn.L1Loss(reduction="sum"), normal, TRAIN_STEPS, seed=0)
@@ -158,7 +158,7 @@ def run_ours_on_slice(path: str) -> float:
     from segmenter.stream import Segmenter
 
     checkpoint = load_shipped()
-    signal, fs_hz = _signal(path, SLICE_FROM_S, SLICE_FROM_S + SLICE_S)
+    signal, fs_hz = read_signal(path, SLICE_FROM_S, SLICE_FROM_S + SLICE_S)
     segmenter = Segmenter(fs_hz, BeatSpec.from_mapping(checkpoint.spec))
     beats = segmenter.update(signal).beats
     _, scored = score_tracked(
@@ -174,7 +174,8 @@ def run_ours_on_slice(path: str) -> float:
     return area_under_curve(scored.weighted[rows], anomalous)
 
 
-def _signal(path: str, from_s: float, to_s: float) -> tuple[NDArray[np.float64], float]:
+def read_signal(path: str, from_s: float, to_s: float) -> tuple[NDArray[np.float64], float]:
+    """Return a stretch of a record's first lead in millivolts, and its rate."""
     with WfdbRecord.open(path) as record:
         fs_hz = record.fs_hz
         stop = min(round(to_s * fs_hz), record.n_samples)
@@ -259,12 +260,12 @@ def imports(module: str, times: int) -> Imported:
     return Imported(
         cpu_s=statistics.median(cpu_s for cpu_s, _ in figures),
         peak_mb=statistics.median(peak for _, peak in figures) / 1e3,
-        heaviest=_heaviest(runs[-1].stderr),
+        heaviest=heaviest(runs[-1].stderr),
     )
 
 
-def _heaviest(report: str, n: int = 3) -> str:
-    """Return the libraries that took longest, from what -X importtime wrote, with their ms."""
+def heaviest(report: str, n: int = 3) -> str:
+    """Return the libraries that took longest, with their ms, from what -X importtime wrote."""
     spent_ms: dict[str, float] = {}
     for line in report.splitlines():
         parts = [part.strip() for part in line.removeprefix("import time:").split("|")]

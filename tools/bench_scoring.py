@@ -113,6 +113,8 @@ def int8(autoencoder: TrainedAutoencoder) -> Reconstruct:
 
 def onnx_int8(autoencoder: TrainedAutoencoder) -> Reconstruct:
     """Return ONNX Runtime with weights of 8 bits."""
+    from onnxruntime import quantization
+
     with tempfile.TemporaryDirectory() as folder:
         whole, quantised = f"{folder}/whole.onnx", f"{folder}/quantised.onnx"
         onnx.save(onnx_graph(autoencoder), whole)
