@@ -381,7 +381,7 @@ class Judge:
     ) -> Future[Learned]:
         checkpoint = self._base.checkpoint
 
-        def learn() -> Learned:
+        def learn(beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]) -> Learned:
             from model.learning import learn_patient
 
             return learn_patient(
@@ -394,7 +394,7 @@ class Judge:
                 on_epoch=self._perhaps_leave,
             )
 
-        return self._learner.submit(learn)
+        return self._learner.submit(learn, beats, rr_before_ms=rr_before_ms)
 
     def _perhaps_leave(self, epoch: Epoch) -> None:
         if self._leaving.is_set():
