@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
 from monitor.learning_phase import Held, LearningPhase
 from monitor.patient import Desk, Model, Patient, Saved
+from monitor.saved import read_saved
 from monitor.settings import ConsumerSettings
 from monitor.system_alerts import Change
 from monitor.wire import (
@@ -349,7 +349,7 @@ class Judge:
         )
         progress = self._saved.pop(stream.patient, None)
         if progress is not None:
-            saved = msgspec.msgpack.decode(progress.consumer_state, type=Saved)
+            saved = read_saved(progress.consumer_state, self._base.checkpoint.config.length)
             patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             patient.position = progress.position
             if saved.relearn_until is not None:

@@ -104,7 +104,7 @@ def decode_settings(text: bytes) -> AnyStageSettings:
     decoder: msgspec.json.Decoder[AnyStageSettings] = msgspec.json.Decoder(AnyStageSettings)
     try:
         return decoder.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidOption(f"stage settings on standard input: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""The decoders of messages, settings, rules, headers, records, keys and data sets, for the fuzzer."""
+"""The decoders of messages and of what stands in files, but for states and models."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def _damage_world_frames(case: bytes, chance: Random) -> bytes:
     topic, text = split_frames(case)
     tree = damage_tree(json.loads(text), chance)
     if chance.random() < 0.3 and isinstance(tree, dict):  # the topic of what it says now
-        topic = f"{tree.get('type')!s:.200}.{tree.get('patient')!s:.200}".encode()
+        named = (tree.get("type"), tree.get("patient"))
+        topic = ".".join(name for name in named if isinstance(name, str)).encode()
     return join_frames([topic, json_bytes(tree)])
 
 
@@ -126,14 +127,13 @@ def stage_settings(_: Path) -> Decoder:
         ConsumerSettings(beats="ipc:///y", alerts="ipc:///w", journal="/j", learn_s=300.0),
         ConsumerSettings(beats="b", alerts="a", journal="j", resume=[Resume("p", 5, b"\x00state")]),
     )
-    return _json_decoder(decode_settings, InvalidOption, map(encode_settings, seeds))
+    return _json_decoder(decode_settings, InvalidOption, [encode_settings(one) for one in seeds])
 
 
 def _json_decoder(
-    decode: Callable[[bytes], object], refusal: type[Exception], seeds: Any
+    decode: Callable[[bytes], object], refusal: type[Exception], seeds: Sequence[bytes]
 ) -> Decoder:
-    kept = tuple(seeds)
-    return Decoder(decode, (refusal,), kept, either(damage_json, kept))
+    return Decoder(decode, (refusal,), tuple(seeds), either(damage_json, seeds))
 
 
 def lifecycle(_: Path) -> Decoder:

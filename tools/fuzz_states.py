@@ -118,11 +118,8 @@ def _gone_on_with(segmenter: Segmenter, chunk: NDArray[np.float32]) -> object:
         n_beats=len(found.beats),
         events=[],
     )
-    # R peaks of before a resumed stream's first sample are its past's, which no state tells.
-    kept = found.beats.r_sample >= 0
-    header = msgspec.structs.replace(header, n_beats=int(kept.sum()))
     try:
-        frames = codec.encode_beats(header, found.beats.rows(kept), state)
+        frames = codec.encode_beats(header, found.beats, state)
         return codec.decode_stage_message(frames)
     except InvalidMessage as error:
         raise Broken(str(error)) from error
@@ -288,7 +285,7 @@ def checkpoint_identity(document: dict[str, Any], header: dict[str, Any], tensor
     judged_by = {name: document[name] for name in named if name in document}
     try:
         canonical = json.dumps(judged_by, sort_keys=True, separators=(",", ":")).encode()
-    except RecursionError:
+    except (RecursionError, TypeError):  # too deep; or bytes, which will be text
         return "0" * 32
     digest = hashlib.sha256(canonical)
     weights = sorted(header.keys() - {"__metadata__", "exemplars"})
