@@ -45,6 +45,7 @@ MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 6
 MAX_HEADER_BYTES = 1 << 20
 EXEMPLARS = "exemplars"
 MAX_EXEMPLARS = 1024
+MAX_WEIGHT = 1e6  # trained ones stay below 100; losses of far larger ones overflow
 SHIPPED = "default.safetensors"
 
 Part = TypeVar("Part", AutoencoderConfig, Threshold)
@@ -317,8 +318,8 @@ def _autoencoder(weights: dict[str, Tensor], config: AutoencoderConfig) -> LstmA
                 f"its {name} is {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the config asks for float32 {tuple(expected[name].shape)}"
             )
-        if not math.isfinite(float(tensor.abs().sum())):
-            raise InvalidCheckpoint(f"its {name} holds NaN or infinite weights")
+        if not bool((tensor.abs() <= MAX_WEIGHT).all()):  # NaN is not
+            raise InvalidCheckpoint(f"its {name} holds NaN, infinite or absurd weights")
     if float(weights["scale"]) <= 0:
         raise InvalidCheckpoint("its scale is not positive")
     autoencoder.load_state_dict(weights)

@@ -30,6 +30,7 @@ from monitor.saved import read_saved
 from monitor.settings import ConsumerSettings
 from monitor.system_alerts import Change
 from monitor.wire import (
+    MIN_THRESHOLD,
     MONITOR,
     AckRequest,
     Alert,
@@ -278,7 +279,7 @@ class Judge:
         for name in chosen:
             patient = self._patients[name]
             value = patient.threshold if request.value is None else request.value
-            patient.threshold = float(np.clip(value * (request.factor or 1.0), 1e-3, 1e6))
+            patient.threshold = float(np.clip(value * (request.factor or 1.0), MIN_THRESHOLD, 1e6))
             patient.moved_on = True
         return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
 

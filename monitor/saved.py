@@ -18,9 +18,9 @@ from monitor.alerts import NORMAL, AlertState
 from monitor.context import BEATS_AROUND, AlertContext
 from monitor.errors import JournalFailed
 from monitor.patient import Saved
-from monitor.wire import SignalKind
+from monitor.wire import MIN_THRESHOLD, SignalKind
 
-MAX_COUNT = (1 << 53) - 1  # as in monitor.wire
+MAX_COUNT = 1 << 52  # half of what a message may say: it will be counted on
 MAX_REAL = 1e12  # of losses, thresholds, milliseconds
 _MODEL_FILE = re.compile(r"learned-[0-9a-f]{16}-[0-9a-f]{32}\.safetensors")
 
@@ -49,7 +49,7 @@ def read_saved(content: bytes, length: int) -> Saved:
 
 
 def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
-    yield "threshold", 0 < saved.threshold < MAX_REAL
+    yield "threshold", MIN_THRESHOLD <= saved.threshold < MAX_REAL
     yield "model", saved.learned is None or _MODEL_FILE.fullmatch(saved.learned) is not None
     yield "alerts", _is_sane_alert_state(saved.alert_state)
     yield "counts", _are_counts(msgspec.structs.astuple(saved.counts))

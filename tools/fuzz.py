@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -109,6 +110,7 @@ def run_decoder(name: str, cases: int, seed: int, findings: Path, tell: Connecti
     """Fuzz one decoder, in a process of its own; tells the tally so far, at last the whole."""
     with tempfile.TemporaryDirectory(prefix="ecg-fuzz-", dir=_memory_disk()) as folder:
         decoder = DECODERS[name][1](Path(folder))
+        warnings.simplefilter("error")  # a warning is a finding too
         tally, warm_up = Tally(name), Tally(name)
         places: set[str] = set()
 
@@ -231,12 +233,12 @@ def table(tallies: Sequence[Tally]) -> str:
 
 def page(command: str, tallies: Sequence[Tally]) -> str:
     """Return the page for docs/."""
-    idea = (__doc__ or "").partition("\n\nA case is")[2]
+    idea = (__doc__ or "").partition("\n\nA case is")[2].rstrip()
     return (
-        f"# Fuzzing\n\nA case is{idea.rstrip()}\n\nMeasured by `{command}`:\n\n{table(tallies)}\n\n"
-        "Slowest is processor time of one case; grown by is the peak of the process's memory over "
-        "what it\ntook to load and to decode the seeds. Cases of defects that were found so, and of "
-        "each kind of\ndamage, are kept in `tests/corpus/`; the tests replay them.\n"
+        f"# Fuzzing\n\nA case is{idea}\n\nMeasured by `{command}`:\n\n{table(tallies)}\n\n"
+        "Slowest is the processor time of one case; grown by is the peak of the process's memory\n"
+        "over what it took to load and to decode the seeds. Cases of defects found so are kept\n"
+        "in `tests/corpus/`, and the tests replay them.\n"
     )
 
 

@@ -79,10 +79,11 @@ def damage_stage_frames(case: bytes, chance: Random) -> bytes:
 def _announced(header: dict[str, Any]) -> Sequence[int]:
     """Return the bytes of the data frames that a header announces, where they are not too many."""
     n, length = header.get("n_beats"), header.get("length")
-    if isinstance(n, int) and isinstance(length, int) and 0 <= n * length < 1 << 14 and n >= 0:
+    few = range(1 << 14)
+    if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
         return n * BEAT_COLUMNS.itemsize, 4 * n * length
     n = header.get("n_samples")
-    return (4 * n,) if isinstance(n, int) and 0 <= n < 1 << 14 else ()
+    return (4 * n,) if isinstance(n, int) and n in few else ()
 
 
 def world_messages(_: Path) -> Decoder:
