@@ -98,7 +98,7 @@ def _decode_beats(header: BeatsHeader, frames: Sequence[bytes]) -> BeatsMessage:
     if not (np.abs(values) <= MAX_BEAT_VALUE).all():  # NaN is not
         raise InvalidMessage("a beat holds values that are not finite, or absurd")
     r_sample = columns["r_sample"]
-    if n and (r_sample[0] < 0 or (np.diff(r_sample) <= 0).any()):
+    if n and (r_sample[0] < 0 or (r_sample[1:] <= r_sample[:-1]).any()):  # differences overflow
         raise InvalidMessage("R peaks are not in rising order")
     if n and r_sample[-1] > header.position:
         raise InvalidMessage("an R peak lies behind the position reached")
