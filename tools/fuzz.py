@@ -38,7 +38,8 @@ from tools.fuzz_decoder import Decoder
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
-DECODERS: dict[str, tuple[int, Callable[[Path], Decoder]]] = {
+Build = Callable[[Path], Decoder]  # of a module, so that another process finds it
+DECODERS: dict[str, tuple[int, Build]] = {
     "stage-messages": (180, fuzz_decoders.stage_messages),
     "world-messages": (130, fuzz_decoders.world_messages),
     "kept-alerts": (80, fuzz_decoders.kept_alerts),
@@ -106,10 +107,12 @@ def _place(error: Exception) -> str:
 # --- a decoder's process ----------------------------------------------------------------------
 
 
-def run_decoder(name: str, cases: int, seed: int, findings: Path, tell: Connection) -> None:
+def run_decoder(
+    name: str, build: Build, cases: int, seed: int, findings: Path, tell: Connection
+) -> None:
     """Fuzz one decoder, in a process of its own; tells the tally so far, at last the whole."""
     with tempfile.TemporaryDirectory(prefix="ecg-fuzz-", dir=_memory_disk()) as folder:
-        decoder = DECODERS[name][1](Path(folder))
+        decoder = build(Path(folder))
         warnings.simplefilter("error")  # a warning is a finding too
         tally, warm_up = Tally(name), Tally(name)
         places: set[str] = set()
@@ -180,13 +183,13 @@ def shares(names: Sequence[str], cases: int) -> dict[str, int]:
 
 
 def watch_decoder(
-    name: str, cases: int, seed: int, findings: Path, show: Callable[[int], None]
+    name: str, build: Build, cases: int, seed: int, findings: Path, show: Callable[[int], None]
 ) -> Tally:
     """Run one decoder's process to its end; one that dies has found something."""
     context = multiprocessing.get_context("forkserver")  # imports once; no threads to copy
     context.set_forkserver_preload([fuzz_states.__name__])
     receive, tell = context.Pipe(duplex=False)
-    process = context.Process(target=run_decoder, args=(name, cases, seed, findings, tell))
+    process = context.Process(target=run_decoder, args=(name, build, cases, seed, findings, tell))
     process.start()
     tell.close()
     tally = Tally(name)
@@ -283,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 bar((before + done) / whole, name)
 
             tallies.append(
-                watch_decoder(name, cases_of[name], options.seed, options.findings, show)
+                watch_decoder(
+                    name, DECODERS[name][1], cases_of[name], options.seed, options.findings, show
+                )
             )
     print(table(tallies))
     for one in tallies:
