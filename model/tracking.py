@@ -25,6 +25,7 @@ from model.timing import Timing, TimingState, follow_rhythm
 
 MAX_LAG_SHARE = 6 / 140  # of the beat, some 35 ms: from an R wave's peak to its S wave's
 FOLLOWED_BEATS = 64.0  # time constant of the template; 32 lets ectopic beats of MIT-BIH 114 in
+MAX_VALUE = 1e6  # of exemplars, which are standardised
 RESEMBLES = 2.0  # times the reach of the learnt beats
 
 
@@ -46,8 +47,8 @@ class Normal:
     def __post_init__(self) -> None:
         if not 0 < self.reach < 1e6:  # NaN fails too
             raise InvalidConfig(f"the usual beats' reach {self.reach!r} is not a positive number")
-        if self.exemplars.ndim != 2 or not np.isfinite(self.exemplars).all():
-            raise InvalidConfig(f"exemplars of shape {self.exemplars.shape}, or not finite")
+        if self.exemplars.ndim != 2 or not (np.abs(self.exemplars) <= MAX_VALUE).all():
+            raise InvalidConfig(f"exemplars of shape {self.exemplars.shape}, or not finite, absurd")
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import msgspec
 from monitor.codec import decode_numbered, encode_json
 from monitor.context import KeptBeat
 from monitor.errors import JournalFailed, JournalMismatch
-from monitor.journaled_run import JournaledRun, difference
-from monitor.wire import MAX_PAGE, Alert, Technical
+from monitor.journaled_run import JournaledRun, decode_run, difference
+from monitor.wire import MAX_PAGE, Alert, Count, Name, Technical
 
 TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
 VERSION = 1  # of the tables; in the file's user_version
@@ -61,8 +61,8 @@ VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM alerts), ?3, ?4, ?5)
 class Progress(msgspec.Struct, frozen=True):
     """How far one patient is, and what the stages need to go on from there."""
 
-    patient: str
-    position: int
+    patient: Name
+    position: Count
     segmenter_state: bytes
     consumer_state: bytes
 
@@ -136,7 +136,7 @@ class Journal:
             with self._transaction():
                 self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
             return
-        differs = difference(msgspec.json.decode(row[0], type=JournaledRun), run)
+        differs = difference(decode_run(row[0], self._path), run)
         if differs is not None:
             raise JournalMismatch(
                 f"{self._path} holds another run: {differs}; give what was given then to go on, "
@@ -253,9 +253,15 @@ class Journal:
         return self.newest_seq if first is None else int(first) - 1
 
     def progress(self) -> list[Progress]:
-        """Return how far each patient is."""
+        """Return how far each patient is; JournalFailed if that cannot be read."""
         rows = self._database.execute("SELECT state FROM progress ORDER BY patient")
-        return [msgspec.msgpack.decode(state, type=Progress) for (state,) in rows]
+        try:
+            return [msgspec.msgpack.decode(state, type=Progress) for (state,) in rows]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise JournalFailed(
+                f"{self._path} does not say how far its patients are ({error}); "
+                "name another with --journal"
+            ) from error
 
 
 def newest_seq(path: Path) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from monitor.codec import decode_numbered
 from monitor.context import BEATS_AROUND, KeptBeat
 from monitor.errors import InvalidMessage, JournalFailed
-from monitor.journaled_run import JournaledRun
+from monitor.journaled_run import JournaledRun, decode_run
 from monitor.wire import MAX_PAGE, Alert, Technical
 
 MIN_PREFIX = 4  # digits of an identity
@@ -99,10 +99,7 @@ class JournalReader:
     def run(self) -> JournaledRun | None:
         """Return what the journal's run is of; None if none has begun."""
         rows = self._rows("SELECT description FROM run")
-        try:
-            return None if not rows else msgspec.json.decode(_bytes(rows[0][0]), type=JournaledRun)
-        except msgspec.MsgspecError as error:
-            raise JournalFailed(f"{self._path}: its run cannot be read ({error})") from error
+        return None if not rows else decode_run(_bytes(rows[0][0]), self._path)
 
     def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
         try:

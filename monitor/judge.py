@@ -12,7 +12,6 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +25,11 @@ from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
 from monitor.learning_phase import Held, LearningPhase
 from monitor.patient import Desk, Model, Patient, Saved
+from monitor.saved import read_saved
 from monitor.settings import ConsumerSettings
 from monitor.system_alerts import Change
 from monitor.wire import (
+    MIN_THRESHOLD,
     MONITOR,
     AckRequest,
     Alert,
@@ -281,7 +282,7 @@ class Judge:
         for name in chosen:
             patient = self._patients[name]
             value = patient.threshold if request.value is None else request.value
-            patient.threshold = float(np.clip(value * (request.factor or 1.0), 1e-3, 1e6))
+            patient.threshold = float(np.clip(value * (request.factor or 1.0), MIN_THRESHOLD, 1e6))
             patient.moved_on = True
         return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
 
@@ -352,7 +353,7 @@ class Judge:
         )
         progress = self._saved.pop(stream.patient, None)
         if progress is not None:
-            saved = msgspec.msgpack.decode(progress.consumer_state, type=Saved)
+            saved = read_saved(progress.consumer_state, self._base.checkpoint.config.length)
             patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             patient.position = progress.position
             if saved.relearn_until is not None:
