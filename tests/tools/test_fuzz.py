@@ -11,10 +11,11 @@ from random import Random
 
 import pytest
 
+from model.checkpoint import METADATA_KEY
 from tools import fuzz
 from tools.fuzz_damage import split_tensors
 from tools.fuzz_decoder import Decoder
-from tools.fuzz_states import METADATA_KEY, checkpoint_identity, checkpoints
+from tools.fuzz_states import checkpoint_identity, checkpoints
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 CASES = 3000  # of all decoders together
@@ -87,7 +88,7 @@ def _odd(decode_odd: Callable[[], object], most_mb: int = 64) -> Decoder:
 
 
 def _raises(_: Path) -> Decoder:
-    return _odd(lambda: {}["missing"])
+    return _odd(lambda: {"here": 1}["missing"])
 
 
 def _refuses(_: Path) -> Decoder:
