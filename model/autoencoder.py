@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.config import AutoencoderConfig
+from model.config import MIN_SCALE, AutoencoderConfig
 from model.trained import TrainedAutoencoder
 
-MIN_SCALE = 1e-3  # of a standardised beat; beats all alike must not divide by zero
 FORGET_BIAS = 2.0  # sigmoid(2) = 0.88: half of a value is left after 5 samples, not after 1
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import tempfile
@@ -34,7 +33,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from model.config import AutoencoderConfig
+from model.config import MIN_SCALE, AutoencoderConfig
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
 from model.tracking import Normal
@@ -46,6 +45,7 @@ MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 6
 MAX_HEADER_BYTES = 1 << 20
 EXEMPLARS = "exemplars"
 MAX_EXEMPLARS = 1024
+MAX_WEIGHT = 1e6  # trained ones stay below 100; far larger ones overflow to losses that are NaN
 SHIPPED = "default.safetensors"
 
 Part = TypeVar("Part", AutoencoderConfig, Threshold)
@@ -309,8 +309,10 @@ def _autoencoder(
                 f"its {name} is {array.dtype} {array.shape}, "
                 f"the config asks for float32 {expected[name]}"
             )
-        if not math.isfinite(float(np.abs(array).sum())):
-            raise InvalidCheckpoint(f"its {name} holds NaN or infinite weights")
-    if float(weights["scale"][0]) <= 0:
-        raise InvalidCheckpoint("its scale is not positive")
+        if not bool((np.abs(array) <= MAX_WEIGHT).all()):  # NaN fails too
+            raise InvalidCheckpoint(f"its {name} holds NaN, infinite or absurd weights")
+    if (
+        float(weights["scale"][0]) < MIN_SCALE
+    ):  # its losses would be infinite, or NaN: never an alert
+        raise InvalidCheckpoint(f"its scale is not positive, or below {MIN_SCALE}")
     return TrainedAutoencoder(config, weights)

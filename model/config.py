@@ -10,6 +10,7 @@ from model.errors import InvalidConfig
 BEAT_SAMPLES = 140  # the length of an ECG5000 beat
 LENGTH_BOUNDS = (16, 4096)
 EMBEDDING_BOUNDS = (1, 256)  # 256 costs 1.1 GFLOP a beat; above it nothing but memory is at stake
+MIN_SCALE = 1e-3  # of a standardised beat; beats all alike must not divide by zero
 GATES = 4  # of an LSTM: input, forget, cell, output
 
 
