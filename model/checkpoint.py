@@ -309,10 +309,8 @@ def _autoencoder(
                 f"its {name} is {array.dtype} {array.shape}, "
                 f"the config asks for float32 {expected[name]}"
             )
-        if not bool((np.abs(array) <= MAX_WEIGHT).all()):  # NaN fails too
+        if not (np.abs(array) <= MAX_WEIGHT).all():  # NaN fails too
             raise InvalidCheckpoint(f"its {name} holds NaN, infinite or absurd weights")
-    if (
-        float(weights["scale"][0]) < MIN_SCALE
-    ):  # its losses would be infinite, or NaN: never an alert
+    if weights["scale"][0] < MIN_SCALE:  # its losses would be infinite, or NaN: never an alert
         raise InvalidCheckpoint(f"its scale is not positive, or below {MIN_SCALE}")
     return TrainedAutoencoder(config, weights)
