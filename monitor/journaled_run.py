@@ -24,7 +24,7 @@ class JournaledRun(msgspec.Struct, frozen=True):
 
 def difference(before: JournaledRun, now: JournaledRun) -> str | None:
     """Say in what two runs differ; None if one may go on where the other was."""
-    if before.streams and now.streams and before.streams != now.streams:
+    if now.streams and before.streams != now.streams:  # a consumer alone is told of none
         return f"the records were {_listed(before)}, are {_listed(now)}"
     for name, option in _OPTIONS.items():
         was, wanted = getattr(before, name), getattr(now, name)
@@ -47,6 +47,8 @@ def _said(value: str | float | None) -> str:
 
 
 def _listed(run: JournaledRun) -> str:
+    if not run.streams:
+        return "those that a consumer alone was sent"
     return ", ".join(map(_described, run.streams[:5])) + (", …" if len(run.streams) > 5 else "")
 
 

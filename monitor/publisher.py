@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import zmq
 
 from monitor.codec import decode_request, encode_json, encode_message
-from monitor.errors import InvalidMessage
+from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal import Journal
 from monitor.sockets import Sockets, receive_requests, requests_endpoint
 from monitor.wire import (
@@ -75,10 +75,14 @@ class Publisher:
 
     def _answer(self, body: bytes, sender: str | None) -> Reply:
         try:
-            request: Request = decode_request(body)
+            return self._carried_out(decode_request(body), sender)
         except InvalidMessage as error:
             self.malformed += 1
             return Refused(f"not a request of this protocol: {error}")
+        except JournalFailed as error:  # a disk that cannot be read is no reason to stop judging
+            return Refused(str(error))
+
+    def _carried_out(self, request: Request, sender: str | None) -> Reply:
         match request:
             case ReplayRequest(after=after, limit=limit):
                 missed = self._journal.alerts_after(after, limit)

@@ -145,9 +145,14 @@ def _follow(
 ) -> None:
     status: Status | None = None
     hearing = Hearing(screen.notice)
+    idle_turns = 0
     while not interrupts.happened:
         message = subscriber.receive(LOOP_S)
-        hearing.look(subscriber)
+        # What came while a delivery held us up, or this process was stopped, is taken in first; the
+        # turn in which that ended may have found nothing yet.
+        idle_turns = 0 if message is not None else idle_turns + 1
+        idle = idle_turns > 1
+        hearing.look(subscriber, idle=idle)
         if isinstance(message, Status):
             status = message
         if message is not None and topic_of(message).startswith(options.topics):
@@ -156,7 +161,7 @@ def _follow(
         if options.until_end and status is not None:
             if _is_over(status, subscriber):
                 return
-            if subscriber.silent_s > GONE_S:
+            if idle and subscriber.silent_s > GONE_S:
                 raise MonitorSilent(
                     f"{options.endpoint}: the monitor has gone before its records ended; "
                     f"alerts after number {subscriber.last_seq} may be missing"
@@ -185,9 +190,9 @@ class Hearing:
         self._silent = False
         self._truncated = 0
 
-    def look(self, subscriber: Heard) -> None:
-        """Say what has changed since the last look."""
-        silent = subscriber.silent_s > SILENT_S
+    def look(self, subscriber: Heard, *, idle: bool) -> None:
+        """Say what has changed; silence is heard only where nothing waits to be taken in."""
+        silent = subscriber.silent_s > SILENT_S and (idle or self._silent)
         if silent and not self._silent:
             self._notice(f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled")
         elif self._silent and not silent:

@@ -251,6 +251,8 @@ class Consumer:
         ledger, judge = self._ledger, self._judge
         was_failing, held = ledger.failing, ledger.held
         kept = ledger.commit(alerts, judge.take_progress(), judge.take_kept(), now_s)
+        if kept:
+            judge.progress_kept()
         if kept and was_failing is not None:
             text = f"kept again; {held} alerts were kept late"
             judge.say_of_monitor(Change("journal_failing", False, text))

@@ -386,3 +386,17 @@ def test_what_is_kept_no_longer_is_counted(endpoint: str, tmp_path: Path) -> Non
             connect(server, subscriber, newest=8)
             assert collect(subscriber, 3) == [6, 7, 8]
             assert subscriber.truncated == 5
+
+
+def test_the_iterator_ends_when_the_subscriber_is_closed(endpoint: str, tmp_path: Path) -> None:
+    """Closed from within the loop, it neither waits nor raises."""
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*numbered(1, 2, 3), sent=False))
+        subscriber = AlertSubscriber(endpoint, TOPICS)
+        connect(server, subscriber, newest=3)
+        received = []
+        for message in subscriber:
+            received.append(message)
+            subscriber.close()
+        assert len(received) == 1
+        assert list(subscriber) == []
