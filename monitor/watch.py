@@ -17,6 +17,7 @@ from monitor.interrupts import Interrupts
 from monitor.journal_lock import locked
 from monitor.keys import Keys
 from monitor.screens import SILENT_S, Screen
+from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.sockets import Sockets, receive_waiting
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import ControlRequest, Status
@@ -85,6 +86,8 @@ class FollowOptions:
         Wall time in UTC to begin at instead.
     durable : str or None
         Name of the inbox that keeps alerts and position.
+    keep_days, keep_mb : float
+        For how long, and how much of it.
     until_end : bool
         Leave when all records have ended and all their alerts have come.
     targets : tuple of Target
@@ -98,6 +101,8 @@ class FollowOptions:
     after: int | None = 0
     since: str | None = None
     durable: str | None = None
+    keep_days: float = KEEP_DAYS
+    keep_mb: float = KEEP_MB
     until_end: bool = False
     targets: tuple[Target, ...] = ()
     keys: Keys | None = None
@@ -112,7 +117,7 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         With `until_end`, if the monitor has gone before that.
     """
     with contextlib.ExitStack() as stack:
-        inbox = None if options.durable is None else _open_inbox(options.durable, stack)
+        inbox = None if options.durable is None else _open_inbox(options.durable, options, stack)
         interrupts = stack.enter_context(Interrupts())
         subscriber = stack.enter_context(
             AlertSubscriber(
@@ -129,11 +134,11 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         _follow(options, subscriber, screen, delivery, interrupts)
 
 
-def _open_inbox(name: str, stack: contextlib.ExitStack) -> Inbox:
+def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
     path = inbox_path(name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.enter_context(locked(path, wait_s=0.0))
-    return stack.enter_context(Inbox(path))
+    return stack.enter_context(Inbox(path, options.keep_days, options.keep_mb))
 
 
 def _follow(

@@ -242,6 +242,7 @@ class Consumer:
                 status,
                 journal_failing=self._ledger.failing or "",
                 refused_clients=self._host.sockets.refused(),
+                limited_requests=self._publisher.limited,
             )
             self._publisher.publish([status])
             self._look_after_monitor(status)
