@@ -44,7 +44,7 @@ from monitor.training_run import Labelled
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
 # Embeddings to show, and how many seeds at most: none is no limit, a large one takes minutes each.
 SIZES: dict[int, int | None] = {8: 3, 16: 3, 32: None, 64: 1}
-BEAT_BY_BEAT_STEPS = 2_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
+PEER_STEPS = 2_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
 BEAT_BY_BEAT_SEEDS = 1  # of the networks trained beat by beat, which take minutes each
 
 
@@ -125,6 +125,7 @@ class Row:
 
 def contestants(
     training: Callable[[int], TrainingConfig] = lambda seed: TrainingConfig(seed=seed),
+    peer_steps: int = PEER_STEPS,
 ) -> list[Contestant]:
     """Return our autoencoder in several sizes and what it is compared with.
 
@@ -132,6 +133,8 @@ def contestants(
     ----------
     training : callable
         How to train the autoencoder with a seed.
+    peer_steps : int
+        Beats that the networks of others are trained on, one at a time.
     """
     ours = []
     for size, max_seeds in SIZES.items():
@@ -141,7 +144,7 @@ def contestants(
             Contestant(f"ours, e = {size}", autoencoder(config, training), mflop, max_seeds)
         )
     plain = AutoencoderConfig(embedding=64, samples_per_step=1).flop_per_beat / 1e6
-    steps, seeds = BEAT_BY_BEAT_STEPS, BEAT_BY_BEAT_SEEDS
+    steps, seeds = peer_steps, BEAT_BY_BEAT_SEEDS
     return [
         *ours,
         Contestant("1-NN distance", neighbours(1)),

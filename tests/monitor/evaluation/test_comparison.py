@@ -101,5 +101,6 @@ def test_all_that_is_promised_is_entered() -> None:
     names = [one.name for one in contestants()]
     costs = [one.mflop or 0.0 for one in contestants()[: len(SIZES)]]
     assert costs == sorted(set(costs))
+    assert any("60 steps" in one.name for one in contestants(peer_steps=60))
     for rival in ("1-NN", "5-NN", "SVM", "PCA", "forest", "published", "sequitur LSTM_AE"):
         assert any(rival in name for name in names)
