@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ OWN = {"monitor", "segmenter", "model", "tools", "tests"}
 # What each package may import beside the standard library and itself.
 ALLOWED = {
     "segmenter": {"numpy", "scipy"},
-    "model": {"numpy", "torch", "safetensors"},
+    "model": {"numpy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
         "platformdirs", "matplotlib", "soundfile",
@@ -23,14 +24,11 @@ ALLOWED = {
 }  # fmt: skip
 
 # Within monitor: who may be imported by the view, and where libraries with one home may stand.
-VIEW_MAY = {
-    "monitor.snapshot",
-    "monitor.braille",
-    "monitor.plots",
-    "monitor.text",
-    "monitor.plain",
-    "monitor.wire",
-}
+VIEW = [
+    "anomalous_beat", "beat_plots", "braille", "patient_view", "plain", "plots", "screen_rows",
+    "snapshot", "text", "view", "view_beats", "view_patients", "view_stages", "ward", "waveform",
+    "wire",
+]  # fmt: skip
 HOMES = {
     "wfdb": {"sources", "evaluation", "annotate.py"},
     "soundfile": {"sources"},
@@ -80,12 +78,13 @@ def test_segmenter_has_no_io_and_no_clock() -> None:
         assert not impure & {name.split(".")[0] for name in imported(path)}, path
 
 
-def test_view_imports_snapshot_and_rich_only() -> None:
+@pytest.mark.parametrize("name", [name for name in VIEW if name not in ("plain", "wire")])
+def test_view_imports_snapshot_and_rich_only(name: str) -> None:
     """The view draws: no sockets, no clock, no stages."""
-    for name in imported(ROOT / "monitor/view.py"):
-        if name.split(".")[0] in OWN:
-            assert name in VIEW_MAY, f"view imports {name}"
-        assert name not in {"zmq", "time"}
+    for other in imported(ROOT / f"monitor/{name}.py"):
+        if other.split(".")[0] in OWN:
+            assert other.removeprefix("monitor.") in VIEW, f"{name} imports {other}"
+        assert other not in {"zmq", "time"}
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
@@ -119,3 +118,20 @@ def test_every_test_folder_is_a_package() -> None:
     for folder in [ROOT / "tests", *(ROOT / "tests").rglob("*/")]:
         if folder.is_dir() and list(folder.glob("test_*.py")):
             assert (folder / "__init__.py").exists(), folder
+
+
+HEAVY = {"torch", "pandas", "scipy.stats", "matplotlib", "wfdb", "soundfile"}
+PROCESSES = {  # and what of it each process needs
+    "monitor.replay": set(),
+    "monitor.stages.consumer": set(),
+    "monitor.stages.segmenter": {"scipy.stats"},  # scipy.signal imports it
+    "monitor.stages.producer": {"wfdb", "pandas"},  # wfdb imports it
+}
+
+
+@pytest.mark.parametrize("module", sorted(PROCESSES))
+def test_a_process_loads_no_heavy_library_that_it_does_not_need(module: str) -> None:
+    """Each costs start-up and memory; torch alone more than a second and 200 MB."""
+    script = f"import sys, {module}; print(*(set({sorted(HEAVY)!r}) & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(run.stdout.split()) <= PROCESSES[module]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig
+from model.config import AutoencoderConfig
 from model.ecg5000 import NORMAL
+from model.errors import InvalidBeats
 from model.rivals import (
+    HELD_OUT_SHARE,
     Beats,
     Fitted,
     Learn,
@@ -30,7 +33,7 @@ from model.rivals import (
     shallow,
 )
 from model.scoring import Scorer
-from model.thresholds import threshold_from_losses
+from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training import TrainingConfig, fit
 from monitor.evaluation.ecg5000_report import (
     ANOMALY_COLOUR,
@@ -198,6 +201,11 @@ def compare(
     ------
     Row
         As soon as its seeds are done.
+
+    Raises
+    ------
+    InvalidBeats
+        If there are too few normal beats for a threshold, before anything is learnt.
     """
     plan = [(protocol, one) for protocol in protocols for one in entered]
     for done, (protocol, one) in enumerate(plan):
@@ -208,6 +216,11 @@ def compare(
 
 def _trial(one: Contestant, protocol: Protocol, files: list[Labelled], seed: int) -> Trial:
     learnt, labels, tested = split(files, protocol, seed)
+    if round(HELD_OUT_SHARE * len(learnt)) < MIN_LOSSES:
+        raise InvalidBeats(
+            f"{len(learnt)} normal beats are too few to compare scorers by: of those held out a "
+            f"threshold needs {MIN_LOSSES}, so give {math.ceil(MIN_LOSSES / HELD_OUT_SHARE)}"
+        )
     began = process_time()
     fitted = one.learn(learnt, seed)
     cpu_s = process_time() - began

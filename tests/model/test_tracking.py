@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
+from model.config import AutoencoderConfig
 from model.errors import InvalidConfig
 from model.scoring import Scorer, reconstruction_losses
 from model.tracking import Normal, Scored, TrackState, aligned, score_tracked, shifted, track
@@ -31,7 +32,7 @@ def template_scorer() -> Scorer:
         autoencoder.output.weight.zero_()
         autoencoder.output.bias.zero_()
         autoencoder.template.copy_(torch.from_numpy(TEMPLATE))
-    return Scorer(autoencoder)
+    return Scorer(autoencoder.trained())
 
 
 def noisy(beats: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
@@ -151,6 +152,15 @@ def test_unreadable_beats_are_passed_over() -> None:
     result = scored(beats, judgeable=fit)
     assert np.isnan(result.losses[10:20]).all()
     assert (result.losses[fit] < 1e-3).all()
+
+
+def test_flat_beats_have_a_loss_and_are_not_followed() -> None:
+    """No shift is better than another, nothing is divided by zero, and the template stays."""
+    beats = np.concatenate([turning(50, over=10_000_000), np.zeros((20, LENGTH), np.float32)])
+    result = scored(beats)
+    assert (result.losses[50:] > THRESHOLD).all()
+    assert not result.tracked.lags[50:].any()
+    np.testing.assert_array_equal(result.tracked.drifts[50], result.tracked.drifts[-1])
 
 
 def test_a_model_of_nobody_leaves_beats_as_they_are() -> None:
