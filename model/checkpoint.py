@@ -105,8 +105,11 @@ class Checkpoint:
         }
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes."""
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644) -> None:
+    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes.
+
+    `mode` says who may read it: one that was learnt from a patient is that patient's own.
+    """
     path = Path(path)
     document = {
         "format": FORMAT,
@@ -118,7 +121,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     if checkpoint.normal is not None:
         arrays[EXEMPLARS] = np.ascontiguousarray(checkpoint.normal.exemplars)
     data = safetensors.numpy.save(arrays, {METADATA_KEY: _canonical(document).decode()})
-    write_atomically(path, data)
+    write_atomically(path, data, mode)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -147,7 +150,7 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -155,7 +158,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide it from other users
+        Path(temporary).chmod(mode)  # mkstemp's 0600 would hide it from other users
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -303,6 +303,8 @@ def subscribe(
         str | None,
         typer.Option(help="Keep alerts and position under this name; go on there next time."),
     ] = None,
+    keep_days: KeepDays = KEEP_DAYS,
+    keep_mb: KeepMb = KEEP_MB,
     on_alert: Annotated[
         list[str] | None,
         typer.Option(help="Run this for each alert, JSON on its stdin; may be repeated."),
@@ -338,6 +340,8 @@ def subscribe(
             after=None if new else after,
             since=None if since is None else parse_since(since, datetime.now(UTC)),
             durable=durable,
+            keep_days=keep_days,
+            keep_mb=keep_mb,
             until_end=until_end,
             keys=load_optional_keys(keys),
             targets=(*map(Command, on_alert or []), *map(Webhook, webhook or [])),

@@ -7,6 +7,7 @@ same is counted and said, and the alert stays in the journal and in the subscrib
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shlex
@@ -16,7 +17,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from monitor.errors import InvalidOption
@@ -25,6 +26,7 @@ from monitor.wire import Alert, Message, Technical
 
 LIMIT_S = 10.0  # for one try
 TRIES = 3
+MAX_LEFT_BEHIND = 4  # tries that a server still trickles answers to
 
 
 class DeliveryFailed(Exception):
@@ -55,7 +57,7 @@ class Command:
         return self._words[0]
 
     def send(self, line: str) -> None:
-        """Run the command once; whatever it started is killed when its time is over."""
+        """Run the command once; it is killed with all it started when it is not waited for."""
         try:
             process = subprocess.Popen(
                 self._words,
@@ -66,14 +68,25 @@ class Command:
             )
         except OSError as error:
             raise DeliveryFailed(error.strerror or str(error)) from error
-        with process:
+        with process, _killed_unless_done(process):
             try:
                 process.communicate(f"{line}\n".encode(), timeout=self._limit_s)
             except subprocess.TimeoutExpired as error:
-                os.killpg(process.pid, signal.SIGKILL)
                 raise DeliveryFailed(f"not done in {self._limit_s:g} s") from error
         if process.returncode:
             raise DeliveryFailed(f"exit code {process.returncode}")
+
+
+@contextlib.contextmanager
+def _killed_unless_done(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill the process's group if the block is left early: by its time limit, or by Ctrl-C."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
 class Webhook:
@@ -90,18 +103,23 @@ class Webhook:
         self._name = parts.hostname  # a token may be in the path
         self._limit_s = limit_s
         self._opener = urllib.request.build_opener(_NoRedirect)
+        self._left_behind: list[threading.Thread] = []
 
     def __str__(self) -> str:
         return self._name
 
     def send(self, line: str) -> None:
         """Post once; a server that trickles its answer is given up after the limit, too."""
+        self._left_behind = [one for one in self._left_behind if one.is_alive()]
+        if len(self._left_behind) >= MAX_LEFT_BEHIND:
+            raise DeliveryFailed(f"{MAX_LEFT_BEHIND} tries before are still being answered")
         outcome: list[str] = []
         # A socket's time limit is for each of its reads: the thread is left behind instead.
         thread = threading.Thread(target=self._post, args=(line, outcome), daemon=True)
         thread.start()
         thread.join(self._limit_s)
         if not outcome:
+            self._left_behind.append(thread)
             raise DeliveryFailed(f"no answer in {self._limit_s:g} s")
         if outcome[0]:
             raise DeliveryFailed(outcome[0])

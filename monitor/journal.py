@@ -13,14 +13,15 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
-from monitor.codec import decode_numbered, encode_json
+from monitor.codec import encode_json
 from monitor.context import KeptBeat
 from monitor.errors import JournalFailed, JournalMismatch
-from monitor.journaled_run import JournaledRun, decode_run, difference
+from monitor.journal_reader import as_bytes, decoded_alert, decoded_run, read_rows
+from monitor.journaled_run import JournaledRun, difference
 from monitor.wire import MAX_PAGE, Alert, Count, Name, Technical
 
 TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
@@ -58,6 +59,16 @@ VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM alerts), ?3, ?4, ?5)
 """
 
 
+# A number must not be missing: who follows the sequence would ask for it for ever. So an alert
+# whose identity is there already is kept too; `id` in its message tells that it came twice.
+_INSERT_ALERT = """
+INSERT INTO alerts VALUES (
+    ?1, CASE WHEN EXISTS (SELECT 1 FROM alerts WHERE id = ?2) THEN ?2 || '+' || ?1 ELSE ?2 END,
+    ?3, ?4, ?5
+)
+"""
+
+
 class Progress(msgspec.Struct, frozen=True):
     """How far one patient is, and what the stages need to go on from there."""
 
@@ -73,10 +84,12 @@ class Journal:
     Raises
     ------
     JournalFailed
-        If the file cannot be opened or is no journal.
+        If the file cannot be opened or is no journal; from each method, if it cannot be read or
+        written.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
             self._database = sqlite3.connect(path, isolation_level=None)
@@ -89,7 +102,6 @@ class Journal:
             raise JournalFailed(
                 f"{path}: cannot open the journal ({error}); name another with --journal"
             ) from error
-        self._path = path
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +133,7 @@ class Journal:
     @property
     def oldest_seq(self) -> int:
         """The oldest number that is kept; 1 before the first alert."""
-        return int(self._database.execute("SELECT coalesce(min(seq), 1) FROM alerts").fetchone()[0])
+        return self._number("SELECT coalesce(min(seq), 1) FROM alerts")
 
     def begin(self, run: JournaledRun) -> None:
         """Note what the run is of, or go on in a journal that is of the same.
@@ -131,12 +143,12 @@ class Journal:
         JournalMismatch
             If the journal is of another run.
         """
-        row = self._database.execute("SELECT description FROM run").fetchone()
-        if row is None:
+        rows = self._rows("SELECT description FROM run")
+        if not rows:
             with self._transaction():
                 self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
             return
-        differs = difference(decode_run(row[0], self._path), run)
+        differs = difference(decoded_run(self._path, rows[0][0]), run)
         if differs is not None:
             raise JournalMismatch(
                 f"{self._path} holds another run: {differs}; give what was given then to go on, "
@@ -146,7 +158,7 @@ class Journal:
     @property
     def newest_seq(self) -> int:
         """The newest sequence number; 0 before the first alert."""
-        return int(self._database.execute("SELECT coalesce(max(seq), 0) FROM alerts").fetchone()[0])
+        return self._number("SELECT coalesce(max(seq), 0) FROM alerts")
 
     def commit(
         self,
@@ -159,7 +171,7 @@ class Journal:
         with self._transaction():
             for alert in alerts:
                 row = (alert.seq, alert.id, alert.patient, alert.wall_time, encode_json(alert))
-                execute("INSERT INTO alerts VALUES (?, ?, ?, ?, ?)", row)
+                execute(_INSERT_ALERT, row)
             for beat in beats:  # kept as long as the newest alert that may be theirs
                 kept = (beat.patient, beat.sample, beat.loss, beat.threshold, beat.values)
                 execute(_INSERT_BEAT, kept)
@@ -169,13 +181,16 @@ class Journal:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._database.execute("BEGIN IMMEDIATE")
             yield
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
             raise JournalFailed(f"cannot write the journal: {error}; free space") from error
+        except sqlite3.Error as error:  # another wrote it, or it is damaged
+            self._undo()
+            raise JournalFailed(f"cannot write the journal: {error}") from error
         except BaseException:
             self._undo()
             raise
@@ -207,28 +222,25 @@ class Journal:
 
     def _bytes_used(self) -> int:
         pages, free, size = (
-            int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count", "page_size")
+            self._number(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
 
     def _undo(self) -> None:
         if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off
-            self._database.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # the reason to undo is what is said
+                self._database.execute("ROLLBACK")
 
     def holds(self, identity: str) -> bool:
         """Whether an alert of this identity has been committed."""
-        found = self._database.execute("SELECT 1 FROM alerts WHERE id = ?", (identity,))
-        return found.fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM alerts WHERE id = ?", identity))
 
     def lasting(self, patient: str) -> set[str]:
         """Return the technical events of a patient, or of the monitor, that have not been ended."""
-        rows = self._database.execute(
-            "SELECT message FROM alerts WHERE patient = ? ORDER BY seq", (patient,)
-        )
+        rows = self._rows("SELECT message FROM alerts WHERE patient = ? ORDER BY seq", patient)
         lasting: dict[str, bool] = {}
         for (message,) in rows:
-            match decode_numbered(message):
+            match decoded_alert(self._path, message):
                 case Technical(event=event, state=state):
                     lasting[event] = state == "onset"
                 case Alert():
@@ -237,31 +249,34 @@ class Journal:
 
     def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
         """Return at most `limit` alerts that come after a sequence number, oldest first."""
-        rows = self._database.execute(
-            "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        rows = self._rows(
+            "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
         )
-        return [decode_numbered(message) for (message,) in rows]
+        return [decoded_alert(self._path, message) for (message,) in rows]
 
     def seq_before(self, since: str) -> int:
         """Return the number after which everything was said since a wall time, the newest else.
 
         Wall clocks may be set back: then it is the first alert of that time or later that counts.
         """
-        (first,) = self._database.execute(
-            "SELECT min(seq) FROM alerts WHERE wall_time >= ?", (since,)
-        ).fetchone()
+        ((first,),) = self._rows("SELECT min(seq) FROM alerts WHERE wall_time >= ?", since)
         return self.newest_seq if first is None else int(first) - 1
 
     def progress(self) -> list[Progress]:
-        """Return how far each patient is; JournalFailed if that cannot be read."""
-        rows = self._database.execute("SELECT state FROM progress ORDER BY patient")
+        """Return how far each patient is."""
+        rows = self._rows("SELECT state FROM progress ORDER BY patient")
         try:
-            return [msgspec.msgpack.decode(state, type=Progress) for (state,) in rows]
+            return [msgspec.msgpack.decode(as_bytes(state), type=Progress) for (state,) in rows]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalFailed(
-                f"{self._path} does not say how far its patients are ({error}); "
-                "name another with --journal"
+                f"{self._path}: how far a patient is cannot be read ({error}); begin a new journal"
             ) from error
+
+    def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
+        return read_rows(self._path, self._database, query, *given)
+
+    def _number(self, query: str) -> int:
+        return int(self._rows(query)[0][0])
 
 
 def newest_seq(path: Path) -> int:

@@ -10,14 +10,16 @@ from typing import Self
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
 
 from monitor.codec import decode_numbered
 from monitor.context import BEATS_AROUND, KeptBeat
 from monitor.errors import InvalidMessage, JournalFailed
-from monitor.journaled_run import JournaledRun, decode_run
+from monitor.journaled_run import JournaledRun
 from monitor.wire import MAX_PAGE, Alert, Technical
 
 MIN_PREFIX = 4  # digits of an identity
+MAX_VALUE = 1e6  # of a kept beat, in its standard deviations; it is damaged otherwise
 _BEAT = KeptBeat.__struct_fields__
 
 
@@ -92,27 +94,59 @@ class JournalReader:
         )
         rows = [dict(zip(_BEAT, row, strict=True)) for row in (*reversed(before), *after)]
         try:
-            return msgspec.convert(rows, list[KeptBeat])
+            beats = msgspec.convert(rows, list[KeptBeat])
         except msgspec.ValidationError as error:
             raise JournalFailed(f"{self._path} holds what is no beat ({error})") from error
+        for beat in beats:
+            if not _is_beat(beat.values):
+                raise JournalFailed(f"{self._path} holds what is no beat, at sample {beat.sample}")
+        return beats
 
     def run(self) -> JournaledRun | None:
         """Return what the journal's run is of; None if none has begun."""
         rows = self._rows("SELECT description FROM run")
-        return None if not rows else decode_run(_bytes(rows[0][0]), self._path)
+        return None if not rows else decoded_run(self._path, rows[0][0])
 
     def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
-        try:
-            return self._database.execute(query, given).fetchall()
-        except sqlite3.Error as error:
-            raise JournalFailed(f"{self._path} cannot be read as a journal ({error})") from error
+        return read_rows(self._path, self._database, query, *given)
 
     def _decoded(self, message: object) -> Alert | Technical:
-        try:
-            return decode_numbered(_bytes(message))
-        except InvalidMessage as error:
-            raise JournalFailed(f"{self._path} holds what is no alert ({error})") from error
+        return decoded_alert(self._path, message)
 
 
-def _bytes(value: object) -> bytes:
+def read_rows(
+    path: Path, database: sqlite3.Connection, query: str, *given: object
+) -> list[tuple[object, ...]]:
+    """Return what a query finds; JournalFailed if the file cannot be read."""
+    try:
+        return database.execute(query, given).fetchall()
+    except sqlite3.Error as error:
+        raise JournalFailed(f"{path} cannot be read as a journal ({error})") from error
+
+
+def decoded_alert(path: Path, message: object) -> Alert | Technical:
+    """Return an alert of a journal; JournalFailed if the row holds none."""
+    try:
+        return decode_numbered(as_bytes(message))
+    except InvalidMessage as error:
+        raise JournalFailed(f"{path} holds what is no alert ({error})") from error
+
+
+def decoded_run(path: Path, description: object) -> JournaledRun:
+    """Return what a journal's run is of; JournalFailed if the row does not say."""
+    try:
+        return msgspec.json.decode(as_bytes(description), type=JournaledRun)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise JournalFailed(f"{path}: its run cannot be read ({error})") from error
+
+
+def _is_beat(values: bytes) -> bool:
+    """Whether these are float32 of a standardised beat; NaN is not."""
+    if len(values) % 4:
+        return False
+    return bool((np.abs(np.frombuffer(values, "<f4")) <= MAX_VALUE).all())
+
+
+def as_bytes(value: object) -> bytes:
+    """Return a blob of a row; what a damaged file has instead is empty, which is no message."""
     return value if isinstance(value, bytes) else b""

@@ -6,11 +6,8 @@ Speed and endpoints may change: they do not touch the alerts.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
-from monitor.errors import JournalFailed
 from monitor.wire import Stream
 
 
@@ -25,17 +22,9 @@ class JournaledRun(msgspec.Struct, frozen=True):
     false_alerts_per_hour: float
 
 
-def decode_run(content: bytes, journal: Path) -> JournaledRun:
-    """Read what a journal says of its run; JournalFailed if it cannot be read."""
-    try:
-        return msgspec.json.decode(content, type=JournaledRun)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise JournalFailed(f"{journal}: its run cannot be read ({error})") from error
-
-
 def difference(before: JournaledRun, now: JournaledRun) -> str | None:
     """Say in what two runs differ; None if one may go on where the other was."""
-    if before.streams and now.streams and before.streams != now.streams:
+    if now.streams and before.streams != now.streams:  # a consumer alone is told of none
         return f"the records were {_listed(before)}, are {_listed(now)}"
     for name, option in _OPTIONS.items():
         was, wanted = getattr(before, name), getattr(now, name)
@@ -58,6 +47,8 @@ def _said(value: str | float | None) -> str:
 
 
 def _listed(run: JournaledRun) -> str:
+    if not run.streams:
+        return "those that a consumer alone was sent"
     return ", ".join(map(_described, run.streams[:5])) + (", …" if len(run.streams) > 5 else "")
 
 

@@ -5,7 +5,6 @@ All beats that are ready, of all patients with the same model, are scored in one
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.tracking import Scored, put_back
 from monitor.alerts import AlertMachine, alert_identity
@@ -23,6 +22,7 @@ from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
+from monitor.learned_files import LearnedFiles
 from monitor.learning_phase import Held, LearningPhase
 from monitor.patient import Desk, Model, Patient, Saved
 from monitor.saved import read_saved
@@ -86,10 +86,13 @@ class Judge:
     ) -> None:
         self._base = Model.of(checkpoint)
         self._settings = settings
-        self._folder = Path(settings.journal).parent
+        self._files = LearnedFiles(Path(settings.journal).parent, journal.identity)
         self._learner = learner
         self._leaving = threading.Event()
         self._saved = {reached.patient: reached for reached in journal.progress()}
+        length = checkpoint.config.length
+        named = (read_saved(one.consumer_state, length).learned for one in self._saved.values())
+        self._files.remove_all_but({file for file in named if file is not None})
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
         self._to_say: list[Message] = []  # with the next step: what a request gave rise to
@@ -305,7 +308,12 @@ class Judge:
         ]
         for _, patient in moved:
             patient.moved_on = False
+        self._files.take_progress(name for name, _ in moved)
         return [patient.progress(name) for name, patient in moved]
+
+    def progress_kept(self) -> None:
+        """Take note that all progress that was taken is journaled."""
+        self._files.remove_replaced()
 
     def take_kept(self) -> list[KeptBeat]:
         """Return the beats beside alerts that are to be journaled since the last call."""
@@ -368,7 +376,7 @@ class Judge:
     def _model_of(self, saved: Saved) -> Model:
         if saved.learned is None:
             return self._base
-        return Model.of(load_checkpoint(self._folder / saved.learned))
+        return Model.of(self._files.load(saved.learned))
 
     def _learners(self) -> Iterator[tuple[Patient, LearningPhase]]:
         return (
@@ -417,9 +425,7 @@ class Judge:
 
     def _start_monitoring(self, patient: Patient, learned: Learned) -> None:
         checkpoint = learned.checkpoint
-        name = hashlib.sha256(patient.stream.patient.encode()).hexdigest()[:16]
-        file = f"learned-{name}-{checkpoint.identity}.safetensors"
-        save_checkpoint(checkpoint, self._folder / file)
+        file = self._files.save(patient.stream.patient, checkpoint, patient.learned)
         threshold = self._settings.threshold or checkpoint.threshold.value
         patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
 

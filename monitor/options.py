@@ -85,14 +85,10 @@ def _finite(value: float) -> float:
 
 KeepDays = Annotated[
     float,
-    typer.Option(
-        min=0.001, max=100_000, callback=_finite, help="Remove alerts from the journal after."
-    ),
+    typer.Option(min=0.001, max=100_000, callback=_finite, help="Remove alerts that are older."),
 ]
 KeepMb = Annotated[
     float,
-    typer.Option(
-        min=1, callback=_finite, help="Remove the oldest alerts of a journal bigger than that."
-    ),
+    typer.Option(min=1, callback=_finite, help="Remove the oldest alerts of a bigger file."),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]

@@ -329,9 +329,12 @@ def journal_path(path: Path | None, folder: Path) -> Path:
 
 
 def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
-    """Remove the journal of a run that was refused before it began: it can be named again."""
+    """Remove the journal of a run that was refused before it began: it can be named again.
+
+    The lock's file stays: who waits for it has it open, and would hold one that no other can see.
+    """
     if not supervisor.started:
-        for suffix in ("", "-wal", "-shm", "-lock"):
+        for suffix in ("", "-wal", "-shm"):
             journal.with_name(journal.name + suffix).unlink(missing_ok=True)
 
 

@@ -170,9 +170,9 @@ class Sockets:
             subscription.setsockopt_string(zmq.SUBSCRIBE, topic)
         return subscription
 
-    def serve(self, endpoint: str) -> zmq.Socket[bytes]:
-        """Return a ROUTER that answers requests, or leads stages."""
-        return self._bind(zmq.ROUTER, endpoint, QUEUE_MESSAGES, MAX_REPLY_BYTES)
+    def serve(self, endpoint: str, max_bytes: int = MAX_REPLY_BYTES) -> zmq.Socket[bytes]:
+        """Return a ROUTER that answers requests of at most so many bytes, or leads stages."""
+        return self._bind(zmq.ROUTER, endpoint, QUEUE_MESSAGES, max_bytes)
 
     def ask(self, endpoint: str) -> zmq.Socket[bytes]:
         """Return a DEALER that asks a ROUTER."""

@@ -102,6 +102,7 @@ class AlertSubscriber:
         self.malformed = 0  # messages that were none of this protocol
         self.recovered = 0  # alerts that had to be asked for
         self._truncated = 0
+        self._closed = False
         try:
             requests = requests_endpoint(endpoint)
             self._messages = self._sockets.subscribe(endpoint, sorted(_heard(self._topics)))
@@ -127,11 +128,12 @@ class AlertSubscriber:
         self.close()
 
     def close(self) -> None:
-        """Close the sockets; the iterator then ends."""
+        """Close the sockets; the iterator then ends, and what it has not handed out is dropped."""
+        self._closed = True
         self._sockets.__exit__(None, None, None)
 
     def __iter__(self) -> Iterator[Message]:
-        while True:
+        while not self._closed:
             message = self.receive(timeout_s=1.0)
             if message is not None:
                 yield message

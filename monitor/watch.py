@@ -15,6 +15,7 @@ from monitor.interrupts import Interrupts
 from monitor.journal_lock import locked
 from monitor.keys import Keys
 from monitor.screens import SILENT_S, Screen
+from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.sockets import Sockets
 from monitor.subscriber import AlertSubscriber
 from monitor.waves import Waves
@@ -83,6 +84,8 @@ class FollowOptions:
         Wall time in UTC to begin at instead.
     durable : str or None
         Name of the inbox that keeps alerts and position.
+    keep_days, keep_mb : float
+        For how long, and how much of it.
     until_end : bool
         Leave when all records have ended and all their alerts have come.
     targets : tuple of Target
@@ -96,6 +99,8 @@ class FollowOptions:
     after: int | None = 0
     since: str | None = None
     durable: str | None = None
+    keep_days: float = KEEP_DAYS
+    keep_mb: float = KEEP_MB
     until_end: bool = False
     targets: tuple[Target, ...] = ()
     keys: Keys | None = None
@@ -110,7 +115,7 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         With `until_end`, if the monitor has gone before that.
     """
     with contextlib.ExitStack() as stack:
-        inbox = None if options.durable is None else _open_inbox(options.durable, stack)
+        inbox = None if options.durable is None else _open_inbox(options.durable, options, stack)
         interrupts = stack.enter_context(Interrupts())
         subscriber = stack.enter_context(
             AlertSubscriber(
@@ -127,11 +132,11 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         _follow(options, subscriber, screen, delivery, interrupts)
 
 
-def _open_inbox(name: str, stack: contextlib.ExitStack) -> Inbox:
+def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
     path = inbox_path(name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.enter_context(locked(path, wait_s=0.0))
-    return stack.enter_context(Inbox(path))
+    return stack.enter_context(Inbox(path, options.keep_days, options.keep_mb))
 
 
 def _follow(
@@ -143,9 +148,14 @@ def _follow(
 ) -> None:
     status: Status | None = None
     hearing = Hearing(screen.notice)
+    idle_turns = 0
     while not interrupts.happened:
         message = subscriber.receive(LOOP_S)
-        hearing.look(subscriber)
+        # What came while a delivery held us up, or this process was stopped, is taken in first; the
+        # turn in which that ended may have found nothing yet.
+        idle_turns = 0 if message is not None else idle_turns + 1
+        idle = idle_turns > 1
+        hearing.look(subscriber, idle=idle)
         if isinstance(message, Status):
             status = message
         if message is not None and topic_of(message).startswith(options.topics):
@@ -154,7 +164,7 @@ def _follow(
         if options.until_end and status is not None:
             if _is_over(status, subscriber):
                 return
-            if subscriber.silent_s > GONE_S:
+            if idle and subscriber.silent_s > GONE_S:
                 raise MonitorSilent(
                     f"{options.endpoint}: the monitor has gone before its records ended; "
                     f"alerts after number {subscriber.last_seq} may be missing"
@@ -183,9 +193,9 @@ class Hearing:
         self._silent = False
         self._truncated = 0
 
-    def look(self, subscriber: Heard) -> None:
-        """Say what has changed since the last look."""
-        silent = subscriber.silent_s > SILENT_S
+    def look(self, subscriber: Heard, *, idle: bool) -> None:
+        """Say what has changed; silence is heard only where nothing waits to be taken in."""
+        silent = subscriber.silent_s > SILENT_S and (idle or self._silent)
         if silent and not self._silent:
             self._notice(f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled")
         elif self._silent and not silent:

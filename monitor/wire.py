@@ -48,6 +48,7 @@ MAX_STATE_BYTES = 1 << 22
 MAX_JSON_BYTES = 1 << 23  # a heartbeat of 10,000 patients takes 4 MB
 MAX_PAGE = 500  # alerts a reply, about 4 KB each
 MAX_REPLY_BYTES = 1 << 23
+MAX_REQUEST_BYTES = 1 << 12  # the longest name, every character escaped, takes half
 MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
@@ -275,6 +276,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     stages: list[StageHealth]
     model: str
     refused_clients: Count = 0  # attempts to connect without keys that are authorised
+    limited_requests: Count = 0  # requests refused because a client, or all, asked for too much
     journal_failing: str = ""  # why alerts cannot be kept; empty where they are
 
 

@@ -159,10 +159,9 @@ class Round:
             return
         with contextlib.suppress(ProcessLookupError):
             if self._chance.random() < PAUSE_SHARE:
-                os.kill(pid, signal.SIGSTOP)
-                self._tally.pauses[victim] += 1
-                time.sleep(self._chance.uniform(0, MAX_PAUSE_S))
-                os.kill(pid, signal.SIGCONT)
+                with stopped(pid):
+                    self._tally.pauses[victim] += 1
+                    time.sleep(self._chance.uniform(0, MAX_PAUSE_S))
             else:
                 os.kill(pid, signal.SIGKILL)
                 self._tally.kills[victim] += 1
@@ -201,6 +200,16 @@ class Round:
                 process.terminate()
             for process in self._running.values():
                 process.wait()
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Have a process pause for the block; it goes on however the block ends, by Ctrl-C too."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 class ChaosFailed(Exception):

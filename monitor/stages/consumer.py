@@ -249,6 +249,7 @@ class Consumer:
                 status,
                 journal_failing=self._ledger.failing or "",
                 refused_clients=self._host.sockets.refused(),
+                limited_requests=self._publisher.limited,
             )
             self._publisher.publish([status])
             self._look_after_monitor(status)
@@ -258,6 +259,8 @@ class Consumer:
         ledger, judge = self._ledger, self._judge
         was_failing, held = ledger.failing, ledger.held
         kept = ledger.commit(alerts, judge.take_progress(), judge.take_kept(), now_s)
+        if kept:
+            judge.progress_kept()
         if kept and was_failing is not None:
             text = f"kept again; {held} alerts were kept late"
             judge.say_of_monitor(Change("journal_failing", False, text))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from monitor.delivery import Command, Delivery, DeliveryFailed, Target, Webhook
+from monitor.delivery import MAX_LEFT_BEHIND, Command, Delivery, DeliveryFailed, Target, Webhook
 from monitor.errors import InvalidOption
 from tests.monitor.messages import alert, beat_scored, technical
 
@@ -148,3 +153,55 @@ def test_what_is_no_command(line: str) -> None:
     """An empty or unfinished line is refused before anything runs."""
     with pytest.raises(InvalidOption, match="--on-alert"):
         Command(line)
+
+
+def test_tries_that_are_given_up_do_not_pile_up() -> None:
+    """While a server holds so many tries open, a further one fails at once, without a thread."""
+    over = threading.Event()
+
+    class Trickling(Handler):
+        def do_POST(self) -> None:
+            with contextlib.suppress(OSError):
+                while not over.wait(0.02):  # of a line without end
+                    self.wfile.write(b"H")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickling) as serving:
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        target = Webhook(f"http://127.0.0.1:{serving.server_port}", limit_s=0.2)
+        for _ in range(MAX_LEFT_BEHIND):
+            with pytest.raises(DeliveryFailed, match="no answer"):
+                target.send("{}")
+        with pytest.raises(DeliveryFailed, match="still being answered"):
+            target.send("{}")
+        over.set()
+        serving.shutdown()
+        thread.join()
+
+
+def test_a_command_is_killed_when_it_is_left(tmp_path: Path) -> None:
+    """A second Ctrl-C leaves nothing of --on-alert behind: not the command, nor what it began."""
+    pids = tmp_path / "pids"
+    child = "import subprocess as s, sys, os; p = s.Popen(['sleep', '60']); "
+    child += f"open({str(pids)!r} + '~', 'w').write(str(p.pid)); "
+    child += f"os.rename({str(pids)!r} + '~', {str(pids)!r}); p.wait()"
+
+    def interrupt() -> None:
+        while not pids.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        Command(f'{PYTHON} "{child}"', limit_s=60).send("{}")
+    interrupting.join()
+    deadline_s = time.monotonic() + 10
+    while _runs(int(pids.read_text())):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return listed.stdout.strip()[:1] not in ("", "Z")

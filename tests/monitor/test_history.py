@@ -238,6 +238,15 @@ def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
             reader.run()
 
 
+@pytest.mark.parametrize("damage", ["x'000000'", "x'0000c07f'", "x'ffff7f7f'"])
+def test_a_kept_beat_that_is_damaged_is_one_line(path: Path, damage: str) -> None:
+    """Bytes that are no numbers, no finite ones, or absurd ones are none of a beat."""
+    execute(path, f"UPDATE beats SET beat = {damage} WHERE sample = 3900")
+    result = CliRunner().invoke(app, ["show", str(path), "1"])
+    assert result.exit_code == 2
+    assert "no beat, at sample 3900" in result.stderr
+
+
 def test_colours_do_not_reach_a_pipe(path: Path) -> None:
     """Off a terminal the drawing is plain text."""
     assert "\x1b" not in listed("show", path, "1")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from monitor.errors import JournalFailed
 from monitor.journal import Journal, Progress
+from monitor.journaled_run import JournaledRun
+from tests.monitor.databases import execute
 from tests.monitor.messages import alert, technical
 
 
@@ -39,15 +40,66 @@ def test_pages_are_bounded(tmp_path: Path) -> None:
 
 
 def test_a_failed_commit_leaves_nothing(tmp_path: Path) -> None:
-    """Alerts and position are one transaction: a doubled identity undoes both."""
+    """Alerts and position are one transaction: a doubled number undoes both."""
     with Journal(tmp_path / "j.sqlite") as journal:
         journal.commit([alert(seq=1, id="a")], [reached(100)])
-        with pytest.raises(sqlite3.IntegrityError):
-            journal.commit([alert(seq=2, id="b"), alert(seq=3, id="a")], [reached(200)])
+        with pytest.raises(JournalFailed, match="UNIQUE"):
+            journal.commit([alert(seq=2, id="b"), alert(seq=1, id="c")], [reached(200)])
         assert journal.newest_seq == 1
         assert journal.progress() == [reached(100)]
         journal.commit([alert(seq=2, id="b")], [reached(300)])
         assert journal.newest_seq == 2
+
+
+def test_an_identity_that_comes_twice_leaves_no_hole(tmp_path: Path) -> None:
+    """Who follows the numbers would ask for a missing one for ever; `id` tells the two."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.commit([alert(seq=1, id="a")], [])
+        journal.commit([alert(seq=2, id="a"), alert(seq=3, id="b"), alert(seq=4, id="a")], [])
+        found = [(one.seq, one.id) for one in journal.alerts_after(0, 10)]
+        assert found == [(1, "a"), (2, "a"), (3, "b"), (4, "a")]
+        assert journal.holds("a")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE progress SET state = x'c1'",
+        "UPDATE progress SET state = x''",
+        "DROP TABLE progress",
+    ],
+)
+def test_damaged_progress_is_an_error_not_a_crash(tmp_path: Path, damage: str) -> None:
+    """A row that says nothing of a position is said in one line, with the file."""
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        journal.commit([], [reached(100)])
+        execute(path, damage)
+        with pytest.raises(JournalFailed, match=r"j\.sqlite"):
+            journal.progress()
+
+
+@pytest.mark.parametrize("damage", ["UPDATE alerts SET message = x'ff'", "DROP TABLE alerts"])
+def test_damaged_alerts_are_an_error_not_a_crash(tmp_path: Path, damage: str) -> None:
+    """Whatever is read of them, by those that publish and those that go on."""
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        journal.commit([alert(seq=1, id="a", patient="monitor")], [])
+        execute(path, damage)
+        for read in (lambda: journal.alerts_after(0, 10), lambda: journal.lasting("monitor")):
+            with pytest.raises(JournalFailed, match=r"j\.sqlite"):
+                read()
+
+
+def test_a_damaged_run_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    """Whether the run is the same cannot be said then, and nothing goes on."""
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        run = JournaledRun([], "m1", "loss-1-of-1", None, None, 1.0)
+        journal.begin(run)
+        execute(path, "UPDATE run SET description = x'00'")
+        with pytest.raises(JournalFailed, match="its run cannot be read"):
+            journal.begin(run)
 
 
 def test_two_journals_have_two_names(tmp_path: Path) -> None:

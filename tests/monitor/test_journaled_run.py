@@ -49,6 +49,13 @@ def test_what_decides_the_alerts_is_compared(now: JournaledRun, said: str | None
     assert found is None if said is None else said in (found or "")
 
 
+def test_a_journal_of_a_consumer_alone_takes_no_record_later() -> None:
+    """Nobody knows of which record its positions are; a consumer alone goes on in it."""
+    alone = changed(streams=[])
+    assert "that a consumer alone was sent, are 119 MLII" in (difference(alone, RUN) or "")
+    assert difference(alone, alone) is None
+
+
 def test_a_journal_keeps_its_run(tmp_path: Path) -> None:
     """The first run is noted; the same goes on, another is refused with the file's name."""
     path = tmp_path / "night.sqlite"

@@ -17,8 +17,8 @@ from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned
 from model.tracking import Normal
-from monitor.errors import InvalidMessage, SpecMismatch
-from monitor.journal import Journal
+from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
+from monitor.journal import Journal, Progress
 from monitor.judge import Judge, numbered
 from monitor.settings import ConsumerSettings
 from monitor.wire import (
@@ -402,6 +402,14 @@ def test_receiving_stops_before_memory_does(bench: Bench) -> None:
     assert judge.full
 
 
+def test_a_damaged_state_is_an_error_not_a_crash(bench: Bench) -> None:
+    """A patient whose state cannot be read is said in one line before anything is judged."""
+    bench.judge()
+    bench.journal.commit([], [Progress("p", 100, b"", b"\xc1")])
+    with pytest.raises(JournalFailed, match="how 'p' goes on"):
+        bench.restart()
+
+
 def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     """The learnt checkpoint is kept beside the journal and used again."""
     trainer = Trainer()
@@ -415,6 +423,43 @@ def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     (alert,) = numbered(judge.step([beats_message([40.0], 2000)], 0))
     assert isinstance(alert, Alert)
     assert alert.model == template_checkpoint(35.0).identity
+
+
+def test_a_learnt_model_is_its_owner_s_and_goes_when_it_is_replaced(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Its file is there as long as the journal names it, and no longer."""
+
+    def learned() -> list[str]:
+        return sorted(path.name[-20:] for path in tmp_path.glob("*.safetensors"))
+
+    def named(threshold: float) -> str:
+        return f"{template_checkpoint(threshold).identity}.safetensors"[-20:]
+
+    trainer = Trainer()
+    judge = bench.judge(learner=trainer, learn_s=1.0)
+    judge.step([beats_message([5.0] * 3)], 0)
+    trainer.learnt(threshold=35.0)
+    bench.commit(judge, judge.step([], 0))
+    judge.progress_kept()
+    (file,) = tmp_path.glob("*.safetensors")
+    assert file.stat().st_mode & 0o777 == 0o600
+    judge.carry_out(RelearnRequest("p"))
+    bench.commit(judge, judge.step([beats_message([5.0] * 3, 2000, sequence=1)], 0))
+    judge.progress_kept()
+    trainer.learnt(threshold=36.0)
+    said = judge.step([], 0)
+    assert learned() == sorted([named(35.0), named(36.0)])  # a restart would go on with the first
+    bench.commit(judge, said)
+    judge.progress_kept()
+    assert learned() == [named(36.0)]
+    left = file.with_name(file.name.replace(file.name[-20:], "0" * 8 + ".safetensors"))
+    other = tmp_path / "learned-ffffffff-0.safetensors"
+    for path in (left, other):
+        path.write_bytes(b"of a process that was killed, and of another journal")
+    bench.restart(learner=Trainer(), learn_s=1.0)
+    assert not left.exists()
+    assert other.exists()
 
 
 def test_a_real_training_in_its_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,9 @@ def test_keys_are_never_replaced(folder: Path) -> None:
     assert (folder / "server.secret").read_text() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"x" * 5000, b"\xff" * 40, b"'" * 40, b"a b c"])
+@pytest.mark.parametrize(
+    "content", [b"", b"short", b"x" * 5000, b"\xff" * 40, b"'" * 40, b"#" * 40, b"a b c"]
+)
 def test_malformed_keys_are_refused(folder: Path, content: bytes) -> None:
     """The file is named; nothing of it is used."""
     (folder / "authorised" / "own.public").write_bytes(content)

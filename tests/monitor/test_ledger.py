@@ -45,6 +45,16 @@ def test_what_could_not_be_kept_is_kept_when_there_is_space(tmp_path: Path) -> N
         assert [one.position for one in journal.progress()] == [3]
 
 
+def test_a_number_that_another_took_is_a_failure_like_others(tmp_path: Path) -> None:
+    """What cannot be kept is held and said; the monitor goes on."""
+    with Journal(tmp_path / "j") as journal:
+        journal.commit(said(1, 1), [])
+        ledger = Ledger(journal)
+        assert not ledger.commit(said(1, 2), [], [], now_s=0)
+        assert "UNIQUE" in (ledger.failing or "")
+        assert ledger.held == 2
+
+
 def test_what_is_held_is_bounded(tmp_path: Path) -> None:
     """Before memory runs out, no more is taken in."""
     with Journal(tmp_path / "j") as journal:

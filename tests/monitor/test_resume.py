@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from monitor.errors import JournalFailed
 from monitor.journal import Journal
-from monitor.journal_lock import locked
+from monitor.journal_lock import lock_path, locked
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import Alert, Technical
@@ -133,3 +134,18 @@ def test_an_orphan_keeps_the_lock(tmp_path: Path) -> None:
         orphan.wait()
     with locked(path, wait_s=0):
         pass
+
+
+def test_a_refused_run_leaves_the_lock_to_who_waits_for_it(tmp_path: Path) -> None:
+    """Its file stays in place: two runs with a lock on two files of one name would both write."""
+    path = tmp_path / "night.sqlite"
+    waiting = os.open(lock_path(path), os.O_RDWR | os.O_CREAT)
+    try:
+        refused = replay(tmp_path / "no-record", path)
+        assert refused.returncode == 2
+        assert not path.exists()
+        fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(JournalFailed, match="in use"), locked(path, wait_s=0):
+            pass
+    finally:
+        os.close(waiting)

@@ -25,10 +25,12 @@ def _printed(endpoint: str) -> list[int]:
     return [json.loads(line)["seq"] for line in out.getvalue().splitlines()]
 
 
-def _in_the_background(server: Server, ended: bool, stop: threading.Event) -> threading.Thread:
+def _in_the_background(
+    server: Server, ended: bool, stop: threading.Event, newest: int = 3
+) -> threading.Thread:
     state = "ended" if ended else "monitoring"
     heartbeat = msgspec.structs.replace(
-        status(newest_seq=3), patients=[patient_status(state=state)]
+        status(newest_seq=newest), patients=[patient_status(state=state)]
     )
 
     def beat() -> None:
@@ -67,6 +69,29 @@ def test_a_monitor_that_goes_is_not_waited_for(
         thread.join()
 
 
+def test_a_slow_delivery_is_not_taken_for_a_silent_monitor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats that came while a web address was waited for count before silence is judged."""
+    monkeypatch.setattr("monitor.watch.GONE_S", 0.5)
+    monkeypatch.setattr("monitor.watch.SILENT_S", 0.4)
+    endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
+
+    class Slow:
+        def send(self, line: str) -> None:
+            time.sleep(0.7)
+
+    errors = io.StringIO()
+    screen = JsonScreen(io.StringIO(), errors, ("alert",))
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2)], sent=False))
+        thread = _in_the_background(server, ended=True, stop=stop, newest=2)
+        follow(FollowOptions(endpoint, ("alert",), until_end=True, targets=(Slow(),)), screen)
+        stop.set()
+        thread.join()
+    assert "no heartbeat" not in errors.getvalue()
+
+
 class Heard:
     """What `Hearing` asks of a subscriber."""
 
@@ -86,10 +111,22 @@ def test_silence_and_truncation_are_said_once() -> None:
         (0.2, 7),
         (0, 7),
     ):
-        hearing.look(heard)
+        hearing.look(heard, idle=True)
     assert [text.split(":")[0] for text in said] == [
         "no heartbeat for 3 s",
         "the monitor is heard again",
         "truncated",
     ]
     assert "7 alerts" in said[-1]
+
+
+def test_silence_is_heard_only_where_nothing_waits() -> None:
+    """Who was held up has not listened; once it was said, it lasts until a heartbeat comes."""
+    said: list[str] = []
+    hearing, heard = Hearing(said.append), Heard()
+    heard.silent_s = 9.0
+    hearing.look(heard, idle=False)
+    assert said == []
+    hearing.look(heard, idle=True)
+    hearing.look(heard, idle=False)
+    assert len(said) == 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-from tools.chaos import Tally, chaos, page
+from tools.chaos import Tally, chaos, page, stopped
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,15 @@ def test_a_disturbed_run_says_the_same() -> None:
     assert tally.expected > 60
     assert tally.flawless, page(tally, "this test")
     assert "| journal | " in page(tally, "this test")
+
+
+def test_what_was_stopped_goes_on_however_the_pause_ends() -> None:
+    """Ctrl-C in the pause leaves no process behind that stands still for ever."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with pytest.raises(KeyboardInterrupt), stopped(process.pid):
+            raise KeyboardInterrupt
+        process.stdin.write(b"awake")
+        process.stdin.close()
+        assert process.stdout.read() == b"awake"

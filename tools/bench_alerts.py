@@ -1,0 +1,318 @@
+"""Measure what alerts cost: the journal's share of a replay, and how long an alert is under way.
+
+    python -m tools.bench_alerts
+    python -m tools.bench_alerts --only latency --patients 16 --seconds 60
+    python -m tools.bench_alerts --only journal --hours 20
+
+Journal: the stages, started alone, judge a simulated record at full speed; this process is the
+consumer, and measures the time in `Journal.commit`, as wall time and as CPU time of its thread,
+from the first commit that holds progress to the last. The target is below 10 % of that time.
+
+Latency: this process is the producer, at real-time speed, of several simulated patients; by a
+threshold that every beat exceeds, every beat is an alert. It notes when the block left that holds
+the last sample that a beat needs, and when the beat's alert came from the alert socket. A beat ends
+when the next one is known, as its alert tells the RR interval behind it: its last sample is the
+next one's R peak + `delay_ms`. The target is a 99th percentile of at most 50 ms. What else computes
+on the machine is in these times: measure when it is quiet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import zmq
+
+from monitor.context import KeptBeat
+from monitor.journal import Journal, Progress
+from monitor.settings import ConsumerSettings, ProducerSettings
+from monitor.sockets import Sockets
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.stages.consumer import run as run_consumer
+from monitor.stages.producer import Pacer, open_playbacks, samples_frames
+from monitor.subscriber import AlertSubscriber
+from monitor.wire import Alert, Message, Status, Technical
+
+PROGRAM = (sys.executable, "-m", "monitor")
+EVERY_BEAT = 1e-3  # a threshold below any loss
+READY_WITHIN_S = 120.0
+SILENT_S = 60.0  # then a stage has failed
+LAST_ALERTS_S = 5.0  # after the last block
+TARGET_SHARE, TARGET_MS = 0.10, 50.0
+
+
+class BenchFailed(Exception):
+    """The stages did not come up, or fell silent."""
+
+
+@dataclass
+class Commits:
+    """What was spent in `Journal.commit`."""
+
+    n: int = 0
+    alerts: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    began_s: float | None = None  # of the first commit that held progress
+    ended_s: float = 0.0  # of the last
+
+    @property
+    def end_to_end_s(self) -> float:
+        """From the first commit that held progress to the last."""
+        return 0.0 if self.began_s is None else self.ended_s - self.began_s
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure every commit of the block."""
+        commit = Journal.commit
+
+        def timed(
+            journal: Journal,
+            alerts: Iterable[Alert | Technical],
+            progress: Iterable[Progress],
+            beats: Iterable[KeptBeat],
+        ) -> None:
+            said, reached = list(alerts), list(progress)
+            wall_s, cpu_s = time.perf_counter(), time.thread_time()
+            commit(journal, said, reached, beats)
+            if not reached:
+                return
+            self.ended_s = time.perf_counter()
+            self.began_s = wall_s if self.began_s is None else self.began_s
+            self.n, self.alerts = self.n + 1, self.alerts + len(said)
+            self.wall_s += self.ended_s - wall_s
+            self.cpu_s += time.thread_time() - cpu_s
+
+        with patch.object(Journal, "commit", timed):
+            yield
+
+
+def measure_journal(hours: float, folder: Path) -> Commits:
+    """Have a simulated record judged at full speed, with this process as the consumer."""
+    write_record(folder / "sim", SimulationSettings(hours=hours, seed=7))
+    ends = {name: f"ipc://{folder / name[0]}" for name in ("samples", "beats", "wave", "alerts")}
+    stages = (
+        ("segmenter", *options(ends, "samples", "beats", "wave")),
+        ("producer", str(folder / "sim"), "--speed", "max", *options(ends, "samples")),
+    )
+    settings = ConsumerSettings(
+        beats=ends["beats"],
+        alerts=ends["alerts"],
+        journal=str(folder / "journal.sqlite"),
+        real_time=False,
+    )
+    commits = Commits()
+    with started(*stages), commits.measured():
+        threading.Thread(target=_stop_at_end, args=(ends["alerts"],), daemon=True).start()
+        run_consumer(settings)  # until that thread has it stop
+    if not commits.end_to_end_s:
+        raise BenchFailed("nothing was journaled; is a stage failing?")
+    return commits
+
+
+def _stop_at_end(alerts: str) -> None:
+    """Have this process's consumer leave when all patients have ended, or nothing more comes."""
+    with AlertSubscriber(alerts, ("status",), after=None) as subscriber:
+        while subscriber.silent_s < SILENT_S:
+            message = subscriber.receive(1.0)
+            patients = message.patients if isinstance(message, Status) else []
+            if patients and all(one.state == "ended" for one in patients):
+                break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass
+class Latencies:
+    """When blocks left, and how long after the right one each alert came."""
+
+    alerts_ms: list[float] = field(default_factory=list)
+    unmatched: int = 0  # alerts of beats whose next one, or its block, was not seen
+    _before: dict[str, tuple[Alert, int]] = field(default_factory=dict)
+    _ends: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _left_ns: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def sent(self, patient: str, end_sample: int, left_ns: int) -> None:
+        """Note that a patient's samples before `end_sample` have left."""
+        self._ends[patient].append(end_sample)
+        self._left_ns[patient].append(left_ns)
+
+    def take(self, message: Message, fs_hz: float, now_ns: int) -> None:
+        """Take what came from the alert socket; an alert counts when that of the next beat came."""
+        if not isinstance(message, Alert) or message.delay_ms is None:
+            return
+        before = self._before.get(message.patient)
+        self._before[message.patient] = message, now_ns
+        if before is None:
+            return
+        alert, came_ns = before
+        if not _follows(alert, message, fs_hz):
+            self.unmatched += 1
+            return
+        # `delay_ms` is rounded to 0.1 ms, far less than a sample.
+        needed = message.sample + round(message.delay_ms * fs_hz / 1000) + 1
+        place = bisect_left(self._ends[message.patient], needed)
+        if place == len(self._ends[message.patient]):
+            self.unmatched += 1
+            return
+        self.alerts_ms.append((came_ns - self._left_ns[message.patient][place]) / 1e6)
+
+
+def _follows(alert: Alert, later: Alert, fs_hz: float) -> bool:
+    """Whether a later alert is of the very next beat."""
+    if alert.rr_after_ms is None:
+        return False
+    return abs(alert.sample + alert.rr_after_ms * fs_hz / 1000 - later.sample) < 1
+
+
+def measure_latency(patients: int, seconds: float, folder: Path) -> Latencies:
+    """Be the producer of several patients at real-time speed, and time every beat's alert."""
+    records = [str(folder / f"sim{n}") for n in range(patients)]
+    for seed, record in enumerate(records):
+        write_record(Path(record), SimulationSettings(hours=seconds / 3600, seed=seed))
+    ends = {name: f"ipc://{folder / name[0]}" for name in ("samples", "beats", "wave", "alerts")}
+    journal = ("--journal", str(folder / "journal.sqlite"), "--threshold", str(EVERY_BEAT))
+    stages = (
+        ("segmenter", *options(ends, "samples", "beats", "wave")),
+        ("consumer", *options(ends, "beats", "alerts"), *journal),
+    )
+    settings = ProducerSettings(records=records, samples=ends["samples"])
+    latencies = Latencies()
+    with (
+        started(*stages),
+        Sockets() as sockets,
+        AlertSubscriber(ends["alerts"], ("alert", "status")) as subscriber,
+    ):
+        sender = sockets.push(ends["samples"])
+        _wait_until_ready(subscriber)
+        _produce(settings, sender, subscriber, latencies)
+    return latencies
+
+
+def _wait_until_ready(subscriber: AlertSubscriber) -> None:
+    """Return when the consumer has heard of the segmenter, too."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline_s:
+        message = subscriber.receive(1.0)
+        if isinstance(message, Status) and any(one.stage == "segmenter" for one in message.stages):
+            return
+    raise BenchFailed(f"the stages were not ready in {READY_WITHIN_S:g} s")
+
+
+def _produce(
+    settings: ProducerSettings,
+    sender: zmq.Socket[bytes],
+    subscriber: AlertSubscriber,
+    latencies: Latencies,
+) -> None:
+    playbacks = open_playbacks(settings)
+    fs_hz = playbacks[0].source.fs_hz
+    pacer = Pacer(playbacks, settings.speed, time.monotonic())
+    while pacer:
+        wait_s = pacer.wait_s(time.monotonic(), paused=False)
+        if wait_s > 0:
+            _listen(subscriber, wait_s, fs_hz, latencies)
+            continue
+        index = pacer.pop()
+        playback = playbacks[index]
+        if not playback.exhausted:
+            now_ns = time.monotonic_ns()
+            sender.send_multipart(samples_frames(playback, pacer.block_samples(index), now_ns))
+            latencies.sent(playback.patient, playback.position, now_ns)
+            pacer.push(index)
+    _listen(subscriber, LAST_ALERTS_S, fs_hz, latencies)
+
+
+def _listen(
+    subscriber: AlertSubscriber, seconds: float, fs_hz: float, latencies: Latencies
+) -> None:
+    until_s = time.monotonic() + seconds
+    while (left_s := until_s - time.monotonic()) > 0:
+        message = subscriber.receive(left_s)
+        if message is not None:
+            latencies.take(message, fs_hz, time.monotonic_ns())
+
+
+def options(ends: dict[str, str], *names: str) -> tuple[str, ...]:
+    """Return a stage's options that name its endpoints."""
+    return tuple(word for name in names for word in (f"--{name}", ends[name]))
+
+
+@contextlib.contextmanager
+def started(*stages: Sequence[str]) -> Iterator[None]:
+    """Run stages in processes of their own, and end them."""
+    running = [subprocess.Popen([*PROGRAM, *stage]) for stage in stages]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def journal_lines(commits: Commits, hours: float) -> list[str]:
+    """Return what was measured of the journal, a line each."""
+    end_to_end_s = commits.end_to_end_s
+    return [
+        f"journal: {hours:g} h at full speed, {commits.alerts} alerts in {commits.n} commits",
+        f"  end to end {end_to_end_s:.2f} s, in commits {commits.wall_s:.2f} s "
+        f"({commits.cpu_s:.2f} s of CPU): {commits.wall_s / end_to_end_s:.1%}, "
+        f"target {TARGET_SHARE:.0%}",
+    ]
+
+
+def latency_lines(latencies: Latencies, patients: int) -> list[str]:
+    """Return what was measured of alerts under way, a line each."""
+    found = np.array(latencies.alerts_ms)
+    if not len(found):
+        return ["latency: no alert came"]
+    median, high, highest = np.percentile(found, [50, 99, 100])
+    return [
+        f"latency: {len(found)} alerts of {patients} patients, {latencies.unmatched} unmatched",
+        f"  median {median:.1f} ms, 99th percentile {high:.1f} ms, largest {highest:.1f} ms, "
+        f"target {TARGET_MS:g} ms at the 99th",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit code 1 if the stages failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--only", choices=("journal", "latency"), help="default: both")
+    parser.add_argument("--hours", type=float, default=20.0, help="signal for the journal's share")
+    parser.add_argument("--patients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=60.0, help="signal of each patient")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
+        try:
+            if given.only != "journal":
+                place = Path(name) / "l"
+                place.mkdir()
+                latencies = measure_latency(given.patients, given.seconds, place)
+                print("\n".join(latency_lines(latencies, given.patients)), flush=True)
+            if given.only != "latency":
+                place = Path(name) / "j"
+                place.mkdir()
+                commits = measure_journal(given.hours, place)
+                print("\n".join(journal_lines(commits, given.hours)))
+        except BenchFailed as error:
+            sys.stderr.write(f"bench_alerts: {error}\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
