@@ -88,6 +88,9 @@ class Judge:
         self._saved = {reached.patient: reached for reached in journal.progress()}
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
+        self._touched: set[str] = set()  # patients who may have something new to journal
+        self._learning: set[str] = set()  # and who may be learning
+        self._kept: list[KeptBeat] = []
         self._to_say: list[Message] = []  # with the next step: what a request gave rise to
         self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
         self._desk = Desk(
@@ -201,8 +204,12 @@ class Judge:
             if isinstance(message, BeatsMessage):
                 patient = self._patients[message.header.patient]
                 said.extend(patient.judge(message, next(scores), self._desk, now_ns))
+                self._touched.add(message.header.patient)
+                self._kept += patient.kept
+                patient.kept.clear()
             elif message.patient in self._patients:
                 said.extend(self._patients[message.patient].finish(message, self._desk))
+                self._touched.add(message.patient)
         return said
 
     def carry_out(self, request: ControlRequest) -> str:
@@ -225,6 +232,7 @@ class Judge:
         if not said:
             raise LookupError("nothing to acknowledge")
         self._to_say.extend(said)
+        self._touched.update(one.patient for one in numbered(said))
         return f"acknowledged: {', '.join(one.patient for one in numbered(said))}"
 
     def say_of_monitor(self, change: Change) -> None:
@@ -262,6 +270,8 @@ class Judge:
             until_sample = patient.position + round(learn_s * patient.stream.fs_hz)
             learning = LearningPhase(until_sample, self._train)
             self._to_say.extend(patient.relearn(name, learning, self._desk))
+            self._learning.add(name)
+            self._touched.add(name)
         return f"learning {', '.join(chosen)} for {learn_s:g} s"
 
     def _named(self, patient: str | None) -> list[str]:
@@ -280,6 +290,7 @@ class Judge:
             value = patient.threshold if request.value is None else request.value
             patient.threshold = float(np.clip(value * (request.factor or 1.0), 1e-3, 1e6))
             patient.moved_on = True
+            self._touched.add(name)
         return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
 
     def patients(self) -> list[PatientStatus]:
@@ -292,9 +303,11 @@ class Judge:
         A patient that is learning is not journaled: a restart learns it anew from the start, or
         from where the learning was asked for.
         """
+        touched = [(name, self._patients[name]) for name in sorted(self._touched)]
+        self._touched.clear()
         moved = [
             (name, one)
-            for name, one in self._patients.items()
+            for name, one in touched
             if one.moved_on
             and one.segmenter_state
             and (one.learning is None or one.relearn_from is not None)
@@ -305,9 +318,7 @@ class Judge:
 
     def take_kept(self) -> list[KeptBeat]:
         """Return the beats beside alerts that are to be journaled since the last call."""
-        kept = [beat for patient in self._patients.values() for beat in patient.kept]
-        for patient in self._patients.values():
-            patient.kept.clear()
+        kept, self._kept = self._kept, []
         return kept
 
     def _admit(self, message: Held) -> list[Held]:
@@ -318,6 +329,7 @@ class Judge:
             if patient is None or (patient.state == "ended" and len(message.beats) > 0):
                 self._forget_unless_continued(message.header)
                 patient = self._open(self._stream_of(message.header))
+            message = patient.unjudged(message)
         if patient is None or patient.learning is None:
             return [message]
         return patient.learning.admit(message)
@@ -350,8 +362,8 @@ class Judge:
         progress = self._saved.pop(stream.patient, None)
         if progress is not None:
             saved = msgspec.msgpack.decode(progress.consumer_state, type=Saved)
-            patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             patient.position = progress.position
+            patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             if saved.relearn_until is not None:
                 patient.learning = LearningPhase(saved.relearn_until, self._train)
                 patient.relearn_from = progress
@@ -359,6 +371,8 @@ class Judge:
             until = stream.first_sample + round(self._settings.learn_s * stream.fs_hz)
             patient.learning = LearningPhase(until, self._train)
         self._patients[stream.patient] = patient
+        if patient.learning is not None:
+            self._learning.add(stream.patient)
         return patient
 
     def _model_of(self, saved: Saved) -> Model:
@@ -367,11 +381,12 @@ class Judge:
         return Model.of(load_checkpoint(self._folder / saved.learned))
 
     def _learners(self) -> Iterator[tuple[Patient, LearningPhase]]:
-        return (
-            (patient, patient.learning)
-            for patient in self._patients.values()
-            if patient.learning is not None
-        )
+        for name in sorted(self._learning):
+            patient = self._patients[name]
+            if patient.learning is not None:
+                yield patient, patient.learning
+            else:
+                self._learning.discard(name)
 
     def _train(
         self, beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]

@@ -153,6 +153,10 @@ class Sockets:
         """Return a PUB; it never blocks and drops for a subscriber that is behind."""
         return self._bind(zmq.PUB, endpoint, queue_messages, MAX_REPLY_BYTES)
 
+    def publish_heard(self, endpoint: str, queue_messages: int) -> zmq.Socket[bytes]:
+        """Return an XPUB: as `publish`, and what is subscribed to can be received."""
+        return self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
+
     def subscribe(self, endpoint: str, topics: list[str]) -> zmq.Socket[bytes]:
         """Return a SUB for topics that begin with one of the given."""
         subscription = self._connect(zmq.SUB, endpoint, WORLD_MESSAGES, MAX_REPLY_BYTES)

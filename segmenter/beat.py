@@ -128,7 +128,7 @@ class Beats:
     def __len__(self) -> int:
         return len(self.r_sample)
 
-    def rows(self, selected: slice) -> Beats:
+    def rows(self, selected: slice | NDArray[np.intp]) -> Beats:
         """Return some of the beats."""
         return Beats(
             self.r_sample[selected],

@@ -19,7 +19,7 @@ from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidSignal
 from segmenter.tracker import Tracker
 
-FIRST_ROOM = 4  # rows there is room for at first; doubled when they are taken
+FIRST_ROOM = 1  # rows there is room for at first; doubled when they are taken
 
 
 class SegmenterWard:
@@ -57,22 +57,26 @@ class SegmenterWard:
         """Rows for which memory is held."""
         return len(self._at_rest["positions"])
 
+    @property
+    def patients(self) -> int:
+        """Patients who are there."""
+        return len(self._trackers) - len(self._free)
+
     def add(self) -> int:
         """Take in a patient; return its row."""
         if self._free:
             row = self._free.pop()
-        else:
-            row = len(self._trackers)
-            if row == self.room:
-                self._at_rest = {
-                    name: np.concatenate([array, np.repeat(self._new[name], row, axis=0)])
-                    for name, array in self._at_rest.items()
-                }
-            self._trackers.append(self._bank.new_tracker())
+            self._trackers[row] = self._bank.new_tracker()
+            for name, array in self._at_rest.items():
+                array[row] = self._new[name][0]
             return row
-        self._trackers[row] = self._bank.new_tracker()
-        for name, array in self._at_rest.items():
-            array[row] = self._new[name][0]
+        row = len(self._trackers)
+        if row == self.room:
+            self._at_rest = {
+                name: np.concatenate([array, np.repeat(self._new[name], row, axis=0)])
+                for name, array in self._at_rest.items()
+            }
+        self._trackers.append(self._bank.new_tracker())
         return row
 
     def remove(self, row: int) -> None:

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.codec import decode_stage_message
-from monitor.errors import InvalidMessage
 from monitor.settings import Resume
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
@@ -59,7 +58,8 @@ def end(position: int) -> EndHeader:
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SegmenterStage, Counters]:
     counters = Counters("segmenter", 0)
-    return SegmenterStage(BeatSpec(), [STREAM], resume or [], counters), counters
+    stage = SegmenterStage(BeatSpec(), [STREAM], resume or [], counters, lambda patient: True)
+    return stage, counters
 
 
 def beats_of(produced: list[Produced]) -> list[BeatsMessage]:
@@ -77,9 +77,9 @@ def test_blocks_of_any_size_give_the_same_beats(ecg: NDArray[np.float32]) -> Non
     for block in (50, 333, len(ecg)):
         stage, _ = new_stage()
         produced = [
-            stage.step(message(ecg[i : i + block], i), 0.0) for i in range(0, len(ecg), block)
+            stage.step([message(ecg[i : i + block], i)], 0.0) for i in range(0, len(ecg), block)
         ]
-        produced.append(stage.step(end(len(ecg)), 0.0))
+        produced.append(stage.step([end(len(ecg))], 0.0))
         results.append(r_samples(produced))
     assert len(results[0]) > 25
     assert results[0] == results[1] == results[2]
@@ -88,21 +88,21 @@ def test_blocks_of_any_size_give_the_same_beats(ecg: NDArray[np.float32]) -> Non
 def test_positions_count_from_the_record_start(ecg: NDArray[np.float32]) -> None:
     """A stream that begins in the middle of a record gives positions of the record."""
     stage, _ = new_stage()
-    here = r_samples([stage.step(message(ecg, 0), 0.0)])
+    here = r_samples([stage.step([message(ecg, 0)], 0.0)])
     stage, _ = new_stage()
-    there = r_samples([stage.step(message(ecg, 100_000), 0.0)])
+    there = r_samples([stage.step([message(ecg, 100_000)], 0.0)])
     assert there == [r + 100_000 for r in here]
 
 
 def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
     """Lost samples are missing, not skipped: later beats stay where they are in the record."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 0), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 0)], 0.0)])
     stage, counters = new_stage()
     lost = slice(2500, 4000)
     produced = [
-        stage.step(message(ecg[: lost.start], 0), 0.0),
-        stage.step(message(ecg[lost.stop :], lost.stop), 0.0),
+        stage.step([message(ecg[: lost.start], 0)], 0.0),
+        stage.step([message(ecg[lost.stop :], lost.stop)], 0.0),
     ]
     found = set(r_samples(produced))
     assert (counters.gaps, counters.dropped) == (1, 1500)
@@ -115,12 +115,12 @@ def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
 def test_samples_sent_twice_are_dropped(ecg: NDArray[np.float32]) -> None:
     """Overlapping and doubled blocks change nothing but the counters."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 0), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 0)], 0.0)])
     stage, counters = new_stage()
     produced = [
-        stage.step(message(ecg[:3000], 0), 0.0),
-        stage.step(message(ecg[1000:2000], 1000), 0.0),  # wholly received before
-        stage.step(message(ecg[2500:], 2500), 0.0),  # half of it
+        stage.step([message(ecg[:3000], 0)], 0.0),
+        stage.step([message(ecg[1000:2000], 1000)], 0.0),  # wholly received before
+        stage.step([message(ecg[2500:], 2500)], 0.0),  # half of it
     ]
     assert r_samples(produced) == expected
     assert (counters.gaps, counters.dropped) == (2, 1500)
@@ -129,23 +129,23 @@ def test_samples_sent_twice_are_dropped(ecg: NDArray[np.float32]) -> None:
 def test_a_stream_goes_on_after_a_restart(ecg: NDArray[np.float32]) -> None:
     """From the state that went with a message, another process cuts the same beats."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 700), 0.0), whole.step(end(0), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 700)], 0.0), whole.step([end(0)], 0.0)])
     first, _ = new_stage()
-    before = [first.step(message(ecg[:3210], 700), 0.0)]
+    before = [first.step([message(ecg[:3210], 700)], 0.0)]
     state = beats_of(before)[-1].state
     second, _ = new_stage([Resume("p", 3910, state)])
-    after = [second.step(message(ecg[3210:], 3910), 0.0), second.step(end(0), 0.0)]
+    after = [second.step([message(ecg[3210:], 3910)], 0.0), second.step([end(0)], 0.0)]
     assert r_samples(before) + r_samples(after) == expected
 
 
 def test_a_restart_at_the_very_end_still_gives_the_last_beats(ecg: NDArray[np.float32]) -> None:
     """When only the end is left to send, what the state holds is flushed."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 0), 0.0), whole.step(end(len(ecg)), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 0)], 0.0), whole.step([end(len(ecg))], 0.0)])
     first, _ = new_stage()
-    before = [first.step(message(ecg, 0), 0.0)]
+    before = [first.step([message(ecg, 0)], 0.0)]
     second, _ = new_stage([Resume("p", len(ecg), beats_of(before)[-1].state)])
-    after = [second.step(end(len(ecg)), 0.0)]
+    after = [second.step([end(len(ecg))], 0.0)]
     assert r_samples(before) + r_samples(after) == expected
 
 
@@ -154,41 +154,41 @@ def test_a_stream_keeps_its_rate_and_lead(
     ecg: NDArray[np.float32], changes: dict[str, Any]
 ) -> None:
     """A message that contradicts the stream's first is refused."""
-    stage, _ = new_stage()
-    stage.step(message(ecg[:500], 0), 0.0)
-    with pytest.raises(InvalidMessage, match="changed"):
-        stage.step(message(ecg[500:], 500, **changes), 0.0)
+    stage, counters = new_stage()
+    stage.step([message(ecg[:500], 0)], 0.0)
+    assert stage.step([message(ecg[500:], 500, **changes)], 9.0).frames == []
+    assert counters.malformed == 1
 
 
 def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) -> None:
     """A stranger's message with an absurd rate does not end the stage."""
-    stage, _ = new_stage()
-    with pytest.raises(InvalidMessage):
-        stage.step(message(ecg, 0, fs_hz=10.0), 0.0)
+    stage, counters = new_stage()
+    assert stage.step([message(ecg, 0, fs_hz=10.0)], 0.0).frames == []
+    assert counters.malformed == 1
 
 
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
     health = HealthHeader(1, StageHealth("producer", 0, 1, 0, 0, 0, 0))
-    assert len(stage.step(health, 0.0).frames) == 1  # passed on
-    produced = stage.step(message(np.zeros(300, np.float32), 0), 0.0)
+    assert len(stage.step([health], 0.0).frames) == 1  # passed on
+    produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])
-    with pytest.raises(InvalidMessage):
-        stage.step(beats, 0.0)
-    assert counters.gaps == 0
+    assert stage.step([beats], 0.0).frames == []
+    assert (counters.gaps, counters.malformed) == (0, 1)
 
 
 def test_patients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More names than a ward has patients are an attack on memory."""
     assert MAX_PATIENTS <= 100_000
     monkeypatch.setattr("monitor.stages.segmenter.MAX_PATIENTS", 3)
-    stage, _ = new_stage()
+    stage, counters = new_stage()
     samples = np.zeros(10, np.float32)
     for number in range(3):
-        stage.step(message(samples, 0, patient=f"p{number}"), 0.0)
-    with pytest.raises(InvalidMessage, match="more than 3"):
-        stage.step(message(samples, 0, patient="p3"), 0.0)
+        stage.step([message(samples, 0, patient=f"p{number}")], 0.0)
+    assert counters.malformed == 0
+    assert stage.step([message(samples, 0, patient="p3")], 0.0).frames == []
+    assert counters.malformed == 1
 
 
 def test_waves_are_thinned_on_a_fixed_grid(ecg: NDArray[np.float32]) -> None:
@@ -198,7 +198,7 @@ def test_waves_are_thinned_on_a_fixed_grid(ecg: NDArray[np.float32]) -> None:
     broken[600:700] = np.nan
     shown: dict[int, float | None] = {}
     for number, start in enumerate(range(0, 3000, 101)):
-        produced = stage.step(message(broken[start : start + 101], start), now_s=float(number))
+        produced = stage.step([message(broken[start : start + 101], start)], now_s=float(number))
         for wave in produced.waves:
             step = round(FS_HZ / wave.fs_hz)
             shown.update({wave.sample + i * step: v for i, v in enumerate(wave.values)})
@@ -213,6 +213,6 @@ def test_waves_do_not_flood(ecg: NDArray[np.float32]) -> None:
     waves = [
         wave
         for start in range(0, 7500, 25)
-        for wave in stage.step(message(ecg[start : start + 25], start), now_s=0.0).waves
+        for wave in stage.step([message(ecg[start : start + 25], start)], now_s=0.0).waves
     ]
     assert len(waves) == 1
