@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -43,6 +44,7 @@ from monitor.wire import (
     Stream,
     Technical,
     ThresholdRequest,
+    WardCounts,
 )
 
 MAX_PATIENTS = 10_000
@@ -91,6 +93,7 @@ class Judge:
         self._touched: set[str] = set()  # patients who may have something new to journal
         self._learning: set[str] = set()  # and who may be learning
         self._kept: list[KeptBeat] = []
+        self._told_of = 0  # patients, in the heartbeats of a ward's present turn
         self._to_say: list[Message] = []  # with the next step: what a request gave rise to
         self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
         self._desk = Desk(
@@ -102,6 +105,7 @@ class Judge:
         )
         self.journal = journal.identity
         self.newest_seq = journal.newest_seq
+        self.newest_lag_s = 0.0  # of the step before: of the patient who waited longest
 
     @property
     def model(self) -> str:
@@ -189,6 +193,7 @@ class Judge:
         """Judge messages that passed `check`, in order, after what a finished training held."""
         said = self._judge_batch(self._released(), now_ns)
         ready: list[Held] = []
+        self.newest_lag_s = max([(now_ns - one.sent_ns) / 1e9 for one in map(_header, messages)] or [0])
         for message in messages:
             ready.extend(self._admit(message))
             if isinstance(message, EndHeader):  # who is admitted next must see that it ended
@@ -293,9 +298,27 @@ class Judge:
             self._touched.add(name)
         return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
 
-    def patients(self) -> list[PatientStatus]:
-        """Return how far every patient is."""
-        return [patient.status(name) for name, patient in self._patients.items()]
+    def patients(self, most: int | None = None) -> list[PatientStatus]:
+        """Return how far every patient is; or of at most so many, in turn from call to call."""
+        names = list(self._patients)
+        if most is not None and len(names) > most:
+            first, self._told_of = self._told_of, (self._told_of + most) % len(names)
+            names = (names[first:] + names[:first])[:most]
+        return [self._patients[name].status(name) for name in names]
+
+    def ward(self) -> WardCounts:
+        """Return what is to be said of all patients together."""
+        patients = self._patients.values()
+        states = Counter(one.state for one in patients)
+        return WardCounts(
+            learning=states["learning"],
+            monitoring=states["monitoring"],
+            ended=states["ended"],
+            technical=sum(bool(one.alert_state.technical) for one in patients),
+            latched=sum(one.alert_state.latched for one in patients),
+            beats=sum(one.counts.beats for one in patients),
+            lag_s=max((one.lag_s for one in patients if one.state == MONITORED), default=0.0),
+        )
 
     def take_progress(self) -> list[Progress]:
         """Return what is to be journaled of the patients that moved on since the last call.
@@ -456,6 +479,10 @@ class Judge:
     def _next_seq(self) -> int:
         self.newest_seq += 1
         return self.newest_seq
+
+
+def _header(message: Held) -> BeatsHeader | EndHeader:
+    return message if isinstance(message, EndHeader) else message.header
 
 
 def numbered(messages: Iterable[Message]) -> list[Alert | Technical]:

@@ -171,7 +171,7 @@ class Patient:
         for event in header.events:
             said.extend(self._technical(event, desk))
         for row in range(len(beats)):
-            said.extend(self._beat(beats, row, scores, desk))
+            said.extend(self._beat(beats, row, scores, desk, header.sent_ns))
         self.position = max(self.position, header.position)
         if len(beats):
             self.judged_r = int(beats.r_sample[-1])
@@ -298,12 +298,14 @@ class Patient:
         encoded = msgspec.msgpack.encode(saved)
         return Progress(name, self.state_position, self.segmenter_state, encoded)
 
-    def _beat(self, beats: Beats, row: int, scores: Scored, desk: Desk) -> list[Message]:
+    def _beat(
+        self, beats: Beats, row: int, scores: Scored, desk: Desk, sent_ns: int
+    ) -> list[Message]:
         loss = number_or_none(scores.losses[row])
         why = [] if loss is None else reasons(loss, self.threshold, scores.tracked.timings[row])
         anomalous = None if loss is None else bool(why)
         self._count(beats, row, anomalous)
-        said: list[Message] = [self._scored(beats, row, loss, why, desk)]
+        said: list[Message] = [self._scored(beats, row, loss, why, desk, sent_ns)]
         factor = scores.tracked.timings[row].factor
         ratio = 0.0 if loss is None else loss * factor / self.threshold
         verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0, ratio)
@@ -340,7 +342,13 @@ class Patient:
             self._rr_ms.append(rr_ms)
 
     def _scored(
-        self, beats: Beats, row: int, loss: float | None, why: list[Why], desk: Desk
+        self,
+        beats: Beats,
+        row: int,
+        loss: float | None,
+        why: list[Why],
+        desk: Desk,
+        sent_ns: int,
     ) -> BeatScored:
         sample = int(beats.r_sample[row])
         return BeatScored(
@@ -358,6 +366,7 @@ class Patient:
             rr_before_ms=_rounded(beats.rr_before_ms[row]),
             rr_after_ms=_rounded(beats.rr_after_ms[row]),
             quality=quality_names(int(beats.quality[row])),
+            sent_ns=sent_ns,
         )
 
     def _anomaly(

@@ -397,9 +397,9 @@ def run(settings: SegmenterSettings) -> Counters:
         If a stream's sampling rate cannot be segmented.
     """
     with StageHost("segmenter", settings) as host:
-        receiver = host.sockets.pull(settings.samples)
+        receiver = host.sockets.pull(settings.samples, settings.queue_messages)
         audience = Audience(host.sockets.publish_heard(settings.wave, WAVE_MESSAGES))
-        sender = host.sockets.push(settings.beats)
+        sender = host.sockets.push(settings.beats, settings.queue_messages)
         try:
             start = host.ready()
             spec = _beat_spec(settings, start.spec)
