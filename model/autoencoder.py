@@ -59,10 +59,7 @@ class AutoencoderConfig:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the plain values, as kept in a checkpoint's JSON."""
-        values = asdict(self)
-        if self.samples_per_step == 1:  # files written before there was a choice keep their hash
-            del values["samples_per_step"]
-        return values
+        return asdict(self)
 
     @property
     def steps(self) -> int:

@@ -2,7 +2,7 @@
 
 One safetensors file. Its metadata holds one JSON document under METADATA_KEY:
 
-    format          1
+    format          2
     config          AutoencoderConfig
     spec            the beat spec's plain values; spec_identity its eight hex digits
     threshold       Threshold
@@ -39,7 +39,7 @@ from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
 from model.tracking import Normal
 
-FORMAT = 1
+FORMAT = 2  # 1 had thresholds for a loss that was the sum of absolute differences
 METADATA_KEY = "ecg_monitor"
 MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 68 MB
 MAX_HEADER_BYTES = 1 << 20
@@ -181,7 +181,7 @@ def read_bounded(path: Path) -> bytes:
 def _parse(data: bytes, origin: str) -> Checkpoint:
     try:
         document = metadata_document(data, METADATA_KEY)
-        config = _config(document)
+        config = _part(document, "config", AutoencoderConfig)
         threshold = _part(document, "threshold", Threshold)
         weights = _tensors(data)
         normal = _normal(document, weights.pop(EXEMPLARS, None), config)
@@ -224,7 +224,9 @@ def metadata_document(data: bytes, key: str) -> dict[str, Any]:
         raise InvalidCheckpoint("a safetensors file, but not of this project")
     document = _json(text.encode())
     if document.get("format") != FORMAT:
-        raise InvalidCheckpoint(f"has format {document.get('format')!r}; this is format {FORMAT}")
+        raise InvalidCheckpoint(
+            f"has format {document.get('format')!r}; this is format {FORMAT}: train it again"
+        )
     return document
 
 
@@ -259,12 +261,6 @@ def _part(document: Mapping[str, Any], key: str, kind: type[Part]) -> Part:
         raise InvalidCheckpoint(f"its {key} has missing or unknown fields") from error
     except InvalidConfig as error:
         raise InvalidCheckpoint(f"its {key} is absurd: {error}") from error
-
-
-def _config(document: Mapping[str, Any]) -> AutoencoderConfig:
-    """Return the config; without `samples_per_step` it is of a file from before there was one."""
-    values = {"samples_per_step": 1, **_mapping(document, "config")}
-    return _part({"config": values}, "config", AutoencoderConfig)
 
 
 def _spec_identity(document: Mapping[str, Any]) -> str:

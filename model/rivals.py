@@ -94,10 +94,14 @@ def principal_components(beats: Beats, _seed: int) -> Score:
     kept = directions[:PCA_COMPONENTS]  # (components, length)
 
     def score(tested: Beats) -> Scores:
-        again = mean + (tested - mean) @ kept.T @ kept
-        return np.asarray(np.abs(tested - again).sum(axis=1), np.float32)
+        return absolute_errors(tested, mean + (tested - mean) @ kept.T @ kept)
 
     return score
+
+
+def absolute_errors(beats: Beats, reconstructions: Beats) -> Scores:
+    """Return the sums of absolute differences, the loss that others publish."""
+    return np.asarray(np.abs(beats - reconstructions).sum(axis=1), np.float32)
 
 
 def one_class_svm(beats: Beats, _seed: int) -> Score:
@@ -143,7 +147,11 @@ def published(n_steps: int) -> Learn:
                 layer.reset_parameters()  # type: ignore[operator]  # every LSTM and Linear has it
         train_beat_by_beat(autoencoder, nn.L1Loss(reduction="sum"), beats[learnt], n_steps, seed)
         scorer = Scorer(autoencoder)
-        return Fitted(scorer.losses, scorer.losses(beats[kept_apart]))
+
+        def score(tested: Beats) -> Scores:
+            return absolute_errors(tested, scorer.reconstruct(tested))
+
+        return Fitted(score, score(beats[kept_apart]))
 
     return learn
 

@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from model.errors import InvalidConfig
-from model.scoring import Scorer, absolute_errors
+from model.scoring import Scorer, reconstruction_losses
 from model.timing import Timing, TimingState, follow_rhythm
 
 MAX_LAG_SHARE = 6 / 140  # of the beat, some 35 ms: from an R wave's peak to its S wave's
@@ -190,7 +190,7 @@ def put_back(
     losses = np.full(len(tracked.beats), np.nan, np.float32)
     of_beats = np.zeros_like(tracked.beats)
     of_beats[rows] = shifted(reconstructions + tracked.drifts[rows], -tracked.lags[rows])
-    losses[rows] = absolute_errors(tracked.beats[rows], of_beats[rows])
+    losses[rows] = reconstruction_losses(tracked.beats[rows], of_beats[rows])
     return Scored(tracked, losses, of_beats)
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from model.autoencoder import AutoencoderConfig, LstmAutoencoder
 from model.errors import InvalidBeats, InvalidConfig
-from model.scoring import Scorer, check_beats
+from model.scoring import Scorer, check_beats, reconstruction_losses
 
 Loss = Literal["smooth_l1", "l1"]
 
@@ -67,7 +67,7 @@ class TrainingConfig:
     epochs: int | None = None
     batch: int = 32
     learning_rate: float = 1e-2
-    input_noise: float = 0.1
+    input_noise: float = 0.3
     loss: Loss = "smooth_l1"
     validation_share: float = 0.15
     patience: int | None = None
@@ -112,7 +112,7 @@ class Epoch:
     number, of : int
         Counted from 1, and how many there are at most.
     training_loss : float
-        Mean reconstruction loss (sum of absolute differences) of the noisy training beats.
+        Mean reconstruction loss of the noisy training beats.
     validation_loss : float
         The same of the clean validation beats.
     is_best : bool
@@ -376,7 +376,8 @@ class Trainer:
                 group["lr"] = rate * training.learning_rate
                 group["betas"] = (momentum, ADAM_SECOND_MOMENT)
             self._optimiser.step()
-            total += float((written.detach() - clean).abs().sum())
+            written, clean = written.detach().cpu(), clean.cpu()
+            total += float(reconstruction_losses(clean.numpy(), written.numpy()).sum())
         return total / len(order)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from model.scoring import smoothed_errors
 from model.timing import Timing
 from model.tracking import Normal
 from monitor.wire import LossByPart, Neighbour, Why
@@ -33,7 +34,7 @@ def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:
 def loss_by_part(
     beat: NDArray[np.float32], reconstruction: NDArray[np.float32], window: Window
 ) -> LossByPart:
-    """Return the shares of the loss that arose in each wave's part of the window.
+    """Return the shares of the squared loss that arose in each wave's part of the window.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def loss_by_part(
     window : {"rr", "midpoint", "typical"}
         How the beat was cut.
     """
-    errors = np.abs(beat - reconstruction)
+    errors = smoothed_errors(beat[None], reconstruction[None])[0] ** 2
     total = float(errors.sum()) or 1.0
     shares = {"p": 0.0, "qrs": 0.0, "t": 0.0}
     for part, first, last in WAVES[window]:

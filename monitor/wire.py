@@ -194,7 +194,7 @@ class LossByPart(msgspec.Struct, frozen=True):
 class Neighbour(msgspec.Struct, frozen=True):
     """A beat of the learnt normal that is near to an anomalous one."""
 
-    distance: float  # sum of absolute differences, as the loss
+    distance: float  # sum of absolute differences
     beat: list[float]  # standardised, laid on the learnt template
 
 

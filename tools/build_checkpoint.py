@@ -71,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--window", choices=get_args(Window), default=BeatSpec().window)
-    # The size that ships; AutoencoderConfig's own rang more often beside anomalies (docs/MODEL.md).
-    parser.add_argument("--embedding", type=int, default=16)
-    parser.add_argument("--samples-per-step", type=int, default=1)
+    size = AutoencoderConfig()
+    parser.add_argument("--embedding", type=int, default=size.embedding)
+    parser.add_argument("--samples-per-step", type=int, default=size.samples_per_step)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--check-seed", type=int, default=1007)
     options = parser.parse_args(arguments)

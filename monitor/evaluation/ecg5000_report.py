@@ -256,7 +256,7 @@ def draw_loss_densities(
     axes.set(
         xlim=(0, top),
         ylim=(0, None),
-        xlabel="reconstruction loss (sum of absolute differences)",
+        xlabel="reconstruction loss",
         ylabel="density",
     )
     axes.legend(frameon=False)

@@ -269,7 +269,7 @@ def a_weight_missing(_document: dict[str, Any], weights: dict[str, Tensor]) -> N
 
 
 def another_format(document: dict[str, Any], _weights: dict[str, Tensor]) -> None:
-    document["format"] = 2
+    document["format"] = 1
 
 
 def another_hash(document: dict[str, Any], _weights: dict[str, Tensor]) -> None:

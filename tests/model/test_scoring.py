@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.autoencoder import AutoencoderConfig, LstmAutoencoder
 from model.errors import InvalidBeats
-from model.scoring import Scorer
+from model.scoring import Scorer, reconstruction_losses
 
 LENGTH = 30
 
@@ -31,17 +33,46 @@ def naive_losses(autoencoder: LstmAutoencoder, beats: NDArray[np.float32]) -> li
     losses = []
     for beat in beats:
         written = autoencoder(torch.from_numpy(beat)[None])[0].tolist()
-        losses.append(sum(abs(float(a) - b) for a, b in zip(beat, written, strict=True)))
+        errors = [float(a) - b for a, b in zip(beat, written, strict=True)]
+        losses.append(naive_loss(errors))
     return losses
 
 
-def test_losses_are_sums_of_absolute_differences(
+def naive_loss(errors: list[float]) -> float:
+    """The root mean square of a running mean over five, times the length."""
+    last = len(errors) - 1
+    squares = [
+        (sum(errors[min(max(at + near, 0), last)] for near in range(-2, 3)) / 5) ** 2
+        for at in range(len(errors))
+    ]
+    return len(errors) * math.sqrt(sum(squares) / len(errors))
+
+
+def test_losses_are_those_of_a_naive_twin(
     autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
 ) -> None:
     """The fast scorer agrees with the obvious one."""
     losses = Scorer(autoencoder).losses(beats)
     assert losses.dtype == np.float32
     np.testing.assert_allclose(losses, naive_losses(autoencoder, beats), rtol=1e-4)
+
+
+def test_an_even_error_costs_the_sum_of_absolute_differences(beats: NDArray[np.float32]) -> None:
+    """The scale is that of the published thresholds."""
+    losses = reconstruction_losses(beats, beats - np.float32(0.25))
+    np.testing.assert_allclose(losses, 0.25 * LENGTH, rtol=1e-5)
+
+
+def test_a_gathered_error_costs_more_than_noise(beats: NDArray[np.float32]) -> None:
+    """Of the same sum of absolute differences, a bump costs most and an alternating error least."""
+    bump = np.zeros((1, LENGTH), np.float32)
+    bump[:, 10:15] = 1.0
+    even = np.full_like(bump, bump.mean())
+    alternating = even * np.where(np.arange(LENGTH) % 2, 1, -1).astype(np.float32)
+    nothing = np.zeros_like(bump)
+    losses = [float(reconstruction_losses(e, nothing)[0]) for e in (bump, even, alternating)]
+    assert losses[0] > 1.5 * losses[1]
+    assert losses[1] > 3 * losses[2]
 
 
 def test_loss_does_not_depend_on_its_neighbours(
@@ -71,7 +102,7 @@ def test_score_gives_losses_and_the_reconstructions_they_belong_to(
     """The three ways to score agree with each other."""
     scorer = Scorer(autoencoder)
     losses, reconstructions = scorer.score(beats)
-    np.testing.assert_allclose(losses, np.abs(beats - reconstructions).sum(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(losses, reconstruction_losses(beats, reconstructions))
     np.testing.assert_array_equal(reconstructions, scorer.reconstruct(beats))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.autoencoder import AutoencoderConfig, LstmAutoencoder
 from model.errors import InvalidConfig
-from model.scoring import Scorer, absolute_errors
+from model.scoring import Scorer, reconstruction_losses
 from model.tracking import Normal, Scored, TrackState, aligned, score_tracked, shifted, track
 
 LENGTH = 140
@@ -117,7 +117,7 @@ def test_the_loss_is_of_the_beat_as_it_came() -> None:
     beats = shifted(turning(600, over=300), np.array([0, 3, -2] * 200))
     result = scored(beats)
     np.testing.assert_allclose(
-        result.losses, absolute_errors(beats, result.reconstructions), rtol=1e-5
+        result.losses, reconstruction_losses(beats, result.reconstructions), rtol=1e-5
     )
 
 

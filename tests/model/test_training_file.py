@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from model.autoencoder import AutoencoderConfig
-from model.checkpoint import Checkpoint, save_checkpoint
+from model.checkpoint import FORMAT, Checkpoint, save_checkpoint
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
 from model.training import Trainer, TrainingConfig, TrainingState, fit
@@ -133,7 +133,7 @@ def test_files_that_are_no_training_are_refused(left: TrainingState, tmp_path: P
 @pytest.mark.parametrize(
     "changed",
     [
-        {"format": 2},
+        {"format": 1},
         {"history": None},
         {"history": [[1, 6, 3.0, 2.0]]},
         {"history": [[2, 6, 3.0, 2.0, True]]},
@@ -145,7 +145,7 @@ def test_absurd_documents_are_refused(
     left: TrainingState, changed: dict[str, object], tmp_path: Path
 ) -> None:
     """Format, history and identity are checked before a tensor is read."""
-    document = {"format": 1, "identity": left.identity, "history": [], **changed}
+    document = {"format": FORMAT, "identity": left.identity, "history": [], **changed}
     text = {METADATA_KEY: json.dumps(document)}
     (tmp_path / "left").write_bytes(safetensors.torch.save(left.tensors, text))
     with pytest.raises(InvalidCheckpoint):

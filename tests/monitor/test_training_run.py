@@ -229,13 +229,13 @@ def test_a_killed_training_leaves_its_last_tenth_epoch(tmp_path: Path) -> None:
         if epoch.number == 12:
             raise KilledError
 
-    options = options_to(tmp_path / "c", epochs=13)
+    options = options_to(tmp_path / "c", epochs=25)
     with pytest.raises(KilledError):
         train(options, noisy_beats(140), on_epoch)
     numbers: list[int] = []
-    resumed = options_to(tmp_path / "c", epochs=13, resume=True)
+    resumed = options_to(tmp_path / "c", epochs=25, resume=True)
     train(resumed, noisy_beats(140), lambda epoch: numbers.append(epoch.number))
-    assert numbers == [11, 12, 13]
+    assert numbers[:3] == [11, 12, 13]
 
 
 def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path) -> None:
