@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned, learn_patient
-from model.tracking import Scored, put_back
+from model.tracking import Scored, joined_tracked, put_back
 from model.training import Epoch
 from monitor.alerts import AlertMachine, alert_identity
 from monitor.context import KeptBeat
@@ -469,11 +470,13 @@ class Judge:
             by_model.setdefault(id(patient.model), (patient.model, []))[1].append(index)
         scored: dict[int, Scored] = {}
         for model, indices in by_model.values():
-            inputs = [tracked[i].inputs[rows[i]] for i in indices]
-            written = model.scorer.reconstruct(np.concatenate(inputs))
-            ends = np.cumsum([len(one) for one in inputs])
-            for i, part in zip(indices, np.split(written, ends[:-1]), strict=True):
-                scored[i] = put_back(tracked[i], part, rows[i])
+            together = joined_tracked([tracked[i] for i in indices])
+            judged = np.concatenate([rows[i] for i in indices])
+            written = model.scorer.reconstruct(together.inputs[judged])
+            all_of_model = put_back(together, written, judged)
+            stops = accumulate(len(rows[i]) for i in indices)
+            for i, stop in zip(indices, stops, strict=True):
+                scored[i] = all_of_model.part(stop - len(rows[i]), stop)
         return iter([scored[i] for i in range(len(messages))])
 
     def _next_seq(self) -> int:
