@@ -161,7 +161,6 @@ class Scored:
         """What is held against the threshold: losses times timing factors, shape (n,)."""
         return self.losses * self.tracked.factors
 
-
     def part(self, start: int, stop: int) -> Scored:
         """Return what became of the beats [start, stop)."""
         tracked, some = self.tracked, slice(start, stop)

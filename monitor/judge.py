@@ -194,7 +194,9 @@ class Judge:
         """Judge messages that passed `check`, in order, after what a finished training held."""
         said = self._judge_batch(self._released(), now_ns)
         ready: list[Held] = []
-        self.newest_lag_s = max([(now_ns - one.sent_ns) / 1e9 for one in map(_header, messages)] or [0])
+        self.newest_lag_s = max(
+            [(now_ns - one.sent_ns) / 1e9 for one in map(_header, messages)] or [0]
+        )
         for message in messages:
             ready.extend(self._admit(message))
             if isinstance(message, EndHeader):  # who is admitted next must see that it ended

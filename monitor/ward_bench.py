@@ -17,11 +17,13 @@ import os
 import tempfile
 import time
 from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.codec import decode_message
 from monitor.errors import InvalidMessage, MonitorError
@@ -29,11 +31,12 @@ from monitor.settings import ConsumerSettings, ProducerSettings, SegmenterSettin
 from monitor.sockets import Sockets, receive_waiting
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.supervisor import Supervisor
-from monitor.wire import Alert, BeatScored, Message, StageName, Status
+from monitor.wire import Alert, BeatScored, Message, Status, Technical
 
+MAX_PATIENTS = 10_000
 RECORDS, RECORD_S = 4, 300.0  # simulated, chf07's mixture of beats; short: each patient plays one
 WARM_UP_S = 12.0  # until every detector has learnt its levels, and all stages have met
-MAX_DELAY_S = 0.25
+MAX_DELAY_MS = 250.0
 OPEN_S = 120.0  # for the stages to be ready
 POLL_MS = 50
 TAKEN_AT_ONCE = 5_000
@@ -47,9 +50,9 @@ class WardResult(msgspec.Struct, frozen=True):
     beats: int  # whose score arrived
     beats_per_s: float
     alerts: int
-    delay_median_ms: float
-    delay_p99_ms: float
-    delay_max_ms: float
+    delay_median_ms: float | None  # none where no score arrived
+    delay_p99_ms: float | None
+    delay_max_ms: float | None
     alert_delay_p99_ms: float | None
     dropped: int  # samples and beats, in all stages
     missed: int  # beats that were scored, and did not arrive
@@ -61,35 +64,87 @@ class WardResult(msgspec.Struct, frozen=True):
 
 @dataclass
 class Ear:
-    """What the subscriber hears while it measures."""
+    """What the subscriber hears: counted and timed from `begin` on."""
 
-    measuring: bool = False
-    delays_ns: array[int] = field(default_factory=lambda: array("q"))
-    alert_delays_ns: array[int] = field(default_factory=lambda: array("q"))
     status: Status | None = None
-    overloads: int = 0
-    _sent_ns: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _measuring: bool = False
+    _delays_ns: array[int] = field(default_factory=lambda: array("q"))
+    _alert_delays_ns: array[int] = field(default_factory=lambda: array("q"))
+    _overloads: int = 0
+    _scored: int = 0  # beats that the monitor had scored when the first heartbeat was heard
+    _heard: int = 0  # and how many arrived since
+    _missed: int = 0
+    _newest: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Measure from here on."""
+        self._measuring = True
 
     def take(self, message: Message, now_ns: int) -> None:
         """Take a message that has arrived."""
         match message:
             case BeatScored():
-                self._sent_ns[message.patient] = message.sample, message.sent_ns
-                if self.measuring:
-                    self.delays_ns.append(now_ns - message.sent_ns)
+                self._newest[message.patient] = message.sample, message.sent_ns
+                self._heard += 1
+                if self._measuring:
+                    self._delays_ns.append(now_ns - message.sent_ns)
             case Alert():
-                sample, sent_ns = self._sent_ns.get(message.patient, (-1, 0))
-                if self.measuring and sample == message.sample:
-                    self.alert_delays_ns.append(now_ns - sent_ns)
+                sample, sent_ns = self._newest.get(message.patient, (-1, 0))
+                if self._measuring and sample == message.sample:
+                    self._alert_delays_ns.append(now_ns - sent_ns)
             case Status():
-                self.status = message
+                self._take_status(message)
+            case Technical(event="overload", state="onset"):
+                self._overloads += self._measuring
             case _:
-                self.overloads += getattr(message, "event", "") == "overload"
+                pass
+
+    def _take_status(self, status: Status) -> None:
+        """Compare what was scored between two heartbeats with what came between them."""
+        if self._measuring and self.status is not None:
+            self._missed += status.ward.beats - self._scored - self._heard
+        self.status, self._scored, self._heard = status, status.ward.beats, 0
 
     @property
     def dropped(self) -> int:
         """Samples and beats that the stages have dropped so far."""
         return 0 if self.status is None else sum(one.dropped for one in self.status.stages)
+
+    def result(
+        self,
+        patients: int,
+        elapsed_s: float,
+        dropped_before: int,
+        cores: dict[str, float],
+        memory_mb: dict[str, float],
+    ) -> WardResult:
+        """Return what was measured."""
+        delays_ms = np.array(self._delays_ns, np.float64) / 1e6
+        alerts_ms = np.array(self._alert_delays_ns, np.float64) / 1e6
+        p99_ms = _quantile(delays_ms, 0.99)
+        dropped = self.dropped - dropped_before
+        in_time = p99_ms is not None and p99_ms <= MAX_DELAY_MS
+        return WardResult(
+            patients=patients,
+            seconds=round(elapsed_s, 1),
+            beats=len(delays_ms),
+            beats_per_s=round(len(delays_ms) / elapsed_s, 1),
+            alerts=len(alerts_ms),
+            delay_median_ms=_quantile(delays_ms, 0.5),
+            delay_p99_ms=p99_ms,
+            delay_max_ms=_quantile(delays_ms, 1.0),
+            alert_delay_p99_ms=_quantile(alerts_ms, 0.99),
+            dropped=dropped,
+            missed=self._missed,
+            overloads=self._overloads,
+            cores=cores,
+            memory_mb=memory_mb,
+            kept_up=in_time and dropped == 0 and self._missed <= 0,
+        )
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float | None:
+    return round(float(np.quantile(values, share)), 1) if len(values) else None
 
 
 def run_ward(patients: int, seconds: float, seed: int = 1) -> WardResult:
@@ -124,30 +179,52 @@ def run_ward(patients: int, seconds: float, seed: int = 1) -> WardResult:
             listen(time.monotonic() + 0.1)
         supervisor.begin()
         listen(time.monotonic() + WARM_UP_S)
-        pids: dict[StageName | str, int] = {**supervisor.pids, "subscriber": os.getpid()}
+        pids = {str(name): pid for name, pid in supervisor.pids.items()}
+        pids["subscriber"] = os.getpid()
         cpu_s, began_s, dropped = _cpu_s(pids), time.monotonic(), ear.dropped
-        ear.overloads, ear.measuring = 0, True
+        ear.begin()
         listen(began_s + seconds)
-        ear.measuring = False
         elapsed_s, cpu_after_s, memory = time.monotonic() - began_s, _cpu_s(pids), _memory_mb(pids)
         cores = {name: round((cpu_after_s[name] - cpu_s[name]) / elapsed_s, 3) for name in cpu_s}
-        return _result(patients, elapsed_s, ear, dropped, cores, memory)
+        return ear.result(patients, elapsed_s, dropped, cores, memory)
 
 
-def find_largest(seconds: float, first: int, most: int = 10_000) -> list[WardResult]:
-    """Double a ward until it does not keep up, then halve the interval; results in that order."""
-    results: list[WardResult] = []
+def find_largest(
+    seconds: float,
+    first: int,
+    most: int = MAX_PATIENTS,
+    run: Callable[[int, float], WardResult] = run_ward,
+) -> Iterator[WardResult]:
+    """Double a ward until it is not kept up with, then halve the interval, to a sixteenth."""
     good, bad, patients = 0, most + 1, first
-    while bad - good > max(50, good // 16):
-        results.append(run_ward(patients, seconds))
-        if results[-1].kept_up:
-            good = patients
+    while good < patients < bad:
+        result = run(patients, seconds)
+        yield result
+        good, bad = (patients, bad) if result.kept_up else (good, patients)
+        if bad > most:
+            patients = min(2 * good, most)
+        elif bad - good <= max(1, good // 16):
+            return
         else:
-            bad = patients
-        patients = min(2 * good, most) if bad > most else (good + bad) // 2
-        if patients == good:
-            break
-    return results
+            patients = (good + bad) // 2
+
+
+def result_lines(result: WardResult) -> str:
+    """Return a result for people."""
+    cores = ", ".join(f"{name} {share:.2f}" for name, share in result.cores.items())
+    memory = ", ".join(f"{name} {size:.0f}" for name, size in result.memory_mb.items())
+    return "\n".join(
+        [
+            f"{result.patients} patients for {result.seconds:.0f} s: {result.beats_per_s:.0f} "
+            f"beats/s, {result.alerts} alerts: {'kept up' if result.kept_up else 'NOT kept up'}",
+            f"  delay ms    median {result.delay_median_ms}, p99 {result.delay_p99_ms}, "
+            f"largest {result.delay_max_ms}; alerts p99 {result.alert_delay_p99_ms}",
+            f"  lost        {result.dropped} dropped, {result.missed} not heard, "
+            f"{result.overloads} overload alerts",
+            f"  CPU cores   {cores}",
+            f"  memory MB   {memory}",
+        ]
+    )
 
 
 def _settings(
@@ -184,57 +261,22 @@ def _alerts(folder: Path) -> str:
     return f"ipc://{folder}/alerts"
 
 
-def _result(
-    patients: int,
-    elapsed_s: float,
-    ear: Ear,
-    dropped_before: int,
-    cores: dict[str, float],
-    memory_mb: dict[str, float],
-) -> WardResult:
-    delays_ms = np.array(ear.delays_ns, np.float64) / 1e6
-    alerts_ms = np.array(ear.alert_delays_ns, np.float64) / 1e6
-    median, p99, largest = (
-        (float(value) for value in np.quantile(delays_ms, [0.5, 0.99, 1.0]))
-        if len(delays_ms)
-        else (np.inf, np.inf, np.inf)
-    )
-    dropped = ear.dropped - dropped_before
-    return WardResult(
-        patients=patients,
-        seconds=round(elapsed_s, 1),
-        beats=len(delays_ms),
-        beats_per_s=round(len(delays_ms) / elapsed_s, 1),
-        alerts=len(alerts_ms),
-        delay_median_ms=round(median, 1),
-        delay_p99_ms=round(p99, 1),
-        delay_max_ms=round(largest, 1),
-        alert_delay_p99_ms=round(float(np.quantile(alerts_ms, 0.99)), 1) if len(alerts_ms) else None,
-        dropped=dropped,
-        missed=0,
-        overloads=ear.overloads,
-        cores=cores,
-        memory_mb=memory_mb,
-        kept_up=p99 <= 1e3 * MAX_DELAY_S and dropped == 0,
-    )
-
-
-def _cpu_s(pids: dict[StageName | str, int]) -> dict[str, float]:
+def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
     """Return the CPU time of processes so far, where the system tells (Linux)."""
     ticks = os.sysconf("SC_CLK_TCK")
     found = {}
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            found[str(name)] = (int(fields[11]) + int(fields[12])) / ticks
+            found[name] = (int(fields[11]) + int(fields[12])) / ticks
     return found
 
 
-def _memory_mb(pids: dict[StageName | str, int]) -> dict[str, float]:
+def _memory_mb(pids: dict[str, int]) -> dict[str, float]:
     """Return the resident memory of processes, where the system tells (Linux)."""
     found = {}
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            found[str(name)] = round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+            found[name] = round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
     return found

@@ -1,4 +1,4 @@
-"""A ward made of a few records: each patient plays one of them in memory, from a place of its own."""
+"""A ward made of a few records in memory: each patient plays one, from a place of its own."""
 
 from __future__ import annotations
 

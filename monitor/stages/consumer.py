@@ -257,7 +257,7 @@ class Consumer:
         """Leave out beats while these come too late: scores can be missed, alerts cannot."""
         if not self._settings.real_time or self._judge.newest_lag_s <= SHED_LAG_S:
             return said
-        kept = [one for one in said if not isinstance(one, BeatScored)]
+        kept: list[Message] = [one for one in said if not isinstance(one, BeatScored)]
         self._host.counters.dropped += len(said) - len(kept)
         return kept
 

@@ -1,4 +1,4 @@
-"""A source that cannot wait: its blocks queue up while the next stage is behind, then the oldest go.
+"""A source that cannot wait: while the next stage is behind its blocks queue up; the oldest go.
 
 What is dropped is counted, and is a hole in the positions: the segmenter takes it as a gap, and the
 heartbeat says `overload`. Nothing here knows a clock or a socket.

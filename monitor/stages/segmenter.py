@@ -173,9 +173,7 @@ class SegmenterStage:
         self._take(side_by_side, now_s, produced)
         return produced
 
-    def _take(
-        self, messages: dict[str, SamplesMessage], now_s: float, produced: Produced
-    ) -> None:
+    def _take(self, messages: dict[str, SamplesMessage], now_s: float, produced: Produced) -> None:
         """Take one block of each of some patients, those of one length together."""
         alike: dict[tuple[float, int], list[Block]] = {}
         for header, samples in messages.values():
