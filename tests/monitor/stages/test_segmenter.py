@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from monitor.wire import (
     SamplesHeader,
     SamplesMessage,
     StageHealth,
+    StageMessage,
     Stream,
 )
 from segmenter.beat import BeatSpec
@@ -216,3 +218,100 @@ def test_waves_do_not_flood(ecg: NDArray[np.float32]) -> None:
         for wave in stage.step([message(ecg[start : start + 25], start)], now_s=0.0).waves
     ]
     assert len(waves) == 1
+
+
+def moved(ecg: NDArray[np.float32], bed: int) -> NDArray[np.float32]:
+    """Return a signal of a patient's own, some with a gap."""
+    signal = np.roll(ecg, 731 * bed).copy()
+    if bed % 3 == 0:
+        signal[2000 : 2000 + 400 * bed] = np.nan
+    return signal
+
+
+def told(stage: SegmenterStage, steps: list[list[StageMessage]]) -> dict[str, list[bytes]]:
+    """Return the bytes of each patient's beats and events, message after message joined."""
+    said: dict[str, list[bytes]] = {}
+    for number, messages in enumerate(steps):
+        for one in beats_of([stage.step(messages, float(number))]):
+            rows = said.setdefault(one.header.patient, [])
+            rows += [repr(event).encode() for event in one.header.events]
+            columns = (one.beats.r_sample, one.beats.rr_before_ms, one.beats.quality)
+            for row, values in enumerate(one.beats.values):
+                rows.append(b"".join(column[row].tobytes() for column in columns))
+                rows.append(values.tobytes())
+    return said
+
+
+def test_many_patients_at_once_are_as_each_alone(ecg: NDArray[np.float32]) -> None:
+    """Interleaved, of several lengths and rates, with holes: each says, to the bit, the same."""
+    rng = np.random.default_rng(3)
+    rates = {f"p{bed}": 360.0 if bed % 4 == 0 else FS_HZ for bed in range(9)}
+    streams: dict[str, list[StageMessage]] = {}
+    for bed, (patient, fs_hz) in enumerate(rates.items()):
+        signal, position, n = moved(ecg, bed), 0, (50, 250, 333)[bed % 3]
+        blocks: list[StageMessage] = []
+        while position < len(signal):
+            if rng.random() > 0.03:  # the others are lost
+                block = signal[position : position + n]
+                blocks.append(message(block, position, patient=patient, fs_hz=fs_hz))
+            position += n
+        streams[patient] = [*blocks, msgspec.structs.replace(end(len(signal)), patient=patient)]
+    alone = {
+        patient: told(SegmenterStage(BeatSpec(), [], [], Counters("segmenter", 0)), [blocks])
+        for patient, blocks in streams.items()
+    }
+    waiting = {patient: list(blocks) for patient, blocks in streams.items()}
+    steps: list[list[StageMessage]] = []
+    while waiting:
+        step = []
+        for patient in list(waiting):
+            taken = int(rng.integers(0, 4))
+            step += waiting[patient][:taken]
+            waiting[patient] = waiting[patient][taken:]
+            if not waiting[patient]:
+                del waiting[patient]
+        steps.append(step)
+    counters = Counters("segmenter", 0)
+    together = told(SegmenterStage(BeatSpec(), [], [], counters), steps)
+    assert counters.gaps > 5
+    assert all(len(rows) > 20 for rows in together.values())
+    assert together == {patient: rows for one in alone.values() for patient, rows in one.items()}
+
+
+def test_states_go_along_in_turn(ecg: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first with a patient's first message, then so many a second, everybody's in turn."""
+    monkeypatch.setattr("monitor.stages.segmenter.STATES_PER_S", 4.0)
+    counters = Counters("segmenter", 0)
+    stage, beds, states = SegmenterStage(BeatSpec(), [], [], counters), 20, list[str]()
+    for tenth in range(30 * 10):  # every patient sends a block every second
+        bed = tenth % 10
+        start = 250 * (tenth // 10)
+        produced = stage.step(
+            [
+                message(ecg[start : start + 250], start, patient=f"p{number}")
+                for number in (bed, bed + 10)
+            ],
+            tenth / 10,
+        )
+        states += [one.header.patient for one in beats_of([produced]) if one.state]
+    assert set(states[:beds]) == {f"p{number}" for number in range(beds)}
+    later = states[beds:]
+    assert set(later) == set(states)
+    assert 4.0 * 30 - beds <= len(later) <= 4.0 * 30 + beds
+
+
+def test_a_message_that_says_nothing_is_not_sent() -> None:
+    """A flat line is told of once a second; what has no beats need not be sent more often."""
+    stage, _ = new_stage()
+    flat = np.zeros(10, np.float32)
+    sent = [stage.step([message(flat, 10 * number)], number * 0.04).frames for number in range(100)]
+    assert 4 <= sum(map(len, sent)) <= 8
+
+
+def test_waveforms_nobody_looks_at_are_not_made(ecg: NDArray[np.float32]) -> None:
+    """With a view of one patient, only that one's is thinned and sent."""
+    stage = SegmenterStage(
+        BeatSpec(), [], [], Counters("segmenter", 0), lambda patient: patient == "p1"
+    )
+    both = [message(ecg[:250], 0, patient=name) for name in ("p1", "p2")]
+    assert [wave.patient for wave in stage.step(both, 0.0).waves] == ["p1"]
