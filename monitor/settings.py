@@ -97,6 +97,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     rules: Rules = Rules()
+    live: bool = False  # the source does not wait: to catch up, late beats are not told
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
     keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of wall time
     keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)

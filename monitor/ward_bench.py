@@ -252,6 +252,7 @@ def _settings(
             beats=beats,
             alerts=_alerts(folder),
             journal=str(folder / "journal"),
+            live=True,
             queue_messages=queue,
         ),
     )

@@ -52,7 +52,7 @@ STATUS_S = 1.0
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
 TRUNCATE_S = 60.0  # between two looks at what retention removes
-SHED_LAG_S = 2.0  # beats scored so late are no longer told, at a finite speed; alerts are
+SHED_LAG_S = 2.0  # beats of a source that does not wait are not told so late; alerts are
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
 
@@ -233,7 +233,10 @@ class Consumer:
         """Journal, then publish."""
         now_s = time.monotonic()
         alerts = numbered(said)
-        said = self._without_shed(said)
+        if self._settings.live:
+            kept = without_late_beats(said, self._judge.newest_lag_s)
+            self._host.counters.dropped += len(said) - len(kept)
+            said = kept
         if alerts or now or now_s >= self._commit_due_s:
             said += self._commit(alerts, now_s)
             self._commit_due_s = now_s + COMMIT_S
@@ -252,14 +255,6 @@ class Consumer:
             )
             self._publisher.publish([status])
             self._look_after_monitor(status)
-
-    def _without_shed(self, said: list[Message]) -> list[Message]:
-        """Leave out beats while these come too late: scores can be missed, alerts cannot."""
-        if not self._settings.real_time or self._judge.newest_lag_s <= SHED_LAG_S:
-            return said
-        kept: list[Message] = [one for one in said if not isinstance(one, BeatScored)]
-        self._host.counters.dropped += len(said) - len(kept)
-        return kept
 
     def _commit(self, alerts: list[Alert | Technical], now_s: float) -> list[Message]:
         """Journal what there is; return what is to be said where that fails, or works again."""
@@ -294,6 +289,13 @@ class Consumer:
         before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
         with contextlib.suppress(JournalFailed):  # the next commit says so
             self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
+
+
+def without_late_beats(said: list[Message], lag_s: float) -> list[Message]:
+    """Leave out beats that come too late: a score can be missed, an alert cannot."""
+    if lag_s <= SHED_LAG_S:
+        return said
+    return [one for one in said if not isinstance(one, BeatScored)]
 
 
 def as_sent_only(message: Message) -> Message:
