@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from monitor.ward_bench import Ear, WardResult, find_largest, result_lines
-from monitor.wire import StageHealth, WardCounts
+from monitor.wire import StageHealth, Status, WardCounts
 from tests.monitor.messages import alert, beat_scored, status, technical
 
 MS = 1_000_000
@@ -19,7 +19,7 @@ def result_of(ear: Ear, dropped_before: int = 0) -> WardResult:
     return ear.result(10, 20.0, dropped_before, {"consumer": 0.5}, {"consumer": 300.0})
 
 
-def heartbeat(beats: int, dropped: int = 0) -> object:
+def heartbeat(beats: int, dropped: int = 0) -> Status:
     health = StageHealth("producer", 1, 1, 0, 0, dropped, 0)
     return status(ward=WardCounts(beats=beats), stages=[health])
 
