@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import tempfile
@@ -34,7 +33,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import MIN_SCALE, AutoencoderConfig, LstmAutoencoder
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
 from model.tracking import Normal
@@ -45,6 +44,7 @@ MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 6
 MAX_HEADER_BYTES = 1 << 20
 EXEMPLARS = "exemplars"
 MAX_EXEMPLARS = 1024
+MAX_WEIGHT = 1e6  # trained ones stay below 100; far larger ones overflow to losses that are NaN
 SHIPPED = "default.safetensors"
 
 Part = TypeVar("Part", AutoencoderConfig, Threshold)
@@ -310,9 +310,9 @@ def _autoencoder(weights: dict[str, Tensor], config: AutoencoderConfig) -> LstmA
                 f"its {name} is {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the config asks for float32 {tuple(expected[name].shape)}"
             )
-        if not math.isfinite(float(tensor.abs().sum())):
-            raise InvalidCheckpoint(f"its {name} holds NaN or infinite weights")
-    if float(weights["scale"]) <= 0:
-        raise InvalidCheckpoint("its scale is not positive")
+        if not bool((tensor.abs() <= MAX_WEIGHT).all()):  # NaN fails too
+            raise InvalidCheckpoint(f"its {name} holds NaN, infinite or absurd weights")
+    if float(weights["scale"]) < MIN_SCALE:  # its losses would be infinite, or NaN: never an alert
+        raise InvalidCheckpoint(f"its scale is not positive, or below {MIN_SCALE}")
     autoencoder.load_state_dict(weights)
     return autoencoder.eval()

@@ -268,7 +268,7 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     Raises
     ------
     CannotLearn
-        If the beats are too few or no morphology dominates.
+        If the beats are too few, no morphology dominates, or the dominant one is a flat line.
     """
     if len(beats) < MIN_BEATS:
         raise CannotLearn(f"{len(beats)} beats are too few to learn from; {MIN_BEATS} are needed")
@@ -283,6 +283,8 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
         raise CannotLearn(
             f"only {n_kept} of {len(beats)} beats are alike: too mixed to tell what is normal"
         )
+    if not np.ptp(beats[kept], axis=1).any():
+        raise CannotLearn(f"{n_kept} of {len(beats)} beats are flat: there is no shape to learn")
     return kept
 
 

@@ -10,6 +10,7 @@ from model.autoencoder import LstmAutoencoder
 from model.errors import InvalidBeats
 
 MAX_BATCH = 256  # larger ones gain nothing on a CPU and take memory
+MAX_VALUE = 1e6  # standardised values stay below 64; with larger ones sums overflow in float32
 SMOOTHED_SAMPLES = 5  # of an error's running mean: 30 ms of a beat; the noise of one is no anomaly
 
 
@@ -115,7 +116,7 @@ def check_beats(beats: ArrayLike, length: int) -> NDArray[np.float32]:
     Raises
     ------
     InvalidBeats
-        If they are no numbers, of another shape, or hold NaN or infinite values.
+        If they are no numbers, of another shape, or hold NaN, infinite or absurd values.
     """
     try:
         checked = np.array(beats, dtype=np.float32, order="C")
@@ -123,8 +124,8 @@ def check_beats(beats: ArrayLike, length: int) -> NDArray[np.float32]:
         raise InvalidBeats(f"beats are no array of numbers: {error}") from error
     if checked.ndim != 2 or checked.shape[1] != length:
         raise InvalidBeats(f"beats have the shape {checked.shape}, the model takes (n, {length})")
-    rows_finite = np.isfinite(checked).all(axis=1)
-    if not rows_finite.all():
-        bad = int(np.argmin(rows_finite))
-        raise InvalidBeats(f"beat {bad} of {len(checked)} holds NaN or infinite values")
+    rows_sound = (np.abs(checked) <= MAX_VALUE).all(axis=1)  # NaN fails too
+    if not rows_sound.all():
+        bad = int(np.argmin(rows_sound))
+        raise InvalidBeats(f"beat {bad} of {len(checked)} holds NaN, infinite or absurd values")
     return checked

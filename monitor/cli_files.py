@@ -232,6 +232,10 @@ def evaluate_model(
     compare: Annotated[
         bool, typer.Option("--compare", help="Set several sizes beside other scorers.")
     ] = False,
+    peer_steps: Annotated[
+        int,
+        typer.Option(min=1, max=1_000_000, help="With --compare: steps of others' networks."),
+    ] = 2_000,
     json: JsonLines = False,
 ) -> None:
     """Say how well a model tells anomalous beats: AUC, recall, false positives.
@@ -253,7 +257,7 @@ def evaluate_model(
                 f"{unknown[0]!r} is neither model nor beats; put --ecg5000 before files"
             )
         options = EvaluationOptions(
-            tuple(files), protocol, checkpoint, seeds, epochs, plot, compare
+            tuple(files), protocol, checkpoint, seeds, epochs, plot, compare, peer_steps
         )
         if compare:
             with progress_bar("comparing") as show:

@@ -14,6 +14,7 @@ from monitor.errors import InvalidOption
 from monitor.explained import explained
 from monitor.options import JsonLines, Since
 from monitor.settings import parse_since
+from monitor.text import harmless
 
 past = typer.Typer()
 
@@ -59,15 +60,32 @@ def history(
 def show(
     journal: JournalFile,
     alert: Annotated[str, typer.Argument(help="Its number, or the beginning of its identity.")],
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Draw it into this file instead.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as one self-contained page instead.")
+    ] = None,
 ) -> None:
-    """Draw one alert of a journal: the beat, its reconstruction, the ten beats on either side.
+    """Explain one alert of a journal: the beat over its reconstruction, where its loss arose,
+    the nearest beats of the learnt normal, the ten beats on either side.
 
-    Try: ecg-monitor show night.sqlite 12
+    Try: ecg-monitor show night.sqlite 12, or
+    ecg-monitor show night.sqlite 12 --html 12.html
     """
     with explained():
         from monitor.history import drawn, find_one
         from monitor.journal_reader import JournalReader
 
-        console = Console(highlight=False)
         with JournalReader(journal) as reader:
-            console.print(drawn(reader, find_one(reader, alert), min(console.width, 120)))
+            message = find_one(reader, alert)
+            if png is None and html is None:
+                console = Console(highlight=False)
+                console.print(drawn(reader, message, min(console.width, 120)))
+                return
+            from monitor.evaluation.beat_report import explained_alert, write_beat_report
+
+            around = reader.beats_around(message.patient, message.sample)
+            write_beat_report(explained_alert(message, around), png, html)
+        written = " and ".join(str(path) for path in (png, html) if path is not None)
+        sys.stderr.write(f"wrote {harmless(written, 500)}\n")

@@ -22,7 +22,13 @@ from model.training import Epoch, TrainingConfig
 from monitor.annotate import segment
 from monitor.errors import InvalidOption
 from monitor.evaluation.beats_report import read_annotations
-from monitor.evaluation.comparison import Row, compare, contestants, plot_comparison
+from monitor.evaluation.comparison import (
+    PEER_STEPS,
+    Row,
+    compare,
+    contestants,
+    plot_comparison,
+)
 from monitor.evaluation.ec57 import compare_beats
 from monitor.evaluation.ecg5000_report import (
     Ecg5000Report,
@@ -66,6 +72,8 @@ class EvaluationOptions:
         `compare`, the areas of all.
     compare : bool
         Set the autoencoder, in several sizes, beside other scorers.
+    peer_steps : int
+        With `compare`: steps of one beat that the networks of others are trained for.
 
     Raises
     ------
@@ -80,6 +88,7 @@ class EvaluationOptions:
     epochs: int | None = None
     plot: Path | None = None
     compare: bool = False
+    peer_steps: int = PEER_STEPS
 
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in PROTOCOLS:
@@ -158,8 +167,9 @@ def run_comparison(
         check_writable(options.plot, overwrite=True)  # before minutes of training
     files = [read_ecg5000(path, ECG5000_SPEC.length) for path in options.ecg5000]
     protocols = [one for one in PROTOCOLS if options.protocol in (None, one)]
+    entered = contestants(options.training, options.peer_steps)
     rows = []
-    for row in compare(files, protocols, contestants(options.training), options.seeds, on_progress):
+    for row in compare(files, protocols, entered, options.seeds, on_progress):
         rows.append(row)
         on_row(row)
     if options.plot is not None:

@@ -14,13 +14,15 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from monitor.anomalous_beat import anomalous_beat
+from monitor.beat_plots import plot_explained
 from monitor.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.context import KeptBeat
 from monitor.errors import InvalidOption
 from monitor.journal_reader import JournalReader
+from monitor.patient_view import ScoredBeat
 from monitor.plain import json_line, milliseconds, plain_line
-from monitor.plots import plot_beat, plot_losses
-from monitor.snapshot import AnomalousBeat, ScoredBeat
+from monitor.plots import plot_losses
 from monitor.text import harmless
 from monitor.wire import Alert, Technical
 
@@ -29,7 +31,7 @@ CSV_COLUMNS = (
     "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
     "episode_beats", "episode_start_sample", "rule", "model", "delay_ms",
 )  # fmt: skip
-BEAT_ROWS, LOSS_ROWS = 10, 8
+BEAT_ROWS, LOSS_ROWS = 18, 8
 SHOWN_DIGITS = 8  # of an identity: enough for `show`
 _FORMULA = re.compile(r"^[=+\-@\t\r]")  # what a spreadsheet would run
 _RECORD_NAME = re.compile(r"[-\w]+", re.ASCII)
@@ -92,7 +94,7 @@ def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Gro
     rows = [Text(line) for line in _words(message)]
     if isinstance(message, Alert) and message.beat:
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
-        rows += plot_beat(_shown_beat(message), width, BEAT_ROWS)
+        rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
     if isinstance(message, Alert):
         around = journal.beats_around(message.patient, message.sample)
         rows += _drawn_around(around, message, width)
@@ -114,20 +116,6 @@ def _words(message: Alert | Technical) -> list[str]:
             f"rule {harmless(message.rule)}  model {harmless(message.model, SHOWN_DIGITS + 1)}"
         )
     return lines
-
-
-def _shown_beat(alert: Alert) -> AnomalousBeat:
-    return AnomalousBeat(
-        sample=alert.sample,
-        time_s=alert.time_s,
-        loss=alert.loss,
-        threshold=alert.threshold,
-        ratio=alert.ratio,
-        rr_before_ms=alert.rr_before_ms,
-        rr_after_ms=alert.rr_after_ms,
-        beat=np.asarray(alert.beat, np.float32),
-        reconstruction=np.asarray(alert.reconstruction, np.float32),
-    )
 
 
 def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text]:

@@ -159,7 +159,7 @@ def _evaluate(task: _Task) -> PatientResult:
         labelled=nearest_distances(later.values[tested], seen_normal),
     )
     hours = (n_samples / fs_hz - learnt_s) / 3600
-    figures = make_figures(judged, hours)
+    figures = make_figures(judged, hours, options.false_alerts_per_hour)
     return PatientResult(name, half_of(name), figures, learnt_s, cpu_s, threshold, note)
 
 

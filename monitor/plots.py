@@ -1,4 +1,4 @@
-"""The three plots of the live view: the signal, a beat over its reconstruction, the losses.
+"""Plots of the live view: the signal and the losses.
 
 Each takes numbers and a size in cells and returns that many rows of Rich text. Colour never says
 anything alone: letters, dashes and places say it too.
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from monitor.braille import DOTS_ACROSS, characters, curve, envelope
-from monitor.snapshot import MAX_WAVE_VALUES, AnomalousBeat, PatientView, ScoredBeat, Waveform
+from monitor.patient_view import PatientView, ScoredBeat
+from monitor.waveform import MAX_WAVE_VALUES, Waveform
 
 TRACE = "#35e06f"
 ANOMALY = "bold #ff4d4d"
@@ -27,7 +28,6 @@ AXIS_COLUMNS = 6
 MAX_WINDOW_S = 10
 MIN_DOTS_A_SECOND = 24  # a QRS complex of 100 ms is then two to three dots wide
 ERASED_CELLS = 2  # the gap that runs ahead of the newest sample
-DASH_DOTS = 2  # dots of a dash of the reconstruction, and of the gap behind it
 MIN_SPAN_MV = 1.0  # a flat line's noise is not blown up to an ECG
 SCALE_STEP_MV = 0.5  # the scale moves by steps, not with every beat
 LOWEST_LOSS, HIGHEST_LOSS = 0.1, 1e5  # what lies outside is drawn at the edge
@@ -65,7 +65,7 @@ def plot_signal(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     rows = [Text(" " * AXIS_COLUMNS).append_text(marks)]
     for place, characters_row in enumerate(characters(dots)):
         row = Text(_axis_label(place, n_rows - 2, bottom, top), DIM)
-        rows.append(row.append_text(_coloured(characters_row, styles)))
+        rows.append(row.append_text(coloured(characters_row, styles)))
     return [*rows, _time_axis(n_columns, n_window / wave.fs_hz)]
 
 
@@ -150,7 +150,7 @@ def _axis_label(place: int, n_rows: int, bottom: float, top: float) -> str:
     return f"{bottom:+5.1f} " if place == n_rows - 1 else " " * AXIS_COLUMNS
 
 
-def _coloured(row: str, styles: Sequence[str]) -> Text:
+def coloured(row: str, styles: Sequence[str]) -> Text:
     """Return the row in runs of equal style; blanks join any run, since runs cost time."""
     text = Text()
     start = 0
@@ -170,27 +170,6 @@ def _time_axis(n_columns: int, duration_s: float) -> Text:
         line[int(second / duration_s * n_columns)] = "┴"
     line[0] = "└"
     return Text("mV ".rjust(AXIS_COLUMNS) + "".join(line), DIM)
-
-
-def plot_beat(latest: AnomalousBeat, width: int, n_rows: int) -> list[Text]:
-    """Draw a beat as a line, and over it its reconstruction as dashes."""
-    if width < 1 or n_rows < 1:
-        return []
-    both = np.concatenate([latest.beat, latest.reconstruction])
-    if len(latest.beat) == 0 or len(latest.reconstruction) == 0:
-        return [Text(" " * width) for _ in range(n_rows)]
-    bottom, top = float(both.min()), float(both.max())
-    top = max(top, bottom + 1e-3)
-    n_dots = width * DOTS_ACROSS
-    beat = curve(envelope(latest.beat, n_dots), bottom, top, n_rows)
-    reconstruction = curve(envelope(latest.reconstruction, n_dots), bottom, top, n_rows)
-    is_dash = np.arange(n_dots) // DASH_DOTS % 2 == 0
-    reconstruction &= is_dash
-    beat_rows, both_rows = characters(beat), characters(beat | reconstruction)
-    return [
-        _coloured(shown, [ANOMALY if cell != " " else RECONSTRUCTION for cell in alone])
-        for alone, shown in zip(beat_rows, both_rows, strict=True)
-    ]
 
 
 def plot_losses(
@@ -228,7 +207,7 @@ def plot_losses(
 
 def _joined(cells: Sequence[Cell]) -> Text:
     """Return cells as one row of text."""
-    return _coloured("".join(cell for cell, _ in cells), [style for _, style in cells])
+    return coloured("".join(cell for cell, _ in cells), [style for _, style in cells])
 
 
 def _loss_scale(losses: Sequence[float], threshold: float | None) -> tuple[float, float]:

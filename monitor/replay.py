@@ -18,8 +18,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from monitor.codec import decode_message, topic_of
-from monitor.errors import InvalidMessage
+from monitor.codec import topic_of
 from monitor.interrupts import Interrupts
 from monitor.journal import newest_seq
 from monitor.journal_lock import locked
@@ -34,9 +33,10 @@ from monitor.settings import (
     ProducerSettings,
     SegmenterSettings,
 )
-from monitor.sockets import Sockets, receive_waiting
+from monitor.sockets import Sockets
 from monitor.subscriber import AlertSubscriber
 from monitor.supervisor import Supervisor
+from monitor.waves import Waves
 from monitor.wire import ControlRequest, Message, PatientStatus, Status, Stream, Technical
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
@@ -141,7 +141,7 @@ class Replay:
         self,
         supervisor: Supervisor,
         subscriber: AlertSubscriber,
-        waves: zmq.Socket[bytes] | None,
+        waves: Waves | None,
         screen: Screen,
     ) -> None:
         self._supervisor = supervisor
@@ -152,7 +152,8 @@ class Replay:
         self._quit_s: float | None = None
         self._ready_s: float | None = None
         self._poller = zmq.Poller()
-        for readable in (supervisor.lifecycle, *subscriber.sockets, waves, screen.fileno()):
+        heard = None if waves is None else waves.socket
+        for readable in (supervisor.lifecycle, *subscriber.sockets, heard, screen.fileno()):
             if readable is not None:
                 self._poller.register(readable, zmq.POLLIN)
 
@@ -169,11 +170,18 @@ class Replay:
                 self._tally.start()
             self._take_messages()
             self._screen.refresh(self)
+            self._follow()
             if interrupted.happened:
                 self.quit()
         self._catch_up()
         supervisor = self._supervisor
         return self._tally.summary(supervisor.streams, supervisor.restarts, supervisor.resumed)
+
+    def _follow(self) -> None:
+        """Ask for what the screen needs now."""
+        self._subscriber.follow((*self._screen.topics, "status"))
+        if self._waves is not None:
+            self._waves.follow(self._screen.wave_topics)
 
     def request(self, request: ControlRequest) -> None:
         """Have the consumer change something."""
@@ -209,9 +217,8 @@ class Replay:
         if not self._supervisor.started:
             return  # what is heard now would be another monitor's, on the same endpoint
         if self._waves is not None:
-            for frames in receive_waiting(self._waves):
-                with contextlib.suppress(InvalidMessage):
-                    self._screen.take(decode_message(frames))
+            for stretch in self._waves.receive():
+                self._screen.take(stretch)
         for _ in range(TAKEN_AT_ONCE):
             message = self._subscriber.receive(timeout_s=0)
             if message is None:
@@ -277,7 +284,8 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         subscriber = AlertSubscriber(options.alerts, topics, before_seq, keys=keys)
         stack.enter_context(subscriber)
         sockets = stack.enter_context(Sockets())
-        waves = sockets.subscribe(settings[1].wave, ["wave."]) if screen.wants_waves else None
+        wanted = screen.wave_topics
+        waves = Waves(sockets, settings[1].wave, wanted) if wanted else None
         stack.enter_context(screen)
         if not is_new:
             screen.notice(f"{journal} goes on behind its {before_seq} alerts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -12,10 +13,10 @@ from rich.console import Console
 
 from monitor.plain import json_line, plain_line, status_line, transition_line
 from monitor.snapshot import (
+    MAX_PATIENTS,
     Snapshot,
     apply,
-    select,
-    selected,
+    follow,
     with_notice,
     with_pause,
     with_silence,
@@ -23,6 +24,8 @@ from monitor.snapshot import (
 from monitor.terminal import Keys
 from monitor.text import harmless
 from monitor.view_live import LiveView
+from monitor.ward import leaf, release, select, selected, settle, type_key, wanted_signal
+from monitor.waves import ALL_WAVES
 from monitor.wire import (
     AckRequest,
     Alert,
@@ -37,6 +40,7 @@ from monitor.wire import (
 
 THRESHOLD_STEP = 1.05  # one press of + or -
 STATUS_PERIOD_S = 10.0  # between two plain lines of how far a patient is
+SETTLE_S = 5.0  # the worst patient of a ward is shown so long, unless a high alert begins
 SILENT_S = 3.0  # without a heartbeat the view says so
 
 
@@ -59,8 +63,15 @@ class Controls(Protocol):
 class Screen(Protocol):
     """What a run is shown on."""
 
-    topics: tuple[str, ...]  # what it wants to hear of
-    wants_waves: bool
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it wants to hear of now."""
+        ...
+
+    @property
+    def wave_topics(self) -> tuple[str, ...]:
+        """Whose waveforms it wants now; empty where it never wants any."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -91,7 +102,7 @@ class Screen(Protocol):
 class OffTerminal:
     """What screens that are no terminal share: no keys, no waveforms, no redraws."""
 
-    wants_waves = False
+    wave_topics: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -177,9 +188,6 @@ class JsonScreen(OffTerminal):
 class LiveScreen:
     """The live view and its keys."""
 
-    topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
-    wants_waves = True
-
     def __init__(
         self,
         console: Console,
@@ -190,7 +198,18 @@ class LiveScreen:
         self._keys = Keys(keyboard)
         self._clock = clock
         self._heard_s = clock()
+        self._settled_s = clock()
         self.snapshot = Snapshot()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All alerts; the beats of those whose signal is kept."""
+        return ("alert", "technical", "status", f"beat.{self.snapshot.followed or ''}")
+
+    @property
+    def wave_topics(self) -> tuple[str, ...]:
+        """Of a ward the shown patient's waveform alone."""
+        return (f"{ALL_WAVES}{self.snapshot.followed or ''}",)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -229,9 +248,21 @@ class LiveScreen:
         self.snapshot = with_silence(
             self.snapshot, float(round(silent_s)) if silent_s > SILENT_S else 0.0
         )
+        self._settle()
         self._view.show(self.snapshot)
 
+    def _settle(self) -> None:
+        """Decide who is shown, and keep the signal of no more patients than are looked at."""
+        now_s = self._clock()
+        settled = settle(self.snapshot, now_s - self._settled_s >= SETTLE_S)
+        if settled is not self.snapshot:
+            self._settled_s = now_s
+        self.snapshot = follow(settled, wanted_signal(settled))
+
     def _obey(self, key: str, controls: Controls) -> None:
+        if self.snapshot.is_typing:
+            self.snapshot = type_key(self.snapshot, key)
+            return
         match key:
             case "q":
                 controls.quit()
@@ -244,6 +275,18 @@ class LiveScreen:
                 self._ask_for(AckRequest, controls)
             case "r":
                 self._ask_for(RelearnRequest, controls)
+            case "e":
+                self.snapshot = replace(self.snapshot, explaining=not self.snapshot.explaining)
+            case "/":
+                self.snapshot = replace(self.snapshot, is_typing=True, query="")
+            case "escape":
+                self.snapshot = release(self.snapshot)
+            case "pageup" | "pagedown":
+                self.snapshot = leaf(self.snapshot, -1 if key == "pageup" else 1)
+            case "home" | "end":
+                self.snapshot = leaf(
+                    self.snapshot, -MAX_PATIENTS if key == "home" else MAX_PATIENTS
+                )
             case "up" | "left":
                 self.snapshot = select(self.snapshot, -1)
             case "down" | "right":

@@ -7,23 +7,29 @@ that is the same object has not changed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
+from monitor.patient_view import (
+    MAX_TEXT,
+    AlertRow,
+    PatientView,
+    add_alert,
+    add_beat,
+    add_status,
+    add_stretch,
+    add_technical,
+)
+from monitor.waveform import Waveform
 from monitor.wire import (
-    MAX_BEAT_LENGTH,
     MONITOR,
     Alert,
     BeatScored,
-    LossByPart,
     Message,
-    PatientStatus,
     StageHealth,
     StageName,
     Status,
@@ -31,159 +37,11 @@ from monitor.wire import (
     Wave,
 )
 
-WAVE_S = 12.0  # signal kept a patient; the view shows 10 s at most
-MAX_WAVE_VALUES = 8192  # the same at 680 Hz; a message may claim any rate
-MAX_R_PEAKS = 64  # 12 s at 320 beats a minute
-MAX_BEATS = 120  # losses kept a patient
 MAX_ROWS = 200  # rows of the alert list
-MAX_PATIENTS = 1000
-MAX_WHY = 3  # shape, premature or late
-MAX_TECHNICAL = 8  # there are four kinds
-MAX_TEXT = 200  # characters kept of any free text
-MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
-MAX_MILLIVOLTS = 1000.0  # far outside any ECG; keeps float32 arithmetic finite
-
-PatientState = Literal["waiting", "learning", "monitoring", "ended"]
+MAX_PATIENTS = 10_000
+MAX_WITH_BEAT = 256  # patients whose latest anomalous beat is kept, 80 KB each at most
+MAX_FOLLOWED = 16  # of more patients, the signal and the beats of the shown one alone are kept
 _STAGES = get_args(StageName)  # in the order of the data's way
-RowState = Literal["onset", "ongoing", "cleared", "acknowledged"]
-RowPriority = Literal["high", "medium", "low", "technical"]
-
-
-@dataclass(frozen=True, eq=False)
-class Waveform:
-    """The newest stretch of a patient's signal.
-
-    Attributes
-    ----------
-    values : np.ndarray, shape (n,), float32
-        Millivolts, oldest first; NaN where the signal is missing.
-    fs_hz : float
-        Rate of the values.
-    first_index : int
-        Index of values[0], counted at fs_hz from the record's start.
-    r_indices : tuple of int
-        R peaks, in the same count.
-    """
-
-    values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    fs_hz: float = 125.0
-    first_index: int = 0
-    r_indices: tuple[int, ...] = ()
-
-    @property
-    def end_index(self) -> int:
-        """Index after the newest value."""
-        return self.first_index + len(self.values)
-
-
-@dataclass(frozen=True)
-class ScoredBeat:
-    """One beat in the strip of losses."""
-
-    sample: int
-    loss: float | None
-    anomalous: bool
-    quality: tuple[str, ...] = ()
-    is_learning: bool = False  # there was no threshold yet
-
-    @property
-    def is_withheld(self) -> bool:
-        """Whether it could not be judged."""
-        return self.loss is None and not self.is_learning
-
-
-@dataclass(frozen=True, eq=False)
-class AnomalousBeat:
-    """The latest anomalous beat and what the autoencoder made of it.
-
-    Attributes
-    ----------
-    beat, reconstruction : np.ndarray, shape (length,), float32
-        Standardised values.
-    """
-
-    sample: int
-    time_s: float
-    loss: float
-    threshold: float
-    ratio: float
-    rr_before_ms: float | None
-    rr_after_ms: float | None
-    beat: NDArray[np.float32]
-    reconstruction: NDArray[np.float32]
-    why: tuple[str, ...] = ()
-    worst_part: str | None = None  # the wave in which most of the loss arose
-
-
-@dataclass(frozen=True)
-class LastingTechnical:
-    """A technical alert that lasts: the verdict is withheld."""
-
-    event: str
-    text: str = ""
-    time_s: float | None = None  # none: it began before this view listened
-
-
-@dataclass(frozen=True)
-class AlertRow:
-    """One line of the alert list: an episode, or a technical alert from onset to end."""
-
-    patient: str
-    journal: str  # where seq counts
-    seq: int
-    state: RowState
-    priority: RowPriority
-    time_s: float  # of the first message of it
-    start_sample: int
-    event: str = ""  # of a technical alert
-    text: str = ""
-    loss: float | None = None  # at the highest ratio
-    ratio: float | None = None  # the highest so far
-    n_beats: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it lasts."""
-        return self.state != "cleared"
-
-
-@dataclass(frozen=True, eq=False)
-class PatientView:
-    """All that the view shows of one patient."""
-
-    patient: str
-    record: str = ""
-    lead: str = ""
-    fs_hz: float | None = None  # of the record; unknown before the first Status
-    position: int = 0
-    n_samples: int | None = None
-    state: PatientState = "waiting"
-    heart_rate_bpm: float | None = None
-    lag_s: float | None = None
-    threshold: float | None = None
-    n_beats: int = 0
-    n_anomalous: int = 0
-    n_alerts: int = 0
-    n_withheld: int = 0
-    note: str = ""
-    waveform: Waveform = field(default_factory=Waveform)
-    beats: tuple[ScoredBeat, ...] = ()
-    latest: AnomalousBeat | None = None
-    episode: AlertRow | None = None  # that lasts
-    technical: tuple[LastingTechnical, ...] = ()
-    latched: bool = False  # a high alert was not acknowledged
-
-    @property
-    def position_s(self) -> float | None:
-        """Seconds of the record judged so far."""
-        return None if self.fs_hz is None else self.position / self.fs_hz
-
-    @property
-    def duration_s(self) -> float | None:
-        """Seconds of the whole record; none where it has no end or is not known yet."""
-        if self.fs_hz is None or self.n_samples is None:
-            return None
-        return self.n_samples / self.fs_hz
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,20 +55,33 @@ class Snapshot:
     model: str = ""
     journal: str = ""  # where newest_seq counts
     newest_seq: int = 0
-    selected: str | None = None  # none: the worst patient
+    with_beat: tuple[str, ...] = ()  # patients with a latest anomalous beat, newest last
+    selected: str | None = None  # whom a person chose; none: the worst patient
+    settled: str | None = None  # the worst of a moment ago, where none is chosen
+    followed: str | None = None  # the only patient whose signal and beats are kept; none: all
+    query: str = ""  # what is searched for among the names; empty: all are listed
+    is_typing: bool = False  # keys go into the query
+    explaining: bool = False  # the latest anomalous beat has the screen
     paused: bool = False
     notice: str = ""
     silent_s: float = 0.0  # since the last Status, where that is worrying
     n_refused: int = 0  # messages of patients beyond MAX_PATIENTS
 
+    @cached_property
+    def worst_first(self) -> tuple[PatientView, ...]:
+        """All patients, those in need of a look first."""
+        return tuple(sorted(self.patients.values(), key=attrgetter("urgency")))
+
 
 def apply(snapshot: Snapshot, message: Message) -> Snapshot:
     """Return the snapshot after one message."""
     match message:
+        case Wave() | BeatScored() if snapshot.followed not in (None, message.patient):
+            return snapshot
         case Wave():
-            return _with_patient(snapshot, message.patient, lambda p: _add_wave(p, message))
+            return _with_patient(snapshot, message.patient, lambda p: add_stretch(p, message))
         case BeatScored():
-            return _with_patient(snapshot, message.patient, lambda p: _add_beat(p, message))
+            return _with_patient(snapshot, message.patient, lambda p: add_beat(p, message))
         case Alert(state="acknowledged"):
             return snapshot  # the next Status says so
         case Alert():
@@ -219,15 +90,6 @@ def apply(snapshot: Snapshot, message: Message) -> Snapshot:
             return _apply_technical(snapshot, message)
         case Status():
             return _apply_status(snapshot, message)
-
-
-def select(snapshot: Snapshot, step: int) -> Snapshot:
-    """Select the patient `step` places further down the list, round its end."""
-    names = [patient.patient for patient in worst_first(snapshot)]
-    shown = selected(snapshot)
-    if shown is None:
-        return snapshot
-    return replace(snapshot, selected=names[(names.index(shown.patient) + step) % len(names)])
 
 
 def with_pause(snapshot: Snapshot, paused: bool) -> Snapshot:
@@ -249,33 +111,26 @@ def with_silence(snapshot: Snapshot, silent_s: float) -> Snapshot:
     return snapshot if snapshot.silent_s == silent_s else replace(snapshot, silent_s=silent_s)
 
 
-def selected(snapshot: Snapshot) -> PatientView | None:
-    """Return the patient whose signal is shown: the selected, or else the worst one."""
-    if snapshot.selected is not None:
-        chosen = snapshot.patients.get(snapshot.selected)
-        if chosen is not None:
-            return chosen
-    return min(snapshot.patients.values(), key=_order, default=None)
+def follow(snapshot: Snapshot, name: str | None) -> Snapshot:
+    """Return the snapshot that keeps the signal and beats of one patient alone; None is of all.
+
+    What was kept of others goes: it would grow old, and be drawn as new when they are shown.
+    """
+    if snapshot.followed == name:
+        return snapshot
+    patients = {
+        patient.patient: _without_signal(patient)
+        if name is not None and patient.patient != name
+        else patient
+        for patient in snapshot.patients.values()
+    }
+    return replace(snapshot, followed=name, patients=MappingProxyType(patients))
 
 
-def worst_first(snapshot: Snapshot) -> list[PatientView]:
-    """Return all patients, those in need of a look first, then by name."""
-    return sorted(snapshot.patients.values(), key=_order)
-
-
-def severity(patient: PatientView) -> int:
-    """Rank how much a patient needs a look: 0 ended … 6 an open alert of high priority."""
-    if patient.episode is not None and patient.episode.priority == "high":
-        return 6
-    if patient.technical:
-        return 5  # the verdict is withheld: as bad as not knowing
-    if patient.episode is not None:
-        return 4 if patient.episode.priority == "medium" else 3
-    return {"monitoring": 2, "learning": 1, "waiting": 1, "ended": 0}[patient.state]
-
-
-def _order(patient: PatientView) -> tuple[int, str]:
-    return -severity(patient), patient.patient
+def _without_signal(patient: PatientView) -> PatientView:
+    if not patient.beats and not len(patient.waveform.values):
+        return patient
+    return replace(patient, beats=(), waveform=Waveform())
 
 
 # --- one message ------------------------------------------------------------------------------
@@ -295,64 +150,6 @@ def _with_patient(
     return replace(snapshot, patients=MappingProxyType({**snapshot.patients, name: after}))
 
 
-def _add_wave(patient: PatientView, wave: Wave) -> PatientView:
-    """Append a stretch of signal; what it overlaps is replaced, a hole before it is missing."""
-    if patient.fs_hz is None:
-        return patient  # its place is not known before the first Status, a second at most
-    ring = patient.waveform
-    if ring.fs_hz != wave.fs_hz:
-        ring = Waveform(fs_hz=wave.fs_hz)
-    per_sample = wave.fs_hz / patient.fs_hz
-    capacity = min(math.ceil(WAVE_S * wave.fs_hz), MAX_WAVE_VALUES)
-    first = round(wave.sample * per_sample)
-    if len(ring.values) == 0:
-        ring = replace(ring, first_index=first)
-    if abs(first - ring.end_index) <= 1:
-        first = ring.end_index  # the rounding of the place is no hole
-    hole = min(max(first - ring.end_index, 0), capacity)
-    # A stretch without values only tells of R peaks.
-    kept = ring.values[: max(first - ring.first_index, 0)] if wave.values else ring.values
-    missing = np.full(hole if wave.values else 0, np.nan, np.float32)
-    values = np.concatenate([kept, missing, _millivolts(wave.values)])[-capacity:]
-    values.flags.writeable = False
-    end = first + len(wave.values) if wave.values else ring.end_index
-    first_index = end - len(values)
-    peaks = {*ring.r_indices, *(round(sample * per_sample) for sample in wave.r_samples)}
-    shown = sorted(i for i in peaks if first_index <= i < first_index + len(values))
-    waveform = Waveform(values, wave.fs_hz, first_index, tuple(shown[-MAX_R_PEAKS:]))
-    return replace(patient, waveform=waveform)
-
-
-def _millivolts(values: Sequence[float | None]) -> NDArray[np.float32]:
-    """Return float32 with NaN for None, clipped to what float32 can draw."""
-    signal = np.array(values, dtype=np.float64)  # None becomes NaN
-    return np.clip(signal, -MAX_MILLIVOLTS, MAX_MILLIVOLTS).astype(np.float32)
-
-
-def _add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
-    """Append a beat's loss; a beat told again after a restart counts once."""
-    if patient.beats and beat.sample <= patient.beats[-1].sample:
-        return patient
-    scored = ScoredBeat(
-        beat.sample,
-        beat.loss,
-        beat.anomalous,
-        _bounded(beat.quality, MAX_FLAG),
-        is_learning=beat.threshold is None,
-    )
-    return replace(
-        patient,
-        record=beat.record,
-        lead=beat.lead,
-        threshold=beat.threshold,
-        beats=(*patient.beats[-(MAX_BEATS - 1) :], scored),
-    )
-
-
-def _bounded(texts: Sequence[str], length: int) -> tuple[str, ...]:
-    return tuple(text[:length] for text in texts[:MAX_TECHNICAL])
-
-
 def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
     """Open, raise or clear the episode's row."""
     place = _find_row(
@@ -364,12 +161,32 @@ def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
             and row.start_sample == alert.episode_start_sample
         ),
     )
-    before = None if place is None else snapshot.rows[place]
+    before = _open_episode(snapshot, alert) if place is None else snapshot.rows[place]
     if before is not None and alert.seq <= before.seq:
         return snapshot  # told again
     row = _alert_row(alert, before)
     snapshot = _with_row(snapshot, place, row)
-    return _with_patient(snapshot, alert.patient, lambda p: _add_alert(p, alert, row))
+    snapshot = _with_patient(snapshot, alert.patient, lambda p: add_alert(p, alert, row))
+    return _with_beat(snapshot, alert.patient) if row.is_open else snapshot
+
+
+def _open_episode(snapshot: Snapshot, alert: Alert) -> AlertRow | None:
+    """Return the alert's episode where the list has forgotten its row."""
+    patient = snapshot.patients.get(alert.patient)
+    episode = None if patient is None else patient.episode
+    if episode is None or episode.start_sample != alert.episode_start_sample:
+        return None
+    return episode if episode.journal == alert.journal[:MAX_TEXT] else None
+
+
+def _with_beat(snapshot: Snapshot, name: str) -> Snapshot:
+    """Note that a patient has a latest anomalous beat; of too many the oldest is forgotten."""
+    if name not in snapshot.patients:
+        return snapshot
+    names = (*(other for other in snapshot.with_beat if other != name), name)
+    for forgotten in names[:-MAX_WITH_BEAT]:
+        snapshot = _with_patient(snapshot, forgotten, lambda p: replace(p, latest=None))
+    return replace(snapshot, with_beat=names[-MAX_WITH_BEAT:])
 
 
 def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
@@ -387,31 +204,6 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         ratio=alert.ratio if highest or before is None else before.ratio,
         n_beats=alert.episode_beats,
     )
-
-
-def _add_alert(patient: PatientView, alert: Alert, row: AlertRow) -> PatientView:
-    """Keep the beat that raised the alert; a clearing beat is a normal one."""
-    if not row.is_open:
-        return replace(patient, episode=None)
-    latest = AnomalousBeat(
-        sample=alert.sample,
-        time_s=alert.time_s,
-        loss=alert.loss,
-        threshold=alert.threshold,
-        ratio=alert.ratio,
-        rr_before_ms=alert.rr_before_ms,
-        rr_after_ms=alert.rr_after_ms,
-        beat=_millivolts(alert.beat[:MAX_BEAT_LENGTH]),
-        reconstruction=_millivolts(alert.reconstruction[:MAX_BEAT_LENGTH]),
-        why=tuple(alert.why[:MAX_WHY]),
-        worst_part=None if alert.parts is None else _worst(alert.parts),
-    )
-    return replace(patient, record=alert.record, lead=alert.lead, latest=latest, episode=row)
-
-
-def _worst(parts: LossByPart) -> str:
-    shares = {"P": parts.p, "QRS": parts.qrs, "T": parts.t}
-    return max(shares, key=shares.__getitem__)
 
 
 def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
@@ -442,14 +234,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
     snapshot = _with_row(snapshot, place, row)
     if technical.patient == MONITOR:
         return snapshot  # a row of the list, but no patient
-    return _with_patient(snapshot, technical.patient, lambda p: _add_technical(p, row))
-
-
-def _add_technical(patient: PatientView, row: AlertRow) -> PatientView:
-    others = tuple(lasting for lasting in patient.technical if lasting.event != row.event)
-    if row.is_open:
-        others = (*others, LastingTechnical(row.event, row.text, row.time_s))
-    return replace(patient, technical=others)
+    return _with_patient(snapshot, technical.patient, lambda p: add_technical(p, row))
 
 
 def _find_row(rows: tuple[AlertRow, ...], wanted: Callable[[AlertRow], bool]) -> int | None:
@@ -482,7 +267,7 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
         if known is None and len(patients) >= MAX_PATIENTS:
             n_refused += 1
             continue
-        patients[said.patient] = _add_status(known or PatientView(said.patient), said)
+        patients[said.patient] = add_status(known or PatientView(said.patient), said)
     return replace(
         snapshot,
         patients=MappingProxyType(patients),
@@ -493,29 +278,4 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
         newest_seq=_newest(snapshot, status.journal[:MAX_TEXT], status.newest_seq),
         silent_s=0.0,
         n_refused=n_refused,
-    )
-
-
-def _add_status(patient: PatientView, said: PatientStatus) -> PatientView:
-    """Return the patient as its status says; a view that joins late learns what lasts."""
-    known = {lasting.event: lasting for lasting in patient.technical}
-    events = dict.fromkeys(_bounded(said.technical, MAX_TEXT))
-    return replace(
-        patient,
-        record=said.record,
-        lead=said.lead,
-        fs_hz=said.fs_hz,
-        position=said.position,
-        n_samples=said.n_samples,
-        state=said.state,
-        heart_rate_bpm=said.heart_rate_bpm,
-        lag_s=said.lag_s,
-        threshold=said.threshold,
-        n_beats=said.beats,
-        n_anomalous=said.anomalous,
-        n_alerts=said.alerts,
-        n_withheld=said.withheld,
-        note=said.note[:MAX_TEXT],
-        latched=said.latched,
-        technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
     )

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -56,6 +56,16 @@ class _AllowList:
     def callback(self, domain: str, key: bytes) -> bool:
         """Return whether a client of this public key may connect."""
         return key.decode("ascii", "replace") in self._authorised
+
+
+def change_topics(
+    subscription: zmq.Socket[bytes], before: Iterable[str], after: Iterable[str]
+) -> None:
+    """Have a SUB hear other topics; what both have is heard without a break."""
+    for topic in set(after) - set(before):
+        subscription.setsockopt_string(zmq.SUBSCRIBE, topic)
+    for topic in set(before) - set(after):
+        subscription.setsockopt_string(zmq.UNSUBSCRIBE, topic)
 
 
 class Endpoint(NamedTuple):

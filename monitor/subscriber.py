@@ -30,7 +30,7 @@ from monitor.errors import InvalidMessage
 from monitor.inbox import Inbox
 from monitor.keys import Keys
 from monitor.settings import DEFAULT_ALERTS
-from monitor.sockets import Sockets, requests_endpoint
+from monitor.sockets import Sockets, change_topics, requests_endpoint
 from monitor.wire import (
     Alert,
     Found,
@@ -104,8 +104,7 @@ class AlertSubscriber:
         self._truncated = 0
         try:
             requests = requests_endpoint(endpoint)
-            wanted = sorted({*NUMBERED, "status", *self._topics})
-            self._messages = self._sockets.subscribe(endpoint, wanted)
+            self._messages = self._sockets.subscribe(endpoint, sorted(_heard(self._topics)))
             self._requests = self._sockets.ask(requests)
         except BaseException:
             self.close()
@@ -190,6 +189,13 @@ class AlertSubscriber:
         if self._inbox is not None and self._in_hand is not None:
             self._inbox.keep(self._in_hand)
         self._in_hand = None
+
+    def follow(self, topics: Sequence[str]) -> None:
+        """Hand out other topics from now on; alerts stay without holes, whatever they are."""
+        wanted = tuple(topics)
+        if wanted != self._topics:
+            change_topics(self._messages, _heard(self._topics), _heard(wanted))
+            self._topics = wanted
 
     def ask(self, request: Request) -> None:
         """Send a request; a Page's alerts come with `receive`, other replies are dropped."""
@@ -286,6 +292,11 @@ class AlertSubscriber:
     def _hand_out(self, message: Message) -> None:
         if _topic_wanted(message, self._topics):
             self._ready.append(message)
+
+
+def _heard(topics: Sequence[str]) -> set[str]:
+    """Return the topics to hear: those asked for, and those by which missed alerts are noticed."""
+    return {*NUMBERED, "status", *topics}
 
 
 def _topic_wanted(message: Message, topics: tuple[str, ...]) -> bool:

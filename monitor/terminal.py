@@ -10,7 +10,7 @@ import tty
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-# After ESC: the cursor keys in normal (CSI) and application (SS3) mode.
+# After ESC: the cursor keys in normal (CSI) and application (SS3) mode, and those beside them.
 _SEQUENCES = {
     b"[A": "up",
     b"[B": "down",
@@ -20,7 +20,18 @@ _SEQUENCES = {
     b"OB": "down",
     b"OC": "right",
     b"OD": "left",
+    b"[H": "home",
+    b"OH": "home",
+    b"[1~": "home",
+    b"[7~": "home",
+    b"[F": "end",
+    b"OF": "end",
+    b"[4~": "end",
+    b"[8~": "end",
+    b"[5~": "pageup",
+    b"[6~": "pagedown",
 }
+_CONTROLS = {0x0A: "enter", 0x0D: "enter", 0x7F: "backspace", 0x08: "backspace"}
 _ESC = 0x1B
 _MAX_SEQUENCE = 32  # bytes of an unfinished sequence; a longer one is rubbish
 _ESCAPE_WAIT_S = 0.05  # the rest of a sequence follows within this, even over a slow line
@@ -29,8 +40,9 @@ _ESCAPE_WAIT_S = 0.05  # the rest of a sequence follows within this, even over a
 class KeyDecoder:
     """Bytes from a terminal to names of keys; sequences may be cut anywhere.
 
-    A printable ASCII character is its own name; cursor keys are "up", "down", "left" and
-    "right"; a lone ESC is "escape". Everything else is dropped.
+    A printable ASCII character is its own name; the others are "up", "down", "left", "right",
+    "home", "end", "pageup", "pagedown", "enter", "backspace", and "escape", a lone ESC. Everything
+    else is dropped.
     """
 
     def __init__(self) -> None:
@@ -65,7 +77,7 @@ class KeyDecoder:
 def _next_key(rest: bytes) -> tuple[str | None, int]:
     """Return the first key and its length in bytes; length 0 where more bytes are needed."""
     if rest[0] != _ESC:
-        return (chr(rest[0]) if 0x20 <= rest[0] < 0x7F else None), 1
+        return _CONTROLS.get(rest[0], chr(rest[0]) if 0x20 <= rest[0] < 0x7F else None), 1
     if len(rest) == 1:
         return None, 0
     if rest[1] not in b"[O":

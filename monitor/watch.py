@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import zmq
-
-from monitor.codec import decode_message, topic_of
+from monitor.codec import topic_of
 from monitor.delivery import Delivery, Target
-from monitor.errors import InvalidMessage, MonitorSilent
+from monitor.errors import MonitorSilent
 from monitor.inbox import Inbox, inbox_path
 from monitor.interrupts import Interrupts
 from monitor.journal_lock import locked
 from monitor.keys import Keys
 from monitor.screens import SILENT_S, Screen
-from monitor.sockets import Sockets, receive_waiting
+from monitor.sockets import Sockets
 from monitor.subscriber import AlertSubscriber
+from monitor.waves import Waves
 from monitor.wire import ControlRequest, Status
 
 LOOP_S = 0.1
@@ -28,9 +27,7 @@ GONE_S = 10.0  # ten heartbeats
 class Watch:
     """A view's loop on another process's monitor; its keys act as far as the sockets reach."""
 
-    def __init__(
-        self, subscriber: AlertSubscriber, waves: zmq.Socket[bytes], screen: Screen
-    ) -> None:
+    def __init__(self, subscriber: AlertSubscriber, waves: Waves, screen: Screen) -> None:
         self._subscriber = subscriber
         self._waves = waves
         self._screen = screen
@@ -43,10 +40,11 @@ class Watch:
             while message is not None:
                 self._screen.take(message)
                 message = self._subscriber.receive(0)
-            for frames in receive_waiting(self._waves):
-                with contextlib.suppress(InvalidMessage):
-                    self._screen.take(decode_message(frames))
+            for stretch in self._waves.receive():
+                self._screen.take(stretch)
             self._screen.refresh(self)
+            self._subscriber.follow(self._screen.topics)
+            self._waves.follow(self._screen.wave_topics)
 
     def request(self, request: ControlRequest) -> None:
         """Have the consumer change something."""
@@ -68,7 +66,7 @@ def watch(alerts: str, wave: str, screen: Screen, keys: Keys | None = None) -> N
         AlertSubscriber(alerts, screen.topics, keys=keys) as subscriber,
         Sockets(keys) as sockets,
     ):
-        waves = sockets.subscribe(wave, ["wave."])
+        waves = Waves(sockets, wave, screen.wave_topics)
         with screen:
             Watch(subscriber, waves, screen).run(interrupts)
 

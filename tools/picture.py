@@ -44,7 +44,7 @@ class PictureScreen(OffTerminal):
     """A screen that nobody watches: it keeps the state of one moment and then ends the run."""
 
     topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
-    wants_waves = True
+    wave_topics: tuple[str, ...] = ("wave.",)
 
     def __init__(self, at_s: float) -> None:
         self._at_s = at_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from model.autoencoder import AutoencoderConfig
 from model.ecg5000 import NORMAL
+from model.errors import InvalidBeats
 from model.rivals import (
+    HELD_OUT_SHARE,
     Beats,
     Fitted,
     Learn,
@@ -30,7 +33,7 @@ from model.rivals import (
     shallow,
 )
 from model.scoring import Scorer
-from model.thresholds import threshold_from_losses
+from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training import TrainingConfig, fit
 from monitor.evaluation.ecg5000_report import (
     ANOMALY_COLOUR,
@@ -44,7 +47,7 @@ from monitor.training_run import Labelled
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
 # Embeddings to show, and how many seeds at most: none is no limit, a large one takes minutes each.
 SIZES: dict[int, int | None] = {8: 3, 16: 3, 32: None, 64: 1}
-BEAT_BY_BEAT_STEPS = 2_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
+PEER_STEPS = 2_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
 BEAT_BY_BEAT_SEEDS = 1  # of the networks trained beat by beat, which take minutes each
 
 
@@ -125,6 +128,7 @@ class Row:
 
 def contestants(
     training: Callable[[int], TrainingConfig] = lambda seed: TrainingConfig(seed=seed),
+    peer_steps: int = PEER_STEPS,
 ) -> list[Contestant]:
     """Return our autoencoder in several sizes and what it is compared with.
 
@@ -132,6 +136,8 @@ def contestants(
     ----------
     training : callable
         How to train the autoencoder with a seed.
+    peer_steps : int
+        Beats that the networks of others are trained on, one at a time.
     """
     ours = []
     for size, max_seeds in SIZES.items():
@@ -141,7 +147,7 @@ def contestants(
             Contestant(f"ours, e = {size}", autoencoder(config, training), mflop, max_seeds)
         )
     plain = AutoencoderConfig(embedding=64, samples_per_step=1).flop_per_beat / 1e6
-    steps, seeds = BEAT_BY_BEAT_STEPS, BEAT_BY_BEAT_SEEDS
+    steps, seeds = peer_steps, BEAT_BY_BEAT_SEEDS
     return [
         *ours,
         Contestant("1-NN distance", neighbours(1)),
@@ -195,6 +201,11 @@ def compare(
     ------
     Row
         As soon as its seeds are done.
+
+    Raises
+    ------
+    InvalidBeats
+        If there are too few normal beats for a threshold, before anything is learnt.
     """
     plan = [(protocol, one) for protocol in protocols for one in entered]
     for done, (protocol, one) in enumerate(plan):
@@ -205,6 +216,11 @@ def compare(
 
 def _trial(one: Contestant, protocol: Protocol, files: list[Labelled], seed: int) -> Trial:
     learnt, labels, tested = split(files, protocol, seed)
+    if round(HELD_OUT_SHARE * len(learnt)) < MIN_LOSSES:
+        raise InvalidBeats(
+            f"{len(learnt)} normal beats are too few to compare scorers by: of those held out a "
+            f"threshold needs {MIN_LOSSES}, so give {math.ceil(MIN_LOSSES / HELD_OUT_SHARE)}"
+        )
     began = process_time()
     fitted = one.learn(learnt, seed)
     cpu_s = process_time() - began

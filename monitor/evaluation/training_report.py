@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +23,11 @@ from monitor.evaluation.ecg5000_report import (
     area_under_curve,
     draw_loss_densities,
 )
+from monitor.evaluation.page import facts_table, html_page, png
 from monitor.training_run import Labelled
 
 BEAT_COLOUR, RECONSTRUCTION_COLOUR = "black", "#d55e00"
+PICTURE_SAYS = "Losses by epoch, loss densities, reconstructions"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def report_of(
 
 def write_report(report: TrainingReport, path: Path) -> None:
     """Write the page to `path` and the picture beside it, as PNG, each whole or not at all."""
-    picture = _png(_figure(report))
+    picture = png(_figure(report))
     write_atomically(picture_path(path), picture)
     write_atomically(path, to_html(report, picture).encode())
 
@@ -112,18 +111,8 @@ def picture_path(path: Path) -> Path:
 
 def to_html(report: TrainingReport, picture: bytes) -> str:
     """Return one page that needs no other file; all text in it is escaped."""
-    title = html.escape(report.title)
-    data = base64.b64encode(picture).decode()
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title><style>body{{font-family:sans-serif;max-width:72rem;"
-        "margin:2rem auto;padding:0 1rem}td,th{padding:.2rem .8rem;text-align:left}"
-        "img{max-width:100%}</style></head><body>\n"
-        f"<h1>{title}</h1>\n{_table(_facts(report))}\n{_confusion_table(report)}"
-        f'<img alt="Losses by epoch, loss densities, reconstructions" '
-        f'src="data:image/png;base64,{data}">\n'
-        "<p>Research software, not a medical device.</p>\n</body></html>\n"
-    )
+    tables = f"{facts_table(_facts(report))}\n{_confusion_table(report)}"
+    return html_page(report.title, tables, picture, PICTURE_SAYS)
 
 
 def _facts(report: TrainingReport) -> Iterator[tuple[str, str]]:
@@ -141,14 +130,6 @@ def _facts(report: TrainingReport) -> Iterator[tuple[str, str]]:
         yield "AUC", f"{area_under_curve(report.losses, report.anomalous):.4f}"
 
 
-def _table(rows: Iterator[tuple[str, str]]) -> str:
-    cells = (
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-        for name, value in rows
-    )
-    return f"<table>{''.join(cells)}</table>"
-
-
 def _confusion_table(report: TrainingReport) -> str:
     rows = "".join(
         f"<tr><th>{name}</th><td>{below}</td><td>{above}</td></tr>"
@@ -158,12 +139,6 @@ def _confusion_table(report: TrainingReport) -> str:
     )
     heading = "<tr><th></th><th>below the threshold</th><th>above</th></tr>"
     return f"<table>{heading}{rows}</table>\n"
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png")
-    return buffer.getvalue()
 
 
 def _figure(report: TrainingReport) -> Figure:

@@ -89,6 +89,19 @@ def test_beats_without_a_dominant_morphology_cannot_be_learnt() -> None:
         dominant_beats(beats)
 
 
+def test_flat_beats_cannot_be_learnt() -> None:
+    """A line is no normal: nothing would be unlike it by a shape."""
+    with pytest.raises(CannotLearn, match="flat"):
+        learn_patient(np.zeros((100, LENGTH)), SPEC, IDENTITY, base_checkpoint())
+
+
+def test_flat_beats_among_others_are_left_out() -> None:
+    """They are of another shape than the usual beats."""
+    beats = normal_beats(100)
+    beats[::10] = 0.0
+    assert np.flatnonzero(~dominant_beats(beats)).tolist() == list(range(0, 100, 10))
+
+
 def test_beats_all_alike_are_all_kept() -> None:
     """A simulator's perfect beats are no reason to divide by zero."""
     assert dominant_beats(np.tile(normal_beats(1), (80, 1))).all()

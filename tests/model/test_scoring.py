@@ -132,6 +132,7 @@ def test_read_only_and_strided_beats_are_scored(
         (np.zeros((1, 2, LENGTH)), "shape"),
         (np.full((2, LENGTH), np.nan), "beat 0 of 2"),
         (np.vstack([np.zeros(LENGTH), np.full(LENGTH, np.inf)]), "beat 1 of 2"),
+        (np.vstack([np.zeros(LENGTH), np.full(LENGTH, -3e38)]), "beat 1 of 2 holds .* absurd"),
         ([["a"] * LENGTH], "no array of numbers"),
         ([[0.0], [0.0, 1.0]], "no array of numbers"),
     ],
@@ -139,7 +140,7 @@ def test_read_only_and_strided_beats_are_scored(
 def test_broken_beats_are_refused(
     autoencoder: LstmAutoencoder, broken: NDArray[np.float64], message: str
 ) -> None:
-    """Wrong shapes, NaN and text are refused before torch sees them."""
+    """Wrong shapes, NaN, text and what would overflow are refused before torch sees them."""
     with pytest.raises(InvalidBeats, match=message):
         Scorer(autoencoder).losses(broken)
 

@@ -117,7 +117,7 @@ def test_absurd_target_is_refused(target: float) -> None:
         threshold_from_losses(np.ones(30), target)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0, None, "9", True])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0, 1e-320, 1e300, None, "9", True])
 def test_threshold_is_a_positive_number(value: object) -> None:
     """No other value can be put into a checkpoint."""
     with pytest.raises(InvalidConfig):

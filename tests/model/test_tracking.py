@@ -153,6 +153,15 @@ def test_unreadable_beats_are_passed_over() -> None:
     assert (result.losses[fit] < 1e-3).all()
 
 
+def test_flat_beats_have_a_loss_and_are_not_followed() -> None:
+    """No shift is better than another, nothing is divided by zero, and the template stays."""
+    beats = np.concatenate([turning(50, over=10_000_000), np.zeros((20, LENGTH), np.float32)])
+    result = scored(beats)
+    assert (result.losses[50:] > THRESHOLD).all()
+    assert not result.tracked.lags[50:].any()
+    np.testing.assert_array_equal(result.tracked.drifts[50], result.tracked.drifts[-1])
+
+
 def test_a_model_of_nobody_leaves_beats_as_they_are() -> None:
     """Without a learnt normal nothing is shifted or followed."""
     beats = shifted(turning(50, over=30), np.full(50, 4))

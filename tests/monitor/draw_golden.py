@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tests.monitor.scenes import lines_of
-from tests.monitor.test_view import GOLDEN, SCENES, SIZES
+from tests.monitor.test_view import DRAWN, GOLDEN, SCENES, SIZES
 
 
 def main() -> None:
     """Draw every golden scene in every golden size."""
     GOLDEN.mkdir(exist_ok=True)
-    for name in ("monitoring", "lead_off", "ward"):
+    for name in DRAWN:
         for width, height in SIZES:
             text = "\n".join(lines_of(SCENES[name], width, height)) + "\n"
             (GOLDEN / f"{name}_{width}x{height}.txt").write_text(text, encoding="utf-8")

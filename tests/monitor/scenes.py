@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -16,7 +17,9 @@ from monitor.view import render
 from monitor.wire import (
     Alert,
     BeatScored,
+    LossByPart,
     Message,
+    Neighbour,
     PatientStatus,
     StageHealth,
     Status,
@@ -313,6 +316,40 @@ def ward_scene() -> Snapshot:
         for name in names
     ]
     return after([*messages, status(*said)])
+
+
+def explained_scene() -> Snapshot:
+    """Return the patient with the latest anomalous beat explained."""
+    said = alert(
+        105_100,
+        seq=9000,
+        why=["shape", "premature"],
+        parts=LossByPart(p=0.1, qrs=0.3, t=0.6),
+        neighbours=[Neighbour(60.0 + n, ectopic_beat()[1].tolist()) for n in range(3)],
+    )
+    return replace(after([said], monitoring_scene(20.0)), explaining=True)
+
+
+def crowd(n_patients: int) -> Snapshot:
+    """Return a ward of many: three in need of a look, every fiftieth still learnt."""
+    said = [
+        patient_status(
+            75_000 + n,
+            patient=f"p{n:04d}",
+            record=f"rec{n % 10}",
+            state="learning" if n % 50 == 49 else "monitoring",
+            alerts=n % 5,
+        )
+        for n in range(n_patients)
+    ]
+    return after(
+        [
+            status(*said),
+            alert(75_100, seq=1, patient="p0007", priority="medium", ratio=3.0),
+            alert(75_200, seq=2, patient="p0011", priority="medium", ratio=9.5),
+            alert(75_300, seq=3, patient="p0013", priority="high", ratio=1.2),
+        ]
+    )
 
 
 def lines_of(

@@ -114,6 +114,17 @@ def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
     assert shown == listed("show", path, "1")
 
 
+def test_an_alert_is_explained_in_a_file(path: Path, tmp_path: Path) -> None:
+    """As a picture, as a page, or as both; an alert of the signal has nothing to draw."""
+    wanted = [tmp_path / "1.png", tmp_path / "1.html"]
+    assert listed("show", path, "1", "--png", wanted[0], "--html", wanted[1]) == ""
+    assert wanted[0].read_bytes().startswith(b"\x89PNG")
+    assert wanted[1].read_text().startswith("<!DOCTYPE html>")
+    refused = CliRunner().invoke(app, ["show", str(path), "3", "--png", str(tmp_path / "3.png")])
+    assert refused.exit_code == 2
+    assert "nothing to draw" in refused.stderr
+
+
 def test_a_technical_alert_is_words_only(path: Path) -> None:
     """There is no beat to draw."""
     assert "too noisy" in listed("show", path, "3")

@@ -24,6 +24,7 @@ from monitor.sockets import Sockets
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.subscriber import AlertSubscriber
 from monitor.supervisor import Supervisor
+from monitor.waves import Waves
 from monitor.wire import Alert, BeatScored, Message, PatientStatus, Status, ThresholdRequest
 from tests.monitor.ports import free_port
 
@@ -38,7 +39,7 @@ class Collected(OffTerminal):
     """A screen that keeps what it is shown; `act` stands for the person before it."""
 
     topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
-    wants_waves = True
+    wave_topics: tuple[str, ...] = ("wave.",)
 
     def __init__(self, act: Act | None = None) -> None:
         self.messages: list[Message] = []
@@ -86,7 +87,7 @@ def run(given: ReplayOptions, screen: Collected) -> Summary:
         Sockets() as sockets,
     ):
         screen.supervisor = supervisor
-        waves = sockets.subscribe(f"ipc://{folder / 'wave'}", ["wave."])
+        waves = Waves(sockets, f"ipc://{folder / 'wave'}", screen.wave_topics)
         return Replay(supervisor, subscriber, waves, screen).run(interrupts)
 
 

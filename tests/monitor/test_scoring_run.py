@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.checkpoint import save_checkpoint
-from model.errors import InvalidCheckpoint, InvalidDataset
+from model.errors import InvalidCheckpoint, InvalidDataset, ModelError
 from monitor.errors import SpecMismatch
 from monitor.scoring_run import (
     Scored,
@@ -74,6 +74,23 @@ def test_the_right_spec_is_taken(tmp_path: Path) -> None:
     made = template_checkpoint(spec=RR)
     save_checkpoint(made, tmp_path / "c")
     assert load_for_ecg5000(tmp_path / "c").identity == made.identity
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"1{' 0.5' * 139}", "139 samples instead of 140"),
+        (f"1{' 0.5' * 141}", "141 samples instead of 140"),
+        (f"6{' 0.5' * 140}", "label '6' is none of 1 to 5"),
+        (f"1{' 0.5' * 139} nan", "a sample is NaN"),
+        (f"1{' 1e30' * 140}", "absurd"),
+    ],
+)
+def test_beats_that_cannot_be_scored_are_named(line: str, said: str, tmp_path: Path) -> None:
+    """Another length than the model's, no class of ECG5000's, no number that can be added up."""
+    (tmp_path / "b.txt").write_text(f"{line}\n")
+    with pytest.raises(ModelError, match=said):
+        score_file(template_checkpoint(spec=RR), tmp_path / "b.txt")
 
 
 def test_files_that_are_none_of_ours(tmp_path: Path) -> None:

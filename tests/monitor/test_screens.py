@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from monitor.screens import LiveScreen
+from monitor.snapshot import Snapshot
 from monitor.wire import ControlRequest, RelearnRequest, ThresholdRequest
-from tests.monitor.messages import beat_scored
+from tests.monitor.messages import beat_scored, patient_status, status
 
 
 class Asked:
@@ -59,3 +60,58 @@ def test_keys_ask_for_the_patient_that_is_shown(
     (request,) = asked.requests
     assert isinstance(request, kind)
     assert request.patient == beat_scored().patient
+
+
+class Keyboard:
+    """A live screen whose keys a test presses."""
+
+    def __init__(self, typed: int, screen: LiveScreen, asked: Asked) -> None:
+        self._typed, self.screen, self._asked = typed, screen, asked
+
+    def press(self, keys: str) -> Snapshot:
+        os.write(self._typed, keys.encode())
+        self.screen.refresh(self._asked)
+        return self.screen.snapshot
+
+
+@pytest.fixture
+def ward(terminal: tuple[int, TextIO]) -> Iterator[Keyboard]:
+    """Return a live screen of fifty patients."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    asked = Asked()
+    with LiveScreen(console, terminal[1]) as screen:
+        names = [f"p{n:02d}" for n in range(50)]
+        screen.take(status(patients=[patient_status(patient=name) for name in names]))
+        yield Keyboard(terminal[0], screen, asked)
+
+
+def test_keys_of_a_search_are_text(ward: Keyboard) -> None:
+    """Also `q`, which would leave; Enter keeps what is found, Escape leaves it."""
+    assert ward.press("/p4q").query == "p4q"
+    kept = ward.press("\x7f\r")
+    assert (kept.query, kept.is_typing, kept.selected) == ("p4", False, "p40")
+    assert ward.press("\x1b[B").selected == "p41"
+    assert ward.press("\x1b").query == ""
+    assert ward.press("\x1b").selected is None
+
+
+def test_pages_and_ends_of_the_list(ward: Keyboard) -> None:
+    """Page Down, End, Page Up, Home."""
+    pressed = [ward.press(keys).selected for keys in ("\x1b[6~", "\x1b[F", "\x1b[5~", "\x1b[H")]
+    assert pressed == ["p10", "p49", "p39", "p00"]
+
+
+def test_e_explains_and_shows_the_rest_again(ward: Keyboard) -> None:
+    """Escape does so too."""
+    assert ward.press("e").explaining
+    assert not ward.press("e").explaining
+    assert ward.press("e").explaining
+    assert not ward.press("\x1b").explaining
+
+
+def test_of_a_ward_it_hears_the_shown_patient_alone(ward: Keyboard) -> None:
+    """Its beats and waveform; alerts of all. Of few patients it hears everybody's."""
+    assert LiveScreen(Console(file=io.StringIO()), io.StringIO()).wave_topics == ("wave.",)
+    ward.press("\x1b[B")
+    assert ward.screen.wave_topics == ("wave.p01",)
+    assert set(ward.screen.topics) == {"alert", "technical", "status", "beat.p01"}

@@ -10,18 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import snapshot as limits
-from monitor.snapshot import (
-    PatientView,
-    Snapshot,
-    apply,
-    select,
-    selected,
-    severity,
-    with_notice,
-    with_pause,
-    with_silence,
-    worst_first,
-)
+from monitor import waveform as waveforms
+from monitor.patient_view import MAX_BEATS, MAX_TECHNICAL, MAX_TEXT, PatientView
+from monitor.snapshot import Snapshot, apply, follow, with_notice, with_pause, with_silence
 from monitor.wire import MAX_BEAT_LENGTH, Message
 from tests.monitor.scenes import (
     WAVE_HZ,
@@ -120,12 +111,12 @@ def test_the_signal_kept_is_bounded() -> None:
     """Twelve seconds are kept; a jump ahead by years takes no memory."""
     long = [wave(2 * i, [float(i % 7)] * 1000) for i in range(0, 20_000, 1000)]
     scene = after([KNOWN, *long])
-    assert len(only(scene).waveform.values) == limits.WAVE_S * WAVE_HZ
+    assert len(only(scene).waveform.values) == waveforms.WAVE_S * WAVE_HZ
     jumped = only(after([wave((1 << 53) - 1, [1.0])], scene)).waveform
-    assert len(jumped.values) == limits.WAVE_S * WAVE_HZ
+    assert len(jumped.values) == waveforms.WAVE_S * WAVE_HZ
     assert np.isnan(jumped.values[:-1]).all()
     fast = only(after([KNOWN, *(wave(i, [0.0] * 4096, fs_hz=1e5) for i in range(5))])).waveform
-    assert len(fast.values) <= limits.MAX_WAVE_VALUES
+    assert len(fast.values) <= waveforms.MAX_WAVE_VALUES
 
 
 @pytest.mark.parametrize("value", [1e308, -1e308])
@@ -139,9 +130,9 @@ def test_absurd_values_are_clipped(value: float) -> None:
 
 def test_beats_are_kept_in_order_and_bounded() -> None:
     """The newest are kept; a beat told again counts once."""
-    scene = after([beat(100 * n) for n in range(limits.MAX_BEATS + 50)])
-    assert len(only(scene).beats) == limits.MAX_BEATS
-    assert apply(scene, beat(100 * (limits.MAX_BEATS + 49))) is scene
+    scene = after([beat(100 * n) for n in range(MAX_BEATS + 50)])
+    assert len(only(scene).beats) == MAX_BEATS
+    assert apply(scene, beat(100 * (MAX_BEATS + 49))) is scene
 
 
 @pytest.mark.parametrize(
@@ -240,6 +231,35 @@ def test_patients_are_bounded_and_the_refused_counted() -> None:
     assert (len(scene.patients), scene.n_refused) == (limits.MAX_PATIENTS, 40)
 
 
+def test_beats_of_a_ward_are_bounded() -> None:
+    """Of patients that rang long ago the beat is forgotten; the alert is not."""
+    names = [f"p{n}" for n in range(limits.MAX_WITH_BEAT + 20)]
+    scene = after([alert(1, seq=n, patient=name) for n, name in enumerate(names)])
+    kept = [name for name in names if scene.patients[name].latest is not None]
+    assert kept == names[20:]
+    assert scene.patients["p0"].episode is not None
+    again = after([alert(1, "ongoing", seq=9_000, patient="p20", episode_start_sample=1)], scene)
+    assert again.with_beat[-1] == "p20"
+
+
+def test_an_episode_whose_row_is_forgotten_goes_on() -> None:
+    """It keeps its beginning and its highest ratio; the list has it again."""
+    others = [alert(1, seq=n + 2, patient=f"p{n}") for n in range(limits.MAX_ROWS)]
+    scene = after([alert(100, seq=1, ratio=5.0), *others])
+    again = alert(900, "ongoing", seq=9_000, ratio=2.0, episode_start_sample=100)
+    row = after([again], scene).rows[-1]
+    assert (row.patient, row.time_s, row.ratio) == ("119", 0.4, 5.0)
+
+
+def test_signal_of_others_than_the_followed_is_passed_over() -> None:
+    """Also where a topic stands for names that begin with it."""
+    both = after([status(patient_status(0, patient="p1"), patient_status(0, patient="p10"))])
+    scene = follow(both, "p1")
+    assert after([wave(0, [1, 2], patient="p10"), beat(9, patient="p10")], scene) is scene
+    heard = after([wave(0, [1, 2], patient="p1"), beat(9, patient="p1")], scene).patients["p1"]
+    assert (len(heard.waveform.values), len(heard.beats)) == (2, 1)
+
+
 def test_free_text_is_bounded() -> None:
     """A megabyte of note, text or model is not kept."""
     long = "x" * 1_000_000
@@ -258,56 +278,9 @@ def test_free_text_is_bounded() -> None:
     texts = [patient.note, scene.model, scene.journal, *patient.beats[0].quality]
     texts += [text for row in scene.rows for text in (row.text, row.journal)]
     texts += [text for lasting in patient.technical for text in (lasting.event, lasting.text)]
-    assert max(map(len, texts)) <= limits.MAX_TEXT
-    assert len(patient.technical) <= limits.MAX_TECHNICAL + 1
-    assert len(patient.beats[0].quality) <= limits.MAX_TECHNICAL
-
-
-def test_worst_first() -> None:
-    """An open alert of high priority, then a withheld verdict, then the rest by state and name."""
-    listed = [patient.patient for patient in worst_first(ward_scene())]
-    assert listed[:4] == ["bed 07", "bed 03", "bed 09", "bed 01"]
-    assert listed[-2:] == ["bed 05", "bed 06"]
-
-
-@pytest.mark.parametrize(
-    ("messages", "rank"),
-    [
-        ([alert(1, priority="high")], 6),
-        ([alert(1, priority="medium"), technical(2, seq=2)], 5),
-        ([alert(1, priority="medium")], 4),
-        ([alert(1, priority="low")], 3),
-        ([status(patient_status(0))], 2),
-        ([status(patient_status(0, state="learning"))], 1),
-        ([status(patient_status(0, state="ended"))], 0),
-    ],
-)
-def test_severity(messages: list[Message], rank: int) -> None:
-    """Each state has its rank."""
-    assert severity(only(after(messages))) == rank
-
-
-def test_arrows_go_through_the_list_and_round_its_end() -> None:
-    """Down from the worst; up from the first is the last; the choice stays with the patient."""
-    scene = ward_scene()
-    order = [patient.patient for patient in worst_first(scene)]
-    worst = selected(scene)
-    assert worst is not None
-    assert worst.patient == order[0]
-    down = select(scene, 1)
-    assert down.selected == order[1]
-    assert select(scene, -1).selected == order[-1]
-    assert select(down, 12).selected == order[1]
-    cured = after([technical(1, "cleared", seq=9999, patient=order[1])], down)
-    shown = selected(cured)
-    assert shown is not None
-    assert shown.patient == order[1]
-
-
-def test_nothing_to_select() -> None:
-    """Without patients there is no selection and no error."""
-    assert selected(Snapshot()) is None
-    assert select(Snapshot(), 1).selected is None
+    assert max(map(len, texts)) <= MAX_TEXT
+    assert len(patient.technical) <= MAX_TECHNICAL + 1
+    assert len(patient.beats[0].quality) <= MAX_TECHNICAL
 
 
 def test_setting_what_is_set_returns_the_same_snapshot() -> None:
@@ -368,7 +341,7 @@ def test_any_messages_in_any_order_keep_the_bounds(messages: list[Message]) -> N
     assert len(scene.rows) <= limits.MAX_ROWS
     for patient in scene.patients.values():
         waveform = patient.waveform
-        assert len(waveform.values) <= limits.WAVE_S * waveform.fs_hz
+        assert len(waveform.values) <= waveforms.WAVE_S * waveform.fs_hz
         assert all(waveform.first_index <= i < waveform.end_index for i in waveform.r_indices)
         samples = [scored.sample for scored in patient.beats]
         assert samples == sorted(set(samples))

@@ -386,3 +386,23 @@ def test_what_is_kept_no_longer_is_counted(endpoint: str, tmp_path: Path) -> Non
             connect(server, subscriber, newest=8)
             assert collect(subscriber, 3) == [6, 7, 8]
             assert subscriber.truncated == 5
+
+
+def test_topics_can_be_changed_while_it_listens(endpoint: str, tmp_path: Path) -> None:
+    """Of one patient's beats, then another's; alerts stay without holes meanwhile."""
+    both = beat_scored(patient="1"), beat_scored(patient="2")
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        AlertSubscriber(endpoint, ("beat.1", "status")) as subscriber,
+    ):
+        connect(server, subscriber)
+        server.do(publish(*both, journaled=False))
+        first = next(one for one in subscriber if isinstance(one, BeatScored))
+        subscriber.follow(("beat.2", "alert"))
+        server.do(publish(*numbered(1)))
+        assert collect(subscriber, 1) == [1]
+        heard: Message | None = None
+        while heard is None:  # the publisher learns of it a moment later
+            server.do(publish(*both, journaled=False))
+            heard = subscriber.receive(0.05)
+        assert (first.patient, topic_of(heard)) == ("1", "beat.2")

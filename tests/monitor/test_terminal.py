@@ -49,7 +49,8 @@ def test_sequences_may_be_cut_anywhere(cuts: list[int]) -> None:
 def test_rubbish_is_bounded_and_harmless(chunks: list[bytes]) -> None:
     """Any bytes give printable keys or named ones, and nothing piles up."""
     decoder = KeyDecoder()
-    named = {"up", "down", "left", "right", "escape"}
+    named = {"up", "down", "left", "right", "home", "end", "pageup", "pagedown"}
+    named |= {"escape", "enter", "backspace"}
     for chunk in chunks:
         for key in decoder.update(chunk):
             assert key in named or (len(key) == 1 and " " <= key <= "~")

@@ -13,15 +13,19 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 
-from monitor import plots, view
-from monitor.snapshot import Snapshot, select, with_notice, with_pause, with_silence
+from monitor import plots
+from monitor import screen_rows as bars
+from monitor.snapshot import Snapshot, with_notice, with_pause, with_silence
 from monitor.view import render
+from monitor.ward import select
 from monitor.wire import Message, StageHealth
 from tests.monitor.scenes import (
     FS_HZ,
     after,
     alert,
     beat,
+    crowd,
+    explained_scene,
     lead_off_scene,
     lines_of,
     monitoring_scene,
@@ -34,12 +38,21 @@ from tests.monitor.scenes import (
 
 GOLDEN = Path(__file__).parent / "golden"
 MONITORING, LEAD_OFF, WARD = monitoring_scene(), lead_off_scene(), ward_scene()
-SCENES = {"monitoring": MONITORING, "lead_off": LEAD_OFF, "ward": WARD, "empty": Snapshot()}
+EXPLAINED = explained_scene()
+SCENES = {
+    "monitoring": MONITORING,
+    "lead_off": LEAD_OFF,
+    "ward": WARD,
+    "crowd": crowd(2000),
+    "explained": EXPLAINED,
+    "empty": Snapshot(),
+}
+DRAWN = [name for name in SCENES if name != "empty"]
 SIZES = [(80, 24), (160, 48), (40, 10)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", ["monitoring", "lead_off", "ward"])
+@pytest.mark.parametrize("name", DRAWN)
 def test_the_screen_is_this_text(name: str, size: tuple[int, int]) -> None:
     """The whole screen; after a change that is meant: `python -m tests.monitor.draw_golden`."""
     width, height = size
@@ -190,12 +203,12 @@ def styled(snapshot: Snapshot, row: int) -> list[tuple[str, Style]]:
 @pytest.mark.parametrize(
     ("scene", "bar"),
     [
-        (MONITORING, view.QUIET_BAR),
-        (LEAD_OFF, view.TECHNICAL_BAR),
-        (WARD, view.ALARM_BAR),
-        (with_silence(MONITORING, 7.0), view.ALARM_BAR),
-        (after([status(patient_status(9, state="learning"))]), view.LEARNING_BAR),
-        (after([status(patient_status(9, state="ended"))]), view.ENDED_BAR),
+        (MONITORING, bars.QUIET_BAR),
+        (LEAD_OFF, bars.TECHNICAL_BAR),
+        (WARD, bars.ALARM_BAR),
+        (with_silence(MONITORING, 7.0), bars.ALARM_BAR),
+        (after([status(patient_status(9, state="learning"))]), bars.LEARNING_BAR),
+        (after([status(patient_status(9, state="ended"))]), bars.ENDED_BAR),
     ],
 )
 def test_the_verdict_is_a_bar_of_its_colour(scene: Snapshot, bar: str) -> None:
@@ -275,6 +288,55 @@ def test_the_selected_patient_is_shown_and_listed() -> None:
     lines = lines_of(scene, 80, 24)
     assert lines[0].startswith(" bed 06  lead MLII")
     assert any(line.startswith("▶ E  bed 06") for line in lines)
+
+
+def test_a_ward_is_counted_and_listed_worst_first() -> None:
+    """The heading counts each standing; the table has more room than that of a few patients."""
+    lines = lines_of(SCENES["crowd"], 80, 24)
+    (heading,) = [line for line in lines if line.startswith("─ patients")]
+    assert "2,000, worst first  1 high  2 medium  1,957 quiet  40 learning" in heading
+    rows = [line.split()[:3] for line in lines if " HR " in line][1:]
+    assert rows[:3] == [["▶", "A", "p0013"], ["A", "p0011", "HR"], ["A", "p0007", "HR"]]
+    assert len(rows) >= 7
+
+
+def test_a_search_lists_what_it_leaves() -> None:
+    """The query stands in the heading and, while it is typed, with its keys below."""
+    scene = replace(SCENES["crowd"], query="p019", is_typing=True)
+    lines = lines_of(scene, 80, 24)
+    (heading,) = [line for line in lines if line.startswith("─ patients")]
+    assert heading.startswith("─ patients /p019 10 match ─")
+    assert [line.split()[1] for line in lines if line.startswith("  M ")] == [
+        f"p019{n}" for n in range(7)
+    ]
+    assert lines[-1].startswith(" /p019▏  enter keep  esc all")
+    nothing = replace(scene, query="nobody")
+    assert "─ patients /nobody 0 match ─" in text_of(nothing)
+
+
+def test_more_patients_than_are_kept_are_said() -> None:
+    """Whoever is left out is not left out silently."""
+    assert "more than 10,000 are not shown" in text_of(replace(WARD, n_refused=3))
+
+
+def test_a_high_alert_that_is_over_is_still_to_be_acknowledged() -> None:
+    """It says so, in the colour of an alarm, until somebody has seen it."""
+    scene = after([status(patient_status(9, latched=True))])
+    assert any(line.startswith(" A  HIGH ALERT to acknowledge") for line in lines_of(scene, 80, 24))
+    assert " a ACKNOWLEDGE" in lines_of(scene, 80, 24)[-2]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+def test_a_beat_is_explained_on_the_whole_screen(size: tuple[int, int]) -> None:
+    """Why it rang, where its loss arose, its neighbours; title, verdict and keys stay."""
+    lines = lines_of(EXPLAINED, *size)
+    text = "\n".join(lines)
+    assert "shape, premature  the loss arose in  P 10 %  QRS 30 %  T 60 %" in text
+    assert text.count("distance ") == 3
+    assert lines[0].startswith(" 119  lead MLII")
+    assert "esc back" in text
+    nothing = replace(after([status(patient_status(9))]), explaining=True)
+    assert "no anomalous beat so far" in text_of(nothing)
 
 
 def test_keys_are_named_and_what_this_is_not() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from model.autoencoder import AutoencoderConfig
 from model.ecg5000 import NORMAL
+from model.errors import InvalidBeats
 from model.rivals import Beats, Fitted, neighbours
 from model.training import TrainingConfig
 from monitor.evaluation.comparison import (
@@ -53,6 +54,14 @@ def test_each_contestant_meets_each_protocol(rows: list[Row]) -> None:
         ("pooled", "blind"),
     ]
     assert [len(row.trials) for row in rows] == [3, 2, 3, 2]
+
+
+@pytest.mark.parametrize("n_normal", [0, 1, 25, 129])
+def test_too_few_normal_beats_are_refused(n_normal: int) -> None:
+    """Before minutes of training, and before a library's own error."""
+    files = [labelled(n_normal, 3), labelled(10, 10, seed=1)]
+    with pytest.raises(InvalidBeats, match=f"{n_normal} normal beats are too few"):
+        list(compare(files, ["official"], [PERFECT], n_seeds=1))
 
 
 def test_figures_are_true(rows: list[Row]) -> None:
@@ -101,5 +110,6 @@ def test_all_that_is_promised_is_entered() -> None:
     names = [one.name for one in contestants()]
     costs = [one.mflop or 0.0 for one in contestants()[: len(SIZES)]]
     assert costs == sorted(set(costs))
+    assert any("60 steps" in one.name for one in contestants(peer_steps=60))
     for rival in ("1-NN", "5-NN", "SVM", "PCA", "forest", "published", "sequitur LSTM_AE"):
         assert any(rival in name for name in names)

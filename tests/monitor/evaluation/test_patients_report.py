@@ -52,6 +52,9 @@ def test_figures_of_a_record() -> None:
     assert (result.recall, result.recall_s, result.recall_v) == (0.75, 0.5, 1.0)
     assert (result.false_alerts_per_hour, result.false_episodes_per_hour) == (4.0, 2.0)
     assert (result.n_normal, result.n_anomalous) == (4, 4)
+    assert result.recall_at_target == 0.75  # no false alert in half an hour: above 1.6
+    assert make_figures(beats, hours=0.5, target_per_hour=6.0).recall_at_target == 0.75
+    assert make_figures(beats, hours=0.5, target_per_hour=8.0).recall_at_target == 1.0
 
 
 def test_what_nothing_defines_is_no_number() -> None:

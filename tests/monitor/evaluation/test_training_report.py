@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from monitor.evaluation.training_report import (
     to_html,
     write_report,
 )
+from tests.monitor.evaluation.pages import Page
 
 HISTORY = (Epoch(1, 3, 40.0, 38.0, True), Epoch(2, 3, 30.0, 31.5, True))
 
@@ -41,24 +41,6 @@ def report() -> TrainingReport:
         losses=losses,
         facts=(("data", "normal beats"),),
     )
-
-
-class Page(HTMLParser):
-    """What a browser would see: the tags and the text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.sources: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data + " "
 
 
 def test_confusion_counts_kinds_below_and_above(report: TrainingReport) -> None:

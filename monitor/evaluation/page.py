@@ -1,0 +1,56 @@
+"""One HTML page around one picture: it needs no other file, and all text in it is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable
+
+from matplotlib.figure import Figure
+
+# The page may show its own picture and style, and load or run nothing whatever.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_STYLE = (
+    "body{font-family:sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}"
+    "td,th{padding:.2rem .8rem;text-align:left}img{max-width:100%}"
+)
+
+
+def html_page(title: str, tables: str, picture: bytes, picture_says: str) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    title, picture_says : str
+        Any text; escaped here.
+    tables : str
+        HTML, as `facts_table` returns it.
+    picture : bytes
+        A PNG.
+    """
+    data = base64.b64encode(picture).decode()
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
+        f"<h1>{html.escape(title)}</h1>\n{tables}\n"
+        f'<img alt="{html.escape(picture_says)}" src="data:image/png;base64,{data}">\n'
+        "<p>Research software, not a medical device.</p>\n</body></html>\n"
+    )
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names and values as an HTML table, escaped."""
+    cells = (
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table>{''.join(cells)}</table>"
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,52 @@
+"""The made-up ward that the view is measured on."""
+
+from __future__ import annotations
+
+import json
+
+from monitor.codec import decode_message, encode_message
+from monitor.snapshot import Snapshot, apply
+from monitor.wire import Alert
+from tools.bench_view import TICK_S, Heard, Ward
+
+
+def test_a_second_of_the_ward_is_what_a_monitor_says() -> None:
+    """A stretch of signal a patient and tick, about 1.2 beats a patient, true messages."""
+    ward = Ward(200, alerts_per_s=10)
+    waves, beats, alerts = [], [], []
+    heartbeats = 0
+    while not heartbeats:
+        waves += ward.waves()
+        beats += ward.beats()
+        alerts += ward.alerts()
+        heartbeats += ward.tick()
+    assert len(waves) == 200 / TICK_S
+    assert 150 < len(beats) < 350
+    assert len([alert for alert in alerts if alert.state == "onset"]) in (9, 10)
+    for message in (waves[0], beats[0], alerts[0], ward.status()):
+        assert decode_message(encode_message(message)) == message
+    assert len(json.loads(encode_message(ward.status())[1])["patients"]) == 200
+
+
+def test_every_episode_ends_a_second_later() -> None:
+    """With numbers without holes, so that no client asks for what never was."""
+    ward = Ward(20, alerts_per_s=5)
+    said: list[Alert] = []
+    for _ in range(round(10 / TICK_S)):
+        said += ward.alerts()
+        ward.tick()
+    assert sorted(alert.seq for alert in said) == list(range(1, len(said) + 1))
+    scene = Snapshot()
+    for alert in said:
+        scene = apply(scene, alert)
+    open_now = [patient for patient in scene.patients.values() if patient.episode is not None]
+    assert len(open_now) <= 6
+
+
+def test_the_warm_up_does_not_count() -> None:
+    """Processor time begins with its last heartbeat."""
+    heard = Heard()
+    for _ in range(8):
+        heard.take()
+    assert heard.n_counted == 3
+    assert heard.cpu_s >= 0

@@ -1,0 +1,302 @@
+"""Processor time of the live view of a ward: a made-up stream of N patients, drawn for nobody.
+
+    python -m tools.bench_view --patients 2000 --seconds 30 --size 160x48
+
+A process of its own publishes what a monitor of N patients would: a heartbeat a second, 1.2 beats
+and five stretches of waveform a second a patient, alerts that begin and end. The view watches it
+on a pseudo-terminal as `ecg-monitor view` does, and goes a patient down every two seconds. The
+figure is its processor time per heartbeat heard, a second of the ward's: a wall clock would count
+the pauses of a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from monitor.codec import encode_message
+from monitor.journal import Journal
+from monitor.publisher import Publisher
+from monitor.screens import LiveScreen
+from monitor.sockets import WAVE_MESSAGES, Sockets
+from monitor.watch import watch
+from monitor.wire import (
+    Alert,
+    BeatScored,
+    Message,
+    Neighbour,
+    PatientStatus,
+    StageHealth,
+    Status,
+    Wave,
+)
+
+FS_HZ = 250.0
+TICK_S = 0.2  # of the ward's: a block of 200 ms of each patient
+WARM_UP_BEATS = 5  # heartbeats that are not counted: imports, the first whole redraw
+KEY_EVERY = 2  # heartbeats between two presses of the down key
+PLACE: dict[str, Any] = {"schema": 1, "lead": "MLII", "wall_time": "2026-01-01T00:00:00.000Z"}
+
+
+# --- the ward ---------------------------------------------------------------------------------
+
+
+class Ward:
+    """What a monitor of many patients says, tick by tick.
+
+    Parameters
+    ----------
+    n_patients : int
+    alerts_per_s : float
+        Episodes that begin in a second in the whole ward; each ends a second later.
+    """
+
+    def __init__(self, n_patients: int, alerts_per_s: float) -> None:
+        self.names = [f"bed {n:05d}" for n in range(n_patients)]
+        self._rng = np.random.default_rng(7)
+        self._alerts_per_tick = alerts_per_s * TICK_S
+        self._owed = 0.0
+        self._seq = 0
+        self._open: list[tuple[int, Alert]] = []  # tick at which it ends
+        self._tick = 0
+        trace = np.sin(np.arange(25) / 4).round(3).tolist()
+        self._wave = Wave(1, self.names[0], 0, FS_HZ / 2, trace, [])
+
+    def waves(self) -> list[Wave]:
+        """Return a stretch of each patient's signal."""
+        sample = round(self._tick * TICK_S * FS_HZ)
+        return [msgspec.structs.replace(self._wave, patient=n, sample=sample) for n in self.names]
+
+    def beats(self) -> list[BeatScored]:
+        """Return the beats of a tick: of about every fourth patient one."""
+        chosen = np.flatnonzero(self._rng.random(len(self.names)) < 1.2 * TICK_S)
+        return [
+            BeatScored(
+                **self._place(self.names[n]),
+                loss=9.0,
+                threshold=26.0,
+                anomalous=False,
+                rr_before_ms=830.0,
+                rr_after_ms=830.0,
+                quality=[],
+            )
+            for n in chosen
+        ]
+
+    def alerts(self) -> list[Alert]:
+        """Return the episodes that begin and end in this tick."""
+        self._owed += self._alerts_per_tick
+        begun = [self._alert(str(name)) for name in self._rng.choice(self.names, int(self._owed))]
+        self._owed -= len(begun)
+        ended = [self._cleared(alert) for tick, alert in self._open if tick <= self._tick]
+        self._open = [one for one in self._open if one[0] > self._tick]
+        self._open += [(self._tick + round(1 / TICK_S), alert) for alert in begun]
+        return [*ended, *begun]
+
+    def status(self) -> Status:
+        """Return the heartbeat of all patients."""
+        position = round(self._tick * TICK_S * FS_HZ)
+        patients = [self._patient(name, n, position) for n, name in enumerate(self.names)]
+        stages = [StageHealth("consumer", self._tick, self._tick, 0, 0, 0, 0)]
+        return Status(1, 0, "", PLACE["wall_time"], 1.0, patients, stages, "bench")
+
+    def tick(self) -> bool:
+        """Go on by one block; return whether a heartbeat is due."""
+        self._tick += 1
+        return self._tick % round(1 / TICK_S) == 0
+
+    def _patient(self, name: str, n: int, position: int) -> PatientStatus:
+        rate = 60.0 + (n + self._tick) % 40
+        state: Literal["learning", "monitoring"] = "learning" if n % 50 == 0 else "monitoring"
+        counts = (position // 200, n % 7, n % 5, 0)
+        return PatientStatus(
+            name, name, "MLII", FS_HZ, position, None, state, *counts, 26.0, rate, 0.1, [], ""
+        )
+
+    def _place(self, name: str) -> dict[str, Any]:
+        sample = round(self._tick * TICK_S * FS_HZ)
+        place = {"patient": name, "record": name, "sample": sample, "time_s": sample / FS_HZ}
+        return PLACE | place
+
+    def _alert(self, name: str) -> Alert:
+        self._seq += 1
+        beat = np.sin(np.arange(140) / 9).round(3).tolist()
+        ratio = round(float(self._rng.uniform(1, 4)), 2)
+        place = self._place(name)
+        return Alert(
+            **place,
+            id=f"{self._seq:032x}",
+            seq=self._seq,
+            journal="",
+            state="onset",
+            priority="high" if self._seq % 20 == 0 else "medium",
+            rule="loss-1-of-1",
+            loss=26.0 * ratio,
+            threshold=26.0,
+            ratio=ratio,
+            rr_before_ms=510.0,
+            rr_after_ms=1000.0,
+            quality=[],
+            episode_beats=1,
+            episode_start_sample=place["sample"],
+            model="bench",
+            delay_ms=250.0,
+            beat=beat,
+            reconstruction=beat,
+            neighbours=[Neighbour(30.0, beat)] * 3,
+        )
+
+    def _cleared(self, alert: Alert) -> Alert:
+        self._seq += 1
+        return msgspec.structs.replace(
+            alert, id=f"{self._seq:032x}", seq=self._seq, state="cleared", beat=[],
+            reconstruction=[], neighbours=[],
+        )  # fmt: skip
+
+
+def publish(ward: Ward, folder: Path) -> None:
+    """Say what the ward says, in real time, until killed."""
+    with Sockets() as sockets, Journal(folder / "journal.sqlite") as journal:
+        publisher = Publisher(sockets, endpoint(folder, "alerts"), journal, lambda _asked: "")
+        waves = sockets.publish(endpoint(folder, "waves"), WAVE_MESSAGES)
+        due_s = time.monotonic()
+        while True:
+            alerts = [msgspec.structs.replace(a, journal=journal.identity) for a in ward.alerts()]
+            journal.commit(alerts, [])
+            publisher.publish([*alerts, *ward.beats()])
+            for wave in ward.waves():
+                waves.send_multipart(encode_message(wave))
+            if ward.tick():
+                status = msgspec.structs.replace(
+                    ward.status(), journal=journal.identity, newest_seq=journal.newest_seq
+                )
+                publisher.publish([status])
+            due_s = max(due_s + TICK_S, time.monotonic() - 1.0)  # a pause is not made up for
+            while (remaining_s := due_s - time.monotonic()) > 0:
+                publisher.requests.poll(round(1000 * remaining_s) + 1)
+                publisher.answer_waiting()
+
+
+def endpoint(folder: Path, name: str) -> str:
+    """Return a private endpoint."""
+    return f"ipc://{folder / name}"
+
+
+# --- the view ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Heard:
+    """Heartbeats heard, and the processor time at the first and the last that count."""
+
+    n: int = 0
+    began_s: float = 0.0
+    ended_s: float = 0.0
+
+    def take(self) -> None:
+        """Count one."""
+        self.n += 1
+        self.ended_s = time.process_time()
+        if self.n == WARM_UP_BEATS:
+            self.began_s = self.ended_s
+
+    @property
+    def n_counted(self) -> int:
+        """Heartbeats after the warm-up."""
+        return self.n - WARM_UP_BEATS
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time after the warm-up."""
+        return self.ended_s - self.began_s
+
+
+class WatchedScreen(LiveScreen):
+    """The live view on one end of a pseudo-terminal, at whose other end keys are pressed."""
+
+    def __init__(self, console: Console, typed: int, keyboard: int, n_heartbeats: int) -> None:
+        self._keyboard = os.fdopen(os.dup(keyboard))  # kept: its end would close the descriptor
+        super().__init__(console, self._keyboard)
+        self.heard = Heard()
+        self._typed = typed
+        self._n_heartbeats = n_heartbeats
+
+    def take(self, message: Message) -> None:
+        """Take a message in; with every second heartbeat go a patient down, at the end leave."""
+        super().take(message)
+        if isinstance(message, Status) and message.patients:
+            self.heard.take()
+            if self.heard.n_counted >= self._n_heartbeats:
+                os.write(self._typed, b"q")
+            elif self.heard.n % KEY_EVERY == 0:
+                os.write(self._typed, b"\x1b[B")
+
+
+def measured(n_patients: int, seconds: int, size: tuple[int, int], alerts_per_s: float) -> Heard:
+    """Return the processor time of the view over so many heartbeats of the ward."""
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", size[1], size[0], 0, 0))
+    threading.Thread(target=_drain, args=(master,), daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="ecgv-") as name, os.fdopen(terminal, "w") as screen_of:
+        folder = Path(name)
+        command = [sys.executable, "-m", "tools.bench_view", "--publish-in", name]
+        command += ["--patients", str(n_patients), "--alerts-per-second", str(alerts_per_s)]
+        console = Console(file=screen_of, force_terminal=True, width=size[0], height=size[1])
+        screen = WatchedScreen(console, master, terminal, seconds)
+        ward = subprocess.Popen(command)
+        try:
+            watch(endpoint(folder, "alerts"), endpoint(folder, "waves"), screen)
+        finally:
+            ward.kill()
+            ward.wait()
+    return screen.heard
+
+
+def _drain(master: int) -> None:
+    """Read what is drawn, as a terminal would."""
+    while True:
+        try:
+            os.read(master, 1 << 16)
+        except OSError:  # closed
+            return
+
+
+def main() -> None:
+    """Print the share of a core that the view takes."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--patients", type=int, default=2000)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--size", default="80x24", help="columns and rows")
+    parser.add_argument("--alerts-per-second", type=float, default=2.0, help="in the whole ward")
+    parser.add_argument("--publish-in", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.publish_in is not None:
+        publish(Ward(given.patients, given.alerts_per_second), given.publish_in)
+        return
+    width, height = map(int, given.size.split("x"))
+    heard = measured(given.patients, given.seconds, (width, height), given.alerts_per_second)
+    share = heard.cpu_s / heard.n_counted
+    print(
+        f"{given.patients} patients, {width}x{height}, {given.alerts_per_second:g} alerts a second:"
+        f" {100 * share:.1f} % of a core ({heard.cpu_s:.2f} s in {heard.n_counted} s of the ward)"
+    )
+
+
+if __name__ == "__main__":
+    main()
