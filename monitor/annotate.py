@@ -166,7 +166,7 @@ def _short_name(record: str) -> str:
 def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> BeatSpec:
     if checkpoint is None:
         return spec or BeatSpec()
-    from model.checkpoint import load_checkpoint  # with torch, which takes seconds
+    from model.checkpoint import load_checkpoint
 
     trained_on = BeatSpec.from_mapping(load_checkpoint(checkpoint).spec)
     if spec is not None and spec.identity != trained_on.identity:
