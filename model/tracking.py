@@ -161,6 +161,34 @@ class Scored:
         """What is held against the threshold: losses times timing factors, shape (n,)."""
         return self.losses * self.tracked.factors
 
+    def part(self, start: int, stop: int) -> Scored:
+        """Return what became of the beats [start, stop)."""
+        tracked, some = self.tracked, slice(start, stop)
+        return Scored(
+            Tracked(
+                tracked.beats[some],
+                tracked.inputs[some],
+                tracked.lags[some],
+                tracked.drifts[some],
+                tracked.timings[some],
+            ),
+            self.losses[some],
+            self.reconstructions[some],
+        )
+
+
+def joined_tracked(parts: list[Tracked]) -> Tracked:
+    """Join tracked beats, of one patient or of many; at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    return Tracked(
+        np.concatenate([part.beats for part in parts]),
+        np.concatenate([part.inputs for part in parts]),
+        np.concatenate([part.lags for part in parts]),
+        np.concatenate([part.drifts for part in parts]),
+        tuple(timing for part in parts for timing in part.timings),
+    )
+
 
 def score_tracked(
     scorer: Scorer,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from monitor.cli_bench import bench_commands
 from monitor.cli_control import control
 from monitor.cli_files import files
 from monitor.cli_history import past
@@ -72,6 +73,7 @@ app = typer.Typer(
 app.add_typer(files)
 app.add_typer(past)
 app.add_typer(control)
+app.add_typer(bench_commands)
 
 
 def _print_version(wanted: bool) -> None:

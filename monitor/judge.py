@@ -6,8 +6,10 @@ All beats that are ready, of all patients with the same model, are scored in one
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
-from model.tracking import Scored, put_back
+from model.tracking import Scored, joined_tracked, put_back
 from monitor.alerts import AlertMachine, alert_identity
 from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
@@ -43,6 +45,7 @@ from monitor.wire import (
     Stream,
     Technical,
     ThresholdRequest,
+    WardCounts,
 )
 
 if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
@@ -95,6 +98,10 @@ class Judge:
         self._files.remove_all_but({file for file in named if file is not None})
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
+        self._touched: set[str] = set()  # patients who may have something new to journal
+        self._learning: set[str] = set()  # and who may be learning
+        self._kept: list[KeptBeat] = []
+        self._told_of = 0  # patients, in the heartbeats of a ward's present turn
         self._to_say: list[Message] = []  # with the next step: what a request gave rise to
         self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
         self._desk = Desk(
@@ -106,6 +113,7 @@ class Judge:
         )
         self.journal = journal.identity
         self.newest_seq = journal.newest_seq
+        self.newest_lag_s = 0.0  # of the step before: of the patient who waited longest
 
     @property
     def model(self) -> str:
@@ -193,6 +201,9 @@ class Judge:
         """Judge messages that passed `check`, in order, after what a finished training held."""
         said = self._judge_batch(self._released(), now_ns)
         ready: list[Held] = []
+        self.newest_lag_s = max(
+            [(now_ns - one.sent_ns) / 1e9 for one in map(_header, messages)] or [0]
+        )
         for message in messages:
             ready.extend(self._admit(message))
             if isinstance(message, EndHeader):  # who is admitted next must see that it ended
@@ -208,8 +219,12 @@ class Judge:
             if isinstance(message, BeatsMessage):
                 patient = self._patients[message.header.patient]
                 said.extend(patient.judge(message, next(scores), self._desk, now_ns))
+                self._touched.add(message.header.patient)
+                self._kept += patient.kept
+                patient.kept.clear()
             elif message.patient in self._patients:
                 said.extend(self._patients[message.patient].finish(message, self._desk))
+                self._touched.add(message.patient)
         return said
 
     def carry_out(self, request: ControlRequest) -> str:
@@ -232,6 +247,7 @@ class Judge:
         if not said:
             raise LookupError("nothing to acknowledge")
         self._to_say.extend(said)
+        self._touched.update(one.patient for one in numbered(said))
         return f"acknowledged: {', '.join(one.patient for one in numbered(said))}"
 
     def say_of_monitor(self, change: Change) -> None:
@@ -269,6 +285,8 @@ class Judge:
             until_sample = patient.position + round(learn_s * patient.stream.fs_hz)
             learning = LearningPhase(until_sample, self._train)
             self._to_say.extend(patient.relearn(name, learning, self._desk))
+            self._learning.add(name)
+            self._touched.add(name)
         return f"learning {', '.join(chosen)} for {learn_s:g} s"
 
     def _named(self, patient: str | None) -> list[str]:
@@ -287,11 +305,30 @@ class Judge:
             value = patient.threshold if request.value is None else request.value
             patient.threshold = float(np.clip(value * (request.factor or 1.0), MIN_THRESHOLD, 1e6))
             patient.moved_on = True
+            self._touched.add(name)
         return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
 
-    def patients(self) -> list[PatientStatus]:
-        """Return how far every patient is."""
-        return [patient.status(name) for name, patient in self._patients.items()]
+    def patients(self, most: int | None = None) -> list[PatientStatus]:
+        """Return how far every patient is; or of at most so many, in turn from call to call."""
+        names = list(self._patients)
+        if most is not None and len(names) > most:
+            first, self._told_of = self._told_of, (self._told_of + most) % len(names)
+            names = (names[first:] + names[:first])[:most]
+        return [self._patients[name].status(name) for name in names]
+
+    def ward(self) -> WardCounts:
+        """Return what is to be said of all patients together."""
+        patients = self._patients.values()
+        states = Counter(one.state for one in patients)
+        return WardCounts(
+            learning=states["learning"],
+            monitoring=states["monitoring"],
+            ended=states["ended"],
+            technical=sum(bool(one.alert_state.technical) for one in patients),
+            latched=sum(one.alert_state.latched for one in patients),
+            beats=sum(one.counts.beats for one in patients),
+            lag_s=max((one.lag_s for one in patients if one.state == MONITORED), default=0.0),
+        )
 
     def take_progress(self) -> list[Progress]:
         """Return what is to be journaled of the patients that moved on since the last call.
@@ -299,9 +336,11 @@ class Judge:
         A patient that is learning is not journaled: a restart learns it anew from the start, or
         from where the learning was asked for.
         """
+        touched = [(name, self._patients[name]) for name in sorted(self._touched)]
+        self._touched.clear()
         moved = [
             (name, one)
-            for name, one in self._patients.items()
+            for name, one in touched
             if one.moved_on
             and one.segmenter_state
             and (one.learning is None or one.relearn_from is not None)
@@ -317,9 +356,7 @@ class Judge:
 
     def take_kept(self) -> list[KeptBeat]:
         """Return the beats beside alerts that are to be journaled since the last call."""
-        kept = [beat for patient in self._patients.values() for beat in patient.kept]
-        for patient in self._patients.values():
-            patient.kept.clear()
+        kept, self._kept = self._kept, []
         return kept
 
     def _admit(self, message: Held) -> list[Held]:
@@ -330,6 +367,7 @@ class Judge:
             if patient is None or (patient.state == "ended" and len(message.beats) > 0):
                 self._forget_unless_continued(message.header)
                 patient = self._open(self._stream_of(message.header))
+            message = patient.unjudged(message)
         if patient is None or patient.learning is None:
             return [message]
         return patient.learning.admit(message)
@@ -362,8 +400,8 @@ class Judge:
         progress = self._saved.pop(stream.patient, None)
         if progress is not None:
             saved = read_saved(progress.consumer_state, self._base.checkpoint.config.length)
-            patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             patient.position = progress.position
+            patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             if saved.relearn_until is not None:
                 patient.learning = LearningPhase(saved.relearn_until, self._train)
                 patient.relearn_from = progress
@@ -371,6 +409,8 @@ class Judge:
             until = stream.first_sample + round(self._settings.learn_s * stream.fs_hz)
             patient.learning = LearningPhase(until, self._train)
         self._patients[stream.patient] = patient
+        if patient.learning is not None:
+            self._learning.add(stream.patient)
         return patient
 
     def _model_of(self, saved: Saved) -> Model:
@@ -379,11 +419,12 @@ class Judge:
         return Model.of(self._files.load(saved.learned))
 
     def _learners(self) -> Iterator[tuple[Patient, LearningPhase]]:
-        return (
-            (patient, patient.learning)
-            for patient in self._patients.values()
-            if patient.learning is not None
-        )
+        for name in sorted(self._learning):
+            patient = self._patients[name]
+            if patient.learning is not None:
+                yield patient, patient.learning
+            else:
+                self._learning.discard(name)
 
     def _train(
         self, beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]
@@ -446,16 +487,22 @@ class Judge:
             by_model.setdefault(id(patient.model), (patient.model, []))[1].append(index)
         scored: dict[int, Scored] = {}
         for model, indices in by_model.values():
-            inputs = [tracked[i].inputs[rows[i]] for i in indices]
-            written = model.scorer.reconstruct(np.concatenate(inputs))
-            ends = np.cumsum([len(one) for one in inputs])
-            for i, part in zip(indices, np.split(written, ends[:-1]), strict=True):
-                scored[i] = put_back(tracked[i], part, rows[i])
+            together = joined_tracked([tracked[i] for i in indices])
+            judged = np.concatenate([rows[i] for i in indices])
+            written = model.scorer.reconstruct(together.inputs[judged])
+            all_of_model = put_back(together, written, judged)
+            stops = accumulate(len(rows[i]) for i in indices)
+            for i, stop in zip(indices, stops, strict=True):
+                scored[i] = all_of_model.part(stop - len(rows[i]), stop)
         return iter([scored[i] for i in range(len(messages))])
 
     def _next_seq(self) -> int:
         self.newest_seq += 1
         return self.newest_seq
+
+
+def _header(message: Held) -> BeatsHeader | EndHeader:
+    return message if isinstance(message, EndHeader) else message.header
 
 
 def numbered(messages: Iterable[Message]) -> list[Alert | Technical]:

@@ -94,7 +94,8 @@ class Saved(msgspec.Struct, frozen=True):
     context: AlertContext = AlertContext()
     timing: TimingState = msgspec.field(default_factory=TimingState)
     drift: list[float] | None = None
-    relearn_until: int | None = None  # a learning that was asked for began at the position
+    relearn_until: int | None = None  # a learning that was asked for ends there
+    judged_r: int = -1  # the last R peak judged; the segmenter's state may be of an earlier sample
 
 
 @dataclass
@@ -105,6 +106,11 @@ class Patient:
     ----------
     position : int
         Samples judged, from the record's start.
+    judged_r : int
+        The last R peak that was judged, -1 before the first.
+    segmenter_state, state_position
+        What the segmenter last sent of itself, and the sample it is of: a restart begins there, and
+        passes over the beats up to `judged_r`, which the rest of the patient's state has seen.
     learning : LearningPhase or None
         The phase that has not yet ended.
     learned : str or None
@@ -126,7 +132,9 @@ class Patient:
     position: int
     alert_state: AlertState = field(default_factory=AlertState)
     counts: Counts = field(default_factory=Counts)
+    judged_r: int = -1
     segmenter_state: bytes = b""
+    state_position: int = 0
     learned: str | None = None
     ended: bool = False
     stopped: bool = False  # by a person, before the record's end; not journaled
@@ -163,12 +171,25 @@ class Patient:
         for event in header.events:
             said.extend(self._technical(event, desk))
         for row in range(len(beats)):
-            said.extend(self._beat(beats, row, scores, desk))
+            said.extend(self._beat(beats, row, scores, desk, header.sent_ns))
         self.position = max(self.position, header.position)
-        self.segmenter_state = state
+        if len(beats):
+            self.judged_r = int(beats.r_sample[-1])
+        if state:
+            self.segmenter_state, self.state_position = state, header.position
         self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
-        self.moved_on = True
+        # The rest of what was judged since the last state can be judged again from there.
+        self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, said))
         return said
+
+    def unjudged(self, message: BeatsMessage) -> BeatsMessage:
+        """Return a message without the beats that were judged before a restart."""
+        header, beats, state = message
+        n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
+        if not n_judged:
+            return message
+        header = msgspec.structs.replace(header, n_beats=len(beats) - n_judged)
+        return BeatsMessage(header, beats.rows(slice(n_judged, None)), state)
 
     def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
         """End the stream, and the episode that is open; nothing the second time.
@@ -238,7 +259,8 @@ class Patient:
         self.context = saved.context
         drift = None if saved.drift is None else np.array(saved.drift)
         self.track = TrackState(saved.timing, drift)
-        self.segmenter_state = segmenter_state
+        self.judged_r = saved.judged_r
+        self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
         """End the learning phase with what was learnt."""
@@ -271,16 +293,19 @@ class Patient:
             timing=self.track.timing,
             drift=None if drift is None else drift.tolist(),
             relearn_until=relearn_until,
+            judged_r=self.judged_r,
         )
         encoded = msgspec.msgpack.encode(saved)
-        return Progress(name, self.position, self.segmenter_state, encoded)
+        return Progress(name, self.state_position, self.segmenter_state, encoded)
 
-    def _beat(self, beats: Beats, row: int, scores: Scored, desk: Desk) -> list[Message]:
+    def _beat(
+        self, beats: Beats, row: int, scores: Scored, desk: Desk, sent_ns: int
+    ) -> list[Message]:
         loss = number_or_none(scores.losses[row])
         why = [] if loss is None else reasons(loss, self.threshold, scores.tracked.timings[row])
         anomalous = None if loss is None else bool(why)
         self._count(beats, row, anomalous)
-        said: list[Message] = [self._scored(beats, row, loss, why, desk)]
+        said: list[Message] = [self._scored(beats, row, loss, why, desk, sent_ns)]
         factor = scores.tracked.timings[row].factor
         ratio = 0.0 if loss is None else loss * factor / self.threshold
         verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0, ratio)
@@ -317,7 +342,13 @@ class Patient:
             self._rr_ms.append(rr_ms)
 
     def _scored(
-        self, beats: Beats, row: int, loss: float | None, why: list[Why], desk: Desk
+        self,
+        beats: Beats,
+        row: int,
+        loss: float | None,
+        why: list[Why],
+        desk: Desk,
+        sent_ns: int,
     ) -> BeatScored:
         sample = int(beats.r_sample[row])
         return BeatScored(
@@ -335,6 +366,7 @@ class Patient:
             rr_before_ms=_rounded(beats.rr_before_ms[row]),
             rr_after_ms=_rounded(beats.rr_after_ms[row]),
             quality=quality_names(int(beats.quality[row])),
+            sent_ns=sent_ns,
         )
 
     def _anomaly(
@@ -469,6 +501,11 @@ class Patient:
 
     def _time_s(self, sample: int) -> float:
         return round(sample / self.stream.fs_hz, 4)
+
+
+def is_numbered(message: Message) -> bool:
+    """Tell whether a message carries a sequence number and is journaled."""
+    return isinstance(message, Alert | Technical)
 
 
 def _rounded(interval_ms: np.float32) -> float | None:

@@ -37,7 +37,7 @@ from monitor.sockets import Sockets
 from monitor.subscriber import AlertSubscriber
 from monitor.supervisor import Supervisor
 from monitor.waves import Waves
-from monitor.wire import ControlRequest, Message, Status, Stream, Technical
+from monitor.wire import ControlRequest, Message, PatientStatus, Status, Stream, Technical
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
@@ -73,6 +73,7 @@ class Tally:
     def __init__(self) -> None:
         self.started_s = time.monotonic()
         self.status: Status | None = None
+        self._patients: dict[str, PatientStatus] = {}  # a heartbeat speaks of some of them
         self._ended_s = self.started_s
         self._technical = 0
         self._lag_max_s = 0.0
@@ -87,6 +88,7 @@ class Tally:
             self._technical += message.state == "onset"
         if isinstance(message, Status):
             self.status, self._ended_s = message, time.monotonic()
+            self._patients |= {one.patient: one for one in message.patients}
             self._lag_max_s = max([self._lag_max_s, *(one.lag_s for one in message.patients)])
 
     def complete(self, last_seq: int) -> bool:
@@ -94,7 +96,7 @@ class Tally:
         status = self.status
         return (
             status is not None
-            and all(one.state == "ended" for one in status.patients)
+            and status.ward.learning + status.ward.monitoring == 0
             and last_seq >= status.newest_seq
         )
 
@@ -102,7 +104,7 @@ class Tally:
         self, streams: list[Stream], restarts: int, before: dict[str, int] | None = None
     ) -> Summary:
         """Return what the run came to; `before` says which positions a resumed one began at."""
-        patients = self.status.patients if self.status is not None else []
+        patients = list(self._patients.values())
         stages = self.status.stages if self.status is not None else []
         first = {one.patient: one.first_sample for one in streams}
         signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)

@@ -52,6 +52,7 @@ def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
     yield "threshold", MIN_THRESHOLD <= saved.threshold < MAX_REAL
     yield "model", saved.learned is None or _MODEL_FILE.fullmatch(saved.learned) is not None
     yield "alerts", _is_sane_alert_state(saved.alert_state)
+    yield "last beat judged", -1 <= saved.judged_r <= MAX_COUNT
     yield "counts", _are_counts(msgspec.structs.astuple(saved.counts))
     yield "beats beside an alert", _is_sane_context(saved.context, length)
     yield "rhythm", _is_sane_timing(saved.timing)

@@ -51,7 +51,16 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
     parent: int | None = None  # its process; a stage that it left behind leaves
     keys: str | None = None  # folder of CURVE keys; none: loopback and ipc only
     restarts: int = 0
+    queue_messages: Annotated[int, Meta(ge=1, le=100_000)] = 32  # that wait between two stages
     resume: list[Resume] = []
+
+
+class Ward(msgspec.Struct, frozen=True):
+    """Many patients made of the records given, each from a place of its own."""
+
+    patients: Annotated[int, Meta(ge=1, le=10_000)]
+    block_s: tuple[Annotated[float, Meta(gt=0, le=30)], ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    seed: int = 1
 
 
 class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer"):
@@ -64,6 +73,8 @@ class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer")
     start_s: Seconds = 0.0
     duration_s: Seconds | None = None
     loop: bool = False
+    live: bool = False  # the source does not wait: while the stages are behind, samples are lost
+    ward: Ward | None = None
 
 
 class SegmenterSettings(StageSettings, frozen=True, kw_only=True, tag="segmenter"):
@@ -86,6 +97,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     rules: Rules = Rules()
+    live: bool = False  # the source does not wait: to catch up, late beats are not told
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
     keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of wall time
     keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)

@@ -151,17 +151,21 @@ class Sockets:
         for path in self._bound_paths:
             Path(path).unlink(missing_ok=True)
 
-    def push(self, endpoint: str) -> zmq.Socket[bytes]:
+    def push(self, endpoint: str, queue_messages: int = QUEUE_MESSAGES) -> zmq.Socket[bytes]:
         """Return a PUSH to the next stage; it blocks when that one is behind."""
-        return self._connect(zmq.PUSH, endpoint, QUEUE_MESSAGES, MAX_FRAME_BYTES)
+        return self._connect(zmq.PUSH, endpoint, queue_messages, MAX_FRAME_BYTES)
 
-    def pull(self, endpoint: str) -> zmq.Socket[bytes]:
+    def pull(self, endpoint: str, queue_messages: int = QUEUE_MESSAGES) -> zmq.Socket[bytes]:
         """Return the PULL on which a stage receives."""
-        return self._bind(zmq.PULL, endpoint, QUEUE_MESSAGES, MAX_FRAME_BYTES)
+        return self._bind(zmq.PULL, endpoint, queue_messages, MAX_FRAME_BYTES)
 
     def publish(self, endpoint: str, queue_messages: int = WORLD_MESSAGES) -> zmq.Socket[bytes]:
         """Return a PUB; it never blocks and drops for a subscriber that is behind."""
         return self._bind(zmq.PUB, endpoint, queue_messages, MAX_REPLY_BYTES)
+
+    def publish_heard(self, endpoint: str, queue_messages: int) -> zmq.Socket[bytes]:
+        """Return an XPUB: as `publish`, and what is subscribed to can be received."""
+        return self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
 
     def subscribe(self, endpoint: str, topics: list[str]) -> zmq.Socket[bytes]:
         """Return a SUB for topics that begin with one of the given."""

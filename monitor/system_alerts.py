@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.rules import TechnicalRules
-from monitor.wire import PatientStatus, StageHealth, SystemKind
+from monitor.wire import StageHealth, Status, SystemKind
 
+CALM_HEARTBEATS = 5  # in which no samples are dropped, before overload is over
 CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
 
 
@@ -34,11 +35,24 @@ def stage_down(stages: Sequence[StageHealth], rules: TechnicalRules, lasting: bo
     return ", ".join(said) or None
 
 
-def overload(patients: Sequence[PatientStatus], rules: TechnicalRules, lasting: bool) -> str | None:
-    """Say how far behind the beats are; None if they are in time."""
-    limit_s = rules.overload_lag_s * (CALM if lasting else 1.0)
-    worst = max((one.lag_s for one in patients if one.state == "monitoring"), default=0.0)
-    return f"beats are scored {worst:.0f} s after they were sent" if worst > limit_s else None
+class Overload:
+    """Whether the monitor is behind, from one heartbeat to the next."""
+
+    def __init__(self) -> None:
+        self._dropped = 0  # samples, as the producer said in the heartbeat before
+        self._calm = CALM_HEARTBEATS
+
+    def look(self, status: Status, rules: TechnicalRules, lasting: bool) -> str | None:
+        """Say how far behind the beats are, or what was dropped; None if all is in time."""
+        dropped = sum(one.dropped for one in status.stages if one.stage == "producer")
+        lost, self._dropped = dropped - self._dropped, dropped
+        self._calm = 0 if lost > 0 else self._calm + 1
+        limit_s = rules.overload_lag_s * (CALM if lasting else 1.0)
+        if status.ward.lag_s > limit_s:
+            return f"beats are scored {status.ward.lag_s:.0f} s after they were sent"
+        if lost > 0:
+            return f"the oldest {lost} samples were dropped: the source does not wait"
+        return "samples were dropped just now" if lasting and self._calm < CALM_HEARTBEATS else None
 
 
 def changes(

@@ -208,5 +208,6 @@ class Hearing:
 
 
 def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:
-    ended = bool(status.patients) and all(one.state == "ended" for one in status.patients)
+    ward = status.ward
+    ended = ward.ended > 0 and ward.learning + ward.monitoring == 0
     return ended and not subscriber.waiting and subscriber.last_seq >= status.newest_seq

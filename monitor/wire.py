@@ -183,6 +183,7 @@ class BeatScored(Published, frozen=True, tag="beat"):
     rr_after_ms: float | None
     quality: list[str]  # names of what is wrong; empty is good
     why: list[Why] = []  # what made it anomalous: its shape, or its time
+    sent_ns: int = 0  # monotonic clock of the producer's host when its last sample was sent
 
 
 class LossByPart(msgspec.Struct, frozen=True):
@@ -264,8 +265,23 @@ class PatientStatus(msgspec.Struct, frozen=True):
     latched: bool = False  # a high alert was not acknowledged
 
 
+class WardCounts(msgspec.Struct, frozen=True):
+    """All patients together."""
+
+    learning: Count = 0
+    monitoring: Count = 0
+    ended: Count = 0
+    technical: Count = 0  # patients whose signal cannot be judged
+    latched: Count = 0
+    beats: Count = 0
+    lag_s: float = 0.0  # the largest of those that are monitored
+
+
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
-    """The heartbeat: once a second, also when nothing happens."""
+    """The heartbeat: once a second, also when nothing happens.
+
+    Of many patients it speaks in turn, some in each; `ward` is of all.
+    """
 
     schema: Literal[1]
     newest_seq: Count
@@ -278,6 +294,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     refused_clients: Count = 0  # attempts to connect without keys that are authorised
     limited_requests: Count = 0  # requests refused because a client, or all, asked for too much
     journal_failing: str = ""  # why alerts cannot be kept; empty where they are
+    ward: WardCounts = WardCounts()
 
 
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):

@@ -119,14 +119,8 @@ class SegmenterBank:
         self._signal: Tape[np.float32] = Tape(rows, self._history, self._piece, np.float32)
         self._missing: Tape[np.bool_] = Tape(rows, self._history, self._piece, np.bool_, True)
         self._finder = CandidateFinder(rows, self.fs_hz, self._piece)
-        timing, scale = Timing.at(self.fs_hz), self._finder.envelope.scale
-        self._trackers = [
-            Tracker(
-                row, self.fs_hz, spec.window,
-                Decider(timing, scale, partial(self._finder.highest, row)),
-            )
-            for row in range(rows)
-        ]  # fmt: skip
+        self._timing = Timing.at(self.fs_hz)
+        self._trackers = [self.new_tracker(row) for row in range(rows)]
         self._findings = Findings()
         self._parts: list[tuple[NDArray[np.int64], Beats]] = []
 
@@ -134,6 +128,37 @@ class SegmenterBank:
     def positions(self) -> NDArray[np.int64]:
         """Samples seen of each row's stream: shape (rows,)."""
         return self._positions.copy()
+
+    def new_tracker(self, row: int = 0) -> Tracker:
+        """Return the tracker of a row whose stream begins."""
+        highest = partial(self._finder.highest, row)
+        decider = Decider(self._timing, self._finder.envelope.scale, highest)
+        return Tracker(row, self.fs_hz, self.spec.window, decider)
+
+    def lift(self) -> tuple[dict[str, NDArray[Any]], list[Tracker]]:
+        """Return all that is known of the rows: views of arrays, shape (rows, ...), and trackers.
+
+        `lay` goes on from it, in any order and any choice of the rows, in any bank of this rate.
+        """
+        arrays = self._arrays(slice(None))
+        arrays["positions"], arrays["gaps"] = self._positions, self._gaps
+        arrays["lost"], arrays["levels"] = self._lost, self._levels
+        return arrays, self._trackers
+
+    def lay(self, arrays: dict[str, NDArray[Any]], trackers: list[Tracker]) -> None:
+        """Have other rows, as `lift` gave them; the arrays become the bank's own."""
+        self.rows = len(trackers)
+        self._positions, self._gaps = arrays["positions"], arrays["gaps"]
+        self._lost, self._levels = arrays["lost"], arrays["levels"]
+        self._starts = self._positions
+        self._gappy = bool(self._gaps.any())
+        self._signal.lay(arrays["signal"])
+        self._missing.lay(arrays["missing"])
+        self._finder.lay(arrays)
+        self._trackers = trackers
+        for row, tracker in enumerate(trackers):
+            tracker.row = row
+            tracker.decider.highest = partial(self._finder.highest, row)
 
     def update(self, chunk: ArrayLike) -> BankSegmented:
         """Take the next samples of all rows; return what became known.
@@ -240,8 +265,8 @@ class SegmenterBank:
         if awake and self._trackers[row].decider.attempt < position:
             raise InvalidState("saved state: the detector is behind the signal")
 
-    def _arrays(self, row: int) -> dict[str, NDArray[Any]]:
-        """Return views of a row's arrays."""
+    def _arrays(self, row: int | slice) -> dict[str, NDArray[Any]]:
+        """Return views of a row's arrays, or of some rows'."""
         finder = self._finder
         return {
             "signal": self._signal.latest(row),

@@ -42,6 +42,7 @@ UNJUDGEABLE = (
     | Quality.TOO_LONG
     | Quality.LEARNING
 )
+_UNJUDGEABLE = np.uint16(UNJUDGEABLE)  # an IntFlag takes a microsecond to combine
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Beats:
     def __len__(self) -> int:
         return len(self.r_sample)
 
-    def rows(self, selected: slice) -> Beats:
+    def rows(self, selected: slice | NDArray[np.intp]) -> Beats:
         """Return some of the beats."""
         return Beats(
             self.r_sample[selected],
@@ -146,7 +147,7 @@ class Beats:
     @property
     def judgeable(self) -> NDArray[np.bool_]:
         """Which beats are fit for a verdict: shape (n,)."""
-        judgeable: NDArray[np.bool_] = np.equal(self.quality & UNJUDGEABLE, 0)
+        judgeable: NDArray[np.bool_] = np.equal(self.quality & _UNJUDGEABLE, 0)
         return judgeable
 
 

@@ -6,6 +6,7 @@ patient, is decided on in `segmenter/qrs.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,13 @@ class CandidateFinder:
         self.signal: Tape[np.float64] = Tape(rows, before, room, np.float64)
         self._n = 0  # samples begun
         self._positions = np.zeros(rows, np.int64)  # of the first of them
+
+    def lay(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Have other rows: the arrays of `SegmenterBank.lift`."""
+        self.heights.lay(arrays["heights"])
+        self.signal.lay(arrays["near"])
+        self.band_pass.state, self.envelope.tail = arrays["filter"], arrays["envelope"]
+        self.total = arrays["total"]
 
     def begin(self, n: int, positions: NDArray[np.int64]) -> None:
         """Make room for n samples of every row, the first of them at `positions`, shape (rows,).

@@ -38,7 +38,8 @@ class Tape(Generic[Scalar]):
     def __init__(
         self, rows: int, keep: int, room: int, dtype: DTypeLike, value: float = 0.0
     ) -> None:
-        self.columns: NDArray[Scalar] = np.full((rows, keep + max(keep, room)), value, dtype)
+        self._memory: NDArray[Scalar] = np.full((rows, keep + max(keep, room)), value, dtype)
+        self.columns = self._memory
         self.flat = self.columns.reshape(-1)  # the rows end to end, of the same memory
         self.keep = keep
         self.end = keep
@@ -51,6 +52,15 @@ class Tape(Generic[Scalar]):
         self.end += n
         return self.columns[:, self.end - n : self.end]
 
-    def latest(self, row: int) -> NDArray[Any]:
-        """Return a view of one row's past, shape (keep,)."""
+    def lay(self, past: NDArray[Scalar]) -> None:
+        """Hold other rows, whose past is given: shape (rows, keep)."""
+        if len(past) > len(self._memory):
+            self._memory = np.empty((len(past), self._memory.shape[1]), self._memory.dtype)
+        self.columns = self._memory[: len(past)]
+        self.flat = self.columns.reshape(-1)
+        self.columns[:, : self.keep] = past
+        self.end = self.keep
+
+    def latest(self, row: int | slice) -> NDArray[Any]:
+        """Return a view of one row's past, shape (keep,), or of some rows'."""
         return self.columns[row, self.end - self.keep : self.end]

@@ -43,7 +43,7 @@ from monitor.settings import ConsumerSettings, ProducerSettings
 from monitor.sockets import Sockets
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import run as run_consumer
-from monitor.stages.producer import Pacer, open_playbacks, samples_frames
+from monitor.stages.playback import Pacer, open_playbacks, samples_frames
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import Alert, Message, Status, Technical
 

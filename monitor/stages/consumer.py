@@ -29,10 +29,11 @@ from monitor.publisher import Publisher
 from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.sockets import parse_endpoint, receive_waiting
 from monitor.stages.host import Counters, StageHost, Stopped
-from monitor.system_alerts import Change, changes, overload, stage_down
+from monitor.system_alerts import Change, Overload, changes, stage_down
 from monitor.wire import (
     MONITOR,
     Alert,
+    BeatScored,
     BeatsMessage,
     EndHeader,
     HealthHeader,
@@ -47,7 +48,10 @@ from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
 STATUS_S = 1.0
+STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
+MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
 TRUNCATE_S = 60.0  # between two looks at what retention removes
+SHED_LAG_S = 2.0  # beats of a source that does not wait are not told so late; alerts are
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
 
@@ -103,7 +107,8 @@ class Heartbeat:
                 journal=judge.journal,
                 wall_time=utc_now(),
                 speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
-                patients=judge.patients(),
+                patients=judge.patients(None if now else STATUS_PATIENTS),
+                ward=judge.ward(),
                 stages=[*stages, self._counters.health()],
                 model=judge.model,
             )
@@ -127,7 +132,7 @@ def run(settings: ConsumerSettings) -> Counters:
     """
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(StageHost("consumer", settings))
-        receiver = host.sockets.pull(settings.beats)
+        receiver = host.sockets.pull(settings.beats, settings.queue_messages)
         checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
         learner = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
@@ -170,6 +175,7 @@ class Consumer:
         self._lasting: dict[SystemKind, bool] = {
             event: event in journal.lasting(MONITOR) for event in SYSTEM_KINDS
         }
+        self._overload = Overload()
         self._last = False
         self._foreign_specs: set[str] = set()
 
@@ -186,7 +192,7 @@ class Consumer:
             malformed_before = self._publisher.malformed
             self._publisher.answer_waiting()
             self._host.counters.malformed += self._publisher.malformed - malformed_before
-            frames = [one for each in receivers for one in receive_waiting(each)]
+            frames = [one for each in receivers for one in receive_waiting(each, MAX_ROUND)]
             messages = [one for one in map(self._accept, frames) if one is not None]
             self._conclude(self._judge.step(messages, time.monotonic_ns()))
             if not finished and self._host.supervised and self._is_done():
@@ -234,6 +240,10 @@ class Consumer:
         """Journal, then publish."""
         now_s = time.monotonic()
         alerts = numbered(said)
+        if self._settings.live:
+            kept = without_late_beats(said, self._judge.newest_lag_s)
+            self._host.counters.dropped += len(said) - len(kept)
+            said = kept
         if alerts or now or now_s >= self._commit_due_s:
             said += self._commit(alerts, now_s)
             self._commit_due_s = now_s + COMMIT_S
@@ -279,7 +289,7 @@ class Consumer:
         rules, lasting = settings.rules.technical, self._lasting
         now: dict[SystemKind, str | None] = {
             "stage_down": stage_down(status.stages, rules, lasting["stage_down"]),
-            "overload": overload(status.patients, rules, lasting["overload"]),
+            "overload": self._overload.look(status, rules, lasting["overload"]),
         }
         for change in changes(lasting, now):
             lasting[change.event] = change.onset
@@ -289,6 +299,13 @@ class Consumer:
         before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
         with contextlib.suppress(JournalFailed):  # the next commit says so
             self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
+
+
+def without_late_beats(said: list[Message], lag_s: float) -> list[Message]:
+    """Leave out beats that come too late: a score can be missed, an alert cannot."""
+    if lag_s <= SHED_LAG_S:
+        return said
+    return [one for one in said if not isinstance(one, BeatScored)]
 
 
 def as_sent_only(message: Message) -> Message:

@@ -244,6 +244,15 @@ class StageHost:
         self._stopping = True
 
 
+def send_now(sender: zmq.Socket[bytes], frames: list[bytes]) -> bool:
+    """Send if the next stage takes it now; say whether it did."""
+    try:
+        sender.send_multipart(frames, zmq.DONTWAIT)
+    except zmq.Again:
+        return False
+    return True
+
+
 def stage_name(settings: AnyStageSettings) -> StageName:
     """Return the stage that settings are for."""
     name: StageName = type(settings).__struct_config__.tag  # type: ignore[assignment]

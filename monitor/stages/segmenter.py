@@ -1,19 +1,25 @@
 """The segmenter's process: receives samples, finds and cuts beats, sends them on.
 
-One `Segmenter` a patient. Holes between messages are passed on as gaps; samples that were received
-before are dropped; both are counted.
+All that waits on the socket is taken in one step: patients whose blocks are equally long are rows
+of one bank. Holes between messages are passed on as gaps; samples that were received before are
+dropped; both are counted.
 """
 
 from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from monitor import wire
 from monitor.codec import (
     decode_stage_message,
     encode_beats,
@@ -32,87 +38,166 @@ from monitor.wire import (
     HealthHeader,
     SamplesHeader,
     SamplesMessage,
-    SignalEvent,
     StageMessage,
     Stream,
     Wave,
 )
-from segmenter.beat import BeatSpec
+from segmenter.bank import BankSegmented
+from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import SegmenterError
-from segmenter.stream import Segmented, Segmenter
+from segmenter.stream import Segmenter
+from segmenter.tracker import SignalEvent
+from segmenter.ward import SegmenterWard
 
 MAX_PATIENTS = 10_000  # more names than a ward has patients are an attack on memory
+MAX_ROUND = 512  # messages a step: some 30 ms of work
 WAVE_FS_HZ = 125.0
 WAVE_PERIOD_S = 0.1  # of real time between two stretches of a patient's waveform
 WAVE_S = 10.0  # signal a stretch at most: what a view can show
+# A state is 15 to 22 KB, takes 0.1 ms to make and is journaled. So each patient's goes along at
+# most every second, and of all patients so many a second, in turn: 4 MB.
+STATE_S = 1.0
+STATES_PER_S = 200.0
+QUIET_S = 1.0  # after so long a message goes out though it has neither beats nor events
+GOLDEN = 0.618034  # multiples of it, less their whole parts, lie evenly in 0 to 1
 _ORIGIN = struct.Struct("<q")
 
 
 @dataclass
 class PatientStream:
-    """One patient's segmenter, and where in the record its sample 0 lies."""
+    """One patient's row in a ward, and where in the record its sample 0 lies."""
 
     stream: Stream  # names, lead and rate do not change
-    segmenter: Segmenter
+    ward: SegmenterWard
+    row: int
     origin: int
+    position: int  # the sample of the record that is expected next
+    number: int  # in the order in which patients came
     sequence: int = 0
     wave_due_s: float = 0.0
-
-    @property
-    def position(self) -> int:
-        """The sample of the record that is expected next."""
-        return self.origin + self.segmenter.position
+    state_due_s: float = -inf
+    said_s: float = -inf
 
     def to_bytes(self) -> bytes:
-        """Return what `resumed` needs to go on from here."""
-        return _ORIGIN.pack(self.origin) + self.segmenter.to_bytes()
+        """Return what `SegmenterStage` needs to let the patient go on from here."""
+        return _ORIGIN.pack(self.origin) + self.ward.to_bytes(self.row)
 
-    @classmethod
-    def resumed(cls, stream: Stream, state: bytes) -> PatientStream:
-        """Go on from what `to_bytes` returned."""
-        (origin,) = _ORIGIN.unpack_from(state)
-        return cls(stream, Segmenter.from_bytes(state[_ORIGIN.size :]), origin)
+
+class Block(NamedTuple):
+    """The samples of a message that are new."""
+
+    stream: PatientStream
+    sent_ns: int
+    samples: NDArray[np.float32]
+
+
+class Found(NamedTuple):
+    """What became known of one patient."""
+
+    beats: Beats
+    events: list[SignalEvent]
+    r_samples: list[int]
 
 
 @dataclass
 class Produced:
-    """What a message led to: frames for the next stage, waveforms for views."""
+    """What a step led to: frames for the next stage, waveforms for views."""
 
     frames: list[list[bytes]] = field(default_factory=list)
     waves: list[Wave] = field(default_factory=list)
     last: bool = False  # nothing else will come
 
 
+def nobody(patient: str) -> bool:
+    """Say that no view shows this patient's waveform."""
+    return False
+
+
 class SegmenterStage:
-    """The stage without its sockets: `step(message) -> Produced`."""
+    """The stage without its sockets: `step(messages) -> Produced`.
+
+    Parameters
+    ----------
+    spec : BeatSpec
+        How beats are cut.
+    streams, resume : list
+        Patients that are announced, and the states of those that go on.
+    counters : Counters
+        Holes, overlaps and what is no message for this stage are counted.
+    shown : callable
+        Whether anybody looks at a patient's waveform.
+    """
 
     def __init__(
-        self, spec: BeatSpec, streams: list[Stream], resume: list[Resume], counters: Counters
+        self,
+        spec: BeatSpec,
+        streams: list[Stream],
+        resume: list[Resume],
+        counters: Counters,
+        shown: Callable[[str], bool] = nobody,
     ) -> None:
         self._spec = spec
+        self._identity = spec.identity
         self._counters = counters
+        self._shown = shown
+        self._wards: dict[float, SegmenterWard] = {}
+        self._opened = 0
+        self._streams: dict[str, PatientStream] = {}
         states = {one.patient: one.segmenter_state for one in resume}
-        self._streams = {
-            one.patient: PatientStream.resumed(one, states[one.patient])
-            for one in streams
-            if one.patient in states
-        }
+        for one in streams:
+            if one.patient in states:
+                state = states[one.patient]
+                (origin,) = _ORIGIN.unpack_from(state)
+                resumed = self._admit(one, origin)
+                resumed.ward.restore(resumed.row, state[_ORIGIN.size :])
+                resumed.position = origin + resumed.ward.position(resumed.row)
 
-    def step(self, message: StageMessage, now_s: float) -> Produced:
-        """Take a message in; InvalidMessage if it does not fit what came before."""
-        match message:
-            case SamplesMessage(header, samples):
-                return self._samples(header, samples, now_s)
-            case EndHeader():
-                return self._end(message)
-            case HealthHeader():
-                return Produced(frames=[encode_header(message)])
-            case BeatsMessage():
-                raise InvalidMessage("beats were sent to the segmenter; it takes samples")
+    def step(self, messages: Iterable[StageMessage], now_s: float) -> Produced:
+        """Take messages in; those that do not fit what came before are counted and dropped."""
+        produced = Produced()
+        side_by_side: dict[str, SamplesMessage] = {}  # one of each patient
+        for message in messages:
+            if isinstance(message, SamplesMessage):
+                if message.header.patient in side_by_side:
+                    self._take(side_by_side, now_s, produced)
+                side_by_side[message.header.patient] = message
+                continue
+            self._take(side_by_side, now_s, produced)
+            match message:
+                case EndHeader():
+                    self._end(message, now_s, produced)
+                case HealthHeader():
+                    produced.frames.append(encode_header(message))
+                case BeatsMessage():  # it takes samples
+                    self._counters.malformed += 1
+        self._take(side_by_side, now_s, produced)
+        return produced
 
-    def _samples(
-        self, header: SamplesHeader, samples: NDArray[np.float32], now_s: float
-    ) -> Produced:
+    def _take(self, messages: dict[str, SamplesMessage], now_s: float, produced: Produced) -> None:
+        """Take one block of each of some patients, those of one length together."""
+        alike: dict[tuple[float, int], list[Block]] = {}
+        for header, samples in messages.values():
+            try:
+                block = self._block(header, samples, now_s, produced)
+            except InvalidMessage:
+                self._counters.malformed += 1
+                continue
+            if len(block.samples):
+                kind = block.stream.ward.fs_hz, len(block.samples)
+                alike.setdefault(kind, []).append(block)
+        messages.clear()
+        for (fs_hz, _), blocks in alike.items():
+            rows = [block.stream.row for block in blocks]
+            said = self._wards[fs_hz].update(rows, np.stack([block.samples for block in blocks]))
+            for block, found in zip(blocks, _of_rows(said, rows), strict=True):
+                block.stream.position += len(block.samples)
+                self._pass_on(block.stream, block.sent_ns, found, now_s, produced)
+                self._show(block, found, now_s, produced)
+
+    def _block(
+        self, header: SamplesHeader, samples: NDArray[np.float32], now_s: float, produced: Produced
+    ) -> Block:
+        """Return what is new of a message, once the hole before it has been taken as a gap."""
         stream = self._streams.get(header.patient) or self._open(header)
         if (header.fs_hz, header.lead) != (stream.stream.fs_hz, stream.stream.lead):
             raise InvalidMessage(f"{header.patient}: rate or lead changed within a stream")
@@ -121,25 +206,17 @@ class SegmenterStage:
             self._counters.gaps += 1
             self._counters.dropped += min(-missing, len(samples))
             samples = samples[-missing:]
-        produced = Produced()
         if missing > 0:
             self._counters.gaps += 1
             self._counters.dropped += missing
-            self._pass_on(stream, header.sent_ns, stream.segmenter.gap(missing), produced)
-        segmented = stream.segmenter.update(samples)
-        self._pass_on(stream, header.sent_ns, segmented, produced)
-        if now_s >= stream.wave_due_s:
-            stream.wave_due_s = now_s + WAVE_PERIOD_S
-            produced.waves.append(_wave(stream, samples, segmented))
-        return produced
+            said = stream.ward.gap(stream.row, missing)
+            stream.position = header.position
+            self._alone(stream, header.sent_ns, said, now_s, produced)
+        return Block(stream, header.sent_ns, samples)
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
-        try:
-            segmenter = Segmenter(header.fs_hz, self._spec)
-        except SegmenterError as error:
-            raise InvalidMessage(f"{header.patient}: {error}") from error
         described = Stream(
             patient=header.patient,
             record=header.record,
@@ -148,23 +225,63 @@ class SegmenterStage:
             first_sample=header.position,
             n_samples=None,
         )
-        stream = PatientStream(described, segmenter, origin=header.position)
-        self._streams[header.patient] = stream
+        try:
+            return self._admit(described, header.position)
+        except SegmenterError as error:
+            raise InvalidMessage(f"{header.patient}: {error}") from error
+
+    def _admit(self, described: Stream, origin: int) -> PatientStream:
+        ward = self._wards.get(described.fs_hz)
+        if ward is None:
+            ward = self._wards[described.fs_hz] = SegmenterWard(described.fs_hz, self._spec)
+        stream = PatientStream(described, ward, ward.add(), origin, origin, self._opened)
+        self._streams[described.patient] = stream
+        self._opened += 1
         return stream
 
-    def _end(self, header: EndHeader) -> Produced:
-        produced = Produced(last=header.last)
+    def _end(self, header: EndHeader, now_s: float, produced: Produced) -> None:
+        produced.last = produced.last or header.last
         stream = self._streams.pop(header.patient, None)
-        if stream is not None and header.reason == "complete":
-            # Not where a person stopped it: a run that is resumed cuts the open beats whole.
-            self._pass_on(stream, header.sent_ns, stream.segmenter.flush(), produced)
+        if stream is not None:
+            if header.reason == "complete":
+                # Not where a person stopped it: a run that is resumed cuts the open beats whole.
+                said = stream.ward.flush(stream.row)
+                stream.state_due_s = -inf
+                self._alone(stream, header.sent_ns, said, now_s, produced)
+            stream.ward.remove(stream.row)
+            if not stream.ward.patients:
+                del self._wards[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
         produced.frames.append(encode_header(header))
-        return produced
+
+    def _alone(
+        self,
+        stream: PatientStream,
+        sent_ns: int,
+        said: BankSegmented,
+        now_s: float,
+        produced: Produced,
+    ) -> None:
+        """Pass on what a gap or the end of one patient's stream made known."""
+        (found,) = _of_rows([said], [stream.row])
+        self._pass_on(stream, sent_ns, found, now_s, produced)
 
     def _pass_on(
-        self, stream: PatientStream, sent_ns: int, segmented: Segmented, produced: Produced
+        self, stream: PatientStream, sent_ns: int, found: Found, now_s: float, produced: Produced
     ) -> None:
-        beats = segmented.beats
+        """Send on what became known; the state along with it when it is this patient's turn."""
+        n_beats = len(found.beats)
+        with_state = now_s >= stream.state_due_s
+        if not (n_beats or found.events or with_state or now_s - stream.said_s >= QUIET_S):
+            return
+        stream.said_s = now_s
+        state = b""
+        if with_state:
+            # The first goes with the first message; from then on they are spread evenly.
+            every_s = max(STATE_S, len(self._streams) / STATES_PER_S)
+            first = stream.state_due_s == -inf
+            part = stream.number * GOLDEN % 1.0 if first and every_s > STATE_S else 1.0
+            stream.state_due_s = now_s + part * every_s
+            state = stream.to_bytes()
         header = BeatsHeader(
             version=1,
             patient=stream.stream.patient,
@@ -174,20 +291,49 @@ class SegmenterStage:
             position=stream.position,
             lead=stream.stream.lead,
             fs_hz=stream.stream.fs_hz,
-            spec=self._spec.identity,
+            spec=self._identity,
             length=self._spec.length,
-            n_beats=len(beats),
+            n_beats=n_beats,
             events=[
-                SignalEvent(event.kind, event.state, stream.origin + event.sample)
-                for event in segmented.events
+                wire.SignalEvent(event.kind, event.state, stream.origin + event.sample)
+                for event in found.events
             ],
         )
         stream.sequence += 1
-        in_record = beats.moved(stream.origin)
-        produced.frames.append(encode_beats(header, in_record, stream.to_bytes()))
+        in_record = found.beats.moved(stream.origin)
+        produced.frames.append(encode_beats(header, in_record, state))
+
+    def _show(self, block: Block, found: Found, now_s: float, produced: Produced) -> None:
+        stream = block.stream
+        if now_s >= stream.wave_due_s and self._shown(stream.stream.patient):
+            stream.wave_due_s = now_s + WAVE_PERIOD_S
+            produced.waves.append(_wave(stream, block.samples, found.r_samples))
 
 
-def _wave(stream: PatientStream, samples: NDArray[np.float32], segmented: Segmented) -> Wave:
+def _of_rows(said: list[BankSegmented], rows: Sequence[int]) -> list[Found]:
+    """Return what became known of each row, in the order of `rows`; a row is in one bank only."""
+    beats: dict[int, Beats] = {}
+    events: dict[int, list[SignalEvent]] = {}
+    r_samples: dict[int, list[int]] = {}
+    for one in said:
+        order = np.argsort(one.beat_rows, kind="stable")
+        sorted_beats = one.beats.rows(order)
+        having, starts = np.unique(one.beat_rows[order], return_index=True)
+        for row, (start, stop) in zip(
+            having.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True
+        ):
+            beats[row] = sorted_beats.rows(slice(start, stop))
+        for row, event in one.events:
+            events.setdefault(row, []).append(event)
+        for row, r_sample in zip(one.r_rows.tolist(), one.r_samples.tolist(), strict=True):
+            r_samples.setdefault(row, []).append(r_sample)
+    nothing = said[0].beats.rows(slice(0, 0))
+    return [
+        Found(beats.get(row, nothing), events.get(row, []), r_samples.get(row, [])) for row in rows
+    ]
+
+
+def _wave(stream: PatientStream, samples: NDArray[np.float32], r_samples: list[int]) -> Wave:
     """Thin the newest samples for the view; on a fixed grid, so that stretches join."""
     fs_hz = stream.stream.fs_hz
     every = max(1, round(fs_hz / WAVE_FS_HZ))
@@ -200,8 +346,42 @@ def _wave(stream: PatientStream, samples: NDArray[np.float32], segmented: Segmen
         sample=first,
         fs_hz=fs_hz / every,
         values=numbers_or_none(thinned, 4),
-        r_samples=[int(r) + stream.origin for r in segmented.r_samples][-64:],
+        r_samples=[r + stream.origin for r in r_samples[-64:]],
     )
+
+
+class Audience:
+    """Who looks at waveforms: none is made that nobody asked for, or while the stage is behind.
+
+    Parameters
+    ----------
+    publications : zmq.Socket
+        An XPUB, on which subscriptions can be heard.
+    """
+
+    def __init__(self, publications: zmq.Socket[bytes]) -> None:
+        self._publications = publications
+        self._topics: set[str] = set()
+        self.is_shed = False
+
+    def listen(self) -> None:
+        """Take note of subscriptions that began or ended."""
+        for frames in receive_waiting(self._publications):
+            topic = frames[0][1:].decode(errors="replace")
+            if frames[0][:1] == b"\x01" and len(self._topics) < MAX_PATIENTS:
+                self._topics.add(topic)
+            elif frames[0][:1] == b"\x00":
+                self._topics.discard(topic)
+
+    def wants(self, patient: str) -> bool:
+        """Tell whether a patient's waveform is to be made."""
+        topic = f"wave.{patient}"
+        return not self.is_shed and any(topic.startswith(one) for one in self._topics)
+
+    def show(self, waves: list[Wave]) -> None:
+        """Send waveforms to who looks; never blocks."""
+        for wave in waves:
+            self._publications.send_multipart(encode_message(wave), zmq.DONTWAIT)
 
 
 def run(settings: SegmenterSettings) -> Counters:
@@ -215,16 +395,18 @@ def run(settings: SegmenterSettings) -> Counters:
         If a stream's sampling rate cannot be segmented.
     """
     with StageHost("segmenter", settings) as host:
-        receiver = host.sockets.pull(settings.samples)
-        waves = host.sockets.publish(settings.wave, WAVE_MESSAGES)
-        sender = host.sockets.push(settings.beats)
+        receiver = host.sockets.pull(settings.samples, settings.queue_messages)
+        audience = Audience(host.sockets.publish_heard(settings.wave, WAVE_MESSAGES))
+        sender = host.sockets.push(settings.beats, settings.queue_messages)
         try:
             start = host.ready()
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 Segmenter(stream.fs_hz, spec)  # refuse now what cannot be segmented
-            stage = SegmenterStage(spec, start.streams, settings.resume, host.counters)
-            _segment(host, stage, receiver, sender, waves)
+            stage = SegmenterStage(
+                spec, start.streams, settings.resume, host.counters, audience.wants
+            )
+            _segment(host, stage, receiver, sender, audience)
             host.finished()
         except Stopped:
             pass
@@ -240,21 +422,23 @@ def _segment(
     stage: SegmenterStage,
     receiver: zmq.Socket[bytes],
     sender: zmq.Socket[bytes],
-    waves: zmq.Socket[bytes],
+    audience: Audience,
 ) -> None:
     last = False
     while not (last and host.supervised):
         host.send_health(sender)
         host.wait([receiver])
-        for frames in receive_waiting(receiver):
+        audience.listen()
+        messages = []
+        for frames in receive_waiting(receiver, MAX_ROUND):
             host.counters.messages_in += 1
             try:
-                produced = stage.step(decode_stage_message(frames), time.monotonic())
+                messages.append(decode_stage_message(frames))
             except InvalidMessage:
                 host.counters.malformed += 1
-                continue
-            for outgoing in produced.frames:
-                host.send(sender, outgoing)
-            for wave in produced.waves:
-                waves.send_multipart(encode_message(wave), zmq.DONTWAIT)
-            last = last or produced.last
+        audience.is_shed = len(messages) == MAX_ROUND  # more waits: views are the first to go
+        produced = stage.step(messages, time.monotonic())
+        for outgoing in produced.frames:
+            host.send(sender, outgoing)
+        audience.show(produced.waves)
+        last = last or produced.last

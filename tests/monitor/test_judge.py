@@ -623,3 +623,61 @@ def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None
     assert len(distances) == 3
     assert distances == sorted(distances)
     assert len(alert.neighbours[0].beat) == 140
+
+
+def test_a_restart_judges_nothing_twice_behind_an_older_segmenter_state(bench: Bench) -> None:
+    """The segmenter goes back to its last state; the beats that come again are passed over."""
+    judge, undisturbed = bench.judge(), [5.0, 40, 5, 5, 5, 5, 5, 40, 5]
+    bench.commit(judge, judge.step([beats_message(undisturbed[:1])], now_ns=0))
+    later = beats_message(undisturbed[1:4], 350, sequence=1)._replace(state=b"")
+    said = judge.step([later], now_ns=0)
+    assert states(said) == ["onset"]
+    bench.commit(judge, said)
+    judge = bench.restart()
+    (reached,) = bench.journal.progress()
+    assert (reached.position, reached.segmenter_state) == (350, b"segmenter state")
+    again = beats_message(undisturbed[1:], 350, sequence=1)
+    said = judge.step([again], now_ns=0)
+    assert [one.sample for one in said if isinstance(one, BeatScored)] == [
+        100 + 250 * k for k in range(4, 9)
+    ]
+    assert states(said) == ["cleared", "onset"]
+    assert [one.seq for one in numbered(said)] == [2, 3]
+    assert judge.patients()[0].beats == len(undisturbed)
+
+
+def test_only_states_and_alerts_are_journaled(bench: Bench) -> None:
+    """Beats in between can be judged again; so a ward's progress is written in turn."""
+    judge = bench.judge()
+    judge.step([beats_message([5])], now_ns=0)
+    assert len(judge.take_progress()) == 1
+    judge.step([beats_message([5], 350, sequence=1)._replace(state=b"")], now_ns=0)
+    assert judge.take_progress() == []
+    judge.step([beats_message([50], 600, sequence=2)._replace(state=b"")], now_ns=0)
+    (reached,) = judge.take_progress()
+    assert (reached.position, reached.segmenter_state) == (350, b"segmenter state")
+
+
+def test_a_heartbeat_speaks_of_many_patients_in_turn(bench: Bench) -> None:
+    """Its size is bounded; everybody has a turn, and the counts are of all."""
+    judge, names = bench.judge(), [f"p{number}" for number in range(7)]
+    for name in names:
+        judge.step([beats_message([5], patient=name, sent_ns=1)], now_ns=2_000_000_001)
+    judge.step([end(patient="p3")], now_ns=0)
+    turns = [[one.patient for one in judge.patients(3)] for _ in range(5)]
+    assert [len(turn) for turn in turns] == [3] * 5
+    assert {name for turn in turns[:3] for name in turn} == set(names)
+    assert [one.patient for one in judge.patients()] == names
+    ward = judge.ward()
+    assert (ward.monitoring, ward.ended, ward.learning, ward.beats) == (6, 1, 0, 7)
+    assert ward.lag_s == pytest.approx(2.0)
+
+
+def test_the_lag_of_a_step_is_that_of_who_waited_longest(bench: Bench) -> None:
+    """By it the consumer knows when to stop telling beats."""
+    judge = bench.judge()
+    both = [beats_message([5], patient="a", sent_ns=0), beats_message([5], patient="b", sent_ns=9)]
+    judge.step(both, now_ns=3_000_000_000)
+    assert judge.newest_lag_s == pytest.approx(3.0)
+    judge.step([], now_ns=9_000_000_000)
+    assert judge.newest_lag_s == 0.0

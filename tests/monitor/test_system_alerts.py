@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from monitor.rules import TechnicalRules
-from monitor.system_alerts import Change, changes, overload, stage_down
-from monitor.wire import StageHealth, SystemKind
-from tests.monitor.messages import patient_status
+from monitor.system_alerts import CALM_HEARTBEATS, Change, Overload, changes, stage_down
+from monitor.wire import StageHealth, SystemKind, WardCounts
+from tests.monitor.messages import status
 
 RULES = TechnicalRules(stage_down_s=4.0, overload_lag_s=10.0)
 HEALTH = StageHealth("producer", 1, 1, 0, 0, 0, 0)
@@ -31,19 +31,32 @@ def test_a_stage_that_is_not_heard(ages_s: list[float], lasting: bool, said: str
 
 
 @pytest.mark.parametrize(
-    ("lag_s", "state", "lasting", "rings"),
-    [
-        (9.0, "monitoring", False, False),
-        (11.0, "monitoring", False, True),
-        (6.0, "monitoring", True, True),
-        (4.0, "monitoring", True, False),
-        (50.0, "ended", False, False),
-    ],
+    ("lag_s", "lasting", "rings"),
+    [(9.0, False, False), (11.0, False, True), (6.0, True, True), (4.0, True, False)],
 )
-def test_being_behind(lag_s: float, state: str, lasting: bool, rings: bool) -> None:
-    """The slowest patient that is monitored counts."""
-    patients = [patient_status(), patient_status(lag_s=lag_s, state=state)]
-    assert (overload(patients, RULES, lasting) is not None) is rings
+def test_being_behind(lag_s: float, lasting: bool, rings: bool) -> None:
+    """The slowest patient counts; it begins at the limit and ends at half of it."""
+    said = Overload().look(status(ward=WardCounts(lag_s=lag_s)), RULES, lasting)
+    assert (said is not None) is rings
+
+
+def test_dropped_samples_are_overload_until_none_were_for_a_while() -> None:
+    """What the producer drops rings at once, and is over when heartbeats say of no more."""
+    overload, lasting, said = Overload(), False, []
+    for dropped in (0, 0, 500, 500, 700, *[700] * CALM_HEARTBEATS, 700):
+        health = msgspec.structs.replace(HEALTH, dropped=dropped)
+        text = overload.look(status(stages=[health]), RULES, lasting)
+        lasting = text is not None
+        said.append(text)
+    rings = [text is not None for text in said]
+    assert rings == [False] * 2 + [True] * (3 + CALM_HEARTBEATS - 1) + [False] * 2
+    assert said[2] == "the oldest 500 samples were dropped: the source does not wait"
+
+
+def test_a_monitor_that_was_never_behind_says_nothing() -> None:
+    """Samples that other stages lose are holes, not overload."""
+    health = StageHealth("segmenter", 1, 1, 0, 3, 900, 0)
+    assert Overload().look(status(stages=[health]), RULES, lasting=False) is None
 
 
 def test_only_changes_are_said() -> None:

@@ -14,6 +14,7 @@ import pytest
 from monitor.errors import MonitorSilent
 from monitor.screens import JsonScreen
 from monitor.watch import FollowOptions, Hearing, follow
+from monitor.wire import WardCounts
 from tests.monitor.messages import alert, patient_status, status
 from tests.monitor.test_subscriber import Server, beat_heart, publish, served
 
@@ -30,7 +31,8 @@ def _in_the_background(
 ) -> threading.Thread:
     state = "ended" if ended else "monitoring"
     heartbeat = msgspec.structs.replace(
-        status(newest_seq=newest), patients=[patient_status(state=state)]
+        status(newest_seq=newest, ward=WardCounts(ended=int(ended), monitoring=int(not ended))),
+        patients=[patient_status(state=state)],
     )
 
     def beat() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from monitor.codec import decode_stage_message
-from monitor.errors import InvalidMessage
 from monitor.settings import Resume
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
@@ -22,6 +22,7 @@ from monitor.wire import (
     SamplesHeader,
     SamplesMessage,
     StageHealth,
+    StageMessage,
     Stream,
 )
 from segmenter.beat import BeatSpec
@@ -59,7 +60,8 @@ def end(position: int) -> EndHeader:
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SegmenterStage, Counters]:
     counters = Counters("segmenter", 0)
-    return SegmenterStage(BeatSpec(), [STREAM], resume or [], counters), counters
+    stage = SegmenterStage(BeatSpec(), [STREAM], resume or [], counters, lambda patient: True)
+    return stage, counters
 
 
 def beats_of(produced: list[Produced]) -> list[BeatsMessage]:
@@ -77,9 +79,9 @@ def test_blocks_of_any_size_give_the_same_beats(ecg: NDArray[np.float32]) -> Non
     for block in (50, 333, len(ecg)):
         stage, _ = new_stage()
         produced = [
-            stage.step(message(ecg[i : i + block], i), 0.0) for i in range(0, len(ecg), block)
+            stage.step([message(ecg[i : i + block], i)], 0.0) for i in range(0, len(ecg), block)
         ]
-        produced.append(stage.step(end(len(ecg)), 0.0))
+        produced.append(stage.step([end(len(ecg))], 0.0))
         results.append(r_samples(produced))
     assert len(results[0]) > 25
     assert results[0] == results[1] == results[2]
@@ -88,21 +90,21 @@ def test_blocks_of_any_size_give_the_same_beats(ecg: NDArray[np.float32]) -> Non
 def test_positions_count_from_the_record_start(ecg: NDArray[np.float32]) -> None:
     """A stream that begins in the middle of a record gives positions of the record."""
     stage, _ = new_stage()
-    here = r_samples([stage.step(message(ecg, 0), 0.0)])
+    here = r_samples([stage.step([message(ecg, 0)], 0.0)])
     stage, _ = new_stage()
-    there = r_samples([stage.step(message(ecg, 100_000), 0.0)])
+    there = r_samples([stage.step([message(ecg, 100_000)], 0.0)])
     assert there == [r + 100_000 for r in here]
 
 
 def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
     """Lost samples are missing, not skipped: later beats stay where they are in the record."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 0), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 0)], 0.0)])
     stage, counters = new_stage()
     lost = slice(2500, 4000)
     produced = [
-        stage.step(message(ecg[: lost.start], 0), 0.0),
-        stage.step(message(ecg[lost.stop :], lost.stop), 0.0),
+        stage.step([message(ecg[: lost.start], 0)], 0.0),
+        stage.step([message(ecg[lost.stop :], lost.stop)], 0.0),
     ]
     found = set(r_samples(produced))
     assert (counters.gaps, counters.dropped) == (1, 1500)
@@ -115,12 +117,12 @@ def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
 def test_samples_sent_twice_are_dropped(ecg: NDArray[np.float32]) -> None:
     """Overlapping and doubled blocks change nothing but the counters."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 0), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 0)], 0.0)])
     stage, counters = new_stage()
     produced = [
-        stage.step(message(ecg[:3000], 0), 0.0),
-        stage.step(message(ecg[1000:2000], 1000), 0.0),  # wholly received before
-        stage.step(message(ecg[2500:], 2500), 0.0),  # half of it
+        stage.step([message(ecg[:3000], 0)], 0.0),
+        stage.step([message(ecg[1000:2000], 1000)], 0.0),  # wholly received before
+        stage.step([message(ecg[2500:], 2500)], 0.0),  # half of it
     ]
     assert r_samples(produced) == expected
     assert (counters.gaps, counters.dropped) == (2, 1500)
@@ -129,23 +131,23 @@ def test_samples_sent_twice_are_dropped(ecg: NDArray[np.float32]) -> None:
 def test_a_stream_goes_on_after_a_restart(ecg: NDArray[np.float32]) -> None:
     """From the state that went with a message, another process cuts the same beats."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 700), 0.0), whole.step(end(0), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 700)], 0.0), whole.step([end(0)], 0.0)])
     first, _ = new_stage()
-    before = [first.step(message(ecg[:3210], 700), 0.0)]
+    before = [first.step([message(ecg[:3210], 700)], 0.0)]
     state = beats_of(before)[-1].state
     second, _ = new_stage([Resume("p", 3910, state)])
-    after = [second.step(message(ecg[3210:], 3910), 0.0), second.step(end(0), 0.0)]
+    after = [second.step([message(ecg[3210:], 3910)], 0.0), second.step([end(0)], 0.0)]
     assert r_samples(before) + r_samples(after) == expected
 
 
 def test_a_restart_at_the_very_end_still_gives_the_last_beats(ecg: NDArray[np.float32]) -> None:
     """When only the end is left to send, what the state holds is flushed."""
     whole, _ = new_stage()
-    expected = r_samples([whole.step(message(ecg, 0), 0.0), whole.step(end(len(ecg)), 0.0)])
+    expected = r_samples([whole.step([message(ecg, 0)], 0.0), whole.step([end(len(ecg))], 0.0)])
     first, _ = new_stage()
-    before = [first.step(message(ecg, 0), 0.0)]
+    before = [first.step([message(ecg, 0)], 0.0)]
     second, _ = new_stage([Resume("p", len(ecg), beats_of(before)[-1].state)])
-    after = [second.step(end(len(ecg)), 0.0)]
+    after = [second.step([end(len(ecg))], 0.0)]
     assert r_samples(before) + r_samples(after) == expected
 
 
@@ -154,41 +156,41 @@ def test_a_stream_keeps_its_rate_and_lead(
     ecg: NDArray[np.float32], changes: dict[str, Any]
 ) -> None:
     """A message that contradicts the stream's first is refused."""
-    stage, _ = new_stage()
-    stage.step(message(ecg[:500], 0), 0.0)
-    with pytest.raises(InvalidMessage, match="changed"):
-        stage.step(message(ecg[500:], 500, **changes), 0.0)
+    stage, counters = new_stage()
+    stage.step([message(ecg[:500], 0)], 0.0)
+    assert stage.step([message(ecg[500:], 500, **changes)], 9.0).frames == []
+    assert counters.malformed == 1
 
 
 def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) -> None:
     """A stranger's message with an absurd rate does not end the stage."""
-    stage, _ = new_stage()
-    with pytest.raises(InvalidMessage):
-        stage.step(message(ecg, 0, fs_hz=10.0), 0.0)
+    stage, counters = new_stage()
+    assert stage.step([message(ecg, 0, fs_hz=10.0)], 0.0).frames == []
+    assert counters.malformed == 1
 
 
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
     health = HealthHeader(1, StageHealth("producer", 0, 1, 0, 0, 0, 0))
-    assert len(stage.step(health, 0.0).frames) == 1  # passed on
-    produced = stage.step(message(np.zeros(300, np.float32), 0), 0.0)
+    assert len(stage.step([health], 0.0).frames) == 1  # passed on
+    produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])
-    with pytest.raises(InvalidMessage):
-        stage.step(beats, 0.0)
-    assert counters.gaps == 0
+    assert stage.step([beats], 0.0).frames == []
+    assert (counters.gaps, counters.malformed) == (0, 1)
 
 
 def test_patients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More names than a ward has patients are an attack on memory."""
     assert MAX_PATIENTS <= 100_000
     monkeypatch.setattr("monitor.stages.segmenter.MAX_PATIENTS", 3)
-    stage, _ = new_stage()
+    stage, counters = new_stage()
     samples = np.zeros(10, np.float32)
     for number in range(3):
-        stage.step(message(samples, 0, patient=f"p{number}"), 0.0)
-    with pytest.raises(InvalidMessage, match="more than 3"):
-        stage.step(message(samples, 0, patient="p3"), 0.0)
+        stage.step([message(samples, 0, patient=f"p{number}")], 0.0)
+    assert counters.malformed == 0
+    assert stage.step([message(samples, 0, patient="p3")], 0.0).frames == []
+    assert counters.malformed == 1
 
 
 def test_waves_are_thinned_on_a_fixed_grid(ecg: NDArray[np.float32]) -> None:
@@ -198,7 +200,7 @@ def test_waves_are_thinned_on_a_fixed_grid(ecg: NDArray[np.float32]) -> None:
     broken[600:700] = np.nan
     shown: dict[int, float | None] = {}
     for number, start in enumerate(range(0, 3000, 101)):
-        produced = stage.step(message(broken[start : start + 101], start), now_s=float(number))
+        produced = stage.step([message(broken[start : start + 101], start)], now_s=float(number))
         for wave in produced.waves:
             step = round(FS_HZ / wave.fs_hz)
             shown.update({wave.sample + i * step: v for i, v in enumerate(wave.values)})
@@ -213,6 +215,103 @@ def test_waves_do_not_flood(ecg: NDArray[np.float32]) -> None:
     waves = [
         wave
         for start in range(0, 7500, 25)
-        for wave in stage.step(message(ecg[start : start + 25], start), now_s=0.0).waves
+        for wave in stage.step([message(ecg[start : start + 25], start)], now_s=0.0).waves
     ]
     assert len(waves) == 1
+
+
+def moved(ecg: NDArray[np.float32], bed: int) -> NDArray[np.float32]:
+    """Return a signal of a patient's own, some with a gap."""
+    signal = np.roll(ecg, 731 * bed).copy()
+    if bed % 3 == 0:
+        signal[2000 : 2000 + 400 * bed] = np.nan
+    return signal
+
+
+def told(stage: SegmenterStage, steps: list[list[StageMessage]]) -> dict[str, list[bytes]]:
+    """Return the bytes of each patient's beats and events, message after message joined."""
+    said: dict[str, list[bytes]] = {}
+    for number, messages in enumerate(steps):
+        for one in beats_of([stage.step(messages, float(number))]):
+            rows = said.setdefault(one.header.patient, [])
+            rows += [repr(event).encode() for event in one.header.events]
+            columns = (one.beats.r_sample, one.beats.rr_before_ms, one.beats.quality)
+            for row, values in enumerate(one.beats.values):
+                rows.append(b"".join(column[row].tobytes() for column in columns))
+                rows.append(values.tobytes())
+    return said
+
+
+def test_many_patients_at_once_are_as_each_alone(ecg: NDArray[np.float32]) -> None:
+    """Interleaved, of several lengths and rates, with holes: each says, to the bit, the same."""
+    rng = np.random.default_rng(3)
+    rates = {f"p{bed}": 360.0 if bed % 4 == 0 else FS_HZ for bed in range(9)}
+    streams: dict[str, list[StageMessage]] = {}
+    for bed, (patient, fs_hz) in enumerate(rates.items()):
+        signal, position, n = moved(ecg, bed), 0, (50, 250, 333)[bed % 3]
+        blocks: list[StageMessage] = []
+        while position < len(signal):
+            if rng.random() > 0.03:  # the others are lost
+                block = signal[position : position + n]
+                blocks.append(message(block, position, patient=patient, fs_hz=fs_hz))
+            position += n
+        streams[patient] = [*blocks, msgspec.structs.replace(end(len(signal)), patient=patient)]
+    alone = {
+        patient: told(SegmenterStage(BeatSpec(), [], [], Counters("segmenter", 0)), [blocks])
+        for patient, blocks in streams.items()
+    }
+    waiting = {patient: list(blocks) for patient, blocks in streams.items()}
+    steps: list[list[StageMessage]] = []
+    while waiting:
+        step = []
+        for patient in list(waiting):
+            taken = int(rng.integers(0, 4))
+            step += waiting[patient][:taken]
+            waiting[patient] = waiting[patient][taken:]
+            if not waiting[patient]:
+                del waiting[patient]
+        steps.append(step)
+    counters = Counters("segmenter", 0)
+    together = told(SegmenterStage(BeatSpec(), [], [], counters), steps)
+    assert counters.gaps > 5
+    assert all(len(rows) > 20 for rows in together.values())
+    assert together == {patient: rows for one in alone.values() for patient, rows in one.items()}
+
+
+def test_states_go_along_in_turn(ecg: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first with a patient's first message, then so many a second, everybody's in turn."""
+    monkeypatch.setattr("monitor.stages.segmenter.STATES_PER_S", 4.0)
+    counters = Counters("segmenter", 0)
+    stage, beds, states = SegmenterStage(BeatSpec(), [], [], counters), 20, list[str]()
+    for tenth in range(30 * 10):  # every patient sends a block every second
+        bed = tenth % 10
+        start = 250 * (tenth // 10)
+        produced = stage.step(
+            [
+                message(ecg[start : start + 250], start, patient=f"p{number}")
+                for number in (bed, bed + 10)
+            ],
+            tenth / 10,
+        )
+        states += [one.header.patient for one in beats_of([produced]) if one.state]
+    assert set(states[:beds]) == {f"p{number}" for number in range(beds)}
+    later = states[beds:]
+    assert set(later) == set(states)
+    assert 4.0 * 30 - beds <= len(later) <= 4.0 * 30 + beds
+
+
+def test_a_message_that_says_nothing_is_not_sent() -> None:
+    """A flat line is told of once a second; what has no beats need not be sent more often."""
+    stage, _ = new_stage()
+    flat = np.zeros(10, np.float32)
+    sent = [stage.step([message(flat, 10 * number)], number * 0.04).frames for number in range(100)]
+    assert 4 <= sum(map(len, sent)) <= 8
+
+
+def test_waveforms_nobody_looks_at_are_not_made(ecg: NDArray[np.float32]) -> None:
+    """With a view of one patient, only that one's is thinned and sent."""
+    stage = SegmenterStage(
+        BeatSpec(), [], [], Counters("segmenter", 0), lambda patient: patient == "p1"
+    )
+    both = [message(ecg[:250], 0, patient=name) for name in ("p1", "p2")]
+    assert [wave.patient for wave in stage.step(both, 0.0).waves] == ["p1"]

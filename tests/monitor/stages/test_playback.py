@@ -12,7 +12,7 @@ from monitor.codec import decode_stage_message
 from monitor.errors import InvalidOption, RecordError
 from monitor.settings import ProducerSettings, Resume
 from monitor.sources.simulated import SimulationSettings, write_record
-from monitor.stages.producer import (
+from monitor.stages.playback import (
     Pacer,
     Playback,
     end_frames,

@@ -1,0 +1,66 @@
+"""A ward made of a few records in memory: each patient plays one, from a place of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sources.source import Source
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A source whose samples are held: shape (n,), float32, mV."""
+
+    record: str
+    lead: str
+    fs_hz: float
+    samples: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, source: Source) -> InMemory:
+        """Read a whole source."""
+        samples = source.read(0, source.n_samples)
+        return cls(source.record, source.lead, source.fs_hz, samples)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples held."""
+        return len(self.samples)
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the samples [start, stop)."""
+        return self.samples[start:stop]
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Which record a patient plays, from which sample on, in blocks of which length."""
+
+    patient: str
+    source: InMemory
+    first_sample: int
+    block_s: float
+
+
+def beds(
+    sources: list[InMemory], patients: int, block_s: tuple[float, ...], seed: int
+) -> list[Bed]:
+    """Fill a ward; the same seed gives the same one."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(sources), size=patients).tolist()
+    places = rng.random(patients).tolist()
+    blocks = rng.choice(block_s, size=patients).tolist()
+    return [
+        Bed(
+            f"bed-{number:05d}",
+            sources[which],
+            int(place * sources[which].n_samples),
+            block,
+        )
+        for number, (which, place, block) in enumerate(
+            zip(chosen, places, blocks, strict=True), start=1
+        )
+    ]

@@ -1,0 +1,147 @@
+"""A source that cannot wait: what is not taken in time is dropped, oldest first, and counted."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.codec import decode_stage_message
+from monitor.settings import ProducerSettings, Ward
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.stages.host import Counters
+from monitor.stages.live import BLOCKS_A_PATIENT, FEWEST_BLOCKS, LiveFeed
+from monitor.stages.playback import Pacer, open_playbacks
+from monitor.stages.segmenter import SegmenterStage
+from monitor.wire import BeatsMessage, SamplesMessage, StageMessage
+from segmenter.beat import BeatSpec
+
+PATIENTS = 5
+
+
+class Line:
+    """What the next stage takes: all, or nothing while it is stuck."""
+
+    def __init__(self) -> None:
+        self.stuck = False
+        self.taken: list[StageMessage] = []
+
+    def try_send(self, frames: list[bytes]) -> bool:
+        if not self.stuck:
+            self.taken.append(decode_stage_message(frames))
+        return not self.stuck
+
+    @property
+    def positions(self) -> list[tuple[str, int, int]]:
+        headers = [one.header for one in self.taken if isinstance(one, SamplesMessage)]
+        return [(one.patient, one.position, one.n_samples) for one in headers]
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory) -> ProducerSettings:
+    path = tmp_path_factory.mktemp("records") / "sim"
+    write_record(path, SimulationSettings(hours=60 / 3600, seed=1))
+    ward = Ward(PATIENTS, block_s=(0.2, 0.5, 1.0))
+    return ProducerSettings(records=[str(path)], samples="ipc:///x", live=True, ward=ward)
+
+
+def feed_of(settings: ProducerSettings, most: int | None = None) -> LiveFeed:
+    playbacks = open_playbacks(settings)
+    return LiveFeed(playbacks, Pacer(playbacks, settings.speed, now_s=100.0), most)
+
+
+def continuous(positions: list[tuple[str, int, int]]) -> bool:
+    """Whether each patient's blocks join."""
+    reached: dict[str, int] = {}
+    joins = True
+    for patient, position, n_samples in positions:
+        joins &= reached.get(patient, position) == position
+        reached[patient] = position + n_samples
+    return joins
+
+
+def test_nothing_is_dropped_while_the_line_is_open(settings: ProducerSettings) -> None:
+    """Every sample that fell due is sent once, in order, stamped with when it was there."""
+    feed, line = feed_of(settings), Line()
+    for tick in range(1, 101):
+        feed.take_due(100.0 + 0.1 * tick)
+        feed.send(line.try_send)
+    assert (feed.waiting, feed.dropped) == (0, 0)
+    assert continuous(line.positions)
+    per_patient = {name: 0 for name, _, _ in line.positions}
+    for name, _, n_samples in line.positions:
+        per_patient[name] += n_samples
+    assert len(per_patient) == PATIENTS
+    assert all(2500 - 500 <= n <= 2500 for n in per_patient.values())
+    stamps = [one.header.sent_ns for one in line.taken if isinstance(one, SamplesMessage)]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] <= 110.0 * 1e9
+
+
+def run(feed: LiveFeed, line: Line, first_s: float, last_s: float) -> None:
+    """Let a tenth of a second pass, again and again."""
+    for tick in range(round(10 * first_s), round(10 * last_s)):
+        feed.take_due(tick / 10)
+        feed.send(line.try_send)
+        assert feed.waiting <= 8
+
+
+def test_while_the_line_is_stuck_the_oldest_blocks_go(settings: ProducerSettings) -> None:
+    """As many wait as may; every sample that fell due was sent or is counted; it recovers."""
+    feed, line = feed_of(settings, most=8), Line()
+    run(feed, line, 100, 102)
+    before = len(line.taken)
+    line.stuck = True
+    run(feed, line, 102, 132)
+    assert (feed.waiting, len(line.taken)) == (8, before)
+    line.stuck = False
+    assert feed.send(line.try_send) == 8
+    dropped = feed.dropped
+    run(feed, line, 132, 137)
+    assert feed.dropped == dropped
+    assert not continuous(line.positions)
+    assert continuous(line.positions[before:])  # the newest were kept
+    newest = {name: position + n for name, position, n in line.positions}
+    first = {name: position for name, position, _ in reversed(line.positions)}
+    due = sum(newest[name] - first[name] for name in newest)
+    assert due == sum(n for _, _, n in line.positions) + dropped
+    assert dropped > 0
+
+
+def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) -> None:
+    """The hole is counted, beats behind it keep their places, the loss is said as an event."""
+    feed, line = feed_of(settings, most=8), Line()
+    run(feed, line, 100, 110)
+    line.stuck = True
+    run(feed, line, 110, 140)
+    line.stuck = False
+    run(feed, line, 140, 150)
+    counters = Counters("segmenter", 0)
+    stage = SegmenterStage(BeatSpec(), [], [], counters)
+    frames = stage.step(line.taken, 0.0).frames
+    said = [one for one in map(decode_stage_message, frames) if isinstance(one, BeatsMessage)]
+    assert counters.gaps == PATIENTS
+    assert counters.dropped == feed.dropped
+    events = {(event.event, event.state) for one in said for event in one.header.events}
+    assert events >= {("signal_lost", "onset"), ("signal_lost", "cleared")}
+    newest = {name: position + n for name, position, n in line.positions}
+    for name, end in newest.items():
+        peaks = [r for one in said if one.header.patient == name for r in one.beats.r_sample]
+        assert end - 3 * 250 < max(peaks) < end
+
+
+@pytest.mark.parametrize("patients", [1, 40])
+def test_memory_is_bounded_by_the_patients(settings: ProducerSettings, patients: int) -> None:
+    """However long the line is stuck."""
+    feed = feed_of(msgspec.structs.replace(settings, ward=Ward(patients)))
+    feed.take_due(400.0)
+    assert feed.waiting == max(FEWEST_BLOCKS, BLOCKS_A_PATIENT * patients)
+
+
+def test_a_ward_is_the_same_for_the_same_seed(settings: ProducerSettings) -> None:
+    """Patients begin at places of their own, in blocks of lengths of their own."""
+    ward = open_playbacks(settings)
+    assert len({one.position for one in ward}) == PATIENTS
+    assert {one.block_s for one in ward} <= {0.2, 0.5, 1.0}
+    assert [one.position for one in ward] == [one.position for one in open_playbacks(settings)]
+    assert np.array_equal(ward[0].source.read(0, 100), ward[1].source.read(0, 100))
