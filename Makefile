@@ -1,7 +1,7 @@
 # make replay   sets up and opens the live view (make replay ARGS="mitdb/119 --learn 5:00")
 # make test     sets up and runs the tests
 # make check    lint, format, types
-# make bench    the figures of the README
+# make bench    the figures of the README and of docs/PERFORMANCE.md, and their plots
 # make chaos    kills the monitor at random, a hundred times, and compares what it said
 # make fuzz     a million damaged inputs for all decoders (make fuzz ARGS="--only rules --seed 7")
 
@@ -26,6 +26,8 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tools.bench $(ARGS)
+	$(BIN)/python -m tools.bench_scoring
+	$(BIN)/python -m tools.bench_record
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tools.chaos --kills 100 $(ARGS)

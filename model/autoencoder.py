@@ -2,77 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from model.errors import InvalidConfig
+from model.config import MIN_SCALE, AutoencoderConfig
+from model.trained import TrainedAutoencoder
 
-BEAT_SAMPLES = 140  # the length of an ECG5000 beat
-LENGTH_BOUNDS = (16, 4096)
-MIN_SCALE = 1e-3  # of a standardised beat; beats all alike must not divide by zero
 FORGET_BIAS = 2.0  # sigmoid(2) = 0.88: half of a value is left after 5 samples, not after 1
-EMBEDDING_BOUNDS = (1, 256)  # 256 costs 1.1 GFLOP a beat; above it nothing but memory is at stake
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """Size and shape of the autoencoder.
-
-    Parameters
-    ----------
-    length : int
-        Samples of a beat, 16 to 4096.
-    embedding : int
-        Size e of the embedding, 1 to 256; the outer LSTM of each half has 2e units.
-    reverse : bool
-        The decoder writes the beat backwards, so that the samples the encoder saw last are the
-        first it has to recall (Sutskever, Vinyals, Le 2014).
-    samples_per_step : int
-        Consecutive samples that the LSTMs read and write at a time; divides `length`. The network
-        published with ECG5000 takes 1: 140 steps a beat, each as dear as one of several samples.
-
-    Raises
-    ------
-    InvalidConfig
-        If a value is out of bounds.
-    """
-
-    length: int = BEAT_SAMPLES
-    embedding: int = 32
-    reverse: bool = True
-    samples_per_step: int = 7
-
-    def __post_init__(self) -> None:
-        _check_whole("length", self.length, LENGTH_BOUNDS)
-        _check_whole("embedding", self.embedding, EMBEDDING_BOUNDS)
-        if not isinstance(self.reverse, bool):
-            raise InvalidConfig(f"autoencoder reverse {self.reverse!r} is neither true nor false")
-        _check_whole("samples_per_step", self.samples_per_step, (1, self.length))
-        if self.length % self.samples_per_step:
-            raise InvalidConfig(
-                f"autoencoder samples_per_step {self.samples_per_step} does not divide the "
-                f"{self.length} samples of a beat; use one that does"
-            )
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the plain values, as kept in a checkpoint's JSON."""
-        return asdict(self)
-
-    @property
-    def steps(self) -> int:
-        """Steps that the LSTMs take over a beat."""
-        return self.length // self.samples_per_step
-
-    @property
-    def flop_per_beat(self) -> int:
-        """Multiplications and additions of one reconstruction."""
-        e, p = self.embedding, self.samples_per_step
-        layers = ((p, 2 * e), (2 * e, e), (e, e), (e, 2 * e))  # (inputs, units)
-        weights = sum(4 * units * (inputs + units) for inputs, units in layers) + 2 * e * p
-        return 2 * self.steps * weights
 
 
 class LstmAutoencoder(nn.Module):
@@ -134,6 +70,22 @@ class LstmAutoencoder(nn.Module):
             nn.init.xavier_uniform_(self.output.weight, generator=generator)
             nn.init.zeros_(self.output.bias)
 
+    @classmethod
+    def of(cls, trained: TrainedAutoencoder) -> LstmAutoencoder:
+        """Return one that starts from a copy of trained weights."""
+        autoencoder = cls(trained.config)
+        autoencoder.load_state_dict(
+            {name: torch.from_numpy(array.copy()) for name, array in trained.weights.items()}
+        )
+        return autoencoder
+
+    def trained(self) -> TrainedAutoencoder:
+        """Return a copy of the weights as they are now, in arrays."""
+        weights = {
+            name: tensor.detach().cpu().numpy().copy() for name, tensor in self.state_dict().items()
+        }
+        return TrainedAutoencoder(self.config, weights)
+
     def centre_on(self, beats: Tensor) -> None:
         """Take the template and the scale from beats, shape (n, length)."""
         self.template.copy_(beats.mean(dim=0))
@@ -163,11 +115,3 @@ class LstmAutoencoder(nn.Module):
     def forward(self, beats: Tensor) -> Tensor:
         """Reconstruct beats, shape (batch, length), from their embeddings."""
         return self.decode(self.encode(beats))
-
-
-def _check_whole(name: str, value: object, bounds: tuple[int, int]) -> None:
-    low, high = bounds
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidConfig(
-            f"autoencoder {name} {value!r} is not a whole number of {low} to {high}"
-        )

@@ -29,15 +29,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors.torch
-import torch
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
 
-from model.autoencoder import MIN_SCALE, AutoencoderConfig, LstmAutoencoder
+from model.config import MIN_SCALE, AutoencoderConfig
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
 from model.tracking import Normal
+from model.trained import TrainedAutoencoder
 
 FORMAT = 2  # 1 had thresholds for a loss that was the sum of absolute differences
 METADATA_KEY = "ecg_monitor"
@@ -57,8 +58,7 @@ class Checkpoint:
 
     Attributes
     ----------
-    autoencoder : LstmAutoencoder
-        Trained, in evaluation mode.
+    autoencoder : TrainedAutoencoder
     spec : Mapping
         Plain values of the beat spec that the training beats were cut by.
     spec_identity : str
@@ -71,7 +71,7 @@ class Checkpoint:
         One patient's usual beats, where the model was learnt from them.
     """
 
-    autoencoder: LstmAutoencoder
+    autoencoder: TrainedAutoencoder
     spec: Mapping[str, Any]
     spec_identity: str
     threshold: Threshold
@@ -87,9 +87,9 @@ class Checkpoint:
     def identity(self) -> str:
         """32 hex digits that two checkpoints share only if they judge every beat alike."""
         digest = hashlib.sha256(_canonical(self._judged_by()))
-        for name, weights in sorted(self.autoencoder.state_dict().items()):
+        for name, weights in sorted(self.autoencoder.weights.items()):
             digest.update(name.encode())
-            digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(weights.tobytes())
         if self.normal is not None:
             digest.update(self.normal.exemplars.tobytes())
         return digest.hexdigest()[:32]
@@ -114,13 +114,10 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         "provenance": dict(checkpoint.provenance),
         "identity": checkpoint.identity,
     }
-    weights = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in checkpoint.autoencoder.state_dict().items()
-    }
+    arrays = dict(checkpoint.autoencoder.weights)
     if checkpoint.normal is not None:
-        weights[EXEMPLARS] = torch.from_numpy(checkpoint.normal.exemplars.copy())
-    data = safetensors.torch.save(weights, {METADATA_KEY: _canonical(document).decode()})
+        arrays[EXEMPLARS] = np.ascontiguousarray(checkpoint.normal.exemplars)
+    data = safetensors.numpy.save(arrays, {METADATA_KEY: _canonical(document).decode()})
     write_atomically(path, data)
 
 
@@ -184,7 +181,7 @@ def _parse(data: bytes, origin: str) -> Checkpoint:
         document = metadata_document(data, METADATA_KEY)
         config = _part(document, "config", AutoencoderConfig)
         threshold = _part(document, "threshold", Threshold)
-        weights = _tensors(data)
+        weights = _arrays(data)
         normal = _normal(document, weights.pop(EXEMPLARS, None), config)
         checkpoint = Checkpoint(
             autoencoder=_autoencoder(weights, config),
@@ -278,9 +275,10 @@ def _spec_identity(document: Mapping[str, Any]) -> str:
     return identity
 
 
-def _tensors(data: bytes) -> dict[str, Tensor]:
+def _arrays(data: bytes) -> dict[str, NDArray[np.float32]]:
+    """Return the arrays that a file holds; whether they are of float32 is not yet known."""
     try:
-        return safetensors.torch.load(data)
+        return safetensors.numpy.load(data)
     except (SafetensorError, KeyError, ValueError) as error:
         raise InvalidCheckpoint(
             f"its weights cannot be read, damaged or truncated: {error}"
@@ -288,7 +286,7 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
 
 
 def _normal(
-    document: Mapping[str, Any], exemplars: Tensor | None, config: AutoencoderConfig
+    document: Mapping[str, Any], exemplars: NDArray[np.float32] | None, config: AutoencoderConfig
 ) -> Normal | None:
     """Return what the file holds of one patient's usual beats; both parts or neither."""
     reach = document.get("reach")
@@ -297,30 +295,30 @@ def _normal(
     if not isinstance(reach, float) or exemplars is None:
         raise InvalidCheckpoint("of its usual beats, reach or exemplars are missing")
     fits = exemplars.ndim == 2 and exemplars.shape[1] == config.length
-    if not fits or len(exemplars) > MAX_EXEMPLARS or exemplars.dtype != torch.float32:
+    if not fits or len(exemplars) > MAX_EXEMPLARS or exemplars.dtype != np.float32:
         raise InvalidCheckpoint(f"its exemplars are {exemplars.dtype} {tuple(exemplars.shape)}")
     try:
-        return Normal(reach, exemplars.numpy())
+        return Normal(reach, exemplars)
     except InvalidConfig as error:
         raise InvalidCheckpoint(f"its usual beats are absurd: {error}") from error
 
 
-def _autoencoder(weights: dict[str, Tensor], config: AutoencoderConfig) -> LstmAutoencoder:
-    """Build the autoencoder that the config asks for from exactly the weights it needs."""
-    autoencoder = LstmAutoencoder(config)
-    expected = autoencoder.state_dict()
+def _autoencoder(
+    weights: dict[str, NDArray[np.float32]], config: AutoencoderConfig
+) -> TrainedAutoencoder:
+    """Return the autoencoder that the config asks for, of exactly the weights it needs."""
+    expected = config.weight_shapes
     if weights.keys() != expected.keys():
         odd = sorted(weights.keys() ^ expected.keys())
         raise InvalidCheckpoint(f"its weights are missing or unknown: {', '.join(odd[:3])[:200]}")
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape or tensor.dtype != torch.float32:
+    for name, array in weights.items():
+        if array.shape != expected[name] or array.dtype != np.float32:
             raise InvalidCheckpoint(
-                f"its {name} is {tensor.dtype} {tuple(tensor.shape)}, "
-                f"the config asks for float32 {tuple(expected[name].shape)}"
+                f"its {name} is {array.dtype} {array.shape}, "
+                f"the config asks for float32 {expected[name]}"
             )
-        if not bool((tensor.abs() <= MAX_WEIGHT).all()):  # NaN fails too
+        if not (np.abs(array) <= MAX_WEIGHT).all():  # NaN fails too
             raise InvalidCheckpoint(f"its {name} holds NaN, infinite or absurd weights")
-    if float(weights["scale"]) < MIN_SCALE:  # its losses would be infinite, or NaN: never an alert
+    if weights["scale"][0] < MIN_SCALE:  # its losses would be infinite, or NaN: never an alert
         raise InvalidCheckpoint(f"its scale is not positive, or below {MIN_SCALE}")
-    autoencoder.load_state_dict(weights)
-    return autoencoder.eval()
+    return TrainedAutoencoder(config, weights)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.autoencoder import BEAT_SAMPLES
+from model.config import BEAT_SAMPLES
 from model.errors import InvalidDataset
 
 NORMAL = 1

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint
+from model.config import AutoencoderConfig
 from model.errors import CannotLearn, InvalidBeats, InvalidConfig
 from model.scoring import Scorer, check_beats
 from model.thresholds import (

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
+from model.config import AutoencoderConfig
 from model.errors import MissingLibrary
 from model.scoring import Scorer
 
@@ -146,7 +147,7 @@ def published(n_steps: int) -> Learn:
             for layer in autoencoder.children():
                 layer.reset_parameters()  # type: ignore[operator]  # every LSTM and Linear has it
         train_beat_by_beat(autoencoder, nn.L1Loss(reduction="sum"), beats[learnt], n_steps, seed)
-        scorer = Scorer(autoencoder)
+        scorer = Scorer(autoencoder.trained())
 
         def score(tested: Beats) -> Scores:
             return absolute_errors(tested, scorer.reconstruct(tested))

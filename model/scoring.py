@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
+import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from model.autoencoder import LstmAutoencoder
 from model.errors import InvalidBeats
+from model.graph import INPUT, OUTPUT, onnx_graph
+from model.trained import TrainedAutoencoder
 
-MAX_BATCH = 256  # larger ones gain nothing on a CPU and take memory
+MAX_BATCH = 64  # what a batch writes stays in the cache of a core: 256 are 5 % slower
 MAX_VALUE = 1e6  # standardised values stay below 64; with larger ones sums overflow in float32
 SMOOTHED_SAMPLES = 5  # of an error's running mean: 30 ms of a beat; the noise of one is no anomaly
 
@@ -17,27 +18,28 @@ SMOOTHED_SAMPLES = 5  # of an error's running mean: 30 ms of a beat; the noise o
 class Scorer:
     """Reconstruction losses of beats; scoring changes nothing, neither here nor in the model.
 
-    The loss is that of `reconstruction_losses`.
+    ONNX Runtime reconstructs them, in the thread that asks; several threads may ask at once. Why
+    it and not torch: docs/PERFORMANCE.md. The loss is that of `reconstruction_losses`.
 
     Parameters
     ----------
-    autoencoder : LstmAutoencoder
-        The trained model; put into evaluation mode.
+    autoencoder : TrainedAutoencoder
+        The trained model.
     max_batch : int
         Beats reconstructed at once; bounds the memory, changes no loss.
     """
 
-    def __init__(self, autoencoder: LstmAutoencoder, max_batch: int = MAX_BATCH) -> None:
+    def __init__(self, autoencoder: TrainedAutoencoder, max_batch: int = MAX_BATCH) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch {max_batch} is not positive")
-        self.autoencoder = autoencoder.eval()
+        self.autoencoder = autoencoder
         self.max_batch = max_batch
+        self._session = _session(autoencoder)
 
     @property
     def template(self) -> NDArray[np.float32]:
         """The mean of the beats trained on, shape (length,)."""
-        template: NDArray[np.float32] = self.autoencoder.template.cpu().numpy()
-        return template
+        return self.autoencoder.template
 
     def losses(self, beats: ArrayLike) -> NDArray[np.float32]:
         """Return the reconstruction losses, shape (n,), of beats, shape (n, length)."""
@@ -45,7 +47,7 @@ class Scorer:
 
     def reconstruct(self, beats: ArrayLike) -> NDArray[np.float32]:
         """Return what the autoencoder makes of beats, both of shape (n, length)."""
-        return self.score(beats)[1]
+        return self._reconstruct(check_beats(beats, self.autoencoder.config.length))
 
     def score(self, beats: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the losses, shape (n,), and the reconstructions, shape (n, length).
@@ -61,23 +63,23 @@ class Scorer:
             If the shape is another or a value is not finite.
         """
         checked = check_beats(beats, self.autoencoder.config.length)
-        reconstructions = np.empty_like(checked)
-        device = self.autoencoder.output.weight.device
-        with torch.inference_mode():
-            for start in range(0, len(checked), self.max_batch):
-                rows = slice(start, start + self.max_batch)
-                batch = torch.from_numpy(checked[rows]).to(device)  # (batch, length)
-                reconstructions[rows] = self.autoencoder(batch).cpu().numpy()
+        reconstructions = self._reconstruct(checked)
         return reconstruction_losses(checked, reconstructions), reconstructions
 
+    def _reconstruct(self, beats: NDArray[np.float32]) -> NDArray[np.float32]:
+        reconstructions = np.empty_like(beats)
+        for start in range(0, len(beats), self.max_batch):
+            rows = slice(start, start + self.max_batch)
+            (reconstructions[rows],) = self._session.run([OUTPUT], {INPUT: beats[rows]})
+        return reconstructions
 
-def use_threads(n_threads: int) -> None:
-    """Have torch use so many threads in this process.
 
-    Its own choice is one a core, which is slow where other processes work on the same cores: its
-    threads then wait for each other.
-    """
-    torch.set_num_threads(n_threads)
+def _session(autoencoder: TrainedAutoencoder) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # keeps memory for each model; costs no time at MAX_BATCH
+    model = onnx_graph(autoencoder).SerializeToString()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def reconstruction_losses(

@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
+from model.config import AutoencoderConfig
 from model.errors import InvalidBeats, InvalidConfig
 from model.scoring import Scorer, check_beats, reconstruction_losses
+from model.trained import TrainedAutoencoder
 
 Loss = Literal["smooth_l1", "l1"]
 
@@ -132,8 +134,7 @@ class Fit:
 
     Attributes
     ----------
-    autoencoder : LstmAutoencoder
-        In evaluation mode.
+    autoencoder : TrainedAutoencoder
     history : tuple of Epoch
         Every epoch trained.
     best_epoch : int
@@ -144,7 +145,7 @@ class Fit:
         These beats.
     """
 
-    autoencoder: LstmAutoencoder
+    autoencoder: TrainedAutoencoder
     history: tuple[Epoch, ...]
     best_epoch: int
     validation_losses: NDArray[np.float32]
@@ -155,7 +156,7 @@ def fit(
     beats: ArrayLike,
     config: AutoencoderConfig | None = None,
     training: TrainingConfig | None = None,
-    base: LstmAutoencoder | None = None,
+    base: TrainedAutoencoder | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Fit:
     """Train an autoencoder on normal beats.
@@ -171,7 +172,7 @@ def fit(
         Size and shape; the base's where one is given, else the default.
     training : TrainingConfig, optional
         How to train.
-    base : LstmAutoencoder, optional
+    base : TrainedAutoencoder, optional
         Start from a copy of these weights instead of random ones; the template becomes that of
         `beats`, the base is left as it is.
     on_epoch : callable, optional
@@ -190,6 +191,15 @@ def fit(
         if on_epoch:
             on_epoch(epoch)
     return trainer.best()
+
+
+def use_threads(n_threads: int) -> None:
+    """Have torch train with so many threads in this process.
+
+    Its own choice is one a core, which is slow where other processes work on the same cores: its
+    threads then wait for each other.
+    """
+    torch.set_num_threads(n_threads)
 
 
 class Trainer:
@@ -219,7 +229,7 @@ class Trainer:
         beats: ArrayLike,
         config: AutoencoderConfig | None = None,
         training: TrainingConfig | None = None,
-        base: LstmAutoencoder | None = None,
+        base: TrainedAutoencoder | None = None,
         device: str | None = None,
     ) -> None:
         self.training = training or TrainingConfig()
@@ -238,12 +248,13 @@ class Trainer:
         self._beats = torch.from_numpy(checked[trained_on])  # (n, length)
         self._epochs = self.training.epochs_of(len(self._beats))
         self._patience = self.training.patience or math.ceil(self._epochs / 2)
-        autoencoder = copy.deepcopy(base) if base else LstmAutoencoder(config, self.training.seed)
+        seed = self.training.seed
+        autoencoder = LstmAutoencoder.of(base) if base else LstmAutoencoder(config, seed)
         autoencoder.centre_on(self._beats)
         self._autoencoder = autoencoder.to(self.device)
         self._optimiser = torch.optim.Adam(self._autoencoder.parameters())
         self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
-        self._best_losses = Scorer(self._autoencoder).losses(self._validation)
+        self._best_losses = Scorer(self._autoencoder.trained()).losses(self._validation)
         self._history: list[Epoch] = []
         self._identity = _identity(config, self.training, base, checked)
 
@@ -266,7 +277,7 @@ class Trainer:
     def train_epoch(self) -> Epoch:
         """Pass once over the training beats; return what came of it."""
         training_loss = self._pass_over()
-        losses = Scorer(self._autoencoder).losses(self._validation)
+        losses = Scorer(self._autoencoder.trained()).losses(self._validation)
         is_best = bool(losses.mean() < self._best_losses.mean())
         if is_best:
             self._best_losses = losses
@@ -286,7 +297,7 @@ class Trainer:
         autoencoder = copy.deepcopy(self._autoencoder)
         autoencoder.load_state_dict(self._best_weights)
         return Fit(
-            autoencoder=autoencoder.cpu().eval(),
+            autoencoder=autoencoder.trained(),
             history=self.history,
             best_epoch=self.best_epoch,
             validation_losses=self._best_losses,
@@ -422,15 +433,15 @@ def one_cycle(share_done: float) -> tuple[float, float]:
 def _identity(
     config: AutoencoderConfig,
     training: TrainingConfig,
-    base: LstmAutoencoder | None,
+    base: TrainedAutoencoder | None,
     beats: NDArray[np.float32],
 ) -> str:
     """Return a hash that two trainings share only if they take the same steps."""
     digest = hashlib.sha256(repr((asdict(config), asdict(training), beats.shape)).encode())
     digest.update(beats.tobytes())
-    for name, weights in sorted(base.state_dict().items()) if base else ():
+    for name, weights in sorted(base.weights.items()) if base else ():
         digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(weights.tobytes())
     return digest.hexdigest()
 
 

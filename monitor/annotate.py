@@ -201,7 +201,7 @@ def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSp
     """Return how beats are cut, and the identity of the model if there is one."""
     if checkpoint is None:
         return spec or BeatSpec(), None
-    from model.checkpoint import load_checkpoint  # with torch, which takes seconds
+    from model.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint)
     trained_on = BeatSpec.from_mapping(loaded.spec)

@@ -45,6 +45,8 @@ _message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _numbered: msgspec.json.Decoder[Alert | Technical] = msgspec.json.Decoder(Alert | Technical)
 _request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
+# Plain numbers: an IntFlag takes a microsecond to combine, and each beat is asked for all of them.
+_QUALITY_NAMES = [(int(flag), flag.name.lower()) for flag in Quality if flag and flag.name]
 
 
 def encode_samples(header: SamplesHeader, samples: NDArray[np.float32]) -> list[bytes]:
@@ -182,7 +184,15 @@ def topic_of(message: Message) -> str:
 
 def quality_names(flags: int) -> list[str]:
     """Return the names of a beat's quality flags; an empty list is a good beat."""
-    return [flag.name.lower() for flag in Quality if flag & flags and flag.name]
+    return [name for bit, name in _QUALITY_NAMES if bit & flags]
+
+
+def numbers_or_none(values: NDArray[np.float32], decimals: int) -> list[float | None]:
+    """Return rounded values, with None for NaN and infinities."""
+    rounded: list[float | None] = np.round(values.astype(np.float64), decimals).tolist()
+    for index in np.flatnonzero(~np.isfinite(values)).tolist():
+        rounded[index] = None
+    return rounded
 
 
 def number_or_none(value: float) -> float | None:

@@ -10,15 +10,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import CannotLearn
-from model.learning import Learned, learn_patient
 from model.tracking import Scored, put_back
-from model.training import Epoch
 from monitor.alerts import AlertMachine, alert_identity
 from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
@@ -45,6 +44,10 @@ from monitor.wire import (
     Technical,
     ThresholdRequest,
 )
+
+if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
+    from model.learning import Learned
+    from model.training import Epoch
 
 MAX_PATIENTS = 10_000
 MONITORED = "monitoring"  # the state of a patient whose beats get verdicts
@@ -378,16 +381,21 @@ class Judge:
         self, beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]
     ) -> Future[Learned]:
         checkpoint = self._base.checkpoint
-        return self._learner.submit(
-            learn_patient,
-            beats,
-            checkpoint.spec,
-            checkpoint.spec_identity,
-            checkpoint,
-            rr_before_ms=rr_before_ms,
-            false_alerts_per_hour=self._settings.false_alerts_per_hour,
-            on_epoch=self._perhaps_leave,
-        )
+
+        def learn(beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]) -> Learned:
+            from model.learning import learn_patient
+
+            return learn_patient(
+                beats,
+                checkpoint.spec,
+                checkpoint.spec_identity,
+                checkpoint,
+                rr_before_ms=rr_before_ms,
+                false_alerts_per_hour=self._settings.false_alerts_per_hour,
+                on_epoch=self._perhaps_leave,
+            )
+
+        return self._learner.submit(learn, beats, rr_before_ms=rr_before_ms)
 
     def _perhaps_leave(self, epoch: Epoch) -> None:
         if self._leaving.is_set():

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import CannotLearn
-from model.learning import Learned
 from monitor.wire import BeatsMessage, EndHeader
 from segmenter.beat import Beats, joined_beats
+
+if TYPE_CHECKING:
+    from model.learning import Learned
 
 LEARN_ON_S = 60.0  # how much longer is learnt when the first minutes were not enough
 MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from model.errors import CannotLearn, ModelError
 from model.learning import learn_patient
-from model.scoring import Scorer, use_threads
+from model.scoring import Scorer
 from model.tracking import TrackState, score_tracked
+from model.training import use_threads
 from monitor.annotate import segment
 from monitor.errors import InvalidOption, MonitorError
 from monitor.evaluation.beats_report import read_annotations

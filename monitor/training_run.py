@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint, save_checkpoint
+from model.config import AutoencoderConfig
 from model.ecg5000 import NORMAL, read_ecg5000
 from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats

@@ -34,6 +34,8 @@ FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
+FEW_ROWS_S = 32.0  # over the rows: a row alone takes pieces as large as 8 rows together, at half
+# the time, since most of what a small piece costs does not depend on its size
 BLOCK = 64  # rows that are handled together: their arrays stay in the cache
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
@@ -104,7 +106,7 @@ class SegmenterBank:
         self.spec = spec
         self._second = round(self.fs_hz)
         self._history = round(HISTORY_S * self.fs_hz)
-        self._piece = round(PIECE_S * self.fs_hz)
+        self._piece = round(max(PIECE_S, FEW_ROWS_S / rows) * self.fs_hz)
         self._in_second = np.arange(self._second)
         self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
         self._positions = np.zeros(rows, np.int64)

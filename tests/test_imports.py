@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ OWN = {"monitor", "segmenter", "model", "tools", "tests"}
 # What each package may import beside the standard library and itself.
 ALLOWED = {
     "segmenter": {"numpy", "scipy"},
-    "model": {"numpy", "torch", "safetensors"},
+    "model": {"numpy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
         "platformdirs", "matplotlib", "soundfile",
@@ -117,3 +118,20 @@ def test_every_test_folder_is_a_package() -> None:
     for folder in [ROOT / "tests", *(ROOT / "tests").rglob("*/")]:
         if folder.is_dir() and list(folder.glob("test_*.py")):
             assert (folder / "__init__.py").exists(), folder
+
+
+HEAVY = {"torch", "pandas", "scipy.stats", "matplotlib", "wfdb", "soundfile"}
+PROCESSES = {  # and what of it each process needs
+    "monitor.replay": set(),
+    "monitor.stages.consumer": set(),
+    "monitor.stages.segmenter": {"scipy.stats"},  # scipy.signal imports it
+    "monitor.stages.producer": {"wfdb", "pandas"},  # wfdb imports it
+}
+
+
+@pytest.mark.parametrize("module", sorted(PROCESSES))
+def test_a_process_loads_no_heavy_library_that_it_does_not_need(module: str) -> None:
+    """Each costs start-up and memory; torch alone more than a second and 200 MB."""
+    script = f"import sys, {module}; print(*(set({sorted(HEAVY)!r}) & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(run.stdout.split()) <= PROCESSES[module]

@@ -22,8 +22,8 @@ import torch
 import wfdb
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint, save_checkpoint
+from model.config import AutoencoderConfig
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.scoring import Scorer
 from model.thresholds import threshold_from_losses

@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
 from model.checkpoint import METADATA_KEY, Checkpoint, load_checkpoint, save_checkpoint
+from model.config import AutoencoderConfig
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.scoring import Scorer
 from model.thresholds import Threshold
@@ -232,7 +233,7 @@ def _damage_progress(case: bytes, chance: Random) -> bytes:
 
 def _checkpoint(seed: int, spec: BeatSpec, normal: Normal | None = None) -> Checkpoint:
     return Checkpoint(
-        autoencoder=LstmAutoencoder(CONFIG, seed).eval(),
+        autoencoder=LstmAutoencoder(CONFIG, seed).trained(),
         spec=spec.to_mapping(),
         spec_identity=spec.identity,
         threshold=Threshold(value=1.0),

@@ -15,6 +15,7 @@ from pathlib import Path
 SAMPLE_S = 0.1  # between two looks; what grows after the last one is not seen
 PROC = Path("/proc")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+_NOW = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 class CommandFailed(Exception):
@@ -31,6 +32,8 @@ class Measured:
         Its standard output.
     wall_s : float
         From its start to its end.
+    cpu_s : float
+        Computed by it and by all it started and waited for.
     peaks_mb : tuple of float
         Largest resident memory of each process, in the order in which they were started, the
         command first. Where there is no /proc: of the largest process alone.
@@ -38,6 +41,7 @@ class Measured:
 
     output: str
     wall_s: float
+    cpu_s: float
     peaks_mb: tuple[float, ...]
 
     @property
@@ -57,7 +61,7 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began_s = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
-        peaks_mb = _watch(process)
+        peaks_mb, cpu_s = _watch(process)
         wall_s = time.perf_counter() - began_s
         output.seek(0)
         errors.seek(0)
@@ -65,11 +69,11 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
             said = errors.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else "nothing on standard error"
             raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {last}")
-        return Measured(output.read().decode(errors="replace"), wall_s, peaks_mb)
+        return Measured(output.read().decode(errors="replace"), wall_s, cpu_s, peaks_mb)
 
 
-def _watch(process: subprocess.Popen[bytes]) -> tuple[float, ...]:
-    """Wait for a process and return the peaks of it and of all it started."""
+def _watch(process: subprocess.Popen[bytes]) -> tuple[tuple[float, ...], float]:
+    """Wait for a process; return the peaks of it and of all it started, and their CPU time."""
     peaks_mb: dict[int, float] = {}
     try:
         while True:
@@ -84,7 +88,15 @@ def _watch(process: subprocess.Popen[bytes]) -> tuple[float, ...]:
         raise
     process.returncode = os.waitstatus_to_exitcode(status)
     largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    return tuple(peaks_mb.values()) or (largest_mb,)
+    return tuple(peaks_mb.values()) or (largest_mb,), usage.ru_utime + usage.ru_stime
+
+
+def tree_memory_mb(pid: int) -> float:
+    """Return the resident memory of a process and of all that descend from it, now; 0 if unknown.
+
+    Pages that they share count in each.
+    """
+    return sum(_tree_mb(pid, _NOW).values())
 
 
 def tree_peaks_mb(pid: int) -> dict[int, float]:
@@ -96,14 +108,18 @@ def tree_peaks_mb(pid: int) -> dict[int, float]:
         By process identity, parents before children, in the order in which they were started.
         Empty where the system does not say.
     """
+    return _tree_mb(pid, _PEAK)
+
+
+def _tree_mb(pid: int, field: re.Pattern[str]) -> dict[int, float]:
     try:
         tasks = list((PROC / str(pid) / "task").iterdir())
         children = [int(one) for task in tasks for one in (task / "children").read_text().split()]
         status = (PROC / str(pid) / "status").read_text()
     except OSError:  # no such system, or the process has just gone
         return {}
-    peak = _PEAK.search(status)
-    peaks_mb = {pid: int(peak[1]) / 1e3} if peak is not None else {}  # none of a zombie
+    found = field.search(status)
+    of_each_mb = {pid: int(found[1]) / 1e3} if found is not None else {}  # none of a zombie
     for child in children:
-        peaks_mb |= tree_peaks_mb(child)
-    return peaks_mb
+        of_each_mb |= _tree_mb(child, field)
+    return of_each_mb

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig
+from model.config import AutoencoderConfig
 from model.ecg5000 import NORMAL
 from model.errors import InvalidBeats
 from model.rivals import (

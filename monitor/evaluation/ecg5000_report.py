@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint
+from model.config import AutoencoderConfig
 from model.ecg5000 import CLASSES, NORMAL
 from model.errors import InvalidBeats
 from model.scoring import Scorer

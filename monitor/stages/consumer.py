@@ -19,7 +19,6 @@ import msgspec
 import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
-from model.scoring import use_threads
 from monitor.codec import decode_stage_message
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal import Journal
@@ -61,6 +60,13 @@ def load_model(settings: ConsumerSettings) -> Checkpoint:
             f"{path}: the checkpoint's beat spec and its identity disagree; train it again"
         )
     return checkpoint
+
+
+def load_torch() -> None:
+    """Make torch ready to train; a core is left to the stages before."""
+    from model.training import use_threads
+
+    use_threads(max(1, (os.cpu_count() or 2) - 1))
 
 
 class Heartbeat:
@@ -124,8 +130,9 @@ def run(settings: ConsumerSettings) -> Counters:
         receiver = host.sockets.pull(settings.beats)
         checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
-        learner = stack.enter_context(ThreadPoolExecutor(1))
-        use_threads(max(1, (os.cpu_count() or 2) - 1))  # a core is left to the stages before
+        learner = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
+        if settings.learn_s is not None:
+            learner.submit(load_torch)  # now, not when the first minutes are over
         judge = Judge(checkpoint, settings, journal, learner, utc_now)
         stack.callback(judge.leave)
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path

@@ -19,7 +19,7 @@ from monitor.codec import (
     encode_beats,
     encode_header,
     encode_message,
-    number_or_none,
+    numbers_or_none,
 )
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
@@ -199,7 +199,7 @@ def _wave(stream: PatientStream, samples: NDArray[np.float32], segmented: Segmen
         patient=stream.stream.patient,
         sample=first,
         fs_hz=fs_hz / every,
-        values=[number_or_none(round(float(value), 4)) for value in thinned],
+        values=numbers_or_none(thinned, 4),
         r_samples=[int(r) + stream.origin for r in segmented.r_samples][-64:],
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
+from model.config import AutoencoderConfig
 from model.errors import InvalidConfig
 
 
@@ -124,3 +126,24 @@ def test_absurd_config_is_refused(values: dict[str, int]) -> None:
 def test_cost_of_the_default_is_within_the_budget() -> None:
     """A beat costs at most 20 MFLOP at the default size."""
     assert AutoencoderConfig().flop_per_beat < 20e6
+
+
+def test_trained_weights_have_the_shapes_that_the_config_states() -> None:
+    """A checkpoint is checked against the config without building the network."""
+    config = AutoencoderConfig(length=24, embedding=3, samples_per_step=4)
+    trained = LstmAutoencoder(config).trained()
+    assert {name: array.shape for name, array in trained.weights.items()} == config.weight_shapes
+
+
+def test_trained_weights_make_the_same_network_again() -> None:
+    """Nothing is lost on the way to arrays and back, and neither shares the other's memory."""
+    network = LstmAutoencoder(AutoencoderConfig(length=24, embedding=3, samples_per_step=4), seed=3)
+    trained = network.trained()
+    again = LstmAutoencoder.of(trained)
+    beats = torch.linspace(-1, 1, 48).reshape(2, 24)
+    torch.testing.assert_close(again(beats), network(beats), rtol=0, atol=0)
+    with torch.no_grad():
+        network.template.add_(1.0)
+        again.scale.mul_(2.0)
+    np.testing.assert_array_equal(trained.template, np.zeros(24, np.float32))
+    assert trained.weights["scale"] == 1.0

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model import checkpoint as checkpoint_module
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped, save_checkpoint
+from model.config import AutoencoderConfig
 from model.errors import InvalidCheckpoint
 from model.scoring import Scorer
 from model.thresholds import Threshold
@@ -34,7 +35,7 @@ def checkpoint() -> Checkpoint:
     return Checkpoint(
         autoencoder=LstmAutoencoder(
             AutoencoderConfig(length=20, samples_per_step=1, embedding=3), seed=1
-        ),
+        ).trained(),
         spec=SPEC,
         spec_identity="0123abcd",
         threshold=Threshold(26.0, "tail", 1e-3, 24.0, 29.0, 400),
@@ -87,7 +88,7 @@ def test_same_checkpoint_gives_the_same_bytes(
 
 def test_identity_follows_what_judges_a_beat(checkpoint: Checkpoint) -> None:
     """Weights, config, spec and threshold make the identity; provenance does not."""
-    other_weights = LstmAutoencoder(checkpoint.config, seed=2)
+    other_weights = LstmAutoencoder(checkpoint.config, seed=2).trained()
     variants = [
         replace(checkpoint, autoencoder=other_weights),
         replace(checkpoint, spec={**SPEC, "window": "midpoint"}),
@@ -314,7 +315,7 @@ def a_spec_identity_with_escapes(document: dict[str, Any], _weights: dict[str, T
         (set_in("threshold", value=1e-320), "threshold is absurd"),
         (set_in("threshold", value=1e300), "threshold is absurd"),
         (weights_set("scale", torch.zeros(1)), "scale is not positive"),
-        (weights_set("output.bias", torch.zeros(2)), "output.bias is torch.float32 \\(2,\\)"),
+        (weights_set("output.bias", torch.zeros(2)), "output.bias is float32 \\(2,\\)"),
         (weights_set("output.bias", torch.zeros(1, dtype=torch.float64)), "float64"),
     ],
 )

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
 from model.checkpoint import Checkpoint
+from model.config import AutoencoderConfig
 from model.errors import CannotLearn, InvalidBeats, InvalidConfig
 from model.learning import Learned, dominant_beats, learn_patient
 from model.scoring import Scorer
@@ -52,7 +52,7 @@ def mixed(n_normal: int, n_ectopic: int) -> tuple[NDArray[np.float32], NDArray[n
 
 def base_checkpoint() -> Checkpoint:
     config = AutoencoderConfig(length=LENGTH, samples_per_step=1, embedding=4)
-    return Checkpoint(LstmAutoencoder(config, seed=1), SPEC, IDENTITY, Threshold(9.0))
+    return Checkpoint(LstmAutoencoder(config, seed=1).trained(), SPEC, IDENTITY, Threshold(9.0))
 
 
 @pytest.mark.parametrize("n_ectopic", [0, 5, 50, 90])
@@ -149,8 +149,8 @@ def test_more_false_alerts_allowed_lower_the_threshold(brief: None) -> None:
     strict = learn_patient(beats, SPEC, IDENTITY, base, false_alerts_per_hour=0.1)
     lax = learn_patient(beats, SPEC, IDENTITY, base, false_alerts_per_hour=100)
     assert lax.checkpoint.threshold.value < strict.checkpoint.threshold.value
-    for name, weights in lax.checkpoint.autoencoder.state_dict().items():
-        assert torch.equal(weights, strict.checkpoint.autoencoder.state_dict()[name])
+    for name, weights in lax.checkpoint.autoencoder.weights.items():
+        np.testing.assert_array_equal(weights, strict.checkpoint.autoencoder.weights[name])
 
 
 def test_progress_is_told(brief: None) -> None:
@@ -242,7 +242,7 @@ def test_a_large_model_is_trained_for_fewer_epochs(brief: None) -> None:
     epochs = []
     for embedding in (4, 16):
         config = replace(base_checkpoint().config, embedding=embedding)
-        base = Checkpoint(LstmAutoencoder(config), SPEC, IDENTITY, Threshold(9.0))
+        base = Checkpoint(LstmAutoencoder(config).trained(), SPEC, IDENTITY, Threshold(9.0))
         heard: list[Epoch] = []
         learn_patient(normal_beats(100), SPEC, IDENTITY, base, on_epoch=heard.append)
         epochs.append(heard[0].of)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
+from model.config import AutoencoderConfig
 from model.errors import InvalidBeats
 from model.scoring import Scorer, reconstruction_losses
+from model.trained import TrainedAutoencoder
 
 LENGTH = 30
 
 
 @pytest.fixture
-def autoencoder() -> LstmAutoencoder:
+def autoencoder() -> TrainedAutoencoder:
     return LstmAutoencoder(
         AutoencoderConfig(length=LENGTH, samples_per_step=1, embedding=4), seed=1
-    )
+    ).trained()
 
 
 @pytest.fixture
@@ -28,11 +31,11 @@ def beats() -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((50, LENGTH)).astype(np.float32)
 
 
-def naive_losses(autoencoder: LstmAutoencoder, beats: NDArray[np.float32]) -> list[float]:
+def naive_losses(autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]) -> list[float]:
     """One beat, one sample at a time."""
-    losses = []
+    losses, plain = [], LstmAutoencoder.of(autoencoder).eval()
     for beat in beats:
-        written = autoencoder(torch.from_numpy(beat)[None])[0].tolist()
+        written = plain(torch.from_numpy(beat)[None])[0].tolist()
         errors = [float(a) - b for a, b in zip(beat, written, strict=True)]
         losses.append(naive_loss(errors))
     return losses
@@ -49,7 +52,7 @@ def naive_loss(errors: list[float]) -> float:
 
 
 def test_losses_are_those_of_a_naive_twin(
-    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+    autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]
 ) -> None:
     """The fast scorer agrees with the obvious one."""
     losses = Scorer(autoencoder).losses(beats)
@@ -76,7 +79,7 @@ def test_a_gathered_error_costs_more_than_noise(beats: NDArray[np.float32]) -> N
 
 
 def test_loss_does_not_depend_on_its_neighbours(
-    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+    autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]
 ) -> None:
     """One beat at a time, in sevens or all at once: the same losses."""
     whole = Scorer(autoencoder).losses(beats)
@@ -87,7 +90,7 @@ def test_loss_does_not_depend_on_its_neighbours(
 
 
 def test_scoring_twice_gives_the_same_bits(
-    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+    autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]
 ) -> None:
     """Scoring changes neither the model nor the beats."""
     given = beats.copy()
@@ -97,7 +100,7 @@ def test_scoring_twice_gives_the_same_bits(
 
 
 def test_score_gives_losses_and_the_reconstructions_they_belong_to(
-    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+    autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]
 ) -> None:
     """The three ways to score agree with each other."""
     scorer = Scorer(autoencoder)
@@ -106,7 +109,7 @@ def test_score_gives_losses_and_the_reconstructions_they_belong_to(
     np.testing.assert_array_equal(reconstructions, scorer.reconstruct(beats))
 
 
-def test_no_beats_have_no_losses(autoencoder: LstmAutoencoder) -> None:
+def test_no_beats_have_no_losses(autoencoder: TrainedAutoencoder) -> None:
     """N = 0 is an ordinary batch."""
     losses, reconstructions = Scorer(autoencoder).score(np.empty((0, LENGTH), np.float32))
     assert losses.shape == (0,)
@@ -114,7 +117,7 @@ def test_no_beats_have_no_losses(autoencoder: LstmAutoencoder) -> None:
 
 
 def test_read_only_and_strided_beats_are_scored(
-    autoencoder: LstmAutoencoder, beats: NDArray[np.float32]
+    autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]
 ) -> None:
     """Beats straight out of a message (read-only) or a slice (strided) are as good as any."""
     frozen = beats.copy()
@@ -138,19 +141,57 @@ def test_read_only_and_strided_beats_are_scored(
     ],
 )
 def test_broken_beats_are_refused(
-    autoencoder: LstmAutoencoder, broken: NDArray[np.float64], message: str
+    autoencoder: TrainedAutoencoder, broken: NDArray[np.float64], message: str
 ) -> None:
     """Wrong shapes, NaN, text and what would overflow are refused before torch sees them."""
     with pytest.raises(InvalidBeats, match=message):
         Scorer(autoencoder).losses(broken)
 
 
-def test_constant_beats_have_a_finite_loss(autoencoder: LstmAutoencoder) -> None:
+def test_constant_beats_have_a_finite_loss(autoencoder: TrainedAutoencoder) -> None:
     """A flat beat, all zeros after standardising, is scored like any other."""
     assert np.isfinite(Scorer(autoencoder).losses(np.zeros((1, LENGTH)))).all()
 
 
-def test_batch_of_no_beats_is_refused(autoencoder: LstmAutoencoder) -> None:
+def test_batch_of_no_beats_is_refused(autoencoder: TrainedAutoencoder) -> None:
     """A batch size below one would never end."""
     with pytest.raises(ValueError, match="max_batch"):
         Scorer(autoencoder, max_batch=0)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AutoencoderConfig(),
+        AutoencoderConfig(embedding=16, samples_per_step=1),
+        AutoencoderConfig(length=24, embedding=3, samples_per_step=4, reverse=False),
+        AutoencoderConfig(length=16, embedding=1, samples_per_step=16),
+    ],
+    ids=["default", "one sample a step", "small, forwards", "one step"],
+)
+@pytest.mark.parametrize("n_beats", [1, 3, 65])
+def test_reconstructions_are_those_of_the_network_that_was_trained(
+    config: AutoencoderConfig, n_beats: int
+) -> None:
+    """What runs is another program than what was trained; losses agree within 1e-4."""
+    network = LstmAutoencoder(config, seed=2).eval()
+    rng = np.random.default_rng(5)
+    network.centre_on(torch.from_numpy(rng.standard_normal((20, config.length), np.float32)))
+    scorer = Scorer(network.trained())
+    beats = rng.standard_normal((n_beats, config.length), np.float32)
+    with torch.inference_mode():
+        plain = network(torch.from_numpy(beats)).numpy()
+    losses, reconstructions = scorer.score(beats)
+    np.testing.assert_allclose(reconstructions, plain, atol=1e-3)
+    np.testing.assert_allclose(losses, reconstruction_losses(beats, plain), rtol=1e-4)
+
+
+def test_several_threads_may_score_at_once(
+    autoencoder: TrainedAutoencoder, beats: NDArray[np.float32]
+) -> None:
+    """One scorer serves them all, and each gets what it would get alone."""
+    scorer = Scorer(autoencoder, max_batch=2)
+    alone = scorer.reconstruct(beats)
+    with ThreadPoolExecutor(4) as threads:
+        for together in threads.map(scorer.reconstruct, [beats] * 16):
+            np.testing.assert_array_equal(together, alone)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
+from model.config import AutoencoderConfig
 from model.errors import InvalidConfig
 from model.scoring import Scorer, reconstruction_losses
 from model.tracking import Normal, Scored, TrackState, aligned, score_tracked, shifted, track
@@ -31,7 +32,7 @@ def template_scorer() -> Scorer:
         autoencoder.output.weight.zero_()
         autoencoder.output.bias.zero_()
         autoencoder.template.copy_(torch.from_numpy(TEMPLATE))
-    return Scorer(autoencoder)
+    return Scorer(autoencoder.trained())
 
 
 def noisy(beats: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from model.autoencoder import AutoencoderConfig
 from model.checkpoint import FORMAT, Checkpoint, save_checkpoint
+from model.config import AutoencoderConfig
 from model.errors import InvalidCheckpoint, InvalidConfig
 from model.thresholds import Threshold
 from model.training import Trainer, TrainingConfig, TrainingState, fit
@@ -47,8 +47,8 @@ def test_a_training_gone_on_with_ends_as_one_never_left(epochs: int, tmp_path: P
     assert resumed.history == whole.history
     assert resumed.best_epoch == whole.best_epoch
     np.testing.assert_array_equal(resumed.validation_losses, whole.validation_losses)
-    for name, weights in whole.autoencoder.state_dict().items():
-        assert torch.equal(resumed.autoencoder.state_dict()[name], weights)
+    for name, weights in whole.autoencoder.weights.items():
+        np.testing.assert_array_equal(resumed.autoencoder.weights[name], weights)
 
 
 def test_a_state_stays_as_it_was_taken() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
 from model.checkpoint import Checkpoint
+from model.config import AutoencoderConfig
 from model.thresholds import Threshold
 from segmenter.beat import Beats, BeatSpec
 
@@ -22,7 +23,7 @@ def template_checkpoint(threshold: float = 26.0, spec: BeatSpec | None = None) -
         autoencoder.output.bias.zero_()
         autoencoder.template.copy_(torch.from_numpy(TEMPLATE))
     spec = spec or BeatSpec()
-    return Checkpoint(autoencoder.eval(), spec.to_mapping(), spec.identity, Threshold(threshold))
+    return Checkpoint(autoencoder.trained(), spec.to_mapping(), spec.identity, Threshold(threshold))
 
 
 def beats_of_loss(losses: list[float], first_sample: int = 100, rr_samples: int = 250) -> Beats:

@@ -19,8 +19,9 @@ import torch
 import wfdb
 from numpy.typing import NDArray
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
 from model.checkpoint import Checkpoint, save_checkpoint
+from model.config import AutoencoderConfig
 from model.errors import InvalidCheckpoint
 from model.learning import Learned
 from model.thresholds import Threshold
@@ -86,7 +87,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     spec = BeatSpec()
     made = Checkpoint(
-        autoencoder=LstmAutoencoder(config).eval(),
+        autoencoder=LstmAutoencoder(config).trained(),
         spec=spec.to_mapping(),
         spec_identity=spec.identity,
         threshold=Threshold(value=1.0),

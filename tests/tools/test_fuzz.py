@@ -88,7 +88,7 @@ def _odd(decode_odd: Callable[[], object], most_mb: int = 64) -> Decoder:
 
 
 def _raises(_: Path) -> Decoder:
-    return _odd(lambda: {"here": 1}["missing"])
+    return _odd(lambda: {"there": 1}["missing"])
 
 
 def _refuses(_: Path) -> Decoder:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.autoencoder import AutoencoderConfig
+from model.config import AutoencoderConfig
 from model.ecg5000 import NORMAL
 from model.errors import InvalidBeats
 from model.rivals import Beats, Fitted, neighbours

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from model.autoencoder import AutoencoderConfig, LstmAutoencoder
+from model.autoencoder import LstmAutoencoder
 from model.checkpoint import Checkpoint
+from model.config import AutoencoderConfig
 from model.ecg5000 import read_ecg5000
 from model.errors import InvalidBeats
 from model.thresholds import Threshold
@@ -154,7 +155,7 @@ def test_training_from_scratch_tells_the_kinds_apart(protocol: Protocol) -> None
 def test_checkpoint_is_judged_with_its_own_threshold() -> None:
     """Nothing is trained, and the threshold is the checkpoint's."""
     checkpoint = Checkpoint(
-        LstmAutoencoder(AutoencoderConfig(length=20, samples_per_step=1, embedding=3)),
+        LstmAutoencoder(AutoencoderConfig(length=20, samples_per_step=1, embedding=3)).trained(),
         {},
         "00000000",
         Threshold(3.0),

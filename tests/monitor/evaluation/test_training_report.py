@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.autoencoder import AutoencoderConfig
 from model.checkpoint import Checkpoint
+from model.config import AutoencoderConfig
 from model.errors import InvalidBeats
 from model.thresholds import Threshold
 from model.training import Epoch, TrainingConfig, fit
