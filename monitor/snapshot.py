@@ -7,7 +7,7 @@ that is the same object has not changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
@@ -66,6 +66,7 @@ class Snapshot:
     notice: str = ""
     silent_s: float = 0.0  # since the last Status, where that is worrying
     n_refused: int = 0  # messages of patients beyond MAX_PATIENTS
+    faults: tuple[str, ...] = ()  # of the monitor itself, for people; none: all is well
 
     @cached_property
     def worst_first(self) -> tuple[PatientView, ...]:
@@ -278,4 +279,15 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
         newest_seq=_newest(snapshot, status.journal[:MAX_TEXT], status.newest_seq),
         silent_s=0.0,
         n_refused=n_refused,
+        faults=tuple(_faults(status)),
     )
+
+
+def _faults(status: Status) -> Iterator[str]:
+    """Say what is wrong with the journal, and what was refused at the alert socket."""
+    if status.journal_failing:
+        yield f"journal failing: {status.journal_failing[:MAX_TEXT]}"
+    if status.refused_clients:
+        yield f"clients refused: {status.refused_clients}"
+    if status.limited_requests:
+        yield f"requests over the limit: {status.limited_requests}"

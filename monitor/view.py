@@ -110,7 +110,7 @@ def _waiting(snapshot: Snapshot, width: int, height: int) -> list[Text]:
     return [
         title,
         *blank(max(height - 2 - len(footer), 0)),
-        stage_line(snapshot.stages),
+        stage_line(snapshot.stages, snapshot.faults),
         *footer,
     ]
 
@@ -126,7 +126,7 @@ def _monitoring(snapshot: Snapshot, patient: PatientView, width: int, height: in
         top.insert(1, _progress(snapshot, patient, width))
     is_tall = height >= TALL_ROWS and width >= 2 * STAGE_COLUMNS
     if height >= 16 and not is_tall:
-        bottom.insert(0, stage_line(snapshot.stages))
+        bottom.insert(0, stage_line(snapshot.stages, snapshot.faults))
     free = height - len(top) - len(bottom)
     n_table = table_height(len(snapshot.patients), free)
     table = patient_table(snapshot, patient, width, n_table)
@@ -262,7 +262,8 @@ def _alerts(
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
     n_left = width - STAGE_COLUMNS
-    return [above, *beside(listed, n_left, stage_table(snapshot.stages), n_rows - 1)]
+    stages = stage_table(snapshot.stages, snapshot.faults)
+    return [above, *beside(listed, n_left, stages, n_rows - 1)]
 
 
 def _alert_row(row: AlertRow, with_patient: bool) -> Text:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -288,6 +289,20 @@ def test_a_large_screen_has_a_table_of_stages() -> None:
     scene = after([status(patient_status(9), stages=[stage(malformed=1, gaps=2, dropped=3)])])
     (row,) = [line for line in lines_of(scene, 160, 48) if "segmenter" in line]
     assert row.split()[-9:] == ["segmenter", "123.5k", "99", "1", "2", "3", "0", "0.2", "s"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+def test_what_is_wrong_with_the_monitor_itself_is_shown(size: tuple[int, int]) -> None:
+    """A journal that fails, strangers and floods are seen, and are no escape sequences."""
+    heard = status(patient_status(9), stages=[stage()])
+    scene = after(
+        [msgspec.structs.replace(heard, journal_failing="disk\x1b[2J full", limited_requests=2)]
+    )
+    said = "\n".join(lines_of(scene, *size))
+    assert "journal failing: disk" in said
+    assert "requests over the limit: 2" in said
+    assert "clients refused" not in said
+    assert "\x1b" not in said
 
 
 def test_the_selected_patient_is_shown_and_listed() -> None:
