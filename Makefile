@@ -3,6 +3,7 @@
 # make check    lint, format, types
 # make bench    the figures of the README and of docs/PERFORMANCE.md, and their plots
 # make chaos    kills the monitor at random, a hundred times, and compares what it said
+# make fuzz     a million damaged inputs for all decoders (make fuzz ARGS="--only rules --seed 7")
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -10,7 +11,7 @@ ARGS ?=
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: replay test check bench chaos picture clean
+.PHONY: replay test check bench chaos fuzz picture clean
 
 replay: $(VENV)/.run
 	@$(BIN)/ecg-monitor replay $(ARGS)
@@ -30,6 +31,9 @@ bench: $(VENV)/.bench
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tools.chaos --kills 100 $(ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 picture: $(VENV)/.run
 	$(BIN)/python -m tools.picture docs/live-view.svg $(ARGS)

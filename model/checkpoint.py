@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -232,7 +233,7 @@ def metadata_document(data: bytes, key: str) -> dict[str, Any]:
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(text, parse_constant=_refuse_constant)
+        parsed = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except InvalidCheckpoint:
         raise
     except (ValueError, RecursionError) as error:
@@ -244,6 +245,13 @@ def _json(text: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> float:
     raise InvalidCheckpoint(f"holds a value that is {name}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # 1e999 is valid JSON, and could not be written again
+        raise InvalidCheckpoint(f"holds the number {text[:20]}, which is too large")
+    return value
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> dict[str, Any]:

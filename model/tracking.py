@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from model.errors import InvalidConfig
-from model.scoring import Scorer, reconstruction_losses
+from model.scoring import MAX_VALUE, Scorer, reconstruction_losses
 from model.timing import Timing, TimingState, follow_rhythm
 
 MAX_LAG_SHARE = 6 / 140  # of the beat, some 35 ms: from an R wave's peak to its S wave's
@@ -46,8 +46,8 @@ class Normal:
     def __post_init__(self) -> None:
         if not 0 < self.reach < 1e6:  # NaN fails too
             raise InvalidConfig(f"the usual beats' reach {self.reach!r} is not a positive number")
-        if self.exemplars.ndim != 2 or not np.isfinite(self.exemplars).all():
-            raise InvalidConfig(f"exemplars of shape {self.exemplars.shape}, or not finite")
+        if self.exemplars.ndim != 2 or not (np.abs(self.exemplars) <= MAX_VALUE).all():
+            raise InvalidConfig(f"exemplars of shape {self.exemplars.shape}, or not finite, absurd")
 
 
 @dataclass(frozen=True)

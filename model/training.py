@@ -336,7 +336,10 @@ class Trainer:
         if problem := self._misfit(state):
             raise InvalidConfig(f"the training to go on with is damaged: {problem}")
         tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
-        self._generator.set_state(tensors["generator"])
+        try:
+            self._generator.set_state(tensors["generator"])
+        except RuntimeError as error:
+            raise InvalidConfig(f"the training to go on with is damaged: {error}") from error
         self._best_losses = tensors["best_losses"].numpy()
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self._autoencoder.load_state_dict(_with_prefix("weights", tensors))

@@ -8,6 +8,7 @@
 
 Samples count at the lead's own rate, which the files state. Each file is written whole or not at
 all. Records are done in parallel processes; one that cannot be read does not keep the others.
+What was done before, with the same settings and from the same files, is not done again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ import wfdb
 from numpy.typing import NDArray
 
 from model.errors import ModelError
+from monitor.annotation_notes import (
+    Note,
+    hashes,
+    settings_digest,
+    source_digest,
+    valid_note,
+    write_note,
+)
 from monitor.errors import InvalidOption, MonitorError, SpecMismatch
 from monitor.sources.source import Source
 from monitor.sources.wfdb_record import WfdbRecord, list_records
@@ -58,6 +67,8 @@ class Annotated:
         Length of the record.
     error : str or None
         Why nothing was written.
+    was_done : bool
+        It was annotated before; nothing was written.
     """
 
     record: str
@@ -66,6 +77,7 @@ class Annotated:
     n_anomalies: int | None = None
     signal_s: float = 0.0
     error: str | None = None
+    was_done: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,7 @@ class _Task:
     spec: BeatSpec
     checkpoint: Path | None
     learn_s: float | None
+    settings: str  # their digest
 
 
 def annotate_records(
@@ -88,6 +101,7 @@ def annotate_records(
     jobs: int | None = None,
     checkpoint: str | Path | None = None,
     learn_s: float | None = None,
+    again: bool = False,
     on_progress: Callable[[Annotated, int, int], None] | None = None,
 ) -> list[Annotated]:
     """Write the beats of records, and with a model their anomalies, as WFDB annotations.
@@ -107,6 +121,8 @@ def annotate_records(
     learn_s : float, optional
         Learn each record's normal from so many seconds and look for anomalies after them,
         beginning with the checkpoint's weights if there is one.
+    again : bool
+        Do records anew that were done with the same settings.
     on_progress : callable, optional
         Told of each record when it is done, how many are done, and of how many.
 
@@ -131,11 +147,29 @@ def annotate_records(
         raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
     names = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
-    chosen_spec = _agreed_spec(spec, checkpoint)
+    chosen_spec, model = _agreed_spec(spec, checkpoint)
     folder = writable_folder(Path(out))
-    tasks = [_Task(name, folder, lead, chosen_spec, checkpoint, learn_s) for name in names]
+    settings = settings_digest(
+        {"lead": lead, "spec": chosen_spec.identity, "model": model, "learn_s": learn_s}
+    )
+    tasks = [
+        _Task(name, folder, lead, chosen_spec, checkpoint, learn_s, settings) for name in names
+    ]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
-    return run_tasks(_annotate_or_say_why, tasks, jobs, tell)
+    done: dict[str, Annotated] = {}
+    for task in tasks:
+        before = None if again else _done_before(task)
+        if before is not None:
+            done[task.record] = before
+            tell(before, len(done), len(tasks))
+    n_before = len(done)
+    left = [task for task in tasks if task.record not in done]
+
+    def tell_of_all(one: Annotated, n_done: int, _n_left: int) -> None:
+        tell(one, n_before + n_done, len(tasks))
+
+    done |= {one.record: one for one in run_tasks(_annotate_or_say_why, left, jobs, tell_of_all)}
+    return [done[name] for name in names]
 
 
 def _expand(records: Sequence[str | Path]) -> list[str]:
@@ -163,18 +197,20 @@ def _short_name(record: str) -> str:
     return name.removesuffix(".hea").removesuffix(".dat")
 
 
-def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> BeatSpec:
+def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSpec, str | None]:
+    """Return how beats are cut, and the identity of the model if there is one."""
     if checkpoint is None:
-        return spec or BeatSpec()
+        return spec or BeatSpec(), None
     from model.checkpoint import load_checkpoint
 
-    trained_on = BeatSpec.from_mapping(load_checkpoint(checkpoint).spec)
+    loaded = load_checkpoint(checkpoint)
+    trained_on = BeatSpec.from_mapping(loaded.spec)
     if spec is not None and spec.identity != trained_on.identity:
         raise SpecMismatch(
             f"checkpoint {checkpoint} expects beats of spec {trained_on.identity}, asked for is "
             f"{spec.identity}; leave the window to the checkpoint or use another one"
         )
-    return trained_on
+    return trained_on, loaded.identity
 
 
 def writable_folder(folder: Path) -> Path:
@@ -192,6 +228,27 @@ def writable_folder(folder: Path) -> Path:
 # --- one record -------------------------------------------------------------------------------
 
 
+def _done_before(task: _Task) -> Annotated | None:
+    """Return what became of a record that was done with these settings; None if it was not."""
+    try:
+        with WfdbRecord.open(task.record, task.lead) as record:
+            note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
+    except (MonitorError, OSError):
+        return None  # said when it is tried
+    return None if note is None else _outcome(task, note, was_done=True)
+
+
+def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
+    return Annotated(
+        record=task.record,
+        n_beats=note.n_beats,
+        n_withheld=note.n_withheld,
+        n_anomalies=note.n_anomalies,
+        signal_s=note.signal_s,
+        was_done=was_done,
+    )
+
+
 def _annotate_or_say_why(task: _Task) -> Annotated:
     try:
         return _annotate(task)
@@ -205,6 +262,7 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
 
 def _annotate(task: _Task) -> Annotated:
     with WfdbRecord.open(task.record, task.lead) as record:
+        source = source_digest(record.files)  # before it is read: a later change shows
         model = _model(task, record)
         blocks = segment(record, task.spec, record.n_samples)
         first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
@@ -218,13 +276,17 @@ def _annotate(task: _Task) -> Annotated:
                 beats.r_sample[anomalous], beats.loss[anomalous], model.threshold, record.fs_hz
             )
         replace_files(task.out, record.record, files)
-        return Annotated(
-            record=task.record,
+        note = Note(
+            settings=task.settings,
+            source=source,
+            files=hashes(files),
             n_beats=len(beats.r_sample),
             n_withheld=int(np.count_nonzero(~beats.judgeable)),
             n_anomalies=n_anomalies,
             signal_s=record.n_samples / record.fs_hz,
         )
+        write_note(task.out, record.record, note)
+        return _outcome(task, note)
 
 
 def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:

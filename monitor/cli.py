@@ -116,7 +116,8 @@ def replay(
     """Replay records, find and score their beats, and show the anomalous ones.
 
     Keys in the live view: a acknowledges, + and - move the threshold, r learns the patient anew,
-    p pauses, arrows choose a patient, q quits.
+    p pauses, e explains the latest anomalous beat, q quits. Of several patients arrows and pages
+    choose one, / searches, Escape goes back.
 
     Try: ecg-monitor replay --speed 4, or
     ecg-monitor replay mitdb/119 --learn 5:00 --speed max --json | jq .type

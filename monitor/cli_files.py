@@ -378,8 +378,13 @@ def annotate(
     ] = None,
     learn: Learn = None,
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Do what was done with the same options anew, too.")
+    ] = False,
 ) -> None:
     """Write the beats of records as WFDB annotations (.qrs); with a model, anomalies too (.alm).
+
+    A run that was stopped goes on where it was: records that are done are passed over.
 
     Try: ecg-monitor annotate mitdb/100 mitdb/119 --learn 5:00 --out found
     """
@@ -395,6 +400,7 @@ def annotate(
                 jobs,
                 checkpoint,
                 parse_optional_duration(learn, "--learn"),
+                again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
             )
         raise typer.Exit(_outcome(results, out))
@@ -408,14 +414,17 @@ def _outcome(results: list[Outcome], out: Path) -> int:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
                 f"{harmless(one.record)}: {one.n_beats:,} beats, {one.n_withheld:,} of them "
-                f"without a verdict{anomalous}\n"
+                f"without a verdict{anomalous}{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()
     for one in failed:
         name = Path(one.record).name
         complain(str(one.error) if name in str(one.error) else f"record {name}: {one.error}")
+    n_before = sum(one.was_done for one in results)
     if len(failed) < len(results):
-        sys.stderr.write(f"wrote {len(results) - len(failed)} of {len(results)} to {out}\n")
+        before = f"; {n_before} were done before (--again does them anew)" if n_before else ""
+        n_written = len(results) - len(failed) - n_before
+        sys.stderr.write(f"wrote {n_written} of {len(results)} to {out}{before}\n")
     return 0 if not failed else 1 if len(failed) < len(results) else 2
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidMessage
 from monitor.wire import (
     BEAT_COLUMNS,
+    MAX_BEAT_VALUE,
     MAX_JSON_BYTES,
     MAX_REPLY_BYTES,
     MAX_STATE_BYTES,
@@ -96,10 +97,10 @@ def _decode_beats(header: BeatsHeader, frames: Sequence[bytes]) -> BeatsMessage:
         raise InvalidMessage(f"{len(frames) + 1} frames, expected 4")
     columns = np.frombuffer(frames[0], BEAT_COLUMNS)
     values = np.frombuffer(frames[1], "<f4").reshape(n, header.length)
-    if not np.isfinite(values).all():
-        raise InvalidMessage("a beat holds values that are not finite")
+    if not (np.abs(values) <= MAX_BEAT_VALUE).all():  # NaN is not
+        raise InvalidMessage("a beat holds values that are not finite, or absurd")
     r_sample = columns["r_sample"]
-    if n and (r_sample[0] < 0 or (np.diff(r_sample) <= 0).any()):
+    if n and (r_sample[0] < 0 or (r_sample[1:] <= r_sample[:-1]).any()):  # differences overflow
         raise InvalidMessage("R peaks are not in rising order")
     if n and r_sample[-1] > header.position:
         raise InvalidMessage("an R peak lies behind the position reached")

@@ -24,10 +24,12 @@ from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
 from monitor.learned_files import LearnedFiles
 from monitor.learning_phase import Held, LearningPhase
-from monitor.patient import Desk, Model, Patient, Saved, decode_saved
+from monitor.patient import Desk, Model, Patient, Saved
+from monitor.saved import read_saved
 from monitor.settings import ConsumerSettings
 from monitor.system_alerts import Change
 from monitor.wire import (
+    MIN_THRESHOLD,
     MONITOR,
     AckRequest,
     Alert,
@@ -88,7 +90,8 @@ class Judge:
         self._learner = learner
         self._leaving = threading.Event()
         self._saved = {reached.patient: reached for reached in journal.progress()}
-        named = (decode_saved(reached).learned for reached in self._saved.values())
+        length = checkpoint.config.length
+        named = (read_saved(one.consumer_state, length).learned for one in self._saved.values())
         self._files.remove_all_but({file for file in named if file is not None})
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
@@ -282,7 +285,7 @@ class Judge:
         for name in chosen:
             patient = self._patients[name]
             value = patient.threshold if request.value is None else request.value
-            patient.threshold = float(np.clip(value * (request.factor or 1.0), 1e-3, 1e6))
+            patient.threshold = float(np.clip(value * (request.factor or 1.0), MIN_THRESHOLD, 1e6))
             patient.moved_on = True
         return ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
 
@@ -358,7 +361,7 @@ class Judge:
         )
         progress = self._saved.pop(stream.patient, None)
         if progress is not None:
-            saved = decode_saved(progress)
+            saved = read_saved(progress.consumer_state, self._base.checkpoint.config.length)
             patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             patient.position = progress.position
             if saved.relearn_until is not None:

@@ -18,7 +18,6 @@ from model.tracking import Scored, Tracked, TrackState, track
 from monitor.alerts import AlertMachine, AlertState, Transition, Verdict, alert_identity
 from monitor.codec import number_or_none, quality_names
 from monitor.context import AlertContext, KeptBeat, take_beat
-from monitor.errors import JournalFailed
 from monitor.explanation import loss_by_part, neighbours, reasons
 from monitor.journal import Progress
 from monitor.learning_phase import LearningPhase
@@ -96,16 +95,6 @@ class Saved(msgspec.Struct, frozen=True):
     timing: TimingState = msgspec.field(default_factory=TimingState)
     drift: list[float] | None = None
     relearn_until: int | None = None  # a learning that was asked for began at the position
-
-
-def decode_saved(progress: Progress) -> Saved:
-    """Return what goes on of a patient; JournalFailed if the journal is damaged there."""
-    try:
-        return msgspec.msgpack.decode(progress.consumer_state, type=Saved)
-    except msgspec.MsgspecError as error:
-        raise JournalFailed(
-            f"the journal does not say how {progress.patient!r} goes on ({error}); begin a new one"
-        ) from error
 
 
 @dataclass

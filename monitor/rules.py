@@ -74,12 +74,8 @@ def parse_rules(content: bytes) -> Rules:
     """Check and read the bytes of a rules file; InvalidOption if they are none."""
     try:
         return msgspec.convert(tomllib.loads(content.decode()), Rules)
-    except (
-        tomllib.TOMLDecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-        msgspec.ValidationError,
-    ) as error:
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        # ValueError: no TOML, no UTF-8, or a number of more digits than Python reads.
         raise InvalidOption(f"{error}; `ecg-monitor rules` prints what can be set") from error
 
 

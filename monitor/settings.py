@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from monitor.errors import InvalidOption
 from monitor.rules import Rules
-from monitor.wire import Count, Name
+from monitor.wire import MIN_THRESHOLD, Count, Name
 
 DEFAULT_ALERTS = (
     "tcp://127.0.0.1:5571"  # requests are one port above, see sockets.requests_endpoint
@@ -82,7 +82,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     alerts: str
     journal: str  # path of the journal's file
     checkpoint: str | None = None  # none is the checkpoint that ships
-    threshold: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    threshold: Annotated[float, Meta(ge=MIN_THRESHOLD, le=1e6)] | None = None
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     rules: Rules = Rules()
@@ -104,7 +104,7 @@ def decode_settings(text: bytes) -> AnyStageSettings:
     decoder: msgspec.json.Decoder[AnyStageSettings] = msgspec.json.Decoder(AnyStageSettings)
     try:
         return decoder.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidOption(f"stage settings on standard input: {error}") from error
 
 
@@ -175,11 +175,11 @@ def parse_speed(text: str) -> float | None:
 
 
 def parse_threshold(text: str) -> float:
-    """Read `--threshold`: a reconstruction loss above 0."""
+    """Read `--threshold`: a reconstruction loss above 0 (at least MIN_THRESHOLD)."""
     try:
         threshold = float(text)
     except ValueError:
         threshold = math.nan
-    if not 0 < threshold <= 1e6:
+    if not MIN_THRESHOLD <= threshold <= 1e6:
         raise InvalidOption(f"--threshold {text!r} is not a number above 0, such as 26")
     return threshold

@@ -24,10 +24,13 @@ def beat_and_losses(patient: PatientView, width: int, n_rows: int) -> list[Text]
     return beside(left, n_left, right, n_rows)
 
 
-def _why(latest: AnomalousBeat) -> str:
-    """Return what the beat was found by, and the wave in which most of its loss arose."""
-    named = [*latest.why, *([] if latest.worst_part is None else [latest.worst_part])]
-    return f"{', '.join(named)} " if named else ""
+def _why(latest: AnomalousBeat, room: int) -> str:
+    """Return what the beat was found by, the wave of most of its loss, and when; what has room."""
+    time = clock(latest.time_s, 0)
+    found_by = ", ".join(latest.why)
+    named = ", ".join([*latest.why, *([] if latest.worst_part is None else [latest.worst_part])])
+    said = (f"{what} {time}" for what in (named, found_by) if what)
+    return next((one for one in said if len(one) <= room), time)
 
 
 def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
@@ -46,7 +49,7 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
         caption.append("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
     errors = [plot_errors(latest, width)] if n_rows >= ERRORS_FROM_ROWS else []
     return [
-        heading(title, Text(f"{_why(latest)}{clock(latest.time_s, 0)}", DIM), width),
+        heading(title, Text(_why(latest, width - title.cell_len - 7), DIM), width),
         *plot_beat(latest, width, n_rows - 2 - len(errors)),
         *errors,
         caption,

@@ -42,6 +42,8 @@ from segmenter.beat import Beats
 MAX_SAMPLES = 1 << 22  # samples a message: 16 MiB, 4.6 h at 250 Hz
 MAX_BEATS = 1 << 14  # beats a message
 MAX_BEAT_LENGTH = 4096
+MAX_BEAT_VALUE = 1e6  # a standardised beat of n samples stays below the root of n
+MIN_THRESHOLD = 1e-3  # of a loss; ratios to far smaller ones are infinite
 MAX_STATE_BYTES = 1 << 22
 MAX_JSON_BYTES = 1 << 23  # a heartbeat of 10,000 patients takes 4 MB
 MAX_PAGE = 500  # alerts a reply, about 4 KB each
@@ -51,7 +53,7 @@ MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
 Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
-Rate = Annotated[float, Meta(gt=0, le=100_000)]
+Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times infinite
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]

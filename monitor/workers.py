@@ -73,6 +73,8 @@ def run_tasks(
         If a worker process died.
     """
     check_jobs(jobs)
+    if not tasks:
+        return []
     n_workers = min(jobs or os.cpu_count() or 1, len(tasks))
     if n_workers > 1:
         return _run_in_processes(work, tasks, n_workers, tell)

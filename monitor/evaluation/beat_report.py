@@ -28,10 +28,7 @@ from monitor.wire import Alert, Technical
 
 BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
 MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
-PICTURE_SAYS = (
-    "The beat over its reconstruction, where along it they differ, its neighbours, "
-    "the losses around"
-)
+PICTURE_SAYS = "The beat over its reconstruction, where they differ, its neighbours, losses around"
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class WfdbRecord:
         fs_hz: float,
         samples_per_frame: int,
         stretches: list[_Stretch],
+        header_file: Path,
     ) -> None:
         self.record = record
         self.lead = lead
@@ -72,6 +73,7 @@ class WfdbRecord:
         self.samples_per_frame = samples_per_frame
         self.n_samples = stretches[-1].stop
         self._stretches = stretches
+        self._header_file = header_file
         self._starts = [stretch.start for stretch in stretches]
         self._block_key: tuple[int, int] | None = None
         self._block = np.empty(0, np.float32)
@@ -113,7 +115,8 @@ class WfdbRecord:
             )
         for stretch in stretches:
             _check_flac_length(stretch)
-        return cls(base.name, signal.name, fs_hz, signal.samples_per_frame, stretches)
+        header_file = base.with_name(f"{base.name}.hea")
+        return cls(base.name, signal.name, fs_hz, signal.samples_per_frame, stretches, header_file)
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +128,19 @@ class WfdbRecord:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the lead is read from, headers too."""
+        files = [self._header_file]
+        for stretch in self._stretches:
+            if stretch.header is not None:
+                path = stretch.header.path
+                files += [
+                    path.with_name(f"{path.name}.hea"),
+                    path.with_name(stretch.signal.file_name),
+                ]
+        return list(dict.fromkeys(files))
 
     def close(self) -> None:
         """Forget the decoded block; the record can still be read."""

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from model.config import AutoencoderConfig
 from model.errors import InvalidCheckpoint
 from model.learning import Learned
 from model.thresholds import Threshold
+from monitor import annotate
 from monitor.annotate import Annotated, annotate_records, segment, summary
 from monitor.errors import InvalidOption, SpecMismatch, StageFailed
 from monitor.evaluation.beats_report import evaluate_beats
@@ -91,6 +94,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     save_checkpoint(made, path)
     return path
+
+
+def _annotations(out: Path) -> list[str]:
+    return sorted(file.name for file in out.iterdir() if file.is_file())
 
 
 def test_beats_are_readable_by_wfdb(tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_a_folder_stands_for_its_records_and_failures_stand_alone(tmp_path: Path
     assert summary(results) == (2, 1)
     assert results[2].error is not None
     assert "broken.hea" in results[2].error
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.qrs", "b.qrs"]
+    assert _annotations(tmp_path / "out") == ["a.qrs", "b.qrs"]
     assert sorted(record for record, _, _ in told) == sorted(result.record for result in results)
     assert [n_done for _, n_done, _ in told] == [1, 2, 3]
     assert {n_all for _, _, n_all in told} == {3}
@@ -263,11 +270,11 @@ def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        (result,) = annotate_records([path], out, jobs=1)
+        (result,) = annotate_records([path], out, jobs=1, again=True)
     assert result.error is not None
     assert "No space left" in result.error
     assert (out / "rec.qrs").read_bytes() == before
-    assert [file.name for file in out.iterdir()] == ["rec.qrs"]
+    assert _annotations(out) == ["rec.qrs"]
 
 
 def test_options_that_cannot_work_are_refused_before_anything_is_read(
@@ -348,11 +355,80 @@ def test_ctrl_c_stops_all_workers_and_leaves_no_scraps(tmp_path: Path) -> None:
     assert time.monotonic() - interrupted < 20
     assert process.returncode == 130
     assert errors == ""
-    written = list((tmp_path / "out").iterdir())
+    written = [tmp_path / "out" / name for name in _annotations(tmp_path / "out")]
     assert 0 < len(written) < len(records)
     assert {file.suffix for file in written} == {".qrs"}
     for file in written:
         assert len(wfdb.rdann(str(file.with_suffix("")), "qrs").sample) > 700
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Records that are done are passed over, told so, with the same figures; the rest is done."""
+    paths = [_write(tmp_path / "in", name, duration_s=20) for name in ("a", "b")]
+    out = tmp_path / "out"
+    (first,) = annotate_records([paths[0]], out, jobs=1)
+    written_ns = (out / "a.qrs").stat().st_mtime_ns
+    told: list[tuple[bool, int, int]] = []
+    results = annotate_records(
+        [tmp_path / "in"],
+        out,
+        jobs=1,
+        on_progress=lambda one, n_done, n_all: told.append((one.was_done, n_done, n_all)),
+    )
+    assert [one.was_done for one in results] == [True, False]
+    assert replace(results[0], was_done=False) == first
+    assert told == [(True, 1, 2), (False, 2, 2)]
+    assert (out / "a.qrs").stat().st_mtime_ns == written_ns
+    assert all(one.was_done for one in annotate_records([tmp_path / "in"], out))
+
+
+def test_what_is_done_depends_on_settings_record_and_files(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    """Another window, model or record, a damaged or lost output or note: done anew."""
+    path = _write(tmp_path / "in", "rec", duration_s=20)
+    out = tmp_path / "out"
+
+    def was_done(**options: Any) -> bool:
+        (result,) = annotate_records([path], out, jobs=1, **options)
+        assert result.error is None
+        return result.was_done
+
+    assert not was_done(checkpoint=checkpoint)
+    assert was_done(checkpoint=checkpoint)
+    assert not was_done()
+    assert not was_done(spec=BeatSpec("midpoint"))
+    assert not was_done()
+    assert was_done()
+    assert not was_done(again=True)
+    (out / "rec.qrs").write_bytes((out / "rec.qrs").read_bytes()[:-10])
+    assert not was_done()
+    (out / "rec.qrs").unlink()
+    assert not was_done()
+    (note,) = out.glob(".annotated/*.json")
+    for damage in (b"", b"\xff", b"[" * 5000, b'{"settings": 1}'):
+        note.write_bytes(damage)
+        assert not was_done()
+    os.utime(path.with_suffix(".dat"), ns=(1, 1))
+    assert not was_done()
+    assert was_done()
+
+
+def test_one_killed_between_its_files_is_done_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note is written last: without it, what is there does not count."""
+    path = _write(tmp_path / "in", "rec", duration_s=20)
+
+    def killed(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(annotate, "write_note", killed)
+        with pytest.raises(KeyboardInterrupt):
+            annotate_records([path], tmp_path / "out", jobs=1)
+    (result,) = annotate_records([path], tmp_path / "out", jobs=1)
+    assert not result.was_done
 
 
 def test_results_of_nothing() -> None:

@@ -360,7 +360,12 @@ def test_annotate_then_compare_beats(record: Path, tmp_path: Path) -> None:
     done = ecg_monitor("annotate", record, "--out", found, "--checkpoint", model)
     assert done.exit_code == 0, done.stderr
     assert "anomalous" in done.stdout
-    assert sorted(file.name for file in found.iterdir()) == ["sim.alm", "sim.qrs"]
+    assert sorted(file.name for file in found.iterdir() if file.is_file()) == ["sim.alm", "sim.qrs"]
+    again = ecg_monitor("annotate", record, "--out", found, "--checkpoint", model)
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout == done.stdout.replace(" anomalous\n", " anomalous, done before\n")
+    assert "wrote 0 of 1" in again.stderr
+    assert "--again does them anew" in again.stderr
     arguments = ("evaluate", "beats", record.parent, found, "--ref-ext=ecg", "--start=10")
     compared = ecg_monitor(*arguments, "--json", "--csv", table)
     assert json.loads(compared.stdout)["gross"]["sensitivity"] > 0.98

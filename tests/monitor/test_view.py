@@ -193,6 +193,15 @@ def test_the_latest_anomalous_beat_is_told_in_figures() -> None:
     assert "loss 41.2/26.0 x1.6 RR 512/-- ms" in text_of(scene, 80, 24)
 
 
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(160, "shape, premature, T 00:07:00"), (116, "shape, premature 00:07:00"), (80, "─ 00:07:00")],
+)
+def test_the_latest_beat_says_as_much_of_why_as_has_room(width: int, said: str) -> None:
+    """Its time stays, however narrow."""
+    assert f"{said} ─" in text_of(replace(EXPLAINED, explaining=False), width, 24)
+
+
 def styled(snapshot: Snapshot, row: int) -> list[tuple[str, Style]]:
     """Return the cells of one row of an 80x24 screen with their styles."""
     console = Console(width=80, height=24, force_terminal=True, color_system="truecolor")

@@ -1,0 +1,87 @@
+"""What `annotate` notes beside its files, so that a run which was stopped goes on where it was.
+
+    OUT/<record>.qrs, .alm          what people want
+    OUT/.annotated/<record>.json    of what they were made, and their hashes; written last
+
+A record is done where a note says the same settings and the same files of the record, and its
+annotations are still those that were written. Anything else, a damaged note too, is done anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+FOLDER = ".annotated"
+MAX_NOTE_BYTES = 1 << 16
+FORMAT = 1  # rises when the same settings give other annotations
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What was made of one record.
+
+    Attributes
+    ----------
+    settings, source : str
+        Digests of the settings, and of name, size and time of change of the record's files.
+    files : dict
+        Hash of each annotation file, by its extension.
+    n_beats, n_withheld, n_anomalies, signal_s
+        As `Annotated` says them.
+    """
+
+    settings: str
+    source: str
+    files: dict[str, str]
+    n_beats: int
+    n_withheld: int
+    n_anomalies: int | None
+    signal_s: float
+
+
+def settings_digest(settings: Mapping[str, str | int | float | None]) -> str:
+    """Return the identity of settings."""
+    return hashlib.sha256(msgspec.json.encode([FORMAT, sorted(settings.items())])).hexdigest()
+
+
+def source_digest(files: Iterable[Path]) -> str:
+    """Return what changes when a record's files do; OSError if one is missing."""
+    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(msgspec.json.encode(states)).hexdigest()
+
+
+def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the hash of each file's content."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def write_note(out: Path, record: str, note: Note) -> None:
+    """Keep a note of annotations that are in their places."""
+    folder = out / FOLDER
+    folder.mkdir(exist_ok=True)
+    beside = folder / f"{record}.new"
+    beside.write_bytes(msgspec.json.encode(note))
+    beside.replace(folder / f"{record}.json")
+
+
+def valid_note(out: Path, record: str, settings: str, source: str) -> Note | None:
+    """Return the note of a record that is done, with these settings; None if it is not."""
+    note = _read(out / FOLDER / f"{record}.json")
+    if note is None or (note.settings, note.source) != (settings, source):
+        return None
+    try:
+        found = hashes({name: (out / f"{record}.{name}").read_bytes() for name in note.files})
+    except (OSError, ValueError):  # a name with a zero in it
+        return None
+    return note if found == note.files else None
+
+
+def _read(path: Path) -> Note | None:
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_NOTE_BYTES), type=Note)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

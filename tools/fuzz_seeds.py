@@ -1,0 +1,223 @@
+"""Valid messages of every type and valid files, from which the fuzzer begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from monitor import codec
+from monitor.wire import (
+    AckRequest,
+    Alert,
+    BeatScored,
+    BeatsHeader,
+    Done,
+    EndHeader,
+    Failed,
+    Finished,
+    Found,
+    HealthHeader,
+    Lifecycle,
+    LossByPart,
+    Message,
+    Neighbour,
+    Page,
+    PatientStatus,
+    Pause,
+    Ready,
+    Refused,
+    RelearnRequest,
+    ReplayRequest,
+    SamplesHeader,
+    SeekRequest,
+    SignalEvent,
+    StageHealth,
+    Start,
+    Status,
+    Stop,
+    Stream,
+    Technical,
+    ThresholdRequest,
+    Wave,
+)
+from segmenter.beat import Beats, BeatSpec
+
+WALL_TIME = "2026-01-01T00:00:00.000Z"
+_STREAM = Stream("119", "119", "MLII", 360.0, 0, 650_000, "a1b2")
+_HEALTH = StageHealth("producer", 5, 5, 0, 0, 0, 0)
+_SENT: dict[str, Any] = {
+    "version": 1,
+    "patient": "119",
+    "record": "119",
+    "sequence": 7,
+    "sent_ns": 123,
+    "position": 2000,
+}
+_PLACE: dict[str, Any] = {
+    "schema": 1,
+    "patient": "119",
+    "record": "119",
+    "lead": "MLII",
+    "sample": 3600,
+    "time_s": 10.0,
+    "wall_time": WALL_TIME,
+}
+
+
+def beats(n: int, length: int) -> Beats:
+    """Return standardised beats, one a second of 360 Hz."""
+    shape = np.sin(np.linspace(0, 6, length))
+    shape = ((shape - shape.mean()) / shape.std(ddof=1)).astype(np.float32)
+    return Beats(
+        r_sample=100 + 360 * np.arange(n, dtype=np.int64),
+        rr_before_ms=np.full(n, 1000, np.float32),
+        rr_after_ms=np.full(n, 1000, np.float32),
+        delay_ms=np.full(n, 250, np.float32),
+        quality=np.zeros(n, np.uint16),
+        values=np.tile(shape, (n, 1)),
+    )
+
+
+def beats_frames(n: int, length: int, state: bytes = b"", **changes: Any) -> list[bytes]:
+    """Return the frames of a message of beats."""
+    values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **_SENT, **changes}
+    events = [SignalEvent("noisy", "onset", 1500)]
+    header = BeatsHeader(**values, length=length, n_beats=n, events=events)
+    return codec.encode_beats(header, beats(n, length), state)
+
+
+def stage_messages() -> list[list[bytes]]:
+    """Return the frames of messages between stages, of every kind."""
+    samples = np.sin(np.arange(72)).astype(np.float32)
+    header = SamplesHeader(**_SENT, lead="MLII", fs_hz=360.0, n_samples=len(samples))
+    return [
+        codec.encode_samples(header, samples),
+        beats_frames(3, 16, b"state"),
+        beats_frames(0, 140),
+        codec.encode_header(EndHeader(**_SENT, reason="complete", last=True)),
+        codec.encode_header(HealthHeader(1, _HEALTH)),
+    ]
+
+
+def numbered_messages() -> list[Alert | Technical]:
+    """Return an alert and a technical one."""
+    return [
+        Alert(
+            **_PLACE,
+            id="00",
+            seq=1,
+            journal="j1",
+            state="onset",
+            priority="medium",
+            rule="loss-1-of-1",
+            loss=52.0,
+            threshold=26.0,
+            ratio=2.0,
+            rr_before_ms=500.0,
+            rr_after_ms=None,
+            quality=["noisy"],
+            episode_beats=1,
+            episode_start_sample=3600,
+            model="m1",
+            delay_ms=120.0,
+            beat=[0.0, 1.5, -1.5],
+            reconstruction=[0.5, 0.5, 0.5],
+            why=["shape", "premature"],
+            score=2.5,
+            parts=LossByPart(0.2, 0.5, 0.3),
+            neighbours=[Neighbour(20.0, [0.0, 1.0])],
+        ),
+        Technical(
+            **_PLACE, id="01", seq=2, journal="j1", event="noisy", state="onset", text="noise"
+        ),
+    ]
+
+
+def world_messages() -> list[list[bytes]]:
+    """Return topic and JSON of messages to the world, of every type."""
+    patient = PatientStatus(
+        patient="119",
+        record="119",
+        lead="MLII",
+        fs_hz=360.0,
+        position=3600,
+        n_samples=None,
+        state="monitoring",
+        beats=12,
+        anomalous=1,
+        alerts=1,
+        withheld=0,
+        threshold=26.0,
+        heart_rate_bpm=75.0,
+        lag_s=0.1,
+        technical=["noisy"],
+        note="",
+    )
+    others: list[Message] = [
+        BeatScored(
+            **_PLACE,
+            loss=None,
+            threshold=26.0,
+            anomalous=False,
+            rr_before_ms=800.0,
+            rr_after_ms=None,
+            quality=["noisy"],
+            why=["shape"],
+        ),
+        Status(1, 2, "j1", WALL_TIME, 1.0, [patient], [_HEALTH], "m1"),
+        Wave(1, "119", 0, 120.0, [0.0, None, 1.0], [2]),
+    ]
+    return [codec.encode_message(message) for message in [*numbered_messages(), *others]]
+
+
+def numbered() -> list[bytes]:
+    """Return the JSON of an alert and of a technical one."""
+    return [codec.encode_json(message) for message in numbered_messages()]
+
+
+def requests() -> list[bytes]:
+    """Return requests of every type."""
+    return [
+        codec.encode_json(request)
+        for request in (
+            ReplayRequest(41, 500),
+            SeekRequest(WALL_TIME),
+            ThresholdRequest("119", 26.0, 1.05),
+            RelearnRequest("119"),
+            AckRequest("119"),
+        )
+    ]
+
+
+def replies() -> list[bytes]:
+    """Return replies of every type."""
+    page = Page("j1", 1, 2, numbered_messages())
+    return [codec.encode_json(one) for one in (page, Found("j1", 4), Done("a"), Refused("b"))]
+
+
+def lifecycle() -> Sequence[Lifecycle]:
+    """Return what stages and their supervisor say to each other."""
+    spec = BeatSpec().to_mapping()
+    return (
+        Ready("producer", [_STREAM], spec),
+        Finished("consumer"),
+        Failed("segmenter", "why", 2),
+        Start([_STREAM], spec),
+        Pause(True),
+        Stop(),
+    )
+
+
+def ecg5000(suffix: str, length: int) -> bytes:
+    """Return a data set of three beats in one of the forms of ECG5000."""
+    beats = [[f"{0.1 * i - k:.3f}" for i in range(length)] for k in range(3)]
+    match suffix:
+        case ".arff":
+            lines = ["@relation ECG5000", "@data", *(",".join([*beat, "1"]) for beat in beats)]
+        case ".ts":
+            lines = ["@problemName E", "@data", *(",".join(beat) + ":2" for beat in beats)]
+        case _:
+            lines = [" ".join(["1.0e+00", *beat]) for beat in beats]
+    return "\n".join(lines).encode()
