@@ -20,8 +20,8 @@ import msgspec
 from monitor.codec import encode_json
 from monitor.context import KeptBeat
 from monitor.errors import JournalFailed, JournalMismatch
-from monitor.journal_reader import as_bytes, decoded_alert, decoded_run, read_rows
-from monitor.journaled_run import JournaledRun, difference
+from monitor.journal_reader import as_bytes, decoded_alert, read_rows
+from monitor.journaled_run import JournaledRun, decode_run, difference
 from monitor.wire import MAX_PAGE, Alert, Count, Name, Technical
 
 TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
@@ -148,7 +148,7 @@ class Journal:
             with self._transaction():
                 self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
             return
-        differs = difference(decoded_run(self._path, rows[0][0]), run)
+        differs = difference(decode_run(as_bytes(rows[0][0]), self._path), run)
         if differs is not None:
             raise JournalMismatch(
                 f"{self._path} holds another run: {differs}; give what was given then to go on, "
@@ -269,7 +269,8 @@ class Journal:
             return [msgspec.msgpack.decode(as_bytes(state), type=Progress) for (state,) in rows]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalFailed(
-                f"{self._path}: how far a patient is cannot be read ({error}); begin a new journal"
+                f"{self._path} does not say how far its patients are ({error}); "
+                "name another with --journal"
             ) from error
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ import numpy as np
 from monitor.codec import decode_numbered
 from monitor.context import BEATS_AROUND, KeptBeat
 from monitor.errors import InvalidMessage, JournalFailed
-from monitor.journaled_run import JournaledRun
+from monitor.journaled_run import JournaledRun, decode_run
 from monitor.wire import MAX_PAGE, Alert, Technical
 
 MIN_PREFIX = 4  # digits of an identity
@@ -105,7 +105,7 @@ class JournalReader:
     def run(self) -> JournaledRun | None:
         """Return what the journal's run is of; None if none has begun."""
         rows = self._rows("SELECT description FROM run")
-        return None if not rows else decoded_run(self._path, rows[0][0])
+        return None if not rows else decode_run(as_bytes(rows[0][0]), self._path)
 
     def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
         return read_rows(self._path, self._database, query, *given)
@@ -130,14 +130,6 @@ def decoded_alert(path: Path, message: object) -> Alert | Technical:
         return decode_numbered(as_bytes(message))
     except InvalidMessage as error:
         raise JournalFailed(f"{path} holds what is no alert ({error})") from error
-
-
-def decoded_run(path: Path, description: object) -> JournaledRun:
-    """Return what a journal's run is of; JournalFailed if the row does not say."""
-    try:
-        return msgspec.json.decode(as_bytes(description), type=JournaledRun)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise JournalFailed(f"{path}: its run cannot be read ({error})") from error
 
 
 def _is_beat(values: bytes) -> bool:

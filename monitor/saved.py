@@ -22,7 +22,7 @@ from monitor.wire import MIN_THRESHOLD, SignalKind
 
 MAX_COUNT = 1 << 52  # half of what a message may say: it will be counted on
 MAX_REAL = 1e12  # of losses, thresholds, milliseconds
-_MODEL_FILE = re.compile(r"learned-[0-9a-f]{16}-[0-9a-f]{32}\.safetensors")
+_MODEL_FILE = re.compile(r"learned-([0-9a-f]{8}-)?[0-9a-f]{16}-[0-9a-f]{32}\.safetensors")
 
 
 def read_saved(content: bytes, length: int) -> Saved:

@@ -406,7 +406,7 @@ def test_a_damaged_state_is_an_error_not_a_crash(bench: Bench) -> None:
     """A patient whose state cannot be read is said in one line before anything is judged."""
     bench.judge()
     bench.journal.commit([], [Progress("p", 100, b"", b"\xc1")])
-    with pytest.raises(JournalFailed, match="how 'p' goes on"):
+    with pytest.raises(JournalFailed, match="state of a patient cannot be read"):
         bench.restart()
 
 

@@ -283,7 +283,9 @@ def test_requests_that_are_none_are_refused_and_counted(endpoint: str, tmp_path:
         assert asking.poll(5000)
         assert asking.recv() == b""
         assert b'"page"' in asking.recv()
-        assert server.malformed == 2
+        counted: list[int] = []
+        server.do(lambda publisher, journal: counted.append(publisher.malformed))
+        assert counted == [2]
         assert server.thresholds == [ThresholdRequest(patient="119", factor=1.05)]
 
 
