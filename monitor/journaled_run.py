@@ -6,8 +6,11 @@ Speed and endpoints may change: they do not touch the alerts.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from monitor.errors import JournalFailed
 from monitor.wire import Stream
 
 
@@ -20,6 +23,14 @@ class JournaledRun(msgspec.Struct, frozen=True):
     threshold: float | None
     learn_s: float | None
     false_alerts_per_hour: float
+
+
+def decode_run(content: bytes, journal: Path) -> JournaledRun:
+    """Read what a journal says of its run; JournalFailed if it cannot be read."""
+    try:
+        return msgspec.json.decode(content, type=JournaledRun)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise JournalFailed(f"{journal}: its run cannot be read ({error})") from error
 
 
 def difference(before: JournaledRun, now: JournaledRun) -> str | None:

@@ -276,10 +276,10 @@ def test_evaluate_compares_with_others(
 ) -> None:
     """A table for people, a JSON line a row for programs, a picture."""
     monkeypatch.setattr(comparison, "SIZES", {2: None})
-    monkeypatch.setattr(comparison, "BEAT_BY_BEAT_STEPS", 1)
     monkeypatch.setattr(rivals, "FOREST_TREES", 10)
     plot = tmp_path / "plot.png"
-    arguments = ("evaluate", "--compare", "--protocol", "official", "--ecg5000", ecg5000, ecg5000)
+    files = ("--ecg5000", ecg5000, ecg5000)
+    arguments = ("evaluate", "--compare", "--protocol", "official", *files, "--peer-steps", 1)
     done = ecg_monitor(*arguments, "--epochs", 1, "--plot", plot)
     assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2 + 8

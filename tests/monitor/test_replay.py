@@ -266,7 +266,8 @@ def test_a_pause_survives_a_restart(record: Path) -> None:
 
     summary = run(options(record, speed=5.0), Collected(kill_while_paused))
     assert summary.restarts == 1
-    assert seen["after"] == pytest.approx(seen["before"], abs=250)
+    # At most back to the state that went along a second before, at five times real time.
+    assert -5 * 250 <= seen["after"] - seen["before"] <= 250
 
 
 def test_another_monitor_on_the_endpoint_is_not_listened_to(record: Path) -> None:
