@@ -95,7 +95,7 @@ class Ear:
             case Status():
                 self._take_status(message)
             case Technical(event="overload", state="onset"):
-                self._overloads += self._measuring
+                self._overloads += 1  # also one that began before, and lasts
             case _:
                 pass
 
