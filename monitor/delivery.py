@@ -103,6 +103,7 @@ class Webhook:
         self._name = parts.hostname  # a token may be in the path
         self._limit_s = limit_s
         self._opener = urllib.request.build_opener(_NoRedirect)
+        self._silent = f"no answer in {limit_s:g} s"
         self._left_behind: list[threading.Thread] = []
 
     def __str__(self) -> str:
@@ -120,7 +121,7 @@ class Webhook:
         thread.join(self._limit_s)
         if not outcome:
             self._left_behind.append(thread)
-            raise DeliveryFailed(f"no answer in {self._limit_s:g} s")
+            raise DeliveryFailed(self._silent)
         if outcome[0]:
             raise DeliveryFailed(outcome[0])
 
@@ -132,7 +133,9 @@ class Webhook:
             with self._opener.open(request, timeout=self._limit_s):
                 outcome.append("")
         except (OSError, ValueError) as error:
-            outcome.append(str(getattr(error, "reason", None) or error) or type(error).__name__)
+            reason = getattr(error, "reason", None) or error
+            is_silent = isinstance(reason, TimeoutError)
+            outcome.append(self._silent if is_silent else str(reason) or type(error).__name__)
         except http.client.HTTPException as error:
             outcome.append(f"no proper answer ({type(error).__name__})")
 

@@ -191,10 +191,15 @@ def test_a_command_is_killed_when_it_is_left(tmp_path: Path) -> None:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    interrupting = threading.Thread(target=interrupt)
-    interrupting.start()
-    with pytest.raises(KeyboardInterrupt):
-        Command(f'{PYTHON} "{child}"', limit_s=60).send("{}")
+    interrupting = threading.Thread(target=interrupt, daemon=True)
+    # Where the tests run in the background of a shell, it has had SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            Command(f'{PYTHON} "{child}"', limit_s=60).send("{}")
+    finally:
+        signal.signal(signal.SIGINT, before)
     interrupting.join()
     deadline_s = time.monotonic() + 10
     while _runs(int(pids.read_text())):
