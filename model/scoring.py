@@ -103,9 +103,10 @@ def smoothed_errors(
 
     Beyond its ends a beat's error is taken to go on as it is there.
     """
-    reach = SMOOTHED_SAMPLES // 2
-    errors = np.pad(beats - reconstructions, ((0, 0), (reach, reach)), mode="edge")
-    length = beats.shape[1]
+    reach, (n, length) = SMOOTHED_SAMPLES // 2, beats.shape
+    errors = np.empty((n, length + 2 * reach), np.float32)
+    errors[:, reach:-reach] = beats - reconstructions
+    errors[:, :reach], errors[:, -reach:] = errors[:, [reach]], errors[:, [-reach - 1]]
     total = errors[:, :length].copy()
     for shift in range(1, SMOOTHED_SAMPLES):  # each sum in one order: any batch gives the same
         total += errors[:, shift : shift + length]

@@ -13,7 +13,12 @@ a sudden change is not, and rings. No loss enters, so that beats can still be sc
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -106,37 +111,66 @@ def track(
     template: NDArray[np.float32],
     normal: Normal | None,
 ) -> tuple[TrackState, Tracked]:
-    """Lay beats on the template that follows the patient, and judge their time.
+    """Lay one patient's beats on the template, and judge their time: `track_all` of one."""
+    intervals_ms = np.asarray(rr_before_ms, np.float64)
+    of = [("", len(beats))]
+    states, tracked = track_all({"": state}, of, beats, intervals_ms, judgeable, template, normal)
+    return states[""], tracked
+
+
+def track_all(
+    states: Mapping[str, TrackState],
+    of: Iterable[tuple[str, int]],
+    beats: NDArray[np.float32],
+    rr_before_ms: NDArray[np.floating],
+    judgeable: NDArray[np.bool_],
+    template: NDArray[np.float32],
+    normal: Normal | None,
+) -> tuple[dict[str, TrackState], Tracked]:
+    """Lay beats of many patients on the templates that follow them, and judge their time.
 
     Beat by beat: any cut of the same beats gives the same, to the bit.
 
     Parameters
     ----------
+    states : mapping of str to TrackState
+        Where each patient is.
+    of : iterable of (str, int)
+        Whose beats the next so many rows are; the same one may come again.
     beats : np.ndarray, shape (n, length), float32
-    rr_before_ms : array_like, shape (n,)
+    rr_before_ms : np.ndarray, shape (n,)
         NaN where there is no beat before.
     judgeable : np.ndarray, shape (n,), bool
         The others are passed over: they are neither followed nor timed.
     template : np.ndarray, shape (length,), float32
         The autoencoder's.
     normal : Normal or None
-        None (nothing was learnt of this patient) leaves the beats as they are; time counts.
+        None (nothing was learnt of these patients) leaves the beats as they are; time counts.
+
+    Returns
+    -------
+    dict of str to TrackState
+        Where the patients are now.
+    Tracked
     """
-    inputs = beats.copy()
+    inputs = beats if normal is None else beats.copy()
     lags = np.zeros(len(beats), np.int64)
     drifts = np.zeros_like(beats)
-    timings = [Timing()] * len(beats)
-    for row, rr_ms in enumerate(np.asarray(rr_before_ms, np.float64)):
-        if not judgeable[row]:
-            state = replace(state, timing=follow_rhythm(state.timing, np.nan)[0])
-            continue
-        rhythm, timings[row] = follow_rhythm(state.timing, float(rr_ms))
-        state = replace(state, timing=rhythm)
-        if normal is not None:
-            state, inputs[row], lags[row], drifts[row] = _follow(
-                state, beats[row], template, normal.reach, timings[row].in_time
-            )
-    return state, Tracked(beats, inputs, lags, drifts, tuple(timings))
+    timings: list[Timing] = []
+    after = dict(states)
+    row_of = enumerate(zip(rr_before_ms.tolist(), judgeable.tolist(), strict=True))
+    for name, n_beats in of:
+        state = after[name]
+        for row, (rr_ms, is_judgeable) in islice(row_of, n_beats):
+            rhythm, timing = follow_rhythm(state.timing, rr_ms if is_judgeable else math.nan)
+            state = TrackState(rhythm, state.drift)
+            timings.append(timing)
+            if normal is not None and is_judgeable:
+                state, inputs[row], lags[row], drifts[row] = _follow(
+                    state, beats[row], template, normal.reach, timing.in_time
+                )
+        after[name] = state
+    return after, Tracked(beats, inputs, lags, drifts, tuple(timings))
 
 
 @dataclass(frozen=True)
@@ -161,33 +195,35 @@ class Scored:
         """What is held against the threshold: losses times timing factors, shape (n,)."""
         return self.losses * self.tracked.factors
 
-    def part(self, start: int, stop: int) -> Scored:
-        """Return what became of the beats [start, stop)."""
-        tracked, some = self.tracked, slice(start, stop)
-        return Scored(
-            Tracked(
-                tracked.beats[some],
-                tracked.inputs[some],
-                tracked.lags[some],
-                tracked.drifts[some],
-                tracked.timings[some],
-            ),
-            self.losses[some],
-            self.reconstructions[some],
-        )
+    @cached_property
+    def loss_of(self) -> list[float | None]:
+        """The loss of each beat; None where it is not judgeable."""
+        return [loss if math.isfinite(loss) else None for loss in self.losses.tolist()]
 
 
-def joined_tracked(parts: list[Tracked]) -> Tracked:
-    """Join tracked beats, of one patient or of many; at least one part."""
-    if len(parts) == 1:
-        return parts[0]
-    return Tracked(
-        np.concatenate([part.beats for part in parts]),
-        np.concatenate([part.inputs for part in parts]),
-        np.concatenate([part.lags for part in parts]),
-        np.concatenate([part.drifts for part in parts]),
-        tuple(timing for part in parts for timing in part.timings),
-    )
+class ScoredPart(NamedTuple):
+    """What became of some beats among those that were scored together: those from `first` on."""
+
+    scored: Scored
+    first: int
+
+    def loss(self, row: int) -> float | None:
+        """Return a beat's loss; None where it is not judgeable."""
+        return self.scored.loss_of[self.first + row]
+
+    def timing(self, row: int) -> Timing:
+        """Return a beat's time."""
+        return self.scored.tracked.timings[self.first + row]
+
+    def input(self, row: int) -> NDArray[np.float32]:
+        """Return what the autoencoder was given, shape (length,)."""
+        given: NDArray[np.float32] = self.scored.tracked.inputs[self.first + row]
+        return given
+
+    def reconstruction(self, row: int) -> NDArray[np.float32]:
+        """Return what the autoencoder made of a beat, shape (length,)."""
+        made: NDArray[np.float32] = self.scored.reconstructions[self.first + row]
+        return made
 
 
 def score_tracked(

@@ -164,12 +164,12 @@ class AlertMachine:
         anomalous = bool(verdict.anomalous)
         calm = not anomalous and verdict.ratio <= self.rule.clear_ratio
         mark = verdict.sample if anomalous else NORMAL
-        return replace_state(
-            state,
-            recent=(*state.recent, mark)[-self.rule.m :],
-            run=state.run + 1 if anomalous else 0,
-            calm_run=state.calm_run + 1 if calm else 0,
-        )
+        recent = (*state.recent, mark)[-self.rule.m :]
+        run = state.run + 1 if anomalous else 0
+        calm_run = state.calm_run + 1 if calm and state.active else 0
+        if (recent, run, calm_run) == (state.recent, state.run, state.calm_run):
+            return state  # most beats: a normal one among normal ones
+        return replace_state(state, recent=recent, run=run, calm_run=calm_run)
 
     def _perhaps_begin(
         self, state: AlertState, verdict: Verdict

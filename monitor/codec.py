@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage
 from monitor.wire import (
     BEAT_COLUMNS,
     MAX_BEAT_VALUE,
+    MAX_BUNDLE,
     MAX_JSON_BYTES,
     MAX_REPLY_BYTES,
     MAX_STATE_BYTES,
@@ -34,12 +36,17 @@ from monitor.wire import (
 )
 from segmenter.beat import Beats, Quality
 
+BUNDLE_BYTES = 1 << 22  # beside headers; a single message may be larger
+BUNDLE_FRAMES = ("headers", "samples", "columns", "beats", "states")
+
 T_co = TypeVar("T_co", covariant=True)
 
 _msgpack = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
 _StageHeader = SamplesHeader | BeatsHeader | EndHeader | HealthHeader
-_stage_header: msgspec.msgpack.Decoder[_StageHeader] = msgspec.msgpack.Decoder(_StageHeader)
+_headers = msgspec.msgpack.Decoder(Annotated[list[_StageHeader], Meta(max_length=MAX_BUNDLE)])
+_State = Annotated[bytes, Meta(max_length=MAX_STATE_BYTES)]
+_states = msgspec.msgpack.Decoder(Annotated[list[_State], Meta(max_length=MAX_BUNDLE)])
 _lifecycle: msgspec.msgpack.Decoder[Lifecycle] = msgspec.msgpack.Decoder(Lifecycle)
 _message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _numbered: msgspec.json.Decoder[Alert | Technical] = msgspec.json.Decoder(Alert | Technical)
@@ -49,63 +56,119 @@ _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 _QUALITY_NAMES = [(int(flag), flag.name.lower()) for flag in Quality if flag and flag.name]
 
 
-def encode_samples(header: SamplesHeader, samples: NDArray[np.float32]) -> list[bytes]:
-    """Return the frames of a block of samples."""
-    return [_msgpack.encode(header), samples.astype("<f4", copy=False).tobytes()]
+def in_bundles(messages: Sequence[StageMessage]) -> Iterator[list[StageMessage]]:
+    """Divide messages, in order, into bundles of a bounded size."""
+    bundle: list[StageMessage] = []
+    size = 0
+    for message in messages:
+        n_bytes = _data_bytes(message)
+        if bundle and (len(bundle) == MAX_BUNDLE or size + n_bytes > BUNDLE_BYTES):
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(message)
+        size += n_bytes
+    if bundle:
+        yield bundle
 
 
-def encode_beats(header: BeatsHeader, beats: Beats, state: bytes) -> list[bytes]:
-    """Return the frames of beats that became ready."""
-    columns = np.empty(len(beats), BEAT_COLUMNS)
-    for name in BEAT_COLUMNS.names or ():
-        columns[name] = getattr(beats, name)
-    values = beats.values.astype("<f4", copy=False)
-    return [_msgpack.encode(header), columns.tobytes(), values.tobytes(), state]
+def _data_bytes(message: StageMessage) -> int:
+    match message:
+        case SamplesMessage(samples=samples):
+            return samples.nbytes
+        case BeatsMessage(beats=beats, state=state):
+            return beats.values.nbytes + len(state)
+        case _:
+            return 0
 
 
-def encode_header(header: EndHeader | HealthHeader) -> list[bytes]:
-    """Return the one frame of a message that is a header only."""
-    return [_msgpack.encode(header)]
+def encode_bundle(messages: Sequence[StageMessage]) -> list[bytes]:
+    """Return the frames of messages between stages, of those that `in_bundles` lays together."""
+    samples = [one.samples for one in messages if isinstance(one, SamplesMessage)]
+    of_beats = [one for one in messages if isinstance(one, BeatsMessage)]
+    columns = np.empty(sum(len(one.beats) for one in of_beats), BEAT_COLUMNS)
+    if of_beats:
+        for name in BEAT_COLUMNS.names or ():
+            columns[name] = np.concatenate([getattr(one.beats, name) for one in of_beats])
+    return [
+        _msgpack.encode([_header_of(one) for one in messages]),
+        _joined(samples),
+        columns.tobytes(),
+        _joined([one.beats.values for one in of_beats]),
+        _msgpack.encode([one.state for one in of_beats]),
+    ]
 
 
-def decode_stage_message(frames: Sequence[bytes]) -> StageMessage:
-    """Check and unpack a message between stages.
+def _header_of(message: StageMessage) -> _StageHeader:
+    return message.header if isinstance(message, (SamplesMessage, BeatsMessage)) else message
+
+
+def _joined(arrays: list[NDArray[np.float32]]) -> bytes:
+    return b"".join([array.astype("<f4", copy=False).tobytes() for array in arrays])
+
+
+def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
+    """Check and unpack messages between stages; their arrays are views of the frames.
 
     Raises
     ------
     InvalidMessage
-        If the frames are no such message, whole and within bounds.
+        If the frames are no such messages, all of them whole and within bounds.
     """
-    header = _decode(_stage_header, frames[0] if frames else b"")
-    match header:
-        case SamplesHeader():
-            _require_sizes(frames[1:], [4 * header.n_samples])
-            return SamplesMessage(header, np.frombuffer(frames[1], "<f4"))
-        case BeatsHeader():
-            return _decode_beats(header, frames[1:])
-        case _:
-            _require_sizes(frames[1:], [])
-            return header
+    if len(frames) != len(BUNDLE_FRAMES):
+        raise InvalidMessage(f"{len(frames)} frames; a bundle has {', '.join(BUNDLE_FRAMES)}")
+    headers = _decode(_headers, frames[0])
+    of_beats = [one for one in headers if isinstance(one, BeatsHeader)]
+    n_samples = sum(one.n_samples for one in headers if isinstance(one, SamplesHeader))
+    n_beats = sum(one.n_beats for one in of_beats)
+    n_values = sum(one.n_beats * one.length for one in of_beats)
+    _require_sizes(frames[1:4], [4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 4 * n_values])
+    samples = np.frombuffer(frames[1], "<f4")
+    beats = iter(_decode_beats(of_beats, *frames[2:]))
+    messages: list[StageMessage] = []
+    first = 0
+    for header in headers:
+        match header:
+            case SamplesHeader():
+                messages.append(SamplesMessage(header, samples[first : first + header.n_samples]))
+                first += header.n_samples
+            case BeatsHeader():
+                messages.append(next(beats))
+            case _:
+                messages.append(header)
+    return messages
 
 
-def _decode_beats(header: BeatsHeader, frames: Sequence[bytes]) -> BeatsMessage:
-    n = header.n_beats
-    if len(frames) == 3 and len(frames[2]) > MAX_STATE_BYTES:
-        raise InvalidMessage(f"a state of {len(frames[2])} bytes; at most {MAX_STATE_BYTES}")
-    _require_sizes(frames[:2], [n * BEAT_COLUMNS.itemsize, 4 * n * header.length])
-    if len(frames) != 3:
-        raise InvalidMessage(f"{len(frames) + 1} frames, expected 4")
-    columns = np.frombuffer(frames[0], BEAT_COLUMNS)
-    values = np.frombuffer(frames[1], "<f4").reshape(n, header.length)
+def _decode_beats(
+    headers: list[BeatsHeader], columns_frame: bytes, values_frame: bytes, states_frame: bytes
+) -> list[BeatsMessage]:
+    """Check and unpack the beats of a bundle, whose sizes are checked."""
+    states = _decode(_states, states_frame)
+    if len(states) != len(headers):
+        raise InvalidMessage(f"{len(states)} states of {len(headers)} messages with beats")
+    rows = np.frombuffer(columns_frame, BEAT_COLUMNS)
+    columns = {name: np.ascontiguousarray(rows[name]) for name in BEAT_COLUMNS.names or ()}
+    values = np.frombuffer(values_frame, "<f4")
     if not (np.abs(values) <= MAX_BEAT_VALUE).all():  # NaN is not
         raise InvalidMessage("a beat holds values that are not finite, or absurd")
-    r_sample = columns["r_sample"]
-    if n and (r_sample[0] < 0 or (r_sample[1:] <= r_sample[:-1]).any()):  # differences overflow
+    r_samples = columns["r_sample"]
+    # Differences overflow.
+    not_after = set((np.flatnonzero(r_samples[1:] <= r_samples[:-1]) + 1).tolist())
+    messages = []
+    row = first = 0
+    for header, state in zip(headers, states, strict=True):
+        begin, row = row, row + header.n_beats
+        if row > begin:
+            not_after.discard(begin)  # the R peak before is another message's
+            if r_samples[begin] < 0 or r_samples[row - 1] > header.position:
+                raise InvalidMessage(f"{header.patient}: an R peak outside of the signal seen")
+        n_values = header.n_beats * header.length
+        of_message = values[first : first + n_values].reshape(header.n_beats, header.length)
+        first += n_values
+        found = Beats(values=of_message, **{name: columns[name][begin:row] for name in columns})
+        messages.append(BeatsMessage(header, found, state))
+    if not_after:
         raise InvalidMessage("R peaks are not in rising order")
-    if n and r_sample[-1] > header.position:
-        raise InvalidMessage("an R peak lies behind the position reached")
-    beats = Beats(values=values, **{name: columns[name] for name in BEAT_COLUMNS.names or ()})
-    return BeatsMessage(header, beats, bytes(frames[2]))
+    return messages
 
 
 def _require_sizes(frames: Sequence[bytes], sizes: list[int]) -> None:

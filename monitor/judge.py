@@ -9,7 +9,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
-from model.tracking import Scored, joined_tracked, put_back
+from model.tracking import Scored, ScoredPart, put_back, track_all
 from monitor.alerts import AlertMachine, alert_identity
 from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
@@ -26,7 +25,7 @@ from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
 from monitor.learned_files import LearnedFiles
 from monitor.learning_phase import Held, LearningPhase
-from monitor.patient import Desk, Model, Patient, Saved
+from monitor.patient import Desk, Model, Patient, Saved, is_numbered
 from monitor.saved import read_saved
 from monitor.settings import ConsumerSettings
 from monitor.system_alerts import Change
@@ -47,6 +46,7 @@ from monitor.wire import (
     ThresholdRequest,
     WardCounts,
 )
+from segmenter.beat import joined_beats
 
 if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
     from model.learning import Learned
@@ -217,7 +217,7 @@ class Judge:
         said, self._to_say = self._to_say, []
         for message in ready:
             if isinstance(message, BeatsMessage):
-                patient = self._patients[message.header.patient]
+                patient = self._patient_of(message)
                 said.extend(patient.judge(message, next(scores), self._desk, now_ns))
                 self._touched.add(message.header.patient)
                 self._kept += patient.kept
@@ -470,31 +470,44 @@ class Judge:
         threshold = self._settings.threshold or checkpoint.threshold.value
         patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
 
-    def _score(self, messages: list[BeatsMessage]) -> Iterator[Scored]:
+    def _score(self, messages: Sequence[BeatsMessage]) -> Iterator[ScoredPart]:
         """Score the beats of all messages, one batch a model; results in the messages' order."""
-        patients = [self._patients[message.header.patient] for message in messages]
-        tracked = [
-            patient.follow(message.beats)
-            for patient, message in zip(patients, messages, strict=True)
-        ]
+        by_model: dict[int, list[int]] = {}
+        for index, message in enumerate(messages):
+            by_model.setdefault(id(self._patient_of(message).model), []).append(index)
+        parts: dict[int, ScoredPart] = {}
+        for indices in by_model.values():
+            together = [messages[index] for index in indices]
+            scored = self._score_batch(self._patient_of(together[0]).model, together)
+            first = 0
+            for index, message in zip(indices, together, strict=True):
+                parts[index] = ScoredPart(scored, first)
+                first += len(message.beats)
+        return iter([parts[index] for index in range(len(messages))])
+
+    def _score_batch(self, model: Model, messages: Sequence[BeatsMessage]) -> Scored:
+        """Score beats by one model; the rhythm and drift of their patients move on."""
+        patients = {one.header.patient: self._patient_of(one) for one in messages}
+        counts = [(one.header.patient, len(one.beats)) for one in messages]
+        beats = joined_beats([one.beats for one in messages], model.checkpoint.config.length)
+        states, tracked = track_all(
+            {name: patient.track for name, patient in patients.items()},
+            counts,
+            beats.values,
+            beats.rr_before_ms,
+            beats.judgeable,
+            model.scorer.template,
+            model.checkpoint.normal,
+        )
+        for name, patient in patients.items():
+            patient.track = states[name]
         # Of one that learns nothing is scored yet.
-        rows = [
-            message.beats.judgeable & (patient.learning is None)
-            for patient, message in zip(patients, messages, strict=True)
-        ]
-        by_model: dict[int, tuple[Model, list[int]]] = {}
-        for index, patient in enumerate(patients):
-            by_model.setdefault(id(patient.model), (patient.model, []))[1].append(index)
-        scored: dict[int, Scored] = {}
-        for model, indices in by_model.values():
-            together = joined_tracked([tracked[i] for i in indices])
-            judged = np.concatenate([rows[i] for i in indices])
-            written = model.scorer.reconstruct(together.inputs[judged])
-            all_of_model = put_back(together, written, judged)
-            stops = accumulate(len(rows[i]) for i in indices)
-            for i, stop in zip(indices, stops, strict=True):
-                scored[i] = all_of_model.part(stop - len(rows[i]), stop)
-        return iter([scored[i] for i in range(len(messages))])
+        monitored = [patients[name].learning is None for name, n in counts for _ in range(n)]
+        rows = beats.judgeable & np.array(monitored, np.bool_)
+        return put_back(tracked, model.scorer.reconstruct(tracked.inputs[rows]), rows)
+
+    def _patient_of(self, message: BeatsMessage) -> Patient:
+        return self._patients[message.header.patient]
 
     def _next_seq(self) -> int:
         self.newest_seq += 1
@@ -507,4 +520,4 @@ def _header(message: Held) -> BeatsHeader | EndHeader:
 
 def numbered(messages: Iterable[Message]) -> list[Alert | Technical]:
     """Return the messages that carry a sequence number and are journaled."""
-    return [one for one in messages if isinstance(one, Alert | Technical)]
+    return [one for one in messages if is_numbered(one)]

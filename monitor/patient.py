@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint
 from model.scoring import Scorer
 from model.timing import TimingState
-from model.tracking import Scored, Tracked, TrackState, track
+from model.tracking import ScoredPart, TrackState
 from monitor.alerts import AlertMachine, AlertState, Transition, Verdict, alert_identity
 from monitor.codec import number_or_none, quality_names
 from monitor.context import AlertContext, KeptBeat, take_beat
@@ -37,6 +37,7 @@ from monitor.wire import (
 )
 from segmenter.beat import Beats, BeatSpec
 
+_NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
 TECHNICAL_TEXTS = {
     "lead_off": "lead off or saturated",
@@ -154,16 +155,8 @@ class Patient:
             return "ended"
         return "learning" if self.learning is not None else "monitoring"
 
-    def follow(self, beats: Beats) -> Tracked:
-        """Make the next beats ready for the autoencoder; the patient's rhythm and drift move on."""
-        template, normal = self.model.scorer.template, self.model.checkpoint.normal
-        self.track, tracked = track(
-            self.track, beats.values, beats.rr_before_ms, beats.judgeable, template, normal
-        )
-        return tracked
-
     def judge(
-        self, message: BeatsMessage, scores: Scored, desk: Desk, now_ns: int
+        self, message: BeatsMessage, scores: ScoredPart, desk: Desk, now_ns: int
     ) -> list[Message]:
         """Take one message's beats and signal events in; return what there is to say."""
         header, beats, state = message
@@ -185,9 +178,9 @@ class Patient:
     def unjudged(self, message: BeatsMessage) -> BeatsMessage:
         """Return a message without the beats that were judged before a restart."""
         header, beats, state = message
-        n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
-        if not n_judged:
+        if not len(beats) or beats.r_sample[0] > self.judged_r:
             return message
+        n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
         header = msgspec.structs.replace(header, n_beats=len(beats) - n_judged)
         return BeatsMessage(header, beats.rows(slice(n_judged, None)), state)
 
@@ -299,15 +292,14 @@ class Patient:
         return Progress(name, self.state_position, self.segmenter_state, encoded)
 
     def _beat(
-        self, beats: Beats, row: int, scores: Scored, desk: Desk, sent_ns: int
+        self, beats: Beats, row: int, scores: ScoredPart, desk: Desk, sent_ns: int
     ) -> list[Message]:
-        loss = number_or_none(scores.losses[row])
-        why = [] if loss is None else reasons(loss, self.threshold, scores.tracked.timings[row])
+        loss, timing = scores.loss(row), scores.timing(row)
+        why = [] if loss is None else reasons(loss, self.threshold, timing)
         anomalous = None if loss is None else bool(why)
         self._count(beats, row, anomalous)
         said: list[Message] = [self._scored(beats, row, loss, why, desk, sent_ns)]
-        factor = scores.tracked.timings[row].factor
-        ratio = 0.0 if loss is None else loss * factor / self.threshold
+        ratio = 0.0 if loss is None else loss * timing.factor / self.threshold
         verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0, ratio)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beats, row, loss, transition)
@@ -370,11 +362,11 @@ class Patient:
         )
 
     def _anomaly(
-        self, beats: Beats, row: int, scores: Scored, transition: Transition, desk: Desk
+        self, beats: Beats, row: int, scores: ScoredPart, transition: Transition, desk: Desk
     ) -> list[Message]:
         """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
-        beat, reconstruction = beats.values[row], scores.reconstructions[row]
-        loss, timing = float(scores.losses[row]), scores.tracked.timings[row]
+        beat, reconstruction = beats.values[row], scores.reconstruction(row)
+        loss, timing = scores.loss(row) or 0.0, scores.timing(row)
         window = BeatSpec.from_mapping(self.model.checkpoint.spec).window
         return self._alert(
             int(beats.r_sample[row]),
@@ -390,7 +382,7 @@ class Patient:
             why=reasons(loss, self.threshold, timing),
             score=round(loss * timing.factor / self.threshold, 3),
             parts=loss_by_part(beat, reconstruction, window),
-            neighbours=neighbours(scores.tracked.inputs[row], self.model.checkpoint.normal),
+            neighbours=neighbours(scores.input(row), self.model.checkpoint.normal),
         )
 
     def _of_episode(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
@@ -503,9 +495,9 @@ class Patient:
         return round(sample / self.stream.fs_hz, 4)
 
 
-def is_numbered(message: Message) -> bool:
+def is_numbered(message: Message) -> TypeGuard[Alert | Technical]:
     """Tell whether a message carries a sequence number and is journaled."""
-    return isinstance(message, Alert | Technical)
+    return isinstance(message, _NUMBERED)
 
 
 def _rounded(interval_ms: np.float32) -> float | None:
@@ -514,4 +506,5 @@ def _rounded(interval_ms: np.float32) -> float | None:
 
 
 def _listed(values: NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 3) for value in values]
+    rounded: list[float] = np.round(values.astype(np.float64), 3).tolist()
+    return rounded

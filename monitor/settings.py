@@ -51,7 +51,6 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
     parent: int | None = None  # its process; a stage that it left behind leaves
     keys: str | None = None  # folder of CURVE keys; none: loopback and ipc only
     restarts: int = 0
-    queue_messages: Annotated[int, Meta(ge=1, le=100_000)] = 32  # that wait between two stages
     resume: list[Resume] = []
 
 

@@ -236,24 +236,19 @@ def _settings(
         write_record(path, SimulationSettings(hours=RECORD_S / 3600, seed=seed + number))
         records.append(str(path))
     samples, beats = f"ipc://{folder}/samples", f"ipc://{folder}/beats"
-    queue = max(32, patients // 2)
     return (
         ProducerSettings(
             records=records,
             samples=samples,
             live=True,
             ward=Ward(patients, seed=seed),
-            queue_messages=queue,
         ),
-        SegmenterSettings(
-            samples=samples, beats=beats, wave=f"ipc://{folder}/wave", queue_messages=queue
-        ),
+        SegmenterSettings(samples=samples, beats=beats, wave=f"ipc://{folder}/wave"),
         ConsumerSettings(
             beats=beats,
             alerts=_alerts(folder),
             journal=str(folder / "journal"),
             live=True,
-            queue_messages=queue,
         ),
     )
 

@@ -1,15 +1,20 @@
 """Every message type: this docstring is the protocol, `codec` its bytes.
 
-Between the stages (ZeroMQ PUSH -> PULL), two frames or more:
+Between the stages (ZeroMQ PUSH -> PULL), bundles: messages of one patient or of many, in order, as
+five frames, each of which may be empty:
 
-    producer  => segmenter   [ SamplesHeader, float32 samples (n,)            ]   mV, NaN is a gap
-    segmenter => consumer    [ BeatsHeader,   columns (n,), float32 beats (n, length), state ]
-    either                   [ EndHeader ]                                        a stream ended
+    [ headers | samples | columns | beats | states ]
 
-The header is msgpack of a tagged struct; samples and beats are raw little-endian float32; columns
-are rows of BEAT_COLUMNS; state is what the segmenter needs to resume at `position`, or empty.
+    SamplesHeader   producer => segmenter: n float32 samples in mV, NaN is a gap
+    BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, n float32 beats of `length`, and
+                    a state: what the segmenter needs to resume at `position`, or empty
+    EndHeader       no more will come of a patient
+    HealthHeader    how a stage is, so that the last one can tell the world how all are
+
+Headers are a msgpack array of tagged structs. The other frames hold what belongs to them, end to
+end in their order: samples, columns and beats little-endian; states a msgpack array of byte
+strings, one for each BeatsHeader.
 Positions count samples from the record's start; with `--loop` they keep rising.
-Stages also pass down [ HealthHeader ], so that the last one can tell the world how all are.
 
 Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, see `Lifecycle`.
 
@@ -45,6 +50,7 @@ MAX_BEAT_LENGTH = 4096
 MAX_BEAT_VALUE = 1e6  # a standardised beat of n samples stays below the root of n
 MIN_THRESHOLD = 1e-3  # of a loss; ratios to far smaller ones are infinite
 MAX_STATE_BYTES = 1 << 22
+MAX_BUNDLE = 1024  # messages
 MAX_JSON_BYTES = 1 << 23  # a heartbeat of 10,000 patients takes 4 MB
 MAX_PAGE = 500  # alerts a reply, about 4 KB each
 MAX_REPLY_BYTES = 1 << 23
@@ -76,7 +82,7 @@ BEAT_COLUMNS = np.dtype(
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What every message between stages says."""
 
-    version: Literal[1]
+    version: Literal[2]
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
@@ -136,7 +142,7 @@ class HealthHeader(
 ):
     """How the stage before is; passed down with the data, once a second."""
 
-    version: Literal[1]
+    version: Literal[2]
     health: StageHealth
 
 

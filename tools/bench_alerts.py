@@ -37,15 +37,16 @@ from unittest.mock import patch
 import numpy as np
 import zmq
 
+from monitor.codec import encode_bundle
 from monitor.context import KeptBeat
 from monitor.journal import Journal, Progress
 from monitor.settings import ConsumerSettings, ProducerSettings
 from monitor.sockets import Sockets
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import run as run_consumer
-from monitor.stages.playback import Pacer, open_playbacks, samples_frames
+from monitor.stages.playback import Pacer, open_playbacks
 from monitor.subscriber import AlertSubscriber
-from monitor.wire import Alert, Message, Status, Technical
+from monitor.wire import Alert, Message, SamplesMessage, Status, Technical
 
 PROGRAM = (sys.executable, "-m", "monitor")
 EVERY_BEAT = 1e-3  # a threshold below any loss
@@ -226,13 +227,13 @@ def _produce(
         if wait_s > 0:
             _listen(subscriber, wait_s, fs_hz, latencies)
             continue
-        index = pacer.pop()
-        playback = playbacks[index]
-        if not playback.exhausted:
-            now_ns = time.monotonic_ns()
-            sender.send_multipart(samples_frames(playback, pacer.block_samples(index), now_ns))
-            latencies.sent(playback.patient, playback.position, now_ns)
-            pacer.push(index)
+        now_ns = time.monotonic_ns()
+        due = pacer.take_due(now_ns / 1e9, now_ns)
+        sender.send_multipart(encode_bundle(due))
+        for message in due:
+            if isinstance(message, SamplesMessage):
+                stop = message.header.position + message.header.n_samples
+                latencies.sent(message.header.patient, stop, now_ns)
     _listen(subscriber, LAST_ALERTS_S, fs_hz, latencies)
 
 

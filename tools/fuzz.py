@@ -40,7 +40,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
 Build = Callable[[Path], Decoder]  # of a module, so that another process finds it
 DECODERS: dict[str, tuple[int, Build]] = {
-    "stage-messages": (180, fuzz_decoders.stage_messages),
+    "bundles": (180, fuzz_decoders.bundles),
     "world-messages": (130, fuzz_decoders.world_messages),
     "kept-alerts": (80, fuzz_decoders.kept_alerts),
     "requests": (100, fuzz_decoders.requests),

@@ -48,42 +48,48 @@ from tools.fuzz_decoder import Decoder
 ECG5000_SAMPLES = 20  # short lines: more cases
 
 
-def stage_messages(_: Path) -> Decoder:
-    """Messages between stages; data frames are cut to what a damaged header announces."""
+def bundles(_: Path) -> Decoder:
+    """Messages between stages; data frames are cut to what damaged headers announce."""
     return Decoder(
-        decode=lambda case: codec.decode_stage_message(split_frames(case)),
+        decode=lambda case: codec.decode_bundle(split_frames(case)),
         refusals=(InvalidMessage,),
-        seeds=(seeds := tuple(join_frames(frames) for frames in valid.stage_messages())),
+        seeds=(seeds := tuple(join_frames(frames) for frames in valid.bundles())),
         damage=either(damage_stage_frames, seeds),
     )
 
 
 def damage_stage_frames(case: bytes, chance: Random) -> bytes:
-    """Damage the header or the data of a stage's message, and make the sizes right again."""
+    """Damage the headers or the data of a bundle, and make the sizes right again."""
     frames = split_frames(case)
     if chance.random() < 0.3 and len(frames) > 1:
         at = chance.randrange(1, len(frames))
         frames[at] = damage_floats(frames[at], chance, "<f4")
         return join_frames(frames)
-    header = damage_tree(msgspec.msgpack.decode(frames[0]), chance)
-    frames[0] = msgpack_bytes(header)
-    if isinstance(header, dict) and chance.random() < 0.7:
-        for at, size in enumerate(_announced(header), 1):
+    headers = damage_tree(msgspec.msgpack.decode(frames[0]), chance)
+    frames[0] = msgpack_bytes(headers)
+    if isinstance(headers, list) and chance.random() < 0.7:
+        for at, size in enumerate(_announced(headers), 1):
             if at < len(frames):
-                frames[at] = (frames[at] * (1 + size // max(1, len(frames[at]))))[:size]
+                filled = frames[at] or bytes(1)
+                frames[at] = (filled * (1 + size // len(filled)))[:size]
     if chance.random() < 0.1:
         chance.shuffle(frames)
     return join_frames(frames)
 
 
-def _announced(header: dict[str, Any]) -> Sequence[int]:
-    """Return the bytes of the data frames that a header announces, where they are not too many."""
-    n, length = header.get("n_beats"), header.get("length")
+def _announced(headers: list[Any]) -> tuple[int, int, int]:
+    """Return the bytes of samples, columns and beats that headers announce, if not too many."""
+    n_samples = n_beats = n_values = 0
     few = range(1 << 14)
-    if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
-        return n * BEAT_COLUMNS.itemsize, 4 * n * length
-    n = header.get("n_samples")
-    return (4 * n,) if isinstance(n, int) and n in few else ()
+    for header in headers:
+        if not isinstance(header, dict):
+            continue
+        n, length, samples = (header.get(name) for name in ("n_beats", "length", "n_samples"))
+        if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
+            n_beats, n_values = n_beats + n, n_values + n * length
+        if isinstance(samples, int) and samples in few:
+            n_samples += samples
+    return 4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 4 * n_values
 
 
 def world_messages(_: Path) -> Decoder:

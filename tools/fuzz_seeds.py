@@ -13,6 +13,7 @@ from monitor.wire import (
     Alert,
     BeatScored,
     BeatsHeader,
+    BeatsMessage,
     Done,
     EndHeader,
     Failed,
@@ -31,9 +32,11 @@ from monitor.wire import (
     RelearnRequest,
     ReplayRequest,
     SamplesHeader,
+    SamplesMessage,
     SeekRequest,
     SignalEvent,
     StageHealth,
+    StageMessage,
     Start,
     Status,
     Stop,
@@ -48,7 +51,7 @@ WALL_TIME = "2026-01-01T00:00:00.000Z"
 _STREAM = Stream("119", "119", "MLII", 360.0, 0, 650_000, "a1b2")
 _HEALTH = StageHealth("producer", 5, 5, 0, 0, 0, 0)
 _SENT: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "patient": "119",
     "record": "119",
     "sequence": 7,
@@ -80,25 +83,26 @@ def beats(n: int, length: int) -> Beats:
     )
 
 
-def beats_frames(n: int, length: int, state: bytes = b"", **changes: Any) -> list[bytes]:
-    """Return the frames of a message of beats."""
+def beats_message(n: int, length: int, state: bytes = b"", **changes: Any) -> BeatsMessage:
+    """Return a message of beats."""
     values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **_SENT, **changes}
     events = [SignalEvent("noisy", "onset", 1500)]
     header = BeatsHeader(**values, length=length, n_beats=n, events=events)
-    return codec.encode_beats(header, beats(n, length), state)
+    return BeatsMessage(header, beats(n, length), state)
 
 
-def stage_messages() -> list[list[bytes]]:
-    """Return the frames of messages between stages, of every kind."""
+def bundles() -> list[list[bytes]]:
+    """Return the frames of bundles between stages: of every kind of message alone, and of all."""
     samples = np.sin(np.arange(72)).astype(np.float32)
     header = SamplesHeader(**_SENT, lead="MLII", fs_hz=360.0, n_samples=len(samples))
-    return [
-        codec.encode_samples(header, samples),
-        beats_frames(3, 16, b"state"),
-        beats_frames(0, 140),
-        codec.encode_header(EndHeader(**_SENT, reason="complete", last=True)),
-        codec.encode_header(HealthHeader(1, _HEALTH)),
+    messages: list[StageMessage] = [
+        SamplesMessage(header, samples),
+        beats_message(3, 16, b"state"),
+        beats_message(0, 140),
+        EndHeader(**_SENT, reason="complete", last=True),
+        HealthHeader(2, _HEALTH),
     ]
+    return [codec.encode_bundle(some) for some in ([], *([one] for one in messages), messages)]
 
 
 def numbered_messages() -> list[Alert | Technical]:

@@ -106,7 +106,7 @@ def _gone_on_with(segmenter: Segmenter, chunk: NDArray[np.float32]) -> object:
     except InvalidState as error:
         raise Broken(str(error)) from error
     header = BeatsHeader(
-        version=1,
+        version=2,
         patient="p",
         record="p",
         sequence=0,
@@ -120,8 +120,8 @@ def _gone_on_with(segmenter: Segmenter, chunk: NDArray[np.float32]) -> object:
         events=[],
     )
     try:
-        frames = codec.encode_beats(header, found.beats, state)
-        return codec.decode_stage_message(frames)
+        message = BeatsMessage(header, found.beats, state)
+        return codec.decode_bundle(codec.encode_bundle([message]))
     except InvalidMessage as error:
         raise Broken(str(error)) from error
 
@@ -176,15 +176,14 @@ def _judged(judge: Judge, message: BeatsMessage) -> None:
 def judged_beats(folder: Path) -> Decoder:
     """Messages of beats, judged: what is said of them must be a message again."""
     court = Court(folder)
-    seeds = tuple(
-        join_frames(valid.beats_frames(n, SPEC.length, b"s", spec=SPEC.identity)) for n in (1, 4)
-    )
+    seeds = tuple(join_frames(codec.encode_bundle([_beats_message(n)])) for n in (1, 4))
 
     def decode(case: bytes) -> object:
-        message = codec.decode_stage_message(split_frames(case))
-        if isinstance(message, BeatsMessage):
-            _judged(court.judge(), message)
-        return message
+        messages = codec.decode_bundle(split_frames(case))
+        for message in messages:
+            if isinstance(message, BeatsMessage):
+                _judged(court.judge(), message)
+        return messages
 
     return Decoder(
         decode, (InvalidMessage, SpecMismatch), seeds, either(damage_stage_frames, seeds)
@@ -213,10 +212,8 @@ def journaled_patients(folder: Path) -> Decoder:
     return Decoder(decode, refusals, seeds, either(_damage_progress, seeds))
 
 
-def _beats_message(n: int, position: int, shift: int = 0) -> BeatsMessage:
-    frames = valid.beats_frames(n, SPEC.length, b"s", spec=SPEC.identity, position=position)
-    message = codec.decode_stage_message(frames)
-    assert isinstance(message, BeatsMessage)
+def _beats_message(n: int, shift: int = 0, **changes: Any) -> BeatsMessage:
+    message = valid.beats_message(n, SPEC.length, b"s", spec=SPEC.identity, **changes)
     return message._replace(beats=message.beats.moved(shift))
 
 

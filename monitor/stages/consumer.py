@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +20,6 @@ import msgspec
 import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
-from monitor.codec import decode_stage_message
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal import Journal
 from monitor.judge import Judge, numbered
@@ -27,7 +27,7 @@ from monitor.learning_phase import Held
 from monitor.ledger import Ledger
 from monitor.publisher import Publisher
 from monitor.settings import ConsumerSettings, wall_time_text
-from monitor.sockets import parse_endpoint, receive_waiting
+from monitor.sockets import parse_endpoint
 from monitor.stages.host import Counters, StageHost, Stopped
 from monitor.system_alerts import Change, Overload, changes, stage_down
 from monitor.wire import (
@@ -38,7 +38,9 @@ from monitor.wire import (
     EndHeader,
     HealthHeader,
     Message,
+    SamplesMessage,
     StageHealth,
+    StageMessage,
     StageName,
     Status,
     SystemKind,
@@ -117,7 +119,12 @@ class Heartbeat:
 
 def utc_now() -> str:
     """Return the wall time, for display and for the record only."""
-    return wall_time_text(datetime.now(UTC))
+    return _utc_text(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)  # many beats are judged in the same millisecond
+def _utc_text(since_epoch_ms: int) -> str:
+    return wall_time_text(datetime.fromtimestamp(since_epoch_ms / 1000, UTC))
 
 
 def run(settings: ConsumerSettings) -> Counters:
@@ -132,7 +139,7 @@ def run(settings: ConsumerSettings) -> Counters:
     """
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(StageHost("consumer", settings))
-        receiver = host.sockets.pull(settings.beats, settings.queue_messages)
+        receiver = host.sockets.pull(settings.beats)
         checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
         learner = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
@@ -192,8 +199,8 @@ class Consumer:
             malformed_before = self._publisher.malformed
             self._publisher.answer_waiting()
             self._host.counters.malformed += self._publisher.malformed - malformed_before
-            frames = [one for each in receivers for one in receive_waiting(each, MAX_ROUND)]
-            messages = [one for one in map(self._accept, frames) if one is not None]
+            waiting = [one for each in receivers for one in self._host.receive(each, MAX_ROUND)]
+            messages = [one for one in map(self._accept, waiting) if one is not None]
             self._conclude(self._judge.step(messages, time.monotonic_ns()))
             if not finished and self._host.supervised and self._is_done():
                 finished = True
@@ -204,11 +211,9 @@ class Consumer:
         """Whether the last stream has ended, and all that it gave rise to is kept."""
         return self._last and not self._judge.training and not self._ledger.held
 
-    def _accept(self, frames: list[bytes]) -> Held | None:
-        """Check a message; what is none, or of another spec, is counted and dropped."""
-        self._host.counters.messages_in += 1
+    def _accept(self, message: StageMessage) -> Held | None:
+        """Check a message; what is not for this stage, or of another spec, is counted, dropped."""
         try:
-            message = decode_stage_message(frames)
             match message:
                 case HealthHeader(health=health):
                     self._heartbeat.heard(health, time.monotonic())
@@ -221,8 +226,8 @@ class Consumer:
                     self._judge.hole_before(message)
                     self._last = self._last or message.last
                     return message
-                case _:
-                    raise InvalidMessage("samples were sent to the consumer; it takes beats")
+                case SamplesMessage():  # it takes beats
+                    self._host.counters.malformed += 1
         except SpecMismatch as error:
             self._refuse_spec(error)
         except InvalidMessage:

@@ -19,7 +19,13 @@ from typing import Self
 
 import zmq
 
-from monitor.codec import decode_lifecycle, encode_header, encode_lifecycle
+from monitor.codec import (
+    decode_bundle,
+    decode_lifecycle,
+    encode_bundle,
+    encode_lifecycle,
+    in_bundles,
+)
 from monitor.errors import InvalidMessage
 from monitor.keys import load_optional_keys
 from monitor.settings import AnyStageSettings, StageSettings
@@ -32,6 +38,7 @@ from monitor.wire import (
     Pause,
     Ready,
     StageHealth,
+    StageMessage,
     StageName,
     Start,
     Stop,
@@ -178,34 +185,44 @@ class StageHost:
             raise Stopped
         return [receiver for receiver in readable if receiver in found]
 
-    def send(self, sender: zmq.Socket[bytes], frames: list[bytes]) -> None:
+    def receive(self, receiver: zmq.Socket[bytes], most: int) -> list[StageMessage]:
+        """Return messages that wait, about so many at most; what is none is counted and dropped."""
+        messages: list[StageMessage] = []
+        for frames in receive_waiting(receiver):
+            try:
+                messages += decode_bundle(frames)
+            except InvalidMessage:
+                self.counters.malformed += 1
+            if len(messages) >= most:
+                break
+        self.counters.messages_in += len(messages)
+        return messages
+
+    def send(self, sender: zmq.Socket[bytes], messages: Sequence[StageMessage]) -> None:
         """Send to the next stage, waiting while that one is behind.
 
         Raises
         ------
         Stopped
-            If the stage is told to leave before the message could be sent.
+            If the stage is told to leave before all could be sent.
         """
-        while True:
-            try:
-                sender.send_multipart(frames, zmq.DONTWAIT)
-            except zmq.Again:
+        for bundle in in_bundles(messages):
+            frames = encode_bundle(bundle)
+            while not send_now(sender, frames):
                 sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
                 if self.stopping:
-                    raise Stopped from None
-            else:
-                self.counters.messages_out += 1
-                return
+                    raise Stopped
+            self.counters.messages_out += len(bundle)
 
     def send_before(
-        self, sender: zmq.Socket[bytes], frames: list[bytes], deadline_s: float
-    ) -> bool:
-        """Send although the stage is leaving; False if the next stage is behind for too long."""
-        wait_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
-        if not sender.poll(wait_ms, zmq.POLLOUT):
-            return False
-        sender.send_multipart(frames, zmq.DONTWAIT)
-        return True
+        self, sender: zmq.Socket[bytes], messages: Sequence[StageMessage], deadline_s: float
+    ) -> None:
+        """Send although the stage is leaving, as far as the next one takes it in time."""
+        for bundle in in_bundles(messages):
+            wait_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
+            if not sender.poll(wait_ms, zmq.POLLOUT):
+                return
+            sender.send_multipart(encode_bundle(bundle), zmq.DONTWAIT)
 
     def send_health(self, sender: zmq.Socket[bytes]) -> None:
         """Pass this stage's health down once a second, unless the next stage is behind."""
@@ -213,11 +230,7 @@ class StageHost:
         if now_s < self._health_due_s:
             return
         self._health_due_s = now_s + HEALTH_S
-        health = HealthHeader(1, self.counters.health())
-        try:
-            sender.send_multipart(encode_header(health), zmq.DONTWAIT)
-        except zmq.Again:
-            return
+        send_now(sender, encode_bundle([HealthHeader(2, self.counters.health())]))
 
     def _tell(self, message: Lifecycle) -> None:
         if self._lifecycle is not None:

@@ -17,14 +17,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.codec import encode_header, encode_samples
 from monitor.errors import InvalidOption
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
 from monitor.sources.source import Source
 from monitor.sources.ward import InMemory, beds
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.text import harmless
-from monitor.wire import MONITOR, EndHeader, SamplesHeader, Stream
+from monitor.wire import MONITOR, EndHeader, SamplesHeader, SamplesMessage, StageMessage, Stream
 
 DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 
@@ -59,6 +58,37 @@ class Playback:
         position = self.position
         self.position += stop - start
         return position, self.source.read(start, stop)
+
+    def take(self, max_samples: int, sent_ns: int) -> SamplesMessage:
+        """Read on, as `next_block`; return the message."""
+        position, samples = self.next_block(max_samples)
+        header = SamplesHeader(
+            version=2,
+            patient=self.patient,
+            record=self.source.record,
+            sequence=self.sequence,
+            sent_ns=sent_ns,
+            position=position,
+            lead=self.source.lead,
+            fs_hz=self.source.fs_hz,
+            n_samples=len(samples),
+        )
+        self.sequence += 1
+        return SamplesMessage(header, samples)
+
+    def end(self, reason: Literal["complete", "stopped"], last: bool, sent_ns: int) -> EndHeader:
+        """End the stream; return the message that says so."""
+        self.ended = True
+        return EndHeader(
+            version=2,
+            patient=self.patient,
+            record=self.source.record,
+            sequence=self.sequence,
+            sent_ns=sent_ns,
+            position=self.position,
+            reason=reason,
+            last=last,
+        )
 
     def stream(self) -> Stream:
         """Describe the record for the other stages."""
@@ -193,13 +223,29 @@ class Pacer:
             self._queue = [(due_s + pause_s, index) for due_s, index in self._queue]
         return max(0.0, self.due_s - now_s)
 
-    def pop(self) -> int:
-        """Return the stream whose block is due; give it back with `push` unless it has ended."""
-        return heapq.heappop(self._queue)[1]
+    def take_due(self, now_s: float, sent_ns: int | None) -> list[StageMessage]:
+        """Take what is due of all streams: of each one block at most, or its end.
 
-    def push(self, index: int) -> None:
-        """Plan a stream's next block."""
-        heapq.heappush(self._queue, (self._due_s(index), index))
+        Parameters
+        ----------
+        sent_ns : int or None
+            What the messages say of when they were sent; None: each when it was due.
+        """
+        taken: list[StageMessage] = []
+        again: list[int] = []
+        while self._queue and self.due_s <= now_s:
+            due_s, index = heapq.heappop(self._queue)
+            playback = self._playbacks[index]
+            stamp_ns = round(1e9 * due_s) if sent_ns is None else sent_ns
+            if playback.exhausted:
+                is_last = not (self._queue or again)
+                taken.append(playback.end("complete", is_last, stamp_ns))
+            else:
+                taken.append(playback.take(self.block_samples(index), stamp_ns))
+                again.append(index)
+        for index in again:
+            heapq.heappush(self._queue, (self._due_s(index), index))
+        return taken
 
     def _due_s(self, index: int) -> float:
         """When the stream's next block is due: when its last sample would have been taken.
@@ -212,38 +258,3 @@ class Pacer:
         if self._speed is None:
             return self._began_s + signal_s * 1e-9
         return self._began_s + self._offsets_s[index] + signal_s / self._speed
-
-
-def samples_frames(playback: Playback, max_samples: int, now_ns: int) -> list[bytes]:
-    """Read a stream's next block and return its message."""
-    position, samples = playback.next_block(max_samples)
-    header = SamplesHeader(
-        version=1,
-        patient=playback.patient,
-        record=playback.source.record,
-        sequence=playback.sequence,
-        sent_ns=now_ns,
-        position=position,
-        lead=playback.source.lead,
-        fs_hz=playback.source.fs_hz,
-        n_samples=len(samples),
-    )
-    playback.sequence += 1
-    return encode_samples(header, samples)
-
-
-def end_frames(
-    playback: Playback, reason: Literal["complete", "stopped"], last: bool, now_ns: int
-) -> list[bytes]:
-    """Return the message that ends a stream."""
-    header = EndHeader(
-        version=1,
-        patient=playback.patient,
-        record=playback.source.record,
-        sequence=playback.sequence,
-        sent_ns=now_ns,
-        position=playback.position,
-        reason=reason,
-        last=last,
-    )
-    return encode_header(header)

@@ -8,17 +8,10 @@ import zmq
 
 from monitor.settings import BLOCK_S, DRAIN_S, ProducerSettings
 from monitor.stages.host import Counters, StageHost, Stopped, send_now
-from monitor.stages.live import LiveFeed
-from monitor.stages.playback import (
-    Pacer,
-    Playback,
-    end_frames,
-    open_playbacks,
-    samples_frames,
-)
+from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.playback import Pacer, Playback, open_playbacks
 
-# Blocks of many patients are sent together this often: a message alone wakes three processes.
-TICK_S = 0.02
+TICK_S = 0.02  # blocks of many patients go together, so often: a bundle wakes three processes
 
 
 def run(settings: ProducerSettings) -> Counters:
@@ -31,60 +24,35 @@ def run(settings: ProducerSettings) -> Counters:
     """
     with StageHost("producer", settings) as host:
         playbacks = open_playbacks(settings)
-        sender = host.sockets.push(settings.samples, settings.queue_messages)
+        sender = host.sockets.push(settings.samples)
         try:
             host.ready([playback.stream() for playback in playbacks])
+            pacer = Pacer(playbacks, settings.speed, time.monotonic())
             if settings.live:
-                _relay(host, sender, playbacks, settings.speed)
+                _relay(host, sender, pacer, LiveFeed(pacer, most_waiting(len(playbacks))))
             else:
-                _replay(host, sender, playbacks, settings.speed)
+                _replay(host, sender, pacer)
             host.finished()
         except Stopped:
-            _end_early(host, sender, playbacks)
+            running = [playback for playback in playbacks if not playback.ended]
+            _end_early(host, sender, running)
     return host.counters
 
 
-def _replay(
-    host: StageHost,
-    sender: zmq.Socket[bytes],
-    playbacks: list[Playback],
-    speed: float | None,
-) -> None:
-    pacer = Pacer(playbacks, speed, time.monotonic())
+def _replay(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer) -> None:
+    """Send what falls due, waiting while the next stage is behind."""
     while pacer:
-        if host.stopping:
-            raise Stopped
-        host.send_health(sender)
-        wait_s = pacer.wait_s(time.monotonic(), host.paused)
-        if wait_s > 0 or host.paused:
-            host.wait([], min(wait_s, BLOCK_S))
-            continue
-        index = pacer.pop()
-        playback = playbacks[index]
-        if playback.exhausted:
-            host.send(sender, end_frames(playback, "complete", not pacer, time.monotonic_ns()))
-            playback.ended = True
+        wait_s = _wait_s(host, sender, pacer)
+        if wait_s > 0:
+            host.wait([], wait_s)
         else:
-            block_samples = pacer.block_samples(index)
-            host.send(sender, samples_frames(playback, block_samples, time.monotonic_ns()))
-            pacer.push(index)
+            host.send(sender, pacer.take_due(time.monotonic(), time.monotonic_ns()))
 
 
-def _relay(
-    host: StageHost,
-    sender: zmq.Socket[bytes],
-    playbacks: list[Playback],
-    speed: float | None,
-) -> None:
-    """Send what falls due, for ever; what cannot be sent in time is dropped, oldest first."""
-    pacer = Pacer(playbacks, speed, time.monotonic())
-    feed = LiveFeed(playbacks, pacer)
-    while True:
-        if host.stopping:
-            raise Stopped
-        host.send_health(sender)
-        wait_s = pacer.wait_s(time.monotonic(), host.paused)
-        wait_s = min(max(wait_s, TICK_S), BLOCK_S)
+def _relay(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer, feed: LiveFeed) -> None:
+    """Send what falls due; what cannot be sent in time is dropped, oldest first."""
+    while pacer or feed.waiting:
+        wait_s = max(_wait_s(host, sender, pacer), TICK_S)
         if feed.waiting:
             sender.poll(round(1000 * wait_s), zmq.POLLOUT)
         else:
@@ -95,10 +63,16 @@ def _relay(
         host.counters.dropped = feed.dropped
 
 
-def _end_early(host: StageHost, sender: zmq.Socket[bytes], playbacks: list[Playback]) -> None:
+def _wait_s(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer) -> float:
+    """Do what is done in every round; return how long to wait for the next block, if at all."""
+    if host.stopping:
+        raise Stopped
+    host.send_health(sender)
+    return min(pacer.wait_s(time.monotonic(), host.paused), BLOCK_S)
+
+
+def _end_early(host: StageHost, sender: zmq.Socket[bytes], running: list[Playback]) -> None:
     """Tell the next stage that no more will come, as far as it takes messages in time."""
-    deadline_s = time.monotonic() + DRAIN_S
-    running = [playback for playback in playbacks if not playback.ended]
-    for playback in running:
-        frames = end_frames(playback, "stopped", playback is running[-1], time.monotonic_ns())
-        host.send_before(sender, frames, deadline_s)
+    now_ns = time.monotonic_ns()
+    ends = [one.end("stopped", one is running[-1], now_ns) for one in running]
+    host.send_before(sender, ends, time.monotonic() + DRAIN_S)

@@ -20,13 +20,7 @@ import zmq
 from numpy.typing import NDArray
 
 from monitor import wire
-from monitor.codec import (
-    decode_stage_message,
-    encode_beats,
-    encode_header,
-    encode_message,
-    numbers_or_none,
-)
+from monitor.codec import encode_message, numbers_or_none
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
 from monitor.sockets import WAVE_MESSAGES, receive_waiting
@@ -50,7 +44,7 @@ from segmenter.tracker import SignalEvent
 from segmenter.ward import SegmenterWard
 
 MAX_PATIENTS = 10_000  # more names than a ward has patients are an attack on memory
-MAX_ROUND = 512  # messages a step: some 30 ms of work
+MAX_ROUND = 512  # messages a step, or a bundle more: some 30 ms of work
 WAVE_FS_HZ = 125.0
 WAVE_PERIOD_S = 0.1  # of real time between two stretches of a patient's waveform
 WAVE_S = 10.0  # signal a stretch at most: what a view can show
@@ -102,9 +96,9 @@ class Found(NamedTuple):
 
 @dataclass
 class Produced:
-    """What a step led to: frames for the next stage, waveforms for views."""
+    """What a step led to: messages for the next stage, waveforms for views."""
 
-    frames: list[list[bytes]] = field(default_factory=list)
+    messages: list[StageMessage] = field(default_factory=list)
     waves: list[Wave] = field(default_factory=list)
     last: bool = False  # nothing else will come
 
@@ -168,7 +162,7 @@ class SegmenterStage:
                 case EndHeader():
                     self._end(message, now_s, produced)
                 case HealthHeader():
-                    produced.frames.append(encode_header(message))
+                    produced.messages.append(message)
                 case BeatsMessage():  # it takes samples
                     self._counters.malformed += 1
         self._take(side_by_side, now_s, produced)
@@ -252,7 +246,7 @@ class SegmenterStage:
             stream.ward.remove(stream.row)
             if not stream.ward.patients:
                 del self._wards[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
-        produced.frames.append(encode_header(header))
+        produced.messages.append(header)
 
     def _alone(
         self,
@@ -284,7 +278,7 @@ class SegmenterStage:
             stream.state_due_s = now_s + part * every_s
             state = stream.to_bytes()
         header = BeatsHeader(
-            version=1,
+            version=2,
             patient=stream.stream.patient,
             record=stream.stream.record,
             sequence=stream.sequence,
@@ -302,7 +296,7 @@ class SegmenterStage:
         )
         stream.sequence += 1
         in_record = found.beats.moved(stream.origin)
-        produced.frames.append(encode_beats(header, in_record, state))
+        produced.messages.append(BeatsMessage(header, in_record, state))
 
     def _show(self, block: Block, found: Found, now_s: float, produced: Produced) -> None:
         stream = block.stream
@@ -396,9 +390,9 @@ def run(settings: SegmenterSettings) -> Counters:
         If a stream's sampling rate cannot be segmented.
     """
     with StageHost("segmenter", settings) as host:
-        receiver = host.sockets.pull(settings.samples, settings.queue_messages)
+        receiver = host.sockets.pull(settings.samples)
         audience = Audience(host.sockets.publish_heard(settings.wave, WAVE_MESSAGES))
-        sender = host.sockets.push(settings.beats, settings.queue_messages)
+        sender = host.sockets.push(settings.beats)
         try:
             start = host.ready()
             spec = _beat_spec(settings, start.spec)
@@ -430,16 +424,9 @@ def _segment(
         host.send_health(sender)
         host.wait([receiver])
         audience.listen()
-        messages = []
-        for frames in receive_waiting(receiver, MAX_ROUND):
-            host.counters.messages_in += 1
-            try:
-                messages.append(decode_stage_message(frames))
-            except InvalidMessage:
-                host.counters.malformed += 1
-        audience.is_shed = len(messages) == MAX_ROUND  # more waits: views are the first to go
+        messages = host.receive(receiver, MAX_ROUND)
+        audience.is_shed = len(messages) >= MAX_ROUND  # more waits: views are the first to go
         produced = stage.step(messages, time.monotonic())
-        for outgoing in produced.frames:
-            host.send(sender, outgoing)
+        host.send(sender, produced.messages)
         audience.show(produced.waves)
         last = last or produced.last

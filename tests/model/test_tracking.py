@@ -11,7 +11,16 @@ from model.autoencoder import LstmAutoencoder
 from model.config import AutoencoderConfig
 from model.errors import InvalidConfig
 from model.scoring import Scorer, reconstruction_losses
-from model.tracking import Normal, Scored, TrackState, aligned, score_tracked, shifted, track
+from model.tracking import (
+    Normal,
+    Scored,
+    TrackState,
+    aligned,
+    score_tracked,
+    shifted,
+    track,
+    track_all,
+)
 
 LENGTH = 140
 AT = np.arange(LENGTH)
@@ -141,6 +150,42 @@ def test_any_cut_gives_the_same_to_the_bit(cut: int) -> None:
     assert state.drift is not None
     assert whole_state.drift is not None
     np.testing.assert_array_equal(state.drift, whole_state.drift)
+
+
+@pytest.mark.parametrize("normal", [None, NORMAL])
+def test_many_patients_together_are_each_what_they_are_alone(normal: Normal | None) -> None:
+    """To the bit, in any order of their parts, also where one comes twice in a batch."""
+    rng = np.random.default_rng(3)
+    cuts = {"a": [4, 0, 9], "b": [1, 1, 11], "c": [13]}
+    beats = {name: noisy(np.tile(TEMPLATE, (13, 1)), seed) for seed, name in enumerate(cuts)}
+    rr_ms = {name: 800 * np.exp(rng.normal(0, 0.1, 13)) for name in cuts}
+    fit = {name: rng.random(13) > 0.1 for name in cuts}
+    order = [("b", 0), ("a", 0), ("c", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    parts = []
+    for name, number in order:
+        first = sum(cuts[name][:number])
+        parts.append((name, slice(first, first + cuts[name][number])))
+
+    states, together = track_all(
+        dict.fromkeys(cuts, TrackState()),
+        [(name, rows.stop - rows.start) for name, rows in parts],
+        np.concatenate([beats[name][rows] for name, rows in parts]),
+        np.concatenate([rr_ms[name][rows] for name, rows in parts]),
+        np.concatenate([fit[name][rows] for name, rows in parts]),
+        TEMPLATE,
+        normal,
+    )
+
+    owner = np.array([name for name, rows in parts for _ in range(rows.stop - rows.start)])
+    for name in cuts:
+        state, alone = track(TrackState(), beats[name], rr_ms[name], fit[name], TEMPLATE, normal)
+        mine = np.flatnonzero(owner == name)
+        np.testing.assert_array_equal(together.inputs[mine], alone.inputs)
+        np.testing.assert_array_equal(together.drifts[mine], alone.drifts)
+        np.testing.assert_array_equal(together.lags[mine], alone.lags)
+        assert tuple(together.timings[row] for row in mine) == alone.timings
+        assert states[name].timing == state.timing
+        np.testing.assert_array_equal(states[name].drift, state.drift)
 
 
 def test_unreadable_beats_are_passed_over() -> None:

@@ -11,25 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.codec import (
+    BUNDLE_BYTES,
+    decode_bundle,
     decode_lifecycle,
     decode_message,
     decode_reply,
     decode_request,
-    decode_stage_message,
-    encode_beats,
-    encode_header,
+    encode_bundle,
     encode_json,
     encode_lifecycle,
     encode_message,
-    encode_samples,
+    in_bundles,
     number_or_none,
     quality_names,
     topic_of,
 )
 from monitor.errors import InvalidMessage
 from monitor.wire import (
+    MAX_BUNDLE,
     MAX_JSON_BYTES,
     MAX_SAMPLES,
+    MAX_STATE_BYTES,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -39,6 +41,7 @@ from monitor.wire import (
     SamplesMessage,
     SignalEvent,
     StageHealth,
+    StageMessage,
     Start,
     Stop,
     Stream,
@@ -50,9 +53,12 @@ from tests.monitor.messages import alert, beat_scored, status, technical, wave
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
+SAMPLES = np.array([0.5, np.nan, -1.25], np.float32)
+
+
 def samples_header(n_samples: int = 3, **changes: object) -> SamplesHeader:
     header = SamplesHeader(
-        version=1,
+        version=2,
         patient="119",
         record="119",
         sequence=7,
@@ -67,7 +73,7 @@ def samples_header(n_samples: int = 3, **changes: object) -> SamplesHeader:
 
 def beats_header(n_beats: int, length: int = 140) -> BeatsHeader:
     return BeatsHeader(
-        version=1,
+        version=2,
         patient="119",
         record="119",
         sequence=3,
@@ -94,44 +100,95 @@ def some_beats(n_beats: int, length: int = 140) -> Beats:
     )
 
 
-def test_samples_survive_with_their_gaps() -> None:
-    """A block comes back to the bit; a gap is NaN, never zero."""
-    samples = np.array([0.5, np.nan, -1.25], np.float32)
-    decoded = decode_stage_message(encode_samples(samples_header(), samples))
-    assert isinstance(decoded, SamplesMessage)
-    assert decoded.header == samples_header()
-    np.testing.assert_array_equal(decoded.samples, samples)
+def samples_message(**changes: object) -> SamplesMessage:
+    return SamplesMessage(samples_header(**changes), SAMPLES)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("n_beats", [0, 1, 5])
-def test_beats_survive(n_beats: int) -> None:
-    """Beats, their columns, events and the segmenter's state come back to the bit."""
-    beats = some_beats(n_beats)
-    decoded = decode_stage_message(encode_beats(beats_header(n_beats), beats, b"state"))
-    assert isinstance(decoded, BeatsMessage)
-    assert decoded.header == beats_header(n_beats)
-    assert decoded.state == b"state"
-    for name in ("r_sample", "rr_before_ms", "rr_after_ms", "quality", "delay_ms", "values"):
-        np.testing.assert_array_equal(getattr(decoded.beats, name), getattr(beats, name))
+def beats_message(n_beats: int, state: bytes = b"") -> BeatsMessage:
+    return BeatsMessage(beats_header(n_beats), some_beats(n_beats), state)
 
 
-def test_headers_alone_survive() -> None:
-    """The end of a stream and a stage's health are headers without data."""
-    end = EndHeader(1, "119", "119", 9, 1, 650_000, "complete", last=True)
-    health = HealthHeader(1, StageHealth("producer", 0, 3, 0, 0, 0, 1))
-    assert decode_stage_message(encode_header(end)) == end
-    assert decode_stage_message(encode_header(health)) == health
+def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
+    """Assert that a message came back to the bit."""
+    assert type(decoded) is type(sent)
+    match decoded, sent:
+        case SamplesMessage(), SamplesMessage():
+            assert decoded.header == sent.header
+            np.testing.assert_array_equal(decoded.samples, sent.samples)
+        case BeatsMessage(), BeatsMessage():
+            assert (decoded.header, decoded.state) == (sent.header, sent.state)
+            for name in (
+                "r_sample",
+                "rr_before_ms",
+                "rr_after_ms",
+                "quality",
+                "delay_ms",
+                "values",
+            ):
+                np.testing.assert_array_equal(
+                    getattr(decoded.beats, name), getattr(sent.beats, name)
+                )
+        case _:
+            assert decoded == sent
+
+
+END = EndHeader(2, "119", "119", 9, 1, 650_000, "complete", last=True)
+HEALTH = HealthHeader(2, StageHealth("producer", 0, 3, 0, 0, 0, 1))
+MESSAGES: list[StageMessage] = [
+    samples_message(),
+    beats_message(5, b"state"),
+    END,
+    beats_message(0),
+    samples_message(patient="120"),
+    HEALTH,
+    beats_message(1, b"another"),
+]
+
+
+@pytest.mark.parametrize("messages", [[], *([one] for one in MESSAGES), MESSAGES, MESSAGES[::-1]])
+def test_bundles_survive(messages: list[StageMessage]) -> None:
+    """Samples with their gaps, beats, events, states and headers alone come back, in order."""
+    decoded = decode_bundle(encode_bundle(messages))
+    assert len(decoded) == len(messages)
+    for one, sent in zip(decoded, messages, strict=True):
+        assert_same(one, sent)
+
+
+def test_bundles_are_bounded() -> None:
+    """What is sent at once is divided by number and by size, in order; a large message is alone."""
+    few = [*in_bundles([END] * (2 * MAX_BUNDLE + 1))]
+    assert [len(one) for one in few] == [MAX_BUNDLE, MAX_BUNDLE, 1]
+    large = SamplesMessage(samples_header(MAX_SAMPLES), np.zeros(MAX_SAMPLES, np.float32))
+    states = [beats_message(0, bytes(BUNDLE_BYTES // 2))] * 3
+    divided = [*in_bundles([END, large, END, *states])]
+    assert [len(one) for one in divided] == [1, 1, 3, 1]
+    assert [one for bundle in divided for one in bundle] == [END, large, END, *states]
+    assert [*in_bundles([])] == []
+    with pytest.raises(InvalidMessage):
+        decode_bundle(encode_bundle([END] * (MAX_BUNDLE + 1)))
 
 
 def test_bytes_of_an_older_build_are_still_read() -> None:
-    """A message kept as a file since the first version is decoded."""
-    frames = msgspec.msgpack.decode(
-        (FIXTURES / "samples-v1.msgpack").read_bytes(), type=list[bytes]
-    )
-    decoded = decode_stage_message(frames)
-    assert isinstance(decoded, SamplesMessage)
-    assert decoded.header == samples_header()
-    np.testing.assert_array_equal(decoded.samples, np.array([0.5, np.nan, -1.25], np.float32))
+    """A bundle kept as a file since this version of it was new is decoded."""
+    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v2.msgpack").read_bytes(), type=list[bytes])
+    for one, sent in zip(decode_bundle(frames), MESSAGES, strict=True):
+        assert_same(one, sent)
+
+
+def test_messages_of_version_1_are_refused() -> None:
+    """They came alone, in frames of their own."""
+    header = msgspec.msgpack.decode(encode_bundle([samples_message()])[0])[0]
+    alone = [msgspec.msgpack.encode({**header, "version": 1}), SAMPLES.tobytes()]
+    with pytest.raises(InvalidMessage, match="2 frames; a bundle has headers, samples"):
+        decode_bundle(alone)
+
+
+SENT = encode_bundle([samples_message()])
+TWO_BEATS = encode_bundle([beats_message(2, b"s")])
+
+
+def with_frame(frames: list[bytes], index: int, frame: bytes) -> list[bytes]:
+    return [*frames[:index], frame, *frames[index + 1 :]]
 
 
 @pytest.mark.parametrize(
@@ -142,48 +199,70 @@ def test_bytes_of_an_older_build_are_still_read() -> None:
         [b"\x80"],
         [b"junk", b"junk"],
         [b"\x81" * 100_000],  # deep nesting
-        encode_samples(samples_header(), np.zeros(4, np.float32)),  # more than announced
-        encode_samples(samples_header(), np.zeros(3, np.float32))[:1],  # no data
-        [*encode_samples(samples_header(), np.zeros(3, np.float32)), b"more"],
-        encode_samples(samples_header(position=-1), np.zeros(3, np.float32)),
-        encode_samples(samples_header(fs_hz=0.0), np.zeros(3, np.float32)),
-        encode_samples(samples_header(fs_hz=float("nan")), np.zeros(3, np.float32)),
-        encode_samples(samples_header(n_samples=MAX_SAMPLES + 1), np.zeros(3, np.float32)),
-        encode_samples(samples_header(n_samples=10**15), np.zeros(3, np.float32)),
-        encode_samples(samples_header(patient="a\x1b[31m"), np.zeros(3, np.float32)),
-        encode_samples(samples_header(patient="119\n"), np.zeros(3, np.float32)),
-        encode_samples(samples_header(patient="x" * 129), np.zeros(3, np.float32)),
-        encode_samples(samples_header(version=2), np.zeros(3, np.float32)),
-        encode_beats(beats_header(2), some_beats(2), b"")[:3],
-        encode_beats(beats_header(3), some_beats(2), b""),
-        encode_beats(beats_header(2, length=139), some_beats(2), b""),
+        with_frame(SENT, 0, b"\x91" * 100_000),
+        with_frame(SENT, 0, b""),
+        with_frame(SENT, 0, SENT[0][1:]),  # a header, not a list of them
+        with_frame(SENT, 1, bytes(16)),  # more than announced
+        with_frame(SENT, 1, b""),  # no data
+        with_frame(SENT, 1, SENT[1][:-1]),
+        with_frame(SENT, 2, bytes(22)),  # columns of no beat
+        with_frame(SENT, 3, bytes(4)),
+        with_frame(SENT, 4, b""),
+        with_frame(SENT, 4, b"\x91\xa1s"),  # a text
+        SENT[:4],
+        [*SENT, b"more"],
+        encode_bundle([samples_message(position=-1)]),
+        encode_bundle([samples_message(fs_hz=0.0)]),
+        encode_bundle([samples_message(fs_hz=float("nan"))]),
+        encode_bundle([samples_message(n_samples=MAX_SAMPLES + 1)]),
+        encode_bundle([samples_message(n_samples=10**15)]),
+        encode_bundle([samples_message(patient="a\x1b[31m")]),
+        encode_bundle([samples_message(patient="119\n")]),
+        encode_bundle([samples_message(patient="x" * 129)]),
+        encode_bundle([samples_message(version=1)]),
+        encode_bundle([samples_message(), samples_message(n_samples=4)]),  # the second is short
+        TWO_BEATS[:3],
+        with_frame(TWO_BEATS, 2, b""),
+        with_frame(TWO_BEATS, 3, TWO_BEATS[3][:-4]),
+        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([])),  # no state
+        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([b"", b""])),
+        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([bytes(MAX_STATE_BYTES + 1)])),
+        encode_bundle([BeatsMessage(beats_header(3), some_beats(2), b"")]),
+        encode_bundle([BeatsMessage(beats_header(2, length=139), some_beats(2), b"")]),
     ],
 )
-def test_malformed_stage_messages_are_refused(frames: list[bytes]) -> None:
+def test_malformed_bundles_are_refused(frames: list[bytes]) -> None:
     """Whatever is not whole and within bounds raises InvalidMessage, and nothing else."""
     with pytest.raises(InvalidMessage):
-        decode_stage_message(frames)
+        decode_bundle(frames)
 
 
 def test_beats_out_of_order_or_not_finite_are_refused() -> None:
-    """R peaks rise, and a cut beat is finite; else the message is no message."""
+    """R peaks rise within a message, and a cut beat is finite; else the bundle is none."""
     beats = some_beats(2)
-    backwards = beats.rows(slice(None, None, -1))
-    with pytest.raises(InvalidMessage, match="rising"):
-        decode_stage_message(encode_beats(beats_header(2), backwards, b""))
-    header = msgspec.structs.replace(beats_header(2), position=399)  # the second R is at 400
-    with pytest.raises(InvalidMessage, match="behind"):
-        decode_stage_message(encode_beats(header, beats, b""))
+    header = beats_header(2)
+    before = beats_message(5)  # whose R peaks are later than the first of the next message
+    backwards = BeatsMessage(header, beats.rows(slice(None, None, -1)), b"")
+    twice = BeatsMessage(header, beats.rows(np.array([1, 1])), b"")
+    for broken in ([backwards], [before, backwards], [twice, before]):
+        with pytest.raises(InvalidMessage, match="rising"):
+            decode_bundle(encode_bundle(broken))
+    assert len(decode_bundle(encode_bundle([before, BeatsMessage(header, beats, b"")]))) == 2
+    early = msgspec.structs.replace(header, position=399)  # the second R is at 400
+    negative = beats.moved(-101)
+    for outside in (BeatsMessage(early, beats, b""), BeatsMessage(header, negative, b"")):
+        with pytest.raises(InvalidMessage, match="outside"):
+            decode_bundle(encode_bundle([before, outside]))
     beats.values[1, 3] = np.inf
     with pytest.raises(InvalidMessage, match="finite"):
-        decode_stage_message(encode_beats(beats_header(2), beats, b""))
+        decode_bundle(encode_bundle([before, BeatsMessage(header, beats, b"")]))
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_any_bytes_are_refused_or_decoded(frames: list[bytes]) -> None:
     """No bytes make a decoder raise anything but InvalidMessage."""
     with pytest.raises(InvalidMessage):
-        decode_stage_message(frames)
+        decode_bundle(frames)
     with pytest.raises(InvalidMessage):
         decode_message(frames)
     for decode in (decode_lifecycle, decode_request, decode_reply):
@@ -194,14 +273,14 @@ def test_any_bytes_are_refused_or_decoded(frames: list[bytes]) -> None:
 @given(st.data())
 def test_a_flipped_byte_is_harmless(data: st.DataObject) -> None:
     """One changed byte of a true message is refused or decoded, never an error of another kind."""
-    frames = encode_beats(beats_header(2), some_beats(2), b"s")
-    which = data.draw(st.integers(0, 1))
+    frames = encode_bundle(MESSAGES)
+    which = data.draw(st.integers(0, len(frames) - 1))
     at = data.draw(st.integers(0, len(frames[which]) - 1))
     changed = bytearray(frames[which])
     changed[at] = data.draw(st.integers(0, 255))
     frames[which] = bytes(changed)
     try:
-        decode_stage_message(frames)
+        decode_bundle(frames)
     except InvalidMessage:
         return
 

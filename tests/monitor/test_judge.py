@@ -51,7 +51,7 @@ def beats_message(
     """Return beats of the given losses, one second apart."""
     beats = beats_of_loss(losses, first_sample)
     values: dict[str, Any] = {
-        "version": 1,
+        "version": 2,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -68,7 +68,7 @@ def beats_message(
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(1, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(2, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:

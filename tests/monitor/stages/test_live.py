@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.codec import decode_stage_message
+from monitor.codec import decode_bundle
 from monitor.settings import ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
-from monitor.stages.live import BLOCKS_A_PATIENT, FEWEST_BLOCKS, LiveFeed
+from monitor.stages.live import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import SegmenterStage
 from monitor.wire import BeatsMessage, SamplesMessage, StageMessage
@@ -28,7 +28,7 @@ class Line:
 
     def try_send(self, frames: list[bytes]) -> bool:
         if not self.stuck:
-            self.taken.append(decode_stage_message(frames))
+            self.taken += decode_bundle(frames)
         return not self.stuck
 
     @property
@@ -45,9 +45,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ProducerSettings:
     return ProducerSettings(records=[str(path)], samples="ipc:///x", live=True, ward=ward)
 
 
-def feed_of(settings: ProducerSettings, most: int | None = None) -> LiveFeed:
+def feed_of(settings: ProducerSettings, most: int = 20) -> LiveFeed:
     playbacks = open_playbacks(settings)
-    return LiveFeed(playbacks, Pacer(playbacks, settings.speed, now_s=100.0), most)
+    return LiveFeed(Pacer(playbacks, settings.speed, now_s=100.0), most)
 
 
 def continuous(positions: list[tuple[str, int, int]]) -> bool:
@@ -118,8 +118,8 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
     run(feed, line, 140, 150)
     counters = Counters("segmenter", 0)
     stage = SegmenterStage(BeatSpec(), [], [], counters)
-    frames = stage.step(line.taken, 0.0).frames
-    said = [one for one in map(decode_stage_message, frames) if isinstance(one, BeatsMessage)]
+    messages = stage.step(line.taken, 0.0).messages
+    said = [one for one in messages if isinstance(one, BeatsMessage)]
     assert counters.gaps == PATIENTS
     assert counters.dropped == feed.dropped
     events = {(event.event, event.state) for one in said for event in one.header.events}
@@ -133,9 +133,14 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
 @pytest.mark.parametrize("patients", [1, 40])
 def test_memory_is_bounded_by_the_patients(settings: ProducerSettings, patients: int) -> None:
     """However long the line is stuck."""
-    feed = feed_of(msgspec.structs.replace(settings, ward=Ward(patients)))
-    feed.take_due(400.0)
-    assert feed.waiting == max(FEWEST_BLOCKS, BLOCKS_A_PATIENT * patients)
+    most = most_waiting(patients)
+    assert most <= max(32, 4 * patients)
+    feed = feed_of(msgspec.structs.replace(settings, ward=Ward(patients)), most)
+    for tick in range(1000):
+        feed.take_due(100.0 + 0.1 * tick)
+        assert feed.waiting <= most
+    assert feed.dropped > 0
+    assert feed.waiting > most // 2
 
 
 def test_a_ward_is_the_same_for_the_same_seed(settings: ProducerSettings) -> None:

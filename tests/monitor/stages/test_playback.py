@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.codec import decode_stage_message
 from monitor.errors import InvalidOption, RecordError
 from monitor.settings import ProducerSettings, Resume
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.playback import (
     Pacer,
     Playback,
-    end_frames,
     open_playbacks,
     patient_names,
-    samples_frames,
 )
 from monitor.wire import EndHeader, SamplesMessage
 
@@ -69,9 +66,10 @@ def test_due_times_do_not_drift() -> None:
     assert pacer.block_samples(0) == 100  # 0.2 s of real time at twice the speed
     for number in range(1, 9001):
         assert pacer.wait_s(100.0, paused=False) == pytest.approx(number * 0.2, abs=1e-6)
-        pacer.pop()
-        one.next_block(100)
-        pacer.push(0)
+        assert pacer.take_due(100.0 + number * 0.2 - 0.001, 0) == []
+        (sent,) = pacer.take_due(100.0 + number * 0.2 + 0.1, 0)
+        assert isinstance(sent, SamplesMessage)
+        assert sent.header.position == 100 * (number - 1)
 
 
 def test_a_pause_moves_everything_on() -> None:
@@ -87,27 +85,45 @@ def test_at_full_speed_streams_advance_side_by_side() -> None:
     """No record runs ahead of the others."""
     ones = [playback(250 * 600), playback(250 * 600)]
     pacer = Pacer(ones, None, now_s=0.0)
-    order = []
-    for _ in range(6):
-        index = pacer.pop()
-        ones[index].next_block(pacer.block_samples(index))
-        pacer.push(index)
-        order.append(index)
+    for number in range(1, 4):
+        assert len(pacer.take_due(1.0, 0)) == 2
+        assert [one.position for one in ones] == [number * 7500] * 2  # 30 s of each
         assert pacer.wait_s(1.0, paused=False) == 0.0
-    assert order == [0, 1, 0, 1, 0, 1]
+
+
+def test_of_what_is_due_each_stream_gives_one_block() -> None:
+    """A stream that is behind catches up a block at a time; each says when it was due, or sent."""
+    ones = [playback(250 * 60), playback(250 * 60)]
+    pacer = Pacer(ones, 1.0, now_s=0.0)  # the second begins half a block later
+    behind = pacer.take_due(1.0, None)
+    assert [one.header.position for one in behind if isinstance(one, SamplesMessage)] == [0, 0]
+    stamps = [one.header.sent_ns for one in behind if isinstance(one, SamplesMessage)]
+    assert stamps == pytest.approx([0.2e9, 0.3e9])
+    (*_, newest) = pacer.take_due(1.0, 77)
+    assert isinstance(newest, SamplesMessage)
+    assert (newest.header.position, newest.header.sent_ns) == (50, 77)
+
+
+def test_the_last_stream_to_end_says_so() -> None:
+    """Each stream's end is sent once; only the last one tells that nothing else will come."""
+    pacer = Pacer([playback(250 * 40), playback(250 * 100), playback(250 * 100)], None, now_s=0.0)
+    ends = []
+    while pacer:
+        taken = pacer.take_due(1.0, 0)
+        ends += [one for one in taken if isinstance(one, EndHeader)]
+    assert [one.position for one in ends] == [10_000, 25_000, 25_000]
+    assert [one.last for one in ends] == [False, False, True]
+    assert pacer.take_due(1.0, 0) == []
 
 
 def test_messages_say_where_they_are() -> None:
     """Position is the block's first sample, the sequence has no holes, the end says it is last."""
     one = playback(250)
-    first = decode_stage_message(samples_frames(one, 100, now_ns=5))
-    second = decode_stage_message(samples_frames(one, 100, now_ns=6))
-    assert isinstance(first, SamplesMessage)
-    assert isinstance(second, SamplesMessage)
+    first, second = one.take(100, sent_ns=5), one.take(100, sent_ns=6)
     assert (first.header.position, second.header.position) == (0, 100)
     assert (first.header.sequence, second.header.sequence) == (0, 1)
-    end = decode_stage_message(end_frames(one, "complete", last=True, now_ns=7))
-    assert isinstance(end, EndHeader)
+    end = one.end("complete", last=True, sent_ns=7)
+    assert one.ended
     assert (end.position, end.last, end.reason) == (200, True, "complete")
 
 

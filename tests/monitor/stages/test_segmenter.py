@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.codec import decode_stage_message
 from monitor.settings import Resume
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
@@ -41,7 +40,7 @@ def ecg(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
 
 def message(samples: NDArray[np.float32], position: int, **changes: Any) -> SamplesMessage:
     values: dict[str, Any] = {
-        "version": 1,
+        "version": 2,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -55,7 +54,7 @@ def message(samples: NDArray[np.float32], position: int, **changes: Any) -> Samp
 
 
 def end(position: int) -> EndHeader:
-    return EndHeader(1, "p", "r", 99, 12, position, "complete", last=True)
+    return EndHeader(2, "p", "r", 99, 12, position, "complete", last=True)
 
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SegmenterStage, Counters]:
@@ -65,7 +64,7 @@ def new_stage(resume: list[Resume] | None = None) -> tuple[SegmenterStage, Count
 
 
 def beats_of(produced: list[Produced]) -> list[BeatsMessage]:
-    messages = [decode_stage_message(frames) for one in produced for frames in one.frames]
+    messages = [message for one in produced for message in one.messages]
     return [one for one in messages if isinstance(one, BeatsMessage)]
 
 
@@ -158,25 +157,25 @@ def test_a_stream_keeps_its_rate_and_lead(
     """A message that contradicts the stream's first is refused."""
     stage, counters = new_stage()
     stage.step([message(ecg[:500], 0)], 0.0)
-    assert stage.step([message(ecg[500:], 500, **changes)], 9.0).frames == []
+    assert stage.step([message(ecg[500:], 500, **changes)], 9.0).messages == []
     assert counters.malformed == 1
 
 
 def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) -> None:
     """A stranger's message with an absurd rate does not end the stage."""
     stage, counters = new_stage()
-    assert stage.step([message(ecg, 0, fs_hz=10.0)], 0.0).frames == []
+    assert stage.step([message(ecg, 0, fs_hz=10.0)], 0.0).messages == []
     assert counters.malformed == 1
 
 
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
-    health = HealthHeader(1, StageHealth("producer", 0, 1, 0, 0, 0, 0))
-    assert len(stage.step([health], 0.0).frames) == 1  # passed on
+    health = HealthHeader(2, StageHealth("producer", 0, 1, 0, 0, 0, 0))
+    assert len(stage.step([health], 0.0).messages) == 1  # passed on
     produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])
-    assert stage.step([beats], 0.0).frames == []
+    assert stage.step([beats], 0.0).messages == []
     assert (counters.gaps, counters.malformed) == (0, 1)
 
 
@@ -189,7 +188,7 @@ def test_patients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         stage.step([message(samples, 0, patient=f"p{number}")], 0.0)
     assert counters.malformed == 0
-    assert stage.step([message(samples, 0, patient="p3")], 0.0).frames == []
+    assert stage.step([message(samples, 0, patient="p3")], 0.0).messages == []
     assert counters.malformed == 1
 
 
@@ -304,7 +303,9 @@ def test_a_message_that_says_nothing_is_not_sent() -> None:
     """A flat line is told of once a second; what has no beats need not be sent more often."""
     stage, _ = new_stage()
     flat = np.zeros(10, np.float32)
-    sent = [stage.step([message(flat, 10 * number)], number * 0.04).frames for number in range(100)]
+    sent = [
+        stage.step([message(flat, 10 * number)], number * 0.04).messages for number in range(100)
+    ]
     assert 4 <= sum(map(len, sent)) <= 8
 
 
