@@ -167,17 +167,20 @@ class Journal:
         beats: Iterable[KeptBeat] = (),
     ) -> None:
         """Write alerts, progress and the beats beside alerts, all or nothing."""
-        execute = self._database.execute
+        write = self._database.executemany
         with self._transaction():
-            for alert in alerts:
-                row = (alert.seq, alert.id, alert.patient, alert.wall_time, encode_json(alert))
-                execute(_INSERT_ALERT, row)
-            for beat in beats:  # kept as long as the newest alert that may be theirs
-                kept = (beat.patient, beat.sample, beat.loss, beat.threshold, beat.values)
-                execute(_INSERT_BEAT, kept)
-            for reached in progress:
-                state = msgspec.msgpack.encode(reached)
-                execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (reached.patient, state))
+            write(
+                _INSERT_ALERT,
+                [(one.seq, one.id, one.patient, one.wall_time, encode_json(one)) for one in alerts],
+            )
+            write(  # kept as long as the newest alert that may be theirs
+                _INSERT_BEAT,
+                [(one.patient, one.sample, one.loss, one.threshold, one.values) for one in beats],
+            )
+            write(
+                "INSERT OR REPLACE INTO progress VALUES (?, ?)",
+                [(one.patient, msgspec.msgpack.encode(one)) for one in progress],
+            )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
