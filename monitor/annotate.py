@@ -347,11 +347,12 @@ def _model(task: _Task, record: Source) -> _Model | None:
     if task.checkpoint is None and task.learn_s is None:
         return None
     from model.checkpoint import load_checkpoint
-    from model.learning import learn_patient
 
     base = None if task.checkpoint is None else load_checkpoint(task.checkpoint)
     if task.learn_s is None:
         return None if base is None else _Model(base)
+    from model.learning import learn_patient  # with torch: 1.4 s and 200 MB a process
+
     until = min(round(task.learn_s * record.fs_hz), record.n_samples)
     first = list(segment(record, task.spec, until))
     learned = learn_patient(

@@ -28,6 +28,7 @@ from monitor.options import (
 from monitor.progress import progress_bar, resolved, training_shown
 from monitor.settings import parse_duration, parse_optional_duration
 from monitor.text import harmless
+from monitor.workers import prepare_workers
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
@@ -330,6 +331,7 @@ def evaluate_patients(
     Try: ecg-monitor evaluate patients mitdb --record 106 --record 119
     """
     with explained(), ended_by_sigterm():
+        prepare_workers("monitor.patients_run", jobs)
         from monitor.evaluation.patients_report import to_json, to_table
         from monitor.patients_run import PatientsOptions, run
 
@@ -389,6 +391,8 @@ def annotate(
     Try: ecg-monitor annotate mitdb/100 mitdb/119 --learn 5:00 --out found
     """
     with explained(), ended_by_sigterm():
+        if len(records) > 1 or Path(records[0]).is_dir():
+            prepare_workers("monitor.annotate", jobs)
         from monitor.annotate import annotate_records
 
         with progress_bar("annotating") as show:

@@ -1,4 +1,8 @@
-"""One task a record, in several processes: each has one core, and Ctrl-C ends all in order."""
+"""One task a record, in several processes: each has one core, and Ctrl-C ends all in order.
+
+Workers are forked from a process that has imported what they need, and nothing else: it has no
+threads, whose locks a fork would copy, and importing takes longer than a short record does.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from typing import Protocol, TypeVar
 
 from monitor.errors import InvalidOption, StageFailed
 from monitor.interrupts import Interrupts
 
 MAX_JOBS = 256
+THREADS = "OMP_NUM_THREADS"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -46,6 +51,34 @@ def check_jobs(jobs: int | None) -> None:
     """Raise InvalidOption if so many processes cannot be run."""
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise InvalidOption(f"{jobs} jobs cannot be run; use 1 to {MAX_JOBS}")
+
+
+def prepare_workers(module: str, jobs: int | None) -> None:
+    """Begin to start what `run_tasks` forks its workers from, if there will be any.
+
+    It imports beside the caller, who has imports of its own to do.
+
+    Parameters
+    ----------
+    module : str
+        Where `work` lies.
+    jobs : int, optional
+        As `run_tasks` takes it.
+    """
+    if (jobs or os.cpu_count() or 1) == 1:
+        return
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["__main__", module])  # no news to one that runs already
+    resource_tracker.ensure_running()  # first, since it lets interrupts through when it has begun
+    threads = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"  # one core a worker; read when libraries are imported
+    try:
+        with _interrupts_held():  # what is started here, and all its forks, inherit it
+            forkserver.ensure_running()
+    finally:
+        os.environ.pop(THREADS)
+        if threads is not None:
+            os.environ[THREADS] = threads
 
 
 def run_tasks(
@@ -91,12 +124,13 @@ def _run_in_processes(
     n_workers: int,
     tell: Callable[[Result, int, int], None],
 ) -> list[Result]:
-    context = get_context("spawn")  # fork would copy the locks of torch's and zmq's threads
-    stop = context.Event()  # starts multiprocessing's tracker, which would let interrupts through
+    prepare_workers(work.__module__, n_workers)
+    context = get_context("forkserver")
+    stop = context.Event()
     with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
         futures: list[Future[Result]] = []
         try:
-            with _interrupts_held():  # the workers, started here, inherit it
+            with _interrupts_held():  # a worker is not told half of what it is to do
                 for task in tasks:
                     futures.append(workers.submit(work, task))
             for n_done, future in enumerate(as_completed(futures), 1):
@@ -138,5 +172,4 @@ def _interrupts_held() -> Iterator[None]:
 def _start_worker(stop: StopFlag) -> None:
     """Prepare a worker: the parent alone handles Ctrl-C, and tells it by the flag."""
     global _stop_flag
-    os.environ["OMP_NUM_THREADS"] = "1"  # one core a worker; read when torch is imported
     _stop_flag = stop

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -14,6 +17,17 @@ from monitor.workers import run_tasks
 
 def doubled(number: int) -> int:
     return 2 * number
+
+
+def surroundings(_: int) -> tuple[str | None, bool]:
+    """Return what a worker finds: threads it may use, and whether Ctrl-C is held back."""
+    held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    return os.environ.get("OMP_NUM_THREADS"), held
+
+
+def imported(_: int) -> tuple[bool, bool]:
+    """Return whether a worker has what `annotate` needs, and torch."""
+    return "monitor.annotate" in sys.modules, "torch" in sys.modules
 
 
 def killed(number: int) -> int:
@@ -29,6 +43,33 @@ def test_results_come_in_the_tasks_order(jobs: int) -> None:
     assert results == [6, 2, 4]
     assert sorted(one[0] for one in told) == [2, 4, 6]
     assert [one[1:] for one in told] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_workers_have_one_core_and_leave_interrupts_to_the_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What this process says of its own threads stays as it is."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = run_tasks(surroundings, [1, 2, 3], 2, lambda *_: None)
+    assert set(found) == {("1", True)}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_workers_are_forked_from_what_is_ready() -> None:
+    """A command's workers have imported its module when they begin, and torch only to learn."""
+    program = (
+        "import sys, time\n"
+        "from tests.monitor.test_workers import imported\n"
+        "from monitor.workers import prepare_workers, run_tasks\n"
+        "if __name__ == '__main__':\n"
+        "    prepare_workers('monitor.annotate', 2)\n"
+        "    assert 'monitor.annotate' not in sys.modules\n"
+        "    print(run_tasks(imported, [0, 1], 2, lambda *_: None))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.strip() == "[(True, False), (True, False)]"
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1000])
