@@ -129,14 +129,10 @@ def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
     cpu.plot(patients, total, "ks--")
     cpu.annotate("all three", (patients[-1], total[-1]))
     cpu.set(ylabel="cores busy", xlim=(0, 1.25 * patients[-1]), ylim=(0, None))
-    for label, style, of in (
-        ("median", "o-", lambda one: one.delay_median_ms),
-        ("99th percentile", "s-", lambda one: one.delay_p99_ms),
-    ):
-        delay.plot(
-            patients, [median(of(one) or np.nan for one in runs[n]) for n in patients], style
-        )
-        delay.lines[-1].set_label(label)
+    middle = [median(one.delay_median_ms or np.nan for one in runs[n]) for n in patients]
+    p99 = [median(one.delay_p99_ms or np.nan for one in runs[n]) for n in patients]
+    delay.plot(patients, middle, "o-", label="median")
+    delay.plot(patients, p99, "s-", label="99th percentile")
     delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
     spoilt = [n for n in patients if any(one.dropped or one.overloads for one in runs[n])]
     for number, n in enumerate(spoilt):
