@@ -201,8 +201,8 @@ def steps_section(plan: Plan) -> str:
     return (
         "## Steps\n\nCPU time by step, in cores (1: a core busy all the time), of all three "
         "stages' work done in one process, in the order of a run, "
-        f"{plan.seconds:g} s of signal in steps of {1e3 * STEP_S:g} ms. Sockets, and what two processes cost one another, come on top.\n\n"
-        + table(headings, rows)
+        f"{plan.seconds:g} s of signal in steps of {1e3 * STEP_S:g} ms. Sockets, and what two "
+        "processes cost one another, come on top.\n\n" + table(headings, rows)
     )
 
 
