@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.rules import TechnicalRules
-from monitor.wire import StageHealth, SystemKind
+from monitor.wire import StageHealth, StageName, SystemKind
 
 LATE_HEARTBEATS = 3  # in a row, before overload is said: a pause of a second is none
 CALM_HEARTBEATS = 5  # in a row without lateness or loss, before it is over
@@ -44,7 +44,8 @@ class Overload:
     """
 
     def __init__(self) -> None:
-        self._shed = {"producer": 0, "consumer": 0}  # as of the heartbeat before
+        # As of the heartbeat before:
+        self._shed: dict[StageName, int] = {"producer": 0, "consumer": 0}
         self._late = 0
         self._calm = 0
 
@@ -76,7 +77,7 @@ class Overload:
         dropped = {one.stage: one.dropped for one in stages if one.stage in self._shed}
         new = {stage: n - self._shed[stage] for stage, n in dropped.items()}
         self._shed.update(dropped)
-        texts = {
+        texts: dict[StageName, str] = {
             "producer": "the oldest {} samples were dropped: the source does not wait",
             "consumer": "{} scores came too late and were not told",
         }
