@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
+import zmq
 
 from model.checkpoint import load_shipped
 from monitor.codec import decode_bundle
@@ -26,7 +27,7 @@ from monitor.stages.consumer import without_late_beats
 from monitor.stages.host import Counters
 from monitor.stages.live import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import SegmenterStage
+from monitor.stages.segmenter import Audience, SegmenterStage
 from monitor.system_alerts import Overload
 from monitor.wire import Alert, BeatScored, BeatsMessage, StageMessage, Technical
 from segmenter.beat import BeatSpec
@@ -171,3 +172,27 @@ def test_it_recovers(told: Told) -> None:
     assert sum(now != before for before, now in pairwise(lasting)) == 2
     assert not any(lasting[CALM_S + BUSY_S + 8 :])
     assert sum(one.told for one in after[3:]) > 60
+
+
+class Subscriptions:
+    """A socket on which viewers have said what they want to see."""
+
+    def __init__(self, *said: bytes) -> None:
+        self._said = list(said)
+
+    def recv_multipart(self, flags: int) -> list[bytes]:
+        if not self._said:
+            raise zmq.Again
+        return [self._said.pop(0)]
+
+
+def test_waveforms_go_before_all_else() -> None:
+    """Made for who looks at them; for nobody while a full step waits; again when none does."""
+    said = Subscriptions(b"\x01wave.bed-1", b"\x01wave.bed-2", b"\x00wave.bed-2")
+    audience = Audience(cast("zmq.Socket[bytes]", said))
+    audience.listen()
+    wanted = []
+    for is_shed in (False, True, False):
+        audience.is_shed = is_shed
+        wanted.append([audience.wants(patient) for patient in ("bed-1", "bed-2")])
+    assert wanted == [[True, False], [False, False], [True, False]]
