@@ -44,8 +44,7 @@ class Overload:
     """
 
     def __init__(self) -> None:
-        # As of the heartbeat before:
-        self._shed: dict[StageName, int] = {"producer": 0, "consumer": 0}
+        self._shed: dict[StageName, int] = {"producer": 0, "consumer": 0}  # by the one before
         self._late = 0
         self._calm = 0
 
