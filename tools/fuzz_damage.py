@@ -14,6 +14,7 @@ import msgspec
 
 Damage = Callable[[bytes, Random], bytes]
 
+MAX_VALUES = 200_000  # of a tree
 MAX_CASE_BYTES = 1 << 20
 _HOSTILE_TEXT = (
     "",
@@ -166,11 +167,30 @@ def damage_json(content: bytes, chance: Random) -> bytes:
 
 
 def msgpack_bytes(tree: Any) -> bytes:
-    """Return a tree as msgpack; bytes that nest as deep where it cannot be said."""
+    """Return a tree as msgpack; bytes that nest as deep where it cannot be said.
+
+    Lists of what was repeated before grow to gigabytes, and msgspec does not survive that there is
+    no memory for them.
+    """
     try:
-        return msgspec.msgpack.encode(tree)
+        if not _is_larger(tree, MAX_VALUES):
+            return msgspec.msgpack.encode(tree)
     except (OverflowError, RecursionError, UnicodeEncodeError):
-        return b"\x91" * 3000 + b"\xcf" + b"\xff" * 8
+        pass
+    return b"\x91" * 3000 + b"\xcf" + b"\xff" * 8
+
+
+def _is_larger(tree: Any, most: int) -> bool:
+    """Whether a tree has more values than so many, those that come again counted again."""
+    n, left = 0, [tree]
+    while left and n <= most:
+        value = left.pop()
+        n += 1
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+    return n > most
 
 
 def damage_msgpack(content: bytes, chance: Random) -> bytes:
