@@ -164,6 +164,7 @@ def annotate_records(
             tell(before, len(done), len(tasks))
     n_before = len(done)
     left = [task for task in tasks if task.record not in done]
+    left.sort(key=_length_s, reverse=True)  # no process is left alone with a long last one
 
     def tell_of_all(one: Annotated, n_done: int, _n_left: int) -> None:
         tell(one, n_before + n_done, len(tasks))
@@ -236,6 +237,14 @@ def _done_before(task: _Task) -> Annotated | None:
     except (MonitorError, OSError):
         return None  # said when it is tried
     return None if note is None else _outcome(task, note, was_done=True)
+
+
+def _length_s(task: _Task) -> float:
+    try:
+        with WfdbRecord.open(task.record, task.lead) as record:
+            return record.n_samples / record.fs_hz
+    except (MonitorError, OSError):
+        return 0.0  # said when it is tried
 
 
 def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
