@@ -28,6 +28,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m tools.bench $(ARGS)
 	$(BIN)/python -m tools.bench_scoring
 	$(BIN)/python -m tools.bench_record
+	$(BIN)/python -m tools.bench_archive
+	$(BIN)/python -m tools.bench_ward
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tools.chaos --kills 100 $(ARGS)

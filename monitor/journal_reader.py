@@ -16,10 +16,9 @@ from monitor.codec import decode_numbered
 from monitor.context import BEATS_AROUND, KeptBeat
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journaled_run import JournaledRun, decode_run
-from monitor.wire import MAX_PAGE, Alert, Technical
+from monitor.wire import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
 
 MIN_PREFIX = 4  # digits of an identity
-MAX_VALUE = 1e6  # of a kept beat, in its standard deviations; it is damaged otherwise
 _BEAT = KeptBeat.__struct_fields__
 
 
@@ -136,7 +135,7 @@ def _is_beat(values: bytes) -> bool:
     """Whether these are float32 of a standardised beat; NaN is not."""
     if len(values) % 4:
         return False
-    return bool((np.abs(np.frombuffer(values, "<f4")) <= MAX_VALUE).all())
+    return bool((np.abs(np.frombuffer(values, "<f4")) <= MAX_BEAT_VALUE).all())
 
 
 def as_bytes(value: object) -> bytes:

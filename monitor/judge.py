@@ -92,9 +92,12 @@ class Judge:
         self._files = LearnedFiles(Path(settings.journal).parent, journal.identity)
         self._learner = learner
         self._leaving = threading.Event()
-        self._saved = {reached.patient: reached for reached in journal.progress()}
         length = checkpoint.config.length
-        named = (read_saved(one.consumer_state, length).learned for one in self._saved.values())
+        self._saved = {
+            reached.patient: (reached, read_saved(reached.consumer_state, length))
+            for reached in journal.progress()
+        }
+        named = {saved.learned for _, saved in self._saved.values()}
         self._files.remove_all_but({file for file in named if file is not None})
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
@@ -374,8 +377,8 @@ class Judge:
 
     def _forget_unless_continued(self, header: BeatsHeader) -> None:
         """Judge anew what nobody announced and a sender began again, into a journal that is old."""
-        reached = self._saved.get(header.patient)
-        if reached is not None and header.position <= reached.position:
+        before = self._saved.get(header.patient)
+        if before is not None and header.position <= before[0].position:
             del self._saved[header.patient]
 
     def _stream_of(self, header: BeatsHeader) -> Stream:
@@ -397,9 +400,9 @@ class Judge:
             learning=None,
             position=stream.first_sample,
         )
-        progress = self._saved.pop(stream.patient, None)
-        if progress is not None:
-            saved = read_saved(progress.consumer_state, self._base.checkpoint.config.length)
+        before = self._saved.pop(stream.patient, None)
+        if before is not None:
+            progress, saved = before
             patient.position = progress.position
             patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             if saved.relearn_until is not None:

@@ -21,7 +21,7 @@ class TechnicalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When the monitor itself is in trouble."""
 
     stage_down_s: Limit = 5.0
-    overload_lag_s: Limit = 5.0
+    overload_lag_s: Limit = 1.0
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ EXPLANATIONS = {
     "latch": "A high one asks to be acknowledged (key a, `ecg-monitor ack`), also when over.",
     "technical": "The monitor itself; the signal's own technical alerts have no settings.",
     "stage_down_s": "stage_down: so long nothing was heard of producer or segmenter.",
-    "overload_lag_s": "overload: at a finite speed, beats are scored so long after they were sent.",
+    "overload_lag_s": "overload: beats are scored so late for 3 heartbeats (or any is shed).",
 }
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.rules import TechnicalRules
-from monitor.wire import StageHealth, Status, SystemKind
+from monitor.wire import StageHealth, StageName, SystemKind
 
-CALM_HEARTBEATS = 5  # in which no samples are dropped, before overload is over
+LATE_HEARTBEATS = 3  # in a row, before overload is said: a pause of a second is none
+CALM_HEARTBEATS = 5  # in a row without lateness or loss, before it is over
 CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
 
 
@@ -36,23 +37,50 @@ def stage_down(stages: Sequence[StageHealth], rules: TechnicalRules, lasting: bo
 
 
 class Overload:
-    """Whether the monitor is behind, from one heartbeat to the next."""
+    """Whether the monitor is behind, from one heartbeat to the next.
+
+    Whatever is shed is said with the next heartbeat; lateness alone once it lasts. Late is what
+    has come since the heartbeat before: a patient who sends nothing any more is not late for ever.
+    """
 
     def __init__(self) -> None:
-        self._dropped = 0  # samples, as the producer said in the heartbeat before
-        self._calm = CALM_HEARTBEATS
+        self._shed: dict[StageName, int] = {"producer": 0, "consumer": 0}  # by the one before
+        self._late = 0
+        self._calm = 0
 
-    def look(self, status: Status, rules: TechnicalRules, lasting: bool) -> str | None:
-        """Say how far behind the beats are, or what was dropped; None if all is in time."""
-        dropped = sum(one.dropped for one in status.stages if one.stage == "producer")
-        lost, self._dropped = dropped - self._dropped, dropped
-        self._calm = 0 if lost > 0 else self._calm + 1
+    def look(
+        self, stages: Sequence[StageHealth], lag_s: float, rules: TechnicalRules, lasting: bool
+    ) -> str | None:
+        """Say what is shed, or how late beats are; None if all is in time.
+
+        Parameters
+        ----------
+        stages : sequence of StageHealth
+            What producer and consumer have dropped so far: samples, and scores.
+        lag_s : float
+            How late the latest beats came since the call before, in s.
+        lasting : bool
+            Whether overload was said and is not over.
+        """
         limit_s = rules.overload_lag_s * (CALM if lasting else 1.0)
-        if status.ward.lag_s > limit_s:
-            return f"beats are scored {status.ward.lag_s:.0f} s after they were sent"
-        if lost > 0:
-            return f"the oldest {lost} samples were dropped: the source does not wait"
-        return "samples were dropped just now" if lasting and self._calm < CALM_HEARTBEATS else None
+        self._late = self._late + 1 if lag_s > limit_s else 0
+        said = self._newly_shed(stages)
+        if self._late >= (1 if lasting else LATE_HEARTBEATS):
+            said.append(f"beats are scored {lag_s:.1f} s after they were sent")
+        self._calm = 0 if said else self._calm + 1
+        if lasting and 0 < self._calm < CALM_HEARTBEATS:
+            return "behind until just now"
+        return "; ".join(said) or None
+
+    def _newly_shed(self, stages: Sequence[StageHealth]) -> list[str]:
+        dropped = {one.stage: one.dropped for one in stages if one.stage in self._shed}
+        new = {stage: n - self._shed[stage] for stage, n in dropped.items()}
+        self._shed.update(dropped)
+        texts: dict[StageName, str] = {
+            "producer": "the oldest {} samples were dropped: the source does not wait",
+            "consumer": "{} scores came too late and were not told",
+        }
+        return [texts[stage].format(n) for stage, n in sorted(new.items()) if n > 0]
 
 
 def changes(

@@ -20,6 +20,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -62,11 +63,40 @@ class WardResult(msgspec.Struct, frozen=True):
     kept_up: bool
 
 
+class Moment(NamedTuple):
+    """How a ward is while it lives.
+
+    Attributes
+    ----------
+    elapsed_s : float
+        Since the measuring began.
+    delays_ms : np.ndarray, shape (n,), float64
+        Of the scores that arrived since the moment before.
+    dropped : int
+        Samples and beats, in all stages, since the measuring began.
+    overloaded : bool
+        Whether `overload` was said and not ended.
+    memory_mb : dict of str to float
+        Resident memory of each process.
+    """
+
+    elapsed_s: float
+    delays_ms: NDArray[np.float64]
+    dropped: int
+    overloaded: bool
+    memory_mb: dict[str, float]
+
+
+def nobody(moment: Moment) -> None:
+    """Let a moment pass."""
+
+
 @dataclass
 class Ear:
     """What the subscriber hears: counted and timed from `begin` on."""
 
     status: Status | None = None
+    overloaded: bool = False
     _measuring: bool = False
     _delays_ns: array[int] = field(default_factory=lambda: array("q"))
     _alert_delays_ns: array[int] = field(default_factory=lambda: array("q"))
@@ -94,8 +124,9 @@ class Ear:
                     self._alert_delays_ns.append(now_ns - sent_ns)
             case Status():
                 self._take_status(message)
-            case Technical(event="overload", state="onset"):
-                self._overloads += 1  # also one that began before, and lasts
+            case Technical(event="overload", state=state):
+                self.overloaded = state == "onset"
+                self._overloads += self.overloaded  # also one that began before, and lasts
             case _:
                 pass
 
@@ -104,6 +135,10 @@ class Ear:
         if self._measuring and self.status is not None:
             self._missed += status.ward.beats - self._scored - self._heard
         self.status, self._scored, self._heard = status, status.ward.beats, 0
+
+    def delays_ms(self, first: int) -> NDArray[np.float64]:
+        """Return the delays of the scores that were measured, from one of them on."""
+        return np.array(self._delays_ns[first:], np.float64) / 1e6
 
     @property
     def dropped(self) -> int:
@@ -119,7 +154,7 @@ class Ear:
         memory_mb: dict[str, float],
     ) -> WardResult:
         """Return what was measured."""
-        delays_ms = np.array(self._delays_ns, np.float64) / 1e6
+        delays_ms = self.delays_ms(0)
         alerts_ms = np.array(self._alert_delays_ns, np.float64) / 1e6
         p99_ms = _quantile(delays_ms, 0.99)
         dropped = self.dropped - dropped_before
@@ -147,8 +182,19 @@ def _quantile(values: NDArray[np.float64], share: float) -> float | None:
     return round(float(np.quantile(values, share)), 1) if len(values) else None
 
 
-def run_ward(patients: int, seconds: float, seed: int = 1) -> WardResult:
+def run_ward(
+    patients: int,
+    seconds: float,
+    seed: int = 1,
+    tell: Callable[[Moment], None] = nobody,
+    tell_every_s: float = 1.0,
+) -> WardResult:
     """Let a ward live for so long and time its beats.
+
+    Parameters
+    ----------
+    tell : callable
+        Told now and then how the ward is.
 
     Raises
     ------
@@ -183,7 +229,13 @@ def run_ward(patients: int, seconds: float, seed: int = 1) -> WardResult:
         pids["subscriber"] = os.getpid()
         cpu_s, began_s, dropped = _cpu_s(pids), time.monotonic(), ear.dropped
         ear.begin()
-        listen(began_s + seconds)
+        n_told = 0
+        while (elapsed_s := time.monotonic() - began_s) < seconds:
+            listen(began_s + min(seconds, elapsed_s + tell_every_s))
+            new_ms = ear.delays_ms(n_told)
+            n_told += len(new_ms)
+            elapsed_s = time.monotonic() - began_s
+            tell(Moment(elapsed_s, new_ms, ear.dropped - dropped, ear.overloaded, _memory_mb(pids)))
         elapsed_s, cpu_after_s, memory = time.monotonic() - began_s, _cpu_s(pids), _memory_mb(pids)
         cores = {name: round((cpu_after_s[name] - cpu_s[name]) / elapsed_s, 3) for name in cpu_s}
         return ear.result(patients, elapsed_s, dropped, cores, memory)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,6 +40,7 @@ from monitor.subscriber import AlertSubscriber
 from monitor.wire import Alert, BeatScored, Technical
 from segmenter.errors import SegmenterError
 from tools.measured import CommandFailed, Measured, run_measured
+from tools.pages import spread
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = (sys.executable, "-m", "monitor")
@@ -313,14 +313,6 @@ def compare_alerts_with_record(output: str, record: Path) -> Alerted:
 
 
 # --- showing ------------------------------------------------------------------------------------
-
-
-def spread(values: Sequence[float], form: str) -> str:
-    """Return the median, and smallest and largest where there are several."""
-    median = format(statistics.median(values), form)
-    if len(values) == 1:
-        return median
-    return f"{median} ({min(values):{form}} to {max(values):{form}} in {len(values)} runs)"
 
 
 def by_process(peaks_mb: Sequence[float]) -> str:

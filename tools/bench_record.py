@@ -40,6 +40,7 @@ from segmenter.beat import BeatSpec
 from tools.bench import PROGRAM, ROOT, machine
 from tools.bench_detectors import ONE_CORE
 from tools.measured import Measured, run_measured, tree_memory_mb
+from tools.pages import spread, table
 
 RECORD, SEED = "simulated", 7
 HOURS = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -314,13 +315,13 @@ def published_section(run: Run) -> str:
         theirs.append(published_s)
     our_auc = in_own_process(run_ours_on_slice, run.path)
     rows = [
-        ["times faster, wall time of ours (two cores)", _spread(ratios, ".0f")],
-        ["times less CPU time", _spread(cpu_ratios, ".0f")],
+        ["times faster, wall time of ours (two cores)", spread(ratios, ".0f")],
+        ["times less CPU time", spread(cpu_ratios, ".0f")],
         ["AUC, ours / published", f"{our_auc:.4f} / {auc:.4f}"],
-        ["ours: the whole command, s", _spread([one.wall_s for one in ours], ".1f")],
-        ["ours: CPU of all processes, s", _spread([one.cpu_s for one in ours], ".1f")],
-        ["ours: memory, sum of the peaks, MB", _spread([one.peak_mb for one in ours], ".0f")],
-        ["published, s, scaled up", _spread(theirs, ",.0f")],
+        ["ours: the whole command, s", spread([one.wall_s for one in ours], ".1f")],
+        ["ours: CPU of all processes, s", spread([one.cpu_s for one in ours], ".1f")],
+        ["ours: memory, sum of the peaks, MB", spread([one.peak_mb for one in ours], ".0f")],
+        ["published, s, scaled up", spread(theirs, ",.0f")],
         ["beats of the record", f"{summary.beats:,}"],
     ]
     return (
@@ -328,7 +329,7 @@ def published_section(run: Run) -> str:
         f"one beat a call, one core: measured on {SLICE_S:g} s of the record ({published.n_beats} "
         f"beats) before each run of ours and scaled to all of it. Its AUC is that of {TRAIN_STEPS} "
         "training steps of one normal beat; more may better it. Ours is the checkpoint that "
-        "ships, on the same slice.\n\n" + _table(["what", "measured"], rows)
+        "ships, on the same slice.\n\n" + table(["what", "measured"], rows)
     )
 
 
@@ -344,9 +345,9 @@ def growth_section(run: Run) -> str:
     rows = [
         [
             f"{one:g}",
-            _spread([m.cpu_s for m in runs[one]], ".1f"),
-            _spread([m.wall_s for m in runs[one]], ".1f"),
-            _spread([m.peak_mb for m in runs[one]], ".0f"),
+            spread([m.cpu_s for m in runs[one]], ".1f"),
+            spread([m.wall_s for m in runs[one]], ".1f"),
+            spread([m.peak_mb for m in runs[one]], ".0f"),
         ]
         for one in hours
     ]
@@ -358,8 +359,8 @@ def growth_section(run: Run) -> str:
         )
     if run.out is not None:
         _plot_growth(hours, cpu_s, wall_s, run.out / "growth.png")
-    table = _table(["hours of record", "CPU, s", "wall, s", "memory, MB"], rows)
-    return f"## Growth\n\n{table}{line}\n\n![Seconds against hours of record](growth.png)"
+    by_hours = table(["hours of record", "CPU, s", "wall, s", "memory, MB"], rows)
+    return f"## Growth\n\n{by_hours}{line}\n\n![Seconds against hours of record](growth.png)"
 
 
 def memory_section(run: Run) -> str:
@@ -380,8 +381,8 @@ def imports_section(run: Run) -> str:
     for name, module in PROCESSES.items():
         found = imports(module, run.times)
         rows.append([name, f"{found.cpu_s:.2f}", f"{found.peak_mb:.0f}", found.heaviest])
-    table = _table(["process", "CPU, s", "memory, MB", "heaviest"], rows)
-    return f"## Imports\n\nA fresh interpreter each, under -X importtime.\n\n{table}"
+    by_process = table(["process", "CPU, s", "memory, MB", "heaviest"], rows)
+    return f"## Imports\n\nA fresh interpreter each, under -X importtime.\n\n{by_process}"
 
 
 def in_own_process(measure: Callable[..., T], *arguments: object) -> T:
@@ -397,18 +398,6 @@ SECTIONS: dict[str, Callable[[Run], str]] = {
     "memory": memory_section,
     "imports": imports_section,
 }
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    median = format(statistics.median(values), form)
-    if len(values) == 1:
-        return median
-    return f"{median} ({min(values):{form}} to {max(values):{form}})"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _plot_growth(

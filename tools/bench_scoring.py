@@ -39,6 +39,7 @@ from segmenter.beat import BeatSpec
 from tools.bench import ROOT, machine
 from tools.bench_detectors import ONE_CORE
 from tools.build_checkpoint import simulate
+from tools.pages import spread, table
 from tools.tried import FusedAutoencoder
 
 Beats = NDArray[np.float32]
@@ -292,17 +293,12 @@ def to_markdown(found: Measurement, command: str) -> str:
         f"{len(found.product_flops[1])} rounds.\n\n"
         "Share of that rate, by the beats N of a call; how far losses are from the plain network's "
         f"on {found.n_checked:,} beats of a simulated record, and how many verdicts change:\n\n"
-        + _table(["way", *shares, "loss error", "other verdicts"], rows)
+        + table(["way", *shares, "loss error", "other verdicts"], rows)
         + "\n\nOne call in one thread, ms of CPU (smallest to largest of the rounds):\n\n"
-        + _table(["way", *(f"N = {batch}" for batch in BATCHES), "beats/s"], times)
+        + table(["way", *(f"N = {batch}" for batch in BATCHES), "beats/s"], times)
         + f"\n\nOurs takes {MAX_BATCH} beats at once, whatever the call. "
         "![Share of the matrix product's rate](scoring.png)\n"
     )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _percent(found: Measurement, result: Result, threads: int, batch: int) -> str:
@@ -321,7 +317,7 @@ def _milliseconds(result: Result, batch: int) -> str:
     if (1, batch) not in result.times_s:
         return "-"
     times_ms = [1e3 * batch * one for one in result.times_s[1, batch]]
-    return f"{statistics.median(times_ms):.2f} ({min(times_ms):.2f} to {max(times_ms):.2f})"
+    return spread(times_ms, ".2f")
 
 
 def _beats_per_s(result: Result) -> str:

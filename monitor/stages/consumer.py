@@ -183,6 +183,7 @@ class Consumer:
             event: event in journal.lasting(MONITOR) for event in SYSTEM_KINDS
         }
         self._overload = Overload()
+        self._lag_s = 0.0  # the largest since the last heartbeat
         self._last = False
         self._foreign_specs: set[str] = set()
 
@@ -245,6 +246,7 @@ class Consumer:
         """Journal, then publish."""
         now_s = time.monotonic()
         alerts = numbered(said)
+        self._lag_s = max(self._lag_s, self._judge.newest_lag_s)
         if self._settings.live:
             kept = without_late_beats(said, self._judge.newest_lag_s)
             self._host.counters.dropped += len(said) - len(kept)
@@ -288,13 +290,14 @@ class Consumer:
 
         While a model is trained, beats wait on purpose; after the last stream the stages are done.
         """
+        lag_s, self._lag_s = self._lag_s, 0.0
         settings = self._settings
         if self._last or not settings.real_time or self._judge.training:
             return
         rules, lasting = settings.rules.technical, self._lasting
         now: dict[SystemKind, str | None] = {
             "stage_down": stage_down(status.stages, rules, lasting["stage_down"]),
-            "overload": self._overload.look(status, rules, lasting["overload"]),
+            "overload": self._overload.look(status.stages, lag_s, rules, lasting["overload"]),
         }
         for change in changes(lasting, now):
             lasting[change.event] = change.onset

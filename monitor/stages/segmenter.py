@@ -38,7 +38,7 @@ from monitor.wire import (
 )
 from segmenter.bank import BankSegmented
 from segmenter.beat import Beats, BeatSpec
-from segmenter.errors import SegmenterError
+from segmenter.errors import InvalidState, SegmenterError
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
 from segmenter.ward import SegmenterWard
@@ -142,6 +142,8 @@ class SegmenterStage:
         for one in streams:
             if one.patient in states:
                 state = states[one.patient]
+                if len(state) < _ORIGIN.size:
+                    raise InvalidState(f"saved state of {one.patient}: it is cut short")
                 (origin,) = _ORIGIN.unpack_from(state)
                 resumed = self._admit(one, origin)
                 resumed.ward.restore(resumed.row, state[_ORIGIN.size :])

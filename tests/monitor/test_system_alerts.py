@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 
 from monitor.rules import TechnicalRules
 from monitor.system_alerts import CALM_HEARTBEATS, Change, Overload, changes, stage_down
-from monitor.wire import StageHealth, SystemKind, WardCounts
-from tests.monitor.messages import status
+from monitor.wire import StageHealth, SystemKind
 
 RULES = TechnicalRules(stage_down_s=4.0, overload_lag_s=10.0)
 HEALTH = StageHealth("producer", 1, 1, 0, 0, 0, 0)
@@ -30,33 +31,70 @@ def test_a_stage_that_is_not_heard(ages_s: list[float], lasting: bool, said: str
     assert stage_down(stages, RULES, lasting) == said
 
 
-@pytest.mark.parametrize(
-    ("lag_s", "lasting", "rings"),
-    [(9.0, False, False), (11.0, False, True), (6.0, True, True), (4.0, True, False)],
-)
-def test_being_behind(lag_s: float, lasting: bool, rings: bool) -> None:
-    """The slowest patient counts; it begins at the limit and ends at half of it."""
-    said = Overload().look(status(ward=WardCounts(lag_s=lag_s)), RULES, lasting)
-    assert (said is not None) is rings
-
-
-def test_dropped_samples_are_overload_until_none_were_for_a_while() -> None:
-    """What the producer drops rings at once, and is over when heartbeats say of no more."""
-    overload, lasting, said = Overload(), False, []
-    for dropped in (0, 0, 500, 500, 700, *[700] * CALM_HEARTBEATS, 700):
-        health = msgspec.structs.replace(HEALTH, dropped=dropped)
-        text = overload.look(status(stages=[health]), RULES, lasting)
+def heard(
+    heartbeats: Iterable[tuple[float, int, int]], overload: Overload | None = None
+) -> list[str | None]:
+    """Return what is said at each of some heartbeats of lag in s, samples and scores dropped."""
+    overload = overload or Overload()
+    lasting, said = False, []
+    for lag_s, samples, scores in heartbeats:
+        stages = [
+            msgspec.structs.replace(HEALTH, dropped=samples),
+            msgspec.structs.replace(HEALTH, stage="segmenter", dropped=samples),
+            msgspec.structs.replace(HEALTH, stage="consumer", dropped=scores),
+        ]
+        text = overload.look(stages, lag_s, RULES, lasting)
         lasting = text is not None
         said.append(text)
-    rings = [text is not None for text in said]
-    assert rings == [False] * 2 + [True] * (3 + CALM_HEARTBEATS - 1) + [False] * 2
-    assert said[2] == "the oldest 500 samples were dropped: the source does not wait"
+    return said
 
 
-def test_a_monitor_that_was_never_behind_says_nothing() -> None:
-    """Samples that other stages lose are holes, not overload."""
-    health = StageHealth("segmenter", 1, 1, 0, 3, 900, 0)
-    assert Overload().look(status(stages=[health]), RULES, lasting=False) is None
+def rings(said: list[str | None]) -> str:
+    return "".join("." if text is None else "!" for text in said)
+
+
+def test_lateness_is_said_once_it_lasts_and_until_it_is_over() -> None:
+    """It begins in the third heartbeat in a row above the limit, and ends below half of it."""
+    late = [(lag_s, 0, 0) for lag_s in (0, 11, 11, 9, 11, 11, 11, 6, 4, 4, 6, 4, 4, 4, 4, 4, 4)]
+    said = heard(late)
+    assert rings(said) == "......!!!!!!!!!.."
+    assert said[6] == "beats are scored 11.0 s after they were sent"
+
+
+def test_a_pause_of_a_second_is_no_overload() -> None:
+    """A late heartbeat or two are a disk or a neighbour."""
+    assert rings(heard([(lag_s, 0, 0) for lag_s in (30, 30, 0, 30, 0, 30, 30, 0)])) == "........"
+
+
+@pytest.mark.parametrize(
+    ("samples", "scores", "said"),
+    [
+        (500, 0, "the oldest 500 samples were dropped: the source does not wait"),
+        (0, 12, "12 scores came too late and were not told"),
+    ],
+)
+def test_whatever_is_shed_is_said_at_once(samples: int, scores: int, said: str) -> None:
+    """It is over when a number of heartbeats in a row say of no more."""
+    calm = [(0.0, samples, scores)] * CALM_HEARTBEATS
+    texts = heard([(0.0, 0, 0), (0.0, samples, scores), *calm])
+    assert rings(texts) == "." + "!" * CALM_HEARTBEATS + "."
+    assert texts[1] == said
+
+
+def test_what_is_shed_again_and_again_is_one_overload() -> None:
+    """Loss now and then does not flutter; counters of a stage that began anew are no loss."""
+    now_and_then = [(0.0, 100 * (number // 4), 0) for number in range(4, 24)]
+    assert rings(heard(now_and_then)) == "!" * 20
+    assert rings(heard([(0.0, 0, 0), (0.0, 900, 0), *[(0.0, 0, 0)] * 6])) == ".!!!!!.."
+
+
+def test_a_heartbeat_without_the_other_stages_is_no_trouble() -> None:
+    """The first ones have not heard of them; a restarted consumer may find overload lasting."""
+    overload = Overload()
+    assert overload.look([], 0.0, RULES, lasting=False) is None
+    fresh = Overload()
+    said = [fresh.look([], 0.0, RULES, lasting=True) is not None for _ in range(CALM_HEARTBEATS)]
+    assert said == [True] * (CALM_HEARTBEATS - 1) + [False]
 
 
 def test_only_changes_are_said() -> None:

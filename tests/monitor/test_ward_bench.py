@@ -106,3 +106,19 @@ def test_the_largest_ward_is_found(limit: int) -> None:
     reachable = min(limit, 10_000)
     assert best <= reachable <= best + max(1, best // 16)
     assert len(tried) == len(set(tried)) <= 4 + math.log2(10_000)
+
+
+def test_an_ear_tells_of_what_came_lately() -> None:
+    """Delays from one of them on, and whether overload lasts."""
+    ear = Ear()
+    ear.begin()
+    hear(ear, 3, delay_ms=20)
+    hear(ear, 2, delay_ms=40)
+    assert ear.delays_ms(3).tolist() == [40.0, 40.0]
+    assert len(ear.delays_ms(5)) == 0
+    lasting = []
+    for state in ("onset", "cleared"):
+        ear.take(technical(event="overload", state=state), 0)
+        lasting.append(ear.overloaded)
+    assert lasting == [True, False]
+    assert result_of(ear).overloads == 1

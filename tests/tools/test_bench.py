@@ -23,7 +23,6 @@ from tools.bench import (
     main,
     measure,
     page,
-    spread,
 )
 
 FS_HZ = 100.0
@@ -85,12 +84,6 @@ def test_annotations_that_are_no_beats_are_no_neighbours(tmp_path: Path) -> None
     compared = compare_alerts_with_record(said, tmp_path / "r")
     assert (compared.n_premature, compared.n_alerted) == (1, 1)
     assert (compared.n_false, compared.n_false_apart) == (2, 1)
-
-
-def test_several_runs_show_median_and_extremes() -> None:
-    """One run shows its figure alone."""
-    assert spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 3.0 in 3 runs)"
-    assert spread([1234.0], ",.0f") == "1,234"
 
 
 def test_memory_is_told_by_process() -> None:

@@ -25,6 +25,7 @@ from monitor.wire import (
     Stream,
 )
 from segmenter.beat import BeatSpec
+from segmenter.errors import InvalidState
 
 FS_HZ = 250.0
 STREAM = Stream("p", "r", "I", FS_HZ, 0, None)
@@ -148,6 +149,15 @@ def test_a_restart_at_the_very_end_still_gives_the_last_beats(ecg: NDArray[np.fl
     second, _ = new_stage([Resume("p", len(ecg), beats_of(before)[-1].state)])
     after = [second.step([end(len(ecg))], 0.0)]
     assert r_samples(before) + r_samples(after) == expected
+
+
+def test_a_damaged_state_is_refused(ecg: NDArray[np.float32]) -> None:
+    """However short it is: the journal may be damaged anywhere."""
+    stage, _ = new_stage()
+    state = beats_of([stage.step([message(ecg, 0)], 0.0)])[-1].state
+    for broken in (b"", b"1234567", state[:8], state[:-1], bytes([255]) * len(state)):
+        with pytest.raises(InvalidState):
+            new_stage([Resume("p", len(ecg), broken)])
 
 
 @pytest.mark.parametrize("changes", [{"fs_hz": 360.0}, {"lead": "V1"}])

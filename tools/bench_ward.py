@@ -1,0 +1,369 @@
+"""A ward: what it costs by its size, what it does past saturation, its memory over half an hour.
+
+    python -m tools.bench_ward                       # docs/ward.md and plots; about an hour
+    python -m tools.bench_ward --only growth --patients 500 1000 --seconds 20 --times 1
+    python -m tools.bench_ward --only recovery       # or memory
+    python -m tools.bench_ward --quick               # a small ward, once; writes nothing
+
+Each ward is one of `ecg-monitor bench ward`: live patients at 250 Hz in real time, through the
+three processes of every run. For `recovery` other processes take both cores from it for a while:
+the same as a load past saturation, at a size that is kept up with before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.ward_bench import MAX_DELAY_MS, Moment, WardResult, run_ward
+from tools.bench import ROOT, machine
+from tools.pages import spread, table
+
+PATIENTS = (250, 500, 1000, 1500, 2000, 2500, 3000, 4000)
+STAGES = ("producer", "segmenter", "consumer")
+BUSY = "while True: pass"
+FIRST_S = 60.0  # of a run: buffers fill, every patient is known
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes
+    ----------
+    out : Path or None
+        Folder of the plots; None draws none.
+    patients : tuple of int
+        Wards whose cost is measured.
+    seconds : float
+        How long each of them lives.
+    times : int
+        How often each of them is run.
+    steady : int
+        Patients of the ward of `recovery` and `memory`.
+    minutes : float
+        How long the ward of `memory` lives.
+    calm_s, busy_s : float
+        Of `recovery`: how long the ward has the machine for itself before, and how long not.
+    """
+
+    out: Path | None
+    patients: tuple[int, ...]
+    seconds: float
+    times: int
+    steady: int
+    minutes: float
+    calm_s: float
+    busy_s: float
+
+
+QUICK = Plan(None, (20, 40), 3.0, 1, steady=20, minutes=0.1, calm_s=2.0, busy_s=2.0)
+
+
+# --- growth -------------------------------------------------------------------------------------
+
+
+def growth_section(plan: Plan) -> str:
+    """Return cost and delay against the number of patients; draw them."""
+    runs: dict[int, list[WardResult]] = {n: [] for n in plan.patients}
+    for _ in range(plan.times):  # in turn, so that what else the machine does hits all alike
+        for n in plan.patients:
+            runs[n].append(run_ward(n, plan.seconds))
+            print_progress(f"{n} patients: p99 {runs[n][-1].delay_p99_ms} ms")
+    rows = [
+        [
+            f"{n:,}",
+            spread([each.beats_per_s for each in of_n], ",.0f"),
+            spread([each.delay_median_ms or np.nan for each in of_n], ".0f"),
+            spread([each.delay_p99_ms or np.nan for each in of_n], ".0f"),
+            f"{max(each.dropped for each in of_n):,}",
+            f"{sum(each.overloads > 0 for each in of_n)} of {len(of_n)}",
+            ", ".join(f"{median(each.cores[name] for each in of_n):.2f}" for name in STAGES),
+            spread([sum(each.memory_mb[name] for name in STAGES) for each in of_n], ".0f"),
+        ]
+        for n, of_n in runs.items()
+    ]
+    headings = [
+        "patients",
+        "beats/s",
+        "delay ms, median",
+        "99th percentile",
+        "dropped, most",
+        "said overload",
+        f"{', '.join(STAGES)}: cores",
+        "MB, all three",
+    ]
+    if plan.out is not None:
+        plot_growth(runs, plan.out / "ward.png")
+    kept_up = [n for n, of_n in runs.items() if all(each.kept_up for each in of_n)]
+    return (
+        "## Growth\n\n"
+        f"The largest of these that was kept up with in every run: {max(kept_up, default=0):,} "
+        f"patients (99th percentile at most {MAX_DELAY_MS:g} ms, nothing dropped, every score "
+        f"heard). {plan.seconds:g} s each after 12 s to warm up, {plan.times} times in turn: "
+        "medians, smallest and largest.\n\n"
+        f"{table(headings, rows)}\n\n![CPU and delay against patients](ward.png)"
+    )
+
+
+def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
+    """Draw cores and delays against patients."""
+    from matplotlib.figure import Figure
+
+    patients = list(runs)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    cpu, delay = figure.subplots(1, 2)
+    for name in STAGES:
+        cpu.plot(patients, [median(one.cores[name] for one in runs[n]) for n in patients], "o-")
+        cpu.annotate(name, (patients[-1], median(one.cores[name] for one in runs[patients[-1]])))
+    total = [median(sum(one.cores[name] for name in STAGES) for one in runs[n]) for n in patients]
+    cpu.plot(patients, total, "ks--")
+    cpu.annotate("all three", (patients[-1], total[-1]))
+    cpu.set(ylabel="cores busy", xlim=(0, 1.25 * patients[-1]), ylim=(0, None))
+    middle = [median(one.delay_median_ms or np.nan for one in runs[n]) for n in patients]
+    p99 = [median(one.delay_p99_ms or np.nan for one in runs[n]) for n in patients]
+    delay.plot(patients, middle, "o-", label="median")
+    delay.plot(patients, p99, "s-", label="99th percentile")
+    delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
+    spoilt = [n for n in patients if any(one.dropped or one.overloads for one in runs[n])]
+    for number, n in enumerate(spoilt):
+        label = "overload said, or samples dropped" if number == 0 else ""
+        delay.axvline(n, color="tab:red", alpha=0.3, label=label)
+    delay.set(ylabel="ms from the last sample due to the score", yscale="log", xlim=(0, None))
+    delay.legend()
+    for axes in (cpu, delay):
+        axes.set_xlabel("patients")
+        axes.grid(alpha=0.3)
+    figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+# --- recovery -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Course:
+    """What was heard of a ward, a moment at a time."""
+
+    moments: list[Moment] = field(default_factory=list)
+
+    @property
+    def elapsed_s(self) -> NDArray[np.float64]:
+        """When the moments were: shape (n,)."""
+        return np.array([one.elapsed_s for one in self.moments])
+
+    def p99_ms(self, from_s: float, to_s: float) -> float:
+        """Return the 99th percentile of the delays between two times; NaN if there are none."""
+        delays = [one.delays_ms for one in self.moments if from_s < one.elapsed_s <= to_s]
+        joined = np.concatenate([np.zeros(0), *delays])
+        return float(np.quantile(joined, 0.99)) if len(joined) else float("nan")
+
+    def overloaded_s(self) -> tuple[float, float] | None:
+        """Return when overload was said and when it was last heard of; None if never."""
+        times = [one.elapsed_s for one in self.moments if one.overloaded]
+        return (times[0], times[-1]) if times else None
+
+    def in_time_from_s(self, after_s: float) -> float:
+        """Return from when on, after a time, every second's 99th percentile was in time."""
+        late = [
+            one.elapsed_s
+            for one in self.moments
+            if one.elapsed_s > after_s
+            and (not len(one.delays_ms) or np.quantile(one.delays_ms, 0.99) > MAX_DELAY_MS)
+        ]
+        return max(late, default=after_s)
+
+
+@contextlib.contextmanager
+def busy_neighbours(n: int) -> Iterator[None]:
+    """Have other processes compute."""
+    running = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+
+
+def recovery_section(plan: Plan) -> str:
+    """Return what a ward does while others take its cores, and afterwards; draw it."""
+    course = Course()
+    from_s, to_s = plan.calm_s, plan.calm_s + plan.busy_s
+    end_s = to_s + 3 * plan.calm_s
+    with contextlib.ExitStack() as neighbours:
+
+        def look(moment: Moment) -> None:
+            course.moments.append(moment)
+            if moment.elapsed_s >= to_s:
+                neighbours.close()
+            elif moment.elapsed_s >= from_s and not started:
+                started.append(True)
+                neighbours.enter_context(busy_neighbours(NEIGHBOURS))
+
+        started: list[bool] = []
+        result = run_ward(plan.steady, end_s, tell=look)
+    said = course.overloaded_s()
+    if plan.out is not None:
+        plot_recovery(course, from_s, to_s, plan.out / "ward-recovery.png")
+    dropped = course.moments[-1].dropped
+    rows = [
+        ["99th percentile before, ms", f"{course.p99_ms(0.0, from_s):.0f}"],
+        [f"the same in the {plan.busy_s:g} s without cores", f"{course.p99_ms(from_s, to_s):,.0f}"],
+        ["the same in the last third", f"{course.p99_ms(end_s - plan.calm_s, end_s):.0f}"],
+        ["overload said after, s", "never" if said is None else f"{said[0] - from_s:.0f}"],
+        [
+            "overload over, s after the cores were free",
+            "-" if said is None else f"{said[1] - to_s:.0f}",
+        ],
+        ["in time again after, s", f"{course.in_time_from_s(to_s) - to_s:.0f}"],
+        ["samples and scores shed, counted", f"{dropped:,}"],
+        ["alerts told", f"{result.alerts:,}"],
+    ]
+    return (
+        f"## Recovery\n\n{plan.steady:,} patients; after {from_s:g} s {NEIGHBOURS} processes that "
+        f"compute without end take both cores for {plan.busy_s:g} s.\n\n"
+        f"{table(['what', 'measured'], rows)}\n\n![Delay over time](ward-recovery.png)"
+    )
+
+
+NEIGHBOURS = 12
+
+
+def plot_recovery(course: Course, from_s: float, to_s: float, file: Path) -> None:
+    """Draw delays and what was shed over time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    delay, shed = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    at_s = course.elapsed_s
+    heard = [one for one in course.moments if len(one.delays_ms)]
+    for share, label in ((0.5, "median"), (0.99, "99th percentile")):
+        delays = [float(np.quantile(one.delays_ms, share)) for one in heard]
+        delay.plot([one.elapsed_s for one in heard], delays, label=label)
+    delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
+    delay.axvspan(from_s, to_s, color="grey", alpha=0.2, label="cores taken")
+    said = course.overloaded_s()
+    if said is not None:
+        delay.axvspan(*said, ymax=0.04, color="tab:red", label="overload")
+    delay.set(ylabel="ms, of each second", yscale="log")
+    delay.legend(loc="upper right")
+    shed.plot(at_s, [one.dropped for one in course.moments])
+    shed.set(ylabel="shed so far", xlabel="s")
+    for axes in (delay, shed):
+        axes.grid(alpha=0.3)
+    figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def memory_section(plan: Plan) -> str:
+    """Return the memory of a ward's stages over time; draw it."""
+    course = Course()
+    run_ward(plan.steady, 60 * plan.minutes, tell=course.moments.append, tell_every_s=2.0)
+    at_s = course.elapsed_s
+    of_each = {name: np.array([one.memory_mb[name] for one in course.moments]) for name in STAGES}
+    total = sum(of_each.values(), np.zeros(len(at_s)))
+    settled = at_s >= min(FIRST_S, at_s[-1] / 3)
+    if plan.out is not None:
+        plot_memory(at_s, of_each, total, plan.out / "ward-memory.png")
+    rows = [
+        [name, f"{values.max():.0f}", f"{growth(values[settled]):+.1f}"]
+        for name, values in (*of_each.items(), ("all three", total))
+    ]
+    headings = ["stage", "largest, MB", "growth after the first minute, MB"]
+    return (
+        f"## Memory\n\n{plan.steady:,} patients for {plan.minutes:g} minutes. Growth is the "
+        "median of the last tenth less that of the first tenth.\n\n"
+        f"{table(headings, rows)}\n\n![Resident memory over time](ward-memory.png)"
+    )
+
+
+def growth(values: NDArray[np.float64]) -> float:
+    """Return the median of the last tenth less that of the first."""
+    tenth = max(1, len(values) // 10)
+    return float(np.median(values[-tenth:]) - np.median(values[:tenth]))
+
+
+def plot_memory(
+    at_s: NDArray[np.float64],
+    of_each: dict[str, NDArray[np.float64]],
+    total: NDArray[np.float64],
+    file: Path,
+) -> None:
+    """Draw memory over time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, values in of_each.items():
+        axes.plot(at_s / 60, values, label=name)
+    axes.plot(at_s / 60, total, "k", label="all three")
+    axes.set(xlabel="minutes", ylabel="MB", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+SECTIONS: dict[str, Callable[[Plan], str]] = {
+    "growth": growth_section,
+    "recovery": recovery_section,
+    "memory": memory_section,
+}
+
+
+def print_progress(text: str) -> None:
+    """Say how far a long run is."""
+    sys.stderr.write(f"  {text}\n")
+    sys.stderr.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench_ward", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="repeatable")
+    parser.add_argument("--quick", action="store_true", help="a small ward, once; writes nothing")
+    parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each ward of `growth`")
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--steady", type=int, default=2000, help="patients of the other parts")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of `memory`")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of page and plots")
+    options = parser.parse_args(arguments)
+    plan = QUICK
+    if not options.quick:
+        plan = Plan(
+            out=options.out,
+            patients=tuple(sorted(options.patients)),
+            seconds=options.seconds,
+            times=options.times,
+            steady=options.steady,
+            minutes=options.minutes,
+            calm_s=20.0,
+            busy_s=20.0,
+        )
+    sections = []
+    for name in options.only or SECTIONS:
+        sys.stderr.write(f"measuring: {name}\n")
+        sections.append(SECTIONS[name](plan))
+    page = f"# A ward\n\n    python -m tools.bench_ward\n\n{machine()}.\n\n" + "\n\n".join(sections)
+    print(page)
+    if not (options.quick or options.only):
+        (options.out / "ward.md").write_text(page + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
