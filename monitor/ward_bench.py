@@ -203,7 +203,8 @@ def run_ward(
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-")))
-        supervisor = stack.enter_context(Supervisor(_settings(folder, patients, seed), folder))
+        settings = ward_settings(folder, patients, seed)
+        supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())
         topics = ["beat.", "alert.", "technical.monitor", "status"]
         heard = sockets.subscribe(_alerts(folder), topics)
@@ -279,9 +280,10 @@ def result_lines(result: WardResult) -> str:
     )
 
 
-def _settings(
+def ward_settings(
     folder: Path, patients: int, seed: int
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
+    """Write the records of a ward into a folder, and return what its stages are told."""
     records = []
     for number in range(RECORDS):
         path = folder / f"sim{number}"

@@ -2,7 +2,7 @@
 
     python -m tools.bench_ward                       # docs/ward.md and plots; about an hour
     python -m tools.bench_ward --only growth --patients 500 1000 --seconds 20 --times 1
-    python -m tools.bench_ward --only recovery       # or memory
+    python -m tools.bench_ward --only recovery       # or steps, memory
     python -m tools.bench_ward --quick               # a small ward, once; writes nothing
 
 Each ward is one of `ecg-monitor bench ward`: live patients at 250 Hz in real time, through the
@@ -16,7 +16,10 @@ import argparse
 import contextlib
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -24,7 +27,23 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.ward_bench import MAX_DELAY_MS, Moment, WardResult, run_ward
+from monitor.codec import decode_bundle, encode_bundle, encode_message, in_bundles
+from monitor.journal import Journal
+from monitor.judge import Judge, numbered
+from monitor.stages.consumer import COMMIT_S, load_model, utc_now
+from monitor.stages.host import Counters
+from monitor.stages.playback import Pacer, open_playbacks
+from monitor.stages.segmenter import SegmenterStage
+from monitor.ward_bench import (
+    MAX_DELAY_MS,
+    WARM_UP_S,
+    Moment,
+    WardResult,
+    run_ward,
+    ward_settings,
+)
+from monitor.wire import BeatsMessage
+from segmenter.beat import BeatSpec
 from tools.bench import ROOT, machine
 from tools.pages import spread, table
 
@@ -144,6 +163,100 @@ def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
         axes.set_xlabel("patients")
         axes.grid(alpha=0.3)
     figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+class Stopwatch:
+    """CPU time of this process, by what it was spent on."""
+
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def on(self, step: str) -> Iterator[None]:
+        """Count what the block takes to a step."""
+        began_s = time.process_time()
+        yield
+        took_s = time.process_time() - began_s
+        self.spent_s[step] = self.spent_s.get(step, 0.0) + took_s
+
+
+def steps_section(plan: Plan) -> str:
+    """Return where the CPU time of each beat goes: all stages' work in one process, in order."""
+    rows = []
+    for patients in STEPS_PATIENTS:
+        cores, beats_per_s = measure_steps(patients, plan.seconds)
+        sum_cores = sum(cores.values())
+        rows.append(
+            [
+                f"{patients:,} ({beats_per_s:,.0f})",
+                *(f"{share:.3f}" for share in cores.values()),
+                f"{sum_cores:.2f}",
+                f"{1e6 * sum_cores / beats_per_s:.0f}",
+            ]
+        )
+    headings = ["patients (beats/s)", *cores, "sum, cores", "us a beat"]
+    return (
+        "## Steps\n\nCPU time by step, in cores (1: a core busy all the time), of all three "
+        "stages' work done in one process, in the order of a run, "
+        f"{plan.seconds:g} s of signal in steps of {1e3 * STEP_S:g} ms. Sockets, and what two "
+        "processes cost one another, come on top.\n\n" + table(headings, rows)
+    )
+
+
+STEPS_PATIENTS = (500, 1000, 2000, 4000)
+STEP_S = 0.05
+
+
+def measure_steps(patients: int, seconds: float) -> tuple[dict[str, float], float]:
+    """Return the cores that each step takes of a ward, and its beats a second."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-")))
+        told, _, of_consumer = ward_settings(folder, patients, seed=1)
+        playbacks = open_playbacks(told)
+        pacer = Pacer(playbacks, told.speed, 0.0)
+        checkpoint = load_model(of_consumer)
+        journal = stack.enter_context(Journal(Path(of_consumer.journal)))
+        learner = stack.enter_context(ThreadPoolExecutor(1))
+        judge = Judge(checkpoint, of_consumer, journal, learner, utc_now)
+        streams = [playback.stream() for playback in playbacks]
+        judge.expect(streams)
+        spec = BeatSpec.from_mapping(checkpoint.spec)
+        stage = SegmenterStage(spec, streams, [], Counters("segmenter", 0))
+        watch, n_beats, commit_due_s = Stopwatch(), 0, 0.0
+        for step in range(1, round((WARM_UP_S + seconds) / STEP_S) + 1):
+            now_s = step * STEP_S
+            if now_s <= WARM_UP_S:  # detectors learn their levels
+                watch, n_beats = Stopwatch(), 0
+            with watch.on("producer"):
+                sent = [encode_bundle(one) for one in in_bundles(pacer.take_due(now_s, None))]
+            with watch.on("decode samples"):
+                samples = [message for frames in sent for message in decode_bundle(frames)]
+            with watch.on("segmenter"):
+                found = stage.step(samples, now_s).messages
+            with watch.on("encode beats"):
+                sent = [encode_bundle(one) for one in in_bundles(found)]
+            with watch.on("decode beats"):
+                beats = [message for frames in sent for message in decode_bundle(frames)]
+                held = [one for one in beats if isinstance(one, BeatsMessage)]
+                for message in held:
+                    judge.check(message)
+                    judge.hole_before(message)
+            with watch.on("judge"):
+                said = judge.step(held, round(1e9 * now_s))
+            with watch.on("journal"):
+                alerts = numbered(said)
+                if alerts or now_s >= commit_due_s:
+                    commit_due_s = now_s + COMMIT_S
+                    journal.commit(alerts, judge.take_progress(), judge.take_kept())
+                    judge.progress_kept()
+            with watch.on("encode"):
+                for one in said:
+                    encode_message(one)
+            n_beats += sum(len(message.beats) for message in held)
+    return {name: spent / seconds for name, spent in watch.spent_s.items()}, n_beats / seconds
 
 
 # --- recovery -----------------------------------------------------------------------------------
@@ -318,6 +431,7 @@ def plot_memory(
 
 SECTIONS: dict[str, Callable[[Plan], str]] = {
     "growth": growth_section,
+    "steps": steps_section,
     "recovery": recovery_section,
     "memory": memory_section,
 }

@@ -260,7 +260,7 @@ def test_a_pause_survives_a_restart(record: Path) -> None:
         elif "paused" in seen and "killed" not in seen and now_s > seen["paused"] + 1.5:
             os.kill(screen.supervisor.pids["segmenter"], signal.SIGKILL)
             seen.update(killed=now_s, before=screen.newest()[0].position)
-        elif "killed" in seen and now_s > seen["killed"] + 6.0:
+        elif "killed" in seen and now_s > seen["killed"] + 6.0 and screen.newest():
             seen.setdefault("after", screen.newest()[0].position)
             controls.quit()
 

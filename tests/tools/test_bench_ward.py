@@ -62,6 +62,8 @@ def fake_ward(
 def no_wards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_ward, "run_ward", fake_ward)
     monkeypatch.setattr(bench_ward, "NEIGHBOURS", 0)
+    monkeypatch.setattr(bench_ward, "STEPS_PATIENTS", (2,))
+    monkeypatch.setattr(bench_ward, "WARM_UP_S", 3.0)
 
 
 def test_the_page_tells_ratios_of_what_was_heard(
@@ -69,6 +71,7 @@ def test_the_page_tells_ratios_of_what_was_heard(
 ) -> None:
     """Tables, the machine, and a plot for each part."""
     options = ["--patients", "3000", "500", "2000", "--times", "2", "--minutes", "3"]
+    options += ["--seconds", "3"]
     assert bench_ward.main([*options, "--out", str(tmp_path)]) == 0
     page = (tmp_path / "ward.md").read_text()
     assert capsys.readouterr().out.strip() == page.strip()
