@@ -13,17 +13,16 @@ What was done before, with the same settings and from the same files, is not don
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
 from model.errors import ModelError
+from monitor.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.annotation_notes import (
     Note,
     hashes,
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
 
 BLOCK_S = 60.0  # signal between two looks at whether to stop
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
-GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
-NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
-_SUBTYPE_BITS = 127  # a signed byte in the file: all flags but LATE, which the delay tells
 
 
 @dataclass(frozen=True)
@@ -164,6 +160,7 @@ def annotate_records(
             tell(before, len(done), len(tasks))
     n_before = len(done)
     left = [task for task in tasks if task.record not in done]
+    left.sort(key=_length_s, reverse=True)  # no process is left alone with a long last one
 
     def tell_of_all(one: Annotated, n_done: int, _n_left: int) -> None:
         tell(one, n_before + n_done, len(tasks))
@@ -213,18 +210,6 @@ def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSp
     return trained_on, loaded.identity
 
 
-def writable_folder(folder: Path) -> Path:
-    """Make the folder if it is missing; InvalidOption if nothing can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder.absolute()
-    except OSError as error:
-        raise InvalidOption(
-            f"cannot write to {folder}: {error.strerror}; choose another"
-        ) from error
-
-
 # --- one record -------------------------------------------------------------------------------
 
 
@@ -236,6 +221,14 @@ def _done_before(task: _Task) -> Annotated | None:
     except (MonitorError, OSError):
         return None  # said when it is tried
     return None if note is None else _outcome(task, note, was_done=True)
+
+
+def _length_s(task: _Task) -> float:
+    try:
+        with WfdbRecord.open(task.record, task.lead) as record:
+            return record.n_samples / record.fs_hz
+    except (MonitorError, OSError):
+        return 0.0  # said when it is tried
 
 
 def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
@@ -267,7 +260,11 @@ def _annotate(task: _Task) -> Annotated:
         blocks = segment(record, task.spec, record.n_samples)
         first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
         beats = _Judged.joined(list(_judged(blocks, model, first_judged)))
-        files = {BEAT_EXTENSION: _beat_file(beats, record.fs_hz)}
+        files = {
+            BEAT_EXTENSION: beat_file(
+                beats.r_sample, beats.judgeable, beats.quality, beats.delay_ms, record.fs_hz
+            )
+        }
         n_anomalies = None
         if model is not None:
             anomalous = (beats.weighted > model.threshold) & (beats.r_sample >= first_judged)
@@ -396,67 +393,6 @@ class _Judged:
             np.concatenate([part.loss for part in parts]),
             np.concatenate([part.weighted for part in parts]),
         )
-
-
-# --- files ------------------------------------------------------------------------------------
-
-
-def _beat_file(beats: _Judged, fs_hz: float) -> bytes:
-    return annotation_bytes(
-        beats.r_sample,
-        [GOOD_BEAT if good else DOUBTFUL_BEAT for good in beats.judgeable],
-        [f"delay_ms={delay:.0f}" for delay in beats.delay_ms],
-        fs_hz,
-        subtypes=(beats.quality & _SUBTYPE_BITS).astype(np.int64),
-    )
-
-
-def alarm_file(
-    r_sample: NDArray[np.int64],
-    loss: NDArray[np.float32],
-    threshold: NDArray[np.float32] | float,
-    fs_hz: float,
-) -> bytes:
-    """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
-    thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
-    notes = [
-        f"loss={value:.2f} threshold={above:.2f}"
-        for value, above in zip(loss, thresholds, strict=True)
-    ]
-    return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz)
-
-
-def annotation_bytes(
-    samples: NDArray[np.int64],
-    symbols: list[str],
-    notes: list[str],
-    fs_hz: float,
-    subtypes: NDArray[np.int64] | None = None,
-) -> bytes:
-    """Return a WFDB annotation file's bytes; samples must rise or stay equal."""
-    if not len(samples):
-        return NO_ANNOTATIONS
-    with tempfile.TemporaryDirectory(prefix="ecg-annotate-") as folder:
-        wfdb.wrann(
-            "all",
-            "ann",
-            samples,
-            symbols,
-            subtype=subtypes,
-            aux_note=notes,
-            fs=int(fs_hz) if fs_hz.is_integer() else fs_hz,
-            write_dir=folder,
-        )
-        return (Path(folder) / "all.ann").read_bytes()
-
-
-def replace_files(folder: Path, record: str, files: dict[str, bytes]) -> None:
-    """Write all files of a record beside their places, then move them there."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".annotate-") as beside:
-        for extension, content in files.items():
-            (Path(beside) / extension).write_bytes(content)
-        for extension in files:
-            (Path(beside) / extension).replace(folder / f"{record}.{extension}")
 
 
 def summary(results: Iterable[Annotated]) -> tuple[int, int]:

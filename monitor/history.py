@@ -155,7 +155,7 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
     InvalidOption
         If a record's rate is not known, or its name is none of a file.
     """
-    from monitor.annotate import alarm_file, replace_files, writable_folder
+    from monitor.annotation_files import alarm_file, replace_files, writable_folder
 
     run = journal.run()
     rates = {} if run is None else {stream.patient: stream.fs_hz for stream in run.streams}

@@ -2,6 +2,10 @@
 
 Workers are forked from a process that has imported what they need, and nothing else: it has no
 threads, whose locks a fork would copy, and importing takes longer than a short record does.
+
+All workers hold one end of a pipe, the parent the other. When that is closed they are to stop: by
+the parent, or by the system when the parent is gone, however it went. A flag in shared memory would
+have a lock, which a worker that is killed may hold.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import forkserver, get_context, resource_tracker
-from typing import Protocol, TypeVar
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from monitor.errors import InvalidOption, StageFailed
 from monitor.interrupts import Interrupts
@@ -26,24 +31,17 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class StopFlag(Protocol):
-    """Whether the run is to end."""
-
-    def is_set(self) -> bool:
-        """Return whether it is."""
-        ...
-
-
 class Stopped(Exception):
     """The run was interrupted."""
 
 
-_stop_flag: StopFlag | None = None  # of this worker process; set once, by _start_worker
+_until_stop: Connection | None = None  # of this worker process; set once, by _start_worker
+_at_work = threading.Lock()
 
 
 def check_stop() -> None:
     """Raise Stopped if this worker's run is to end; long tasks ask now and then."""
-    if _stop_flag is not None and _stop_flag.is_set():
+    if _until_stop is not None and _until_stop.poll():
         raise Stopped
 
 
@@ -126,13 +124,17 @@ def _run_in_processes(
 ) -> list[Result]:
     prepare_workers(work.__module__, n_workers)
     context = get_context("forkserver")
-    stop = context.Event()
-    with ProcessPoolExecutor(n_workers, context, _start_worker, (stop,)) as workers:
+    until_stop, running = context.Pipe(duplex=False)
+    with (
+        until_stop,
+        running,
+        ProcessPoolExecutor(n_workers, context, _start_worker, (until_stop,)) as workers,
+    ):
         futures: list[Future[Result]] = []
         try:
             with _interrupts_held():  # a worker is not told half of what it is to do
                 for task in tasks:
-                    futures.append(workers.submit(work, task))
+                    futures.append(workers.submit(_do, work, task))
             for n_done, future in enumerate(as_completed(futures), 1):
                 tell(future.result(), n_done, len(tasks))
         except BrokenProcessPool as error:
@@ -142,7 +144,7 @@ def _run_in_processes(
                 f"{len(tasks)} records; use fewer jobs"
             ) from error
         finally:  # Ctrl-C comes here: workers leave when they next ask
-            stop.set()
+            running.close()
             workers.shutdown(wait=True, cancel_futures=True)
     return [future.result() for future in futures]
 
@@ -169,7 +171,23 @@ def _interrupts_held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _start_worker(stop: StopFlag) -> None:
-    """Prepare a worker: the parent alone handles Ctrl-C, and tells it by the flag."""
-    global _stop_flag
-    _stop_flag = stop
+def _start_worker(until_stop: Connection) -> None:
+    """Prepare a worker: the parent alone handles Ctrl-C, and tells it by closing the pipe."""
+    global _until_stop
+    _until_stop = until_stop
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent was killed; it would wait for the next task for ever."""
+    parent = parent_process()
+    if parent is None:
+        raise RuntimeError("a worker has a parent")
+    parent.join()
+    with _at_work:  # its task sees that it is to stop, and leaves no part-written files
+        os._exit(1)
+
+
+def _do(work: Callable[[Task], Result], task: Task) -> Result:
+    with _at_work:
+        return work(task)

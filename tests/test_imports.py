@@ -30,7 +30,7 @@ VIEW = [
     "wire",
 ]  # fmt: skip
 HOMES = {
-    "wfdb": {"sources", "evaluation", "annotate.py"},
+    "wfdb": {"sources", "evaluation", "annotation_files.py"},
     "soundfile": {"sources"},
     "matplotlib": {"evaluation"},
     "torch": set(),

@@ -11,7 +11,6 @@ from monitor import codec
 from monitor.wire import (
     AckRequest,
     Alert,
-    BeatScored,
     BeatsHeader,
     BeatsMessage,
     Done,
@@ -25,7 +24,6 @@ from monitor.wire import (
     Message,
     Neighbour,
     Page,
-    PatientStatus,
     Pause,
     Ready,
     Refused,
@@ -38,16 +36,22 @@ from monitor.wire import (
     StageHealth,
     StageMessage,
     Start,
-    Status,
     Stop,
     Stream,
     Technical,
     ThresholdRequest,
-    Wave,
 )
 from segmenter.beat import Beats, BeatSpec
+from tools.messages import (
+    WALL_TIME,
+    alert,
+    beat_scored,
+    patient_status,
+    status,
+    technical,
+    wave,
+)
 
-WALL_TIME = "2026-01-01T00:00:00.000Z"
 _STREAM = Stream("119", "119", "MLII", 360.0, 0, 650_000, "a1b2")
 _HEALTH = StageHealth("producer", 5, 5, 0, 0, 0, 0)
 _SENT: dict[str, Any] = {
@@ -57,15 +61,6 @@ _SENT: dict[str, Any] = {
     "sequence": 7,
     "sent_ns": 123,
     "position": 2000,
-}
-_PLACE: dict[str, Any] = {
-    "schema": 1,
-    "patient": "119",
-    "record": "119",
-    "lead": "MLII",
-    "sample": 3600,
-    "time_s": 10.0,
-    "wall_time": WALL_TIME,
 }
 
 
@@ -107,71 +102,25 @@ def bundles() -> list[list[bytes]]:
 
 def numbered_messages() -> list[Alert | Technical]:
     """Return an alert and a technical one."""
-    return [
-        Alert(
-            **_PLACE,
-            id="00",
-            seq=1,
-            journal="j1",
-            state="onset",
-            priority="medium",
-            rule="loss-1-of-1",
-            loss=52.0,
-            threshold=26.0,
-            ratio=2.0,
-            rr_before_ms=500.0,
-            rr_after_ms=None,
-            quality=["noisy"],
-            episode_beats=1,
-            episode_start_sample=3600,
-            model="m1",
-            delay_ms=120.0,
-            beat=[0.0, 1.5, -1.5],
-            reconstruction=[0.5, 0.5, 0.5],
-            why=["shape", "premature"],
-            score=2.5,
-            parts=LossByPart(0.2, 0.5, 0.3),
-            neighbours=[Neighbour(20.0, [0.0, 1.0])],
-        ),
-        Technical(
-            **_PLACE, id="01", seq=2, journal="j1", event="noisy", state="onset", text="noise"
-        ),
-    ]
+    full = alert(
+        quality=["noisy"],
+        beat=[0.0, 1.5, -1.5],
+        reconstruction=[0.5, 0.5, 0.5],
+        why=["shape", "premature"],
+        score=2.5,
+        parts=LossByPart(0.2, 0.5, 0.3),
+        neighbours=[Neighbour(20.0, [0.0, 1.0])],
+    )
+    return [full, technical()]
 
 
 def world_messages() -> list[list[bytes]]:
     """Return topic and JSON of messages to the world, of every type."""
-    patient = PatientStatus(
-        patient="119",
-        record="119",
-        lead="MLII",
-        fs_hz=360.0,
-        position=3600,
-        n_samples=None,
-        state="monitoring",
-        beats=12,
-        anomalous=1,
-        alerts=1,
-        withheld=0,
-        threshold=26.0,
-        heart_rate_bpm=75.0,
-        lag_s=0.1,
-        technical=["noisy"],
-        note="",
-    )
+    patient = patient_status(n_samples=None, technical=["noisy"])
     others: list[Message] = [
-        BeatScored(
-            **_PLACE,
-            loss=None,
-            threshold=26.0,
-            anomalous=False,
-            rr_before_ms=800.0,
-            rr_after_ms=None,
-            quality=["noisy"],
-            why=["shape"],
-        ),
-        Status(1, 2, "j1", WALL_TIME, 1.0, [patient], [_HEALTH], "m1"),
-        Wave(1, "119", 0, 120.0, [0.0, None, 1.0], [2]),
+        beat_scored(loss=None, rr_after_ms=None, quality=["noisy"], why=["shape"]),
+        status(patients=[patient], stages=[_HEALTH]),
+        wave(),
     ]
     return [codec.encode_message(message) for message in [*numbered_messages(), *others]]
 

@@ -52,6 +52,7 @@ from tools.fuzz_damage import (
 )
 from tools.fuzz_decoder import Decoder
 from tools.fuzz_decoders import damage_stage_frames
+from tools.messages import WALL_TIME
 
 SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
@@ -154,7 +155,7 @@ class Court:
 
     def judge(self) -> Judge:
         """Return a judge that goes on from the journal."""
-        wall_time = valid.WALL_TIME.__str__
+        wall_time = WALL_TIME.__str__
         return Judge(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
 
 

@@ -231,6 +231,18 @@ def test_processes_and_one_process_write_the_same(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_the_longest_record_is_done_first(tmp_path: Path) -> None:
+    """So that processes end together; what cannot be read comes last, results as asked for."""
+    paths = [tmp_path / "in" / "missing"]
+    paths += [_write(tmp_path / "in", f"r{s}", duration_s=s) for s in (10, 30, 20)]
+    told: list[str] = []
+    results = annotate_records(
+        paths, tmp_path / "out", jobs=1, on_progress=lambda one, *_: told.append(one.record)
+    )
+    assert [Path(record).name for record in told] == ["r30", "r20", "r10", "missing"]
+    assert [one.record for one in results] == [str(path) for path in paths]
+
+
 def test_the_evaluation_reads_what_is_annotated(tmp_path: Path) -> None:
     """`annotate` and `evaluate beats` fit together: a plain ECG is found whole."""
     path = _write(tmp_path / "in", "rec")

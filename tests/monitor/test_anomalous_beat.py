@@ -6,7 +6,7 @@ import numpy as np
 
 from monitor.anomalous_beat import MAX_NEIGHBOURS, anomalous_beat
 from monitor.wire import MAX_BEAT_LENGTH, LossByPart, Neighbour
-from tests.monitor.messages import alert
+from tools.messages import alert
 
 PARTS = LossByPart(p=0.2, qrs=0.5, t=0.3)
 

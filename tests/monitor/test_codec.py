@@ -48,7 +48,7 @@ from monitor.wire import (
     ThresholdRequest,
 )
 from segmenter.beat import Beats, Quality
-from tests.monitor.messages import alert, beat_scored, status, technical, wave
+from tools.messages import alert, beat_scored, status, technical, wave
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -19,7 +19,7 @@ import pytest
 
 from monitor.delivery import MAX_LEFT_BEHIND, Command, Delivery, DeliveryFailed, Target, Webhook
 from monitor.errors import InvalidOption
-from tests.monitor.messages import alert, beat_scored, technical
+from tools.messages import alert, beat_scored, technical
 
 PYTHON = f"{sys.executable} -c"
 

@@ -21,7 +21,7 @@ from monitor.journal_reader import JournalReader
 from monitor.journaled_run import JournaledRun
 from monitor.wire import Alert, Stream, Technical
 from tests.monitor.databases import execute
-from tests.monitor.messages import alert, technical
+from tools.messages import alert, technical
 
 SAID: list[Alert | Technical] = [
     alert(seq=1, id="aaaa0001", sample=3600, wall_time="2026-01-01T00:00:01.000Z"),

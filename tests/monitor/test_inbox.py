@@ -10,7 +10,7 @@ import pytest
 from monitor.errors import InboxFailed, InvalidOption
 from monitor.inbox import TRUNCATE_EVERY, Inbox, inbox_path
 from tests.monitor.databases import execute
-from tests.monitor.messages import alert, technical
+from tools.messages import alert, technical
 
 
 def test_what_was_kept_is_there_after_reopening(tmp_path: Path) -> None:

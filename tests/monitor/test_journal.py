@@ -10,7 +10,7 @@ from monitor.errors import JournalFailed
 from monitor.journal import Journal, Progress
 from monitor.journaled_run import JournaledRun
 from tests.monitor.databases import execute
-from tests.monitor.messages import alert, technical
+from tools.messages import alert, technical
 
 
 def reached(position: int) -> Progress:

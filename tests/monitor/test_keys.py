@@ -21,8 +21,8 @@ from monitor.publisher import Publisher
 from monitor.sockets import Sockets
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import AckRequest, Status
-from tests.monitor.messages import status
 from tests.monitor.ports import free_port
+from tools.messages import status
 
 
 @pytest.fixture

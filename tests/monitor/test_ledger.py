@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor.journal import Journal, Progress
 from monitor.ledger import MAX_HELD, Ledger
 from monitor.wire import Alert
-from tests.monitor.messages import alert
+from tools.messages import alert
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from monitor.publisher import CLIENT_BUDGET, TOTAL_BUDGET, Publisher
 from monitor.sockets import Sockets, requests_endpoint
 from monitor.wire import MAX_PAGE, MAX_REQUEST_BYTES, Done, Page, Refused, ReplayRequest, Reply
 from tests.monitor.databases import execute
-from tests.monitor.messages import alert
+from tools.messages import alert
 
 
 class Asked:

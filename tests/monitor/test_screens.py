@@ -14,7 +14,7 @@ from rich.console import Console
 from monitor.screens import LiveScreen
 from monitor.snapshot import Snapshot
 from monitor.wire import ControlRequest, RelearnRequest, ThresholdRequest
-from tests.monitor.messages import beat_scored, patient_status, status
+from tools.messages import beat_scored, patient_status, status
 
 
 class Asked:

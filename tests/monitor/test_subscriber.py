@@ -29,7 +29,7 @@ from monitor.wire import (
     ThresholdRequest,
 )
 from tests.monitor.databases import execute
-from tests.monitor.messages import alert, beat_scored, status, technical
+from tools.messages import alert, beat_scored, status, technical
 
 TOPICS = ("alert", "technical", "status")
 

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.ward_bench import Ear, WardResult, find_largest, result_lines
 from monitor.wire import StageHealth, Status, WardCounts
-from tests.monitor.messages import alert, beat_scored, status, technical
+from tools.messages import alert, beat_scored, status, technical
 
 MS = 1_000_000
 

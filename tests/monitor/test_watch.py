@@ -15,8 +15,8 @@ from monitor.errors import MonitorSilent
 from monitor.screens import JsonScreen
 from monitor.watch import FollowOptions, Hearing, follow
 from monitor.wire import WardCounts
-from tests.monitor.messages import alert, patient_status, status
 from tests.monitor.test_subscriber import Server, beat_heart, publish, served
+from tools.messages import alert, patient_status, status
 
 
 def _printed(endpoint: str) -> list[int]:

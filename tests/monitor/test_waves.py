@@ -11,7 +11,7 @@ from monitor.codec import encode_message
 from monitor.sockets import Sockets
 from monitor.waves import ALL_WAVES, Waves
 from monitor.wire import Wave
-from tests.monitor.messages import wave
+from tools.messages import wave
 
 
 def said_until(publisher: zmq.Socket[bytes], waves: Waves, names: list[str]) -> list[str]:

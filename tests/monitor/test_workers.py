@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
 from monitor.errors import InvalidOption, StageFailed
-from monitor.workers import run_tasks
+from monitor.workers import check_stop, run_tasks
 
 
 def doubled(number: int) -> int:
@@ -28,6 +30,21 @@ def surroundings(_: int) -> tuple[str | None, bool]:
 def imported(_: int) -> tuple[bool, bool]:
     """Return whether a worker has what `annotate` needs, and torch."""
     return "monitor.annotate" in sys.modules, "torch" in sys.modules
+
+
+def threads_of_the_origin(_: int) -> int:
+    """Return how many threads the process has that this one was forked from."""
+    return len(list(Path(f"/proc/{os.getppid()}/task").iterdir()))
+
+
+def wait_if_first(number: int) -> int:
+    """Tell that work has begun; do the first task until the run is stopped."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+    while number == 0:
+        check_stop()
+        time.sleep(0.01)
+    return number
 
 
 def killed(number: int) -> int:
@@ -70,6 +87,43 @@ def test_workers_are_forked_from_what_is_ready() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert ran.stdout.strip() == "[(True, False), (True, False)]"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc to count threads in")
+def test_no_thread_is_there_when_workers_are_forked() -> None:
+    """A fork would copy the locks that others hold, and not who lets them go."""
+    program = (
+        "from tests.monitor.test_workers import threads_of_the_origin\n"
+        "from monitor.workers import prepare_workers, run_tasks\n"
+        "if __name__ == '__main__':\n"
+        "    prepare_workers('monitor.annotate', 2)\n"
+        "    print(run_tasks(threads_of_the_origin, [0, 1], 2, lambda *_: None))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.strip() == "[1, 1]"
+
+
+def test_nobody_stays_when_the_parent_is_killed() -> None:
+    """Neither the worker that works nor the one that waits for its next task."""
+    program = (
+        "from tests.monitor.test_workers import wait_if_first\n"
+        "from monitor.workers import run_tasks\n"
+        "if __name__ == '__main__':\n"
+        "    told = lambda *_: print('told', flush=True)\n"
+        "    run_tasks(wait_if_first, [0, 1], 2, told)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # multiprocessing says there what it clears away
+        text=True,
+    )
+    assert parent.stdout is not None
+    assert sorted(parent.stdout.readline() for _ in range(3)) == ["0\n", "1\n", "told\n"]
+    parent.kill()
+    parent.communicate(timeout=30)  # until all have closed the pipe, which the workers hold too
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1000])

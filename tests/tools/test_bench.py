@@ -11,7 +11,6 @@ import wfdb
 
 from monitor.codec import encode_json
 from monitor.wire import Alert
-from tests.monitor.messages import alert, technical
 from tools import bench
 from tools.bench import (
     Bench,
@@ -24,6 +23,7 @@ from tools.bench import (
     measure,
     page,
 )
+from tools.messages import alert, technical
 
 FS_HZ = 100.0
 START_S = 10.0

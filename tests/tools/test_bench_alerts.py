@@ -8,8 +8,8 @@ import pytest
 
 from monitor.journal import Journal, Progress
 from monitor.wire import Alert
-from tests.monitor.messages import alert, beat_scored
 from tools.bench_alerts import Commits, Latencies, journal_lines, latency_lines
+from tools.messages import alert, beat_scored
 
 FS_HZ, MS = 100.0, 1_000_000
 

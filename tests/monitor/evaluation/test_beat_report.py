@@ -22,7 +22,7 @@ from monitor.evaluation.beat_report import (
 )
 from monitor.wire import LossByPart, Neighbour
 from tests.monitor.evaluation.pages import Page
-from tests.monitor.messages import alert, technical
+from tools.messages import alert, technical
 
 VALUES = np.sin(np.arange(140, dtype="<f4"))
 AROUND = [

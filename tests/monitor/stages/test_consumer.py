@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.stages.consumer import SHED_LAG_S, without_late_beats
 from monitor.wire import Message
-from tests.monitor.messages import alert, beat_scored, status, technical
+from tools.messages import alert, beat_scored, status, technical
 
 SAID: list[Message] = [beat_scored(), alert(), beat_scored(), technical(), status()]
 

@@ -1,4 +1,4 @@
-"""Messages to the world, made with a few words, for tests."""
+"""Messages to the world, made with a few words: for tests, and for the fuzzer to begin from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from monitor.wire import Alert, BeatScored, PatientStatus, StageHealth, Status, Technical, Wave
 
+WALL_TIME = "2026-01-01T00:00:00.000Z"
 _PLACE: dict[str, Any] = {
     "schema": 1,
     "patient": "119",
@@ -15,7 +16,7 @@ _PLACE: dict[str, Any] = {
     "lead": "MLII",
     "sample": 3600,
     "time_s": 10.0,
-    "wall_time": "2026-01-01T00:00:00.000Z",
+    "wall_time": WALL_TIME,
 }
 
 
@@ -111,7 +112,7 @@ def status(**changes: Any) -> Status:
             schema=1,
             newest_seq=0,
             journal="j1",
-            wall_time="2026-01-01T00:00:00.000Z",
+            wall_time=WALL_TIME,
             speed=1.0,
             patients=[patient_status()],
             stages=[StageHealth("consumer", 1, 1, 0, 0, 0, 0)],

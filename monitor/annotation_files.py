@@ -1,0 +1,93 @@
+"""WFDB annotation files: their bytes, and how they come to their places whole."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import wfdb
+from numpy.typing import NDArray
+
+from monitor.errors import InvalidOption
+
+GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
+NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
+_SUBTYPE_BITS = 127  # a signed byte in the file: all flags but LATE, which the delay tells
+
+
+def beat_file(
+    r_sample: NDArray[np.int64],
+    judgeable: NDArray[np.bool_],
+    quality: NDArray[np.uint16],
+    delay_ms: NDArray[np.float32],
+    fs_hz: float,
+) -> bytes:
+    """Return the bytes of a `.qrs` file of beats, each array of shape (n,)."""
+    return annotation_bytes(
+        r_sample,
+        [GOOD_BEAT if good else DOUBTFUL_BEAT for good in judgeable],
+        [f"delay_ms={delay:.0f}" for delay in delay_ms],
+        fs_hz,
+        subtypes=(quality & _SUBTYPE_BITS).astype(np.int64),
+    )
+
+
+def alarm_file(
+    r_sample: NDArray[np.int64],
+    loss: NDArray[np.float32],
+    threshold: NDArray[np.float32] | float,
+    fs_hz: float,
+) -> bytes:
+    """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
+    thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
+    notes = [
+        f"loss={value:.2f} threshold={above:.2f}"
+        for value, above in zip(loss, thresholds, strict=True)
+    ]
+    return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz)
+
+
+def annotation_bytes(
+    samples: NDArray[np.int64],
+    symbols: list[str],
+    notes: list[str],
+    fs_hz: float,
+    subtypes: NDArray[np.int64] | None = None,
+) -> bytes:
+    """Return a WFDB annotation file's bytes; samples must rise or stay equal."""
+    if not len(samples):
+        return NO_ANNOTATIONS
+    with tempfile.TemporaryDirectory(prefix="ecg-annotate-") as folder:
+        wfdb.wrann(
+            "all",
+            "ann",
+            samples,
+            symbols,
+            subtype=subtypes,
+            aux_note=notes,
+            fs=int(fs_hz) if fs_hz.is_integer() else fs_hz,
+            write_dir=folder,
+        )
+        return (Path(folder) / "all.ann").read_bytes()
+
+
+def replace_files(folder: Path, record: str, files: dict[str, bytes]) -> None:
+    """Write all files of a record beside their places, then move them there."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".annotate-") as beside:
+        for extension, content in files.items():
+            (Path(beside) / extension).write_bytes(content)
+        for extension in files:
+            (Path(beside) / extension).replace(folder / f"{record}.{extension}")
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make the folder if it is missing; InvalidOption if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder.absolute()
+    except OSError as error:
+        raise InvalidOption(
+            f"cannot write to {folder}: {error.strerror}; choose another"
+        ) from error
