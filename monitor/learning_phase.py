@@ -56,6 +56,8 @@ class LearningPhase:
 
     def admit(self, message: Held) -> list[Held]:
         """Take a message in; return the part that need not wait, whose beats are not scored."""
+        if isinstance(message, BeatsMessage):
+            message = message._replace(beats=message.beats.copy())  # it is kept for minutes
         if self.training:
             self.held.append(message)
             return []
