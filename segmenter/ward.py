@@ -115,10 +115,14 @@ class SegmenterWard:
             found.append(_renamed(self._bank.update(samples[start : start + BLOCK]), some))
         return found
 
-    def gap(self, row: int, n_samples: int) -> BankSegmented:
-        """Take missing samples of a row, in bounded time and memory."""
-        self._lay([row])
-        return _renamed(self._bank.gap(n_samples), [row])
+    def gap(self, rows: Sequence[int], n_samples: int) -> list[BankSegmented]:
+        """Take as many missing samples of each of some rows, in bounded time and memory."""
+        found = []
+        for start in range(0, len(rows), BLOCK):
+            some = list(rows[start : start + BLOCK])
+            self._lay(some)
+            found.append(_renamed(self._bank.gap(n_samples), some))
+        return found
 
     def flush(self, row: int) -> BankSegmented:
         """End a row's stream, as `SegmenterBank.flush`."""

@@ -61,8 +61,9 @@ class LiveFeed:
                 sizes = [len(one.samples) for one in bundle if isinstance(one, SamplesMessage)]
                 self._waiting.append(Waiting(encode_bundle(bundle), len(bundle), sum(sizes)))
                 self._blocks += len(bundle)
-            while self._blocks > self._most and len(self._waiting) > 1:
-                self.dropped += self._next().samples
+            if self._blocks > self._most:  # in one piece: holes cost the segmenter more than blocks
+                while self._blocks > self._most // 2 and len(self._waiting) > 1:
+                    self.dropped += self._next().samples
 
     def send(self, try_send: Callable[[list[bytes]], bool]) -> int:
         """Send what waits, oldest first, until it is not taken; return how many messages were."""

@@ -79,11 +79,12 @@ class PatientStream:
 
 
 class Block(NamedTuple):
-    """The samples of a message that are new."""
+    """The samples of a message that are new, and how many before them never came."""
 
     stream: PatientStream
     sent_ns: int
     samples: NDArray[np.float32]
+    missing: int
 
 
 class Found(NamedTuple):
@@ -173,16 +174,27 @@ class SegmenterStage:
     def _take(self, messages: dict[str, SamplesMessage], now_s: float, produced: Produced) -> None:
         """Take one block of each of some patients, those of one length together."""
         alike: dict[tuple[float, int], list[Block]] = {}
+        behind_holes: dict[tuple[float, int], list[Block]] = {}
         for header, samples in messages.values():
             try:
-                block = self._block(header, samples, now_s, produced)
+                block = self._block(header, samples)
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
+            fs_hz = block.stream.ward.fs_hz
+            if block.missing:
+                behind_holes.setdefault((fs_hz, block.missing), []).append(block)
             if len(block.samples):
-                kind = block.stream.ward.fs_hz, len(block.samples)
-                alike.setdefault(kind, []).append(block)
+                alike.setdefault((fs_hz, len(block.samples)), []).append(block)
         messages.clear()
+        # Together as well: when a source sheds, every patient has a hole, and if holes took longer
+        # than blocks the stage would never catch up.
+        for (fs_hz, missing), blocks in behind_holes.items():
+            rows = [block.stream.row for block in blocks]
+            said = self._wards[fs_hz].gap(rows, missing)
+            for block, found in zip(blocks, _of_rows(said, rows), strict=True):
+                block.stream.position += missing
+                self._pass_on(block.stream, block.sent_ns, found, now_s, produced)
         for (fs_hz, _), blocks in alike.items():
             rows = [block.stream.row for block in blocks]
             said = self._wards[fs_hz].update(rows, np.stack([block.samples for block in blocks]))
@@ -191,10 +203,8 @@ class SegmenterStage:
                 self._pass_on(block.stream, block.sent_ns, found, now_s, produced)
                 self._show(block, found, now_s, produced)
 
-    def _block(
-        self, header: SamplesHeader, samples: NDArray[np.float32], now_s: float, produced: Produced
-    ) -> Block:
-        """Return what is new of a message, once the hole before it has been taken as a gap."""
+    def _block(self, header: SamplesHeader, samples: NDArray[np.float32]) -> Block:
+        """Return what is new of a message, and how much is missing before it."""
         stream = self._streams.get(header.patient) or self._open(header)
         if (header.fs_hz, header.lead) != (stream.stream.fs_hz, stream.stream.lead):
             raise InvalidMessage(f"{header.patient}: rate or lead changed within a stream")
@@ -206,10 +216,7 @@ class SegmenterStage:
         if missing > 0:
             self._counters.gaps += 1
             self._counters.dropped += missing
-            said = stream.ward.gap(stream.row, missing)
-            stream.position = header.position
-            self._alone(stream, header.sent_ns, said, now_s, produced)
-        return Block(stream, header.sent_ns, samples)
+        return Block(stream, header.sent_ns, samples, max(missing, 0))
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
@@ -242,25 +249,13 @@ class SegmenterStage:
         if stream is not None:
             if header.reason == "complete":
                 # Not where a person stopped it: a run that is resumed cuts the open beats whole.
-                said = stream.ward.flush(stream.row)
+                (found,) = _of_rows([stream.ward.flush(stream.row)], [stream.row])
                 stream.state_due_s = -inf
-                self._alone(stream, header.sent_ns, said, now_s, produced)
+                self._pass_on(stream, header.sent_ns, found, now_s, produced)
             stream.ward.remove(stream.row)
             if not stream.ward.patients:
                 del self._wards[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
         produced.messages.append(header)
-
-    def _alone(
-        self,
-        stream: PatientStream,
-        sent_ns: int,
-        said: BankSegmented,
-        now_s: float,
-        produced: Produced,
-    ) -> None:
-        """Pass on what a gap or the end of one patient's stream made known."""
-        (found,) = _of_rows([said], [stream.row])
-        self._pass_on(stream, sent_ns, found, now_s, produced)
 
     def _pass_on(
         self, stream: PatientStream, sent_ns: int, found: Found, now_s: float, produced: Produced

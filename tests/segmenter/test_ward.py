@@ -12,7 +12,7 @@ from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState
 from segmenter.stream import Segmenter
 from segmenter.ward import SegmenterWard
-from tests.segmenter.gather import segment
+from tests.segmenter.gather import gather, segment
 from tests.segmenter.test_bank import gathered, mixture
 from tests.segmenter.test_stream import TROUBLED
 
@@ -59,6 +59,25 @@ def test_more_patients_than_a_bank_takes_at_once() -> None:
         assert gathered(said, row).same_as(segment(signals[row], FS_HZ, spec=BeatSpec()))
 
 
+@pytest.mark.parametrize("lost", [40, 400, 4000])
+def test_holes_of_many_patients_are_taken_together(lost: int) -> None:
+    """Each is what it is alone, in banks of a bounded size, whoever has none meanwhile."""
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(BLOCK + 3)]
+    signals = np.stack([np.roll(TROUBLED[:4000], 17 * row) for row in rows])
+    said += ward.update(rows, signals[:, :2500])
+    with_holes = rows[1:]
+    said += ward.gap(with_holes, lost)
+    said += ward.update(rows, signals[:, 2500:])
+    said += [ward.flush(row) for row in rows]
+    for row in (0, 1, BLOCK - 1, BLOCK, BLOCK + 2):
+        alone = Segmenter(FS_HZ, BeatSpec())
+        parts = [alone.update(signals[row][:2500])]
+        parts += [alone.gap(lost)] if row in with_holes else []
+        parts += [alone.update(signals[row][2500:]), alone.flush()]
+        assert gathered(said, row).same_as(gather(parts))
+
+
 def test_patients_move_between_wards_and_segmenters() -> None:
     """States are those of a segmenter of one patient."""
     alone = Segmenter(FS_HZ, BeatSpec())
@@ -69,7 +88,7 @@ def test_patients_move_between_wards_and_segmenters() -> None:
     ward.restore(row, alone.to_bytes())
     assert ward.to_bytes(row) == alone.to_bytes()
     ward.update([other, row], TROUBLED[None, 2345:3000].repeat(2, axis=0))
-    ward.gap(row, 400)
+    ward.gap([row], 400)
     alone.update(TROUBLED[2345:3000])
     alone.gap(400)
     assert ward.to_bytes(row) == alone.to_bytes()
