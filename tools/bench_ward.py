@@ -338,7 +338,7 @@ def recovery_section(plan: Plan) -> str:
             "-" if said is None else f"{said[1] - to_s:.0f}",
         ],
         ["in time again after, s", f"{course.in_time_from_s(to_s) - to_s:.0f}"],
-        ["samples and scores shed, counted", f"{dropped:,}"],
+        ["scores and samples shed (these at both ends of a hole)", f"{dropped:,}"],
         ["alerts told", f"{result.alerts:,}"],
     ]
     return (

@@ -80,7 +80,7 @@ def test_the_page_tells_ratios_of_what_was_heard(
     assert (
         "| 3,000 | 100 (100 to 100) | 450 (450 to 450) | 900 (900 to 900) | 10 | 2 of 2 |" in page
     )
-    assert "| samples and scores shed, counted | 500 |" in page
+    assert "| scores and samples shed (these at both ends of a hole) | 500 |" in page
     assert "| all three | 400 | +0.0 |" in page
     for plot in ("ward.png", "ward-recovery.png", "ward-memory.png"):
         assert (tmp_path / plot).stat().st_size > 10_000
