@@ -213,7 +213,7 @@ class Pacer:
         return self._queue[0][0]
 
     def wait_s(self, now_s: float, paused: bool) -> float:
-        """How long until a block is due; infinite while paused."""
+        """How long until a block is due; infinite while paused, and when all streams have ended."""
         if paused:
             self._paused_s = now_s if self._paused_s is None else self._paused_s
             return math.inf
@@ -221,7 +221,7 @@ class Pacer:
             pause_s, self._paused_s = now_s - self._paused_s, None
             self._began_s += pause_s
             self._queue = [(due_s + pause_s, index) for due_s, index in self._queue]
-        return max(0.0, self.due_s - now_s)
+        return max(0.0, self.due_s - now_s) if self._queue else math.inf
 
     def take_due(self, now_s: float, sent_ns: int | None) -> list[StageMessage]:
         """Take what is due of all streams: of each one block at most, or its end.

@@ -50,8 +50,8 @@ def _replay(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer) -> None:
 
 
 def _relay(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer, feed: LiveFeed) -> None:
-    """Send what falls due; what cannot be sent in time is dropped, oldest first."""
-    while pacer or feed.waiting:
+    """Send what falls due, for ever; what cannot be sent in time is dropped, oldest first."""
+    while True:
         wait_s = max(_wait_s(host, sender, pacer), TICK_S)
         if feed.waiting:
             sender.poll(round(1000 * wait_s), zmq.POLLOUT)

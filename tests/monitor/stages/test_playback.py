@@ -114,6 +114,7 @@ def test_the_last_stream_to_end_says_so() -> None:
     assert [one.position for one in ends] == [10_000, 25_000, 25_000]
     assert [one.last for one in ends] == [False, False, True]
     assert pacer.take_due(1.0, 0) == []
+    assert pacer.wait_s(1.0, paused=False) == float("inf")
 
 
 def test_messages_say_where_they_are() -> None:
