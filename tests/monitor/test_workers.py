@@ -72,37 +72,32 @@ def test_workers_have_one_core_and_leave_interrupts_to_the_parent(
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
-def test_workers_are_forked_from_what_is_ready() -> None:
-    """A command's workers have imported its module when they begin, and torch only to learn."""
+def run_prepared(work: str) -> str:
+    """Run two tasks as a command does that prepares its workers; return what they found."""
     program = (
-        "import sys, time\n"
-        "from tests.monitor.test_workers import imported\n"
+        "import sys\n"
+        f"from tests.monitor.test_workers import {work}\n"
         "from monitor.workers import prepare_workers, run_tasks\n"
         "if __name__ == '__main__':\n"
         "    prepare_workers('monitor.annotate', 2)\n"
         "    assert 'monitor.annotate' not in sys.modules\n"
-        "    print(run_tasks(imported, [0, 1], 2, lambda *_: None))\n"
+        f"    print(run_tasks({work}, [0, 1], 2, lambda *_: None))\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
-    assert ran.stdout.strip() == "[(True, False), (True, False)]"
+    return ran.stdout.strip()
+
+
+def test_workers_are_forked_from_what_is_ready() -> None:
+    """A command's workers have imported its module when they begin, and torch only to learn."""
+    assert run_prepared("imported") == "[(True, False), (True, False)]"
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc to count threads in")
 def test_no_thread_is_there_when_workers_are_forked() -> None:
     """A fork would copy the locks that others hold, and not who lets them go."""
-    program = (
-        "from tests.monitor.test_workers import threads_of_the_origin\n"
-        "from monitor.workers import prepare_workers, run_tasks\n"
-        "if __name__ == '__main__':\n"
-        "    prepare_workers('monitor.annotate', 2)\n"
-        "    print(run_tasks(threads_of_the_origin, [0, 1], 2, lambda *_: None))\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert ran.stdout.strip() == "[1, 1]"
+    assert run_prepared("threads_of_the_origin") == "[1, 1]"
 
 
 def test_nobody_stays_when_the_parent_is_killed() -> None:
