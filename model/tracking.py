@@ -249,6 +249,8 @@ def aligned(
 
 def shifted(beats: NDArray[np.float32], lags: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return beats that begin `lags` samples later; their ends are filled with the end values."""
+    if not lags.any():  # where nothing was learnt
+        return beats.copy()
     length = beats.shape[1]
     columns = np.clip(np.arange(length) + lags[:, None], 0, length - 1)  # (n, length)
     return np.take_along_axis(beats, columns, axis=1)
