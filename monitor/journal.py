@@ -26,6 +26,8 @@ from monitor.wire import MAX_PAGE, Alert, Count, Name, Technical
 
 TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
 VERSION = 1  # of the tables; in the file's user_version
+# Beats lie in the order they come in, the key beside them: laid by patient, every commit of a ward
+# wrote a page for each patient who had one. Files that were begun so are read and written as ever.
 _SCHEMA = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
@@ -46,7 +48,7 @@ CREATE TABLE IF NOT EXISTS beats (
     threshold REAL NOT NULL,
     beat BLOB NOT NULL,
     PRIMARY KEY (patient, sample)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX IF NOT EXISTS beats_by_seq ON beats (seq);
 CREATE TABLE IF NOT EXISTS progress (
     patient TEXT PRIMARY KEY,

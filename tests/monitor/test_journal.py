@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from monitor.context import KeptBeat
 from monitor.errors import JournalFailed
 from monitor.journal import Journal, Progress
+from monitor.journal_reader import JournalReader
 from monitor.journaled_run import JournaledRun
 from tests.monitor.databases import execute
 from tools.messages import alert, technical
@@ -122,3 +124,40 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """The message names the path and the option."""
     with pytest.raises(JournalFailed, match="--journal"):
         Journal(tmp_path / "none" / "j.sqlite")
+
+
+OLDER_BEATS = """
+CREATE TABLE beats (
+    patient TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    loss REAL,
+    threshold REAL NOT NULL,
+    beat BLOB NOT NULL,
+    PRIMARY KEY (patient, sample)
+) STRICT, WITHOUT ROWID
+"""
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["new", "older"])
+def test_beats_are_kept_once_and_go_with_their_alerts(tmp_path: Path, older: bool) -> None:
+    """Also in a file whose beats lie by patient: the newer of two of one sample is read."""
+    path = tmp_path / "j.sqlite"
+    if older:
+        execute(path, OLDER_BEATS)
+        path.chmod(0o600)
+    first, again, other, later = (
+        KeptBeat(patient, sample, loss, 26.0, bytes(560))
+        for patient, sample, loss in (("b", 9, 1.0), ("b", 9, 2.0), ("a", 7, 3.0), ("b", 4, 4.0))
+    )
+    with Journal(path) as journal:
+        journal.commit([alert(seq=1, id="a")], [], [first, other])
+        journal.commit([], [], [again])
+        journal.commit([alert(seq=2, id="b")], [], [later])
+        with JournalReader(path) as reader:
+            assert reader.beats_around("b", 9) == [later, again]
+            assert reader.beats_around("a", 7) == [other]
+        journal.truncate("9999-01-01T00:00:00.000Z", 1 << 30)
+        with JournalReader(path) as reader:
+            assert reader.beats_around("b", 9) == [later]
+            assert reader.beats_around("a", 7) == []
