@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from segmenter.beat import Beats, BeatSpec, Quality, joined_beats
 from segmenter.candidates import CandidateFinder
-from segmenter.cutter import MAX_WINDOW_S, Window, resample, standardise
+from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
@@ -27,7 +27,14 @@ from segmenter.history import History
 from segmenter.qrs import Decider, Timing
 from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.state import fill, pack, real, unpack, whole
-from segmenter.tracker import MAX_POSITION, Closed, Findings, SignalEvent, Tracker
+from segmenter.tracker import (
+    MAX_POSITION,
+    Closed,
+    ClosedBeats,
+    Findings,
+    SignalEvent,
+    Tracker,
+)
 
 MAGIC = b"ecgseg02"
 FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
@@ -369,9 +376,9 @@ class SegmenterBank:
         which = range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
         seconds = self._ended_seconds(which, begin, chunk.shape[1])
         for k, row in enumerate(which):
-            self._trackers[row].update(
-                found[k], seconds[k], begin[k] + chunk.shape[1], self._findings
-            )
+            tracker, position = self._trackers[row], begin[k] + chunk.shape[1]
+            if found[k] or seconds[k] or tracker.decider.due < position:
+                tracker.update(found[k], seconds[k], position, self._findings)
 
     def _ended_seconds(
         self, rows: Iterable[int], begin: list[int], n: int
@@ -399,36 +406,26 @@ class SegmenterBank:
             self._parts.append(self._cut(closed))
 
     def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
-        quality = [self._quality(beat) for beat in closed]
-        usable = [k for k, flags in enumerate(quality) if not flags & UNUSABLE]
+        # Whole numbers among them are below 2^53.
+        known = ClosedBeats(*np.array(closed, np.float64).T)
+        rows, r_samples = known.row.astype(np.int64), known.r_sample.astype(np.int64)
+        quality = self._quality(known, rows)
+        usable = np.flatnonzero((quality & UNUSABLE) == 0)
         values = np.zeros((len(closed), self.spec.length), np.float32)
-        if usable:
-            windows = [self._window(closed[k]) for k in usable]
+        if len(usable):
+            windows = self._windows(known, rows).rows(usable)
             read = resample(self._history.signal, windows, self.spec.length)
-            flags = window_flags(read)
-            for k, of_window, beat in zip(usable, flags, standardise(read), strict=True):
-                quality[k] |= of_window
-                if not of_window & UNUSABLE:
-                    values[k] = beat
+            flags = np.array(window_flags(read), np.int64)
+            quality[usable] |= flags
+            fit = (flags & UNUSABLE) == 0
+            values[usable[fit]] = standardise(read)[fit]
         to_ms = 1e3 / self.fs_hz
-        whole = np.array([(beat.row, beat.r_sample) for beat in closed])
-        times_ms = np.array(
-            [
-                (
-                    (beat.r_sample - beat.previous_r) * to_ms,
-                    (beat.next_r - beat.r_sample) * to_ms,
-                    (beat.known - beat.r_sample) * to_ms,
-                )
-                for beat in closed
-            ],
-            np.float32,
-        )
-        return whole[:, 0], Beats(
-            r_sample=whole[:, 1],
-            rr_before_ms=times_ms[:, 0],
-            rr_after_ms=times_ms[:, 1],
-            quality=np.array(quality, np.uint16),
-            delay_ms=times_ms[:, 2],
+        return rows, Beats(
+            r_sample=r_samples,
+            rr_before_ms=((known.r_sample - known.previous_r) * to_ms).astype(np.float32),
+            rr_after_ms=((known.next_r - known.r_sample) * to_ms).astype(np.float32),
+            quality=quality.astype(np.uint16),
+            delay_ms=((known.known - known.r_sample) * to_ms).astype(np.float32),
             values=values,
         )
 
@@ -437,26 +434,27 @@ class SegmenterBank:
         moved: int = self._history.ends[self._places[row]] - self._positions.item(row)
         return moved
 
-    def _quality(self, beat: Closed) -> int:
-        """Return the flags that a beat's window has before its signal is looked at."""
-        span = beat.stop - beat.start
-        if span > MAX_WINDOW_S * self.fs_hz or span <= 0:
-            return beat.quality | TOO_LONG
-        if beat.seen - beat.start > self._kept:
-            return beat.quality | TOO_LONG
-        if beat.stop > beat.seen:  # its end was not good enough to wait for
-            return beat.quality | MISSING
-        if self._lost[beat.row] >= beat.start - 1:
-            moved = self._moved(beat.row)
-            window = slice(floor(beat.start) + moved, ceil(beat.stop) + moved)
-            return beat.quality | MISSING * bool(self._history.missing[window].any())
-        return beat.quality
+    def _quality(self, beats: ClosedBeats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the flags that the beats' windows have before their signal is looked at."""
+        span = beats.stop - beats.start
+        too_long = (span > MAX_WINDOW_S * self.fs_hz) | (span <= 0)
+        too_long |= beats.seen - beats.start > self._kept
+        # Their end was not good enough to wait for.
+        missing = beats.stop > beats.seen
+        for k in np.flatnonzero(self._lost[rows] >= beats.start - 1).tolist():
+            if not (too_long[k] or missing[k]):
+                moved = self._moved(int(rows[k]))
+                window = slice(floor(beats.start[k]) + moved, ceil(beats.stop[k]) + moved)
+                missing[k] = self._history.missing[window].any()
+        flags: NDArray[np.int64] = beats.quality.astype(np.int64)
+        flags |= np.where(too_long, TOO_LONG, MISSING * missing)
+        return flags
 
-    def _window(self, beat: Closed) -> Window:
-        first, last = beat.seen - self._kept, beat.seen - 1
-        return Window.at(
-            beat.start, beat.stop, self.spec.length, self._moved(beat.row), first, last
-        )
+    def _windows(self, beats: ClosedBeats, rows: NDArray[np.int64]) -> Windows:
+        moved = np.array([self._moved(row) for row in rows.tolist()], np.int64)
+        seen = beats.seen.astype(np.int64)
+        readable = seen - self._kept, seen - 1
+        return Windows.at(beats.start, beats.stop, self.spec.length, moved, readable)
 
     def _collect(self) -> BankSegmented:
         found, self._findings = self._findings, Findings()
