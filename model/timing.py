@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 USUAL_BEATS = 64  # about a minute: a run of premature beats does not become the usual rhythm
 MIN_BEATS = 8  # before so many intervals are known, no beat is unusual
@@ -53,8 +54,7 @@ class TimingState:
     before_ms: float = 0.0
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """One beat's time.
 
     Attributes

@@ -16,9 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -195,36 +194,6 @@ class Scored:
         """What is held against the threshold: losses times timing factors, shape (n,)."""
         return self.losses * self.tracked.factors
 
-    @cached_property
-    def loss_of(self) -> list[float | None]:
-        """The loss of each beat; None where it is not judgeable."""
-        return [loss if math.isfinite(loss) else None for loss in self.losses.tolist()]
-
-
-class ScoredPart(NamedTuple):
-    """What became of some beats among those that were scored together: those from `first` on."""
-
-    scored: Scored
-    first: int
-
-    def loss(self, row: int) -> float | None:
-        """Return a beat's loss; None where it is not judgeable."""
-        return self.scored.loss_of[self.first + row]
-
-    def timing(self, row: int) -> Timing:
-        """Return a beat's time."""
-        return self.scored.tracked.timings[self.first + row]
-
-    def input(self, row: int) -> NDArray[np.float32]:
-        """Return what the autoencoder was given, shape (length,)."""
-        given: NDArray[np.float32] = self.scored.tracked.inputs[self.first + row]
-        return given
-
-    def reconstruction(self, row: int) -> NDArray[np.float32]:
-        """Return what the autoencoder made of a beat, shape (length,)."""
-        made: NDArray[np.float32] = self.scored.reconstructions[self.first + row]
-        return made
-
 
 def score_tracked(
     scorer: Scorer,
@@ -280,6 +249,8 @@ def aligned(
 
 def shifted(beats: NDArray[np.float32], lags: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return beats that begin `lags` samples later; their ends are filled with the end values."""
+    if not lags.any():  # where nothing was learnt
+        return beats.copy()
     length = beats.shape[1]
     columns = np.clip(np.arange(length) + lags[:, None], 0, length - 1)  # (n, length)
     return np.take_along_axis(beats, columns, axis=1)
@@ -292,8 +263,14 @@ def _best_lag(beat: NDArray[np.float32], template: NDArray[np.floating]) -> int:
     windows = sliding_window_view(padded, len(beat))  # (lags, length)
     # A sum by rows, not a matrix product, whose order of additions is BLAS's own.
     agreement = (windows * (template - template.mean())).sum(axis=1)
-    order = np.argsort(np.abs(np.arange(-reach, reach + 1)), kind="stable")
+    order = _nearest_first(reach)
     return int(order[np.argmax(agreement[order])]) - reach
+
+
+@lru_cache
+def _nearest_first(reach: int) -> NDArray[np.intp]:
+    """Return the indices of lags -reach to reach, the smallest lags first."""
+    return np.argsort(np.abs(np.arange(-reach, reach + 1)), kind="stable")
 
 
 def _follow(

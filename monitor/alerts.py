@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -73,8 +73,7 @@ class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"loss-{self.n}-of-{self.m}"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One beat as the machine sees it.
 
     Attributes
@@ -174,8 +173,10 @@ class AlertMachine:
     def _perhaps_begin(
         self, state: AlertState, verdict: Verdict
     ) -> tuple[AlertState, Transition | None]:
+        if not verdict.anomalous:
+            return state, None
         anomalous = [sample for sample in state.recent if sample != NORMAL]
-        if not verdict.anomalous or len(anomalous) < self.rule.n:
+        if len(anomalous) < self.rule.n:
             return state, None
         state = replace_state(
             state,

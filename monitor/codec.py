@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby, islice
 from typing import Annotated, Protocol, TypeVar
 
 import msgspec
@@ -75,8 +75,8 @@ def _data_bytes(message: StageMessage) -> int:
     match message:
         case SamplesMessage(samples=samples):
             return samples.nbytes
-        case BeatsMessage(beats=beats, state=state):
-            return beats.values.nbytes + len(state)
+        case BeatsMessage(header=header, state=state):
+            return 4 * header.n_beats * header.length + len(state)
         case _:
             return 0
 
@@ -85,15 +85,16 @@ def encode_bundle(messages: Sequence[StageMessage]) -> list[bytes]:
     """Return the frames of messages between stages, of those that `in_bundles` lays together."""
     samples = [one.samples for one in messages if isinstance(one, SamplesMessage)]
     of_beats = [one for one in messages if isinstance(one, BeatsMessage)]
-    columns = np.empty(sum(len(one.beats) for one in of_beats), BEAT_COLUMNS)
+    beats = [one.beats for one in of_beats]
+    columns = np.empty(sum(map(len, beats)), BEAT_COLUMNS)
     if of_beats:
         for name in BEAT_COLUMNS.names or ():
-            columns[name] = np.concatenate([getattr(one.beats, name) for one in of_beats])
+            columns[name] = np.concatenate([getattr(one, name) for one in beats])
     return [
         _msgpack.encode([_header_of(one) for one in messages]),
         _joined(samples),
         columns.tobytes(),
-        _joined([one.beats.values for one in of_beats]),
+        _joined([one.values for one in beats]),
         _msgpack.encode([one.state for one in of_beats]),
     ]
 
@@ -150,25 +151,40 @@ def _decode_beats(
     values = np.frombuffer(values_frame, "<f4")
     if not (np.abs(values) <= MAX_BEAT_VALUE).all():  # NaN is not
         raise InvalidMessage("a beat holds values that are not finite, or absurd")
-    r_samples = columns["r_sample"]
+    _require_order(headers, columns["r_sample"])
+    messages: list[BeatsMessage] = []
+    row = first = 0
+    unpacked = iter(zip(headers, states, strict=True))
+    for length, alike in groupby(headers, lambda header: header.length):
+        n_beats = [header.n_beats for header in alike]
+        stop, end = row + sum(n_beats), first + sum(n_beats) * length
+        together = Beats(
+            values=values[first:end].reshape(-1, length),
+            **{name: column[row:stop] for name, column in columns.items()},
+        )
+        begins = accumulate(n_beats, initial=0)
+        messages += [
+            BeatsMessage(header, together, state, begin)
+            for begin, (header, state) in zip(begins, islice(unpacked, len(n_beats)), strict=False)
+        ]
+        row, first = stop, end
+    return messages
+
+
+def _require_order(headers: list[BeatsHeader], r_samples: NDArray[np.int64]) -> None:
+    """Raise InvalidMessage unless each message's R peaks rise, within the signal seen."""
     # Differences overflow.
     not_after = set((np.flatnonzero(r_samples[1:] <= r_samples[:-1]) + 1).tolist())
-    messages = []
-    row = first = 0
-    for header, state in zip(headers, states, strict=True):
+    of_row: list[int] = r_samples.tolist()
+    row = 0
+    for header in headers:
         begin, row = row, row + header.n_beats
         if row > begin:
             not_after.discard(begin)  # the R peak before is another message's
-            if r_samples[begin] < 0 or r_samples[row - 1] > header.position:
+            if of_row[begin] < 0 or of_row[row - 1] > header.position:
                 raise InvalidMessage(f"{header.patient}: an R peak outside of the signal seen")
-        n_values = header.n_beats * header.length
-        of_message = values[first : first + n_values].reshape(header.n_beats, header.length)
-        first += n_values
-        found = Beats(values=of_message, **{name: columns[name][begin:row] for name in columns})
-        messages.append(BeatsMessage(header, found, state))
     if not_after:
         raise InvalidMessage("R peaks are not in rising order")
-    return messages
 
 
 def _require_sizes(frames: Sequence[bytes], sizes: list[int]) -> None:
@@ -247,7 +263,7 @@ def topic_of(message: Message) -> str:
 
 def quality_names(flags: int) -> list[str]:
     """Return the names of a beat's quality flags; an empty list is a good beat."""
-    return [name for bit, name in _QUALITY_NAMES if bit & flags]
+    return [name for bit, name in _QUALITY_NAMES if bit & flags] if flags else []
 
 
 def numbers_or_none(values: NDArray[np.float32], decimals: int) -> list[float | None]:
@@ -256,8 +272,3 @@ def numbers_or_none(values: NDArray[np.float32], decimals: int) -> list[float | 
     for index in np.flatnonzero(~np.isfinite(values)).tolist():
         rounded[index] = None
     return rounded
-
-
-def number_or_none(value: float) -> float | None:
-    """Return None for NaN and infinities, which JSON cannot say."""
-    return float(value) if math.isfinite(value) else None

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
-from model.tracking import Scored, ScoredPart, put_back, track_all
+from model.tracking import put_back, track_all
 from monitor.alerts import AlertMachine, alert_identity
 from monitor.context import KeptBeat
 from monitor.errors import InvalidMessage, SpecMismatch
@@ -27,6 +28,7 @@ from monitor.learned_files import LearnedFiles
 from monitor.learning_phase import Held, LearningPhase
 from monitor.patient import Desk, Model, Patient, Saved, is_numbered
 from monitor.saved import read_saved
+from monitor.scored_beats import ScoredBeat, scored_beats
 from monitor.settings import ConsumerSettings
 from monitor.system_alerts import Change
 from monitor.wire import (
@@ -45,8 +47,8 @@ from monitor.wire import (
     Technical,
     ThresholdRequest,
     WardCounts,
+    joined_messages,
 )
-from segmenter.beat import joined_beats
 
 if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
     from model.learning import Learned
@@ -191,12 +193,12 @@ class Judge:
         if isinstance(message, EndHeader):
             self._reached.pop(message.patient, None)
             return False
-        header, beats = message.header, message.beats
+        header = message.header
         expected, last_r = self._reached.get(header.patient, (header.sequence, -1))
-        first_r = int(beats.r_sample[0]) if len(beats) else last_r + 1
+        first_r = message.first_r_sample if header.n_beats else last_r + 1
         if header.sequence < expected or first_r <= last_r:
             raise InvalidMessage(f"{header.patient}: these beats have come before")
-        newest_r = int(beats.r_sample[-1]) if len(beats) else last_r
+        newest_r = message.last_r_sample if header.n_beats else last_r
         self._reached[header.patient] = header.sequence + 1, newest_r
         return header.sequence > expected
 
@@ -367,7 +369,7 @@ class Judge:
             patient = self._patients.get(message.patient)
         else:
             patient = self._patients.get(message.header.patient)
-            if patient is None or (patient.state == "ended" and len(message.beats) > 0):
+            if patient is None or (patient.state == "ended" and message.header.n_beats > 0):
                 self._forget_unless_continued(message.header)
                 patient = self._open(self._stream_of(message.header))
             message = patient.unjudged(message)
@@ -473,26 +475,24 @@ class Judge:
         threshold = self._settings.threshold or checkpoint.threshold.value
         patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
 
-    def _score(self, messages: Sequence[BeatsMessage]) -> Iterator[ScoredPart]:
+    def _score(self, messages: Sequence[BeatsMessage]) -> Iterator[Sequence[ScoredBeat]]:
         """Score the beats of all messages, one batch a model; results in the messages' order."""
         by_model: dict[int, list[int]] = {}
         for index, message in enumerate(messages):
             by_model.setdefault(id(self._patient_of(message).model), []).append(index)
-        parts: dict[int, ScoredPart] = {}
+        parts: dict[int, Sequence[ScoredBeat]] = {}
         for indices in by_model.values():
             together = [messages[index] for index in indices]
-            scored = self._score_batch(self._patient_of(together[0]).model, together)
-            first = 0
+            scored = iter(self._score_batch(self._patient_of(together[0]).model, together))
             for index, message in zip(indices, together, strict=True):
-                parts[index] = ScoredPart(scored, first)
-                first += len(message.beats)
+                parts[index] = [*islice(scored, message.header.n_beats)]
         return iter([parts[index] for index in range(len(messages))])
 
-    def _score_batch(self, model: Model, messages: Sequence[BeatsMessage]) -> Scored:
+    def _score_batch(self, model: Model, messages: Sequence[BeatsMessage]) -> list[ScoredBeat]:
         """Score beats by one model; the rhythm and drift of their patients move on."""
         patients = {one.header.patient: self._patient_of(one) for one in messages}
-        counts = [(one.header.patient, len(one.beats)) for one in messages]
-        beats = joined_beats([one.beats for one in messages], model.checkpoint.config.length)
+        counts = [(one.header.patient, one.header.n_beats) for one in messages]
+        beats = joined_messages(messages, model.checkpoint.config.length)
         states, tracked = track_all(
             {name: patient.track for name, patient in patients.items()},
             counts,
@@ -507,7 +507,8 @@ class Judge:
         # Of one that learns nothing is scored yet.
         monitored = [patients[name].learning is None for name, n in counts for _ in range(n)]
         rows = beats.judgeable & np.array(monitored, np.bool_)
-        return put_back(tracked, model.scorer.reconstruct(tracked.inputs[rows]), rows)
+        scored = put_back(tracked, model.scorer.reconstruct(tracked.inputs[rows]), rows)
+        return scored_beats(beats, scored)
 
     def _patient_of(self, message: BeatsMessage) -> Patient:
         return self._patients[message.header.patient]

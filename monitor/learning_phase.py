@@ -57,7 +57,8 @@ class LearningPhase:
     def admit(self, message: Held) -> list[Held]:
         """Take a message in; return the part that need not wait, whose beats are not scored."""
         if isinstance(message, BeatsMessage):
-            message = message._replace(beats=message.beats.copy())  # it is kept for minutes
+            header, state = message.header, message.state
+            message = BeatsMessage(header, message.beats.copy(), state)  # it is kept for minutes
         if self.training:
             self.held.append(message)
             return []
@@ -80,7 +81,7 @@ class LearningPhase:
         return [part for message in waiting for part in self.admit(message)]
 
     def _collect(self, message: BeatsMessage) -> list[Held]:
-        header, beats, state = message
+        header, beats, state = message.header, message.beats, message.state
         n_learnt = int(np.searchsorted(beats.r_sample, self.until_sample))
         learnt, rest = beats.rows(slice(None, n_learnt)), beats.rows(slice(n_learnt, None))
         self._beats.append(learnt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeGuard
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint
 from model.scoring import Scorer
 from model.timing import TimingState
-from model.tracking import ScoredPart, TrackState
+from model.tracking import TrackState
 from monitor.alerts import AlertMachine, AlertState, Transition, Verdict, alert_identity
-from monitor.codec import number_or_none, quality_names
+from monitor.codec import quality_names
 from monitor.context import AlertContext, KeptBeat, take_beat
 from monitor.explanation import loss_by_part, neighbours, reasons
 from monitor.journal import Progress
 from monitor.learning_phase import LearningPhase
+from monitor.scored_beats import ScoredBeat
 from monitor.wire import (
     Alert,
     BeatScored,
@@ -35,7 +36,7 @@ from monitor.wire import (
     Technical,
     Why,
 )
-from segmenter.beat import Beats, BeatSpec
+from segmenter.beat import BeatSpec, Window
 
 _NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
@@ -53,11 +54,13 @@ class Model:
 
     checkpoint: Checkpoint
     scorer: Scorer
+    window: Window
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Model:
         """Make a checkpoint ready."""
-        return cls(checkpoint, Scorer(checkpoint.autoencoder))
+        window = BeatSpec.from_mapping(checkpoint.spec).window
+        return cls(checkpoint, Scorer(checkpoint.autoencoder), window)
 
 
 @dataclass(frozen=True)
@@ -156,18 +159,18 @@ class Patient:
         return "learning" if self.learning is not None else "monitoring"
 
     def judge(
-        self, message: BeatsMessage, scores: ScoredPart, desk: Desk, now_ns: int
+        self, message: BeatsMessage, beats: Sequence[ScoredBeat], desk: Desk, now_ns: int
     ) -> list[Message]:
-        """Take one message's beats and signal events in; return what there is to say."""
-        header, beats, state = message
+        """Take one message's scored beats and events in; return what there is to say."""
+        header, state = message.header, message.state
         said: list[Message] = []
         for event in header.events:
             said.extend(self._technical(event, desk))
-        for row in range(len(beats)):
-            said.extend(self._beat(beats, row, scores, desk, header.sent_ns))
+        for beat in beats:
+            said.extend(self._beat(beat, desk, header.sent_ns))
         self.position = max(self.position, header.position)
-        if len(beats):
-            self.judged_r = int(beats.r_sample[-1])
+        if beats:
+            self.judged_r = beats[-1].sample
         if state:
             self.segmenter_state, self.state_position = state, header.position
         self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
@@ -177,12 +180,13 @@ class Patient:
 
     def unjudged(self, message: BeatsMessage) -> BeatsMessage:
         """Return a message without the beats that were judged before a restart."""
-        header, beats, state = message
-        if not len(beats) or beats.r_sample[0] > self.judged_r:
+        header = message.header
+        if not header.n_beats or message.first_r_sample > self.judged_r:
             return message
+        beats = message.beats
         n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
         header = msgspec.structs.replace(header, n_beats=len(beats) - n_judged)
-        return BeatsMessage(header, beats.rows(slice(n_judged, None)), state)
+        return BeatsMessage(header, beats.rows(slice(n_judged, None)), message.state)
 
     def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
         """End the stream, and the episode that is open; nothing the second time.
@@ -291,98 +295,82 @@ class Patient:
         encoded = msgspec.msgpack.encode(saved)
         return Progress(name, self.state_position, self.segmenter_state, encoded)
 
-    def _beat(
-        self, beats: Beats, row: int, scores: ScoredPart, desk: Desk, sent_ns: int
-    ) -> list[Message]:
-        loss, timing = scores.loss(row), scores.timing(row)
+    def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
+        loss, timing = beat.loss, beat.timing
         why = [] if loss is None else reasons(loss, self.threshold, timing)
         anomalous = None if loss is None else bool(why)
-        self._count(beats, row, anomalous)
-        said: list[Message] = [self._scored(beats, row, loss, why, desk, sent_ns)]
+        self._count(beat, anomalous)
+        said: list[Message] = [self._scored(beat, why, desk, sent_ns)]
         ratio = 0.0 if loss is None else loss * timing.factor / self.threshold
-        verdict = Verdict(int(beats.r_sample[row]), anomalous, loss or 0.0, ratio)
+        verdict = Verdict(beat.sample, anomalous, loss or 0.0, ratio)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
-        self._keep(beats, row, loss, transition)
+        self._keep(beat, transition)
         if transition is None:
             return said
         if transition.state == "cleared":
             return [*said, *self._of_episode(verdict.sample, transition, desk)]
-        alerts = self._anomaly(beats, row, scores, transition, desk)
+        alerts = self._anomaly(beat, transition, desk)
         self.counts.alerts += len(alerts) if transition.state == "onset" else 0
         return [*said, *alerts]
 
-    def _keep(
-        self, beats: Beats, row: int, loss: float | None, transition: Transition | None
-    ) -> None:
-        beat = KeptBeat(
+    def _keep(self, beat: ScoredBeat, transition: Transition | None) -> None:
+        kept_beat = KeptBeat(
             patient=self.stream.patient,
-            sample=int(beats.r_sample[row]),
-            loss=loss,
+            sample=beat.sample,
+            loss=beat.loss,
             threshold=self.threshold,
-            values=beats.values[row].astype("<f4", copy=False).tobytes(),
+            values=beat.values,
         )
         alerted = transition is not None and transition.state in ("onset", "ongoing")
-        self.context, kept = take_beat(self.context, beat, alerted=alerted)
+        self.context, kept = take_beat(self.context, kept_beat, alerted=alerted)
         self.kept += kept
 
-    def _count(self, beats: Beats, row: int, anomalous: bool | None) -> None:
+    def _count(self, beat: ScoredBeat, anomalous: bool | None) -> None:
         self.counts.beats += 1
         self.counts.anomalous += anomalous is True
         self.counts.withheld += anomalous is None and self.learning is None
-        rr_ms = number_or_none(beats.rr_before_ms[row])
-        if rr_ms is not None and rr_ms > 0:
-            self._rr_ms.append(rr_ms)
+        if beat.rr_before_ms is not None and beat.rr_before_ms > 0:
+            self._rr_ms.append(beat.rr_before_ms)
 
-    def _scored(
-        self,
-        beats: Beats,
-        row: int,
-        loss: float | None,
-        why: list[Why],
-        desk: Desk,
-        sent_ns: int,
-    ) -> BeatScored:
-        sample = int(beats.r_sample[row])
+    def _scored(self, beat: ScoredBeat, why: list[Why], desk: Desk, sent_ns: int) -> BeatScored:
         return BeatScored(
             schema=1,
             patient=self.stream.patient,
             record=self.stream.record,
             lead=self.stream.lead,
-            sample=sample,
-            time_s=self._time_s(sample),
+            sample=beat.sample,
+            time_s=self._time_s(beat.sample),
             wall_time=desk.wall_time(),
-            loss=None if loss is None else round(loss, 3),
+            loss=None if beat.loss is None else round(beat.loss, 3),
             threshold=None if self.learning is not None else round(self.threshold, 3),
             anomalous=bool(why),
             why=why,
-            rr_before_ms=_rounded(beats.rr_before_ms[row]),
-            rr_after_ms=_rounded(beats.rr_after_ms[row]),
-            quality=quality_names(int(beats.quality[row])),
+            rr_before_ms=_rounded(beat.rr_before_ms),
+            rr_after_ms=_rounded(beat.rr_after_ms),
+            quality=quality_names(beat.quality),
             sent_ns=sent_ns,
         )
 
-    def _anomaly(
-        self, beats: Beats, row: int, scores: ScoredPart, transition: Transition, desk: Desk
-    ) -> list[Message]:
+    def _anomaly(self, beat: ScoredBeat, transition: Transition, desk: Desk) -> list[Message]:
         """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
-        beat, reconstruction = beats.values[row], scores.reconstruction(row)
-        loss, timing = scores.loss(row) or 0.0, scores.timing(row)
-        window = BeatSpec.from_mapping(self.model.checkpoint.spec).window
+        beats, scored = beat.batch
+        values, reconstruction = beats.values[beat.row], scored.reconstructions[beat.row]
+        loss, timing = beat.loss or 0.0, beat.timing
         return self._alert(
-            int(beats.r_sample[row]),
+            beat.sample,
             transition,
             desk,
             loss=loss,
-            rr_before_ms=_rounded(beats.rr_before_ms[row]),
-            rr_after_ms=_rounded(beats.rr_after_ms[row]),
-            quality=quality_names(int(beats.quality[row])),
-            delay_ms=round(float(beats.delay_ms[row]), 1),
-            beat=_listed(beat),
+            rr_before_ms=_rounded(beat.rr_before_ms),
+            rr_after_ms=_rounded(beat.rr_after_ms),
+            quality=quality_names(beat.quality),
+            delay_ms=round(float(beats.delay_ms[beat.row]), 1),
+            beat=_listed(values),
             reconstruction=_listed(reconstruction),
             why=reasons(loss, self.threshold, timing),
             score=round(loss * timing.factor / self.threshold, 3),
-            parts=loss_by_part(beat, reconstruction, window),
-            neighbours=neighbours(scores.input(row), self.model.checkpoint.normal),
+            parts=loss_by_part(values, reconstruction, self.model.window),
+            neighbours=neighbours(scored.tracked.inputs[beat.row], self.model.checkpoint.normal),
         )
 
     def _of_episode(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
@@ -500,9 +488,8 @@ def is_numbered(message: Message) -> TypeGuard[Alert | Technical]:
     return isinstance(message, _NUMBERED)
 
 
-def _rounded(interval_ms: np.float32) -> float | None:
-    value = number_or_none(float(interval_ms))
-    return None if value is None else round(value, 1)
+def _rounded(interval_ms: float | None) -> float | None:
+    return None if interval_ms is None else round(interval_ms, 1)
 
 
 def _listed(values: NDArray[np.float32]) -> list[float]:

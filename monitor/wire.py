@@ -35,6 +35,7 @@ is counted and dropped.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -42,7 +43,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from segmenter.beat import Beats
+from segmenter.beat import Beats, joined_beats
 
 MAX_SAMPLES = 1 << 22  # samples a message: 16 MiB, 4.6 h at 250 Hz
 MAX_BEATS = 1 << 14  # beats a message
@@ -154,11 +155,44 @@ class SamplesMessage(NamedTuple):
 
 
 class BeatsMessage(NamedTuple):
-    """Beats that became ready, and the state from which the segmenter resumes behind them."""
+    """Beats that became ready, and the state from which the segmenter resumes behind them.
+
+    The beats are `header.n_beats` rows of what may be a whole bundle's, from row `first` on:
+    messages of one bundle share its arrays, and who judges them together need not join them again.
+    """
 
     header: BeatsHeader
-    beats: Beats
+    together: Beats
     state: bytes
+    first: int = 0
+
+    @property
+    def beats(self) -> Beats:
+        """The message's own rows: views of what they were received with."""
+        return self.together.rows(slice(self.first, self.first + self.header.n_beats))
+
+    @property
+    def first_r_sample(self) -> int:
+        """The first R peak; IndexError where there is no beat."""
+        return int(self.together.r_sample[self.first])
+
+    @property
+    def last_r_sample(self) -> int:
+        """The last R peak; IndexError where there is no beat."""
+        return int(self.together.r_sample[self.first + self.header.n_beats - 1])
+
+
+def joined_messages(messages: Iterable[BeatsMessage], length: int) -> Beats:
+    """Return the beats of messages, in order; rows that lie together are not copied."""
+    stretches: list[tuple[Beats, int, int]] = []
+    for message in messages:
+        beats, first, stop = message.together, message.first, message.first
+        if stretches and stretches[-1][0] is beats and stretches[-1][2] == first:
+            first = stretches.pop()[1]
+        stretches.append((beats, first, stop + message.header.n_beats))
+    return joined_beats(
+        [beats.rows(slice(first, stop)) for beats, first, stop in stretches], length
+    )
 
 
 StageMessage = SamplesMessage | BeatsMessage | EndHeader | HealthHeader

@@ -215,7 +215,7 @@ def journaled_patients(folder: Path) -> Decoder:
 
 def _beats_message(n: int, shift: int = 0, **changes: Any) -> BeatsMessage:
     message = valid.beats_message(n, SPEC.length, b"s", spec=SPEC.identity, **changes)
-    return message._replace(beats=message.beats.moved(shift))
+    return message._replace(together=message.beats.moved(shift), first=0)
 
 
 def _damage_progress(case: bytes, chance: Random) -> bytes:

@@ -22,7 +22,6 @@ from monitor.codec import (
     encode_lifecycle,
     encode_message,
     in_bundles,
-    number_or_none,
     quality_names,
     topic_of,
 )
@@ -343,9 +342,7 @@ def test_absurd_thresholds_are_refused(factor: float) -> None:
         decode_request(msgspec.json.encode({"type": "threshold", "factor": factor}))
 
 
-def test_quality_and_numbers_for_json() -> None:
-    """Flags are named; NaN, which JSON cannot say, is none."""
+def test_quality_is_named() -> None:
+    """Flags have names; a good beat has none."""
     assert quality_names(0) == []
     assert quality_names(int(Quality.NOISY | Quality.MISSING)) == ["noisy", "missing"]
-    assert number_or_none(float("nan")) is None
-    assert number_or_none(1.5) == 1.5

@@ -486,7 +486,7 @@ def with_early(message: BeatsMessage, row: int) -> BeatsMessage:
     """Return the message with one beat that came after half of the usual interval."""
     rr_before_ms = message.beats.rr_before_ms.copy()
     rr_before_ms[row] *= 0.55
-    return message._replace(beats=replace(message.beats, rr_before_ms=rr_before_ms))
+    return message._replace(together=replace(message.beats, rr_before_ms=rr_before_ms))
 
 
 def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
