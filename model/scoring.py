@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
@@ -77,9 +79,22 @@ class Scorer:
 def _session(autoencoder: TrainedAutoencoder) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # keeps memory for each model; costs no time at MAX_BATCH
+    _share_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     model = onnx_graph(autoencoder).SerializeToString()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def _share_memory() -> None:
+    """Let all models of the process keep the memory that a call needs, some MB, in one arena.
+
+    An arena for each model keeps as much for each patient who has learnt. With none each call takes
+    its pages from the system anew: 4,000 to 13,000 page faults a second at 2,000 patients.
+    """
+    kind, memory = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    info = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, memory)
+    onnxruntime.create_and_register_allocator(info, None)
 
 
 def reconstruction_losses(

@@ -19,15 +19,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from segmenter.beat import Beats, BeatSpec, Quality, joined_beats
 from segmenter.candidates import CandidateFinder
-from segmenter.cutter import MAX_WINDOW_S, Window, resample, standardise
+from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
+from segmenter.history import History
 from segmenter.qrs import Decider, Timing
 from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.state import fill, pack, real, unpack, whole
-from segmenter.tape import Tape
-from segmenter.tracker import MAX_POSITION, Closed, Findings, SignalEvent, Tracker
+from segmenter.tracker import (
+    MAX_POSITION,
+    Closed,
+    ClosedBeats,
+    Findings,
+    SignalEvent,
+    Tracker,
+)
 
 MAGIC = b"ecgseg02"
 FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
@@ -105,8 +112,10 @@ class SegmenterBank:
         self.fs_hz = float(fs_hz)
         self.spec = spec
         self._second = round(self.fs_hz)
-        self._history = round(HISTORY_S * self.fs_hz)
-        self._piece = round(max(PIECE_S, FEW_ROWS_S / rows) * self.fs_hz)
+        self._kept = round(HISTORY_S * self.fs_hz)
+        self._piece = self._piece_of(rows)
+        self._history = History(rows, self._kept, self._piece)
+        self._places = list(range(rows))  # of the rows in the history
         self._in_second = np.arange(self._second)
         self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
         self._positions = np.zeros(rows, np.int64)
@@ -115,9 +124,6 @@ class SegmenterBank:
         self._gappy = True  # some of them are not 0
         self._lost = np.full(rows, -1)  # the last sample that is missing
         self._levels = np.zeros(rows)  # subtracted before detection, so that gaps leave no steps
-        # Held where missing.
-        self._signal: Tape[np.float32] = Tape(rows, self._history, self._piece, np.float32)
-        self._missing: Tape[np.bool_] = Tape(rows, self._history, self._piece, np.bool_, True)
         self._finder = CandidateFinder(rows, self.fs_hz, self._piece)
         self._timing = Timing.at(self.fs_hz)
         self._trackers = [self.new_tracker(row) for row in range(rows)]
@@ -135,30 +141,44 @@ class SegmenterBank:
         decider = Decider(self._timing, self._finder.envelope.scale, highest)
         return Tracker(row, self.fs_hz, self.spec.window, decider)
 
-    def lift(self) -> tuple[dict[str, NDArray[Any]], list[Tracker]]:
-        """Return all that is known of the rows: views of arrays, shape (rows, ...), and trackers.
+    def _piece_of(self, rows: int) -> int:
+        """Return how many samples so many rows take at once."""
+        return round(max(PIECE_S, FEW_ROWS_S / rows) * self.fs_hz)
 
-        `lay` goes on from it, in any order and any choice of the rows, in any bank of this rate.
+    def lift(self) -> tuple[dict[str, NDArray[Any]], list[Tracker]]:
+        """Return what is known of the rows: views of arrays, shape (rows, ...), and trackers.
+
+        `lay` goes on from it, in any order and any choice of the rows. Their signal stays at its
+        places, of which `make_room` makes more, and `forget` one as new.
         """
         arrays = self._arrays(slice(None))
         arrays["positions"], arrays["gaps"] = self._positions, self._gaps
         arrays["lost"], arrays["levels"] = self._lost, self._levels
         return arrays, self._trackers
 
-    def lay(self, arrays: dict[str, NDArray[Any]], trackers: list[Tracker]) -> None:
+    def lay(
+        self, arrays: dict[str, NDArray[Any]], trackers: list[Tracker], places: list[int]
+    ) -> None:
         """Have other rows, as `lift` gave them; the arrays become the bank's own."""
         self.rows = len(trackers)
+        self._piece = min(self._piece_of(self.rows), self._history.room)
         self._positions, self._gaps = arrays["positions"], arrays["gaps"]
         self._lost, self._levels = arrays["lost"], arrays["levels"]
         self._starts = self._positions
         self._gappy = bool(self._gaps.any())
-        self._signal.lay(arrays["signal"])
-        self._missing.lay(arrays["missing"])
-        self._finder.lay(arrays)
-        self._trackers = trackers
+        self._finder.lay(arrays, self._piece)
+        self._trackers, self._places = trackers, places
         for row, tracker in enumerate(trackers):
             tracker.row = row
             tracker.decider.highest = partial(self._finder.highest, row)
+
+    def make_room(self, places: int) -> None:
+        """Have room for the signals of so many rows, at least as many as before."""
+        self._history = self._history.moved_to(places, self._piece_of(places))
+
+    def forget(self, place: int) -> None:
+        """Let a place be as that of a row that begins."""
+        self._history.forget(place)
 
     def update(self, chunk: ArrayLike) -> BankSegmented:
         """Take the next samples of all rows; return what became known.
@@ -194,7 +214,7 @@ class SegmenterBank:
         if int(self._positions.max()) + n_samples > MAX_POSITION:
             raise InvalidSignal(f"a gap of {n_samples} samples ends after sample {MAX_POSITION}")
         # Until every row sleeps, and then so many that nothing else is left of the signal.
-        fed = min(n_samples, self._sleep_gap + self._history)
+        fed = min(n_samples, self._sleep_gap + self._kept)
         for start in range(0, fed, self._piece):
             self._take(np.full((self.rows, min(self._piece, fed - start)), np.nan))
         if n_samples > fed:
@@ -227,7 +247,7 @@ class SegmenterBank:
             "level": float(self._levels[row]),
             "tracker": self._trackers[row].to_plain(),
         }
-        return pack(MAGIC, plain, self._arrays(row))
+        return pack(MAGIC, plain, {**self._kept_signal(row), **self._arrays(row)})
 
     def restore(self, row: int, state: bytes) -> None:
         """Let a row go on from a state that `to_bytes` gave, of any bank of this rate and spec.
@@ -248,14 +268,14 @@ class SegmenterBank:
         fs_hz, spec = rate_and_spec(plain)
         if (fs_hz, spec) != (self.fs_hz, self.spec):
             raise InvalidState(f"saved state: it is of {fs_hz:g} Hz and {spec}, not of this bank")
-        for name, target in self._arrays(row).items():
+        for name, target in {**self._kept_signal(row), **self._arrays(row)}.items():
             fill(target, arrays, name)
         position = whole(plain, "position", 0, MAX_POSITION)
         self._positions[row] = position
         self._gaps[row] = whole(plain, "gap", 0, MAX_POSITION)
         self._gappy = bool(self._gaps.any())
-        lost = np.flatnonzero(self._missing.latest(row))
-        self._lost[row] = position - self._history + lost[-1] if len(lost) else -1
+        lost = np.flatnonzero(self._kept_signal(row)["missing"])
+        self._lost[row] = position - self._kept + lost[-1] if len(lost) else -1
         self._levels[row] = real(plain, "level")
         tracker = plain.get("tracker")
         if not isinstance(tracker, dict):
@@ -265,12 +285,15 @@ class SegmenterBank:
         if awake and self._trackers[row].decider.attempt < position:
             raise InvalidState("saved state: the detector is behind the signal")
 
+    def _kept_signal(self, row: int) -> dict[str, NDArray[Any]]:
+        """Return views of a row's signal."""
+        signal, missing = self._history.latest(self._places[row])
+        return {"signal": signal, "missing": missing}
+
     def _arrays(self, row: int | slice) -> dict[str, NDArray[Any]]:
-        """Return views of a row's arrays, or of some rows'."""
+        """Return views of a row's other arrays, or of some rows'."""
         finder = self._finder
         return {
-            "signal": self._signal.latest(row),
-            "missing": self._missing.latest(row),
             "filter": finder.band_pass.state[row],
             "envelope": finder.envelope.tail[row],
             "heights": finder.heights.latest(row),
@@ -282,35 +305,38 @@ class SegmenterBank:
         """Take a piece."""
         n = samples.shape[1]
         self._finder.begin(n, self._positions)
-        held, missing = self._signal.extend(n), self._missing.extend(n)
         self._starts, self._positions = self._positions, self._positions + n
         if not self._gappy and np.abs(samples).max() <= MAX_MV:  # NaN is not
-            held[...] = samples
-            missing[...] = False
+            held = samples.astype(np.float32, copy=False)
+            self._history.append(self._places, held)
             for start in range(0, self.rows, BLOCK):
                 block = slice(start, min(start + BLOCK, self.rows))
                 self._detect(held[block] - self._levels[block, None], block, 0)
         else:
             present = np.abs(samples) <= MAX_MV
-            np.logical_not(present, out=missing)
-            gappy = missing.any(axis=1) | (self._gaps > 0)
+            gappy = ~present.all(axis=1) | (self._gaps > 0)
             whole, gappy_rows = np.flatnonzero(~gappy), np.flatnonzero(gappy)
             if len(whole):
-                held[whole] = samples[whole]
-                self._detect(held[whole] - self._levels[whole, None], whole, 0)
+                held = samples[whole].astype(np.float32, copy=False)
+                self._history.append(self._places_of(whole), held)
+                self._detect(held - self._levels[whole, None], whole, 0)
             self._take_with_gaps(samples[gappy_rows], present[gappy_rows], gappy_rows)
         self._cut_closed()
+
+    def _places_of(self, rows: NDArray[np.int64]) -> list[int]:
+        return [self._places[row] for row in rows.tolist()]
 
     def _take_with_gaps(
         self, samples: NDArray[Any], present: NDArray[np.bool_], rows: NDArray[np.int64]
     ) -> None:
         """Take rows with gaps: fill these with the value before, and sleep in the long ones."""
-        n, end = samples.shape[1], self._signal.end
-        last_held = self._signal.columns[rows, end - n - 1 : end - n]
+        n, places = samples.shape[1], self._places_of(rows)
+        newest = [self._history.ends[place] - 1 for place in places]
+        last_held = self._history.signal[newest][:, None]
         past = Bridged(last_held, self._levels[rows, None], self._gaps[rows, None])
         level_gap = LEVEL_GAP_S * self.fs_hz
         held, levels, gaps = bridge(samples, present, past, level_gap, self._sleep_gap)
-        self._signal.columns[rows, end - n : end] = held
+        self._history.append(places, held, ~present)
         self._levels[rows], self._gaps[rows] = levels[:, -1], gaps[:, -1]
         self._gappy = bool(self._gaps.any())
         lost = np.where(present, -1, np.arange(n)).max(axis=1)  # the last one of the piece
@@ -350,9 +376,9 @@ class SegmenterBank:
         which = range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
         seconds = self._ended_seconds(which, begin, chunk.shape[1])
         for k, row in enumerate(which):
-            self._trackers[row].update(
-                found[k], seconds[k], begin[k] + chunk.shape[1], self._findings
-            )
+            tracker, position = self._trackers[row], begin[k] + chunk.shape[1]
+            if found[k] or seconds[k] or tracker.decider.due < position:
+                tracker.update(found[k], seconds[k], position, self._findings)
 
     def _ended_seconds(
         self, rows: Iterable[int], begin: list[int], n: int
@@ -364,10 +390,10 @@ class SegmenterBank:
         if not flat:
             return [[] for _ in begin]
         starts = [self._moved(row) + end - second for row, end in flat]
-        flags = second_flags(self._signal.flat.take(np.array(starts)[:, None] + self._in_second))
+        flags = second_flags(self._history.signal.take(np.array(starts)[:, None] + self._in_second))
         for k, (row, end) in enumerate(flat):
             if self._lost[row] >= end - second and is_lost(
-                self._missing.flat[starts[k] : starts[k] + second]
+                self._history.missing[starts[k] : starts[k] + second]
             ):
                 flags[k] = MISSING
         of_all = iter(flags)
@@ -380,65 +406,55 @@ class SegmenterBank:
             self._parts.append(self._cut(closed))
 
     def _cut(self, closed: list[Closed]) -> tuple[NDArray[np.int64], Beats]:
-        quality = [self._quality(beat) for beat in closed]
-        usable = [k for k, flags in enumerate(quality) if not flags & UNUSABLE]
+        # Whole numbers among them are below 2^53.
+        known = ClosedBeats(*np.array(closed, np.float64).T)
+        rows, r_samples = known.row.astype(np.int64), known.r_sample.astype(np.int64)
+        quality = self._quality(known, rows)
+        usable = np.flatnonzero((quality & UNUSABLE) == 0)
         values = np.zeros((len(closed), self.spec.length), np.float32)
-        if usable:
-            windows = [self._window(closed[k]) for k in usable]
-            read = resample(self._signal.flat, windows, self.spec.length)
-            flags = window_flags(read)
-            for k, of_window, beat in zip(usable, flags, standardise(read), strict=True):
-                quality[k] |= of_window
-                if not of_window & UNUSABLE:
-                    values[k] = beat
+        if len(usable):
+            windows = self._windows(known, rows).rows(usable)
+            read = resample(self._history.signal, windows, self.spec.length)
+            flags = np.array(window_flags(read), np.int64)
+            quality[usable] |= flags
+            fit = (flags & UNUSABLE) == 0
+            values[usable[fit]] = standardise(read)[fit]
         to_ms = 1e3 / self.fs_hz
-        whole = np.array([(beat.row, beat.r_sample) for beat in closed])
-        times_ms = np.array(
-            [
-                (
-                    (beat.r_sample - beat.previous_r) * to_ms,
-                    (beat.next_r - beat.r_sample) * to_ms,
-                    (beat.known - beat.r_sample) * to_ms,
-                )
-                for beat in closed
-            ],
-            np.float32,
-        )
-        return whole[:, 0], Beats(
-            r_sample=whole[:, 1],
-            rr_before_ms=times_ms[:, 0],
-            rr_after_ms=times_ms[:, 1],
-            quality=np.array(quality, np.uint16),
-            delay_ms=times_ms[:, 2],
+        return rows, Beats(
+            r_sample=r_samples,
+            rr_before_ms=((known.r_sample - known.previous_r) * to_ms).astype(np.float32),
+            rr_after_ms=((known.next_r - known.r_sample) * to_ms).astype(np.float32),
+            quality=quality.astype(np.uint16),
+            delay_ms=((known.known - known.r_sample) * to_ms).astype(np.float32),
             values=values,
         )
 
     def _moved(self, row: int) -> int:
-        """Return what leads from samples of a row's stream to indices of the flat tapes."""
-        width = self._signal.columns.shape[1]
-        moved: int = row * width + self._signal.end - self._positions.item(row)
+        """Return what leads from samples of a row's stream to indices of the history."""
+        moved: int = self._history.ends[self._places[row]] - self._positions.item(row)
         return moved
 
-    def _quality(self, beat: Closed) -> int:
-        """Return the flags that a beat's window has before its signal is looked at."""
-        span = beat.stop - beat.start
-        if span > MAX_WINDOW_S * self.fs_hz or span <= 0:
-            return beat.quality | TOO_LONG
-        if beat.seen - beat.start > self._history:
-            return beat.quality | TOO_LONG
-        if beat.stop > beat.seen:  # its end was not good enough to wait for
-            return beat.quality | MISSING
-        if self._lost[beat.row] >= beat.start - 1:
-            moved = self._moved(beat.row)
-            window = slice(floor(beat.start) + moved, ceil(beat.stop) + moved)
-            return beat.quality | MISSING * bool(self._missing.flat[window].any())
-        return beat.quality
+    def _quality(self, beats: ClosedBeats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the flags that the beats' windows have before their signal is looked at."""
+        span = beats.stop - beats.start
+        too_long = (span > MAX_WINDOW_S * self.fs_hz) | (span <= 0)
+        too_long |= beats.seen - beats.start > self._kept
+        # Their end was not good enough to wait for.
+        missing = beats.stop > beats.seen
+        for k in np.flatnonzero(self._lost[rows] >= beats.start - 1).tolist():
+            if not (too_long[k] or missing[k]):
+                moved = self._moved(int(rows[k]))
+                window = slice(floor(beats.start[k]) + moved, ceil(beats.stop[k]) + moved)
+                missing[k] = self._history.missing[window].any()
+        flags: NDArray[np.int64] = beats.quality.astype(np.int64)
+        flags |= np.where(too_long, TOO_LONG, MISSING * missing)
+        return flags
 
-    def _window(self, beat: Closed) -> Window:
-        first, last = beat.seen - self._history, beat.seen - 1
-        return Window.at(
-            beat.start, beat.stop, self.spec.length, self._moved(beat.row), first, last
-        )
+    def _windows(self, beats: ClosedBeats, rows: NDArray[np.int64]) -> Windows:
+        moved = np.array([self._moved(row) for row in rows.tolist()], np.int64)
+        seen = beats.seen.astype(np.int64)
+        readable = seen - self._kept, seen - 1
+        return Windows.at(beats.start, beats.stop, self.spec.length, moved, readable)
 
     def _collect(self) -> BankSegmented:
         found, self._findings = self._findings, Findings()

@@ -144,8 +144,8 @@ class Beats:
         """Return the beats in memory of their own: a view of one keeps all of its bundle."""
         return self.rows(np.arange(len(self)))
 
-    def moved(self, n_samples: int) -> Beats:
-        """Return the beats with their R peaks counted from `n_samples` earlier."""
+    def moved(self, n_samples: int | NDArray[np.int64]) -> Beats:
+        """Return the beats with their R peaks counted from `n_samples` earlier, all or each."""
         return replace(self, r_sample=self.r_sample + n_samples)
 
     @property

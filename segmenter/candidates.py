@@ -70,10 +70,10 @@ class CandidateFinder:
         self._n = 0  # samples begun
         self._positions = np.zeros(rows, np.int64)  # of the first of them
 
-    def lay(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Have other rows: the arrays of `SegmenterBank.lift`."""
-        self.heights.lay(arrays["heights"])
-        self.signal.lay(arrays["near"])
+    def lay(self, arrays: Mapping[str, NDArray[Any]], room: int) -> None:
+        """Have other rows: the arrays of `SegmenterBank.lift`; of `room` samples at once."""
+        self.heights.lay(arrays["heights"], room)
+        self.signal.lay(arrays["near"], room)
         self.band_pass.state, self.envelope.tail = arrays["filter"], arrays["envelope"]
         self.total = arrays["total"]
 

@@ -16,15 +16,12 @@ The values are then standardised to mean 0 and standard deviation 1 (n - 1), as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
-from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.beat import Window as WindowRule
+from segmenter.beat import Window
 
 TOGETHER = 32  # windows of like size are read together: the arrays stay in the cache
 MAX_WINDOW_S = 3.0  # RR of 20 beats a minute; longer holds no single beat
@@ -34,7 +31,7 @@ BEFORE_R, AFTER_R = 0.40, 0.55
 
 
 def window_samples(
-    kind: WindowRule, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
+    kind: Window, previous_r: int | None, r: int, next_r: int | None, typical_rr: float
 ) -> tuple[float, float]:
     """Return the window [start, stop) of a beat, in samples.
 
@@ -50,69 +47,90 @@ def window_samples(
     return r - before / 2, r + after / 2
 
 
-class Window(NamedTuple):
-    """Where the window of a beat lies in a signal, which may be many patients' end to end.
+class Windows(NamedTuple):
+    """Where the windows of n beats lie in a signal, which may be many patients' end to end.
 
     Whole samples and their fraction are kept apart, so that a beat is the same to the bit wherever
     in its stream, and beside whichever others, it is cut.
+
+    Attributes
+    ----------
+    begin : np.ndarray, shape (n,), int64
+        Index of the first sample that a value may depend on.
+    first, last : np.ndarray, shape (n,), int64
+        Indices of the first and the last sample that may be read; beyond, they are repeated.
+    offset : np.ndarray, shape (n,), float64
+        Samples from `begin` to the start of the window.
+    step : np.ndarray, shape (n,), float64
+        Samples from one value to the next.
     """
 
-    begin: int  # index of the first sample that a value may depend on
-    first: int  # index of the first sample that may be read; before it, it is repeated
-    last: int  # and of the last one
-    offset: float  # samples from `begin` to the start of the window
-    step: float  # samples from one value to the next
+    begin: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    offset: NDArray[np.float64]
+    step: NDArray[np.float64]
 
     @classmethod
     def at(
-        cls, start: float, stop: float, length: int, moved: int, first: int, last: int
-    ) -> Window:
-        """Return the window [start, stop) of a stream whose sample 0 has index `moved`."""
+        cls,
+        start: NDArray[np.float64],
+        stop: NDArray[np.float64],
+        length: int,
+        moved: NDArray[np.int64],
+        seen: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> Windows:
+        """Return the windows [start, stop) of streams whose samples 0 have the indices `moved`.
+
+        `seen` are the samples of the streams, first and last, that may be read.
+        """
         step = (stop - start) / length
-        begin = floor(start) - max(1, ceil(step))
-        return cls(begin + moved, first + moved, last + moved, start - begin, step)
+        begin = np.floor(start) - np.maximum(1, np.ceil(step))
+        first, last = seen
+        return cls(begin.astype(np.int64) + moved, first + moved, last + moved, start - begin, step)
+
+    def rows(self, selected: NDArray[np.intp]) -> Windows:
+        """Return some of the windows."""
+        return Windows(
+            self.begin[selected],
+            self.first[selected],
+            self.last[selected],
+            self.offset[selected],
+            self.step[selected],
+        )
 
 
-def resample(
-    signal: NDArray[np.float32], windows: Sequence[Window], length: int
-) -> NDArray[np.float64]:
+def resample(signal: NDArray[np.float32], windows: Windows, length: int) -> NDArray[np.float64]:
     """Read windows as `length` values each.
 
     Parameters
     ----------
     signal : np.ndarray, shape (m,), float32
         mV, without NaN.
-    windows : sequence of Window
-        One or more.
+    windows : Windows
+        Of n beats.
     length : int
 
     Returns
     -------
-    np.ndarray, shape (len(windows), length), float64
+    np.ndarray, shape (n, length), float64
     """
-    if len(windows) == 1:
-        return _reader(windows[0])(signal, windows, length)
-    values = np.empty((len(windows), length))
-    by_size = sorted(range(len(windows)), key=lambda k: windows[k].step)
-    for read, alike in groupby(by_size, key=lambda k: _reader(windows[k])):
-        which = list(alike)
-        for first in range(0, len(which), TOGETHER):
-            some = which[first : first + TOGETHER]
-            values[some] = read(signal, [windows[k] for k in some], length)
+    values = np.empty((len(windows.step), length))
+    by_size = np.argsort(windows.step, kind="stable")
+    n_short = int(np.searchsorted(windows.step[by_size], 1.0))
+    for which, read in ((by_size[:n_short], _interpolated), (by_size[n_short:], _averaged)):
+        for start in range(0, len(which), TOGETHER):
+            some = which[start : start + TOGETHER]
+            values[some] = read(signal, windows.rows(some), length)
     return values
 
 
-def _reader(window: Window) -> Callable[..., NDArray[np.float64]]:
-    return _averaged if window.step >= 1 else _interpolated
-
-
-def _laid_out(
-    signal: NDArray[np.float32], windows: Sequence[Window], length: int
-) -> NDArray[np.float64]:
+def _laid_out(signal: NDArray[np.float32], windows: Windows, length: int) -> NDArray[np.float64]:
     """Return the signal about each window from its `begin` on, side by side."""
-    columns = int(max([window.step for window in windows]) * (length + 2)) + 4
-    laid = np.empty((len(windows), columns))
-    for row, (begin, first, last, _, _) in enumerate(windows):
+    columns = int(float(windows.step.max()) * (length + 2)) + 4
+    laid = np.empty((len(windows.step), columns))
+    bounds = zip(windows.begin.tolist(), windows.first.tolist(), windows.last.tolist(), strict=True)
+    for row, (begin, first, last) in enumerate(bounds):
         if begin >= first and begin + columns <= last + 1:
             laid[row] = signal[begin : begin + columns]
         else:
@@ -120,20 +138,14 @@ def _laid_out(
     return laid
 
 
-def _times(
-    windows: Sequence[Window], first: int, stop: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return when values `first` to `stop` are, in samples from each `begin`, and the steps."""
-    offset_step = np.array([window[3:] for window in windows], np.float64)
-    steps = offset_step[:, 1:]
-    times: NDArray[np.float64] = steps * np.arange(first, stop)
-    times += offset_step[:, :1]
-    return times, steps
+def _times(windows: Windows, first: int, stop: int) -> NDArray[np.float64]:
+    """Return when values `first` to `stop` are, in samples from each `begin`."""
+    times: NDArray[np.float64] = windows.step[:, None] * np.arange(first, stop)
+    times += windows.offset[:, None]
+    return times
 
 
-def _averaged(
-    signal: NDArray[np.float32], windows: Sequence[Window], length: int
-) -> NDArray[np.float64]:
+def _averaged(signal: NDArray[np.float32], windows: Windows, length: int) -> NDArray[np.float64]:
     """Read windows with triangles as wide as the spacing of the values.
 
     With the ramp R(t) = sum_j x_j max(0, t - j), the sum over a triangle of half-width w at t is
@@ -145,7 +157,7 @@ def _averaged(
     laid -= level
     sums = np.cumsum(laid, axis=1, out=laid)  # S(i) = x_0 + ... + x_i
     ramp = np.cumsum(sums, axis=1)  # R(i + 1)
-    t, steps = _times(windows, -1, length + 1)
+    t, steps = _times(windows, -1, length + 1), windows.step[:, None]
     whole = t.astype(np.intp)
     t -= whole
     whole += np.arange(0, laid.size, laid.shape[1])[:, None]
@@ -170,11 +182,11 @@ def _second_difference(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _interpolated(
-    signal: NDArray[np.float32], windows: Sequence[Window], length: int
+    signal: NDArray[np.float32], windows: Windows, length: int
 ) -> NDArray[np.float64]:
     """Read windows by straight lines between samples."""
     laid = _laid_out(signal, windows, length)
-    t, _ = _times(windows, 0, length)
+    t = _times(windows, 0, length)
     whole = t.astype(np.intp)
     t -= whole
     whole += np.arange(0, laid.size, laid.shape[1])[:, None]

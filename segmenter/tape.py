@@ -31,18 +31,16 @@ class Tape(Generic[Scalar]):
         All that is stored; the newest sample is column end - 1. Old samples are moved to the front
         when the end is reached, not with every chunk.
     end : int
-    flat : np.ndarray, shape (rows * width,)
-        The same memory, row after row.
     """
 
-    def __init__(
-        self, rows: int, keep: int, room: int, dtype: DTypeLike, value: float = 0.0
-    ) -> None:
-        self._memory: NDArray[Scalar] = np.full((rows, keep + max(keep, room)), value, dtype)
-        self.columns = self._memory
-        self.flat = self.columns.reshape(-1)  # the rows end to end, of the same memory
+    def __init__(self, rows: int, keep: int, room: int, dtype: DTypeLike) -> None:
         self.keep = keep
+        self._memory: NDArray[Scalar] = np.zeros(rows * self._width(room), dtype)
+        self.columns: NDArray[Scalar] = self._memory.reshape(rows, -1)
         self.end = keep
+
+    def _width(self, room: int) -> int:
+        return self.keep + max(self.keep, room)
 
     def extend(self, n: int) -> NDArray[Scalar]:
         """Make room for n samples; return their columns, shape (rows, n), to be written to."""
@@ -52,12 +50,12 @@ class Tape(Generic[Scalar]):
         self.end += n
         return self.columns[:, self.end - n : self.end]
 
-    def lay(self, past: NDArray[Scalar]) -> None:
-        """Hold other rows, whose past is given: shape (rows, keep)."""
-        if len(past) > len(self._memory):
-            self._memory = np.empty((len(past), self._memory.shape[1]), self._memory.dtype)
-        self.columns = self._memory[: len(past)]
-        self.flat = self.columns.reshape(-1)
+    def lay(self, past: NDArray[Scalar], room: int) -> None:
+        """Hold other rows, whose past is given, shape (rows, keep); `extend` may add `room`."""
+        size = len(past) * self._width(room)
+        if size > len(self._memory):
+            self._memory = np.empty(size, self._memory.dtype)
+        self.columns = self._memory[:size].reshape(len(past), -1)
         self.columns[:, : self.keep] = past
         self.end = self.keep
 

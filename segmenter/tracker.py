@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segmenter.beat import Quality, Window
 from segmenter.candidates import Candidate
 from segmenter.cutter import window_samples
@@ -63,6 +66,20 @@ class Closed(NamedTuple):
     known: int
     seen: int  # samples seen when it closed
     quality: int  # what detector and tracker have to say
+
+
+class ClosedBeats(NamedTuple):
+    """Beats that closed, a column an array of shape (n,), float64, in the order of `Closed`."""
+
+    previous_r: NDArray[np.float64]
+    next_r: NDArray[np.float64]
+    start: NDArray[np.float64]
+    stop: NDArray[np.float64]
+    row: NDArray[np.float64]
+    r_sample: NDArray[np.float64]
+    known: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    quality: NDArray[np.float64]
 
 
 @dataclass

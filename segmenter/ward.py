@@ -2,8 +2,9 @@
 
 A `SegmenterBank` takes equal stretches of all its rows. In a ward some of the patients have sent
 something, each as much as it likes. So the rows lie at rest, and those whose blocks are equally
-long are laid into a small bank, taken on together, and put back. That costs two copies of ten
-seconds of signal a block; the work on each sample is shared by all rows of the bank.
+long are laid into a small bank, taken on together, and put back: two copies of what filter and
+detector remember. Their signal is not copied; it stays where the bank keeps it for all rows. The
+work on each sample is shared by the rows that are laid.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from segmenter.bank import BLOCK, BankSegmented, SegmenterBank
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidSignal
 from segmenter.tracker import Tracker
-
-FIRST_ROOM = 1  # rows there is room for at first; doubled when they are taken
 
 
 class SegmenterWard:
@@ -43,11 +42,9 @@ class SegmenterWard:
     def __init__(self, fs_hz: float, spec: BeatSpec) -> None:
         self._bank = SegmenterBank(1, fs_hz, spec)
         self.fs_hz, self.spec = self._bank.fs_hz, spec
-        new, self._new_trackers = self._bank.lift()
+        new, _ = self._bank.lift()
         self._new = {name: array.copy() for name, array in new.items()}  # of a row that begins
-        self._at_rest = {
-            name: np.repeat(array, FIRST_ROOM, axis=0) for name, array in self._new.items()
-        }
+        self._at_rest = {name: array.copy() for name, array in self._new.items()}
         self._trackers: list[Tracker] = []
         self._free: list[int] = []  # rows of patients who have gone
         self._laid: list[int] = []  # rows that are in the bank, not at rest
@@ -69,9 +66,11 @@ class SegmenterWard:
             self._trackers[row] = self._bank.new_tracker()
             for name, array in self._at_rest.items():
                 array[row] = self._new[name][0]
+            self._bank.forget(row)
             return row
         row = len(self._trackers)
-        if row == self.room:
+        if row == self.room:  # it is doubled
+            self._bank.make_room(2 * row)
             self._at_rest = {
                 name: np.concatenate([array, np.repeat(self._new[name], row, axis=0)])
                 for name, array in self._at_rest.items()
@@ -146,7 +145,7 @@ class SegmenterWard:
             return
         self._put_back()
         arrays = {name: array[rows] for name, array in self._at_rest.items()}
-        self._bank.lay(arrays, [self._trackers[row] for row in rows])
+        self._bank.lay(arrays, [self._trackers[row] for row in rows], rows)
         self._laid = rows
 
     def _put_back(self) -> None:

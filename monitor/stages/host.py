@@ -8,6 +8,7 @@ supervisor is gone.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -47,6 +48,7 @@ from monitor.wire import (
 
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0
+COLLECT_AFTER = 50_000  # objects more than there were
 LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
 
@@ -129,6 +131,7 @@ class StageHost:
         Stopped
             If the stage is told to leave before.
         """
+        _collect_seldom()
         if not self.supervised:
             return Start(list(streams), spec or {})
         self._tell(Ready(self._stage, list(streams), spec or {}))
@@ -255,6 +258,18 @@ class StageHost:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector pass over what is there, and look at the rest more seldom.
+
+    It looks for cycles, of which the stages make next to none, whenever 700 objects have become
+    more; a step makes thousands that are gone at its end. At 2,000 patients that was a tenth of the
+    CPU time, and single pauses of 0.1 s.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def send_now(sender: zmq.Socket[bytes], frames: list[bytes]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
@@ -56,6 +56,7 @@ STATES_PER_S = 50.0
 QUIET_S = 1.0  # after so long a message goes out though it has neither beats nor events
 GOLDEN = 0.618034  # multiples of it, less their whole parts, lie evenly in 0 to 1
 _ORIGIN = struct.Struct("<q")
+NO_SAMPLES: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
 @dataclass
@@ -87,12 +88,46 @@ class Block(NamedTuple):
     missing: int
 
 
-class Found(NamedTuple):
-    """What became known of one patient."""
+class Found:
+    """What became known of the patients of some rows of a ward, from whichever banks.
 
-    beats: Beats
-    events: list[SignalEvent]
-    r_samples: list[int]
+    Parameters
+    ----------
+    said : list of BankSegmented
+        A row is in one of them only.
+    origins : mapping of int to int
+        Where in its record the sample 0 of each row lies.
+    """
+
+    def __init__(self, said: list[BankSegmented], origins: Mapping[int, int]) -> None:
+        self._said = said
+        self._beats: dict[int, Beats] = {}
+        self._events: dict[int, list[SignalEvent]] = {}
+        for one in said:
+            self._share_out(one, origins)
+            for row, event in one.events:
+                self._events.setdefault(row, []).append(event)
+        self._none = said[0].beats.rows(slice(0, 0))
+
+    def _share_out(self, one: BankSegmented, origins: Mapping[int, int]) -> None:
+        order = np.argsort(one.beat_rows, kind="stable")
+        rows = one.beat_rows[order].tolist()
+        beats = one.beats.rows(order).moved(np.array([origins[row] for row in rows], np.int64))
+        starts = [k for k, row in enumerate(rows) if k == 0 or row != rows[k - 1]]
+        for start, stop in pairwise([*starts, len(rows)]):
+            self._beats[rows[start]] = beats.rows(slice(start, stop))
+
+    def beats(self, row: int) -> Beats:
+        """Return a row's beats; their R peaks are samples of its record."""
+        return self._beats.get(row, self._none)
+
+    def events(self, row: int) -> Sequence[SignalEvent]:
+        """Return a row's events, in samples of its stream."""
+        return self._events.get(row, ())
+
+    def r_samples(self, row: int) -> list[int]:
+        """Return a row's R peaks that became known, in samples of its stream."""
+        return [r for one in self._said for r in one.r_samples[one.r_rows == row].tolist()]
 
 
 @dataclass
@@ -192,16 +227,38 @@ class SegmenterStage:
         for (fs_hz, missing), blocks in behind_holes.items():
             rows = [block.stream.row for block in blocks]
             said = self._wards[fs_hz].gap(rows, missing)
-            for block, found in zip(blocks, _of_rows(said, rows), strict=True):
-                block.stream.position += missing
-                self._pass_on(block.stream, block.sent_ns, found, now_s, produced)
-        for (fs_hz, _), blocks in alike.items():
+            self._pass_on(blocks, said, missing, now_s, produced)
+        for (fs_hz, n), blocks in alike.items():
             rows = [block.stream.row for block in blocks]
             said = self._wards[fs_hz].update(rows, np.stack([block.samples for block in blocks]))
-            for block, found in zip(blocks, _of_rows(said, rows), strict=True):
-                block.stream.position += len(block.samples)
-                self._pass_on(block.stream, block.sent_ns, found, now_s, produced)
-                self._show(block, found, now_s, produced)
+            found = self._pass_on(blocks, said, n, now_s, produced)
+            for block in blocks:
+                if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
+                    block.stream.wave_due_s = now_s + WAVE_PERIOD_S
+                    r_samples = found.r_samples(block.stream.row)
+                    produced.waves.append(_wave(block.stream, block.samples, r_samples))
+
+    def _pass_on(
+        self,
+        blocks: list[Block],
+        said: list[BankSegmented],
+        n_samples: int,
+        now_s: float,
+        produced: Produced,
+    ) -> Found:
+        """Send on what became known of patients by so many more samples; return it."""
+        found = Found(said, {block.stream.row: block.stream.origin for block in blocks})
+        for stream, sent_ns, _, _ in blocks:
+            stream.position += n_samples
+            beats, events = found.beats(stream.row), found.events(stream.row)
+            if (
+                len(beats)
+                or events
+                or now_s >= stream.state_due_s
+                or now_s - stream.said_s >= QUIET_S
+            ):
+                produced.messages.append(self._message(stream, sent_ns, beats, events, now_s))
+        return found
 
     def _block(self, header: SamplesHeader, samples: NDArray[np.float32]) -> Block:
         """Return what is new of a message, and how much is missing before it."""
@@ -249,80 +306,52 @@ class SegmenterStage:
         if stream is not None:
             if header.reason == "complete":
                 # Not where a person stopped it: a run that is resumed cuts the open beats whole.
-                (found,) = _of_rows([stream.ward.flush(stream.row)], [stream.row])
                 stream.state_due_s = -inf
-                self._pass_on(stream, header.sent_ns, found, now_s, produced)
+                last = Block(stream, header.sent_ns, NO_SAMPLES, 0)
+                self._pass_on([last], [stream.ward.flush(stream.row)], 0, now_s, produced)
             stream.ward.remove(stream.row)
             if not stream.ward.patients:
                 del self._wards[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
         produced.messages.append(header)
 
-    def _pass_on(
-        self, stream: PatientStream, sent_ns: int, found: Found, now_s: float, produced: Produced
-    ) -> None:
-        """Send on what became known; the state along with it when it is this patient's turn."""
-        n_beats = len(found.beats)
-        with_state = now_s >= stream.state_due_s
-        if not (n_beats or found.events or with_state or now_s - stream.said_s >= QUIET_S):
-            return
+    def _message(
+        self,
+        stream: PatientStream,
+        sent_ns: int,
+        beats: Beats,
+        events: Sequence[SignalEvent],
+        now_s: float,
+    ) -> BeatsMessage:
+        """Say what became known; the state goes along when it is this patient's turn."""
         stream.said_s = now_s
         state = b""
-        if with_state:
+        if now_s >= stream.state_due_s:
             # The first goes with the first message; from then on they are spread evenly.
             every_s = max(STATE_S, len(self._streams) / STATES_PER_S)
             first = stream.state_due_s == -inf
             part = stream.number * GOLDEN % 1.0 if first and every_s > STATE_S else 1.0
             stream.state_due_s = now_s + part * every_s
             state = stream.to_bytes()
+        described = stream.stream
         header = BeatsHeader(
             version=2,
-            patient=stream.stream.patient,
-            record=stream.stream.record,
+            patient=described.patient,
+            record=described.record,
             sequence=stream.sequence,
             sent_ns=sent_ns,
             position=stream.position,
-            lead=stream.stream.lead,
-            fs_hz=stream.stream.fs_hz,
+            lead=described.lead,
+            fs_hz=described.fs_hz,
             spec=self._identity,
             length=self._spec.length,
-            n_beats=n_beats,
+            n_beats=len(beats),
             events=[
                 wire.SignalEvent(event.kind, event.state, stream.origin + event.sample)
-                for event in found.events
+                for event in events
             ],
         )
         stream.sequence += 1
-        in_record = found.beats.moved(stream.origin)
-        produced.messages.append(BeatsMessage(header, in_record, state))
-
-    def _show(self, block: Block, found: Found, now_s: float, produced: Produced) -> None:
-        stream = block.stream
-        if now_s >= stream.wave_due_s and self._shown(stream.stream.patient):
-            stream.wave_due_s = now_s + WAVE_PERIOD_S
-            produced.waves.append(_wave(stream, block.samples, found.r_samples))
-
-
-def _of_rows(said: list[BankSegmented], rows: Sequence[int]) -> list[Found]:
-    """Return what became known of each row, in the order of `rows`; a row is in one bank only."""
-    beats: dict[int, Beats] = {}
-    events: dict[int, list[SignalEvent]] = {}
-    r_samples: dict[int, list[int]] = {}
-    for one in said:
-        order = np.argsort(one.beat_rows, kind="stable")
-        sorted_beats = one.beats.rows(order)
-        having, starts = np.unique(one.beat_rows[order], return_index=True)
-        for row, (start, stop) in zip(
-            having.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True
-        ):
-            beats[row] = sorted_beats.rows(slice(start, stop))
-        for row, event in one.events:
-            events.setdefault(row, []).append(event)
-        for row, r_sample in zip(one.r_rows.tolist(), one.r_samples.tolist(), strict=True):
-            r_samples.setdefault(row, []).append(r_sample)
-    nothing = said[0].beats.rows(slice(0, 0))
-    return [
-        Found(beats.get(row, nothing), events.get(row, []), r_samples.get(row, [])) for row in rows
-    ]
+        return BeatsMessage(header, beats, state)
 
 
 def _wave(stream: PatientStream, samples: NDArray[np.float32], r_samples: list[int]) -> Wave:

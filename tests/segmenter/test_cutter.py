@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segmenter import cutter
 from segmenter.beat import BeatSpec
-from segmenter.cutter import Window, standardise, window_samples
+from segmenter.cutter import Windows, standardise, window_samples
 from tests import naive
 from tests.segmenter.gather import segment
 
@@ -20,8 +20,9 @@ def resample(
     signal: NDArray[np.float32], start: float, stop: float, length: int
 ) -> NDArray[np.float64]:
     """Read one window of a signal."""
-    window = Window.at(start, stop, length, 0, 0, len(signal) - 1)
-    values: NDArray[np.float64] = cutter.resample(signal, [window], length)[0]
+    at, ends = np.array([[start], [stop]]), np.array([[0], [len(signal) - 1]])
+    windows = Windows.at(at[0], at[1], length, np.zeros(1, np.int64), (ends[0], ends[1]))
+    values: NDArray[np.float64] = cutter.resample(signal, windows, length)[0]
     return values
 
 

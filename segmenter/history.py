@@ -1,0 +1,82 @@
+"""The latest signal of many patients, each as far as it has come; the oldest samples fall off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class History:
+    """Places of signal that grow at one end, in memory of a fixed size.
+
+    Each place has an end of its own, so that a patient who has sent more than others, or nothing,
+    costs no copy of ten seconds. A place at which nothing was written yet is missing, and 0.
+
+    Parameters
+    ----------
+    places : int
+        Patients there is room for.
+    keep : int
+        Samples of the past that are always at hand.
+    room : int
+        Samples that `append` may add at once.
+
+    Attributes
+    ----------
+    signal : np.ndarray, shape (places * width,), float32
+        mV, held where missing; place after place.
+    missing : np.ndarray, shape (places * width,), bool
+    ends : list of int
+        Index behind the newest sample of each place.
+    """
+
+    def __init__(self, places: int, keep: int, room: int) -> None:
+        self.keep, self.room = keep, max(keep, room)
+        self._width = keep + self.room
+        self.signal: NDArray[np.float32] = np.zeros(places * self._width, np.float32)
+        self.missing: NDArray[np.bool_] = np.ones(places * self._width, np.bool_)
+        self.ends = [place * self._width + keep for place in range(places)]
+
+    def append(
+        self,
+        places: Sequence[int],
+        held: NDArray[np.float32],
+        missing: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add samples, shape (len(places), n), n at most `room`; None is missing by default."""
+        n = held.shape[1]
+        signal, ends = self.signal, self.ends
+        for k, place in enumerate(places):
+            end = ends[place]
+            if end + n > (place + 1) * self._width:
+                end = self._to_the_front(place)
+            stop = ends[place] = end + n
+            signal[end:stop] = held[k]
+            self.missing[end:stop] = False if missing is None else missing[k]
+
+    def _to_the_front(self, place: int) -> int:
+        """Move what is kept to the front of its place; return its new end."""
+        start, kept = place * self._width, self.latest(place)
+        for memory, latest in zip((self.signal, self.missing), kept, strict=True):
+            memory[start : start + self.keep] = latest
+        return start + self.keep
+
+    def latest(self, place: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return views of a place's past, signal and missing: shape (keep,) each."""
+        end = self.ends[place]
+        return self.signal[end - self.keep : end], self.missing[end - self.keep : end]
+
+    def forget(self, place: int) -> None:
+        """Let a place be as one at which nothing was written yet."""
+        signal, missing = self.latest(place)
+        signal[...], missing[...] = 0, True
+
+    def moved_to(self, places: int, room: int) -> History:
+        """Return the same in other memory, for at least as many places."""
+        other = History(places, self.keep, room)
+        for place in range(len(self.ends)):
+            for new, old in zip(other.latest(place), self.latest(place), strict=True):
+                new[...] = old
+        return other
