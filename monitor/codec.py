@@ -33,6 +33,7 @@ from monitor.wire import (
     StageMessage,
     Status,
     Technical,
+    stretches,
 )
 from segmenter.beat import Beats, Quality
 
@@ -85,9 +86,9 @@ def encode_bundle(messages: Sequence[StageMessage]) -> list[bytes]:
     """Return the frames of messages between stages, of those that `in_bundles` lays together."""
     samples = [one.samples for one in messages if isinstance(one, SamplesMessage)]
     of_beats = [one for one in messages if isinstance(one, BeatsMessage)]
-    beats = [one.beats for one in of_beats]
+    beats = stretches(of_beats)
     columns = np.empty(sum(map(len, beats)), BEAT_COLUMNS)
-    if of_beats:
+    if beats:
         for name in BEAT_COLUMNS.names or ():
             columns[name] = np.concatenate([getattr(one, name) for one in beats])
     return [

@@ -182,17 +182,20 @@ class BeatsMessage(NamedTuple):
         return int(self.together.r_sample[self.first + self.header.n_beats - 1])
 
 
-def joined_messages(messages: Iterable[BeatsMessage], length: int) -> Beats:
-    """Return the beats of messages, in order; rows that lie together are not copied."""
-    stretches: list[tuple[Beats, int, int]] = []
+def stretches(messages: Iterable[BeatsMessage]) -> list[Beats]:
+    """Return the beats of messages, in order: those whose rows lie together in one piece."""
+    found: list[tuple[Beats, int, int]] = []
     for message in messages:
         beats, first, stop = message.together, message.first, message.first
-        if stretches and stretches[-1][0] is beats and stretches[-1][2] == first:
-            first = stretches.pop()[1]
-        stretches.append((beats, first, stop + message.header.n_beats))
-    return joined_beats(
-        [beats.rows(slice(first, stop)) for beats, first, stop in stretches], length
-    )
+        if found and found[-1][0] is beats and found[-1][2] == first:
+            first = found.pop()[1]
+        found.append((beats, first, stop + message.header.n_beats))
+    return [beats.rows(slice(first, stop)) for beats, first, stop in found]
+
+
+def joined_messages(messages: Iterable[BeatsMessage], length: int) -> Beats:
+    """Return the beats of messages, in order; rows that lie together are not copied."""
+    return joined_beats(stretches(messages), length)
 
 
 StageMessage = SamplesMessage | BeatsMessage | EndHeader | HealthHeader

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import inf
 from typing import NamedTuple
 
@@ -37,7 +36,7 @@ from monitor.wire import (
     Wave,
 )
 from segmenter.bank import BankSegmented
-from segmenter.beat import Beats, BeatSpec
+from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import InvalidState, SegmenterError
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
@@ -89,37 +88,37 @@ class Block(NamedTuple):
 
 
 class Found:
-    """What became known of the patients of some rows of a ward, from whichever banks.
+    """What became known of some patients, of one ward.
 
     Parameters
     ----------
     said : list of BankSegmented
         A row is in one of them only.
-    origins : mapping of int to int
-        Where in its record the sample 0 of each row lies.
+    streams : list of PatientStream
+        Whose rows those are.
+
+    Attributes
+    ----------
+    beats : Beats
+        Of all of them, one patient after the other; their R peaks are samples of the records.
+    counts : list of int
+        How many of them are each patient's.
     """
 
-    def __init__(self, said: list[BankSegmented], origins: Mapping[int, int]) -> None:
+    def __init__(self, said: list[BankSegmented], streams: list[PatientStream]) -> None:
         self._said = said
-        self._beats: dict[int, Beats] = {}
+        rows = np.concatenate([one.beat_rows for one in said])
+        place_of = {stream.row: place for place, stream in enumerate(streams)}
+        places = np.array([place_of[row] for row in rows.tolist()], np.int64)
+        order = np.argsort(places, kind="stable")
+        origins = np.array([stream.origin for stream in streams], np.int64)
+        beats = joined_beats([one.beats for one in said], said[0].beats.values.shape[1])
+        self.beats = beats.rows(order).moved(origins[places[order]])
+        self.counts: list[int] = np.bincount(places, minlength=len(streams)).tolist()
         self._events: dict[int, list[SignalEvent]] = {}
         for one in said:
-            self._share_out(one, origins)
             for row, event in one.events:
                 self._events.setdefault(row, []).append(event)
-        self._none = said[0].beats.rows(slice(0, 0))
-
-    def _share_out(self, one: BankSegmented, origins: Mapping[int, int]) -> None:
-        order = np.argsort(one.beat_rows, kind="stable")
-        rows = one.beat_rows[order].tolist()
-        beats = one.beats.rows(order).moved(np.array([origins[row] for row in rows], np.int64))
-        starts = [k for k, row in enumerate(rows) if k == 0 or row != rows[k - 1]]
-        for start, stop in pairwise([*starts, len(rows)]):
-            self._beats[rows[start]] = beats.rows(slice(start, stop))
-
-    def beats(self, row: int) -> Beats:
-        """Return a row's beats; their R peaks are samples of its record."""
-        return self._beats.get(row, self._none)
 
     def events(self, row: int) -> Sequence[SignalEvent]:
         """Return a row's events, in samples of its stream."""
@@ -247,17 +246,19 @@ class SegmenterStage:
         produced: Produced,
     ) -> Found:
         """Send on what became known of patients by so many more samples; return it."""
-        found = Found(said, {block.stream.row: block.stream.origin for block in blocks})
-        for stream, sent_ns, _, _ in blocks:
+        found = Found(said, [block.stream for block in blocks])
+        first = 0
+        for (stream, sent_ns, _, _), n_beats in zip(blocks, found.counts, strict=True):
             stream.position += n_samples
-            beats, events = found.beats(stream.row), found.events(stream.row)
-            if (
-                len(beats)
-                or events
-                or now_s >= stream.state_due_s
-                or now_s - stream.said_s >= QUIET_S
-            ):
-                produced.messages.append(self._message(stream, sent_ns, beats, events, now_s))
+            events = found.events(stream.row)
+            has_state = now_s >= stream.state_due_s
+            if n_beats or events or has_state or now_s - stream.said_s >= QUIET_S:
+                state = self._state(stream, now_s) if has_state else b""
+                header = self._header(stream, sent_ns, n_beats, events)
+                produced.messages.append(BeatsMessage(header, found.beats, state, first))
+                stream.said_s = now_s
+                stream.sequence += 1
+            first += n_beats
         return found
 
     def _block(self, header: SamplesHeader, samples: NDArray[np.float32]) -> Block:
@@ -314,26 +315,20 @@ class SegmenterStage:
                 del self._wards[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
         produced.messages.append(header)
 
-    def _message(
-        self,
-        stream: PatientStream,
-        sent_ns: int,
-        beats: Beats,
-        events: Sequence[SignalEvent],
-        now_s: float,
-    ) -> BeatsMessage:
-        """Say what became known; the state goes along when it is this patient's turn."""
-        stream.said_s = now_s
-        state = b""
-        if now_s >= stream.state_due_s:
-            # The first goes with the first message; from then on they are spread evenly.
-            every_s = max(STATE_S, len(self._streams) / STATES_PER_S)
-            first = stream.state_due_s == -inf
-            part = stream.number * GOLDEN % 1.0 if first and every_s > STATE_S else 1.0
-            stream.state_due_s = now_s + part * every_s
-            state = stream.to_bytes()
+    def _state(self, stream: PatientStream, now_s: float) -> bytes:
+        """Return a patient's state, whose turn it is, and note when that is next."""
+        # The first goes with the first message; from then on they are spread evenly.
+        every_s = max(STATE_S, len(self._streams) / STATES_PER_S)
+        first = stream.state_due_s == -inf
+        part = stream.number * GOLDEN % 1.0 if first and every_s > STATE_S else 1.0
+        stream.state_due_s = now_s + part * every_s
+        return stream.to_bytes()
+
+    def _header(
+        self, stream: PatientStream, sent_ns: int, n_beats: int, events: Sequence[SignalEvent]
+    ) -> BeatsHeader:
         described = stream.stream
-        header = BeatsHeader(
+        return BeatsHeader(
             version=2,
             patient=described.patient,
             record=described.record,
@@ -344,14 +339,12 @@ class SegmenterStage:
             fs_hz=described.fs_hz,
             spec=self._identity,
             length=self._spec.length,
-            n_beats=len(beats),
+            n_beats=n_beats,
             events=[
                 wire.SignalEvent(event.kind, event.state, stream.origin + event.sample)
                 for event in events
             ],
         )
-        stream.sequence += 1
-        return BeatsMessage(header, beats, state)
 
 
 def _wave(stream: PatientStream, samples: NDArray[np.float32], r_samples: list[int]) -> Wave:
