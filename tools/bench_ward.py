@@ -1,8 +1,8 @@
-"""A ward: what it costs by its size, what it does past saturation, its memory over half an hour.
+"""A ward: how late it is, what it costs by its size, past saturation, its memory in half an hour.
 
-    python -m tools.bench_ward                       # docs/ward.md and plots; about an hour
+    python -m tools.bench_ward                       # docs/ward.md and plots; an hour
     python -m tools.bench_ward --only growth --patients 500 1000 --seconds 20 --times 1
-    python -m tools.bench_ward --only recovery       # or steps, memory
+    python -m tools.bench_ward --only recovery       # or delay, steps, memory: its section alone
     python -m tools.bench_ward --quick               # a small ward, once; writes nothing
 
 Each ward is one of `ecg-monitor bench ward`: live patients at 250 Hz in real time, through the
@@ -21,10 +21,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from monitor.codec import decode_bundle, encode_bundle, encode_message, in_bundles
@@ -44,11 +48,13 @@ from monitor.ward_bench import (
 )
 from monitor.wire import BeatsMessage
 from segmenter.beat import BeatSpec
-from tools.bench import ROOT, machine
-from tools.pages import spread, table
+from tools.figures import ABSOLUTES
+from tools.pages import DOCS, spread, table
+from tools.parts import Found, measure_parts, say
 
 PATIENTS = (250, 500, 1000, 1500, 2000, 2500, 3000, 4000)
 STAGES = ("producer", "segmenter", "consumer")
+STEADY, SHOWN_S, MINUTES = 2000, 120.0, 30.0  # of the headlines
 BUSY = "while True: pass"
 FIRST_S = 60.0  # of a run: buffers fill, every patient is known
 
@@ -68,7 +74,9 @@ class Plan:
     times : int
         How often each of them is run.
     steady : int
-        Patients of the ward of `recovery` and `memory`.
+        Patients of the ward of `delay`, `recovery` and `memory`.
+    shown_s : float
+        How long the ward of `delay` lives.
     minutes : float
         How long the ward of `memory` lives.
     calm_s, busy_s : float
@@ -80,39 +88,119 @@ class Plan:
     seconds: float
     times: int
     steady: int
+    shown_s: float
     minutes: float
     calm_s: float
     busy_s: float
 
 
-QUICK = Plan(None, (20, 40), 3.0, 1, steady=20, minutes=0.1, calm_s=2.0, busy_s=2.0)
+QUICK = Plan(None, (20, 40), 3.0, 1, steady=20, shown_s=3.0, minutes=0.1, calm_s=2.0, busy_s=2.0)
+
+
+# --- delay --------------------------------------------------------------------------------------
+
+
+def delay_part(plan: Plan) -> Found:
+    """Let the same ward live for some time, several times over."""
+    runs = []
+    for _ in range(plan.times):
+        runs.append(run_ward(plan.steady, plan.shown_s))
+        say(f"  {plan.steady} patients: p99 {runs[-1].delay_p99_ms} ms")
+    rows = [
+        [
+            str(number),
+            *(f"{known_ms(each):.0f}" for known_ms in (_median_ms, _p99_ms, _largest_ms)),
+            f"{each.dropped:,}, {each.missed:,}",
+            str(each.overloads),
+            f"{each.beats_per_s:,.0f}",
+            ", ".join(f"{each.cores[name]:.2f}" for name in STAGES),
+            f"{_memory_mb(each):.0f}",
+            "yes" if each.kept_up else "no",
+        ]
+        for number, each in enumerate(runs, 1)
+    ]
+    headings = [
+        "run",
+        "delay ms, median",
+        "99th percentile",
+        "largest",
+        "dropped, not heard",
+        "overloads",
+        "beats/s",
+        f"{', '.join(STAGES)}: cores",
+        "MB, all three",
+        "kept up with",
+    ]
+    return Found(
+        f"{plan.steady:,} patients for {plan.shown_s:g} s after {WARM_UP_S:g} s to warm up: "
+        f"`ecg-monitor bench ward --patients {plan.steady} --seconds {plan.shown_s:g}`.\n\n"
+        + table(headings, rows),
+        {
+            "ward.delay": [_p99_ms(each) for each in runs],
+            "ward.lost": [each.dropped + each.missed for each in runs],
+        }
+        if plan.steady == STEADY
+        else {},
+    )
+
+
+def _median_ms(result: WardResult) -> float:
+    return _or_nan(result.delay_median_ms)
+
+
+def _p99_ms(result: WardResult) -> float:
+    return _or_nan(result.delay_p99_ms)
+
+
+def _largest_ms(result: WardResult) -> float:
+    return _or_nan(result.delay_max_ms)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value  # none where no score arrived
+
+
+def _memory_mb(result: WardResult) -> float:
+    return sum(result.memory_mb[name] for name in STAGES)
+
+
+def _cores_of(stage: str, result: WardResult) -> float:
+    return result.cores[stage]
+
+
+def _cores(result: WardResult) -> float:
+    return sum(result.cores[name] for name in STAGES)
 
 
 # --- growth -------------------------------------------------------------------------------------
 
 
-def growth_section(plan: Plan) -> str:
-    """Return cost and delay against the number of patients; draw them."""
+def growth_part(plan: Plan) -> Found:
+    """Measure cost and delay against the number of patients; draw them."""
     runs: dict[int, list[WardResult]] = {n: [] for n in plan.patients}
     for _ in range(plan.times):  # in turn, so that what else the machine does hits all alike
         for n in plan.patients:
             runs[n].append(run_ward(n, plan.seconds))
-            print_progress(f"{n} patients: p99 {runs[n][-1].delay_p99_ms} ms")
+            say(f"  {n} patients: p99 {runs[n][-1].delay_p99_ms} ms")
     rows = [
         [
             f"{n:,}",
+            f"{sum(each.kept_up for each in of_n)} of {len(of_n)}",
+            f"{median(1e6 * _cores(each) / each.beats_per_s for each in of_n):.0f}",
             spread([each.beats_per_s for each in of_n], ",.0f"),
-            spread([each.delay_median_ms or np.nan for each in of_n], ".0f"),
-            spread([each.delay_p99_ms or np.nan for each in of_n], ".0f"),
+            spread([_median_ms(each) for each in of_n], ".0f"),
+            spread([_p99_ms(each) for each in of_n], ".0f"),
             f"{max(each.dropped for each in of_n):,}",
             f"{sum(each.overloads > 0 for each in of_n)} of {len(of_n)}",
             ", ".join(f"{median(each.cores[name] for each in of_n):.2f}" for name in STAGES),
-            spread([sum(each.memory_mb[name] for name in STAGES) for each in of_n], ".0f"),
+            spread([_memory_mb(each) for each in of_n], ".0f"),
         ]
         for n, of_n in runs.items()
     ]
     headings = [
         "patients",
+        "kept up with",
+        "us of CPU a beat",
         "beats/s",
         "delay ms, median",
         "99th percentile",
@@ -124,45 +212,62 @@ def growth_section(plan: Plan) -> str:
     if plan.out is not None:
         plot_growth(runs, plan.out / "ward.png")
     kept_up = [n for n, of_n in runs.items() if all(each.kept_up for each in of_n)]
-    return (
-        "## Growth\n\n"
+    return Found(
         f"The largest of these that was kept up with in every run: {max(kept_up, default=0):,} "
         f"patients (99th percentile at most {MAX_DELAY_MS:g} ms, nothing dropped, every score "
-        f"heard). {plan.seconds:g} s each after 12 s to warm up, {plan.times} times in turn: "
-        "medians, smallest and largest.\n\n"
-        f"{table(headings, rows)}\n\n![CPU and delay against patients](ward.png)"
+        f"heard). {plan.seconds:g} s each after {WARM_UP_S:g} s to warm up, {plan.times} times in "
+        "turn: medians, smallest and largest.\n\n"
+        f"{table(headings, rows)}\n\n![CPU and delay against patients](ward.png)",
+        {"ward.largest": [max(kept_up, default=0)]},
     )
 
 
 def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
-    """Draw cores and delays against patients."""
-    from matplotlib.figure import Figure
-
-    patients = list(runs)
+    """Draw cores and delays against patients: medians, and from the smallest to the largest."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     cpu, delay = figure.subplots(1, 2)
     for name in STAGES:
-        cpu.plot(patients, [median(one.cores[name] for one in runs[n]) for n in patients], "o-")
-        cpu.annotate(name, (patients[-1], median(one.cores[name] for one in runs[patients[-1]])))
-    total = [median(sum(one.cores[name] for name in STAGES) for one in runs[n]) for n in patients]
-    cpu.plot(patients, total, "ks--")
-    cpu.annotate("all three", (patients[-1], total[-1]))
-    cpu.set(ylabel="cores busy", xlim=(0, 1.25 * patients[-1]), ylim=(0, None))
-    middle = [median(one.delay_median_ms or np.nan for one in runs[n]) for n in patients]
-    p99 = [median(one.delay_p99_ms or np.nan for one in runs[n]) for n in patients]
-    delay.plot(patients, middle, "o-", label="median")
-    delay.plot(patients, p99, "s-", label="99th percentile")
+        draw_runs(cpu, runs, partial(_cores_of, name), name)
+    draw_runs(cpu, runs, _cores, "all three", "k--o")
+    cpu.axhline(2, color="grey", linestyle=":", label="two cores")
+    cpu.set(ylabel="cores busy", ylim=(0, None))
+    draw_runs(delay, runs, _median_ms, "median")
+    draw_runs(delay, runs, _p99_ms, "99th percentile")
     delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
-    spoilt = [n for n in patients if any(one.dropped or one.overloads for one in runs[n])]
+    spoilt = [n for n, of_n in runs.items() if any(one.dropped or one.overloads for one in of_n)]
     for number, n in enumerate(spoilt):
         label = "overload said, or samples dropped" if number == 0 else ""
         delay.axvline(n, color="tab:red", alpha=0.3, label=label)
-    delay.set(ylabel="ms from the last sample due to the score", yscale="log", xlim=(0, None))
-    delay.legend()
+    delay.set(ylabel="ms from the last sample due to the score")
+    scale_delay(delay)
     for axes in (cpu, delay):
-        axes.set_xlabel("patients")
+        axes.set(xlabel="patients", xlim=(0, None))
         axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
     figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+def draw_runs(
+    axes: Axes,
+    runs: dict[int, list[WardResult]],
+    value: Callable[[WardResult], float],
+    label: str,
+    style: str = "-o",
+) -> None:
+    """Draw a value of all runs of each ward: the median, with a bar over the others."""
+    of_each = [[value(one) for one in of_n] for of_n in runs.values()]
+    middle = [median(values) for values in of_each]
+    below = [m - min(values) for m, values in zip(middle, of_each, strict=True)]
+    above = [max(values) - m for m, values in zip(middle, of_each, strict=True)]
+    axes.errorbar(list(runs), middle, yerr=[below, above], fmt=style, capsize=3, label=label)
+
+
+def scale_delay(axes: Axes) -> None:
+    """Draw delays on a scale of ratios, with ticks that read as milliseconds."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -183,8 +288,8 @@ class Stopwatch:
         self.spent_s[step] = self.spent_s.get(step, 0.0) + took_s
 
 
-def steps_section(plan: Plan) -> str:
-    """Return where the CPU time of each beat goes: all stages' work in one process, in order."""
+def steps_part(plan: Plan) -> Found:
+    """Measure where the CPU time of each beat goes: all stages' work in one process, in order."""
     rows = []
     for patients in STEPS_PATIENTS:
         cores, beats_per_s = measure_steps(patients, plan.seconds)
@@ -198,11 +303,12 @@ def steps_section(plan: Plan) -> str:
             ]
         )
     headings = ["patients (beats/s)", *cores, "sum, cores", "us a beat"]
-    return (
-        "## Steps\n\nCPU time by step, in cores (1: a core busy all the time), of all three "
+    return Found(
+        "CPU time by step, in cores (1: a core busy all the time), of all three "
         "stages' work done in one process, in the order of a run, "
         f"{plan.seconds:g} s of signal in steps of {1e3 * STEP_S:g} ms. Sockets, and what two "
-        "processes cost one another, come on top.\n\n" + table(headings, rows)
+        "processes cost one another, come on top.\n\n" + table(headings, rows),
+        {},
     )
 
 
@@ -307,8 +413,8 @@ def busy_neighbours(n: int) -> Iterator[None]:
             one.wait()
 
 
-def recovery_section(plan: Plan) -> str:
-    """Return what a ward does while others take its cores, and afterwards; draw it."""
+def recovery_part(plan: Plan) -> Found:
+    """Measure what a ward does while others take its cores, and afterwards; draw it."""
     course = Course()
     from_s, to_s = plan.calm_s, plan.calm_s + plan.busy_s
     end_s = to_s + 3 * plan.calm_s
@@ -341,10 +447,11 @@ def recovery_section(plan: Plan) -> str:
         ["scores and samples shed (these at both ends of a hole)", f"{dropped:,}"],
         ["alerts told", f"{result.alerts:,}"],
     ]
-    return (
-        f"## Recovery\n\n{plan.steady:,} patients; after {from_s:g} s {NEIGHBOURS} processes that "
+    return Found(
+        f"{plan.steady:,} patients; after {from_s:g} s {NEIGHBOURS} processes that "
         f"compute without end take both cores for {plan.busy_s:g} s.\n\n"
-        f"{table(['what', 'measured'], rows)}\n\n![Delay over time](ward-recovery.png)"
+        f"{table(['what', 'measured'], rows)}\n\n![Delay over time](ward-recovery.png)",
+        {},
     )
 
 
@@ -353,34 +460,36 @@ NEIGHBOURS = 12
 
 def plot_recovery(course: Course, from_s: float, to_s: float, file: Path) -> None:
     """Draw delays and what was shed over time."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     delay, shed = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     at_s = course.elapsed_s
-    heard = [one for one in course.moments if len(one.delays_ms)]
     for share, label in ((0.5, "median"), (0.99, "99th percentile")):
-        delays = [float(np.quantile(one.delays_ms, share)) for one in heard]
-        delay.plot([one.elapsed_s for one in heard], delays, label=label)
+        # A second without a score breaks the line.
+        delay.plot(at_s, [_quantile_ms(one, share) for one in course.moments], label=label)
     delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
     delay.axvspan(from_s, to_s, color="grey", alpha=0.2, label="cores taken")
     said = course.overloaded_s()
     if said is not None:
         delay.axvspan(*said, ymax=0.04, color="tab:red", label="overload")
-    delay.set(ylabel="ms, of each second", yscale="log")
-    delay.legend(loc="upper right")
-    shed.plot(at_s, [one.dropped for one in course.moments])
-    shed.set(ylabel="shed so far", xlabel="s")
+    delay.set(ylabel="delay, ms, of each second")
+    scale_delay(delay)
+    delay.legend(loc="upper right", fontsize="small")
+    shed.plot(at_s, [one.dropped / 1e6 for one in course.moments])
+    shed.set(ylabel="shed so far,\nmillions", xlabel="s")
     for axes in (delay, shed):
         axes.grid(alpha=0.3)
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
+def _quantile_ms(moment: Moment, share: float) -> float:
+    return float(np.quantile(moment.delays_ms, share)) if len(moment.delays_ms) else np.nan
+
+
 # --- memory -------------------------------------------------------------------------------------
 
 
-def memory_section(plan: Plan) -> str:
-    """Return the memory of a ward's stages over time; draw it."""
+def memory_part(plan: Plan) -> Found:
+    """Measure the memory of a ward's stages over time; draw it."""
     course = Course()
     run_ward(plan.steady, 60 * plan.minutes, tell=course.moments.append, tell_every_s=2.0)
     at_s = course.elapsed_s
@@ -394,10 +503,13 @@ def memory_section(plan: Plan) -> str:
         for name, values in (*of_each.items(), ("all three", total))
     ]
     headings = ["stage", "largest, MB", "growth after the first minute, MB"]
-    return (
-        f"## Memory\n\n{plan.steady:,} patients for {plan.minutes:g} minutes. Growth is the "
-        "median of the last tenth less that of the first tenth.\n\n"
-        f"{table(headings, rows)}\n\n![Resident memory over time](ward-memory.png)"
+    return Found(
+        f"{plan.steady:,} patients for {plan.minutes:g} minutes. Growth is the median of the last "
+        "tenth less that of the first tenth, the first minute left out.\n\n"
+        f"{table(headings, rows)}\n\n![Resident memory over time](ward-memory.png)",
+        {"ward.memory": [total.max()], "ward.memory_growth": [growth(total[settled])]}
+        if (plan.steady, plan.minutes) == (STEADY, MINUTES)
+        else {},
     )
 
 
@@ -414,14 +526,15 @@ def plot_memory(
     file: Path,
 ) -> None:
     """Draw memory over time."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for name, values in of_each.items():
         axes.plot(at_s / 60, values, label=name)
     axes.plot(at_s / 60, total, "k", label="all three")
-    axes.set(xlabel="minutes", ylabel="MB", ylim=(0, None))
+    asked_mb = ABSOLUTES["ward.memory"].at_most
+    assert asked_mb is not None
+    axes.axhline(asked_mb, color="grey", linestyle=":", label=f"{asked_mb:,.0f} MB")
+    axes.set(xlabel="minutes", ylabel="resident, MB", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(file, dpi=120, metadata={"Software": None})
@@ -429,32 +542,27 @@ def plot_memory(
 
 # --- the page -----------------------------------------------------------------------------------
 
-SECTIONS: dict[str, Callable[[Plan], str]] = {
-    "growth": growth_section,
-    "steps": steps_section,
-    "recovery": recovery_section,
-    "memory": memory_section,
+PARTS: dict[str, Callable[[Plan], Found]] = {
+    "delay": delay_part,
+    "growth": growth_part,
+    "steps": steps_part,
+    "recovery": recovery_part,
+    "memory": memory_part,
 }
-
-
-def print_progress(text: str) -> None:
-    """Say how far a long run is."""
-    sys.stderr.write(f"  {text}\n")
-    sys.stderr.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench_ward", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="repeatable")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
     parser.add_argument("--quick", action="store_true", help="a small ward, once; writes nothing")
-    parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS)
+    parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS, help="of `growth`")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each ward of `growth`")
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--steady", type=int, default=2000, help="patients of the other parts")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of `memory`")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of page and plots")
+    parser.add_argument("--times", type=int, default=3, help="of `delay` and `growth`")
+    parser.add_argument("--steady", type=int, default=STEADY, help="patients of the other parts")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of `memory`")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plots")
     options = parser.parse_args(arguments)
     plan = QUICK
     if not options.quick:
@@ -464,19 +572,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seconds=options.seconds,
             times=options.times,
             steady=options.steady,
+            shown_s=SHOWN_S,
             minutes=options.minutes,
             calm_s=20.0,
             busy_s=20.0,
         )
-    sections = []
-    for name in options.only or SECTIONS:
-        sys.stderr.write(f"measuring: {name}\n")
-        sections.append(SECTIONS[name](plan))
-    page = f"# A ward\n\n    python -m tools.bench_ward\n\n{machine()}.\n\n" + "\n\n".join(sections)
-    print(page)
-    if not (options.quick or options.only):
-        (options.out / "ward.md").write_text(page + "\n")
-    return 0
+    return measure_parts(
+        "bench_ward",
+        ("ward.md", "A ward"),
+        PARTS,
+        plan,
+        only=options.only,
+        out=plan.out,
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Run the parts of a benchmark in turn: print what each found, and write it into docs/."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from model.errors import ModelError
+from monitor.errors import MonitorError
+from segmenter.errors import SegmenterError
+from tools.figures import Measured, keep, show
+from tools.measured import CommandFailed
+from tools.pages import again, section, write_sections
+
+Plan = TypeVar("Plan")
+
+
+class Found(NamedTuple):
+    """What a part came to: the text of its section, and its headlines' values by name."""
+
+    text: str
+    figures: Measured
+
+
+def measure_parts(
+    tool: str,
+    page: tuple[str, str],
+    parts: Mapping[str, Callable[[Plan], Found]],
+    plan: Plan,
+    *,
+    only: Sequence[str] | None,
+    out: Path | None,
+    arguments: Sequence[str] | None,
+) -> int:
+    """Measure some parts, each in its turn; what fails is said and does not end the rest.
+
+    Parameters
+    ----------
+    tool : str
+        Module in this folder.
+    page : (str, str)
+        File name and title of the page that its sections are of.
+    parts : mapping
+        How each is measured.
+    plan : object
+        What they are given.
+    only : sequence of str or None
+        Names; None: all parts.
+    out : Path or None
+        Folder for page and figures; None writes nothing.
+    arguments : sequence of str or None
+        What the tool was started with; None: those of this process.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if a part failed.
+    """
+    failed = False
+    for name in only or parts:
+        say(f"measuring: {name}")
+        try:
+            found = parts[name](plan)
+        except (CommandFailed, MonitorError, ModelError, SegmenterError) as error:
+            say(f"{name} failed: {error}")
+            failed = True
+            continue
+        heading, command = name.replace("-", " ").capitalize(), again(tool, name, arguments)
+        text = section(command, found.text)
+        print(f"\n## {heading}\n\n{text}\n", flush=True)
+        if found.figures:
+            print(show(found.figures), flush=True)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            write_sections(out / page[0], page[1], {heading: text})
+            keep(found.figures, command, out)
+    return int(failed)
+
+
+def say(text: str) -> None:
+    """Say how far a long run is."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
