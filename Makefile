@@ -1,7 +1,7 @@
 # make replay   sets up and opens the live view (make replay ARGS="mitdb/119 --learn 5:00")
 # make test     sets up and runs the tests
 # make check    lint, format, types
-# make bench    the figures of the README and of docs/PERFORMANCE.md, and their plots
+# make bench    the figures of docs/BENCH.md, their pages and plots (make bench ARGS="--only ward")
 # make chaos    kills the monitor at random, a hundred times, and compares what it said
 # make fuzz     a million damaged inputs for all decoders (make fuzz ARGS="--only rules --seed 7")
 
@@ -25,11 +25,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m tools.bench $(ARGS)
-	$(BIN)/python -m tools.bench_scoring
-	$(BIN)/python -m tools.bench_record
-	$(BIN)/python -m tools.bench_archive
-	$(BIN)/python -m tools.bench_ward
+	@$(BIN)/python -m tools.bench $(ARGS)
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tools.chaos --kills 100 $(ARGS)

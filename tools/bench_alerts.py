@@ -1,8 +1,9 @@
 """Measure what alerts cost: the journal's share of a replay, and how long an alert is under way.
 
-    python -m tools.bench_alerts
+    python -m tools.bench_alerts                     # both, in docs/program.md; minutes
     python -m tools.bench_alerts --only latency --patients 16 --seconds 60
     python -m tools.bench_alerts --only journal --hours 20
+    python -m tools.bench_alerts --quick             # a minute of both, once; writes nothing
 
 Journal: the stages, started alone, judge a simulated record at full speed; this process is the
 consumer, and measures the time in `Journal.commit`, as wall time and as CPU time of its thread,
@@ -29,7 +30,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -47,17 +48,25 @@ from monitor.stages.consumer import run as run_consumer
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.subscriber import AlertSubscriber
 from monitor.wire import Alert, Message, SamplesMessage, Status, Technical
+from tools.measured import CommandFailed
+from tools.pages import DOCS, PROGRAM, spread, table
+from tools.parts import Found, measure_parts
 
-PROGRAM = (sys.executable, "-m", "monitor")
 EVERY_BEAT = 1e-3  # a threshold below any loss
 READY_WITHIN_S = 120.0
 SILENT_S = 60.0  # then a stage has failed
 LAST_ALERTS_S = 5.0  # after the last block
-TARGET_SHARE, TARGET_MS = 0.10, 50.0
+HOURS, PATIENTS, SECONDS = 20.0, 16, 60.0  # of the headlines
 
 
-class BenchFailed(Exception):
-    """The stages did not come up, or fell silent."""
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured: `hours` of the journal's record, `seconds` of each patient."""
+
+    hours: float
+    patients: int
+    seconds: float
+    times: int
 
 
 @dataclass
@@ -121,7 +130,7 @@ def measure_journal(hours: float, folder: Path) -> Commits:
         threading.Thread(target=_stop_at_end, args=(ends["alerts"],), daemon=True).start()
         run_consumer(settings)  # until that thread has it stop
     if not commits.end_to_end_s:
-        raise BenchFailed("nothing was journaled; is a stage failing?")
+        raise CommandFailed("nothing was journaled; is a stage failing?")
     return commits
 
 
@@ -145,6 +154,10 @@ class Latencies:
     _before: dict[str, tuple[Alert, int]] = field(default_factory=dict)
     _ends: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     _left_ns: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def percentile_ms(self, percent: float) -> float:
+        """Return a percentile of the alerts' delays; NaN if none came."""
+        return float(np.percentile(self.alerts_ms, percent)) if self.alerts_ms else float("nan")
 
     def sent(self, patient: str, end_sample: int, left_ns: int) -> None:
         """Note that a patient's samples before `end_sample` have left."""
@@ -210,7 +223,7 @@ def _wait_until_ready(subscriber: AlertSubscriber) -> None:
         message = subscriber.receive(1.0)
         if isinstance(message, Status) and any(one.stage == "segmenter" for one in message.stages):
             return
-    raise BenchFailed(f"the stages were not ready in {READY_WITHIN_S:g} s")
+    raise CommandFailed(f"the stages were not ready in {READY_WITHIN_S:g} s")
 
 
 def _produce(
@@ -265,54 +278,75 @@ def started(*stages: Sequence[str]) -> Iterator[None]:
             process.wait()
 
 
-def journal_lines(commits: Commits, hours: float) -> list[str]:
-    """Return what was measured of the journal, a line each."""
-    end_to_end_s = commits.end_to_end_s
-    return [
-        f"journal: {hours:g} h at full speed, {commits.alerts} alerts in {commits.n} commits",
-        f"  end to end {end_to_end_s:.2f} s, in commits {commits.wall_s:.2f} s "
-        f"({commits.cpu_s:.2f} s of CPU): {commits.wall_s / end_to_end_s:.1%}, "
-        f"target {TARGET_SHARE:.0%}",
+def journal_part(plan: Plan) -> Found:
+    """Measure the journal's share of a replay."""
+    runs = []
+    for _ in range(plan.times):
+        with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
+            runs.append(measure_journal(plan.hours, Path(name)))
+    shares = [100 * one.wall_s / one.end_to_end_s for one in runs]
+    rows = [
+        ["share of the wall time, %", spread(shares, ".1f")],
+        ["of the first commit to the last, s", spread([one.end_to_end_s for one in runs], ".2f")],
+        ["in commits, s", spread([one.wall_s for one in runs], ".2f")],
+        ["the same, CPU, s", spread([one.cpu_s for one in runs], ".2f")],
+        ["commits", spread([one.n for one in runs], ",.0f")],
+        ["alerts", spread([one.alerts for one in runs], ",.0f")],
     ]
+    return Found(
+        f"A simulated record of {plan.hours:g} h at full speed, {plan.times} times.\n\n"
+        + table(["what", "measured"], rows),
+        {"alerts.journal_share": shares} if plan.hours == HOURS else {},
+    )
 
 
-def latency_lines(latencies: Latencies, patients: int) -> list[str]:
-    """Return what was measured of alerts under way, a line each."""
-    found = np.array(latencies.alerts_ms)
-    if not len(found):
-        return ["latency: no alert came"]
-    median, high, highest = np.percentile(found, [50, 99, 100])
-    return [
-        f"latency: {len(found)} alerts of {patients} patients, {latencies.unmatched} unmatched",
-        f"  median {median:.1f} ms, 99th percentile {high:.1f} ms, largest {highest:.1f} ms, "
-        f"target {TARGET_MS:g} ms at the 99th",
+def latency_part(plan: Plan) -> Found:
+    """Measure how long alerts are under way."""
+    runs = []
+    for _ in range(plan.times):
+        with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
+            runs.append(measure_latency(plan.patients, plan.seconds, Path(name)))
+    middle, high, highest = ([one.percentile_ms(of) for one in runs] for of in (50, 99, 100))
+    rows = [
+        ["median, ms", spread(middle, ".1f")],
+        ["99th percentile, ms", spread(high, ".1f")],
+        ["largest, ms", spread(highest, ".1f")],
+        ["alerts", spread([len(one.alerts_ms) for one in runs], ",.0f")],
+        ["not matched with a block", spread([one.unmatched for one in runs], ",.0f")],
     ]
+    headline = (plan.patients, plan.seconds) == (PATIENTS, SECONDS)
+    return Found(
+        f"{plan.patients} patients for {plan.seconds:g} s, every beat an alert, {plan.times} "
+        f"times.\n\n{table(['what', 'measured'], rows)}",
+        {"alerts.delay": high} if headline else {},
+    )
+
+
+PARTS: dict[str, Callable[[Plan], Found]] = {"latency": latency_part, "journal": journal_part}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit code 1 if the stages failed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--only", choices=("journal", "latency"), help="default: both")
-    parser.add_argument("--hours", type=float, default=20.0, help="signal for the journal's share")
-    parser.add_argument("--patients", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=60.0, help="signal of each patient")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench_alerts", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
+    parser.add_argument("--hours", type=float, default=HOURS, help="signal for the journal's share")
+    parser.add_argument("--patients", type=int, default=PATIENTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="signal of each patient")
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="small, once; writes nothing")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
-        try:
-            if given.only != "journal":
-                place = Path(name) / "l"
-                place.mkdir()
-                latencies = measure_latency(given.patients, given.seconds, place)
-                print("\n".join(latency_lines(latencies, given.patients)), flush=True)
-            if given.only != "latency":
-                place = Path(name) / "j"
-                place.mkdir()
-                commits = measure_journal(given.hours, place)
-                print("\n".join(journal_lines(commits, given.hours)))
-        except BenchFailed as error:
-            sys.stderr.write(f"bench_alerts: {error}\n")
-            return 1
-    return 0
+    plan = Plan(given.hours, given.patients, given.seconds, given.times)
+    return measure_parts(
+        "bench_alerts",
+        ("program.md", "The program"),
+        PARTS,
+        Plan(hours=0.2, patients=2, seconds=15.0, times=1) if given.quick else plan,
+        only=given.only,
+        out=None if given.quick else given.out,
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Annotate an archive with one process and with several: how much faster, and the same bytes.
 
     python -m tools.bench_archive                          # 8 records of 6 hours, 2 processes
-    python -m tools.bench_archive --records 16 --hours 2 --jobs 4 --repeats 5
+    python -m tools.bench_archive --records 16 --hours 2 --jobs 4 --times 5
+    python -m tools.bench_archive --quick                  # 2 records of 6 minutes; writes nothing
 
 Simulated records, the shipped model, `ecg-monitor annotate` as a person runs it, each process with
-one thread. The ways take turns. The last one is the machine's own limit: as many commands at once,
-which share nothing, each with a part of the records.
+one thread, after one record that does not count. The ways take turns. The last one is the machine's
+own limit: as many commands at once, which share nothing, each with a part of the records.
 """
 
 from __future__ import annotations
@@ -18,23 +19,37 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 from monitor.progress import Show, progress_bar
 from monitor.sources.simulated import SimulationSettings, write_record
-from tools.measured import run_measured
+from tools.measured import CommandFailed, run_measured
+from tools.pages import DOCS, PROGRAM, spread, table
+from tools.parts import Found, measure_parts
 
+RECORDS, HOURS, JOBS = 8, 6.0, 2  # of the headline
 ONE, SEVERAL, APART = "one process", "processes of one command", "commands at once"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What is annotated, and how: `hours` are of each record, `jobs` the processes beside one."""
+
+    records: int
+    hours: float
+    jobs: int
+    times: int
 
 
 def annotate(records: Sequence[Path], out: Path, jobs: int) -> None:
     """Annotate records; CommandFailed if that cannot be done."""
     checkpoint = resources.files("model") / "checkpoints" / "default.safetensors"
     options = ("--out", str(out), "--checkpoint", str(checkpoint), "--jobs", str(jobs), "--again")
-    command = (sys.executable, "-m", "monitor", "annotate", *map(str, records), *options)
-    run_measured(command, Path.cwd())
+    run_measured([*PROGRAM, "annotate", *map(str, records), *options], Path.cwd())
 
 
 def annotate_apart(records: Sequence[Path], out: Path, commands: int) -> None:
@@ -45,27 +60,33 @@ def annotate_apart(records: Sequence[Path], out: Path, commands: int) -> None:
             started.result()
 
 
-def measure(
-    records: int, hours: float, jobs: int, repeats: int, show: Show
-) -> dict[str, list[float]]:
-    """Return the wall times of each way, in seconds; ValueError if their files differ."""
+def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
+    """Return the wall times of each way, in seconds.
+
+    Raises
+    ------
+    CommandFailed
+        If one failed, or they wrote different files.
+    """
+    records, times = archive.records, archive.times
     with tempfile.TemporaryDirectory(prefix="ecg-archive-") as temporary:
         folder = Path(temporary)
         (folder / "archive").mkdir()
         paths = [folder / "archive" / f"r{number}" for number in range(records)]
         for number, path in enumerate(paths):
             show(0.0, f"simulating {number + 1} of {records}")
-            write_record(path, SimulationSettings(hours, number))
+            write_record(path, SimulationSettings(archive.hours, number))
         ways: dict[str, Callable[[Path], None]] = {
             ONE: lambda out: annotate(paths, out, 1),
-            SEVERAL: lambda out: annotate(paths, out, jobs),
-            APART: lambda out: annotate_apart(paths, out, jobs),
+            SEVERAL: lambda out: annotate(paths, out, archive.jobs),
+            APART: lambda out: annotate_apart(paths, out, archive.jobs),
         }
         walls_s: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(repeats):
+        annotate(paths[:1], folder / "warm", 1)
+        for turn in range(times):
             for number, (way, run) in enumerate(ways.items()):
-                done = (len(ways) * turn + number) / (len(ways) * repeats)
-                show(done, f"{way}, {turn + 1} of {repeats}")
+                done = (len(ways) * turn + number) / (len(ways) * times)
+                show(done, f"{way}, {turn + 1} of {times}")
                 began_s = time.perf_counter()
                 run(folder / way)
                 walls_s[way].append(time.perf_counter() - began_s)
@@ -73,41 +94,63 @@ def measure(
         for way in (SEVERAL, APART):
             same, _, _ = filecmp.cmpfiles(folder / ONE, folder / way, names, shallow=False)
             if len(same) != len(names):
-                raise ValueError(f"{ONE} and {way} wrote different files")
+                raise CommandFailed(f"{ONE} and {way} wrote different files")
         return walls_s
 
 
-def table(walls_s: dict[str, list[float]], hours: float, jobs: int) -> str:
-    """Return ratios, then medians and spread."""
-    one_s = median(walls_s[ONE])
-    rows = ["| way | times as fast | wall, s | hours of record a second |"]
-    rows.append("| --- | ---: | ---: | ---: |")
-    for way, of_way_s in walls_s.items():
-        wall_s = median(of_way_s)
-        name = way if way == ONE else f"{jobs} {way}"
-        rows.append(
-            f"| {name} | {one_s / wall_s:.2f} | {wall_s:.1f} ({min(of_way_s):.1f} to "
-            f"{max(of_way_s):.1f}) | {hours / wall_s:.2f} |"
-        )
-    return "\n".join(rows)
+def archive_part(archive: Archive) -> Found:
+    """Compare the ways: ratios of the same turn, then times."""
+    with patch.dict(os.environ, OMP_NUM_THREADS="1"), progress_bar("annotating") as show:
+        walls_s = measure(archive, show)
+    ratios = {way: turn_ratios(walls_s, way) for way in walls_s}
+    hours = archive.records * archive.hours
+    rows = [
+        [
+            way if way == ONE else f"{archive.jobs} {way}",
+            spread(ratios[way], ".2f"),
+            spread(of_way_s, ".1f"),
+            f"{hours / median(of_way_s):.2f}",
+        ]
+        for way, of_way_s in walls_s.items()
+    ]
+    headings = ["way", "times as fast, of the same turn", "wall, s", "hours of record a second"]
+    asked = (archive.records, archive.hours, archive.jobs) == (RECORDS, HOURS, JOBS)
+    return Found(
+        f"{archive.records} simulated records of {archive.hours:g} h, `ecg-monitor annotate DIR "
+        f"--jobs {archive.jobs}` beside `--jobs 1`, the same files from each; {archive.times} "
+        f"turns.\n\n{table(headings, rows)}",
+        {"archive.times_faster": ratios[SEVERAL]} if asked else {},
+    )
+
+
+def turn_ratios(walls_s: dict[str, list[float]], way: str) -> list[float]:
+    """Return how many times as fast as one process a way was, in each turn."""
+    return [one_s / way_s for one_s, way_s in zip(walls_s[ONE], walls_s[way], strict=True)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench_archive", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--records", type=int, default=8)
-    parser.add_argument("--hours", type=float, default=6.0, help="of each record")
-    parser.add_argument("--jobs", type=int, default=2, help="processes, beside one")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--records", type=int, default=RECORDS)
+    parser.add_argument("--hours", type=float, default=HOURS, help="of each record")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="processes, beside one")
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a small archive; writes nothing")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
     options = parser.parse_args(arguments)
-    if min(options.records, options.repeats) < 1 or options.jobs < 2:
-        parser.error("give at least one record, one repeat and two processes")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with progress_bar("annotating") as show:
-        walls_s = measure(options.records, options.hours, options.jobs, options.repeats, show)
-    print(table(walls_s, options.records * options.hours, options.jobs))
-    return 0
+    if min(options.records, options.times) < 1 or options.jobs < 2:
+        parser.error("give at least one record, one time and two processes")
+    archive = Archive(options.records, options.hours, options.jobs, options.times)
+    return measure_parts(
+        "bench_archive",
+        ("program.md", "The program"),
+        {"archive": archive_part},
+        Archive(2, 0.1, 2, 1) if options.quick else archive,
+        only=None,
+        out=None if options.quick else options.out,
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

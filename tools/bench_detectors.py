@@ -1,6 +1,7 @@
 """Our QRS detector beside others on the same records in one run: quality, speed, memory, delay.
 
-    python -m tools.bench_detectors --records ../shared/data/mitdb --out docs
+    python -m tools.bench_detectors --records ../shared/data/mitdb    # docs/detectors.md, a plot
+    python -m tools.bench_detectors --quick                           # 2 records; writes nothing
 
 Each detector runs in a process of its own, on one core, one after the other; let nothing else
 compute meanwhile. Quality by EC57 (150 ms, from 5:00). Ours gets the record as a stream, in chunks
@@ -12,25 +13,17 @@ too), after a warm-up. Detectors that are not installed are named as absent.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
-import os
-import platform
 import resource
-import shlex
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from monitor.errors import MonitorError
 from monitor.evaluation.beats_report import read_annotations
@@ -39,11 +32,13 @@ from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.bank import SegmenterBank
 from segmenter.beat import BeatSpec
 from segmenter.stream import Segmenter
+from tools.measured import on_one_core
+from tools.pages import DOCS, table
+from tools.parts import Found, NotMeasured, measure_parts, say
 
 CHUNK_S = 1.0
 BANK_S = 60.0  # signal of each patient of the bank
 WARM_UP_S = 30.0  # compiled code is loaded and caches are filled before the clock runs
-ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 HEADINGS = (
     "detector",
     "Se %",
@@ -185,9 +180,7 @@ def run(name: str, records: Sequence[str], lead: str | None, start_s: float) -> 
     """Run one detector on records, in a fresh process of its own."""
     if importlib.util.find_spec(DETECTORS[name].module) is None:
         return Result(name, absent=f"{DETECTORS[name].module} is not installed")
-    os.environ.update(ONE_CORE)  # inherited by the process that is started now
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(measure, name, records, lead, start_s).result()
+    return on_one_core(measure, name, records, lead, start_s)
 
 
 def measure(name: str, records: Sequence[str], lead: str | None, start_s: float) -> Result:
@@ -303,13 +296,6 @@ class BankSpeed:
         )
 
 
-def run_bank(rows: int, records: Sequence[str], lead: str | None) -> BankSpeed:
-    """Measure a bank in a fresh process of its own."""
-    os.environ.update(ONE_CORE)
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(measure_bank, rows, records, lead).result()
-
-
 def measure_bank(rows: int, records: Sequence[str], lead: str | None) -> BankSpeed:
     """Feed a bank with stretches of the records, each patient another one."""
     signals = [_signal(path, lead) for path in records]
@@ -356,27 +342,15 @@ def cells(result: Result) -> list[str]:
     ]
 
 
-def to_table(results: Sequence[Result]) -> Table:
-    """Return the results as a Rich table."""
-    table = Table(title="QRS detectors, EC57")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "detector" else "right")
-    for result in results:
-        table.add_row(*cells(result))
-    return table
-
-
-def to_markdown(results: Sequence[Result], bank: BankSpeed | None, what: str, command: str) -> str:
-    """Return the results as a page: what was measured, the command, the table, the plot."""
-    rows = [list(HEADINGS), ["---", *["---:"] * (len(HEADINGS) - 1)], *map(cells, results)]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def to_markdown(results: Sequence[Result], bank: BankSpeed | None, what: str) -> str:
+    """Return the results as a section: what was measured, the table, the plot."""
     together = "" if bank is None else f"{bank}\n\n"
     return (
-        f"# QRS detectors side by side\n\n{what}\n\n    {command}\n\n{table}\n\n"
+        f"{what}\n\n{table(HEADINGS, [cells(result) for result in results])}\n\n"
         "Errors are detection minus reference. Memory is that of the whole process, imports\n"
         "included, and how much the records added. Delay is signal time from the R peak until a\n"
         f"beat is reported.\n\n{together}"
-        "![Sensitivity and positive predictivity; speed](detectors.png)\n"
+        "![Sensitivity and positive predictivity; speed](detectors.png)"
     )
 
 
@@ -401,49 +375,82 @@ def plot(results: Sequence[Result], file: Path) -> None:
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is compared on what; `out` is the folder of the plot, None draws none."""
+
+    folder: Path
+    limit: int | None
+    lead: str | None
+    start_s: float
+    names: Sequence[str]
+    bank: int
+    out: Path | None
+
+
+def compare(plan: Plan) -> Found:
+    """Run the detectors, one after the other."""
+    if not plan.folder.is_dir():
+        raise NotMeasured(f"{plan.folder} is missing; see --records")
+    records = _with_reference(plan.folder)[: plan.limit]
+    results = []
+    for name in plan.names:
+        results.append(run(name, records, plan.lead, plan.start_s))
+        say(f"  {name}: done")
+    bank = on_one_core(measure_bank, plan.bank, records, plan.lead) if plan.bank > 0 else None
+    if plan.out is not None:
+        plan.out.mkdir(parents=True, exist_ok=True)
+        plot(results, plan.out / "detectors.png")
+    what = (
+        f"{len(records)} records of {plan.folder.name}, lead {plan.lead or 0}, test period from "
+        f"{plan.start_s:g} s, one core each; once."
+    )
+    return Found(to_markdown(results, bank, what), {})
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench_detectors", description=__doc__)
-    parser.add_argument("--records", type=Path, required=True, help="folder of records with .atr")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--records",
+        type=Path,
+        default=Path("../shared/data/mitdb"),
+        help="folder of records with .atr",
+    )
     parser.add_argument("--limit", type=int, help="only the first N records")
     parser.add_argument("--lead", help="name or index; the first lead by default")
     parser.add_argument("--start", type=float, default=TEST_START_S, help="test period's start, s")
     parser.add_argument("--only", action="append", choices=list(DETECTORS), help="repeatable")
     parser.add_argument("--bank", type=int, default=500, help="patients side by side; 0: none")
-    parser.add_argument("--out", type=Path, help="folder for detectors.md and detectors.png")
+    parser.add_argument("--quick", action="store_true", help="2 records; writes nothing")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plot")
     options = parser.parse_args(arguments)
-    try:
-        records = _with_reference(options.records)[: options.limit]
-        results = []
-        for name in options.only or DETECTORS:
-            results.append(run(name, records, options.lead, options.start))
-            sys.stderr.write(f"{name}: done\n")
-        bank = run_bank(options.bank, records, options.lead) if options.bank > 0 else None
-    except MonitorError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    console.print(to_table(results))
-    if bank is not None:
-        console.print(str(bank))
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        given = sys.argv[1:] if arguments is None else list(arguments)
-        command = f"python -m tools.bench_detectors {shlex.join(given)}"
-        what = (
-            f"{len(records)} records of {options.records.name}, lead {options.lead or 0}, test "
-            f"period from {options.start:g} s, one core each. {_versions()}."
-        )
-        (options.out / "detectors.md").write_text(to_markdown(results, bank, what, command))
-        plot(results, options.out / "detectors.png")
-    return 0
+    plan = Plan(
+        folder=options.records,
+        limit=2 if options.quick else options.limit,
+        lead=options.lead,
+        start_s=options.start,
+        names=options.only or list(DETECTORS),
+        bank=50 if options.quick else options.bank,
+        out=None if options.quick else options.out,
+    )
+    return measure_parts(
+        "bench_detectors",
+        ("detectors.md", "QRS detectors"),
+        {"side-by-side": compare},
+        plan,
+        only=None,
+        out=plan.out,
+        arguments=arguments,
+        libraries=_libraries(),
+    )
 
 
-def _versions() -> str:
+def _libraries() -> list[str]:
+    """Return the packages of the detectors that are here."""
     modules = sorted({detector.module for detector in DETECTORS.values()} - {"segmenter"})
-    present = [module for module in [*modules, "numpy"] if importlib.util.find_spec(module)]
-    python = f"Python {platform.python_version()}"
-    return ", ".join([python, *(f"{name} {importlib.metadata.version(name)}" for name in present)])
+    return [module for module in [*modules, "numpy"] if importlib.util.find_spec(module)]
 
 
 def _with_reference(folder: Path) -> list[str]:

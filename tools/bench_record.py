@@ -1,7 +1,7 @@
 """One long record: our whole system beside the published way, growth with hours, memory, imports.
 
-    python -m tools.bench_record                     # a page, docs/record.md, and plots; minutes
-    python -m tools.bench_record --quick             # 20 minutes of signal, once; writes nothing
+    python -m tools.bench_record                     # docs/record.md and plots; some 10 minutes
+    python -m tools.bench_record --quick             # 80 minutes of signal, once; writes nothing
     python -m tools.bench_record --only growth       # growth, memory, imports or published
 
 The published way is NeuroKit2's segmentation, then an LSTM autoencoder of embedding 128 that is
@@ -13,7 +13,6 @@ CPU time is compared too, since it depends less on what else the machine does.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -21,14 +20,12 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from model.config import AutoencoderConfig
@@ -37,12 +34,14 @@ from monitor.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
-from tools.bench import PROGRAM, ROOT, machine
-from tools.bench_detectors import ONE_CORE
-from tools.measured import Measured, run_measured, tree_memory_mb
-from tools.pages import spread, table
+from tools.figures import ABSOLUTES
+from tools.measured import Measured, on_one_core, run_measured, tree_memory_mb
+from tools.pages import DOCS, PROGRAM, spread, table
+from tools.parts import Found, measure_parts
 
 RECORD, SEED = "simulated", 7
+SIMULATE = f"ecg-monitor simulate {RECORD} --seed {SEED} --hours"
+WARM_UP_HOURS = 1 / 60  # of a replay that does not count: files are in memory
 HOURS = (1.0, 2.0, 5.0, 10.0, 20.0)
 SLICE_FROM_S, SLICE_S = 3600.0, 300.0  # what the published way is run on
 TRAIN_S, TRAIN_STEPS = 1200.0, 1500  # of it, before; from normal beats alone, one a step
@@ -58,7 +57,6 @@ PROCESSES = {
 MEMORY_EVERY_S = 0.25
 
 Beats = NDArray[np.float32]
-T = TypeVar("T")
 
 
 # --- the published way --------------------------------------------------------------------------
@@ -237,8 +235,8 @@ def replay_memory(folder: Path) -> Memory:
 class Imported:
     """What a process costs before it does anything."""
 
-    cpu_s: float
-    peak_mb: float
+    cpu_s: list[float]  # each time
+    peak_mb: list[float]
     heaviest: str
 
 
@@ -259,8 +257,8 @@ def imports(module: str, times: int) -> Imported:
     ]
     figures = [[float(value) for value in run.stdout.split()] for run in runs]
     return Imported(
-        cpu_s=statistics.median(cpu_s for cpu_s, _ in figures),
-        peak_mb=statistics.median(peak for _, peak in figures) / 1e3,
+        cpu_s=[cpu_s for cpu_s, _ in figures],
+        peak_mb=[peak_kb / 1e3 for _, peak_kb in figures],
         heaviest=heaviest(runs[-1].stderr),
     )
 
@@ -294,16 +292,35 @@ class Run:
         """The record's path."""
         return str(self.folder / RECORD)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the record is as long as that of the headlines."""
+        return self.hours == HOURS[-1]
 
-def published_section(run: Run) -> str:
-    """Return the comparison with the published way."""
+    def record(self) -> None:
+        """Write the record, unless another part has."""
+        if not Path(f"{self.path}.hea").exists():
+            write_record(Path(self.path), SimulationSettings(hours=self.hours, seed=SEED))
+
+    def described(self) -> str:
+        """Return what is run, and how often."""
+        return (
+            f"A record of {self.hours:g} h, two leads, 250 Hz (`{SIMULATE} {self.hours:g}`), by "
+            f"`ecg-monitor {' '.join(REPLAY)}`: {self.times} runs."
+        )
+
+
+def published_part(run: Run) -> Found:
+    """Compare with the published way, each run of ours beside one of it."""
     import msgspec
 
     from monitor.replay import Summary
 
+    run.record()
+    replay(run.folder, WARM_UP_HOURS)
     ratios, cpu_ratios, ours, theirs = [], [], [], []
     for number in range(run.times):
-        published = in_own_process(run_published, run.path, number == 0)
+        published = on_one_core(run_published, run.path, number == 0)
         measured = replay(run.folder)
         summary = msgspec.json.decode(measured.output.splitlines()[-1], type=Summary)
         if number == 0:
@@ -313,127 +330,159 @@ def published_section(run: Run) -> str:
         cpu_ratios.append(published_s / measured.cpu_s)
         ours.append(measured)
         theirs.append(published_s)
-    our_auc = in_own_process(run_ours_on_slice, run.path)
+    our_auc = on_one_core(run_ours_on_slice, run.path)
+    peaks_mb = [one.peak_mb for one in ours]
+    assert auc is not None  # of the first run
     rows = [
         ["times faster, wall time of ours (two cores)", spread(ratios, ".0f")],
         ["times less CPU time", spread(cpu_ratios, ".0f")],
         ["AUC, ours / published", f"{our_auc:.4f} / {auc:.4f}"],
         ["ours: the whole command, s", spread([one.wall_s for one in ours], ".1f")],
         ["ours: CPU of all processes, s", spread([one.cpu_s for one in ours], ".1f")],
-        ["ours: memory, sum of the peaks, MB", spread([one.peak_mb for one in ours], ".0f")],
+        ["ours: memory, sum of the peaks, MB", spread(peaks_mb, ".0f")],
         ["published, s, scaled up", spread(theirs, ",.0f")],
         ["beats of the record", f"{summary.beats:,}"],
     ]
-    return (
-        f"## Beside the published way\n\nNeuroKit2, then an autoencoder of embedding {EMBEDDING}, "
-        f"one beat a call, one core: measured on {SLICE_S:g} s of the record ({published.n_beats} "
-        f"beats) before each run of ours and scaled to all of it. Its AUC is that of {TRAIN_STEPS} "
-        "training steps of one normal beat; more may better it. Ours is the checkpoint that "
-        "ships, on the same slice.\n\n" + table(["what", "measured"], rows)
+    text = (
+        f"{run.described()} The published way: NeuroKit2, then an autoencoder of embedding "
+        f"{EMBEDDING}, one beat a call, one core; measured on {SLICE_S:g} s of the record "
+        f"({published.n_beats} beats) before each run of ours and scaled to all of it. Its AUC is "
+        f"that of {TRAIN_STEPS} training steps of one normal beat; more may better it. Ours is the "
+        "checkpoint that ships, on the same slice.\n\n" + table(["what", "measured"], rows)
     )
+    figures = {
+        "record.times_faster": ratios,
+        "record.times_less_cpu": cpu_ratios,
+        "record.auc_gain": [our_auc - auc],
+        "record.memory": peaks_mb,
+    }
+    return Found(text, figures if run.is_whole else {})
 
 
-def growth_section(run: Run) -> str:
-    """Return seconds against hours of record; draw them."""
+def growth_part(run: Run) -> Found:
+    """Measure seconds against hours of record; draw them."""
+    run.record()
+    replay(run.folder, WARM_UP_HOURS)
     hours = [one for one in HOURS if one <= run.hours] or [run.hours]
     runs: dict[float, list[Measured]] = {one: [] for one in hours}
     for _ in range(run.times):  # in turn, so that what else the machine does hits all alike
         for one in hours:
             runs[one].append(replay(run.folder, one))
-    cpu_s = [statistics.median(m.cpu_s for m in runs[one]) for one in hours]
-    wall_s = [statistics.median(m.wall_s for m in runs[one]) for one in hours]
     rows = [
         [
             f"{one:g}",
+            f"{3600 * one / statistics.median(m.wall_s for m in runs[one]):,.0f}",
             spread([m.cpu_s for m in runs[one]], ".1f"),
             spread([m.wall_s for m in runs[one]], ".1f"),
             spread([m.peak_mb for m in runs[one]], ".0f"),
         ]
         for one in hours
     ]
-    line = ""
+    line, figures = "", {}
     if len(hours) > 1:
-        slope, start = np.polyfit(hours, cpu_s, 1)
+        fits = [
+            np.polyfit(hours, [runs[one][n].cpu_s for one in hours], 1) for n in range(run.times)
+        ]
+        slopes, starts = ([float(fit[which]) for fit in fits] for which in (0, 1))
         line = (
-            f"\n\nA line through the CPU times: {start:.1f} s and {slope:.2f} s an hour of record."
+            f"\n\nLines through the CPU times of each round: {spread(starts, '.1f')} s and "
+            f"{spread(slopes, '.2f')} s an hour of record."
         )
+        figures = {"record.start_s": starts, "record.hour_s": slopes}
     if run.out is not None:
-        _plot_growth(hours, cpu_s, wall_s, run.out / "growth.png")
-    by_hours = table(["hours of record", "CPU, s", "wall, s", "memory, MB"], rows)
-    return f"## Growth\n\n{by_hours}{line}\n\n![Seconds against hours of record](growth.png)"
-
-
-def memory_section(run: Run) -> str:
-    """Return memory against time; draw it."""
-    memory = replay_memory(run.folder)
-    if run.out is not None:
-        _plot_memory(memory, run.hours, run.out / "memory.png")
-    return (
-        f"## Memory\n\nAll four processes over {run.hours:g} h of record: at most "
-        f"{max(memory.sum_mb):.0f} MB at a time; {memory.growth_mb():+.1f} MB from a third of the "
-        "run to its end.\n\n![Resident memory against time](memory.png)"
+        _plot_growth(runs, run.out / "growth.png")
+    headings = ["hours of record", "times real time", "CPU, s", "wall, s", "memory, MB"]
+    return Found(
+        f"{run.described()} Its first hours by `--duration`; wall time and its ratio are of the "
+        f"whole command.\n\n{table(headings, rows)}{line}\n\n"
+        "![Seconds against hours of record](growth.png)",
+        figures if run.is_whole else {},
     )
 
 
-def imports_section(run: Run) -> str:
-    """Return what each process imports."""
-    rows = []
-    for name, module in PROCESSES.items():
-        found = imports(module, run.times)
-        rows.append([name, f"{found.cpu_s:.2f}", f"{found.peak_mb:.0f}", found.heaviest])
-    by_process = table(["process", "CPU, s", "memory, MB", "heaviest"], rows)
-    return f"## Imports\n\nA fresh interpreter each, under -X importtime.\n\n{by_process}"
+def memory_part(run: Run) -> Found:
+    """Measure memory against time; draw it."""
+    run.record()
+    memory = replay_memory(run.folder)
+    if run.out is not None:
+        _plot_memory(memory, run.hours, run.out / "memory.png")
+    return Found(
+        f"{run.described()[: -len(f'{run.times} runs.')]}once. All four processes: at most "
+        f"{max(memory.sum_mb):.0f} MB at a time; {memory.growth_mb():+.1f} MB from a third of the "
+        "run to its end.\n\n![Resident memory against time](memory.png)",
+        {"record.memory_growth": [memory.growth_mb()]} if run.is_whole else {},
+    )
 
 
-def in_own_process(measure: Callable[..., T], *arguments: object) -> T:
-    """Run a measurement on one core, in a process that has done nothing before."""
-    os.environ.update(ONE_CORE)
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(measure, *arguments).result()
+def imports_part(run: Run) -> Found:
+    """Measure what each process imports."""
+    found = {name: imports(module, run.times) for name, module in PROCESSES.items()}
+    rows = [
+        [name, spread(one.cpu_s, ".2f"), spread(one.peak_mb, ".0f"), one.heaviest]
+        for name, one in found.items()
+    ]
+    sums = [sum(each) for each in zip(*(one.cpu_s for one in found.values()), strict=True)]
+    headings = ["process", "CPU, s", "memory, MB", "heaviest, wall time"]
+    return Found(
+        f"A fresh interpreter each, under -X importtime, {run.times} times.\n\n"
+        f"{table(headings, rows)}",
+        {"startup.imports": sums},
+    )
 
 
-SECTIONS: dict[str, Callable[[Run], str]] = {
-    "published": published_section,
-    "growth": growth_section,
-    "memory": memory_section,
-    "imports": imports_section,
+PARTS: dict[str, Callable[[Run], Found]] = {
+    "published": published_part,
+    "growth": growth_part,
+    "memory": memory_part,
+    "imports": imports_part,
 }
 
 
-def _plot_growth(
-    hours: Sequence[float], cpu_s: Sequence[float], wall_s: Sequence[float], file: Path
-) -> None:
-    from matplotlib.figure import Figure
-
+def _plot_growth(runs: dict[float, list[Measured]], file: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(hours, cpu_s, "o-", label="CPU of all processes")
-    axes.plot(hours, wall_s, "s--", label="the whole command")
-    axes.set(xlabel="hours of record", ylabel="s", xlim=(0, None), ylim=(0, None))
+    hours = list(runs)
+    for label, style, of_each in (
+        ("CPU of all processes", "o-", [[one.cpu_s for one in of_n] for of_n in runs.values()]),
+        (
+            "wall time of the command",
+            "s--",
+            [[one.wall_s for one in of_n] for of_n in runs.values()],
+        ),
+    ):
+        middle = [statistics.median(values) for values in of_each]
+        below = [m - min(values) for m, values in zip(middle, of_each, strict=True)]
+        above = [max(values) - m for m, values in zip(middle, of_each, strict=True)]
+        axes.errorbar(hours, middle, yerr=[below, above], fmt=style, capsize=3, label=label)
+    axes.set(xlabel="hours of record", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    axes.set_xticks(hours, [f"{one:g}" for one in hours])
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
 def _plot_memory(memory: Memory, hours: float, file: Path) -> None:
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(memory.at_s, memory.sum_mb)
-    axes.set(xlabel=f"s of a replay of {hours:g} h", ylabel="MB, all processes", ylim=(0, None))
+    axes.plot(memory.at_s, memory.sum_mb, label="all four processes (they leave at the end)")
+    asked_mb = ABSOLUTES["record.memory"].at_most
+    assert asked_mb is not None
+    axes.axhline(asked_mb, color="grey", linestyle=":", label=f"{asked_mb:g} MB")
+    axes.set(xlabel=f"s of a replay of {hours:g} h", ylabel="resident, MB", ylim=(0, None))
     axes.grid(alpha=0.3)
+    axes.legend(loc="lower center")
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench_record", description=__doc__)
-    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="repeatable")
-    parser.add_argument("--quick", action="store_true", help="20 minutes, once; writes nothing")
-    parser.add_argument("--hours", type=float, default=HOURS[-1])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
+    parser.add_argument("--quick", action="store_true", help="80 minutes, once; writes nothing")
+    parser.add_argument("--hours", type=float, default=HOURS[-1], help="of the record")
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of page and plots")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plots")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="ecgm-bench-") as folder:
         run = Run(
@@ -442,23 +491,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hours=4 / 3 if options.quick else options.hours,
             times=1 if options.quick else options.times,
         )
-        write_record(Path(run.path), SimulationSettings(hours=run.hours, seed=SEED))
-        sections = []
-        for name in options.only or SECTIONS:
-            sys.stderr.write(f"measuring: {name}\n")
-            sections.append(SECTIONS[name](run))
-    page = (
-        f"# One record\n\n    python -m tools.bench_record\n\n{machine()}.\n\n"
-        f"A simulated record of {run.hours:g} h, two leads, 250 Hz (`ecg-monitor simulate "
-        f"{RECORD} --hours {run.hours:g} --seed {SEED}`), through "
-        f"`ecg-monitor {' '.join(REPLAY)}`: medians, smallest and largest of {run.times} runs.\n\n"
-        + "\n\n".join(sections)
-        + "\n"
-    )
-    print(page)
-    if not (options.quick or options.only):
-        (options.out / "record.md").write_text(page)
-    return 0
+        return measure_parts(
+            "bench_record",
+            ("record.md", "One record"),
+            PARTS,
+            run,
+            only=options.only,
+            out=run.out,
+            arguments=arguments,
+        )
 
 
 if __name__ == "__main__":

@@ -12,22 +12,22 @@ else compute meanwhile. A way that needs what is not here (a compiler) is named 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from model.autoencoder import LstmAutoencoder
@@ -36,15 +36,18 @@ from model.graph import INPUT, onnx_graph
 from model.scoring import MAX_BATCH, Scorer, reconstruction_losses
 from model.trained import TrainedAutoencoder
 from segmenter.beat import BeatSpec
-from tools.bench import ROOT, machine
-from tools.bench_detectors import ONE_CORE
 from tools.build_checkpoint import simulate
-from tools.pages import spread, table
+from tools.figures import RATIOS, Headline
+from tools.measured import on_one_core
+from tools.pages import DOCS, spread, table
+from tools.parts import Found, measure_parts
 from tools.tried import FusedAutoencoder
 
 Beats = NDArray[np.float32]
 Reconstruct = Callable[[Beats], Beats]
 
+OURS = "ONNX Runtime (ours)"
+INEXACT = 1e-3  # a loss this far off, relative, marks a way in the plot
 BATCHES = (1, 64, 256, 1024)
 THREADS = (1, 2)
 PRODUCT_SIZE = 1024  # of the square matrices: fast, and in the cache
@@ -141,7 +144,7 @@ def _of_torch(network: Callable[..., torch.Tensor], kind: torch.dtype | None = N
 
 
 WAYS = (
-    Way("ONNX Runtime (ours)", ours),
+    Way(OURS, ours),
     Way("torch eager, oneDNN", eager),
     Way("torch eager, without oneDNN", native),
     Way("torch.compile", compiled),
@@ -190,11 +193,18 @@ class Measurement:
 
     def share(self, result: Result, threads: int, batch: int) -> float:
         """Return which part of the matrix product's rate a way reaches; median over the rounds."""
+        return statistics.median(self.shares(result, threads, batch))
+
+    def shares(self, result: Result, threads: int, batch: int) -> list[float]:
+        """Return the same for each round, against the product of that round."""
         flop = self.checkpoint.config.flop_per_beat
-        pairs = zip(
-            result.times_s[threads, batch], self.product_flops[threads], strict=True
-        )  # of the same round
-        return statistics.median(flop / time_s / rate for time_s, rate in pairs)
+        pairs = zip(result.times_s[threads, batch], self.product_flops[threads], strict=True)
+        return [flop / time_s / rate for time_s, rate in pairs]
+
+    def worst_shares(self, result: Result, threads: int) -> list[float]:
+        """Return the smallest share of the batches of 64 and more, for each round."""
+        of_each = [self.shares(result, threads, batch) for batch in BATCHES[1:]]
+        return [min(of_round) for of_round in zip(*of_each, strict=True)]
 
 
 def measure(checkpoint: Checkpoint, ways: Sequence[Way], rounds: int) -> Measurement:
@@ -239,13 +249,17 @@ def _built(
 
 
 def _product_flops(threads: int) -> float:
-    """Return the rate of the faster of torch's and, in one thread, numpy's matrix product."""
+    """Return the fastest rate of a matrix product: torch's, numpy's, numpy's in each thread."""
     left = np.random.default_rng(0).standard_normal((PRODUCT_SIZE, PRODUCT_SIZE), np.float32)
     of_torch = torch.from_numpy(left)
-    products: list[Callable[[], object]] = [lambda: of_torch @ of_torch]
+    flop = 2 * PRODUCT_SIZE**3
+    found = [flop / _time_s(lambda: of_torch @ of_torch, threads)]
     if threads == 1:
-        products.append(lambda: left @ left)
-    return max(2 * PRODUCT_SIZE**3 / _time_s(product, threads) for product in products)
+        return max(found[0], flop / _time_s(lambda: left @ left, threads))
+    with ThreadPoolExecutor(threads) as pool:  # numpy itself has one thread here
+        each = [left] * threads
+        together_s = _time_s(lambda: [*pool.map(np.matmul, each, each)], threads)
+    return max(found[0], threads * flop / together_s)
 
 
 def _time_s(run: Callable[[], object], threads: int) -> float:
@@ -266,8 +280,8 @@ def _time_s(run: Callable[[], object], threads: int) -> float:
 # --- showing ------------------------------------------------------------------------------------
 
 
-def to_markdown(found: Measurement, command: str) -> str:
-    """Return the page: shares of the matrix product's rate, then times."""
+def to_markdown(found: Measurement) -> str:
+    """Return the section: shares of the matrix product's rate, then times."""
     config = found.checkpoint.config
     rates = ", ".join(
         f"{statistics.median(rates) / 1e9:.0f} GFLOP/s in {threads} thread{'s' * (threads > 1)} "
@@ -286,13 +300,14 @@ def to_markdown(found: Measurement, command: str) -> str:
         for r in found.results
     ]
     return (
-        f"# Ways to score\n\n    {command}\n\n{machine()}.\n\n"
         f"Embedding {config.embedding}, {config.samples_per_step} samples a step, "
         f"{config.flop_per_beat / 1e6:.2f} MFLOP of matrix products a beat. The machine's matrix "
         f"product of {PRODUCT_SIZE} x {PRODUCT_SIZE} in the same rounds: {rates}. Medians of "
         f"{len(found.product_flops[1])} rounds.\n\n"
         "Share of that rate, by the beats N of a call; how far losses are from the plain network's "
-        f"on {found.n_checked:,} beats of a simulated record, and how many verdicts change:\n\n"
+        f"on {found.n_checked:,} beats of a simulated record, and how many verdicts change (its "
+        f"threshold of {found.checkpoint.threshold.value:.0f} lies far from most losses, so few "
+        "can):\n\n"
         + table(["way", *shares, "loss error", "other verdicts"], rows)
         + "\n\nOne call in one thread, ms of CPU (smallest to largest of the rounds):\n\n"
         + table(["way", *(f"N = {batch}" for batch in BATCHES), "beats/s"], times)
@@ -326,23 +341,42 @@ def _beats_per_s(result: Result) -> str:
     return f"{max(1 / statistics.median(result.times_s[1, batch]) for batch in BATCHES):,.0f}"
 
 
+def figures_of(found: Measurement) -> dict[str, list[float]]:
+    """Return the headlines: of the way that the monitor goes."""
+    (result,) = (one for one in found.results if one.name == OURS)
+    return {
+        "scoring.share_one_thread": [100 * share for share in found.worst_shares(result, 1)],
+        "scoring.share_two_threads": [100 * share for share in found.worst_shares(result, 2)],
+        "scoring.one_beat": [1e3 * one_s for one_s in result.times_s[1, 1]],
+    }
+
+
 def plot(found: Measurement, file: Path) -> None:
     """Draw the shares of the matrix product's rate against the size of the batch."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(11, 4), layout="constrained")
     for axes, threads in zip(figure.subplots(1, 2, sharey=True), THREADS, strict=True):
         for result in found.results:
             batches = [batch for batch in BATCHES if (threads, batch) in result.times_s]
             shares = [100 * found.share(result, threads, batch) for batch in batches]
-            axes.plot(batches, shares, "o-", label=result.name)
-        axes.axhline(35, color="0.6", linestyle=":")
+            inexact = result.loss_error > INEXACT
+            label = f"{result.name} (losses off)" if inexact else result.name
+            axes.plot(batches, shares, "x:" if inexact else "o-", label=label)
+        _draw_asked(axes, RATIOS[f"scoring.share_{('one_thread', 'two_threads')[threads - 1]}"])
         axes.set(xscale="log", xlabel="beats a call", title=f"{threads} thread{'s'[: threads - 1]}")
         axes.set_xticks(BATCHES, [str(batch) for batch in BATCHES])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("% of the matrix product's rate")
-    figure.axes[0].legend(fontsize="small")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize="small")
     figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+def _draw_asked(axes: Axes, headline: Headline) -> None:
+    for share, name in ((headline.at_least, "asked for"), (headline.aim, "aim")):
+        assert share is not None
+        axes.axhline(share, color="0.6", linestyle=":")
+        axes.annotate(f"{name}: {share:g} %", (1, share + 1), color="0.4", fontsize="small")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -351,21 +385,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, help="the one that ships by default")
     parser.add_argument("--quick", action="store_true", help="one round; writes nothing")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of page and plot")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plot")
     options = parser.parse_args(arguments)
     given = options.checkpoint
     checkpoint = load_shipped() if given is None else load_checkpoint(given)
     ways = [way for way in WAYS if not (options.quick and way.make is compiled)]
-    os.environ.update(ONE_CORE)  # inherited by the process that is started now
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        rounds = 1 if options.quick else options.rounds
-        found = process.submit(measure, checkpoint, ways, rounds).result()
-    page = to_markdown(found, "python -m tools.bench_scoring")
-    print(page)
-    if not options.quick:
-        (options.out / "scoring.md").write_text(page)
-        plot(found, options.out / "scoring.png")
-    return 0
+    out = None if options.quick else options.out
+
+    def compare(rounds: int) -> Found:
+        found = on_one_core(measure, checkpoint, ways, rounds)
+        if out is not None:
+            plot(found, out / "scoring.png")
+        return Found(to_markdown(found), figures_of(found) if given is None else {})
+
+    return measure_parts(
+        "bench_scoring",
+        ("scoring.md", "Ways to score"),
+        {"side-by-side": compare},
+        1 if options.quick else options.rounds,
+        only=None,
+        out=out,
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Processor time of the live view of a ward: a made-up stream of N patients, drawn for nobody.
 
-    python -m tools.bench_view --patients 2000 --seconds 30 --size 160x48
+    python -m tools.bench_view                           # 2,000 patients; in docs/program.md
+    python -m tools.bench_view --patients 200 --seconds 30 --sizes 120x40 --alerts-per-second 10
+    python -m tools.bench_view --quick                   # few patients, once; writes nothing
 
 A process of its own publishes what a monitor of N patients would: a heartbeat a second, 1.2 beats
 and five stretches of waveform a second a patient, alerts that begin and end. The view watches it
@@ -12,6 +14,7 @@ the pauses of a busy machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import pty
@@ -22,9 +25,10 @@ import tempfile
 import termios
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, TextIO
 
 import msgspec
 import numpy as np
@@ -46,10 +50,13 @@ from monitor.wire import (
     Status,
     Wave,
 )
+from tools.pages import DOCS, spread, table
+from tools.parts import Found, measure_parts
 
 FS_HZ = 250.0
 TICK_S = 0.2  # of the ward's: a block of 200 ms of each patient
 WARM_UP_BEATS = 5  # heartbeats that are not counted: imports, the first whole redraw
+PATIENTS, LARGE, CALM, ALARMING = 2000, (160, 48), 2.0, 50.0  # of the headlines
 KEY_EVERY = 2  # heartbeats between two presses of the down key
 PLACE: dict[str, Any] = {"schema": 1, "lead": "MLII", "wall_time": "2026-01-01T00:00:00.000Z"}
 
@@ -170,7 +177,7 @@ class Ward:
         )  # fmt: skip
 
 
-def publish(ward: Ward, folder: Path) -> None:
+def publish(ward: Ward, folder: Path) -> NoReturn:
     """Say what the ward says, in real time, until killed."""
     with Sockets() as sockets, Journal(folder / "journal.sqlite") as journal:
         publisher = Publisher(sockets, endpoint(folder, "alerts"), journal, lambda _asked: "")
@@ -230,9 +237,8 @@ class Heard:
 class WatchedScreen(LiveScreen):
     """The live view on one end of a pseudo-terminal, at whose other end keys are pressed."""
 
-    def __init__(self, console: Console, typed: int, keyboard: int, n_heartbeats: int) -> None:
-        self._keyboard = os.fdopen(os.dup(keyboard))  # kept: its end would close the descriptor
-        super().__init__(console, self._keyboard)
+    def __init__(self, console: Console, typed: int, keyboard: TextIO, n_heartbeats: int) -> None:
+        super().__init__(console, keyboard)
         self.heard = Heard()
         self._typed = typed
         self._n_heartbeats = n_heartbeats
@@ -253,12 +259,16 @@ def measured(n_patients: int, seconds: int, size: tuple[int, int], alerts_per_s:
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", size[1], size[0], 0, 0))
     threading.Thread(target=_drain, args=(master,), daemon=True).start()
-    with tempfile.TemporaryDirectory(prefix="ecgv-") as name, os.fdopen(terminal, "w") as screen_of:
+    with (
+        tempfile.TemporaryDirectory(prefix="ecgv-") as name,
+        os.fdopen(os.dup(terminal)) as keyboard,
+        os.fdopen(terminal, "w") as screen_of,
+    ):
         folder = Path(name)
         command = [sys.executable, "-m", "tools.bench_view", "--publish-in", name]
         command += ["--patients", str(n_patients), "--alerts-per-second", str(alerts_per_s)]
         console = Console(file=screen_of, force_terminal=True, width=size[0], height=size[1])
-        screen = WatchedScreen(console, master, terminal, seconds)
+        screen = WatchedScreen(console, master, keyboard, seconds)
         ward = subprocess.Popen(command)
         try:
             watch(endpoint(folder, "alerts"), endpoint(folder, "waves"), screen)
@@ -269,34 +279,82 @@ def measured(n_patients: int, seconds: int, size: tuple[int, int], alerts_per_s:
 
 
 def _drain(master: int) -> None:
-    """Read what is drawn, as a terminal would."""
-    while True:
-        try:
-            os.read(master, 1 << 16)
-        except OSError:  # closed
-            return
+    """Read what is drawn, as a terminal would, until nobody draws."""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while os.read(master, 1 << 16):
+            pass
+    os.close(master)
 
 
-def main() -> None:
-    """Print the share of a core that the view takes."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--patients", type=int, default=2000)
-    parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--size", default="80x24", help="columns and rows")
-    parser.add_argument("--alerts-per-second", type=float, default=2.0, help="in the whole ward")
+@dataclass(frozen=True)
+class Plan:
+    """What the view is measured on: every size with every rate of alerts, several times."""
+
+    patients: int
+    seconds: int
+    sizes: Sequence[tuple[int, int]]
+    alerts_per_s: Sequence[float]
+    times: int
+
+
+def view_part(plan: Plan) -> Found:
+    """Measure the share of a core that the view takes."""
+    cases = [(size, rate) for size in plan.sizes for rate in plan.alerts_per_s]
+    shares: dict[tuple[tuple[int, int], float], list[float]] = {case: [] for case in cases}
+    for _ in range(plan.times):  # in turn, so that what else the machine does hits all alike
+        for size, rate in cases:
+            heard = measured(plan.patients, plan.seconds, size, rate)
+            shares[size, rate].append(100 * heard.cpu_s / heard.n_counted)
+    rows = [
+        [f"{width}x{height}", f"{rate:g}", spread(of_case, ".1f")]
+        for ((width, height), rate), of_case in shares.items()
+    ]
+    figures = {}
+    if plan.patients == PATIENTS:
+        named = {"view.share": (LARGE, CALM), "view.share_alarming": (LARGE, ALARMING)}
+        figures = {name: shares[case] for name, case in named.items() if case in shares}
+    return Found(
+        f"{plan.patients:,} patients, a patient down every {KEY_EVERY} s, {plan.seconds} s after "
+        f"{WARM_UP_BEATS} that do not count, {plan.times} times.\n\n"
+        + table(["columns x rows", "alerts a second", "% of a core"], rows),
+        figures,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench_view", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--patients", type=int, default=PATIENTS)
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--sizes", nargs="+", default=["80x24", "160x48"], help="columns x rows")
+    parser.add_argument(
+        "--alerts-per-second", type=float, nargs="+", default=[CALM, ALARMING], help="of the ward"
+    )
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few patients; writes nothing")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
     parser.add_argument("--publish-in", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.publish_in is not None:
-        publish(Ward(given.patients, given.alerts_per_second), given.publish_in)
-        return
-    width, height = map(int, given.size.split("x"))
-    heard = measured(given.patients, given.seconds, (width, height), given.alerts_per_second)
-    share = heard.cpu_s / heard.n_counted
-    print(
-        f"{given.patients} patients, {width}x{height}, {given.alerts_per_second:g} alerts a second:"
-        f" {100 * share:.1f} % of a core ({heard.cpu_s:.2f} s in {heard.n_counted} s of the ward)"
+        publish(Ward(given.patients, given.alerts_per_second[0]), given.publish_in)
+    sizes = []
+    for one in given.sizes:
+        width, by, height = one.partition("x")
+        if not (by and width.isdecimal() and height.isdecimal()):
+            parser.error(f"--sizes: {one!r} is not like 80x24")
+        sizes.append((int(width), int(height)))
+    plan = Plan(given.patients, given.seconds, sizes, given.alerts_per_second, given.times)
+    return measure_parts(
+        "bench_view",
+        ("program.md", "The program"),
+        {"view": view_part},
+        Plan(20, 3, sizes[:1], [CALM], 1) if given.quick else plan,
+        only=None,
+        out=None if given.quick else given.out,
+        arguments=arguments,
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

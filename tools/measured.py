@@ -8,12 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
 
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 SAMPLE_S = 0.1  # between two looks; what grows after the last one is not seen
 PROC = Path("/proc")
+T = TypeVar("T")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _NOW = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
@@ -89,6 +95,15 @@ def _watch(process: subprocess.Popen[bytes]) -> tuple[tuple[float, ...], float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     return tuple(peaks_mb.values()) or (largest_mb,), usage.ru_utime + usage.ru_stime
+
+
+def on_one_core(measure: Callable[..., T], *arguments: object) -> T:
+    """Run a function on one core, in a process that has done nothing before."""
+    with (
+        patch.dict(os.environ, ONE_CORE),  # inherited by that process, and by no later one
+        ProcessPoolExecutor(1, get_context("spawn")) as process,
+    ):
+        return process.submit(measure, *arguments).result()
 
 
 def tree_memory_mb(pid: int) -> float:

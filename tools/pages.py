@@ -16,7 +16,6 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PROGRAM = (sys.executable, "-m", "monitor")  # ecg-monitor, of this environment
-ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 LIBRARIES = ("torch", "numpy", "pyzmq")
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
@@ -71,7 +70,8 @@ def again(tool: str, part: str, arguments: Sequence[str] | None) -> str:
     """Return the command that measures one part of a tool's again, as it was measured now."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     while "--only" in given:
-        del given[given.index("--only") : given.index("--only") + 2]
+        place = given.index("--only")
+        del given[place : place + 2]
     return command_line(tool, ["--only", part, *given])
 
 
@@ -83,7 +83,7 @@ def section(command: str, body: str, libraries: Sequence[str] = LIBRARIES) -> st
 def page_of(title: str, sections: Mapping[str, str]) -> str:
     """Return a page; sections by their headings."""
     parts = [f"# {title}", *(f"## {heading}\n\n{text}" for heading, text in sections.items())]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def write_sections(file: Path, title: str, measured: Mapping[str, str]) -> None:
@@ -95,4 +95,6 @@ def write_sections(file: Path, title: str, measured: Mapping[str, str]) -> None:
 def sections_of(page: str) -> dict[str, str]:
     """Return a page's sections by their headings."""
     _, *parts = _HEADING.split(page)
-    return {heading: text.strip() for heading, text in zip(parts[::2], parts[1::2], strict=True)}
+    return {
+        heading: text.strip("\n") for heading, text in zip(parts[::2], parts[1::2], strict=True)
+    }

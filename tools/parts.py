@@ -10,18 +10,22 @@ from typing import NamedTuple, TypeVar
 from model.errors import ModelError
 from monitor.errors import MonitorError
 from segmenter.errors import SegmenterError
-from tools.figures import Measured, keep, show
+from tools.figures import Values, keep, show
 from tools.measured import CommandFailed
-from tools.pages import again, section, write_sections
+from tools.pages import LIBRARIES, again, command_line, section, write_sections
 
 Plan = TypeVar("Plan")
+
+
+class NotMeasured(Exception):
+    """What a part needs is not here; why, in a line."""
 
 
 class Found(NamedTuple):
     """What a part came to: the text of its section, and its headlines' values by name."""
 
     text: str
-    figures: Measured
+    figures: Values
 
 
 def measure_parts(
@@ -33,6 +37,7 @@ def measure_parts(
     only: Sequence[str] | None,
     out: Path | None,
     arguments: Sequence[str] | None,
+    libraries: Sequence[str] = LIBRARIES,
 ) -> int:
     """Measure some parts, each in its turn; what fails is said and does not end the rest.
 
@@ -52,6 +57,8 @@ def measure_parts(
         Folder for page and figures; None writes nothing.
     arguments : sequence of str or None
         What the tool was started with; None: those of this process.
+    libraries : sequence of str
+        Packages whose versions the page names.
 
     Returns
     -------
@@ -63,12 +70,18 @@ def measure_parts(
         say(f"measuring: {name}")
         try:
             found = parts[name](plan)
+        except NotMeasured as error:  # what was measured elsewhere stays on the page
+            say(f"not measured: {error}")
+            continue
         except (CommandFailed, MonitorError, ModelError, SegmenterError) as error:
             say(f"{name} failed: {error}")
             failed = True
             continue
-        heading, command = name.replace("-", " ").capitalize(), again(tool, name, arguments)
-        text = section(command, found.text)
+        heading = name.replace("-", " ").capitalize()
+        command = command_line(tool, arguments)
+        if len(parts) > 1:
+            command = again(tool, name, arguments)
+        text = section(command, found.text, libraries)
         print(f"\n## {heading}\n\n{text}\n", flush=True)
         if found.figures:
             print(show(found.figures), flush=True)

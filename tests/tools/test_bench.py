@@ -1,145 +1,65 @@
-"""The bench: what counts as an alerted beat, how figures are shown, what failure looks like."""
+"""All benchmarks in turn: each in its own process, failures said, the page at the end."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import wfdb
 
-from monitor.codec import encode_json
-from monitor.wire import Alert
 from tools import bench
-from tools.bench import (
-    Bench,
-    Figure,
-    Line,
-    by_process,
-    compare_alerts,
-    compare_alerts_with_record,
-    main,
-    measure,
-    page,
-)
-from tools.messages import alert, technical
+from tools.figures import keep
 
-FS_HZ = 100.0
-START_S = 10.0
-N_SAMPLES = 100 * 3600  # an hour
-# A beat a second from 0 s on; premature ones at 5, 20, 30 and 40 s.
-SAMPLES = np.arange(0, N_SAMPLES, 100)
-SYMBOLS = ["V" if second in (5, 20, 30, 40) else "N" for second in range(3600)]
+ROOT = Path(bench.__file__).resolve().parents[1]
 
 
-def onset(sample: int) -> Alert:
-    return alert(sample=sample)
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_options: Any) -> subprocess.CompletedProcess[bytes]:
+        commands.append(command[2:])
+        return subprocess.CompletedProcess(command, int("tools.bench_archive" in command))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return commands
 
 
-@pytest.mark.parametrize(
-    ("alerts", "found", "false", "apart"),
-    [
-        pytest.param([], 0, 0, 0, id="nothing said"),
-        pytest.param([onset(2000), onset(3000), onset(4000)], 3, 0, 0, id="all of them"),
-        pytest.param([onset(2015), onset(2985)], 2, 0, 0, id="150 ms to either side"),
-        pytest.param([onset(2016)], 0, 1, 0, id="later than 150 ms"),
-        pytest.param([onset(2000), onset(2010)], 1, 1, 0, id="one beat is alerted once"),
-        pytest.param([onset(2000), onset(2000)], 1, 0, 0, id="one beat told twice"),
-        pytest.param([onset(500), onset(800)], 0, 0, 0, id="while learning nothing counts"),
-        pytest.param([onset(1900), onset(2100)], 0, 2, 0, id="the beats to either side"),
-        pytest.param([onset(2200), onset(100_000)], 0, 2, 2, id="far from all of them"),
-        pytest.param([alert(sample=2000, state="ongoing")], 1, 0, 0, id="ongoing is of a beat"),
-        pytest.param([alert(sample=2000, state="cleared")], 0, 0, 0, id="cleared is of none"),
-    ],
-)
-def test_alerts_are_matched_with_premature_beats(
-    alerts: list[Alert], found: int, false: int, apart: int
+def test_every_benchmark_is_run(started: list[list[str]], tmp_path: Path) -> None:
+    """Those that lie in tools/, with the folder of the pages; one that fails does not end it."""
+    assert bench.main(["--out", str(tmp_path)]) == 1
+    names = {file.stem for file in (ROOT / "tools").glob("bench_*.py")}
+    assert {command[0] for command in started} == {f"tools.{name}" for name in names}
+    assert all(command[1:] == ["--out", str(tmp_path)] for command in started)
+
+
+def test_what_was_measured_is_shown(
+    started: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each alert with one beat, within 150 ms, from the start on; the others are false."""
-    said: list[Line] = [technical(sample=2000), *alerts]
-    compared = compare_alerts(said, SAMPLES, SYMBOLS, FS_HZ, N_SAMPLES, START_S)
-    assert (compared.n_premature, compared.n_alerted) == (3, found)
-    assert (compared.n_false, compared.n_false_apart) == (false, apart)
-    assert compared.recall == pytest.approx(found / 3)
-    assert compared.hours == pytest.approx((3600 - START_S) / 3600)
+    """Of some, the page of all figures that are known."""
+    keep({"view.share": [9.0]}, "a tool", tmp_path)
+    assert bench.main(["--only", "view", "record", "--out", str(tmp_path)]) == 0
+    assert [command[0] for command in started] == ["tools.bench_view", "tools.bench_record"]
+    assert "| 9.0 | 1 | at most 15.0 | met | `a tool` |" in capsys.readouterr().out
 
 
-def test_a_record_without_premature_beats_has_no_recall() -> None:
-    """Nor one without any beats: all alerts are false, and beside nothing."""
-    normal = compare_alerts([onset(2000)], SAMPLES, ["N"] * 3600, FS_HZ, N_SAMPLES, START_S)
-    assert np.isnan(normal.recall)
-    empty = compare_alerts([onset(2000)], SAMPLES[:0], [], FS_HZ, N_SAMPLES, START_S)
-    assert (empty.n_premature, empty.n_false, empty.n_false_apart) == (0, 1, 1)
-
-
-def test_annotations_that_are_no_beats_are_no_neighbours(tmp_path: Path) -> None:
-    """A change of rhythm between a beat and a premature one does not part them."""
-    symbols = ["N", "N", "+", "V", "N", "N"]
-    samples = np.array([34_000, 34_100, 34_150, 34_200, 34_300, 34_400])
-    wfdb.wrann("r", "atr", samples, symbols, fs=100, write_dir=str(tmp_path))
-    signal = np.zeros((40_000, 1))
-    wfdb.wrsamp("r", 100, ["mV"], ["I"], signal, fmt=["16"], write_dir=str(tmp_path))
-    said = b"\n".join(map(encode_json, [onset(34_200), onset(34_100), onset(34_400)])).decode()
-    compared = compare_alerts_with_record(said, tmp_path / "r")
-    assert (compared.n_premature, compared.n_alerted) == (1, 1)
-    assert (compared.n_false, compared.n_false_apart) == (2, 1)
-
-
-def test_memory_is_told_by_process() -> None:
-    """By name where all four are seen; else only by what is known."""
-    assert by_process([1, 2, 3, 4]) == "parent 1, producer 2, segmenter 3, consumer 4"
-    assert by_process([300.4]) == "largest 300"
-    assert by_process([1, 2]) == "process 0 1, process 1 2"
-
-
-def test_the_page_names_machine_and_commands() -> None:
-    """Each figure stands beside the command that measures it again."""
-    text = page([Figure("speed", "9,000", "ecg-monitor replay")], "a machine", "2026-01-01")
-    assert "| speed | 9,000 | `ecg-monitor replay` |" in text
-    assert "a machine. 2026-01-01." in text
-
-
-def test_missing_records_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without real records the rest is measured and the exit code is 0; no page from a part."""
-    out = tmp_path / "BENCH.md"
-    parts = [word for part in ("detection", "ecg5000", "119") for word in ("--only", part)]
-    assert main([*parts, "--records", str(tmp_path), "--out", str(out)]) == 0
-    assert capsys.readouterr().out.count("not measured:") == 3
-    assert not out.exists()
-
-
-@pytest.mark.slow
-def test_a_short_replay_is_measured(tmp_path: Path) -> None:
-    """Real processes on 36 s of signal: a speed, four processes' memory, nothing lost."""
-    settings = Bench(tmp_path, tmp_path, hours=0.01, times=1, quick=True)
-    figures = measure(settings, ["simulation", "replay"])
-    assert not [figure for figure in figures if figure.failed]
-    values = {figure.name: figure.value for figure in figures}
-    assert float(values["the same, the whole command, s"]) > 0
-    assert values["messages malformed, gaps, dropped, restarts"] == "0, 0, 0, 0"
-    memory = values["peak memory of each, MB"]
-    assert "consumer" in memory or "largest" in memory
-
-
-def test_a_command_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its figure says why, and the other parts are still measured."""
-    monkeypatch.setattr(bench, "PROGRAM", (sys.executable, "-c", "import sys; sys.exit('no room')"))
-    settings = Bench(tmp_path, tmp_path / "nowhere", hours=0.01, times=1, quick=True)
-    simulation, detection = measure(settings, ["simulation", "detection"])
-    assert simulation.failed
-    assert "no room" in simulation.value
-    assert "not measured" in detection.value
-
-
-def test_a_replay_that_scores_no_beat_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_quick_run_says_which_failed(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The wait for the first beat has an end, and the process is ended with it."""
-    monkeypatch.setattr(bench, "FIRST_BEAT_WITHIN_S", 0.2)
-    monkeypatch.setattr(bench, "PROGRAM", (sys.executable, "-c", "import time; time.sleep(60)"))
-    (tmp_path / "simulated.hea").touch()
-    settings = Bench(tmp_path, tmp_path, hours=0.01, times=1, quick=True)
-    (figure,) = measure(settings, ["startup"])
-    assert figure.failed
-    assert "no beat was scored" in figure.value
+    """Each is told to be quick; no page is shown, since none was written."""
+    assert bench.main(["--quick", "--only", "archive", "view"]) == 1
+    assert all(command[1:] == ["--quick"] for command in started)
+    said = capsys.readouterr()
+    assert "failed: archive" in said.err
+    assert "Ratios" not in said.out
+
+
+@pytest.mark.parametrize("name", bench.BENCHES)
+def test_each_takes_what_it_is_given(name: str) -> None:
+    """--quick and --out are options of every benchmark."""
+    asked = [sys.executable, "-m", f"tools.bench_{name}", "--help"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert "--quick" in told
+    assert "--out" in told

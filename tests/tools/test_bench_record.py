@@ -16,10 +16,11 @@ from tools.bench_record import (
     Published,
     Run,
     heaviest,
-    imports_section,
+    imports_part,
     neurokit_beats,
     run_ours_on_slice,
 )
+from tools.measured import Measured
 
 
 def test_the_published_way_is_scaled_by_signal_and_by_beats() -> None:
@@ -51,11 +52,12 @@ def test_imports_are_summed_by_library() -> None:
 def test_what_a_process_imports_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """In an interpreter of its own, with its memory."""
     monkeypatch.setattr(bench_record, "PROCESSES", {"parent": "json"})
-    section = imports_section(Run(Path(), None, 1.0, 1))
-    (row,) = [line for line in section.splitlines() if line.startswith("| parent")]
+    found = imports_part(Run(Path(), None, 1.0, 1))
+    (row,) = [line for line in found.text.splitlines() if line.startswith("| parent")]
     _, _, cpu_s, peak_mb, _, _ = (cell.strip() for cell in row.split("|"))
     assert 0 < float(cpu_s) < 10
     assert 1 < float(peak_mb) < 200
+    assert found.figures["startup.imports"] == pytest.approx([float(cpu_s)], abs=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +83,21 @@ def test_our_losses_rank_the_slice(record: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bench_record, "SLICE_FROM_S", 10.0)
     monkeypatch.setattr(bench_record, "SLICE_S", 160.0)
     assert run_ours_on_slice(str(record)) > 0.95
+
+
+def test_growth_is_measured_in_rounds(
+    record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line through each round's CPU times; headlines only of the whole record; a plot."""
+
+    def fake_replay(_folder: Path, hours: float) -> Measured:
+        return Measured("", 3 + hours, 5 + 2 * hours, (100.0, 200.0))
+
+    monkeypatch.setattr(bench_record, "replay", fake_replay)
+    monkeypatch.setattr(Run, "record", lambda _self: None)
+    found = bench_record.growth_part(Run(record.parent, tmp_path, 20.0, 2))
+    assert found.figures["record.start_s"] == pytest.approx([5, 5])
+    assert found.figures["record.hour_s"] == pytest.approx([2, 2])
+    assert "| 20 | 3,130 | 45.0 (45.0 to 45.0) | 23.0 (23.0 to 23.0) | 300" in found.text
+    assert (tmp_path / "growth.png").stat().st_size > 5000
+    assert not bench_record.growth_part(Run(record.parent, None, 5.0, 1)).figures

@@ -11,10 +11,12 @@ from model.config import AutoencoderConfig
 from model.scoring import Scorer
 from tools.bench_scoring import (
     BATCHES,
+    OURS,
     THREADS,
     Measurement,
     Result,
     Way,
+    figures_of,
     measure,
     ours,
     to_markdown,
@@ -39,6 +41,25 @@ def test_share_is_that_of_the_matrix_product_of_the_same_round() -> None:
     result = Result("a way", {(1, 64): [flop / 50e9, flop / 25e9, flop / 40e9]})
     found = Measurement(checkpoint, 10, {1: [100e9, 50e9, 100e9]}, [result])
     assert found.share(result, 1, 64) == pytest.approx(0.5)
+    assert found.shares(result, 1, 64) == pytest.approx([0.5, 0.5, 0.4])
+
+
+def test_the_headline_is_the_worst_batch_of_each_round() -> None:
+    """Of 64 beats and more; one beat alone is a headline of its own."""
+    checkpoint = load_shipped()
+    flop = checkpoint.config.flop_per_beat
+    times_s = {
+        (threads, batch): [flop / (rate * 1e9)] * 2
+        for threads in THREADS
+        for batch, rate in zip(BATCHES, (1, 60, 40, 50), strict=True)
+    }
+    found = Measurement(
+        checkpoint, 10, {1: [100e9, 80e9], 2: [200e9, 100e9]}, [Result(OURS, times_s)]
+    )
+    figures = figures_of(found)
+    assert figures["scoring.share_one_thread"] == pytest.approx([40, 50])
+    assert figures["scoring.share_two_threads"] == pytest.approx([20, 40])
+    assert figures["scoring.one_beat"] == pytest.approx([1e3 * flop / 1e9] * 2)
 
 
 def test_a_way_that_cannot_be_had_is_named_as_absent() -> None:
@@ -54,4 +75,4 @@ def test_a_way_that_cannot_be_had_is_named_as_absent() -> None:
     assert measured.n_other_verdicts == 0
     assert measured.loss_error < 1e-4
     assert absent.absent == "RuntimeError: no compiler"
-    assert "absent: RuntimeError: no compiler" in to_markdown(found, "a command")
+    assert "absent: RuntimeError: no compiler" in to_markdown(found)

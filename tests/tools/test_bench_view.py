@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from monitor.codec import decode_message, encode_message
 from monitor.snapshot import Snapshot, apply
 from monitor.wire import Alert
-from tools.bench_view import TICK_S, Heard, Ward
+from tools.bench_view import TICK_S, Heard, Ward, main
 
 
 def test_a_second_of_the_ward_is_what_a_monitor_says() -> None:
@@ -50,3 +52,16 @@ def test_the_warm_up_does_not_count() -> None:
         heard.take()
     assert heard.n_counted == 3
     assert heard.cpu_s >= 0
+
+
+def test_a_small_ward_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    """A real view on a pseudo-terminal; nothing is written."""
+    assert main(["--quick", "--sizes", "80x24"]) == 0
+    assert "| 80x24 | 2 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", ["80", "80x", "x24", "axb"])
+def test_a_size_that_is_none_is_refused(size: str) -> None:
+    """Columns and rows."""
+    with pytest.raises(SystemExit):
+        main(["--sizes", size])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from monitor.ward_bench import Moment, WardResult, nobody
-from tools import bench_ward
+from tools import bench_ward, figures
 from tools.bench_ward import Course, busy_neighbours, growth
 
 MEMORY_MB = {"producer": 90.0, "segmenter": 150.0, "consumer": 160.0, "subscriber": 170.0}
@@ -73,18 +73,35 @@ def test_the_page_tells_ratios_of_what_was_heard(
     options = ["--patients", "3000", "500", "2000", "--times", "2", "--minutes", "3"]
     options += ["--seconds", "3"]
     assert bench_ward.main([*options, "--out", str(tmp_path)]) == 0
-    page = (tmp_path / "ward.md").read_text()
-    assert capsys.readouterr().out.strip() == page.strip()
+    page, said = (tmp_path / "ward.md").read_text(), capsys.readouterr().out
+    for line in page.splitlines()[1:]:
+        assert line in said
     assert "kept up with in every run: 2,000 patients" in page
-    assert "| 500 | 100 (100 to 100) | 25 (25 to 25) | 50 (50 to 50) | 0 | 0 of 2 |" in page
-    assert (
-        "| 3,000 | 100 (100 to 100) | 450 (450 to 450) | 900 (900 to 900) | 10 | 2 of 2 |" in page
-    )
+    each, late = "100 (100 to 100)", "450 (450 to 450) | 900 (900 to 900)"
+    assert f"| 500 | 2 of 2 | 14000 | {each} | 25 (25 to 25) | 50 (50 to 50) | 0 | 0 of 2" in page
+    assert f"| 3,000 | 0 of 2 | 14000 | {each} | {late} | 10 | 2 of 2 |" in page
+    assert "| 2 | 25 | 50 | 50 | 0, 0 | 0 | 100 | 0.10, 0.60, 0.70 | 400 | yes |" in page
     assert "| scores and samples shed (these at both ends of a hole) | 500 |" in page
     assert "| all three | 400 | +0.0 |" in page
     for plot in ("ward.png", "ward-recovery.png", "ward-memory.png"):
         assert (tmp_path / plot).stat().st_size > 10_000
         assert f"({plot})" in page
+    kept = figures.read(tmp_path / "figures.json")
+    assert kept["ward.delay"].values == [50.0, 50.0]
+    assert kept["ward.largest"].values == [2000.0]
+    assert "ward.memory" not in kept  # three minutes are not what it says
+
+
+def test_a_part_replaces_its_section_alone(no_wards: None, tmp_path: Path) -> None:
+    """The other sections, of other days, stay as they are."""
+    out = ["--out", str(tmp_path)]
+    assert bench_ward.main(["--only", "delay", *out, "--times", "1"]) == 0
+    before = (tmp_path / "ward.md").read_text()
+    assert bench_ward.main(["--only", "recovery", *out]) == 0
+    after = (tmp_path / "ward.md").read_text()
+    assert after.startswith(before.rstrip())
+    assert "## Recovery" in after
+    assert f"python -m tools.bench_ward --only delay --out {tmp_path} --times 1" in after
 
 
 def test_a_quick_run_writes_nothing(no_wards: None, tmp_path: Path) -> None:
