@@ -173,12 +173,12 @@ class BeatsMessage(NamedTuple):
 
     @property
     def first_r_sample(self) -> int:
-        """The first R peak; IndexError where there is no beat."""
+        """The first R peak, of a message that has beats."""
         return int(self.together.r_sample[self.first])
 
     @property
     def last_r_sample(self) -> int:
-        """The last R peak; IndexError where there is no beat."""
+        """The last R peak, of a message that has beats."""
         return int(self.together.r_sample[self.first + self.header.n_beats - 1])
 
 

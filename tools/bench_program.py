@@ -103,8 +103,9 @@ def replay_part(bench: Bench) -> Found:
         [f"{_length(bench)}, times real time", spread(factors, ",.0f")],
         ["the whole command, s", spread(walls_s, ".1f")],
         ["CPU of all processes, s", spread([one.cpu_s for one in runs], ".1f")],
+        ["CPU of each, s, of the last run", by_process(runs[-1].cpus_s, ".1f")],
         ["peak memory, sum of the processes, MB", spread([one.peak_mb for one in runs], ",.0f")],
-        ["peak memory of each, MB", by_process(runs[-1].peaks_mb)],
+        ["peak memory of each, MB, of the last run", by_process(runs[-1].peaks_mb, ",.0f")],
         ["beats", f"{summaries[-1].beats:,}"],
         ["episodes", f"{summaries[-1].alerts:,}"],
         ["messages malformed, gaps, dropped, restarts", spread(lost, ".0f")],
@@ -335,14 +336,12 @@ def compare_alerts_with_record(output: str, record: Path) -> Alerted:
 # --- showing ------------------------------------------------------------------------------------
 
 
-def by_process(peaks_mb: Sequence[float]) -> str:
-    """Return each process's peak by its name; one alone is the largest, where no more is known."""
+def by_process(values: Sequence[float], form: str) -> str:
+    """Return each process's value by its name; one alone is the largest: no more is known."""
     names: Sequence[str] = PROCESSES
-    if len(peaks_mb) != len(PROCESSES):
-        names = (
-            ["largest"] if len(peaks_mb) == 1 else [f"process {i}" for i in range(len(peaks_mb))]
-        )
-    return ", ".join(f"{name} {peak:,.0f}" for name, peak in zip(names, peaks_mb, strict=True))
+    if len(values) != len(PROCESSES):
+        names = ["largest"] if len(values) == 1 else [f"process {i}" for i in range(len(values))]
+    return ", ".join(f"{name} {value:{form}}" for name, value in zip(names, values, strict=True))
 
 
 def _length(bench: Bench) -> str:

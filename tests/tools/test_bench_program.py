@@ -87,9 +87,9 @@ def test_annotations_that_are_no_beats_are_no_neighbours(tmp_path: Path) -> None
 
 def test_memory_is_told_by_process() -> None:
     """By name where all four are seen; else only by what is known."""
-    assert by_process([1, 2, 3, 4]) == "parent 1, producer 2, segmenter 3, consumer 4"
-    assert by_process([300.4]) == "largest 300"
-    assert by_process([1, 2]) == "process 0 1, process 1 2"
+    assert by_process([1, 2, 3, 4], ".0f") == "parent 1, producer 2, segmenter 3, consumer 4"
+    assert by_process([300.4], ".0f") == "largest 300"
+    assert by_process([1, 2], ".0f") == "process 0 1, process 1 2"
 
 
 def test_missing_records_are_said_and_nothing_is_written(
