@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,3 +136,17 @@ def test_a_process_loads_no_heavy_library_that_it_does_not_need(module: str) -> 
     script = f"import sys, {module}; print(*(set({sorted(HEAVY)!r}) & sys.modules.keys()))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()) <= PROCESSES[module]
+
+
+def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime would keep an identity and its reports in the home folder, and send them."""
+    script = (
+        "import numpy as np; from model.checkpoint import load_shipped; "
+        "from model.scoring import Scorer; "
+        "Scorer(load_shipped().autoencoder).losses(np.zeros((1, 140), np.float32))"
+    )
+    silencing = {"CI", "ORT_RUNNING_UNIT_TESTS", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    asked = {name: value for name, value in os.environ.items() if name not in silencing}
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, env=asked | {"HOME": str(tmp_path)}, check=True, cwd=ROOT)
+    assert list(tmp_path.iterdir()) == []

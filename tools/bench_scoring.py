@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -117,6 +116,7 @@ def int8(autoencoder: TrainedAutoencoder) -> Reconstruct:
 
 def onnx_int8(autoencoder: TrainedAutoencoder) -> Reconstruct:
     """Return ONNX Runtime with weights of 8 bits."""
+    import onnxruntime  # after the model's package, which keeps it from reporting to its maker
     from onnxruntime import quantization
 
     with tempfile.TemporaryDirectory() as folder:
