@@ -399,7 +399,6 @@ def compare(plan: Plan) -> Found:
         say(f"  {name}: done")
     bank = on_one_core(measure_bank, plan.bank, records, plan.lead) if plan.bank > 0 else None
     if plan.out is not None:
-        plan.out.mkdir(parents=True, exist_ok=True)
         plot(results, plan.out / "detectors.png")
     what = (
         f"{len(records)} records of {plan.folder.name}, lead {plan.lead or 0}, test period from "

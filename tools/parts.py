@@ -66,6 +66,8 @@ def measure_parts(
         Exit code: 1 if a part failed.
     """
     failed = False
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # parts draw their plots there
     for name in only or parts:
         say(f"measuring: {name}")
         try:
@@ -86,7 +88,6 @@ def measure_parts(
         if found.figures:
             print(show(found.figures), flush=True)
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
             write_sections(out / page[0], page[1], {heading: text})
             keep(found.figures, command, out)
     return int(failed)

@@ -94,14 +94,15 @@ def test_the_page_tells_ratios_of_what_was_heard(
 
 def test_a_part_replaces_its_section_alone(no_wards: None, tmp_path: Path) -> None:
     """The other sections, of other days, stay as they are."""
-    out = ["--out", str(tmp_path)]
+    folder = tmp_path / "new" / "folder"
+    out = ["--out", str(folder)]
     assert bench_ward.main(["--only", "delay", *out, "--times", "1"]) == 0
-    before = (tmp_path / "ward.md").read_text()
+    before = (folder / "ward.md").read_text()
     assert bench_ward.main(["--only", "recovery", *out]) == 0
-    after = (tmp_path / "ward.md").read_text()
+    after = (folder / "ward.md").read_text()
     assert after.startswith(before.rstrip())
     assert "## Recovery" in after
-    assert f"python -m tools.bench_ward --only delay --out {tmp_path} --times 1" in after
+    assert f"python -m tools.bench_ward --only delay --out {folder} --times 1" in after
 
 
 def test_a_quick_run_writes_nothing(no_wards: None, tmp_path: Path) -> None:
