@@ -242,14 +242,15 @@ class LiveScreen:
 
     def refresh(self, controls: Controls) -> None:
         """Obey the keys and draw."""
-        for key in self._keys.read():
+        keys = self._keys.read()
+        for key in keys:
             self._obey(key, controls)
         silent_s = self._clock() - self._heard_s
         self.snapshot = with_silence(
             self.snapshot, float(round(silent_s)) if silent_s > SILENT_S else 0.0
         )
         self._settle()
-        self._view.show(self.snapshot)
+        self._view.show(self.snapshot, at_once=bool(keys))
 
     def _settle(self) -> None:
         """Decide who is shown, and keep the signal of no more patients than are looked at."""

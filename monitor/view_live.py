@@ -10,10 +10,11 @@ from typing import Self
 from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
-from monitor.snapshot import Snapshot
+from monitor.snapshot import MAX_FOLLOWED, Snapshot
 from monitor.view import render
 
-REDRAWS_HZ = 10.0
+REDRAW_S = 0.1
+WARD_REDRAW_S = 0.2  # of many patients: each redraw puts all of them in order
 
 
 class LiveView:
@@ -25,19 +26,15 @@ class LiveView:
         A terminal; its size is asked anew at every redraw, so resizing works.
     clock : callable
         Monotonic seconds.
-    redraws_hz : float
-        The most redraws in a second.
     """
 
     def __init__(
         self,
         console: Console,
         clock: Callable[[], float] = time.monotonic,
-        redraws_hz: float = REDRAWS_HZ,
     ) -> None:
         self._console = console
         self._clock = clock
-        self._period_s = 1 / redraws_hz
         self._live = Live(
             console=console,
             screen=True,
@@ -60,15 +57,15 @@ class LiveView:
     ) -> None:
         self._live.stop()
 
-    def wait_s(self) -> float:
-        """Return the seconds until the next redraw is allowed: a timeout for the caller's poll."""
-        return max(self._due_s - self._clock(), 0.0)
-
-    def show(self, snapshot: Snapshot) -> bool:
+    def show(self, snapshot: Snapshot, *, at_once: bool = False) -> bool:
         """Draw the snapshot if it or the terminal's size changed and a redraw is due.
 
-        Call again with the newest snapshot, at the latest after `wait_s()`: one that came too
-        early is not kept.
+        Call again with the newest snapshot: one that came too early is not kept.
+
+        Parameters
+        ----------
+        at_once : bool
+            It is due: a person waits for what a key does.
 
         Returns
         -------
@@ -79,9 +76,10 @@ class LiveView:
         if self._drawn is not None and self._drawn[0] is snapshot and self._drawn[1] == size:
             return False
         now_s = self._clock()
-        if self._drawn is not None and now_s < self._due_s:
+        if self._drawn is not None and now_s < self._due_s and not at_once:
             return False
         self._live.update(render(snapshot, size.width, size.height), refresh=True)
-        self._due_s = now_s + self._period_s
+        is_ward = len(snapshot.patients) > MAX_FOLLOWED
+        self._due_s = now_s + (WARD_REDRAW_S if is_ward else REDRAW_S)
         self._drawn = snapshot, size
         return True

@@ -159,7 +159,10 @@ class SegmenterBank:
     def lay(
         self, arrays: dict[str, NDArray[Any]], trackers: list[Tracker], places: list[int]
     ) -> None:
-        """Have other rows, as `lift` gave them; the arrays become the bank's own."""
+        """Have other rows, as `lift` gave them; the arrays become the bank's own.
+
+        `places` are those of the rows' signals, one each.
+        """
         self.rows = len(trackers)
         self._piece = min(self._piece_of(self.rows), self._history.room)
         self._positions, self._gaps = arrays["positions"], arrays["gaps"]
@@ -175,6 +178,7 @@ class SegmenterBank:
     def make_room(self, places: int) -> None:
         """Have room for the signals of so many rows, at least as many as before."""
         self._history = self._history.moved_to(places, self._piece_of(places))
+        self._piece = min(self._piece, self._history.room)  # of the more, each has less
 
     def forget(self, place: int) -> None:
         """Let a place be as that of a row that begins."""

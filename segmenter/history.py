@@ -45,8 +45,16 @@ class History:
         held: NDArray[np.float32],
         missing: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Add samples, shape (len(places), n), n at most `room`; None is missing by default."""
+        """Add samples, shape (len(places), n); None is missing by default.
+
+        Raises
+        ------
+        ValueError
+            If they are more than `room`: they would lie in the next place.
+        """
         n = held.shape[1]
+        if n > self.room:
+            raise ValueError(f"{n} samples at once, where there is room for {self.room}")
         signal, ends = self.signal, self.ends
         for k, place in enumerate(places):
             end = ends[place]

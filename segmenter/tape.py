@@ -22,8 +22,6 @@ class Tape(Generic[Scalar]):
     room : int
         Samples that `extend` may add at once.
     dtype : dtype
-    value : float
-        What the past holds at first.
 
     Attributes
     ----------

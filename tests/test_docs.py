@@ -28,6 +28,12 @@ def test_files_named_exist(document: Path) -> None:
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
 
 
+def test_nothing_is_left_to_be_filled_in() -> None:
+    """No document holds a place for a figure that never came."""
+    for document in [*DOCS, ROOT / "README.md", ROOT / "CHANGELOG.md"]:
+        assert "@@" not in document.read_text(), document
+
+
 def test_the_architecture_names_every_file() -> None:
     """Who looks for what a file is for finds it under "Rooms"."""
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()

@@ -100,7 +100,7 @@ def replay_part(bench: Bench) -> Found:
     walls_s = [one.wall_s for one in runs]
     lost = [one.malformed + one.gaps + one.dropped + one.restarts for one in summaries]
     rows = [
-        [f"{_length(bench)}, times real time", spread(factors, ",.0f")],
+        [f"{_length(bench)}, times real time while judging", spread(factors, ",.0f")],
         ["the whole command, s", spread(walls_s, ".1f")],
         ["CPU of all processes, s", spread([one.cpu_s for one in runs], ".1f")],
         ["CPU of each, s, of the last run", by_process(runs[-1].cpus_s, ".1f")],

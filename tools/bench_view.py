@@ -39,6 +39,7 @@ from monitor.journal import Journal
 from monitor.publisher import Publisher
 from monitor.screens import LiveScreen
 from monitor.sockets import WAVE_MESSAGES, Sockets
+from monitor.stages.consumer import STATUS_PATIENTS
 from monitor.watch import watch
 from monitor.wire import (
     Alert,
@@ -55,7 +56,7 @@ from tools.parts import Found, measure_parts
 
 FS_HZ = 250.0
 TICK_S = 0.2  # of the ward's: a block of 200 ms of each patient
-WARM_UP_BEATS = 5  # heartbeats that are not counted: imports, the first whole redraw
+WARM_UP_BEATS = 12  # heartbeats that are not counted: imports, until each of 2,000 was spoken of
 PATIENTS, LARGE, CALM, ALARMING = 2000, (160, 48), 2.0, 50.0  # of the headlines
 KEY_EVERY = 2  # heartbeats between two presses of the down key
 PLACE: dict[str, Any] = {"schema": 1, "lead": "MLII", "wall_time": "2026-01-01T00:00:00.000Z"}
@@ -82,6 +83,7 @@ class Ward:
         self._seq = 0
         self._open: list[tuple[int, Alert]] = []  # tick at which it ends
         self._tick = 0
+        self._told_of = 0
         trace = np.sin(np.arange(25) / 4).round(3).tolist()
         self._wave = Wave(1, self.names[0], 0, FS_HZ / 2, trace, [])
 
@@ -117,9 +119,11 @@ class Ward:
         return [*ended, *begun]
 
     def status(self) -> Status:
-        """Return the heartbeat of all patients."""
+        """Return the heartbeat: it speaks of some patients, in turn, as a monitor's does."""
         position = round(self._tick * TICK_S * FS_HZ)
-        patients = [self._patient(name, n, position) for n, name in enumerate(self.names)]
+        turn = [(self._told_of + n) % len(self.names) for n in range(STATUS_PATIENTS)]
+        self._told_of = (turn[-1] + 1) % len(self.names)
+        patients = [self._patient(self.names[n], n, position) for n in dict.fromkeys(turn)]
         stages = [StageHealth("consumer", self._tick, self._tick, 0, 0, 0, 0)]
         return Status(1, 0, "", PLACE["wall_time"], 1.0, patients, stages, "bench")
 

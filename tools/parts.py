@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,6 +16,7 @@ from tools.measured import CommandFailed
 from tools.pages import LIBRARIES, again, command_line, section, write_sections
 
 Plan = TypeVar("Plan")
+EXPECTED = (CommandFailed, MonitorError, ModelError, SegmenterError)  # told in a line
 
 
 class NotMeasured(Exception):
@@ -75,7 +77,9 @@ def measure_parts(
         except NotMeasured as error:  # what was measured elsewhere stays on the page
             say(f"not measured: {error}")
             continue
-        except (CommandFailed, MonitorError, ModelError, SegmenterError) as error:
+        except Exception as error:  # whatever it is, the others are measured
+            if not isinstance(error, EXPECTED):
+                traceback.print_exc()
             say(f"{name} failed: {error}")
             failed = True
             continue
@@ -85,11 +89,16 @@ def measure_parts(
             command = again(tool, name, arguments)
         text = section(command, found.text, libraries)
         print(f"\n## {heading}\n\n{text}\n", flush=True)
-        if found.figures:
-            print(show(found.figures), flush=True)
-        if out is not None:
-            write_sections(out / page[0], page[1], {heading: text})
+        if out is None:
+            continue
+        write_sections(out / page[0], page[1], {heading: text})
+        try:
             keep(found.figures, command, out)
+        except ValueError as error:
+            say(f"{name} failed: {error}")
+            failed = True
+            continue
+        print(show(found.figures), flush=True)
     return int(failed)
 
 

@@ -90,6 +90,7 @@ class StageHost:
         self.sockets = Sockets(self.keys)
         self.counters = Counters(stage, settings.restarts)
         self.paused = False
+        self.more_waits = False  # behind what was received last
         self._stage: StageName = stage
         self._stopping = False
         self._start: Start | None = None
@@ -132,9 +133,9 @@ class StageHost:
         Stopped
             If the stage is told to leave before.
         """
-        _collect_seldom()
         if not self.supervised:
             return Start(list(streams), spec or {})
+        _collect_seldom()  # a process of its own
         self._tell(Ready(self._stage, list(streams), spec or {}))
         while self._start is None:
             meanwhile()
@@ -195,7 +196,7 @@ class StageHost:
         Nor many more bytes than `ROUND_BYTES`: at full speed few messages are hours of a record.
         """
         messages: list[StageMessage] = []
-        n_bytes = 0
+        n_bytes, self.more_waits = 0, False
         for frames in receive_waiting(receiver):
             try:
                 messages += decode_bundle(frames)
@@ -203,6 +204,7 @@ class StageHost:
                 self.counters.malformed += 1
             n_bytes += sum(map(len, frames))
             if len(messages) >= most or n_bytes >= ROUND_BYTES:
+                self.more_waits = True
                 break
         self.counters.messages_in += len(messages)
         return messages

@@ -444,7 +444,7 @@ def _segment(
         host.wait([receiver])
         audience.listen()
         messages = host.receive(receiver, MAX_ROUND)
-        audience.is_shed = len(messages) >= MAX_ROUND  # more waits: views are the first to go
+        audience.is_shed = host.more_waits  # views are the first to go
         produced = stage.step(messages, time.monotonic())
         host.send(sender, produced.messages)
         audience.show(produced.waves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,6 +20,13 @@ appends = st.lists(
     ),
     max_size=30,
 )
+
+
+def test_more_than_there_is_room_for_is_refused() -> None:
+    """It would lie in the next place."""
+    history = History(2, KEEP, ROOM)
+    with pytest.raises(ValueError, match="room for 12"):
+        history.append([0], np.zeros((1, ROOM + 1), np.float32))
 
 
 @settings(max_examples=50, deadline=None)

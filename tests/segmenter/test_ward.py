@@ -47,6 +47,43 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
         assert gathered(said, row).same_as(segment(signal, fs_hz, spec=BeatSpec()))
 
 
+@pytest.mark.parametrize("n_first", [1, 2, 3])
+def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
+    """Room for one more is made while rows are laid: large pieces stay within their places."""
+    signals = [mixture(seed, 14_000) for seed in range(n_first + 1)]
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(n_first)]
+    first, newcomer = signals[:n_first], signals[n_first]
+    said += ward.update(rows, np.stack([one[:1000] for one in first]))
+    rows.append(ward.add())
+    said += ward.update(rows[:n_first], np.stack([one[1000:9000] for one in first]))
+    said += ward.update(rows[n_first:], newcomer[None, :9000])
+    for k in range(n_first + 1):
+        said += ward.update([rows[k]], signals[k][None, 9000:])
+    said += [ward.flush(row) for row in rows]
+    for row, signal in zip(rows, signals, strict=True):
+        assert gathered(said, row).same_as(segment(signal, FS_HZ, spec=BeatSpec()))
+
+
+@pytest.mark.parametrize("n_first", [1, 2, 3])
+def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
+    """The same where those who are laid have a long hole."""
+    signals = [mixture(seed, 6000) for seed in range(n_first + 1)]
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(n_first)]
+    said += ward.update(rows, np.stack([one[:3000] for one in signals[:n_first]]))
+    rows.append(ward.add())
+    said += ward.gap(rows[:n_first], 4000)
+    said += ward.update(rows[n_first:], signals[n_first][None, :3000])
+    for k in range(n_first + 1):
+        said += ward.update([rows[k]], signals[k][None, 3000:])
+    said += [ward.flush(row) for row in rows]
+    for k, (row, signal) in enumerate(zip(rows, signals, strict=True)):
+        hole = np.full(4000 if k < n_first else 0, np.nan)
+        whole = np.concatenate([signal[:3000], hole, signal[3000:]])
+        assert gathered(said, row).same_as(segment(whole, FS_HZ, spec=BeatSpec()))
+
+
 def test_more_patients_than_a_bank_takes_at_once() -> None:
     """Rows are taken on in banks of a bounded size, and none is forgotten."""
     ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()

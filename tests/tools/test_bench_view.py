@@ -9,7 +9,7 @@ import pytest
 from monitor.codec import decode_message, encode_message
 from monitor.snapshot import Snapshot, apply
 from monitor.wire import Alert
-from tools.bench_view import TICK_S, Heard, Ward, main
+from tools.bench_view import TICK_S, WARM_UP_BEATS, Heard, Ward, main
 
 
 def test_a_second_of_the_ward_is_what_a_monitor_says() -> None:
@@ -30,6 +30,14 @@ def test_a_second_of_the_ward_is_what_a_monitor_says() -> None:
     assert len(json.loads(encode_message(ward.status())[1])["patients"]) == 200
 
 
+def test_a_heartbeat_speaks_of_some_patients_in_turn() -> None:
+    """As the consumer's: of all of them in ten seconds, of few in each."""
+    ward = Ward(2000, alerts_per_s=0)
+    told = [one.patient for _ in range(10) for one in ward.status().patients]
+    assert len(told) == len(set(told)) == 2000
+    assert [one.patient for one in Ward(3, 0).status().patients] == Ward(3, 0).names
+
+
 def test_every_episode_ends_a_second_later() -> None:
     """With numbers without holes, so that no client asks for what never was."""
     ward = Ward(20, alerts_per_s=5)
@@ -48,7 +56,7 @@ def test_every_episode_ends_a_second_later() -> None:
 def test_the_warm_up_does_not_count() -> None:
     """Processor time begins with its last heartbeat."""
     heard = Heard()
-    for _ in range(8):
+    for _ in range(WARM_UP_BEATS + 3):
         heard.take()
     assert heard.n_counted == 3
     assert heard.cpu_s >= 0

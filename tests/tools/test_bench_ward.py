@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from monitor.errors import MonitorError
 from monitor.ward_bench import Moment, WardResult, nobody
 from tools import bench_ward, figures
 from tools.bench_ward import Course, busy_neighbours, growth
@@ -62,7 +65,7 @@ def fake_ward(
 def no_wards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_ward, "run_ward", fake_ward)
     monkeypatch.setattr(bench_ward, "NEIGHBOURS", 0)
-    monkeypatch.setattr(bench_ward, "STEPS_PATIENTS", (2,))
+    monkeypatch.setattr(bench_ward, "measure_steps", lambda patients, _s: ({"all": 1.0}, patients))
     monkeypatch.setattr(bench_ward, "WARM_UP_S", 3.0)
 
 
@@ -71,15 +74,16 @@ def test_the_page_tells_ratios_of_what_was_heard(
 ) -> None:
     """Tables, the machine, and a plot for each part."""
     options = ["--patients", "3000", "500", "2000", "--times", "2", "--minutes", "3"]
-    options += ["--seconds", "3"]
+    options += ["--seconds", "20"]
     assert bench_ward.main([*options, "--out", str(tmp_path)]) == 0
     page, said = (tmp_path / "ward.md").read_text(), capsys.readouterr().out
     for line in page.splitlines()[1:]:
         assert line in said
     assert "kept up with in every run: 2,000 patients" in page
+    us = "14000 (14000 to 14000)"
     each, late = "100 (100 to 100)", "450 (450 to 450) | 900 (900 to 900)"
-    assert f"| 500 | 2 of 2 | 14000 | {each} | 25 (25 to 25) | 50 (50 to 50) | 0 | 0 of 2" in page
-    assert f"| 3,000 | 0 of 2 | 14000 | {each} | {late} | 10 | 2 of 2 |" in page
+    assert f"| 500 | 2 of 2 | {us} | {each} | 25 (25 to 25) | 50 (50 to 50) | 0 | 0 of 2" in page
+    assert f"| 3,000 | 0 of 2 | {us} | {each} | {late} | 10 | 2 of 2 |" in page
     assert "| 2 | 25 | 50 | 50 | 0, 0 | 0 | 100 | 0.10, 0.60, 0.70 | 400 | yes |" in page
     assert "| scores and samples shed (these at both ends of a hole) | 500 |" in page
     assert "| all three | 400 | +0.0 |" in page
@@ -105,6 +109,48 @@ def test_a_part_replaces_its_section_alone(no_wards: None, tmp_path: Path) -> No
     assert f"python -m tools.bench_ward --only delay --out {folder} --times 1" in after
 
 
+def test_a_ward_of_which_no_score_comes_is_shown_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Past saturation for long: no delay, no cost of a beat, and the others are drawn."""
+
+    def silent(patients: int, *_: Any, **__: Any) -> WardResult:
+        known = result(patients, 50.0)
+        nothing: dict[str, Any] = {
+            "delay_median_ms": None,
+            "delay_p99_ms": None,
+            "delay_max_ms": None,
+        }
+        nothing |= {"beats": 0, "beats_per_s": 0.0, "kept_up": False}
+        return known if patients < 3000 else msgspec.structs.replace(known, **nothing)
+
+    monkeypatch.setattr(bench_ward, "run_ward", silent)
+    given = ["--only", "growth", "--patients", "2000", "4000", "--times", "2"]
+    assert bench_ward.main([*given, "--out", str(tmp_path)]) == 0
+    assert "| 4,000 | 0 of 2 | - | 0 (0 to 0) | - | - |" in (tmp_path / "ward.md").read_text()
+    assert figures.read(tmp_path / "figures.json")["ward.largest"].values == [2000.0]
+
+
+def test_a_ward_that_fails_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said, and it was not kept up with; too small a table finds no largest."""
+
+    def failing(patients: int, *_: Any, **__: Any) -> WardResult:
+        if patients == 3000:
+            raise MonitorError("a stage died")
+        return result(patients, 50.0)
+
+    monkeypatch.setattr(bench_ward, "run_ward", failing)
+    given = ["--only", "growth", "--times", "2", "--out", str(tmp_path), "--patients"]
+    assert bench_ward.main([*given, "500", "3000", "4000"]) == 0
+    assert "3000 patients: a stage died" in capsys.readouterr().err
+    assert figures.read(tmp_path / "figures.json")["ward.largest"].values == [4000.0]
+    (tmp_path / "figures.json").unlink()
+    assert bench_ward.main([*given, "500"]) == 0
+    assert figures.read(tmp_path / "figures.json") == {}
+
+
 def test_a_quick_run_writes_nothing(no_wards: None, tmp_path: Path) -> None:
     """Neither page nor plots."""
     assert bench_ward.main(["--quick", "--out", str(tmp_path)]) == 0
@@ -122,6 +168,7 @@ def test_the_course_of_a_ward() -> None:
     assert course.overloaded_s() == (5.0, 6.0)
     assert course.in_time_from_s(2.0) == 7.0
     assert course.in_time_from_s(7.5) == 7.5
+    assert Course(late).in_time_from_s(2.0) == math.inf
     assert Course([moment(1.0, 10.0)]).overloaded_s() is None
 
 

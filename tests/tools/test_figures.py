@@ -55,6 +55,15 @@ def test_a_figure_without_a_headline_is_no_figure(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("values", [[], [float("nan")], [1.0, float("inf")]])
+def test_a_run_without_a_value_is_no_figure(values: list[float], tmp_path: Path) -> None:
+    """A run of which nothing came must not be left out of a median; what was kept stays."""
+    keep({"view.share": [9.0]}, "a tool", tmp_path)
+    with pytest.raises(ValueError, match="gave no value"):
+        keep({"ward.delay": values, "view.share": [1.0]}, "another", tmp_path)
+    assert read(tmp_path / KEPT)["view.share"].values == [9.0]
+
+
 def test_figures_are_shown_with_their_verdict() -> None:
     """Ratios first, whatever the order in which they were measured."""
     shown = show({"startup.first_beat": [3.5], "view.share": [9.0, 8.0, 10.0]}).splitlines()

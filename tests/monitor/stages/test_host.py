@@ -39,7 +39,7 @@ def bundles(n: int, seconds: float, *, broken: bool = False) -> Iterator[list[by
 
 
 def host() -> StageHost:
-    return cast(StageHost, SimpleNamespace(counters=Counters("consumer", 0)))
+    return cast(StageHost, SimpleNamespace(counters=Counters("consumer", 0), more_waits=False))
 
 
 def receive(stage: StageHost, waiting: Waiting, most: int) -> int:
@@ -59,9 +59,12 @@ def test_large_messages_are_taken_in_few_at_a_time(seconds: float) -> None:
 
 def test_small_messages_are_counted() -> None:
     """Blocks of a ward are a few hundred bytes each."""
-    waiting = Waiting([*bundles(30, 0.2)])
-    assert receive(host(), waiting, 20) == 20
+    waiting, stage = Waiting([*bundles(30, 0.2)]), host()
+    assert receive(stage, waiting, 20) == 20
     assert len(waiting.bundles) == 10
+    assert stage.more_waits
+    assert receive(stage, waiting, 20) == 10
+    assert not stage.more_waits
 
 
 def test_what_is_no_message_takes_room_too() -> None:
