@@ -18,13 +18,13 @@ from pathlib import Path
 
 from tools.figures import KEPT, page, read
 from tools.pages import DOCS
-from tools.parts import say
+from tools.parts import STOPPED, say
 
 BENCHES = ("program", "record", "archive", "scoring", "alerts", "view", "detectors", "ward")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 1 if a benchmark failed."""
+    """Run the command; return its exit code: 1 if a benchmark failed, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", nargs="+", choices=BENCHES, default=BENCHES)
@@ -38,7 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.only:
         say(f"benchmark: {name}")
         command = [sys.executable, "-m", f"tools.bench_{name}", *given]
-        if subprocess.run(command, check=False).returncode:
+        try:
+            code = subprocess.run(command, check=False).returncode
+        except KeyboardInterrupt:  # the benchmark has heard it too
+            code = STOPPED
+        if code == STOPPED:
+            say(f"stopped at: {name}")
+            return STOPPED
+        if code:
             failed.append(name)
     if not options.quick:
         print(page(read(options.out / KEPT)))

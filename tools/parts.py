@@ -16,6 +16,7 @@ from tools.measured import CommandFailed
 from tools.pages import LIBRARIES, again, command_line, section, write_sections
 
 Plan = TypeVar("Plan")
+STOPPED = 130
 EXPECTED = (CommandFailed, MonitorError, ModelError, SegmenterError)  # told in a line
 
 
@@ -65,7 +66,7 @@ def measure_parts(
     Returns
     -------
     int
-        Exit code: 1 if a part failed.
+        Exit code: 1 if a part failed, 130 after Ctrl-C.
     """
     failed = False
     if out is not None:
@@ -77,6 +78,9 @@ def measure_parts(
         except NotMeasured as error:  # what was measured elsewhere stays on the page
             say(f"not measured: {error}")
             continue
+        except KeyboardInterrupt:
+            say("stopped; what was measured before is written")
+            return STOPPED
         except Exception as error:  # whatever it is, the others are measured
             if not isinstance(error, EXPECTED):
                 traceback.print_exc()

@@ -55,6 +55,23 @@ def test_what_fails_does_not_end_the_rest(
     assert kept.command == "python -m tools.bench_x --only last-one --times 2"
 
 
+def test_ctrl_c_ends_it_and_keeps_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback, and an exit code of its own."""
+
+    def stopped(_plan: None) -> Found:
+        raise KeyboardInterrupt
+
+    parts: dict[str, Callable[[None], Found]] = {"first": works, "second": stopped, "third": works}
+    code = measure_parts(
+        "bench_x", ("page.md", "A page"), parts, None, only=None, out=tmp_path, arguments=[]
+    )
+    assert code == 130
+    assert "stopped" in capsys.readouterr().err
+    assert list(sections_of((tmp_path / "page.md").read_text())) == ["First"]
+
+
 def test_a_part_without_a_value_has_failed(tmp_path: Path) -> None:
     """Its section says so; no figure is kept of it."""
     assert run(lambda _plan: Found("no score came", {"ward.delay": [float("nan")]}), tmp_path) == 1
