@@ -33,6 +33,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -56,6 +57,7 @@ EVERY_BEAT = 1e-3  # a threshold below any loss
 READY_WITHIN_S = 120.0
 SILENT_S = 60.0  # then a stage has failed
 LAST_ALERTS_S = 5.0  # after the last block
+T = TypeVar("T")
 HOURS, PATIENTS, SECONDS = 20.0, 16, 60.0  # of the headlines
 
 
@@ -280,10 +282,7 @@ def started(*stages: Sequence[str]) -> Iterator[None]:
 
 def journal_part(plan: Plan) -> Found:
     """Measure the journal's share of a replay."""
-    runs = []
-    for _ in range(plan.times):
-        with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
-            runs.append(measure_journal(plan.hours, Path(name)))
+    runs = _repeated(plan, lambda folder: measure_journal(plan.hours, folder))
     shares = [100 * one.wall_s / one.end_to_end_s for one in runs]
     rows = [
         ["share of the wall time, %", spread(shares, ".1f")],
@@ -302,10 +301,7 @@ def journal_part(plan: Plan) -> Found:
 
 def latency_part(plan: Plan) -> Found:
     """Measure how long alerts are under way."""
-    runs = []
-    for _ in range(plan.times):
-        with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
-            runs.append(measure_latency(plan.patients, plan.seconds, Path(name)))
+    runs = _repeated(plan, lambda folder: measure_latency(plan.patients, plan.seconds, folder))
     middle, high, highest = ([one.percentile_ms(of) for one in runs] for of in (50, 99, 100))
     rows = [
         ["median, ms", spread(middle, ".1f")],
@@ -320,6 +316,15 @@ def latency_part(plan: Plan) -> Found:
         f"times.\n\n{table(['what', 'measured'], rows)}",
         {"alerts.delay": high} if headline else {},
     )
+
+
+def _repeated(plan: Plan, measure: Callable[[Path], T]) -> list[T]:
+    """Measure several times, in a folder of its own each."""
+    runs = []
+    for _ in range(plan.times):
+        with tempfile.TemporaryDirectory(prefix="ecgm-alerts-") as name:
+            runs.append(measure(Path(name)))
+    return runs
 
 
 PARTS: dict[str, Callable[[Plan], Found]] = {"latency": latency_part, "journal": journal_part}

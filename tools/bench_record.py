@@ -39,6 +39,7 @@ from tools.figures import ABSOLUTES
 from tools.measured import CommandFailed, Measured, on_one_core, run_measured, tree_memory_mb
 from tools.pages import DOCS, PROGRAM, spread, table
 from tools.parts import Found, measure_parts
+from tools.plots import draw_most, draw_runs
 
 if TYPE_CHECKING:  # where it is needed, it is imported in a process of its own
     import torch
@@ -468,18 +469,10 @@ def _plot_growth(runs: dict[float, list[Measured]], file: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     hours = list(runs)
-    for label, style, of_each in (
-        ("CPU of all processes", "o-", [[one.cpu_s for one in of_n] for of_n in runs.values()]),
-        (
-            "wall time of the command",
-            "s--",
-            [[one.wall_s for one in of_n] for of_n in runs.values()],
-        ),
-    ):
-        middle = [statistics.median(values) for values in of_each]
-        below = [m - min(values) for m, values in zip(middle, of_each, strict=True)]
-        above = [max(values) - m for m, values in zip(middle, of_each, strict=True)]
-        axes.errorbar(hours, middle, yerr=[below, above], fmt=style, capsize=3, label=label)
+    cpu_s = {one: [run.cpu_s for run in of_one] for one, of_one in runs.items()}
+    wall_s = {one: [run.wall_s for run in of_one] for one, of_one in runs.items()}
+    draw_runs(axes, cpu_s, "CPU of all processes")
+    draw_runs(axes, wall_s, "wall time of the command", "s--")
     axes.set(xlabel="hours of record", ylabel="seconds", xlim=(0, None), ylim=(0, None))
     axes.set_xticks(hours, [f"{one:g}" for one in hours])
     axes.grid(alpha=0.3)
@@ -491,9 +484,7 @@ def _plot_memory(memory: Memory, hours: float, file: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(memory.at_s, memory.sum_mb, label="all four processes (they leave at the end)")
-    asked_mb = ABSOLUTES["record.memory"].at_most
-    assert asked_mb is not None
-    axes.axhline(asked_mb, color="grey", linestyle=":", label=f"{asked_mb:g} MB")
+    draw_most(axes, ABSOLUTES["record.memory"], "MB")
     axes.set(xlabel=f"s of a replay of {hours:g} h", ylabel="resident, MB", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower center")

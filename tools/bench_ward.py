@@ -53,6 +53,7 @@ from segmenter.beat import BeatSpec
 from tools.figures import ABSOLUTES
 from tools.pages import DOCS, spread, table
 from tools.parts import Found, measure_parts, say
+from tools.plots import draw_most, draw_runs
 
 PATIENTS = (250, 500, 1000, 1500, 2000, 2500, 3000, 4000)
 STAGES = ("producer", "segmenter", "consumer")
@@ -259,12 +260,12 @@ def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     cpu, delay = figure.subplots(1, 2)
     for name in STAGES:
-        draw_runs(cpu, runs, partial(_cores_of, name), name)
-    draw_runs(cpu, runs, _cores, "all three", "k--o")
+        draw_runs(cpu, _of_runs(runs, partial(_cores_of, name)), name)
+    draw_runs(cpu, _of_runs(runs, _cores), "all three", "k--o")
     cpu.axhline(2, color="grey", linestyle=":", label="two cores")
     cpu.set(ylabel="cores busy", ylim=(0, None))
-    draw_runs(delay, runs, _median_ms, "median")
-    draw_runs(delay, runs, _p99_ms, "99th percentile")
+    draw_runs(delay, _of_runs(runs, _median_ms), "median")
+    draw_runs(delay, _of_runs(runs, _p99_ms), "99th percentile")
     delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
     spoilt = [n for n, of_n in runs.items() if any(one.dropped or one.overloads for one in of_n)]
     for number, n in enumerate(spoilt):
@@ -279,22 +280,10 @@ def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
-def draw_runs(
-    axes: Axes,
-    runs: dict[int, list[WardResult]],
-    value: Callable[[WardResult], float],
-    label: str,
-    style: str = "-o",
-) -> None:
-    """Draw a value of all runs of each ward that has any: the median, a bar over the others."""
-    of_each = {
-        n: [value(one) for one in of_n if not math.isnan(value(one))] for n, of_n in runs.items()
-    }
-    known = {n: values for n, values in of_each.items() if values}
-    middle = [median(values) for values in known.values()]
-    below = [m - min(values) for m, values in zip(middle, known.values(), strict=True)]
-    above = [max(values) - m for m, values in zip(middle, known.values(), strict=True)]
-    axes.errorbar(list(known), middle, yerr=[below, above], fmt=style, capsize=3, label=label)
+def _of_runs(
+    runs: dict[int, list[WardResult]], value: Callable[[WardResult], float]
+) -> dict[float, list[float]]:
+    return {n: [value(one) for one in of_n] for n, of_n in runs.items()}
 
 
 def scale_delay(axes: Axes) -> None:
@@ -573,9 +562,7 @@ def plot_memory(
     for name, values in of_each.items():
         axes.plot(at_s / 60, values, label=name)
     axes.plot(at_s / 60, total, "k", label="all three")
-    asked_mb = ABSOLUTES["ward.memory"].at_most
-    assert asked_mb is not None
-    axes.axhline(asked_mb, color="grey", linestyle=":", label=f"{asked_mb:,.0f} MB")
+    draw_most(axes, ABSOLUTES["ward.memory"], "MB")
     axes.set(xlabel="minutes", ylabel="resident, MB", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -30,8 +30,8 @@ from monitor.inbox import Inbox
 from monitor.journal import Journal
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire import MAX_PAGE, MONITOR, Alert, Technical
+from tools.pages import PROGRAM
 
-PROGRAM = (sys.executable, "-m", "monitor")
 STAGES = ("producer", "segmenter", "consumer")
 VICTIMS = (*STAGES, "parent", "subscriber")
 SPEED = "150"  # blocks of 30 s, as at full speed, so that the order of alerts is the same

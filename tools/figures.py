@@ -169,7 +169,6 @@ def keep(measured: Values, command: str, docs: Path = DOCS) -> None:
     for name, values in measured.items():
         HEADLINES[name]  # raises
         kept[name] = Kept([float(one) for one in values], command, on, day)
-    docs.mkdir(parents=True, exist_ok=True)
     in_order = {name: kept[name] for name in HEADLINES if name in kept}
     text = msgspec.json.format(msgspec.json.encode(in_order), indent=1)
     (docs / KEPT).write_bytes(text + b"\n")
