@@ -24,8 +24,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from model.errors import InvalidConfig
+from model.prematurity import Timing, TimingState, follow_rhythm
 from model.scoring import MAX_VALUE, Scorer, reconstruction_losses
-from model.timing import Timing, TimingState, follow_rhythm
 
 MAX_LAG_SHARE = 6 / 140  # of the beat, some 35 ms: from an R wave's peak to its S wave's
 FOLLOWED_BEATS = 64.0  # time constant of the template; 32 lets ectopic beats of MIT-BIH 114 in

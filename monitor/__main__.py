@@ -1,5 +1,5 @@
 """`python -m monitor` is `ecg-monitor`."""
 
-from monitor.cli import app
+from monitor.cli.app import app
 
 app(prog_name="ecg-monitor")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-from monitor.codec import encode_json
 from monitor.text import harmless
-from monitor.wire import Alert, Message, PatientStatus, Technical
+from monitor.wire.codec import encode_json
+from monitor.wire.messages import Alert, Message, PatientStatus, Technical
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
 _UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")

@@ -5,6 +5,7 @@ They travel to the stages' processes as JSON, so what one process was told is wh
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.errors import InvalidOption
-from monitor.rules import Rules
-from monitor.wire import MIN_THRESHOLD, Count, Name
+from monitor.wire.messages import MIN_THRESHOLD, Count, Name
 
 DEFAULT_ALERTS = (
     "tcp://127.0.0.1:5571"  # requests are one port above, see sockets.requests_endpoint
@@ -34,6 +34,74 @@ KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with t
 
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Limit = Annotated[float, Meta(ge=1, le=3600)]
+
+
+class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an episode begins, repeats and ends; InvalidOption if it could never ring or end.
+
+    Parameters
+    ----------
+    n, m : int
+        An episode begins when n of the last m judged beats are anomalous. The default, 1 of 1,
+        says every anomalous beat: in chf07 most premature beats come alone.
+    clear_after : int
+        Calm beats in a row that end it. The default, 5, makes bigeminy and trigeminy one episode.
+    clear_ratio : float
+        A normal beat is calm if its loss is at most so many thresholds.
+    repeat_beats : int
+        Every how many further anomalous beats an episode is said to go on.
+    run_beats : int
+        Anomalous beats in a row that raise the priority to high (three are a run of
+        premature beats).
+    latch : bool
+        Whether an episode of high priority asks to be acknowledged.
+    """
+
+    n: int = 1
+    m: int = 1
+    clear_after: int = 5
+    clear_ratio: float = 1.0
+    repeat_beats: int = 1
+    run_beats: int = 3
+    latch: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= self.m <= 64:
+            raise InvalidOption(f"alert rule {self.n} of {self.m}: use 1 <= n <= m <= 64")
+        counts = (self.clear_after, self.run_beats, self.repeat_beats)
+        if not all(1 <= count <= 1000 for count in counts):
+            raise InvalidOption("alert rule: clear_after, run_beats and repeat_beats are 1 to 1000")
+        if not 0.1 <= self.clear_ratio <= 1.0:
+            raise InvalidOption(f"alert rule: clear_ratio {self.clear_ratio} is not 0.1 to 1")
+
+    @property
+    def name(self) -> str:
+        """What an alert names as its rule."""
+        return f"loss-{self.n}-of-{self.m}"
+
+
+class TechnicalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the monitor itself is in trouble."""
+
+    stage_down_s: Limit = 5.0
+    overload_lag_s: Limit = 1.0
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All rules; what a file leaves out has its default."""
+
+    episode: AlertRule = AlertRule()
+    technical: TechnicalRules = TechnicalRules()
+
+    @property
+    def identity(self) -> str:
+        """Name and digest of the rules that decide alerts of beats; a resumed run must have them.
+
+        Technical rules are left out: what they raise depends on the machine, not on the record.
+        """
+        digest = hashlib.sha256(msgspec.json.encode(self.episode)).hexdigest()
+        return f"{self.episode.name} {digest[:8]}"
 
 
 class Resume(msgspec.Struct, frozen=True):

@@ -23,9 +23,9 @@ from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
-from segmenter.history import History
 from segmenter.qrs import Decider, Timing
 from segmenter.quality import is_lost, second_flags, window_flags
+from segmenter.signal_ring import History
 from segmenter.state import fill, pack, real, unpack, whole
 from segmenter.tracker import (
     MAX_POSITION,

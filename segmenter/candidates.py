@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.filters import BandPass, Envelope, Rows
-from segmenter.tape import Tape
+from segmenter.sample_ring import Tape
 
 DOMINANCE_S = 0.16  # a candidate is the highest of the envelope so far to either side
 SEARCH_S = 0.08  # R lies within so much of where the envelope says

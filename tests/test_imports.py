@@ -24,18 +24,30 @@ ALLOWED = {
     },
 }  # fmt: skip
 
-# Within monitor: who may be imported by the view, and where libraries with one home may stand.
-VIEW = [
-    "anomalous_beat", "beat_plots", "braille", "patient_view", "plain", "plots", "screen_rows",
-    "snapshot", "text", "view", "view_beats", "view_patients", "view_stages", "ward", "waveform",
-    "wire",
-]  # fmt: skip
+# The floors of monitor, lowest first: a room imports its own and those on lower floors, never up
+# and never across. What stands on one line does not know of each other.
+FLOORS = [
+    {"errors"},
+    {"wire", "text", "interrupts", "sources"},
+    {"settings", "journal", "plain"},
+    {"detection", "delivery"},
+    {"stages", "view"},
+    {"run", "offline"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# Where libraries with one home may stand.
 HOMES = {
-    "wfdb": {"sources", "evaluation", "annotation_files.py"},
+    "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
-    "matplotlib": {"evaluation"},
+    "matplotlib": {"offline"},
     "torch": set(),
-    "sqlite3": {"journal.py", "journal_reader.py", "inbox.py"},
+    "sqlite3": {"journal", "delivery"},
+    "zmq": {"wire", "stages", "delivery", "run", "view"},
+    "rich": {"view", "plain", "text", "cli", "run", "offline"},
+    "typer": {"cli"},
 }
 
 
@@ -79,13 +91,28 @@ def test_segmenter_has_no_io_and_no_clock() -> None:
         assert not impure & {name.split(".")[0] for name in imported(path)}, path
 
 
-@pytest.mark.parametrize("name", [name for name in VIEW if name not in ("plain", "wire")])
-def test_view_imports_snapshot_and_rich_only(name: str) -> None:
-    """The view draws: no sockets, no clock, no stages."""
-    for other in imported(ROOT / f"monitor/{name}.py"):
-        if other.split(".")[0] in OWN:
-            assert other.removeprefix("monitor.") in VIEW, f"{name} imports {other}"
-        assert other not in {"zmq", "time"}
+def room_of(path: Path) -> str:
+    """Return the folder of `monitor/` that a file lies in, or the name of one that lies there."""
+    return path.relative_to(ROOT / "monitor").parts[0].removesuffix(".py")
+
+
+def test_imports_run_down_the_floors() -> None:
+    """A room imports itself and lower floors."""
+    for path in sources("monitor"):
+        room = room_of(path)
+        for name in imported(path):
+            if name.startswith("monitor."):
+                other = name.split(".")[1]
+                assert other == room or FLOOR_OF[other] < FLOOR_OF[room], (
+                    f"{path.relative_to(ROOT)} imports {name}, which lies on a floor not below"
+                )
+
+
+def test_what_draws_has_no_clock() -> None:
+    """The view draws a snapshot: the time is passed in, only the screen that is live has one."""
+    for path in sources("monitor"):
+        if room_of(path) == "view" and path.stem not in {"live", "screens", "keyboard"}:
+            assert not {"time", "zmq"} & set(imported(path)), path
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
@@ -93,8 +120,7 @@ def test_libraries_stay_in_their_rooms(library: str) -> None:
     """What is heavy or foreign has one home, so that a process loads only what it needs."""
     for path in sources("monitor"):
         if library in {name.split(".")[0] for name in imported(path)}:
-            room = path.relative_to(ROOT / "monitor").parts[0]
-            assert room in HOMES[library], f"{path.relative_to(ROOT)} imports {library}"
+            assert room_of(path) in HOMES[library], f"{path.relative_to(ROOT)} imports {library}"
 
 
 def test_zmq_sockets_are_made_in_one_place() -> None:
@@ -123,7 +149,7 @@ def test_every_test_folder_is_a_package() -> None:
 
 HEAVY = {"torch", "pandas", "scipy.stats", "matplotlib", "wfdb", "soundfile"}
 PROCESSES = {  # and what of it each process needs
-    "monitor.replay": set(),
+    "monitor.run.replay": set(),
     "monitor.stages.consumer": set(),
     "monitor.stages.segmenter": {"scipy.stats"},  # scipy.signal imports it
     "monitor.stages.producer": {"wfdb", "pandas"},  # wfdb imports it

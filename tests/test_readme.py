@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from monitor.cli import app
+from monitor.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

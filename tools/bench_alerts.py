@@ -39,16 +39,16 @@ from unittest.mock import patch
 import numpy as np
 import zmq
 
-from monitor.codec import encode_bundle
-from monitor.context import KeptBeat
-from monitor.journal import Journal, Progress
+from monitor.delivery.subscriber import AlertSubscriber
+from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.writer import Journal, Progress
 from monitor.settings import ConsumerSettings, ProducerSettings
-from monitor.sockets import Sockets
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import run as run_consumer
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.subscriber import AlertSubscriber
-from monitor.wire import Alert, Message, SamplesMessage, Status, Technical
+from monitor.wire.codec import encode_bundle
+from monitor.wire.messages import Alert, Message, SamplesMessage, Status, Technical
+from monitor.wire.sockets import Sockets
 from tools.measured import CommandFailed
 from tools.pages import DOCS, PROGRAM, spread, table
 from tools.parts import Found, measure_parts

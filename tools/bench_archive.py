@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
-from monitor.progress import Show, progress_bar
+from monitor.cli.progress import Show, progress_bar
 from monitor.sources.simulated import SimulationSettings, write_record
 from tools.measured import CommandFailed, run_measured
 from tools.pages import DOCS, PROGRAM, spread, table

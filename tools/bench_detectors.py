@@ -26,8 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import MonitorError
-from monitor.evaluation.beats_report import read_annotations
-from monitor.evaluation.ec57 import TEST_START_S, BeatComparison, BeatScore, compare_beats, score
+from monitor.offline.evaluation.beats_report import read_annotations
+from monitor.offline.evaluation.ec57 import (
+    TEST_START_S,
+    BeatComparison,
+    BeatScore,
+    compare_beats,
+    score,
+)
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.bank import SegmenterBank
 from segmenter.beat import BeatSpec

@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.ecg5000 import read_ecg5000
-from monitor.annotate import annotate_records
+from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import RecordError
-from monitor.evaluation.beats_report import evaluate_beats, read_annotations
-from monitor.evaluation.ec57 import BEAT_SYMBOLS, TEST_START_S, compare_beats
-from monitor.evaluation.ecg5000_report import evaluate_training
-from monitor.replay import Summary
+from monitor.offline.annotate import annotate_records
+from monitor.offline.evaluation.beats_report import evaluate_beats, read_annotations
+from monitor.offline.evaluation.ec57 import BEAT_SYMBOLS, TEST_START_S, compare_beats
+from monitor.offline.evaluation.ecg5000_report import evaluate_training
+from monitor.run.replay import Summary
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.subscriber import AlertSubscriber
-from monitor.wire import Alert, BeatScored, Technical
+from monitor.wire.messages import Alert, BeatScored, Technical
 from tools.figures import Values
 from tools.measured import CommandFailed, Measured, run_measured
 from tools.pages import DOCS, PROGRAM, spread, table

@@ -30,8 +30,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from model.config import AutoencoderConfig
-from monitor.evaluation.beats_report import read_annotations
-from monitor.evaluation.ecg5000_report import area_under_curve
+from monitor.offline.evaluation.beats_report import read_annotations
+from monitor.offline.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
@@ -56,7 +56,7 @@ EMBEDDING = 128
 BEAT_SAMPLES = 140
 REPLAY = ("replay", RECORD, "--speed", "max", "--no-live", "--json")
 PROCESSES = {
-    "parent": "monitor.replay",
+    "parent": "monitor.run.replay",
     "producer": "monitor.stages.producer",
     "segmenter": "monitor.stages.segmenter",
     "consumer": "monitor.stages.consumer",
@@ -159,7 +159,7 @@ def neurokit_beats(signal: NDArray[np.float64], fs_hz: float) -> tuple[Beats, ND
 def _train(network: object, path: str) -> None:
     from torch import nn
 
-    from model.rivals import train_beat_by_beat
+    from model.baselines import train_beat_by_beat
 
     assert isinstance(network, nn.Module)
     signal, fs_hz = read_signal(path, 0.0, TRAIN_S)
@@ -336,7 +336,7 @@ def published_part(run: Run) -> Found:
     """Compare with the published way, each run of ours beside one of it."""
     import msgspec
 
-    from monitor.replay import Summary
+    from monitor.run.replay import Summary
 
     run.record()
     replay(run.folder, WARM_UP_HOURS)

@@ -34,14 +34,13 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from monitor.codec import encode_message
-from monitor.journal import Journal
-from monitor.publisher import Publisher
-from monitor.screens import LiveScreen
-from monitor.sockets import WAVE_MESSAGES, Sockets
+from monitor.delivery.publisher import Publisher
+from monitor.journal.writer import Journal
+from monitor.run.watch import watch
 from monitor.stages.consumer import STATUS_PATIENTS
-from monitor.watch import watch
-from monitor.wire import (
+from monitor.view.screens import LiveScreen
+from monitor.wire.codec import encode_message
+from monitor.wire.messages import (
     Alert,
     BeatScored,
     Message,
@@ -51,6 +50,7 @@ from monitor.wire import (
     Status,
     Wave,
 )
+from monitor.wire.sockets import WAVE_MESSAGES, Sockets
 from tools.pages import DOCS, spread, table
 from tools.parts import Found, measure_parts
 

@@ -32,15 +32,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from monitor.codec import decode_bundle, encode_bundle, encode_message, in_bundles
+from monitor.detection.engine import Judge, numbered
 from monitor.errors import MonitorError
-from monitor.journal import Journal
-from monitor.judge import Judge, numbered
-from monitor.stages.consumer import COMMIT_S, load_model, utc_now
-from monitor.stages.host import Counters
-from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import SegmenterStage
-from monitor.ward_bench import (
+from monitor.journal.writer import Journal
+from monitor.run.ward_bench import (
     MAX_DELAY_MS,
     WARM_UP_S,
     Moment,
@@ -48,7 +43,12 @@ from monitor.ward_bench import (
     run_ward,
     ward_settings,
 )
-from monitor.wire import BeatsMessage
+from monitor.stages.consumer import COMMIT_S, load_model, utc_now
+from monitor.stages.host import Counters
+from monitor.stages.playback import Pacer, open_playbacks
+from monitor.stages.segmenter import SegmenterStage
+from monitor.wire.codec import decode_bundle, encode_bundle, encode_message, in_bundles
+from monitor.wire.messages import BeatsMessage
 from segmenter.beat import BeatSpec
 from tools.figures import ABSOLUTES
 from tools.pages import DOCS, spread, table

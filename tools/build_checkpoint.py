@@ -28,7 +28,7 @@ from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.scoring import Scorer
 from model.thresholds import threshold_from_losses
 from model.training import Epoch, TrainingConfig, fit
-from monitor.evaluation.ecg5000_report import area_under_curve
+from monitor.offline.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
 from segmenter.beat import UNJUDGEABLE, Beats, BeatSpec, Window, joined_beats
 from segmenter.stream import Segmenter

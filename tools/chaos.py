@@ -26,10 +26,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitor.inbox import Inbox
-from monitor.journal import Journal
+from monitor.delivery.inbox import Inbox
+from monitor.journal.writer import Journal
 from monitor.sources.simulated import SimulationSettings, write_record
-from monitor.wire import MAX_PAGE, MONITOR, Alert, Technical
+from monitor.wire.messages import MAX_PAGE, MONITOR, Alert, Technical
 from tools.pages import PROGRAM
 
 STAGES = ("producer", "segmenter", "consumer")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from model.ecg5000 import NORMAL, read_ecg5000
 from model.scoring import Scorer
 from model.training import TrainingConfig, fit
-from monitor.evaluation.ecg5000_report import Protocol, area_under_curve, split
+from monitor.offline.evaluation.ecg5000_report import Protocol, area_under_curve, split
 
 Beats = NDArray[np.float32]  # (n, length)
 Losses = NDArray[np.float32]  # (n,)

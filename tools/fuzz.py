@@ -31,7 +31,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
-from monitor.progress import progress_bar
+from monitor.cli.progress import progress_bar
 from tools import fuzz_decoders, fuzz_states
 from tools.fuzz_decoder import Decoder
 

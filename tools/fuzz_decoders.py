@@ -14,14 +14,13 @@ import numpy as np
 
 from model.ecg5000 import read_ecg5000
 from model.errors import InvalidDataset
-from monitor import codec
+from monitor.detection.rules import parse_rules, rules_text
 from monitor.errors import InvalidKeys, InvalidMessage, InvalidOption, RecordError
-from monitor.keys import init_keys, load_keys
-from monitor.rules import Rules, parse_rules, rules_text
 from monitor.settings import (
     ConsumerSettings,
     ProducerSettings,
     Resume,
+    Rules,
     SegmenterSettings,
     decode_settings,
     encode_settings,
@@ -29,7 +28,9 @@ from monitor.settings import (
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_header import parse_header
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire import BEAT_COLUMNS
+from monitor.wire import codec
+from monitor.wire.curve_keys import init_keys, load_keys
+from monitor.wire.messages import BEAT_COLUMNS
 from tools import fuzz_seeds as valid
 from tools.fuzz_damage import (
     damage_floats,

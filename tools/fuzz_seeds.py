@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor import codec
-from monitor.wire import (
+from monitor.wire import codec
+from monitor.wire.messages import (
     AckRequest,
     Alert,
     BeatsHeader,

@@ -24,14 +24,14 @@ from model.tracking import Normal
 from model.training import Trainer, TrainingConfig
 from model.training_file import METADATA_KEY as TRAINING_KEY
 from model.training_file import load_training, save_training
-from monitor import codec
+from monitor.detection.engine import Judge
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
-from monitor.journal import Journal
-from monitor.judge import Judge
+from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire import BeatsHeader, BeatsMessage, Stream
+from monitor.wire import codec
+from monitor.wire.messages import BeatsHeader, BeatsMessage, Stream
 from segmenter.bank import MAGIC
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState

@@ -6,7 +6,15 @@ from typing import Any
 
 import msgspec
 
-from monitor.wire import Alert, BeatScored, PatientStatus, StageHealth, Status, Technical, Wave
+from monitor.wire.messages import (
+    Alert,
+    BeatScored,
+    PatientStatus,
+    StageHealth,
+    Status,
+    Technical,
+    Wave,
+)
 
 WALL_TIME = "2026-01-01T00:00:00.000Z"
 _PLACE: dict[str, Any] = {

@@ -22,13 +22,13 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import SVG_EXPORT_THEME
 
-from monitor.replay import ReplayOptions, replay
-from monitor.screens import Controls, OffTerminal
+from monitor.run.replay import ReplayOptions, replay
 from monitor.settings import parse_duration, parse_speed
-from monitor.snapshot import Snapshot, apply
 from monitor.sources.simulated import default_record
-from monitor.view import render
-from monitor.wire import Message, Status
+from monitor.view.layout import render
+from monitor.view.screens import Controls, OffTerminal
+from monitor.view.snapshot import Snapshot, apply
+from monitor.wire.messages import Message, Status
 
 CELL_WIDTH, CELL_HEIGHT = 9, 18
 FONT_PX = 15

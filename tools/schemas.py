@@ -1,4 +1,4 @@
-"""Write the JSON Schema of every message to the world, from its type in `monitor/wire.py`.
+"""Write the JSON Schema of every message to the world, from its type in `monitor/wire/messages.py`.
 
     python -m tools.schemas            # writes docs/schema/<type>.json
     python -m tools.schemas --check    # writes nothing; exit code 1 if a file is stale
@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from monitor import wire
+from monitor.wire import messages as wire
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schema"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"  # what msgspec writes

@@ -16,7 +16,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.rhythm import MEAN_RR_S
+from monitor.sources.simulated_rhythm import MEAN_RR_S
 
 Floats = NDArray[np.float64]
 

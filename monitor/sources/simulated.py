@@ -34,7 +34,7 @@ from monitor.sources.beat_shapes import (
     knot_times,
     load_shapes,
 )
-from monitor.sources.rhythm import CHF07_ANOMALY_RATE, CLASS_COUNTS, Rhythm, draw_rhythm
+from monitor.sources.simulated_rhythm import CHF07_ANOMALY_RATE, CLASS_COUNTS, Rhythm, draw_rhythm
 
 Floats = NDArray[np.float64]
 

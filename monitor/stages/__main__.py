@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from model.errors import ModelError
-from monitor.codec import encode_lifecycle
 from monitor.errors import MonitorError
 from monitor.settings import (
     AnyStageSettings,
@@ -14,9 +13,10 @@ from monitor.settings import (
     SegmenterSettings,
     decode_settings,
 )
-from monitor.sockets import Sockets
 from monitor.stages.host import stage_name
-from monitor.wire import Failed
+from monitor.wire.codec import encode_lifecycle
+from monitor.wire.messages import Failed
+from monitor.wire.sockets import Sockets
 from segmenter.errors import SegmenterError
 
 

@@ -20,17 +20,16 @@ import msgspec
 import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
+from monitor.delivery.publisher import Publisher
+from monitor.detection.engine import Judge, numbered
+from monitor.detection.learning_phase import Held
+from monitor.detection.system_alerts import Change, Overload, changes, stage_down
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
-from monitor.journal import Journal
-from monitor.judge import Judge, numbered
-from monitor.learning_phase import Held
-from monitor.ledger import Ledger
-from monitor.publisher import Publisher
+from monitor.journal.buffer import Ledger
+from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, wall_time_text
-from monitor.sockets import parse_endpoint
 from monitor.stages.host import Counters, StageHost, Stopped
-from monitor.system_alerts import Change, Overload, changes, stage_down
-from monitor.wire import (
+from monitor.wire.messages import (
     MONITOR,
     Alert,
     BeatScored,
@@ -46,6 +45,7 @@ from monitor.wire import (
     SystemKind,
     Technical,
 )
+from monitor.wire.sockets import parse_endpoint
 from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)

@@ -20,18 +20,17 @@ from typing import Self
 
 import zmq
 
-from monitor.codec import (
+from monitor.errors import InvalidMessage
+from monitor.settings import AnyStageSettings, StageSettings
+from monitor.wire.codec import (
     decode_bundle,
     decode_lifecycle,
     encode_bundle,
     encode_lifecycle,
     in_bundles,
 )
-from monitor.errors import InvalidMessage
-from monitor.keys import load_optional_keys
-from monitor.settings import AnyStageSettings, StageSettings
-from monitor.sockets import Sockets, receive_waiting
-from monitor.wire import (
+from monitor.wire.curve_keys import load_optional_keys
+from monitor.wire.messages import (
     Failed,
     Finished,
     HealthHeader,
@@ -45,6 +44,7 @@ from monitor.wire import (
     Stop,
     Stream,
 )
+from monitor.wire.sockets import Sockets, receive_waiting
 
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from monitor.codec import encode_bundle, in_bundles
 from monitor.stages.playback import Pacer
-from monitor.wire import SamplesMessage
+from monitor.wire.codec import encode_bundle, in_bundles
+from monitor.wire.messages import SamplesMessage
 
 BLOCKS_A_PATIENT = 4  # that may wait, on the average: a second or a few
 FEWEST_BLOCKS = 32

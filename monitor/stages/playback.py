@@ -23,7 +23,14 @@ from monitor.sources.source import Source
 from monitor.sources.ward import InMemory, beds
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.text import harmless
-from monitor.wire import MONITOR, EndHeader, SamplesHeader, SamplesMessage, StageMessage, Stream
+from monitor.wire.messages import (
+    MONITOR,
+    EndHeader,
+    SamplesHeader,
+    SamplesMessage,
+    StageMessage,
+    Stream,
+)
 
 DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 

@@ -18,13 +18,12 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from monitor import wire
-from monitor.codec import encode_message, numbers_or_none
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
-from monitor.sockets import WAVE_MESSAGES, receive_waiting
 from monitor.stages.host import Counters, StageHost, Stopped
-from monitor.wire import (
+from monitor.wire import messages as wire
+from monitor.wire.codec import encode_message, numbers_or_none
+from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -35,12 +34,13 @@ from monitor.wire import (
     Stream,
     Wave,
 )
+from monitor.wire.sockets import WAVE_MESSAGES, receive_waiting
 from segmenter.bank import BankSegmented
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import InvalidState, SegmenterError
+from segmenter.pool import SegmenterWard
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
-from segmenter.ward import SegmenterWard
 
 MAX_PATIENTS = 10_000  # more names than a ward has patients are an attack on memory
 MAX_ROUND = 512  # messages a step, or a bundle more: some 30 ms of work

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from monitor.codec import decode_message, topic_of
 from monitor.plain import clock, json_line, plain_line, status_line, transition_line
-from monitor.wire import Message
-from tests.monitor.scenes import alert, beat, patient_status, status, technical, wave
+from monitor.wire.codec import decode_message, topic_of
+from monitor.wire.messages import Message
+from tests.monitor.view.scenes import alert, beat, patient_status, status, technical, wave
 
 
 def test_an_alert_is_one_line() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from monitor.evaluation.ec57 import BeatComparison, compare_beats
+from monitor.offline.evaluation.ec57 import BeatComparison, compare_beats
 from segmenter.beat import Quality
 from tests.segmenter.gather import Whole, segment
 

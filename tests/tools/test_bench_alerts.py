@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.journal import Journal, Progress
-from monitor.wire import Alert
+from monitor.journal.writer import Journal, Progress
+from monitor.wire.messages import Alert
 from tools.bench_alerts import Commits, Latencies, main
 from tools.messages import alert, beat_scored
 

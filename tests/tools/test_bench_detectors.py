@@ -9,7 +9,7 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from monitor.evaluation.ec57 import BeatScore
+from monitor.offline.evaluation.ec57 import BeatScore
 from tools import bench_detectors
 from tools.bench_detectors import (
     DETECTORS,

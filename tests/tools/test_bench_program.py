@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import wfdb
 
-from monitor.codec import encode_json
-from monitor.wire import Alert
+from monitor.wire.codec import encode_json
+from monitor.wire.messages import Alert
 from tools import bench_program
 from tools.bench_program import (
     PARTS,

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from monitor.codec import decode_message, encode_message
-from monitor.snapshot import Snapshot, apply
-from monitor.wire import Alert
+from monitor.view.snapshot import Snapshot, apply
+from monitor.wire.codec import decode_message, encode_message
+from monitor.wire.messages import Alert
 from tools.bench_view import TICK_S, WARM_UP_BEATS, Heard, Ward, main
 
 

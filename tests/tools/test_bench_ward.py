@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import MonitorError
-from monitor.ward_bench import Moment, WardResult, nobody
+from monitor.run.ward_bench import Moment, WardResult, nobody
 from tools import bench_ward, figures
 from tools.bench_ward import Course, busy_neighbours, growth
 

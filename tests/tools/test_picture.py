@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 from rich.segment import Segment
 from rich.style import Style
 
-from monitor.snapshot import Snapshot, with_notice
-from tests.monitor.scenes import monitoring_scene, patient_status, status
+from monitor.view.snapshot import Snapshot, with_notice
+from tests.monitor.view.scenes import monitoring_scene, patient_status, status
 from tools.picture import CELL_HEIGHT, CELL_WIDTH, PictureScreen, picture, svg
 
 SVG = "{http://www.w3.org/2000/svg}"

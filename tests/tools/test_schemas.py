@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import pytest
 
-from monitor.codec import encode_message
-from monitor.wire import Alert, Message
+from monitor.wire.codec import encode_message
+from monitor.wire.messages import Alert, Message
 from tools.messages import alert, beat_scored, status, technical, wave
 from tools.schemas import FOLDER, field_comments, main, schema_of, stale
 

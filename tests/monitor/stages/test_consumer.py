@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.stages.consumer import SHED_LAG_S, without_late_beats
-from monitor.wire import Message
+from monitor.wire.messages import Message
 from tools.messages import alert, beat_scored, status, technical
 
 SAID: list[Message] = [beat_scored(), alert(), beat_scored(), technical(), status()]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import zmq
 
-from monitor.codec import encode_bundle
 from monitor.stages.host import ROUND_BYTES, Counters, StageHost
-from monitor.wire import SamplesHeader, SamplesMessage
+from monitor.wire.codec import encode_bundle
+from monitor.wire.messages import SamplesHeader, SamplesMessage
 
 FS_HZ = 250.0
 

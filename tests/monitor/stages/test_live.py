@@ -6,14 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.codec import decode_bundle
 from monitor.settings import ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
 from monitor.stages.live import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import SegmenterStage
-from monitor.wire import BeatsMessage, SamplesMessage, StageMessage
+from monitor.wire.codec import decode_bundle
+from monitor.wire.messages import BeatsMessage, SamplesMessage, StageMessage
 from segmenter.beat import BeatSpec
 
 PATIENTS = 5

@@ -17,16 +17,16 @@ from typing import NamedTuple
 import pytest
 
 from model.checkpoint import load_shipped
-from monitor.journal import Journal
-from monitor.judge import Judge, numbered
-from monitor.ledger import Ledger
+from monitor.detection.engine import Judge, numbered
+from monitor.journal.buffer import Ledger
+from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, ProducerSettings, Ward
-from monitor.snapshot import Snapshot, apply
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import SegmenterStage
-from monitor.wire import BeatsMessage
+from monitor.view.snapshot import Snapshot, apply
+from monitor.wire.messages import BeatsMessage
 from segmenter.beat import BeatSpec
 
 PATIENTS = 16

@@ -17,7 +17,7 @@ from monitor.stages.playback import (
     open_playbacks,
     patient_names,
 )
-from monitor.wire import EndHeader, SamplesMessage
+from monitor.wire.messages import EndHeader, SamplesMessage
 
 
 class CountingSource:

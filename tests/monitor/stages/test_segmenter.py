@@ -14,7 +14,7 @@ from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.host import Counters
 from monitor.stages.segmenter import MAX_PATIENTS, Produced, SegmenterStage
-from monitor.wire import (
+from monitor.wire.messages import (
     BeatsMessage,
     EndHeader,
     HealthHeader,

@@ -17,19 +17,18 @@ import pytest
 import zmq
 
 from model.checkpoint import load_shipped
-from monitor.codec import decode_bundle
-from monitor.journal import Journal
-from monitor.judge import Judge, numbered
-from monitor.rules import TechnicalRules
-from monitor.settings import ConsumerSettings, ProducerSettings, Ward
+from monitor.detection.engine import Judge, numbered
+from monitor.detection.system_alerts import Overload
+from monitor.journal.writer import Journal
+from monitor.settings import ConsumerSettings, ProducerSettings, TechnicalRules, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import without_late_beats
 from monitor.stages.host import Counters
 from monitor.stages.live import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import Audience, SegmenterStage
-from monitor.system_alerts import Overload
-from monitor.wire import Alert, BeatScored, BeatsMessage, StageMessage, Technical
+from monitor.wire.codec import decode_bundle
+from monitor.wire.messages import Alert, BeatScored, BeatsMessage, StageMessage, Technical
 from segmenter.beat import BeatSpec
 
 PATIENTS = 6  # in blocks of 0.2 s: 30 messages a second

@@ -1,0 +1,91 @@
+"""The commands on what was: history, show."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from monitor.cli.error_messages import explained
+from monitor.cli.options import JsonLines, Since
+from monitor.errors import InvalidOption
+from monitor.settings import parse_since
+from monitor.text import harmless
+
+past = typer.Typer()
+
+JournalFile = Annotated[Path, typer.Argument(help="A journal, as --journal named it.")]
+
+
+@past.command()
+def history(
+    journal: JournalFile,
+    since: Since = None,
+    patient: Annotated[str | None, typer.Option(help="Of this patient only.")] = None,
+    json: JsonLines = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values on stdout.")] = False,
+    alm: Annotated[
+        Path | None, typer.Option(help="Write WFDB annotations, PATIENT.alm, into this folder.")
+    ] = None,
+) -> None:
+    """List the alerts that a journal holds; while it is written, too.
+
+    Try: ecg-monitor history night.sqlite --since 8:00:00, or
+    ecg-monitor history night.sqlite --csv > night.csv
+    """
+    with explained():
+        from monitor.journal.reader import JournalReader
+        from monitor.offline.journal_export import csv_lines, export_alarms, json_lines, plain_lines
+
+        if (json, csv, alm is not None).count(True) > 1:
+            raise InvalidOption("--json, --csv and --alm are three ways to list; give one")
+        begin = "" if since is None else parse_since(since, datetime.now(UTC))
+        with JournalReader(journal) as reader:
+            messages = reader.alerts(begin, patient)
+            if alm is not None:
+                files = export_alarms(reader, messages, alm)
+                sys.stderr.write(f"wrote {files} .alm files\n")
+                return
+            as_lines = json_lines if json else csv_lines if csv else plain_lines
+            for line in as_lines(messages):
+                sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+@past.command()
+def show(
+    journal: JournalFile,
+    alert: Annotated[str, typer.Argument(help="Its number, or the beginning of its identity.")],
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Draw it into this file instead.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as one self-contained page instead.")
+    ] = None,
+) -> None:
+    """Explain one alert of a journal: the beat over its reconstruction, where its loss arose,
+    the nearest beats of the learnt normal, the ten beats on either side.
+
+    Try: ecg-monitor show night.sqlite 12, or
+    ecg-monitor show night.sqlite 12 --html 12.html
+    """
+    with explained():
+        from monitor.journal.reader import JournalReader
+        from monitor.offline.journal_export import drawn, find_one
+
+        with JournalReader(journal) as reader:
+            message = find_one(reader, alert)
+            if png is None and html is None:
+                console = Console(highlight=False)
+                console.print(drawn(reader, message, min(console.width, 120)))
+                return
+            from monitor.offline.evaluation.beat_report import explained_alert, write_beat_report
+
+            around = reader.beats_around(message.patient, message.sample)
+            write_beat_report(explained_alert(message, around), png, html)
+        written = " and ".join(str(path) for path in (png, html) if path is not None)
+        sys.stderr.write(f"wrote {harmless(written, 500)}\n")

@@ -1,0 +1,114 @@
+"""How far a command is: a bar on standard error, or lines where that is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from monitor.cli.training_chart import training_chart
+from monitor.text import harmless
+
+if TYPE_CHECKING:
+    from model.training import Epoch
+
+
+CHART_ROWS, CHART_COLUMNS = 14, 100  # of the curves of a training
+
+
+class Show(Protocol):
+    """Takes the share done, 0 to 1, and perhaps another text beside the bar."""
+
+    def __call__(self, share: float, text: str | None = None) -> None:
+        """Move the bar."""
+        ...
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Show]:
+    """Show a bar on standard error, if that is a terminal; yields what takes the share done."""
+    console = Console(stderr=True)
+    with _progress(console) as progress:
+        task = progress.add_task(text, total=1.0)
+
+        def show(share: float, text: str | None = None) -> None:
+            progress.update(task, completed=share, description=text)
+
+        yield show
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def training_shown(text: str) -> Iterator[Callable[[Epoch], None]]:
+    """Draw the losses of all epochs over a bar; off a terminal, a line of standard error each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda epoch: _write_line(f"{text}, {epoch_text(epoch)}")
+        return
+    history: list[Epoch] = []
+    progress = _progress(console)
+    task = progress.add_task(text, total=1.0)
+    with Live(console=console, transient=True, redirect_stdout=False, auto_refresh=False) as live:
+
+        def on_epoch(epoch: Epoch) -> None:
+            if epoch.number == 1:  # another seed's training begins
+                history.clear()
+            history.append(epoch)
+            progress.update(
+                task, completed=epoch.number / epoch.of, description=f"{text}, {epoch_text(epoch)}"
+            )
+            n_rows = min(CHART_ROWS, console.height - 3)
+            chart = training_chart(history, min(console.width, CHART_COLUMNS), n_rows)
+            live.update(Group(*chart, progress), refresh=True)
+
+        yield on_epoch
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def epoch_text(epoch: Epoch) -> str:
+    """Return an epoch's losses as words."""
+    best = ", best" if epoch.is_best else ""
+    return (
+        f"epoch {epoch.number} of {epoch.of}: loss {epoch.training_loss:.2f}, "
+        f"validation {epoch.validation_loss:.2f}{best}"
+    )
+
+
+def resolved(names: list[str]) -> list[str]:
+    """Return the paths of the records named; none named is the simulated one."""
+    if not names:
+        from monitor.sources.simulated import default_record
+
+        with progress_bar("making the simulated record") as show:
+            return [str(default_record(on_progress=show).absolute())]
+    from monitor.sources.resolve import resolve_record
+
+    paths = []
+    for name in names:
+        with progress_bar(f"fetching {harmless(name, 60)}") as show:
+            on_bytes = _bytes_shown(show)
+            paths.append(str(resolve_record(name, on_bytes).absolute()))
+    return paths
+
+
+def _bytes_shown(show: Callable[[float], None]) -> Callable[[int, int | None], None]:
+    return lambda done, total: show(done / total if total else 0.0)

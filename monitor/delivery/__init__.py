@@ -1,0 +1,1 @@
+"""Alerts to people and programs: the socket that publishes, its clients, and sinks."""

@@ -1,0 +1,48 @@
+"""One request to a monitor that runs elsewhere, and its answer."""
+
+from __future__ import annotations
+
+import time
+
+from monitor.errors import InvalidMessage, InvalidOption, MonitorSilent
+from monitor.wire.codec import decode_reply, encode_json
+from monitor.wire.curve_keys import Keys
+from monitor.wire.messages import ControlRequest, Done, Refused
+from monitor.wire.sockets import Sockets, requests_endpoint
+
+ANSWER_WITHIN_S = 5.0
+
+
+def carry_out(
+    endpoint: str,
+    request: ControlRequest,
+    keys: Keys | None = None,
+    within_s: float = ANSWER_WITHIN_S,
+) -> str:
+    """Have a monitor do something and return what it says was done.
+
+    Raises
+    ------
+    InvalidOption
+        If it refuses; the words are its own.
+    MonitorSilent
+        If it does not answer in time, or in another language.
+    """
+    deadline_s = time.monotonic() + within_s
+    with Sockets(keys) as sockets:
+        asking = sockets.ask(requests_endpoint(endpoint))
+        sockets.close_ms = 0  # nobody may be there
+        asking.send(encode_json(request))
+        if not asking.poll(max(0, round(1000 * (deadline_s - time.monotonic())))):
+            raise MonitorSilent(f"{endpoint}: no answer in {within_s:g} s; is a monitor there?")
+        try:
+            reply = decode_reply(asking.recv_multipart()[-1])
+        except InvalidMessage as error:
+            raise MonitorSilent(f"{endpoint}: what answers there is no monitor") from error
+    match reply:
+        case Done(text=text):
+            return text
+        case Refused(text=text):
+            raise InvalidOption(text)
+        case _:
+            raise MonitorSilent(f"{endpoint}: an answer to something else")

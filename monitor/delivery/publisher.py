@@ -1,0 +1,134 @@
+"""The alert socket's serving side: publishes, answers what was missed, passes commands on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import zmq
+
+from monitor.delivery.rate_limit import Budget, RateLimit
+from monitor.errors import InvalidMessage, JournalFailed
+from monitor.journal.writer import Journal
+from monitor.wire.codec import decode_request, encode_json, encode_message
+from monitor.wire.messages import (
+    MAX_REQUEST_BYTES,
+    AckRequest,
+    ControlRequest,
+    Done,
+    Found,
+    Message,
+    Page,
+    Refused,
+    RelearnRequest,
+    ReplayRequest,
+    Reply,
+    Request,
+    SeekRequest,
+    ThresholdRequest,
+)
+from monitor.wire.sockets import Sockets, receive_requests, requests_endpoint
+
+# In messages of a page, each about 50 us of one core: a page has at most 500 of them.
+REQUEST_COST = 2.0  # of any request, beside what its page holds
+CLIENT_BUDGET = Budget(per_s=5_000, burst=5_000)
+TOTAL_BUDGET = Budget(per_s=10_000, burst=10_000)  # half a core; a flood delays beats by 0.5 s
+
+
+class Publisher:
+    """PUB for what happens, ROUTER for what is asked.
+
+    Parameters
+    ----------
+    sockets : Sockets
+        Owner of the sockets made here.
+    endpoint : str
+        Where alerts are published; requests are answered at `requests_endpoint(endpoint)`.
+    journal : Journal
+        Where missed alerts are read from.
+    carry_out : callable
+        Carries out a request and says what it did; LookupError if it cannot.
+    commanders : frozenset of str or None
+        Public keys of clients whose requests are carried out; None is everybody who can connect.
+    clock : callable
+        Returns monotonic seconds, for the limit on what clients may ask for.
+    """
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        endpoint: str,
+        journal: Journal,
+        carry_out: Callable[[ControlRequest], str],
+        commanders: frozenset[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._limit: RateLimit[str | bytes] = RateLimit(CLIENT_BUDGET, TOTAL_BUDGET)
+        self._commanders = commanders
+        self._journal = journal
+        self._carry_out = carry_out
+        self._publications = sockets.publish(endpoint)
+        self.requests: zmq.Socket[bytes] = sockets.serve(
+            requests_endpoint(endpoint), MAX_REQUEST_BYTES
+        )
+        self.malformed = 0
+        self.limited = 0  # requests that were refused as too many
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Send to whoever listens; never blocks."""
+        for message in messages:
+            self._publications.send_multipart(encode_message(message), zmq.DONTWAIT)
+
+    def answer_waiting(self) -> None:
+        """Answer the requests that wait; what is no request is counted and refused."""
+        for frames, sender in receive_requests(self.requests):
+            *envelope, body = frames
+            if len(envelope) == 1 or (len(envelope) == 2 and not envelope[1]):  # DEALER or REQ
+                self._reply(envelope, self._answer_in_bounds(body, sender, envelope[0]))
+            else:
+                self.malformed += 1
+
+    def _answer_in_bounds(self, body: bytes, sender: str | None, connection: bytes) -> Reply:
+        """Answer who has not asked for too much; a client is its key, or else its connection."""
+        client, now_s = sender or connection, self._clock()
+        if not self._limit.admits(client, now_s):
+            self.limited += 1
+            return Refused("too many requests; ask again in a second")
+        reply = self._answer(body, sender)
+        n_messages = len(reply.messages) if isinstance(reply, Page) else 0
+        self._limit.charge(client, REQUEST_COST + n_messages, now_s)
+        return reply
+
+    def _answer(self, body: bytes, sender: str | None) -> Reply:
+        try:
+            return self._carried_out(decode_request(body), sender)
+        except InvalidMessage as error:
+            self.malformed += 1
+            return Refused(f"not a request of this protocol: {error}")
+        except JournalFailed as error:  # a disk that cannot be read is no reason to stop judging
+            return Refused(str(error))
+
+    def _carried_out(self, request: Request, sender: str | None) -> Reply:
+        match request:
+            case ReplayRequest(after=after, limit=limit):
+                missed = self._journal.alerts_after(after, limit)
+                journal = self._journal
+                return Page(journal.identity, journal.oldest_seq, journal.newest_seq, missed)
+            case SeekRequest(since=since):
+                return Found(self._journal.identity, self._journal.seq_before(since))
+            case ThresholdRequest() | RelearnRequest() | AckRequest():
+                if self._commanders is not None and sender not in self._commanders:
+                    self.malformed += 1
+                    return Refused("this client may listen, not command; see control/ of --keys")
+                try:
+                    return Done(self._carry_out(request))
+                except LookupError as error:
+                    return Refused(str(error.args[0]))
+
+    def _reply(self, envelope: list[bytes], reply: Reply) -> None:
+        frames = [*envelope, encode_json(reply)]
+        try:
+            self.requests.send_multipart(frames, zmq.DONTWAIT)
+        except zmq.Again:  # a client that asks and does not read; it may ask again
+            return

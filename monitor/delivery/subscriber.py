@@ -1,0 +1,305 @@
+"""The client of the alert socket: `AlertSubscriber` is what a user's program imports.
+
+    from monitor.delivery.subscriber import AlertSubscriber
+
+    with AlertSubscriber() as alerts:
+        for alert in alerts:
+            print(alert.patient, alert.time_s, alert.state)
+
+    with Inbox(Path("mine.sqlite")) as inbox, AlertSubscriber(inbox=inbox) as alerts:
+        ...  # goes on where it was when it last ran, however that ended
+
+PUB drops what a slow or late subscriber misses. Every alert carries a sequence number without
+holes, and the heartbeat carries the newest: so the subscriber sees what it missed, asks for it, and
+hands out each alert once and in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from monitor.delivery.inbox import Inbox
+from monitor.errors import InvalidMessage
+from monitor.settings import DEFAULT_ALERTS
+from monitor.wire.codec import decode_message, decode_reply, encode_json, topic_of
+from monitor.wire.curve_keys import Keys
+from monitor.wire.messages import (
+    Alert,
+    Found,
+    Message,
+    Page,
+    ReplayRequest,
+    Reply,
+    Request,
+    SeekRequest,
+    Status,
+    Technical,
+)
+from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
+
+NUMBERED = ("alert.", "technical.")  # topics that share the sequence
+MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
+ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
+
+
+class AlertSubscriber:
+    """Alerts as an iterator, each once, in order, none missed since the journal's beginning.
+
+    Parameters
+    ----------
+    endpoint : str
+        The monitor's alert socket.
+    topics : sequence of str
+        Beginnings of the topics wanted: "alert", "technical", "alert.chf07", "beat", "status", …
+    after : int or None
+        Hand out alerts after this sequence number, those published before now too. None hands out
+        only what happens from now on.
+    since : str or None
+        Hand out alerts since this wall time (UTC, as `wall_time` of messages) instead.
+    inbox : Inbox or None
+        Keeps each alert and the position. An alert counts as handled, and is kept, when the next
+        one is asked for, or when the with-block ends well. Where the inbox has had alerts, it goes
+        on behind them; `after` and `since` are for its first time.
+    keys : Keys or None
+        Where the monitor has keys: this client's, and the monitor's public one.
+
+    Raises
+    ------
+    InvalidEndpoint
+        If the endpoint is malformed.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ALERTS,
+        topics: Sequence[str] = NUMBERED,
+        after: int | None = 0,
+        *,
+        since: str | None = None,
+        inbox: Inbox | None = None,
+        keys: Keys | None = None,
+    ) -> None:
+        self._topics = tuple(topics)
+        self._sockets = Sockets(keys)
+        self._last_seq = after
+        self._journal = ""
+        self._had: dict[str, int] = {}  # the newest number of journals before this one
+        self._seek = None if since is None else SeekRequest(since)
+        self._inbox = inbox
+        self._in_hand: Alert | Technical | None = None  # handed out, and not yet known as handled
+        if inbox is not None and not inbox.is_new:
+            self._last_seq, self._journal, self._seek = inbox.last_seq, inbox.journal, None
+        self._heard_s = time.monotonic()
+        self._asked_s = -ASK_AGAIN_S
+        self._ready: deque[Message] = deque()
+        self.malformed = 0  # messages that were none of this protocol
+        self.recovered = 0  # alerts that had to be asked for
+        self._truncated = 0
+        self._closed = False
+        try:
+            requests = requests_endpoint(endpoint)
+            self._messages = self._sockets.subscribe(endpoint, sorted(_heard(self._topics)))
+            self._requests = self._sockets.ask(requests)
+        except BaseException:
+            self.close()
+            raise
+        self._poller = zmq.Poller()
+        self._poller.register(self._messages, zmq.POLLIN)
+        self._poller.register(self._requests, zmq.POLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._keep_handled()
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets; the iterator then ends, and what it has not handed out is dropped."""
+        self._closed = True
+        self._sockets.__exit__(None, None, None)
+
+    def __iter__(self) -> Iterator[Message]:
+        while not self._closed:
+            message = self.receive(timeout_s=1.0)
+            if message is not None:
+                yield message
+
+    @property
+    def sockets(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """What to poll, for a program with a loop of its own: readable means `receive(0)`."""
+        return self._messages, self._requests
+
+    @property
+    def waiting(self) -> bool:
+        """Whether messages wait that `receive` has not yet handed out."""
+        return bool(self._ready)
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence number up to which everything has been handed out or is about to be."""
+        return self._last_seq or 0
+
+    @property
+    def truncated(self) -> int:
+        """How many alerts retention had removed before they could be asked for."""
+        return self._truncated
+
+    @property
+    def silent_s(self) -> float:
+        """How long no heartbeat has come; the monitor sends one a second."""
+        return time.monotonic() - self._heard_s
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """Return the next message that was asked for, or None if there is none in time.
+
+        Raises
+        ------
+        InboxFailed
+            If the alert before cannot be kept.
+        """
+        self._keep_handled()
+        deadline_s = time.monotonic() + timeout_s
+        while not self._ready:
+            remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
+            readable = dict(self._poller.poll(remaining_ms))
+            if self._requests in readable:
+                self._take_reply(self._requests.recv_multipart())
+            if self._messages in readable:
+                self._take(self._messages.recv_multipart())
+            if not readable and remaining_ms == 0:
+                return None
+        message = self._ready.popleft()
+        if isinstance(message, Alert | Technical) and message.seq:
+            self._in_hand = message
+        return message
+
+    def _keep_handled(self) -> None:
+        if self._inbox is not None and self._in_hand is not None:
+            self._inbox.keep(self._in_hand)
+        self._in_hand = None
+
+    def follow(self, topics: Sequence[str]) -> None:
+        """Hand out other topics from now on; alerts stay without holes, whatever they are."""
+        wanted = tuple(topics)
+        if wanted != self._topics:
+            change_topics(self._messages, _heard(self._topics), _heard(wanted))
+            self._topics = wanted
+
+    def ask(self, request: Request) -> None:
+        """Send a request; a Page's alerts come with `receive`, other replies are dropped."""
+        with contextlib.suppress(zmq.Again):  # nobody is there to ask
+            self._requests.send(encode_json(request), zmq.DONTWAIT)
+
+    def _take(self, frames: list[bytes]) -> None:
+        try:
+            message = decode_message(frames)
+        except InvalidMessage:
+            self.malformed += 1
+            return
+        match message:
+            case Alert() | Technical():
+                self._take_numbered(message)
+            case Status():
+                self._take_heartbeat(message)
+            case _:
+                self._hand_out(message)
+
+    def _take_numbered(self, message: Alert | Technical) -> None:
+        if message.seq == 0:  # the journal cannot keep it: it is said, and not counted
+            self._hand_out(message)
+            return
+        self._follow_journal(message.journal)
+        if self._seek is not None:
+            self._ask_for_missed()
+            return
+        if self._last_seq is None:
+            self._last_seq = message.seq - 1
+        if message.seq == self._last_seq + 1:
+            self._last_seq = message.seq
+            self._hand_out(message)
+        elif message.seq > self._last_seq:
+            self._ask_for_missed()
+
+    def _take_heartbeat(self, status: Status) -> None:
+        self._heard_s = time.monotonic()
+        self._follow_journal(status.journal)
+        if self._last_seq is None:
+            self._last_seq = status.newest_seq
+        if self._seek is not None or status.newest_seq > self._last_seq:
+            self._ask_for_missed()
+        self._hand_out(status)
+
+    def _take_reply(self, frames: list[bytes]) -> None:
+        try:
+            reply: Reply = decode_reply(frames[-1])
+        except InvalidMessage:
+            self.malformed += 1
+            return
+        match reply:
+            case Page():
+                self._take_page(reply)
+            case Found() if self._seek is not None:
+                self._seek = None
+                self._last_seq, self._journal = reply.after, reply.journal
+                self._asked_s = -ASK_AGAIN_S
+                self._ask_for_missed()
+            case _:
+                pass
+
+    def _take_page(self, reply: Page) -> None:
+        before = self._last_seq
+        self._asked_s = -ASK_AGAIN_S
+        if reply.journal == self._journal and reply.oldest_seq > self.last_seq + 1:
+            self._truncated += reply.oldest_seq - 1 - self.last_seq
+            self._last_seq = reply.oldest_seq - 1
+        for message in reply.messages:
+            if message.seq == self.last_seq + 1:
+                self._take_numbered(message)
+                self.recovered += 1
+        if self._last_seq != before and reply.newest_seq > self.last_seq:
+            self._ask_for_missed()
+
+    def _follow_journal(self, journal: str) -> None:
+        """Count as far as was had of a journal when the monitor goes on in another one."""
+        if self._journal and journal != self._journal:
+            self._had[self._journal] = self.last_seq
+            if self._inbox is not None:
+                self._last_seq = self._inbox.last_seq_in(journal)
+            else:
+                self._last_seq = self._had.pop(journal, 0)
+            while len(self._had) > MAX_JOURNALS:
+                del self._had[next(iter(self._had))]
+        self._journal = journal
+
+    def _ask_for_missed(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._asked_s >= ASK_AGAIN_S:
+            self._asked_s = now_s
+            self.ask(self._seek or ReplayRequest(after=self.last_seq))
+
+    def _hand_out(self, message: Message) -> None:
+        if _topic_wanted(message, self._topics):
+            self._ready.append(message)
+
+
+def _heard(topics: Sequence[str]) -> set[str]:
+    """Return the topics to hear: those asked for, and those by which missed alerts are noticed."""
+    return {*NUMBERED, "status", *topics}
+
+
+def _topic_wanted(message: Message, topics: tuple[str, ...]) -> bool:
+    return topic_of(message).startswith(topics)

@@ -1,0 +1,102 @@
+"""One patient's first minutes: collect beats, train a model on them, hold what comes meanwhile.
+
+Which beats are learnt depends on their R peaks alone, not on how the stream was cut into messages.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import CannotLearn
+from monitor.wire.messages import BeatsMessage, EndHeader
+from segmenter.beat import Beats, joined_beats
+
+if TYPE_CHECKING:
+    from model.learning import Learned
+
+LEARN_ON_S = 60.0  # how much longer is learnt when the first minutes were not enough
+MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours
+LAST_BEAT_S = 5.0  # a beat comes at most so long after its R peak, or never
+
+Train = Callable[[NDArray[np.float32], NDArray[np.float32]], "Future[Learned]"]
+Held = BeatsMessage | EndHeader
+
+
+class LearningPhase:
+    """What is learnt until a sample of the record, and what waits for the training's end.
+
+    Parameters
+    ----------
+    until_sample : int
+        Beats whose R peak comes before it are learnt.
+    train : callable
+        Starts a training on beats of shape (n, length) and their RR intervals, shape (n,), in ms;
+        returns its future.
+    """
+
+    def __init__(self, until_sample: int, train: Train) -> None:
+        self.until_sample = until_sample
+        self.held: deque[Held] = deque()
+        self.note = ""
+        self._train = train
+        self._beats: list[Beats] = []
+        self._training: Future[Learned] | None = None
+
+    @property
+    def training(self) -> bool:
+        """Whether the beats have been collected and a model is being trained on them."""
+        return self._training is not None
+
+    def admit(self, message: Held) -> list[Held]:
+        """Take a message in; return the part that need not wait, whose beats are not scored."""
+        if isinstance(message, BeatsMessage):
+            header, state = message.header, message.state
+            message = BeatsMessage(header, message.beats.copy(), state)  # it is kept for minutes
+        if self.training:
+            self.held.append(message)
+            return []
+        if isinstance(message, EndHeader):
+            return [message]
+        return self._collect(message)
+
+    def learned(self) -> Learned | None:
+        """Return what was learnt once the training has ended; CannotLearn if it was in vain."""
+        if self._training is None or not self._training.done():
+            return None
+        return self._training.result()
+
+    def learn_on(self, reason: CannotLearn, fs_hz: float) -> list[Held]:
+        """Go on collecting after a training in vain; return the held parts that need not wait."""
+        self.note = f"still learning: {reason}"
+        self.until_sample += round(LEARN_ON_S * fs_hz)
+        self._training = None
+        waiting, self.held = list(self.held), deque()
+        return [part for message in waiting for part in self.admit(message)]
+
+    def _collect(self, message: BeatsMessage) -> list[Held]:
+        header, beats, state = message.header, message.beats, message.state
+        n_learnt = int(np.searchsorted(beats.r_sample, self.until_sample))
+        learnt, rest = beats.rows(slice(None, n_learnt)), beats.rows(slice(n_learnt, None))
+        self._beats.append(learnt)
+        while sum(map(len, self._beats[1:])) >= MAX_BEATS:
+            self._beats.pop(0)
+        latest_sample = self.until_sample + LAST_BEAT_S * header.fs_hz
+        if not len(rest) and header.position < latest_sample:
+            return [message]
+        self._training = self._begin_training(header.length)
+        rest_header = msgspec.structs.replace(header, n_beats=len(rest), events=[])
+        self.held.append(BeatsMessage(rest_header, rest, state))
+        learnt_header = msgspec.structs.replace(header, n_beats=n_learnt)
+        return [BeatsMessage(learnt_header, learnt, b"")]
+
+    def _begin_training(self, length: int) -> Future[Learned]:
+        collected = joined_beats(self._beats, length)
+        fit = collected.judgeable
+        return self._train(collected.values[fit], collected.rr_before_ms[fit])

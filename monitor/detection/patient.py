@@ -1,0 +1,503 @@
+"""One patient's monitor: losses -> marks, episodes, messages; its counts; what a restart needs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeGuard
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint
+from model.prematurity import TimingState
+from model.scoring import Scorer
+from model.tracking import TrackState
+from monitor.detection.alert_machine import (
+    AlertMachine,
+    AlertState,
+    Transition,
+    Verdict,
+    alert_identity,
+)
+from monitor.detection.explanation import loss_by_part, neighbours, reasons
+from monitor.detection.learning_phase import LearningPhase
+from monitor.detection.scored_beats import ScoredBeat
+from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
+from monitor.journal.writer import Progress
+from monitor.wire.codec import quality_names
+from monitor.wire.messages import (
+    Alert,
+    BeatScored,
+    BeatsMessage,
+    EndHeader,
+    LossByPart,
+    Message,
+    Neighbour,
+    PatientStatus,
+    SignalEvent,
+    Stream,
+    Technical,
+    Why,
+)
+from segmenter.beat import BeatSpec, Window
+
+_NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
+RATE_BEATS = 8  # RR intervals behind the shown heart rate
+TECHNICAL_TEXTS = {
+    "lead_off": "lead off or saturated",
+    "signal_lost": "no samples arrive",
+    "noisy": "too noisy to be read",
+    "no_beat": "no beat for 4 s though the signal is good",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint ready to score."""
+
+    checkpoint: Checkpoint
+    scorer: Scorer
+    window: Window
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Model:
+        """Make a checkpoint ready."""
+        window = BeatSpec.from_mapping(checkpoint.spec).window
+        return cls(checkpoint, Scorer(checkpoint.autoencoder), window)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What patients share: the alert rule, the sequence, the journal, the wall time.
+
+    `told` says whether the journal holds an identity already: a patient that is learnt anew after
+    a restart comes past the same events again.
+    """
+
+    machine: AlertMachine
+    journal: str
+    told: Callable[[str], bool]
+    next_seq: Callable[[], int]
+    wall_time: Callable[[], str]
+
+
+class Counts(msgspec.Struct):
+    """What is counted of a patient."""
+
+    beats: int = 0
+    anomalous: int = 0
+    alerts: int = 0  # onsets
+    withheld: int = 0  # beats without a verdict, those of the learning phase apart
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What goes on after a restart, beside the segmenter's own state."""
+
+    alert_state: AlertState
+    counts: Counts
+    threshold: float
+    learned: str | None
+    ended: bool
+    context: AlertContext = AlertContext()
+    timing: TimingState = msgspec.field(default_factory=TimingState)
+    drift: list[float] | None = None
+    relearn_until: int | None = None  # a learning that was asked for ends there
+    judged_r: int = -1  # the last R peak judged; the segmenter's state may be of an earlier sample
+
+
+@dataclass
+class Patient:
+    """One patient's monitor.
+
+    Attributes
+    ----------
+    position : int
+        Samples judged, from the record's start.
+    judged_r : int
+        The last R peak that was judged, -1 before the first.
+    segmenter_state, state_position
+        What the segmenter last sent of itself, and the sample it is of: a restart begins there, and
+        passes over the beats up to `judged_r`, which the rest of the patient's state has seen.
+    learning : LearningPhase or None
+        The phase that has not yet ended.
+    learned : str or None
+        File of the checkpoint that was learnt, for a restart.
+    track : TrackState
+        What is followed of the patient: rhythm and drift.
+    relearn_from : Progress or None
+        What a restart goes on from while a learning that was asked for lasts: where it began.
+    moved_on : bool
+        Whether there is something new to journal.
+    kept : list of KeptBeat
+        Beats beside alerts that are to be journaled.
+    """
+
+    stream: Stream
+    model: Model
+    threshold: float
+    learning: LearningPhase | None
+    position: int
+    alert_state: AlertState = field(default_factory=AlertState)
+    counts: Counts = field(default_factory=Counts)
+    judged_r: int = -1
+    segmenter_state: bytes = b""
+    state_position: int = 0
+    learned: str | None = None
+    ended: bool = False
+    stopped: bool = False  # by a person, before the record's end; not journaled
+    moved_on: bool = False
+    context: AlertContext = field(default_factory=AlertContext)
+    kept: list[KeptBeat] = field(default_factory=list)
+    note: str = ""
+    lag_s: float = 0.0
+    track: TrackState = field(default_factory=TrackState)
+    relearn_from: Progress | None = None
+    _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
+
+    @property
+    def state(self) -> Literal["learning", "monitoring", "ended"]:
+        """What the view calls it."""
+        if self.ended or self.stopped:
+            return "ended"
+        return "learning" if self.learning is not None else "monitoring"
+
+    def judge(
+        self, message: BeatsMessage, beats: Sequence[ScoredBeat], desk: Desk, now_ns: int
+    ) -> list[Message]:
+        """Take one message's scored beats and events in; return what there is to say."""
+        header, state = message.header, message.state
+        said: list[Message] = []
+        for event in header.events:
+            said.extend(self._technical(event, desk))
+        for beat in beats:
+            said.extend(self._beat(beat, desk, header.sent_ns))
+        self.position = max(self.position, header.position)
+        if beats:
+            self.judged_r = beats[-1].sample
+        if state:
+            self.segmenter_state, self.state_position = state, header.position
+        self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
+        # The rest of what was judged since the last state can be judged again from there.
+        self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, said))
+        return said
+
+    def unjudged(self, message: BeatsMessage) -> BeatsMessage:
+        """Return a message without the beats that were judged before a restart."""
+        header = message.header
+        if not header.n_beats or message.first_r_sample > self.judged_r:
+            return message
+        beats = message.beats
+        n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
+        header = msgspec.structs.replace(header, n_beats=len(beats) - n_judged)
+        return BeatsMessage(header, beats.rows(slice(n_judged, None)), message.state)
+
+    def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
+        """End the stream, and the episode that is open; nothing the second time.
+
+        Where a person stopped it nothing ends but the status: what is journaled can be resumed.
+        """
+        if self.ended or self.stopped:
+            return []
+        if self.learning is not None:
+            reason = self.learning.note or "the record ended before enough was learnt"
+            since = "" if self.relearn_from is None else " since it was to be learnt anew"
+            self.note = f"nothing was monitored{since}: {reason}"
+        if end.reason == "stopped":
+            self.stopped = True
+            return []
+        if self.relearn_from is not None:  # what was learnt before still holds
+            self.learning = self.relearn_from = None
+        self.ended = self.moved_on = True
+        self.position = max(self.position, end.position)
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        return [] if transition is None else self._of_episode(self.position, transition, desk)
+
+    def acknowledge(self, desk: Desk) -> list[Message]:
+        """Take note that a person has seen the high alert; nothing if there is none to see."""
+        self.alert_state, transition = desk.machine.acknowledge(self.alert_state)
+        if transition is None:
+            return []
+        self.moved_on = True
+        if self.relearn_from is not None:  # a restart must not ask for it again
+            saved = msgspec.msgpack.decode(self.relearn_from.consumer_state, type=Saved)
+            seen, _ = desk.machine.acknowledge(saved.alert_state)
+            encoded = msgspec.msgpack.encode(msgspec.structs.replace(saved, alert_state=seen))
+            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer_state=encoded)
+        return self._of_episode(self.position, transition, desk)
+
+    def status(self, name: str) -> PatientStatus:
+        """Return how far this patient is, for the heartbeat."""
+        rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if self._rr_ms else None
+        return PatientStatus(
+            patient=name,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            fs_hz=self.stream.fs_hz,
+            position=self.position,
+            n_samples=self.stream.n_samples,
+            state=self.state,
+            beats=self.counts.beats,
+            anomalous=self.counts.anomalous,
+            alerts=self.counts.alerts,
+            withheld=self.counts.withheld,
+            threshold=None if self.learning is not None else self.threshold,
+            heart_rate_bpm=rate_bpm,
+            lag_s=self.lag_s,
+            technical=list(self.alert_state.technical),
+            note=self.note or (self.learning.note if self.learning is not None else ""),
+            latched=self.alert_state.latched,
+        )
+
+    def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:
+        """Go on from what `progress` returned."""
+        self.model = model
+        self.learned = saved.learned
+        self.threshold = saved.threshold
+        self.alert_state = saved.alert_state
+        self.counts = saved.counts
+        self.ended = saved.ended
+        self.context = saved.context
+        drift = None if saved.drift is None else np.array(saved.drift)
+        self.track = TrackState(saved.timing, drift)
+        self.judged_r = saved.judged_r
+        self.segmenter_state, self.state_position = segmenter_state, self.position
+
+    def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
+        """End the learning phase with what was learnt."""
+        self.model, self.threshold = model, threshold
+        self.learned, self.note = learned, note
+        self.track = self.track.learnt()
+        self.learning = self.relearn_from = None
+
+    def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
+        """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        said = [] if transition is None else self._of_episode(self.position, transition, desk)
+        self.learning, self.note, self.moved_on = learning, "", True
+        self.relearn_from = self._progress(name, learning.until_sample)
+        return said
+
+    def progress(self, name: str) -> Progress:
+        """Return what a restart needs to go on behind the position."""
+        return self.relearn_from or self._progress(name, None)
+
+    def _progress(self, name: str, relearn_until: int | None) -> Progress:
+        drift = self.track.drift
+        saved = Saved(
+            alert_state=self.alert_state,
+            counts=self.counts,
+            threshold=self.threshold,
+            learned=self.learned,
+            ended=self.ended,
+            context=self.context,
+            timing=self.track.timing,
+            drift=None if drift is None else drift.tolist(),
+            relearn_until=relearn_until,
+            judged_r=self.judged_r,
+        )
+        encoded = msgspec.msgpack.encode(saved)
+        return Progress(name, self.state_position, self.segmenter_state, encoded)
+
+    def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
+        loss, timing = beat.loss, beat.timing
+        why = [] if loss is None else reasons(loss, self.threshold, timing)
+        anomalous = None if loss is None else bool(why)
+        self._count(beat, anomalous)
+        said: list[Message] = [self._scored(beat, why, desk, sent_ns)]
+        ratio = 0.0 if loss is None else loss * timing.factor / self.threshold
+        verdict = Verdict(beat.sample, anomalous, loss or 0.0, ratio)
+        self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
+        self._keep(beat, transition)
+        if transition is None:
+            return said
+        if transition.state == "cleared":
+            return [*said, *self._of_episode(verdict.sample, transition, desk)]
+        alerts = self._anomaly(beat, transition, desk)
+        self.counts.alerts += len(alerts) if transition.state == "onset" else 0
+        return [*said, *alerts]
+
+    def _keep(self, beat: ScoredBeat, transition: Transition | None) -> None:
+        kept_beat = KeptBeat(
+            patient=self.stream.patient,
+            sample=beat.sample,
+            loss=beat.loss,
+            threshold=self.threshold,
+            values=beat.values,
+        )
+        alerted = transition is not None and transition.state in ("onset", "ongoing")
+        self.context, kept = take_beat(self.context, kept_beat, alerted=alerted)
+        self.kept += kept
+
+    def _count(self, beat: ScoredBeat, anomalous: bool | None) -> None:
+        self.counts.beats += 1
+        self.counts.anomalous += anomalous is True
+        self.counts.withheld += anomalous is None and self.learning is None
+        if beat.rr_before_ms is not None and beat.rr_before_ms > 0:
+            self._rr_ms.append(beat.rr_before_ms)
+
+    def _scored(self, beat: ScoredBeat, why: list[Why], desk: Desk, sent_ns: int) -> BeatScored:
+        return BeatScored(
+            schema=1,
+            patient=self.stream.patient,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            sample=beat.sample,
+            time_s=self._time_s(beat.sample),
+            wall_time=desk.wall_time(),
+            loss=None if beat.loss is None else round(beat.loss, 3),
+            threshold=None if self.learning is not None else round(self.threshold, 3),
+            anomalous=bool(why),
+            why=why,
+            rr_before_ms=_rounded(beat.rr_before_ms),
+            rr_after_ms=_rounded(beat.rr_after_ms),
+            quality=quality_names(beat.quality),
+            sent_ns=sent_ns,
+        )
+
+    def _anomaly(self, beat: ScoredBeat, transition: Transition, desk: Desk) -> list[Message]:
+        """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
+        beats, scored = beat.batch
+        values, reconstruction = beats.values[beat.row], scored.reconstructions[beat.row]
+        loss, timing = beat.loss or 0.0, beat.timing
+        return self._alert(
+            beat.sample,
+            transition,
+            desk,
+            loss=loss,
+            rr_before_ms=_rounded(beat.rr_before_ms),
+            rr_after_ms=_rounded(beat.rr_after_ms),
+            quality=quality_names(beat.quality),
+            delay_ms=round(float(beats.delay_ms[beat.row]), 1),
+            beat=_listed(values),
+            reconstruction=_listed(reconstruction),
+            why=reasons(loss, self.threshold, timing),
+            score=round(loss * timing.factor / self.threshold, 3),
+            parts=loss_by_part(values, reconstruction, self.model.window),
+            neighbours=neighbours(scored.tracked.inputs[beat.row], self.model.checkpoint.normal),
+        )
+
+    def _of_episode(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
+        """Make the alert that ends or acknowledges: it speaks of the whole, and shows no beat."""
+        return self._alert(
+            sample,
+            transition,
+            desk,
+            loss=transition.peak_loss,
+            rr_before_ms=None,
+            rr_after_ms=None,
+            quality=[],
+            delay_ms=None,
+            beat=[],
+            reconstruction=[],
+            why=[],
+            score=None,
+            parts=None,
+            neighbours=[],
+        )
+
+    def _alert(
+        self,
+        sample: int,
+        transition: Transition,
+        desk: Desk,
+        *,
+        loss: float,
+        rr_before_ms: float | None,
+        rr_after_ms: float | None,
+        quality: list[str],
+        delay_ms: float | None,
+        beat: list[float],
+        reconstruction: list[float],
+        why: list[Why],
+        score: float | None,
+        parts: LossByPart | None,
+        neighbours: list[Neighbour],
+    ) -> list[Message]:
+        rule, model = desk.machine.rule.name, self.model.checkpoint.identity
+        identity = self._identity(sample, rule, model, transition.state)
+        span = transition.episode_last_sample - transition.episode_start_sample
+        duration_s = span / self.stream.fs_hz
+        beats_after_first = transition.episode_beats - 1
+        if desk.told(identity):
+            return []
+        alert = Alert(
+            schema=1,
+            patient=self.stream.patient,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            sample=sample,
+            time_s=self._time_s(sample),
+            wall_time=desk.wall_time(),
+            id=identity,
+            seq=desk.next_seq(),
+            journal=desk.journal,
+            state=transition.state,
+            priority=transition.priority,
+            rule=rule,
+            loss=round(loss, 3),
+            threshold=round(self.threshold, 3),
+            ratio=round(loss / self.threshold, 3),
+            rr_before_ms=rr_before_ms,
+            rr_after_ms=rr_after_ms,
+            quality=quality,
+            episode_beats=transition.episode_beats,
+            episode_start_sample=transition.episode_start_sample,
+            model=model,
+            delay_ms=delay_ms,
+            beat=beat,
+            reconstruction=reconstruction,
+            why=why,
+            score=score,
+            parts=parts,
+            neighbours=neighbours,
+            duration_s=round(duration_s, 4),
+            rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
+        )
+        return [alert]
+
+    def _technical(self, event: SignalEvent, desk: Desk) -> list[Message]:
+        onset = event.state == "onset"
+        self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
+        identity = self._identity(event.sample, event.event, "", event.state)
+        if not news or desk.told(identity):
+            return []
+        technical = Technical(
+            schema=1,
+            patient=self.stream.patient,
+            record=self.stream.record,
+            lead=self.stream.lead,
+            sample=event.sample,
+            time_s=self._time_s(event.sample),
+            wall_time=desk.wall_time(),
+            id=identity,
+            seq=desk.next_seq(),
+            journal=desk.journal,
+            event=event.event,
+            state=event.state,
+            text=TECHNICAL_TEXTS[event.event],
+        )
+        return [technical]
+
+    def _identity(self, sample: int, rule: str, model: str, state: str) -> str:
+        stream = self.stream
+        return alert_identity(stream.patient, stream.record, sample, rule, model, state)
+
+    def _time_s(self, sample: int) -> float:
+        return round(sample / self.stream.fs_hz, 4)
+
+
+def is_numbered(message: Message) -> TypeGuard[Alert | Technical]:
+    """Tell whether a message carries a sequence number and is journaled."""
+    return isinstance(message, _NUMBERED)
+
+
+def _rounded(interval_ms: float | None) -> float | None:
+    return None if interval_ms is None else round(interval_ms, 1)
+
+
+def _listed(values: NDArray[np.float32]) -> list[float]:
+    rounded: list[float] = np.round(values.astype(np.float64), 3).tolist()
+    return rounded

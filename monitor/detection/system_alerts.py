@@ -1,0 +1,94 @@
+"""Technical alerts of the monitor itself: a stage that is down, overload, a journal that fails.
+
+Pure: what is the case goes in, what has changed comes out. They depend on the machine, not on the
+record, and so are no part of what a resumed run must say again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from monitor.settings import TechnicalRules
+from monitor.wire.messages import StageHealth, StageName, SystemKind
+
+LATE_HEARTBEATS = 3  # in a row, before overload is said: a pause of a second is none
+CALM_HEARTBEATS = 5  # in a row without lateness or loss, before it is over
+CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
+
+
+class Change(NamedTuple):
+    """A technical alert that begins, or ends."""
+
+    event: SystemKind
+    onset: bool
+    text: str
+
+
+def stage_down(stages: Sequence[StageHealth], rules: TechnicalRules, lasting: bool) -> str | None:
+    """Say which stage has not been heard for too long; None if all are."""
+    limit_s = rules.stage_down_s * (CALM if lasting else 1.0)
+    said = [
+        f"nothing from the {one.stage} for {one.age_s:.0f} s"
+        for one in stages
+        if one.age_s > limit_s
+    ]
+    return ", ".join(said) or None
+
+
+class Overload:
+    """Whether the monitor is behind, from one heartbeat to the next.
+
+    Whatever is shed is said with the next heartbeat; lateness alone once it lasts. Late is what
+    has come since the heartbeat before: a patient who sends nothing any more is not late for ever.
+    """
+
+    def __init__(self) -> None:
+        self._shed: dict[StageName, int] = {"producer": 0, "consumer": 0}  # by the one before
+        self._late = 0
+        self._calm = 0
+
+    def look(
+        self, stages: Sequence[StageHealth], lag_s: float, rules: TechnicalRules, lasting: bool
+    ) -> str | None:
+        """Say what is shed, or how late beats are; None if all is in time.
+
+        Parameters
+        ----------
+        stages : sequence of StageHealth
+            What producer and consumer have dropped so far: samples, and scores.
+        lag_s : float
+            How late the latest beats came since the call before, in s.
+        lasting : bool
+            Whether overload was said and is not over.
+        """
+        limit_s = rules.overload_lag_s * (CALM if lasting else 1.0)
+        self._late = self._late + 1 if lag_s > limit_s else 0
+        said = self._newly_shed(stages)
+        if self._late >= (1 if lasting else LATE_HEARTBEATS):
+            said.append(f"beats are scored {lag_s:.1f} s after they were sent")
+        self._calm = 0 if said else self._calm + 1
+        if lasting and 0 < self._calm < CALM_HEARTBEATS:
+            return "behind until just now"
+        return "; ".join(said) or None
+
+    def _newly_shed(self, stages: Sequence[StageHealth]) -> list[str]:
+        dropped = {one.stage: one.dropped for one in stages if one.stage in self._shed}
+        new = {stage: n - self._shed[stage] for stage, n in dropped.items()}
+        self._shed.update(dropped)
+        texts: dict[StageName, str] = {
+            "producer": "the oldest {} samples were dropped: the source does not wait",
+            "consumer": "{} scores came too late and were not told",
+        }
+        return [texts[stage].format(n) for stage, n in sorted(new.items()) if n > 0]
+
+
+def changes(
+    lasting: Mapping[SystemKind, bool], now: Mapping[SystemKind, str | None]
+) -> list[Change]:
+    """Compare what lasts with what is the case now; `now` gives each event's text, or None."""
+    return [
+        Change(event, text is not None, text or "over")
+        for event, text in now.items()
+        if lasting.get(event, False) is (text is None)
+    ]

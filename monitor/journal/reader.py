@@ -1,0 +1,143 @@
+"""A journal read by others than its writer: while it is written, and long after."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+
+from monitor.errors import InvalidMessage, JournalFailed
+from monitor.journal.kept_beats import BEATS_AROUND, KeptBeat
+from monitor.journal.run import JournaledRun, decode_run
+from monitor.wire.codec import decode_numbered
+from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
+
+MIN_PREFIX = 4  # digits of an identity
+_BEAT = KeptBeat.__struct_fields__
+
+
+class JournalReader:
+    """A journal's file, open for reading.
+
+    Raises
+    ------
+    JournalFailed
+        If the file cannot be read or is no journal; from each method, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.is_file():
+            raise JournalFailed(f"{path}: there is no such journal")
+        try:
+            self._database = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+            )
+        except sqlite3.Error as error:
+            raise JournalFailed(f"{path}: cannot be read ({error})") from error
+        try:
+            self._rows("SELECT identity FROM journal")
+        except JournalFailed:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
+        """Yield what was said since a wall time, in order, of one patient or of all."""
+        query = (
+            "SELECT seq, message FROM alerts WHERE seq > ?1 AND wall_time >= ?2 "
+            "AND (?3 IS NULL OR patient = ?3) ORDER BY seq LIMIT ?4"
+        )
+        last: object = 0
+        while rows := self._rows(query, last, since, patient, MAX_PAGE):
+            yield from (self._decoded(message) for _, message in rows)
+            last = rows[-1][0]
+
+    def find(self, name: str) -> list[Alert | Technical]:
+        """Return the alerts whose number is `name`, or whose identity begins so."""
+        if name.isdecimal() and len(name) < 2 * MIN_PREFIX:
+            rows = self._rows("SELECT message FROM alerts WHERE seq = ?", int(name))
+        elif len(name) >= MIN_PREFIX and name.isalnum():
+            rows = self._rows("SELECT message FROM alerts WHERE id GLOB ?", f"{name.lower()}*")
+        else:
+            return []
+        return [self._decoded(message) for (message,) in rows]
+
+    def beats_around(self, patient: str, sample: int) -> list[KeptBeat]:
+        """Return the beat at a sample and at most ten on either side that were kept, in order."""
+        columns = "SELECT patient, sample, loss, threshold, beat FROM beats WHERE patient = ?"
+        before = self._rows(
+            f"{columns} AND sample <= ? ORDER BY sample DESC LIMIT ?",
+            patient,
+            sample,
+            BEATS_AROUND + 1,
+        )
+        after = self._rows(
+            f"{columns} AND sample > ? ORDER BY sample LIMIT ?", patient, sample, BEATS_AROUND
+        )
+        rows = [dict(zip(_BEAT, row, strict=True)) for row in (*reversed(before), *after)]
+        try:
+            beats = msgspec.convert(rows, list[KeptBeat])
+        except msgspec.ValidationError as error:
+            raise JournalFailed(f"{self._path} holds what is no beat ({error})") from error
+        for beat in beats:
+            if not _is_beat(beat.values):
+                raise JournalFailed(f"{self._path} holds what is no beat, at sample {beat.sample}")
+        return beats
+
+    def run(self) -> JournaledRun | None:
+        """Return what the journal's run is of; None if none has begun."""
+        rows = self._rows("SELECT description FROM run")
+        return None if not rows else decode_run(as_bytes(rows[0][0]), self._path)
+
+    def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
+        return read_rows(self._path, self._database, query, *given)
+
+    def _decoded(self, message: object) -> Alert | Technical:
+        return decoded_alert(self._path, message)
+
+
+def read_rows(
+    path: Path, database: sqlite3.Connection, query: str, *given: object
+) -> list[tuple[object, ...]]:
+    """Return what a query finds; JournalFailed if the file cannot be read."""
+    try:
+        return database.execute(query, given).fetchall()
+    except sqlite3.Error as error:
+        raise JournalFailed(f"{path} cannot be read as a journal ({error})") from error
+
+
+def decoded_alert(path: Path, message: object) -> Alert | Technical:
+    """Return an alert of a journal; JournalFailed if the row holds none."""
+    try:
+        return decode_numbered(as_bytes(message))
+    except InvalidMessage as error:
+        raise JournalFailed(f"{path} holds what is no alert ({error})") from error
+
+
+def _is_beat(values: bytes) -> bool:
+    """Whether these are float32 of a standardised beat; NaN is not."""
+    if len(values) % 4:
+        return False
+    return bool((np.abs(np.frombuffer(values, "<f4")) <= MAX_BEAT_VALUE).all())
+
+
+def as_bytes(value: object) -> bytes:
+    """Return a blob of a row; what a damaged file has instead is empty, which is no message."""
+    return value if isinstance(value, bytes) else b""

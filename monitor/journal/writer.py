@@ -1,0 +1,291 @@
+"""Durable alerts and the position reached: SQLite, one writer, one transaction a step.
+
+What is committed together: the alerts of a step, how far each patient is, and the states from which
+segmenter and alert machine go on behind that position. Alerts are published after the commit, so
+what anyone has heard of is in the journal, and what is in the journal can be asked for again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from monitor.errors import JournalFailed, JournalMismatch
+from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.reader import as_bytes, decoded_alert, read_rows
+from monitor.journal.run import JournaledRun, decode_run, difference
+from monitor.wire.codec import encode_json
+from monitor.wire.messages import MAX_PAGE, Alert, Count, Name, Technical
+
+TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
+VERSION = 1  # of the tables; in the file's user_version
+# Beats lie in the order they come in, the key beside them: laid by patient, every commit of a ward
+# wrote a page for each patient who had one. Files that were begun so are read and written as ever.
+_SCHEMA = f"""
+PRAGMA user_version = {VERSION};
+CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS run (description BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS alerts (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    patient TEXT NOT NULL,
+    wall_time TEXT NOT NULL,
+    message BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (wall_time);
+CREATE TABLE IF NOT EXISTS beats (
+    patient TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    loss REAL,
+    threshold REAL NOT NULL,
+    beat BLOB NOT NULL,
+    PRIMARY KEY (patient, sample)
+) STRICT;
+CREATE INDEX IF NOT EXISTS beats_by_seq ON beats (seq);
+CREATE TABLE IF NOT EXISTS progress (
+    patient TEXT PRIMARY KEY,
+    state BLOB NOT NULL
+) STRICT;
+"""
+_INSERT_BEAT = """
+INSERT OR REPLACE INTO beats (patient, sample, seq, loss, threshold, beat)
+VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM alerts), ?3, ?4, ?5)
+"""
+
+
+# A number must not be missing: who follows the sequence would ask for it for ever. So an alert
+# whose identity is there already is kept too; `id` in its message tells that it came twice.
+_INSERT_ALERT = """
+INSERT INTO alerts VALUES (
+    ?1, CASE WHEN EXISTS (SELECT 1 FROM alerts WHERE id = ?2) THEN ?2 || '+' || ?1 ELSE ?2 END,
+    ?3, ?4, ?5
+)
+"""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far one patient is, and what the stages need to go on from there."""
+
+    patient: Name
+    position: Count
+    segmenter_state: bytes
+    consumer_state: bytes
+
+
+class Journal:
+    """The journal's file, open for writing by one process.
+
+    Raises
+    ------
+    JournalFailed
+        If the file cannot be opened or is no journal; from each method, if it cannot be read or
+        written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
+            self._database = sqlite3.connect(path, isolation_level=None)
+            self._require_known_version(path)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_SCHEMA)
+            self.identity = self._read_identity()
+        except (sqlite3.Error, OSError) as error:
+            raise JournalFailed(
+                f"{path}: cannot open the journal ({error}); name another with --journal"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def _require_known_version(self, path: Path) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise JournalFailed(
+                f"{path} was written by a newer version (tables {version}, known {VERSION}); "
+                "update, or name another with --journal"
+            )
+
+    def _read_identity(self) -> str:
+        row = self._database.execute("SELECT identity FROM journal").fetchone()
+        if row is not None:
+            return str(row[0])
+        identity = uuid.uuid4().hex[:8]
+        self._database.execute("INSERT INTO journal VALUES (?)", (identity,))
+        return identity
+
+    @property
+    def oldest_seq(self) -> int:
+        """The oldest number that is kept; 1 before the first alert."""
+        return self._number("SELECT coalesce(min(seq), 1) FROM alerts")
+
+    def begin(self, run: JournaledRun) -> None:
+        """Note what the run is of, or go on in a journal that is of the same.
+
+        Raises
+        ------
+        JournalMismatch
+            If the journal is of another run.
+        """
+        rows = self._rows("SELECT description FROM run")
+        if not rows:
+            with self._transaction():
+                self._database.execute("INSERT INTO run VALUES (?)", (msgspec.json.encode(run),))
+            return
+        differs = difference(decode_run(as_bytes(rows[0][0]), self._path), run)
+        if differs is not None:
+            raise JournalMismatch(
+                f"{self._path} holds another run: {differs}; give what was given then to go on, "
+                "or name a new file"
+            )
+
+    @property
+    def newest_seq(self) -> int:
+        """The newest sequence number; 0 before the first alert."""
+        return self._number("SELECT coalesce(max(seq), 0) FROM alerts")
+
+    def commit(
+        self,
+        alerts: Iterable[Alert | Technical],
+        progress: Iterable[Progress],
+        beats: Iterable[KeptBeat] = (),
+    ) -> None:
+        """Write alerts, progress and the beats beside alerts, all or nothing."""
+        write = self._database.executemany
+        with self._transaction():
+            write(
+                _INSERT_ALERT,
+                [(one.seq, one.id, one.patient, one.wall_time, encode_json(one)) for one in alerts],
+            )
+            write(  # kept as long as the newest alert that may be theirs
+                _INSERT_BEAT,
+                [(one.patient, one.sample, one.loss, one.threshold, one.values) for one in beats],
+            )
+            write(
+                "INSERT OR REPLACE INTO progress VALUES (?, ?)",
+                [(one.patient, msgspec.msgpack.encode(one)) for one in progress],
+            )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:  # the disk is full, or broken
+            self._undo()
+            raise JournalFailed(f"cannot write the journal: {error}; free space") from error
+        except sqlite3.Error as error:  # another wrote it, or it is damaged
+            self._undo()
+            raise JournalFailed(f"cannot write the journal: {error}") from error
+        except BaseException:
+            self._undo()
+            raise
+
+    def truncate(self, before: str, max_bytes: int) -> int:
+        """Remove alerts from before a wall time, and the oldest ones of a journal that is too big.
+
+        The newest alert stays, so that numbers go on behind it.
+
+        Returns
+        -------
+        int
+            How many alerts were removed.
+        """
+        kept_from = self.seq_before(before) + 1
+        if self._bytes_used() > max_bytes:
+            oldest, newest = self.oldest_seq, self.newest_seq
+            kept_from = max(kept_from, oldest + 1 + (newest - oldest) // TRUNCATED_PART)
+        kept_from = min(kept_from, self.newest_seq)
+        removed = 0
+        while kept_from > self.oldest_seq:  # in parts: one long transaction would hold up alerts
+            until = min(kept_from, self.oldest_seq + MAX_PAGE)
+            with self._transaction():
+                removed += self._database.execute(
+                    "DELETE FROM alerts WHERE seq < ?", (until,)
+                ).rowcount
+                self._database.execute("DELETE FROM beats WHERE seq < ?", (until,))
+        return removed
+
+    def _bytes_used(self) -> int:
+        pages, free, size = (
+            self._number(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+    def _undo(self) -> None:
+        if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off
+            with contextlib.suppress(sqlite3.Error):  # the reason to undo is what is said
+                self._database.execute("ROLLBACK")
+
+    def holds(self, identity: str) -> bool:
+        """Whether an alert of this identity has been committed."""
+        return bool(self._rows("SELECT 1 FROM alerts WHERE id = ?", identity))
+
+    def lasting(self, patient: str) -> set[str]:
+        """Return the technical events of a patient, or of the monitor, that have not been ended."""
+        rows = self._rows("SELECT message FROM alerts WHERE patient = ? ORDER BY seq", patient)
+        lasting: dict[str, bool] = {}
+        for (message,) in rows:
+            match decoded_alert(self._path, message):
+                case Technical(event=event, state=state):
+                    lasting[event] = state == "onset"
+                case Alert():
+                    pass
+        return {event for event, lasts in lasting.items() if lasts}
+
+    def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
+        """Return at most `limit` alerts that come after a sequence number, oldest first."""
+        rows = self._rows(
+            "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
+        )
+        return [decoded_alert(self._path, message) for (message,) in rows]
+
+    def seq_before(self, since: str) -> int:
+        """Return the number after which everything was said since a wall time, the newest else.
+
+        Wall clocks may be set back: then it is the first alert of that time or later that counts.
+        """
+        ((first,),) = self._rows("SELECT min(seq) FROM alerts WHERE wall_time >= ?", since)
+        return self.newest_seq if first is None else int(first) - 1
+
+    def progress(self) -> list[Progress]:
+        """Return how far each patient is."""
+        rows = self._rows("SELECT state FROM progress ORDER BY patient")
+        try:
+            return [msgspec.msgpack.decode(as_bytes(state), type=Progress) for (state,) in rows]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise JournalFailed(
+                f"{self._path} does not say how far its patients are ({error}); "
+                "name another with --journal"
+            ) from error
+
+    def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
+        return read_rows(self._path, self._database, query, *given)
+
+    def _number(self, query: str) -> int:
+        return int(self._rows(query)[0][0])
+
+
+def newest_seq(path: Path) -> int:
+    """Return the newest sequence number of a journal that nobody writes."""
+    with Journal(path) as journal:
+        return journal.newest_seq

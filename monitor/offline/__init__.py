@@ -1,0 +1,1 @@
+"""Data at rest: annotating, training, scoring and evaluating records, and reading journals."""

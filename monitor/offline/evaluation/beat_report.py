@@ -1,0 +1,186 @@
+"""One alert explained, for people: a picture, and one self-contained HTML page.
+
+The beat over its reconstruction, where along it the loss arose, the nearest beats of the learnt
+normal, and the losses of the beats around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+
+from model.checkpoint import write_atomically
+from monitor.errors import InvalidOption
+from monitor.journal.kept_beats import KeptBeat
+from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR, NORMAL_COLOUR
+from monitor.offline.evaluation.page import facts_table, html_page, png
+from monitor.offline.training_run import check_writable
+from monitor.plain import clock, milliseconds
+from monitor.text import harmless
+from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
+from monitor.wire.messages import Alert, Technical
+
+BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
+MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
+PICTURE_SAYS = "The beat over its reconstruction, where they differ, its neighbours, losses around"
+
+
+@dataclass(frozen=True)
+class ExplainedAlert:
+    """An alert with a beat, and the beats around it, in order."""
+
+    alert: Alert
+    around: tuple[KeptBeat, ...]
+
+    @property
+    def beat(self) -> AnomalousBeat:
+        """The beat with what explains it."""
+        return anomalous_beat(self.alert)
+
+
+def explained_alert(message: Alert | Technical, around: Sequence[KeptBeat]) -> ExplainedAlert:
+    """Return what a report is made of.
+
+    Raises
+    ------
+    InvalidOption
+        If the alert is not of a beat.
+    """
+    if isinstance(message, Technical):
+        raise InvalidOption(f"alert {message.seq} is of the signal, not of a beat: nothing to draw")
+    if not message.beat or not message.reconstruction:
+        raise InvalidOption(
+            f"alert {message.seq} ({message.state}) carries no beat; name the onset of its episode"
+        )
+    return ExplainedAlert(message, tuple(around))
+
+
+def write_beat_report(explained: ExplainedAlert, picture: Path | None, page: Path | None) -> None:
+    """Write the picture, the page, or both, each whole or not at all.
+
+    Raises
+    ------
+    InvalidOption
+        If a file cannot be written, before anything is drawn.
+    """
+    for path in (picture, page):
+        if path is not None:
+            check_writable(path, overwrite=True)
+    drawn = png(beat_figure(explained))
+    if picture is not None:
+        write_atomically(picture, drawn)
+    if page is not None:
+        write_atomically(page, to_html(explained, drawn).encode())
+
+
+def to_html(explained: ExplainedAlert, picture: bytes) -> str:
+    """Return one page that needs no other file; all text in it is escaped."""
+    title = f"Alert {explained.alert.seq} of {harmless(explained.alert.patient)}"
+    return html_page(title, facts_table(_facts(explained)), picture, PICTURE_SAYS)
+
+
+def _facts(explained: ExplainedAlert) -> Iterator[tuple[str, str]]:
+    alert, beat = explained.alert, explained.beat
+    yield "patient", harmless(alert.patient)
+    yield "record, lead", f"{harmless(alert.record)}, {harmless(alert.lead)}"
+    yield "in the record", f"{clock(alert.time_s)}, sample {alert.sample}"
+    yield "said", f"{harmless(alert.wall_time)}, {alert.state}, priority {alert.priority}"
+    yield "loss", f"{alert.loss:.2f}, threshold {alert.threshold:.2f}, ratio {alert.ratio:.2f}"
+    if beat.why:
+        yield "why", ", ".join(beat.why)
+    if beat.shares:
+        yield "the loss arose in", _shares(beat)
+    before, after = map(milliseconds, (alert.rr_before_ms, alert.rr_after_ms))
+    yield "RR before, after", f"{before} ms, {after} ms"
+    if beat.neighbours:
+        distances = ", ".join(f"{near.distance:.1f}" for near in beat.neighbours)
+        yield "distance to the learnt normal", distances
+    yield "episode", f"{alert.episode_beats} beats, from sample {alert.episode_start_sample}"
+    yield "rule, model", f"{harmless(alert.rule)}, {harmless(alert.model)}"
+    yield "identity", harmless(alert.id)
+
+
+def _shares(beat: AnomalousBeat) -> str:
+    return ", ".join(f"{wave} {100 * share:.0f} %" for wave, share in beat.shares.items())
+
+
+def beat_figure(explained: ExplainedAlert) -> Figure:
+    """Draw the explanation; names from outside are not in it, the page has them."""
+    beat = explained.beat
+    has_neighbours = bool(beat.neighbours)
+    heights = [4.6, *([2.2] if has_neighbours else []), 2.2]
+    figure = Figure(figsize=(9, sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    subfigures = [figure.add_subfigure(grid[row]) for row in range(len(heights))]
+    shape, errors = subfigures[0].subplots(2, 1, sharex=True, height_ratios=[3, 1.2])
+    _draw_beat(shape, beat)
+    _draw_errors(errors, beat)
+    if has_neighbours:
+        _draw_neighbours(subfigures[1], beat)
+    _draw_around(subfigures[-1].subplots(), explained)
+    return figure
+
+
+def _draw_beat(axes: Axes, beat: AnomalousBeat) -> None:
+    n = len(beat.errors)
+    axes.fill_between(
+        np.arange(n), beat.beat[:n], beat.reconstruction[:n], color=ANOMALY_COLOUR, alpha=0.25
+    )
+    axes.plot(beat.beat, color=BEAT_COLOUR, label="beat")
+    axes.plot(beat.reconstruction, "--", color=ANOMALY_COLOUR, label="reconstruction")
+    axes.set(ylabel="standardised")
+    axes.set_title(
+        f"{clock(beat.time_s)}: loss {beat.loss:.1f}, threshold {beat.threshold:.1f} "
+        f"({beat.ratio:.2g} times)" + (f", by {' and '.join(beat.why)}" if beat.why else "")
+    )
+    axes.legend(frameon=False)
+    _open(axes)
+
+
+def _draw_errors(axes: Axes, beat: AnomalousBeat) -> None:
+    axes.bar(np.arange(len(beat.errors)), beat.errors, width=1.0, color=ANOMALY_COLOUR)
+    arose = f"; the loss arose in {_shares(beat)}" if beat.shares else ""
+    axes.set_title(f"difference along the beat{arose}", fontsize=10)
+    axes.set(xlabel="sample of the cut beat", ylabel="difference")
+    _open(axes)
+
+
+def _draw_neighbours(figure: SubFigure, beat: AnomalousBeat) -> None:
+    figure.suptitle("nearest beats of the learnt normal, this one dashed over each", fontsize=10)
+    (panels,) = figure.subplots(1, len(beat.neighbours), sharey=True, squeeze=False)
+    for axes, near in zip(panels, beat.neighbours, strict=True):
+        axes.plot(near.values, color=NORMAL_COLOUR)
+        axes.plot(beat.beat, "--", color=BEAT_COLOUR, linewidth=1)
+        axes.set_title(f"distance {near.distance:.1f}", fontsize=9)
+        axes.set(xticks=[])
+        _open(axes)
+
+
+def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
+    """Draw the losses of the beats kept around the alert, by their place in order."""
+    alert = explained.alert
+    judged = [kept for kept in explained.around if kept.loss is not None]
+    if not judged:
+        axes.axis("off")
+        axes.text(0, 0.5, "No beats were kept with this alert.")
+        return
+    losses = np.clip([kept.loss or 0.0 for kept in judged], 0, MOST_DRAWN_LOSS)
+    places = np.array([explained.around.index(kept) for kept in judged])
+    places -= sum(kept.sample < alert.sample for kept in explained.around)
+    above = np.array([(kept.loss or 0.0) > kept.threshold for kept in judged])
+    axes.bar(places, losses, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
+    axes.axhline(min(alert.threshold, MOST_DRAWN_LOSS), color="black", linestyle="--")
+    axes.set_title("losses of the beats around; dashed the threshold", fontsize=10)
+    axes.set(xlabel="beats before and after this one (0)", ylabel="loss")
+    _open(axes)
+
+
+def _open(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,187 @@
+"""What a journal holds, for people and programs: lines, CSV, one alert drawn, WFDB annotations."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Group
+from rich.text import Text
+
+from monitor.errors import InvalidOption
+from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.reader import JournalReader
+from monitor.plain import json_line, milliseconds, plain_line
+from monitor.text import harmless
+from monitor.view.anomalous_beat import anomalous_beat
+from monitor.view.beat_plots import plot_explained
+from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
+from monitor.view.patient_view import ScoredBeat
+from monitor.view.plots import plot_losses
+from monitor.wire.messages import Alert, Technical
+
+CSV_COLUMNS = (
+    "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
+    "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
+    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms",
+)  # fmt: skip
+BEAT_ROWS, LOSS_ROWS = 18, 8
+SHOWN_DIGITS = 8  # of an identity: enough for `show`
+_FORMULA = re.compile(r"^[=+\-@\t\r]")  # what a spreadsheet would run
+_RECORD_NAME = re.compile(r"[-\w]+", re.ASCII)
+
+
+def plain_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
+    """Yield a line each: number, identity and wall time, then what a run says of it."""
+    for one in messages:
+        identity = harmless(one.id[:SHOWN_DIGITS])
+        yield f"{one.seq:>6}  {identity}  {harmless(one.wall_time)}  {plain_line(one)}"
+
+
+def json_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
+    """Yield each message as one line of JSON."""
+    return map(json_line, messages)
+
+
+def csv_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
+    """Yield a header, then a line each; a column that does not apply is empty."""
+    yield ",".join(CSV_COLUMNS)
+    for one in messages:
+        values = msgspec.to_builtins(one)
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(
+            [_cell(values.get(name)) for name in CSV_COLUMNS]
+        )
+        yield line.getvalue()
+
+
+def _cell(value: str | float | None) -> str | float | None:
+    """Return a value that no spreadsheet takes for a formula; numbers stay what they are."""
+    if not isinstance(value, str):
+        return value
+    shown = harmless(value)
+    return f"'{shown}" if _FORMULA.match(shown) else shown
+
+
+def find_one(journal: JournalReader, name: str) -> Alert | Technical:
+    """Return the alert that a number or the beginning of an identity names.
+
+    Raises
+    ------
+    InvalidOption
+        If there is none, or more than one.
+    """
+    found = journal.find(name)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InvalidOption(
+            f"no alert {name!r}; give a number or at least 4 digits of an identity, "
+            "as `ecg-monitor history` shows them"
+        )
+    listed = ", ".join(one.id for one in found[:5])
+    raise InvalidOption(f"{name!r} is the beginning of {len(found)} identities: {listed}, …")
+
+
+def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Group:
+    """Return one alert for a terminal: its words, beat over reconstruction, the losses around."""
+    rows = [Text(line) for line in _words(message)]
+    if isinstance(message, Alert) and message.beat:
+        rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
+        rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
+    if isinstance(message, Alert):
+        around = journal.beats_around(message.patient, message.sample)
+        rows += _drawn_around(around, message, width)
+    return Group(*rows)
+
+
+def _words(message: Alert | Technical) -> list[str]:
+    lines = [
+        plain_line(message) or "",
+        f"number {message.seq}  identity {harmless(message.id)}  "
+        f"said {harmless(message.wall_time)}",
+        f"record {harmless(message.record)}  lead {harmless(message.lead)}  "
+        f"sample {message.sample}",
+    ]
+    if isinstance(message, Alert):
+        lines.append(
+            f"episode from sample {message.episode_start_sample}, {message.episode_beats} beats  "
+            f"RR {milliseconds(message.rr_before_ms)}/{milliseconds(message.rr_after_ms)} ms  "
+            f"rule {harmless(message.rule)}  model {harmless(message.model, SHOWN_DIGITS + 1)}"
+        )
+    return lines
+
+
+def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text]:
+    if not around:
+        return [Text(), Text("no beats were kept with it", "dim")]
+    before = sum(beat.sample < alert.sample for beat in around)
+    beats = [
+        ScoredBeat(beat.sample, beat.loss, beat.loss is not None and beat.loss > beat.threshold)
+        for beat in around
+    ]
+    title = f"losses of {before} beats before and {len(around) - before - 1} after"
+    return [
+        Text(),
+        Text(title, "dim"),
+        *plot_losses(beats, alert.threshold, min(width, 2 * len(around) + 8), LOSS_ROWS),
+        Text(),
+        Text("the beats as the model saw them, from left to right", "dim"),
+        *_strip(around, width),
+    ]
+
+
+def _strip(around: list[KeptBeat], width: int) -> list[Text]:
+    """Draw the beats side by side, each as cut and standardised."""
+    values = np.concatenate([np.frombuffer(beat.values, "<f4") for beat in around])
+    if not len(values):
+        return []
+    bottom, top = float(values.min()), float(values.max())
+    dots = curve(envelope(values, width * DOTS_ACROSS), bottom, max(top, bottom + 1e-3), 4)
+    return [Text(row) for row in characters(dots)]
+
+
+def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical], out: Path) -> int:
+    """Write `<record>.alm` for each record: one annotation an alerted beat; return how many files.
+
+    Raises
+    ------
+    InvalidOption
+        If a record's rate is not known, or its name is none of a file.
+    """
+    from monitor.offline.annotation_files import alarm_file, replace_files, writable_folder
+
+    run = journal.run()
+    rates = {} if run is None else {stream.patient: stream.fs_hz for stream in run.streams}
+    beats: dict[str, list[Alert]] = defaultdict(list)
+    for one in messages:
+        if isinstance(one, Alert) and one.state in ("onset", "ongoing"):  # these are of a beat
+            beats[one.patient].append(one)
+    for alerts in beats.values():
+        alerts.sort(key=lambda one: one.sample)
+    if unknown := sorted(set(beats) - set(rates)):
+        raise InvalidOption(
+            f"{unknown[0]!r}: the journal does not say at what rate its samples count; "
+            "a consumer alone is not told"
+        )
+    names = {patient: patient.replace("#", "-") for patient in beats}
+    if bad := [name for name in names.values() if _RECORD_NAME.fullmatch(name) is None]:
+        raise InvalidOption(f"{bad[0]!r} is no name for a WFDB file; choose others by --patient")
+    if len(set(names.values())) < len(names):
+        raise InvalidOption("two patients would share a file; choose one of them by --patient")
+    folder = writable_folder(out)
+    for patient, alerts in beats.items():
+        content = alarm_file(
+            np.array([one.sample for one in alerts], np.int64),
+            np.array([one.loss for one in alerts], np.float32),
+            np.array([one.threshold for one in alerts], np.float32),
+            rates[patient],
+        )
+        replace_files(folder, names[patient], {"alm": content})
+    return len(beats)

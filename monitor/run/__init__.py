@@ -1,0 +1,1 @@
+"""A running monitor: its stages under one supervisor, screen, summary; watching one elsewhere."""

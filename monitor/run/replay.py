@@ -1,0 +1,368 @@
+"""One run, watched: the supervisor's stages on one side, a screen on the other.
+
+stages --alerts, waves--> this loop --messages--> screen
+stages <--pause, stop, requests-- this loop <--keys, signals-- person
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from monitor.delivery.subscriber import AlertSubscriber
+from monitor.delivery.wave_client import Waves
+from monitor.interrupts import Interrupts
+from monitor.journal.lock import locked
+from monitor.journal.writer import newest_seq
+from monitor.run.supervisor import Supervisor
+from monitor.settings import (
+    DRAIN_S,
+    KEEP_DAYS,
+    KEEP_MB,
+    ConsumerSettings,
+    ProducerSettings,
+    Rules,
+    SegmenterSettings,
+)
+from monitor.view.screens import Screen
+from monitor.wire.codec import topic_of
+from monitor.wire.curve_keys import load_optional_keys
+from monitor.wire.messages import ControlRequest, Message, PatientStatus, Status, Stream, Technical
+from monitor.wire.sockets import Sockets
+
+LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
+OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
+CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
+FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
+TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
+
+
+class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
+    """What a run came to."""
+
+    records: int
+    signal_s: float  # judged, summed over the records
+    elapsed_s: float  # real time from the start of the replay
+    real_time_factor: float
+    beats: int
+    anomalous: int
+    withheld: int  # beats without a verdict
+    alerts: int  # episodes that began
+    alerts_per_hour: float
+    technical: int
+    lag_max_s: float  # the largest of the heartbeats'
+    malformed: int
+    gaps: int
+    dropped: int
+    restarts: int
+    notes: list[str]
+
+
+class Tally:
+    """What the summary is made of, gathered as the run goes on."""
+
+    def __init__(self) -> None:
+        self.started_s = time.monotonic()
+        self.status: Status | None = None
+        self._patients: dict[str, PatientStatus] = {}  # a heartbeat speaks of some of them
+        self._ended_s = self.started_s
+        self._technical = 0
+        self._lag_max_s = 0.0
+
+    def start(self) -> None:
+        """The stages are ready: real time counts from here."""
+        self.started_s = self._ended_s = time.monotonic()
+
+    def take(self, message: Message) -> None:
+        """Take a message in."""
+        if isinstance(message, Technical):
+            self._technical += message.state == "onset"
+        if isinstance(message, Status):
+            self.status, self._ended_s = message, time.monotonic()
+            self._patients |= {one.patient: one for one in message.patients}
+            self._lag_max_s = max([self._lag_max_s, *(one.lag_s for one in message.patients)])
+
+    def complete(self, last_seq: int) -> bool:
+        """Whether all patients have ended and all their alerts have come."""
+        status = self.status
+        return (
+            status is not None
+            and status.ward.learning + status.ward.monitoring == 0
+            and last_seq >= status.newest_seq
+        )
+
+    def summary(
+        self, streams: list[Stream], restarts: int, before: dict[str, int] | None = None
+    ) -> Summary:
+        """Return what the run came to; `before` says which positions a resumed one began at."""
+        patients = list(self._patients.values())
+        stages = self.status.stages if self.status is not None else []
+        first = {one.patient: one.first_sample for one in streams}
+        signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
+        new_s = sum(
+            (one.position - (before or {}).get(one.patient, first[one.patient])) / one.fs_hz
+            for one in patients
+        )
+        elapsed_s = self._ended_s - self.started_s
+        alerts = sum(one.alerts for one in patients)
+        return Summary(
+            records=len(streams),
+            signal_s=round(signal_s, 3),
+            elapsed_s=round(elapsed_s, 3),
+            real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
+            beats=sum(one.beats for one in patients),
+            anomalous=sum(one.anomalous for one in patients),
+            withheld=sum(one.withheld for one in patients),
+            alerts=alerts,
+            alerts_per_hour=round(alerts / signal_s * 3600, 2) if signal_s else 0.0,
+            technical=self._technical,
+            lag_max_s=round(self._lag_max_s, 3),
+            malformed=sum(one.malformed for one in stages),
+            gaps=sum(one.gaps for one in stages),
+            dropped=sum(one.dropped for one in stages),
+            restarts=restarts,
+            notes=[f"{one.patient}: {one.note}" for one in patients if one.note],
+        )
+
+
+class Replay:
+    """The loop between stages and screen; also what the screen's keys act on."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        subscriber: AlertSubscriber,
+        waves: Waves | None,
+        screen: Screen,
+    ) -> None:
+        self._supervisor = supervisor
+        self._subscriber = subscriber
+        self._waves = waves
+        self._screen = screen
+        self._tally = Tally()
+        self._quit_s: float | None = None
+        self._ready_s: float | None = None
+        self._poller = zmq.Poller()
+        heard = None if waves is None else waves.socket
+        for readable in (supervisor.lifecycle, *subscriber.sockets, heard, screen.fileno()):
+            if readable is not None:
+                self._poller.register(readable, zmq.POLLIN)
+
+    def run(self, interrupted: Interrupts) -> Summary:
+        """Go on until the records end, or someone wants to leave."""
+        started = False
+        while not self._over():
+            self._poller.poll(round(1000 * LOOP_S))
+            for notice in self._supervisor.poll():
+                self._screen.notice(notice)
+            if self._supervisor.ready and not started and self._line_is_open():
+                started = True
+                self._supervisor.begin()
+                self._tally.start()
+            self._take_messages()
+            self._screen.refresh(self)
+            self._follow()
+            if interrupted.happened:
+                self.quit()
+        self._catch_up()
+        supervisor = self._supervisor
+        return self._tally.summary(supervisor.streams, supervisor.restarts, supervisor.resumed)
+
+    def _follow(self) -> None:
+        """Ask for what the screen needs now."""
+        self._subscriber.follow((*self._screen.topics, "status"))
+        if self._waves is not None:
+            self._waves.follow(self._screen.wave_topics)
+
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
+        if self._supervisor.started:
+            self._subscriber.ask(request)
+
+    def pause(self, paused: bool) -> bool:
+        """Hold the producer, or let it go on."""
+        self._supervisor.pause(paused)
+        return True
+
+    def quit(self) -> None:
+        """Stop the producer; what it has sent is still judged, for a while."""
+        if self._quit_s is None:
+            self._quit_s = time.monotonic()
+            self._supervisor.stop()
+
+    def _line_is_open(self) -> bool:
+        """Whether the consumer has been heard; what is sent before would be lost on us.
+
+        What is heard earlier is another monitor's, on an endpoint that ours could then not bind.
+        """
+        self._ready_s = self._ready_s or time.monotonic()
+        heard = self._subscriber.receive(timeout_s=0) is not None
+        return heard or time.monotonic() - self._ready_s > OPEN_WITHIN_S
+
+    def _over(self) -> bool:
+        quit_for_s = 0.0 if self._quit_s is None else time.monotonic() - self._quit_s
+        never_began = self._quit_s is not None and not self._supervisor.started
+        return self._supervisor.finished or quit_for_s > DRAIN_S or never_began
+
+    def _take_messages(self) -> None:
+        if not self._supervisor.started:
+            return  # what is heard now would be another monitor's, on the same endpoint
+        if self._waves is not None:
+            for stretch in self._waves.receive():
+                self._screen.take(stretch)
+        for _ in range(TAKEN_AT_ONCE):
+            message = self._subscriber.receive(timeout_s=0)
+            if message is None:
+                return
+            self._tally.take(message)
+            if topic_of(message).startswith(self._screen.topics):
+                self._screen.take(message)
+
+    def _catch_up(self) -> None:
+        """Take in the last alerts, which may still be on their way."""
+        deadline_s = time.monotonic() + CATCH_UP_S
+        while time.monotonic() < deadline_s and self._supervisor.finished:
+            self._take_messages()
+            if self._tally.complete(self._subscriber.last_seq):
+                return
+            self._poller.poll(round(1000 * LOOP_S))
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What `ecg-monitor replay` was asked for."""
+
+    records: list[str]
+    alerts: str
+    lead: str | None = None
+    speed: float | None = 1.0
+    start_s: float = 0.0
+    duration_s: float | None = None
+    loop: bool = False
+    checkpoint: str | None = None
+    threshold: float | None = None
+    learn_s: float | None = None
+    false_alerts_per_hour: float = 1.0
+    journal: Path | None = None
+    rules: Rules = field(default_factory=Rules)
+    keep_days: float = KEEP_DAYS
+    keep_mb: float = KEEP_MB
+    keys: str | None = None
+
+
+def replay(options: ReplayOptions, screen: Screen) -> Summary:
+    """Start the stages, show what they say until the end, and leave nothing behind.
+
+    Raises
+    ------
+    MonitorError
+        If something given cannot be used, or a stage died too often.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(run_folder())
+        journal = journal_path(options.journal, folder)
+        lock = stack.enter_context(locked(journal))
+        interrupts = stack.enter_context(Interrupts())
+        is_new = not journal.exists()
+        settings = stage_settings(options, folder)
+        supervisor = Supervisor(settings, folder, lock)
+        if is_new:
+            stack.callback(_remove_unused, journal, supervisor)
+        before_seq = 0 if is_new else newest_seq(journal)
+        stack.enter_context(supervisor)
+        keys = load_optional_keys(Path(options.keys) if options.keys else None)
+        topics = (*screen.topics, "status")
+        subscriber = AlertSubscriber(options.alerts, topics, before_seq, keys=keys)
+        stack.enter_context(subscriber)
+        sockets = stack.enter_context(Sockets())
+        wanted = screen.wave_topics
+        waves = Waves(sockets, settings[1].wave, wanted) if wanted else None
+        stack.enter_context(screen)
+        if not is_new:
+            screen.notice(f"{journal} goes on behind its {before_seq} alerts")
+        return Replay(supervisor, subscriber, waves, screen).run(interrupts)
+
+
+def stage_settings(
+    options: ReplayOptions, folder: Path
+) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
+    """Return what the three stages are told, with private endpoints between them."""
+    samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
+    journal = journal_path(options.journal, folder)
+    producer = ProducerSettings(
+        records=options.records,
+        samples=samples,
+        lead=options.lead,
+        speed=options.speed,
+        start_s=options.start_s,
+        duration_s=options.duration_s,
+        loop=options.loop,
+    )
+    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave)
+    consumer = ConsumerSettings(
+        beats=beats,
+        alerts=options.alerts,
+        journal=str(journal),
+        checkpoint=options.checkpoint,
+        threshold=options.threshold,
+        learn_s=options.learn_s,
+        false_alerts_per_hour=options.false_alerts_per_hour,
+        keys=options.keys,
+        rules=options.rules,
+        real_time=options.speed is not None,
+        keep_s=options.keep_days * 86_400,
+        keep_bytes=round(options.keep_mb * 1e6),
+    )
+    return producer, segmenter, consumer
+
+
+def journal_path(path: Path | None, folder: Path) -> Path:
+    """Return where a run's journal is: the file that was named, or one of the run's own."""
+    return folder / "journal.sqlite" if path is None else path.absolute()
+
+
+def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
+    """Remove the journal of a run that was refused before it began: it can be named again.
+
+    The lock's file stays: who waits for it has it open, and would hold one that no other can see.
+    """
+    if not supervisor.started:
+        for suffix in ("", "-wal", "-shm"):
+            journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def run_folder() -> Iterator[Path]:
+    """Make a private folder for one run's sockets, and remove it, and those of the killed."""
+    _remove_left_behind(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_behind(base: Path) -> None:
+    for folder in base.glob(f"{FOLDER_PREFIX}*-*"):
+        owner = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays: it is not ours
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,213 @@
+"""Watching a monitor that runs elsewhere: the live view alone, and the subscriber's command."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.delivery.inbox import Inbox, inbox_path
+from monitor.delivery.sinks import Delivery, Target
+from monitor.delivery.subscriber import AlertSubscriber
+from monitor.delivery.wave_client import Waves
+from monitor.errors import MonitorSilent
+from monitor.interrupts import Interrupts
+from monitor.journal.lock import locked
+from monitor.settings import KEEP_DAYS, KEEP_MB
+from monitor.view.screens import SILENT_S, Screen
+from monitor.wire.codec import topic_of
+from monitor.wire.curve_keys import Keys
+from monitor.wire.messages import ControlRequest, Status
+from monitor.wire.sockets import Sockets
+
+LOOP_S = 0.1
+GONE_S = 10.0  # ten heartbeats
+
+
+class Watch:
+    """A view's loop on another process's monitor; its keys act as far as the sockets reach."""
+
+    def __init__(self, subscriber: AlertSubscriber, waves: Waves, screen: Screen) -> None:
+        self._subscriber = subscriber
+        self._waves = waves
+        self._screen = screen
+        self._left = False
+
+    def run(self, interrupts: Interrupts) -> None:
+        """Go on until someone leaves."""
+        while not (self._left or interrupts.happened):
+            message = self._subscriber.receive(LOOP_S)
+            while message is not None:
+                self._screen.take(message)
+                message = self._subscriber.receive(0)
+            for stretch in self._waves.receive():
+                self._screen.take(stretch)
+            self._screen.refresh(self)
+            self._subscriber.follow(self._screen.topics)
+            self._waves.follow(self._screen.wave_topics)
+
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
+        self._subscriber.ask(request)
+
+    def pause(self, paused: bool) -> bool:
+        """Return False: a view cannot hold a producer that another process leads."""
+        return False
+
+    def quit(self) -> None:
+        """Leave; the monitor goes on."""
+        self._left = True
+
+
+def watch(alerts: str, wave: str, screen: Screen, keys: Keys | None = None) -> None:
+    """Show what a monitor elsewhere says until Ctrl-C or q."""
+    with (
+        Interrupts() as interrupts,
+        AlertSubscriber(alerts, screen.topics, keys=keys) as subscriber,
+        Sockets(keys) as sockets,
+    ):
+        waves = Waves(sockets, wave, screen.wave_topics)
+        with screen:
+            Watch(subscriber, waves, screen).run(interrupts)
+
+
+@dataclass(frozen=True)
+class FollowOptions:
+    """What `ecg-monitor subscribe` was asked for.
+
+    Attributes
+    ----------
+    after : int or None
+        Sequence number to begin behind; None is what comes from now on.
+    since : str or None
+        Wall time in UTC to begin at instead.
+    durable : str or None
+        Name of the inbox that keeps alerts and position.
+    keep_days, keep_mb : float
+        For how long, and how much of it.
+    until_end : bool
+        Leave when all records have ended and all their alerts have come.
+    targets : tuple of Target
+        Where alerts are handed on to.
+    keys : Keys or None
+        For a monitor that has keys.
+    """
+
+    endpoint: str
+    topics: tuple[str, ...]
+    after: int | None = 0
+    since: str | None = None
+    durable: str | None = None
+    keep_days: float = KEEP_DAYS
+    keep_mb: float = KEEP_MB
+    until_end: bool = False
+    targets: tuple[Target, ...] = ()
+    keys: Keys | None = None
+
+
+def follow(options: FollowOptions, screen: Screen) -> None:
+    """Print what a monitor says: what was before, as asked for, and what comes, until Ctrl-C.
+
+    Raises
+    ------
+    MonitorSilent
+        With `until_end`, if the monitor has gone before that.
+    """
+    with contextlib.ExitStack() as stack:
+        inbox = None if options.durable is None else _open_inbox(options.durable, options, stack)
+        interrupts = stack.enter_context(Interrupts())
+        subscriber = stack.enter_context(
+            AlertSubscriber(
+                options.endpoint,
+                (*options.topics, "status"),
+                options.after,
+                since=options.since,
+                inbox=inbox,
+                keys=options.keys,
+            )
+        )
+        stack.enter_context(screen)
+        delivery = Delivery(options.targets, screen.notice)
+        _follow(options, subscriber, screen, delivery, interrupts)
+
+
+def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
+    path = inbox_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stack.enter_context(locked(path, wait_s=0.0))
+    return stack.enter_context(Inbox(path, options.keep_days, options.keep_mb))
+
+
+def _follow(
+    options: FollowOptions,
+    subscriber: AlertSubscriber,
+    screen: Screen,
+    delivery: Delivery,
+    interrupts: Interrupts,
+) -> None:
+    status: Status | None = None
+    hearing = Hearing(screen.notice)
+    idle_turns = 0
+    while not interrupts.happened:
+        message = subscriber.receive(LOOP_S)
+        # What came while a delivery held us up, or this process was stopped, is taken in first; the
+        # turn in which that ended may have found nothing yet.
+        idle_turns = 0 if message is not None else idle_turns + 1
+        idle = idle_turns > 1
+        hearing.look(subscriber, idle=idle)
+        if isinstance(message, Status):
+            status = message
+        if message is not None and topic_of(message).startswith(options.topics):
+            screen.take(message)
+            delivery.take(message)
+        if options.until_end and status is not None:
+            if _is_over(status, subscriber):
+                return
+            if idle and subscriber.silent_s > GONE_S:
+                raise MonitorSilent(
+                    f"{options.endpoint}: the monitor has gone before its records ended; "
+                    f"alerts after number {subscriber.last_seq} may be missing"
+                )
+
+
+class Heard(Protocol):
+    """What is known of the line to a monitor; an `AlertSubscriber` knows it."""
+
+    @property
+    def silent_s(self) -> float:
+        """How long no heartbeat has come."""
+        ...
+
+    @property
+    def truncated(self) -> int:
+        """How many alerts were kept no longer when they were asked for."""
+        ...
+
+
+class Hearing:
+    """Says when the monitor falls silent or is heard again, and what retention took away."""
+
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self._notice = notice
+        self._silent = False
+        self._truncated = 0
+
+    def look(self, subscriber: Heard, *, idle: bool) -> None:
+        """Say what has changed; silence is heard only where nothing waits to be taken in."""
+        silent = subscriber.silent_s > SILENT_S and (idle or self._silent)
+        if silent and not self._silent:
+            self._notice(f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled")
+        elif self._silent and not silent:
+            self._notice("the monitor is heard again")
+        self._silent = silent
+        missing = subscriber.truncated - self._truncated
+        if missing:
+            self._notice(f"truncated: {missing} alerts are kept no longer and were missed")
+        self._truncated = subscriber.truncated
+
+
+def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:
+    ward = status.ward
+    ended = ward.ended > 0 and ward.learning + ward.monitoring == 0
+    return ended and not subscriber.waiting and subscriber.last_seq >= status.newest_seq

@@ -1,0 +1,323 @@
+"""Snapshot to Rich renderable: no socket, no clock, no markup.
+
+The screen is built of rows of exactly the asked width, so that it never wraps and never scrolls.
+What others named (patients, records, notes) goes through `harmless` and into `Text`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.text import Text
+
+from monitor.plain import clock
+from monitor.text import harmless
+from monitor.view.beats import beat_and_losses, explanation
+from monitor.view.patient_view import AlertRow, PatientView
+from monitor.view.patients import (
+    event_name,
+    heart_rate,
+    is_withheld,
+    patient_table,
+    table_height,
+    verdict,
+)
+from monitor.view.plots import (
+    ANOMALY,
+    DIM,
+    MARK,
+    TRACE,
+    WITHHELD,
+    number,
+    plot_signal,
+    window_s,
+)
+from monitor.view.screen_rows import (
+    BAR,
+    NAME,
+    NAME_LENGTH,
+    TECHNICAL_BAR,
+    apart,
+    beside,
+    blank,
+    fitted,
+    heading,
+)
+from monitor.view.selection import selected
+from monitor.view.snapshot import Snapshot
+from monitor.view.stages import stage_line, stage_table
+
+VITALS_COLUMNS = 30
+STAGE_COLUMNS = 72
+WIDE_COLUMNS = 120
+TALL_ROWS = 36
+DISCLAIMER = "research software, not a medical device"
+
+# Digits of three by five, drawn two columns wide to look square.
+_DIGITS = {
+    "0": ("###", "# #", "# #", "# #", "###"),
+    "1": ("  #", "  #", "  #", "  #", "  #"),
+    "2": ("###", "  #", "###", "#  ", "###"),
+    "3": ("###", "  #", "###", "  #", "###"),
+    "4": ("# #", "# #", "###", "  #", "  #"),
+    "5": ("###", "#  ", "###", "  #", "###"),
+    "6": ("###", "#  ", "###", "# #", "###"),
+    "7": ("###", "  #", "  #", "  #", "  #"),
+    "8": ("###", "# #", "###", "# #", "###"),
+    "9": ("###", "# #", "###", "  #", "###"),
+    "-": ("   ", "   ", "###", "   ", "   "),
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that fit already: written as they are, which takes half the time of a Group's wrapping.
+
+    Attributes
+    ----------
+    rows : tuple of Text
+        Each as wide as the screen.
+    """
+
+    rows: tuple[Text, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for place, row in enumerate(self.rows):
+            if place:
+                yield Segment.line()
+            yield from row.render(console)
+
+
+def render(snapshot: Snapshot, width: int, height: int) -> Rows:
+    """Return the screen of a snapshot, width columns by height rows at most."""
+    if width < 1 or height < 1:
+        return Rows(())
+    patient = selected(snapshot)
+    if patient is None:
+        rows = _waiting(snapshot, width, height)
+    else:
+        rows = _monitoring(snapshot, patient, width, height)
+    return Rows(tuple(fitted(row, width) for row in rows[:height]))
+
+
+def _waiting(snapshot: Snapshot, width: int, height: int) -> list[Text]:
+    """Return the screen before anything was heard."""
+    title = apart(Text(" ecg-monitor  waiting for the first signal"), Text(), width, BAR)
+    footer = _footer(snapshot, width, height)
+    return [
+        title,
+        *blank(max(height - 2 - len(footer), 0)),
+        stage_line(snapshot.stages, snapshot.faults),
+        *footer,
+    ]
+
+
+def _monitoring(snapshot: Snapshot, patient: PatientView, width: int, height: int) -> list[Text]:
+    """Return the screen of a patient, or of several with one selected.
+
+    The rows that matter most are kept when the terminal is small: title, verdict, signal, keys.
+    """
+    top = [_title(snapshot, patient, width), _verdict_row(snapshot, patient, width)]
+    bottom = _footer(snapshot, width, height)
+    if height >= 8:
+        top.insert(1, _progress(snapshot, patient, width))
+    is_tall = height >= TALL_ROWS and width >= 2 * STAGE_COLUMNS
+    if height >= 16 and not is_tall:
+        bottom.insert(0, stage_line(snapshot.stages, snapshot.faults))
+    free = height - len(top) - len(bottom)
+    n_table = table_height(len(snapshot.patients), free)
+    table = patient_table(snapshot, patient, width, n_table)
+    if snapshot.explaining:
+        return [*top, *table, *explanation(patient, width, free - n_table), *bottom]
+    n_signal, n_beat, n_alerts = _heights(free - n_table)
+    middle = [
+        *table,
+        *_signal(snapshot, patient, width, n_signal),
+        *beat_and_losses(patient, width, n_beat),
+        *_alerts(snapshot, patient, width, n_alerts, with_stages=is_tall),
+    ]
+    return [*top, *middle, *bottom]
+
+
+def _heights(free: int) -> tuple[int, int, int]:
+    """Share the free rows among the signal, the beat with the losses, and the alerts."""
+    n_alerts = 0 if free < 7 else max(2, free // 4 if free >= 30 else (free + 1) // 5)
+    n_beat = 0 if free < 14 else max(5, round(free * 0.3))
+    return max(free - n_alerts - n_beat, 0), n_beat, n_alerts
+
+
+# --- rows -------------------------------------------------------------------------------------
+
+
+def _title(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
+    """Return who is watched, and the heart rate."""
+    left = Text(" ").append(harmless(patient.patient, NAME_LENGTH), NAME)
+    if patient.record and patient.record != patient.patient:
+        left.append(f"  record {harmless(patient.record, NAME_LENGTH)}")
+    left.append(f"  lead {harmless(patient.lead, NAME_LENGTH)}")
+    right = Text()
+    if width >= 72:
+        left.append("  ecg-monitor", DIM)
+    if snapshot.paused:
+        right.append(" PAUSED ", TECHNICAL_BAR).append("  ")
+    if width >= 60:
+        right.append_text(_quality(snapshot, patient))
+    right.append("  HR ")
+    right.append(f"{heart_rate(snapshot, patient):>3}", f"bold {TRACE}").append(" /min ")
+    return apart(left, right, width, BAR)
+
+
+def _quality(snapshot: Snapshot, patient: PatientView) -> Text:
+    """Return the signal quality of the latest beat."""
+    if is_withheld(snapshot, patient):
+        return Text("signal withheld", WITHHELD)
+    flags = patient.beats[-1].quality if patient.beats else ()
+    if flags:
+        return Text(f"signal {harmless(', '.join(flags).lower(), NAME_LENGTH)}", WITHHELD)
+    return Text("signal good" if patient.beats else "signal --")
+
+
+def _progress(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
+    """Return how far in the record, how fast, and how late."""
+    position_s, duration_s = patient.position_s, patient.duration_s
+    speed = (
+        "--"
+        if snapshot.speed is None
+        else f"{snapshot.speed:.{0 if snapshot.speed >= 10 else 1}f}x"
+    )
+    lag = "--" if patient.lag_s is None else f"{patient.lag_s:.2f} s"
+    right = Text(f"  speed {speed}  lag {lag} ")
+    left = Text(" ").append("--:--:--" if position_s is None else clock(position_s, 0), "bold")
+    if position_s is None or duration_s is None or duration_s <= 0:
+        return apart(left, right, width)
+    share = min(max(position_s / duration_s, 0.0), 1.0)
+    tail = f" {clock(duration_s, 0)} {math.floor(share * 100):3d} %"
+    n_bar = width - left.cell_len - 1 - len(tail) - right.cell_len
+    if n_bar < 4:
+        return apart(left.append(f" {math.floor(share * 100)} %"), right, width)
+    n_done = math.floor(share * n_bar)
+    left.append(" ").append("━" * n_done, TRACE).append("╌" * (n_bar - n_done), DIM)
+    return apart(left.append(tail), right, width)
+
+
+def _verdict_row(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
+    letter, said, style = verdict(snapshot, patient)
+    row = Text(f" {letter}  {said}", style)
+    row.truncate(width, overflow="ellipsis", pad=True)
+    return row
+
+
+def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -> list[Text]:
+    """Return the waveform, and where there is room the vital figures beside it."""
+    if n_rows < 4:
+        return blank(n_rows)
+    has_vitals = width >= WIDE_COLUMNS and n_rows >= 16
+    n_columns = width - VITALS_COLUMNS if has_vitals else width
+    title = Text("ECG ", "bold").append(harmless(patient.lead, NAME_LENGTH), MARK)
+    legend = Text("A anomalous  ? not judged  ", DIM).append(f"{window_s(n_columns)} s", DIM)
+    plot = plot_signal(patient, n_columns, n_rows - 1)
+    if has_vitals:
+        plot = beside(plot, n_columns, _vitals(snapshot, patient), n_rows - 1)
+    return [heading(title, legend, width), *plot]
+
+
+def _vitals(snapshot: Snapshot, patient: PatientView) -> list[Text]:
+    """Return the heart rate in large digits, and the counts."""
+    margin = "    "
+    rate = heart_rate(snapshot, patient)
+    rows = [Text(f"{margin}HR /min", DIM)]
+    for line in range(5):
+        pixels = " ".join(_DIGITS[digit][line] for digit in rate.rjust(3)[-3:].replace(" ", ""))
+        rows.append(Text(margin + "".join(p * 2 for p in pixels).replace("#", "█"), TRACE))
+    share = 100 * patient.n_anomalous / patient.n_beats if patient.n_beats else 0.0
+    figures = [
+        ("threshold", "--" if patient.threshold is None else number(patient.threshold)),
+        ("beats", f"{patient.n_beats:,}"),
+        ("anomalous", f"{patient.n_anomalous:,}  {share:.1f} %"),
+        ("alerts", f"{patient.n_alerts:,}"),
+        ("withheld", f"{patient.n_withheld:,}"),
+        ("model", harmless(snapshot.model, 12) or "--"),
+    ]
+    rows.append(Text())
+    rows += [Text(f"{margin}{name:<10}", DIM).append(value, "bold") for name, value in figures]
+    return rows
+
+
+def _alerts(
+    snapshot: Snapshot, patient: PatientView, width: int, n_rows: int, with_stages: bool
+) -> list[Text]:
+    """Return the newest alerts, newest on top."""
+    if n_rows < 2:
+        return blank(n_rows)
+    counts = (
+        f"{patient.n_beats:,} beats  {patient.n_anomalous:,} anomalous  {patient.n_alerts:,} alerts"
+    )
+    above = heading(Text("alerts", "bold"), Text(counts, DIM), width)
+    newest = snapshot.rows[-(n_rows - 1) :][::-1]
+    several = len(snapshot.patients) > 1
+    listed = [_alert_row(row, several) for row in newest] or [Text("   none so far", DIM)]
+    if not with_stages:
+        return [above, *listed, *blank(n_rows - 1 - len(listed))]
+    n_left = width - STAGE_COLUMNS
+    stages = stage_table(snapshot.stages, snapshot.faults)
+    return [above, *beside(listed, n_left, stages, n_rows - 1)]
+
+
+def _alert_row(row: AlertRow, with_patient: bool) -> Text:
+    """Return one line of the alert list."""
+    is_technical = row.priority == "technical"
+    style = "" if not row.is_open else (WITHHELD if is_technical else ANOMALY)
+    letter = ("T" if is_technical else "A") if row.is_open else " "
+    state = row.state if not row.is_open else row.state.upper()
+    text = Text(f" {letter} {clock(row.time_s, 1)}  {state:<8} {row.priority:<10}", style)
+    if is_technical:
+        text.append(event_name(row.event)).append(f"  {harmless(row.text)}", DIM)
+    elif row.loss is not None and row.ratio is not None:
+        text.append(f"loss {number(row.loss):>6}  x{number(row.ratio):<5}")
+        text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}")
+    if with_patient:
+        text.append(f"  {harmless(row.patient, NAME_LENGTH)}", NAME)
+    return text
+
+
+def _footer(snapshot: Snapshot, width: int, height: int) -> list[Text]:
+    """Return the keys, or what there is to say, and what this is not.
+
+    One row where both fit, else two; of a tiny screen the keys alone.
+    """
+    disclaimer = Text(DISCLAIMER, DIM)
+    if snapshot.is_typing or snapshot.notice:
+        left = _query(snapshot) if snapshot.is_typing else Text(harmless(snapshot.notice), "bold")
+        left = Text(" ").append_text(left).append(" ")
+        return [apart(left, disclaimer, width)] if width >= 60 else [left]
+    full, brief = _keys(snapshot, " "), _keys(snapshot, " ", brief=True)
+    for keys in (_keys(snapshot, "  "), full, brief):
+        if keys.cell_len + 1 + disclaimer.cell_len <= width:
+            return [apart(keys, disclaimer, width)]
+    keys = full if full.cell_len <= width else brief
+    return [keys] if height < 12 else [keys, Text(" ").append_text(disclaimer)]
+
+
+def _query(snapshot: Snapshot) -> Text:
+    return Text(f"/{harmless(snapshot.query)}▏", "bold").append("  enter keep  esc all", DIM)
+
+
+def _keys(snapshot: Snapshot, space: str, *, brief: bool = False) -> Text:
+    """Return the keys that do something now; a brief row leaves out what is no need."""
+    shown = selected(snapshot)
+    keys = [("+/-", "threshold"), ("r", "relearn"), ("p", "resume" if snapshot.paused else "pause")]
+    if shown is not None and shown.latest is not None and not brief:
+        keys.append(("e", "explain"))
+    if shown is not None and shown.latched:
+        keys.insert(0, ("a", "ACKNOWLEDGE"))
+    if len(snapshot.patients) > 1:
+        keys += [("↑↓", "patient"), ("/", "search")]
+    if snapshot.query or snapshot.selected is not None or snapshot.explaining:
+        keys.append(("esc", "back"))
+    text = Text()
+    for place, (key, what) in enumerate([*keys, ("q", "quit")]):
+        text.append(space if place else " ").append(key, "bold").append(f" {what}")
+    return text

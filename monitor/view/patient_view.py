@@ -1,0 +1,214 @@
+"""All that the view keeps of one patient, and its pure update by the messages that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
+from monitor.view.waveform import Waveform, add_wave
+from monitor.wire.messages import Alert, BeatScored, PatientStatus, Wave
+
+MAX_BEATS = 120  # losses kept a patient
+MAX_TECHNICAL = 8  # there are four kinds
+MAX_TEXT = 200  # characters kept of any free text
+MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
+
+PatientState = Literal["waiting", "learning", "monitoring", "ended"]
+RowState = Literal["onset", "ongoing", "cleared", "acknowledged"]
+RowPriority = Literal["high", "medium", "low", "technical"]
+# How patients are counted and listed, the last ones first: those in need of a look.
+Standing = Literal[
+    "ended", "learning", "quiet", "low", "medium", "withheld", "unacknowledged", "high"
+]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)
+
+
+@dataclass(frozen=True)
+class ScoredBeat:
+    """One beat in the strip of losses."""
+
+    sample: int
+    loss: float | None
+    anomalous: bool
+    quality: tuple[str, ...] = ()
+    is_learning: bool = False  # there was no threshold yet
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether it could not be judged."""
+        return self.loss is None and not self.is_learning
+
+
+@dataclass(frozen=True)
+class LastingTechnical:
+    """A technical alert that lasts: the verdict is withheld."""
+
+    event: str
+    text: str = ""
+    time_s: float | None = None  # none: it began before this view listened
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    """One line of the alert list: an episode, or a technical alert from onset to end."""
+
+    patient: str
+    journal: str  # where seq counts
+    seq: int
+    state: RowState
+    priority: RowPriority
+    time_s: float  # of the first message of it
+    start_sample: int
+    event: str = ""  # of a technical alert
+    text: str = ""
+    loss: float | None = None  # at the highest ratio
+    ratio: float | None = None  # the highest so far
+    n_beats: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lasts."""
+        return self.state != "cleared"
+
+
+@dataclass(frozen=True, eq=False)
+class PatientView:
+    """All that the view shows of one patient."""
+
+    patient: str
+    record: str = ""
+    lead: str = ""
+    fs_hz: float | None = None  # of the record; unknown before the first Status
+    position: int = 0
+    n_samples: int | None = None
+    state: PatientState = "waiting"
+    heart_rate_bpm: float | None = None
+    lag_s: float | None = None
+    threshold: float | None = None
+    n_beats: int = 0
+    n_anomalous: int = 0
+    n_alerts: int = 0
+    n_withheld: int = 0
+    note: str = ""
+    waveform: Waveform = field(default_factory=Waveform)
+    beats: tuple[ScoredBeat, ...] = ()
+    latest: AnomalousBeat | None = None
+    episode: AlertRow | None = None  # that lasts
+    technical: tuple[LastingTechnical, ...] = ()
+    latched: bool = False  # a high alert was not acknowledged
+    standing: Standing = field(init=False)  # how much the patient needs a look
+    # What patients are listed by, the smallest first: standing, loss over threshold, name.
+    urgency: tuple[int, float, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once a message, not ten times a second for each of thousands.
+        standing = self._standing()
+        ratio = None if self.episode is None else self.episode.ratio
+        urgency = -STANDINGS.index(standing), -(ratio or 0.0), self.patient
+        object.__setattr__(self, "standing", standing)
+        object.__setattr__(self, "urgency", urgency)
+
+    def _standing(self) -> Standing:
+        if self.episode is not None and self.episode.priority == "high":
+            return "high"
+        if self.latched:
+            return "unacknowledged"
+        if self.technical:
+            return "withheld"  # no verdict: as bad as not knowing
+        if self.episode is not None:
+            return "medium" if self.episode.priority == "medium" else "low"
+        if self.state in ("monitoring", "ended"):
+            return "quiet" if self.state == "monitoring" else "ended"
+        return "learning"
+
+    @property
+    def position_s(self) -> float | None:
+        """Seconds of the record judged so far."""
+        return None if self.fs_hz is None else self.position / self.fs_hz
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds of the whole record; none where it has no end or is not known yet."""
+        if self.fs_hz is None or self.n_samples is None:
+            return None
+        return self.n_samples / self.fs_hz
+
+
+def add_stretch(patient: PatientView, wave: Wave) -> PatientView:
+    """Append a stretch of signal."""
+    if patient.fs_hz is None:
+        return patient  # its place is not known before the first Status, a second at most
+    return replace(patient, waveform=add_wave(patient.waveform, wave, patient.fs_hz))
+
+
+def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
+    """Append a beat's loss; a beat told again after a restart counts once."""
+    if patient.beats and beat.sample <= patient.beats[-1].sample:
+        return patient
+    scored = ScoredBeat(
+        beat.sample,
+        beat.loss,
+        beat.anomalous,
+        _bounded(beat.quality, MAX_FLAG),
+        is_learning=beat.threshold is None,
+    )
+    return replace(
+        patient,
+        record=beat.record,
+        lead=beat.lead,
+        threshold=beat.threshold,
+        beats=(*patient.beats[-(MAX_BEATS - 1) :], scored),
+    )
+
+
+def _bounded(texts: Sequence[str], length: int) -> tuple[str, ...]:
+    return tuple(text[:length] for text in texts[:MAX_TECHNICAL])
+
+
+def add_alert(patient: PatientView, alert: Alert, row: AlertRow) -> PatientView:
+    """Keep the beat that raised the alert; a clearing beat is a normal one."""
+    if not row.is_open:
+        return replace(patient, episode=None)
+    return replace(
+        patient, record=alert.record, lead=alert.lead, latest=anomalous_beat(alert), episode=row
+    )
+
+
+def add_technical(patient: PatientView, row: AlertRow) -> PatientView:
+    """Begin or end a technical alert."""
+    others = tuple(lasting for lasting in patient.technical if lasting.event != row.event)
+    if row.is_open:
+        others = (*others, LastingTechnical(row.event, row.text, row.time_s))
+    return replace(patient, technical=others)
+
+
+def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
+    """Return the patient as its status says; a view that joins late learns what lasts."""
+    known = {lasting.event: lasting for lasting in patient.technical}
+    events = dict.fromkeys(_bounded(said.technical, MAX_TEXT))
+    # Not dataclasses.replace, which takes three times as long: this is done for all, each second.
+    return PatientView(
+        patient=patient.patient,
+        record=said.record,
+        lead=said.lead,
+        fs_hz=said.fs_hz,
+        position=said.position,
+        n_samples=said.n_samples,
+        state=said.state,
+        heart_rate_bpm=said.heart_rate_bpm,
+        lag_s=said.lag_s,
+        threshold=said.threshold,
+        n_beats=said.beats,
+        n_anomalous=said.anomalous,
+        n_alerts=said.alerts,
+        n_withheld=said.withheld,
+        note=said.note[:MAX_TEXT],
+        waveform=patient.waveform,
+        beats=patient.beats,
+        latest=patient.latest,
+        episode=patient.episode,
+        technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
+        latched=said.latched,
+    )

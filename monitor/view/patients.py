@@ -1,0 +1,135 @@
+"""What the view says of each patient in a row, and the table of a ward, worst first."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from monitor.plain import clock
+from monitor.text import harmless
+from monitor.view.patient_view import PatientView, Standing
+from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
+from monitor.view.screen_rows import (
+    ALARM_BAR,
+    ENDED_BAR,
+    LEARNING_BAR,
+    NAME,
+    NAME_LENGTH,
+    QUIET_BAR,
+    TECHNICAL_BAR,
+    blank,
+    heading,
+)
+from monitor.view.selection import counts, listed
+from monitor.view.snapshot import MAX_FOLLOWED, MAX_PATIENTS, Snapshot
+
+CALM: frozenset[Standing] = frozenset({"ended", "learning", "quiet"})
+_STANDING_STYLES: dict[Standing, str] = {
+    "high": ANOMALY,
+    "unacknowledged": ANOMALY,
+    "withheld": WITHHELD,
+    "medium": ANOMALY,
+    "low": ANOMALY,
+    "quiet": "bold",
+    "learning": "bold",
+    "ended": "bold",
+}
+
+
+def is_withheld(snapshot: Snapshot, patient: PatientView) -> bool:
+    """Whether nothing may be said of the heart: the signal or the word of it is missing."""
+    return bool(patient.technical) or snapshot.silent_s > 0
+
+
+def heart_rate(snapshot: Snapshot, patient: PatientView) -> str:
+    """Return the heart rate in whole beats a minute; dashes where none can be said."""
+    rate = patient.heart_rate_bpm
+    if rate is None or is_withheld(snapshot, patient) or not 0 < rate < 1000:
+        return "--"
+    return f"{rate:.0f}"
+
+
+def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
+    """Return a patient's state letter, what to say of it, and the style of its row."""
+    if snapshot.silent_s > 0:
+        return "!", f"NO WORD FOR {snapshot.silent_s:.0f} s: what is shown is old", ALARM_BAR
+    if patient.technical:
+        events = ", ".join(event_name(lasting.event) for lasting in patient.technical)
+        since = patient.technical[0].time_s
+        began = "" if since is None else f" since {clock(since, 0)}"
+        text = " ".join(harmless(t.text) for t in patient.technical if t.text)
+        return "T", f"{events.upper()}{began}  verdict withheld  {text}".rstrip(), TECHNICAL_BAR
+    episode = patient.episode
+    if episode is not None:
+        beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
+        ratio = "" if episode.ratio is None else f"  loss x{number(episode.ratio)}"
+        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {beats}{ratio}"
+        return "A", said, ALARM_BAR
+    note = f"  {harmless(patient.note)}" if patient.note else ""
+    if patient.latched:
+        return "A", f"HIGH ALERT to acknowledge  none is open{note}", ALARM_BAR
+    if patient.state == "monitoring":
+        return "M", f"MONITORING  no open alert{note}", QUIET_BAR
+    if patient.state == "ended":
+        return "E", f"ENDED{note}", ENDED_BAR
+    return "L", f"LEARNING  no verdict yet{note}", LEARNING_BAR
+
+
+def event_name(event: str) -> str:
+    """Return a technical event in words."""
+    return harmless(event).replace("_", " ")
+
+
+def table_height(n_patients: int, free: int) -> int:
+    """Return the rows of the table of patients, its heading among them; 0 without one.
+
+    Of a few patients the signal has the screen; of a ward the table has more of it.
+    """
+    if n_patients < 2 or free < 10:
+        return 0
+    most = free // 4 if free >= 30 else free // 5
+    if n_patients > MAX_FOLLOWED:
+        most = 2 * free // 5
+    return 1 + min(n_patients, max(3, most))
+
+
+def patient_table(snapshot: Snapshot, shown: PatientView, width: int, n_rows: int) -> list[Text]:
+    """Return the patients, worst first; the selected one is among them if the query leaves it."""
+    if n_rows < 2:
+        return []
+    patients = listed(snapshot)
+    place = next((i for i, patient in enumerate(patients) if patient is shown), 0)
+    first = max(0, place - (n_rows - 2))
+    visible = patients[first : first + n_rows - 1]
+    title = Text("patients", "bold")
+    if snapshot.query or snapshot.is_typing:
+        title.append(f" /{harmless(snapshot.query)}", NAME).append(f" {len(patients):,} match", DIM)
+    room = width - title.cell_len - 8
+    return [
+        heading(title, _counted(snapshot, room), width),
+        *(_patient_row(snapshot, patient, patient is shown) for patient in visible),
+        *blank(n_rows - 1 - len(visible)),
+    ]
+
+
+def _counted(snapshot: Snapshot, room: int) -> Text:
+    """Return how many patients there are, and how many of each standing, the worst first."""
+    text = Text(f"{len(snapshot.patients):,}", "bold").append(", worst first", DIM)
+    for standing, n in counts(snapshot).items():
+        text.append(f"  {n:,} ", _STANDING_STYLES[standing]).append(standing, DIM)
+    if snapshot.n_refused:
+        text.append(f"  more than {MAX_PATIENTS:,} are not shown", WITHHELD)
+    text.truncate(max(room, 0), overflow="ellipsis")
+    return text
+
+
+def _patient_row(snapshot: Snapshot, patient: PatientView, is_shown: bool) -> Text:
+    letter, said, style = verdict(snapshot, patient)
+    position_s = patient.position_s
+    row = Text().append("▶" if is_shown else " ", NAME).append(f" {letter} ", style).append(" ")
+    name = Text(harmless(patient.patient, NAME_LENGTH), NAME if is_shown else "")
+    name.truncate(14, overflow="ellipsis", pad=True)
+    row.append_text(name)
+    row.append(f" HR {heart_rate(snapshot, patient):>3}")
+    row.append(f"  {'--:--:--' if position_s is None else clock(position_s, 0)}")
+    row.append(f"  {patient.n_alerts:4d} alerts  ", "" if patient.n_alerts else DIM)
+    return row.append(said, DIM if patient.standing in CALM else "bold")

@@ -1,0 +1,308 @@
+"""How a run is shown: the live view, plain lines, or JSON lines; all have the same four calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+
+from monitor.delivery.wave_client import ALL_WAVES
+from monitor.plain import json_line, plain_line, status_line, transition_line
+from monitor.text import harmless
+from monitor.view.keyboard import Keys
+from monitor.view.live import LiveView
+from monitor.view.selection import leaf, release, select, selected, settle, type_key, wanted_signal
+from monitor.view.snapshot import (
+    MAX_PATIENTS,
+    Snapshot,
+    apply,
+    follow,
+    with_notice,
+    with_pause,
+    with_silence,
+)
+from monitor.wire.messages import (
+    AckRequest,
+    Alert,
+    ControlRequest,
+    Message,
+    PatientStatus,
+    RelearnRequest,
+    Status,
+    Technical,
+    ThresholdRequest,
+)
+
+THRESHOLD_STEP = 1.05  # one press of + or -
+STATUS_PERIOD_S = 10.0  # between two plain lines of how far a patient is
+SETTLE_S = 5.0  # the worst patient of a ward is shown so long, unless a high alert begins
+SILENT_S = 3.0  # without a heartbeat the view says so
+
+
+class Controls(Protocol):
+    """What a screen may have done."""
+
+    def request(self, request: ControlRequest) -> None:
+        """Have the consumer change something."""
+        ...
+
+    def pause(self, paused: bool) -> bool:
+        """Hold the replay, or go on; False if that cannot be done from here."""
+        ...
+
+    def quit(self) -> None:
+        """End in order."""
+        ...
+
+
+class Screen(Protocol):
+    """What a run is shown on."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it wants to hear of now."""
+        ...
+
+    @property
+    def wave_topics(self) -> tuple[str, ...]:
+        """Whose waveforms it wants now; empty where it never wants any."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def fileno(self) -> int | None:
+        """Return what to poll for keys."""
+        ...
+
+    def take(self, message: Message) -> None:
+        """Take a message in."""
+        ...
+
+    def notice(self, text: str) -> None:
+        """Tell the person something."""
+        ...
+
+    def refresh(self, controls: Controls) -> None:
+        """Draw, and obey keys; called several times a second."""
+        ...
+
+
+class OffTerminal:
+    """What screens that are no terminal share: no keys, no waveforms, no redraws."""
+
+    wave_topics: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return
+
+    def fileno(self) -> int | None:
+        """Return None: there are no keys."""
+        return None
+
+    def refresh(self, controls: Controls) -> None:
+        """Do nothing: lines are written as they come."""
+        return
+
+
+class PlainScreen(OffTerminal):
+    """One line a noteworthy message, on standard output; notices on standard error."""
+
+    topics: tuple[str, ...] = ("alert", "technical", "status")
+
+    def __init__(self, out: TextIO, errors: TextIO) -> None:
+        self._out = out
+        self._errors = errors
+        self._before: dict[str, PatientStatus] = {}
+        self._status_due_s = time.monotonic() + STATUS_PERIOD_S
+
+    def take(self, message: Message) -> None:
+        """Print what is noteworthy."""
+        if isinstance(message, Status):
+            self._take_status(message)
+            return
+        line = plain_line(message)
+        if line is not None:
+            self._print(line)
+
+    def notice(self, text: str) -> None:
+        """Print a notice on standard error."""
+        self._errors.write(f"ecg-monitor: {harmless(text, 500)}\n")
+        self._errors.flush()
+
+    def _take_status(self, status: Status) -> None:
+        for patient in status.patients:
+            line = transition_line(self._before.get(patient.patient), patient)
+            self._before[patient.patient] = patient
+            if line is not None:
+                self._print(line)
+        if time.monotonic() >= self._status_due_s:
+            self._status_due_s = time.monotonic() + STATUS_PERIOD_S
+            for patient in status.patients:
+                self._print(status_line(patient))
+
+    def _print(self, line: str) -> None:
+        self._out.write(f"{line}\n")
+        self._out.flush()
+
+
+class JsonScreen(OffTerminal):
+    """One JSON object a line on standard output, and nothing else there."""
+
+    def __init__(self, out: TextIO, errors: TextIO, topics: tuple[str, ...]) -> None:
+        self.topics = topics
+        self._out = out
+        self._errors = errors
+
+    def take(self, message: Message) -> None:
+        """Print the message."""
+        self._out.write(f"{json_line(message)}\n")
+        if isinstance(message, Alert | Technical | Status):
+            self._out.flush()
+
+    def notice(self, text: str) -> None:
+        """Print a notice on standard error."""
+        self._errors.write(f"ecg-monitor: {harmless(text, 500)}\n")
+        self._errors.flush()
+
+
+class LiveScreen:
+    """The live view and its keys."""
+
+    def __init__(
+        self,
+        console: Console,
+        keyboard: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._view = LiveView(console, clock)
+        self._keys = Keys(keyboard)
+        self._clock = clock
+        self._heard_s = clock()
+        self._settled_s = clock()
+        self.snapshot = Snapshot()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All alerts; the beats of those whose signal is kept."""
+        return ("alert", "technical", "status", f"beat.{self.snapshot.followed or ''}")
+
+    @property
+    def wave_topics(self) -> tuple[str, ...]:
+        """Of a ward the shown patient's waveform alone."""
+        return (f"{ALL_WAVES}{self.snapshot.followed or ''}",)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._keys)
+            stack.enter_context(self._view)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def fileno(self) -> int | None:
+        """Return the terminal's descriptor."""
+        return self._keys.fileno()
+
+    def take(self, message: Message) -> None:
+        """Take a message into the snapshot."""
+        if isinstance(message, Status):
+            self._heard_s = self._clock()
+        self.snapshot = apply(self.snapshot, message)
+
+    def notice(self, text: str) -> None:
+        """Show a notice in the view."""
+        self.snapshot = with_notice(self.snapshot, text)
+
+    def refresh(self, controls: Controls) -> None:
+        """Obey the keys and draw."""
+        keys = self._keys.read()
+        for key in keys:
+            self._obey(key, controls)
+        silent_s = self._clock() - self._heard_s
+        self.snapshot = with_silence(
+            self.snapshot, float(round(silent_s)) if silent_s > SILENT_S else 0.0
+        )
+        self._settle()
+        self._view.show(self.snapshot, at_once=bool(keys))
+
+    def _settle(self) -> None:
+        """Decide who is shown, and keep the signal of no more patients than are looked at."""
+        now_s = self._clock()
+        settled = settle(self.snapshot, now_s - self._settled_s >= SETTLE_S)
+        if settled is not self.snapshot:
+            self._settled_s = now_s
+        self.snapshot = follow(settled, wanted_signal(settled))
+
+    def _obey(self, key: str, controls: Controls) -> None:
+        if self.snapshot.is_typing:
+            self.snapshot = type_key(self.snapshot, key)
+            return
+        match key:
+            case "q":
+                controls.quit()
+            case "p":
+                self._pause(not self.snapshot.paused, controls)
+            case "+" | "-":
+                factor = THRESHOLD_STEP if key == "+" else 1 / THRESHOLD_STEP
+                self._ask_for(lambda name: ThresholdRequest(name, factor=factor), controls)
+            case "a":
+                self._ask_for(AckRequest, controls)
+            case "r":
+                self._ask_for(RelearnRequest, controls)
+            case "e":
+                self.snapshot = replace(self.snapshot, explaining=not self.snapshot.explaining)
+            case "/":
+                self.snapshot = replace(self.snapshot, is_typing=True, query="")
+            case "escape":
+                self.snapshot = release(self.snapshot)
+            case "pageup" | "pagedown":
+                self.snapshot = leaf(self.snapshot, -1 if key == "pageup" else 1)
+            case "home" | "end":
+                self.snapshot = leaf(
+                    self.snapshot, -MAX_PATIENTS if key == "home" else MAX_PATIENTS
+                )
+            case "up" | "left":
+                self.snapshot = select(self.snapshot, -1)
+            case "down" | "right":
+                self.snapshot = select(self.snapshot, 1)
+            case _:
+                pass
+
+    def _pause(self, paused: bool, controls: Controls) -> None:
+        if controls.pause(paused):
+            self.snapshot = with_pause(self.snapshot, paused)
+        else:
+            self.notice("only the replay's own view can pause it")
+
+    def _ask_for(self, made: Callable[[str], ControlRequest], controls: Controls) -> None:
+        """Ask for something to be done about the patient that is shown."""
+        shown = selected(self.snapshot)
+        if shown is not None:
+            controls.request(made(shown.patient))

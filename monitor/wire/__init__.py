@@ -1,0 +1,1 @@
+"""Messages between the processes and to the world: their types, bytes, sockets and keys."""

@@ -1,0 +1,655 @@
+"""The command line: what each command does on a short record, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from typer.testing import CliRunner, Result
+
+from model import baselines as rivals
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.training import Epoch, Trainer
+from monitor.cli.app import app
+from monitor.offline import evaluation_run
+from monitor.offline.evaluation import comparison
+from monitor.sources.simulated import SimulationSettings, write_record
+from segmenter.beat import BeatSpec
+from tests.monitor.checkpoints import TEMPLATE, template_checkpoint
+from tests.monitor.ports import free_port
+
+COMMANDS = (
+    "replay", "producer", "segmenter", "consumer", "view", "subscribe", "simulate", "train",
+    "score", "evaluate", "annotate",
+)  # fmt: skip
+
+
+def ecg_monitor(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(one) for one in arguments], env=env)
+
+
+def ecg_monitor_process(
+    *arguments: object, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own; fail if it leaves a process or a folder behind."""
+    command = [sys.executable, "-m", "monitor", *(str(one) for one in arguments)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        out, errors = process.communicate(timeout=timeout_s)
+    assert not group_lives(process.pid)
+    assert not folders_of(process.pid)
+    return subprocess.CompletedProcess(command, process.returncode, out, errors)
+
+
+def group_lives(group: int) -> bool:
+    """Return whether a process of the group stays; init takes a second or so to reap orphans."""
+    deadline_s = time.monotonic() + 5.0
+    while time.monotonic() < deadline_s:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def folders_of(pid: int) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"ecgm-{pid}-*"))
+
+
+def explains(exit_code: int, out: str, errors: str, *words: str) -> None:
+    """Assert that one line on standard error says what, where and what to do, with exit code 2."""
+    assert exit_code == 2, errors
+    assert out == ""
+    assert errors.startswith("ecg-monitor: ")
+    assert errors.count("\n") == 1
+    assert errors.endswith("\n")
+    assert errors[:-1].isprintable()
+    assert "Traceback" not in errors
+    for word in words:
+        assert word in errors
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No command that runs in this process leaves a run's folder."""
+    yield
+    assert not folders_of(os.getpid())
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return two simulated minutes with anomalies."""
+    path = tmp_path_factory.mktemp("records") / "sim"
+    write_record(path, SimulationSettings(hours=2 / 60, seed=3, anomaly_rate=0.06))
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of ECG5000's window whose losses can be told by hand."""
+    path = tmp_path_factory.mktemp("models") / "rr.safetensors"
+    save_checkpoint(template_checkpoint(spec=BeatSpec(window="rr")), path)
+    return path
+
+
+@pytest.fixture
+def ecg5000(tmp_path: Path) -> Path:
+    """Return a file of 140 normal beats near the template, and 20 anomalous ones far from it."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([1, 2, 4], [140, 15, 5])
+    shifts = np.where(labels == 1, 0.05, 1.0)
+    beats = TEMPLATE + shifts[:, None] + 0.01 * generator.standard_normal((160, 140))
+    path = tmp_path / "beats.txt"
+    np.savetxt(path, np.column_stack([labels, beats]), fmt="%.6f")
+    return path
+
+
+# --- what each command does ---------------------------------------------------------------------
+
+
+def test_version() -> None:
+    """`--version` prints name and number."""
+    done = ecg_monitor("--version")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("ecg-monitor ")
+    assert done.stdout.split()[1][0].isdigit()
+
+
+def test_no_argument_is_a_request_for_help() -> None:
+    """The bare command lists the commands."""
+    done = ecg_monitor()
+    assert done.exit_code == 0
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[name] for name in COMMANDS]
+    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]],
+)
+def test_help_teaches_by_an_example(command: list[str]) -> None:
+    """Every command's help says what to try."""
+    done = ecg_monitor(*command, "--help")
+    assert done.exit_code == 0
+    words = " ".join(done.stdout.split())
+    assert "Try: ecg-monitor " in words
+    assert f"ecg-monitor {command[0]}" in words.partition("Try:")[2]
+
+
+def test_simulate_writes_a_record(tmp_path: Path) -> None:
+    """The record is where it was asked for; a second time it must be said to replace it."""
+    arguments = ("simulate", tmp_path / "sim", "--hours", "0.01", "--seed", "5")
+    assert ecg_monitor(*arguments).exit_code == 0
+    assert wfdb.rdheader(str(tmp_path / "sim")).fs == 250
+    explains(*seen(ecg_monitor(*arguments)), "sim", "exists already")
+    assert ecg_monitor(*arguments, "--overwrite").exit_code == 0
+
+
+def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
+    """Off a terminal the summary comes last, and the exit code is 0."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    done = ecg_monitor_process("replay", record, "--speed", "max", "--json", "--alerts", alerts)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert messages[-1]["type"] == "summary"
+    assert messages[-1]["beats"] > 100
+    assert messages[-1]["alerts"] == sum(one.get("state") == "onset" for one in messages)
+
+
+def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
+    """Producer, segmenter, consumer and view, each by its own command, make one run."""
+    model = tmp_path / "model.safetensors"
+    save_checkpoint(template_checkpoint(), model)
+    ports = {name: f"tcp://127.0.0.1:{free_port()}" for name in ("samples", "beats", "wave")}
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    samples, beats, wave = (f"--{name}={at}" for name, at in ports.items())
+    journal = tmp_path / "journal.sqlite"
+    commands = (
+        ("consumer", beats, f"--alerts={alerts}", f"--checkpoint={model}", f"--journal={journal}"),
+        ("segmenter", samples, beats, wave),
+        ("view", f"--alerts={alerts}", wave),
+        ("producer", str(record), samples, "--speed=max"),
+    )
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "monitor", *arguments],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            for arguments in commands
+        ]
+        try:
+            told = ecg_monitor_process("subscribe", alerts, "--json", "--until-end")
+        finally:
+            for process in running:
+                process.send_signal(signal.SIGTERM)
+        errors = [process.communicate(timeout=20)[1] for process in running]
+    assert told.returncode == 0
+    alerted = [json.loads(line) for line in told.stdout.splitlines()]
+    assert {one["patient"] for one in alerted} == {"sim"}
+    assert [process.returncode for process in running] == [0, 0, 0, 0], errors
+
+
+def test_train_on_ecg5000_then_score(ecg5000: Path, tmp_path: Path) -> None:
+    """Normal beats are learnt; each beat gets its label, loss and verdict."""
+    out = tmp_path / "model.safetensors"
+    trained = ecg_monitor(
+        "train", "--ecg5000", ecg5000, "--out", out, "--epochs", 2, "--embedding", 2
+    )
+    assert trained.exit_code == 0
+    assert "epoch 2 of 2" in trained.stderr
+    made = load_checkpoint(out)
+    assert made.spec_identity == BeatSpec(window="rr").identity
+    assert made.config.embedding == 2
+    assert made.provenance["beats"] == 140
+    assert f"threshold {made.threshold.value:.2f}" in trained.stderr.splitlines()[-1]
+    scored = ecg_monitor("score", "--checkpoint", out, "--ecg5000", ecg5000, "--json")
+    lines = [json.loads(line) for line in scored.stdout.splitlines()]
+    assert [one["label"] for one in lines] == [1] * 140 + [2] * 15 + [4] * 5
+    assert all(one["anomalous"] == (one["loss"] > made.threshold.value) for one in lines)
+
+
+def test_train_writes_a_report_and_goes_on(ecg5000: Path, tmp_path: Path) -> None:
+    """The page and its picture lie where asked; with nothing left, --resume says so."""
+    out, page = tmp_path / "m.st", tmp_path / "report.html"
+    arguments = ("train", "--ecg5000", ecg5000, "--out", out, "--epochs", 1, "--embedding", 2)
+    done = ecg_monitor(*arguments, "--report", page, "--test", ecg5000)
+    assert done.exit_code == 0, done.stderr
+    assert "140 normal, 20 anomalous" in page.read_text()
+    assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    explains(*seen(ecg_monitor(*arguments, "--resume")), "no training was left", "--resume")
+
+
+def test_an_interrupted_train_says_how_to_go_on(
+    ecg5000: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C leaves the best so far and exit code 130; --resume ends the training."""
+    out = tmp_path / "m.st"
+    arguments = ("train", "--ecg5000", ecg5000, "--out", out, "--epochs", 3, "--embedding", 2)
+    real = Trainer.train_epoch
+
+    def interrupted(trainer: Trainer) -> Epoch:
+        if trainer.history:
+            raise KeyboardInterrupt
+        return real(trainer)
+
+    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
+    left = ecg_monitor(*arguments)
+    assert left.exit_code == 130
+    assert "epoch 1 of 3" in left.stderr.splitlines()[-1]
+    assert "--resume" in left.stderr.splitlines()[-1]
+    assert load_checkpoint(out).config.embedding == 2
+    monkeypatch.undo()
+    gone_on = ecg_monitor(*arguments, "--resume")
+    assert gone_on.exit_code == 0, gone_on.stderr
+    assert "epoch 2 of 3" in gone_on.stderr
+    assert "epoch 1 of 3" not in gone_on.stderr
+
+
+def test_evaluate_compares_with_others(
+    ecg5000: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table for people, a JSON line a row for programs, a picture."""
+    monkeypatch.setattr(comparison, "SIZES", {2: None})
+    monkeypatch.setattr(rivals, "FOREST_TREES", 10)
+    plot = tmp_path / "plot.png"
+    files = ("--ecg5000", ecg5000, ecg5000)
+    arguments = ("evaluate", "--compare", "--protocol", "official", *files, "--peer-steps", 1)
+    done = ecg_monitor(*arguments, "--epochs", 1, "--plot", plot)
+    assert done.exit_code == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2 + 8
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    as_json = ecg_monitor(*arguments, "--epochs", 1, "--json")
+    rows = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [row["contestant"] for row in rows][1:3] == ["1-NN distance", "5-NN distance"]
+    explains(*seen(ecg_monitor("evaluate", "--compare")), "--compare", "--ecg5000")
+
+
+def test_train_on_a_record(tmp_path: Path) -> None:
+    """The usual beats of a record's first minutes are learnt, cut by the window asked for."""
+    record, out = tmp_path / "sim", tmp_path / "model.safetensors"
+    write_record(record, SimulationSettings(hours=0.08, seed=3, anomaly_rate=0.02))
+    arguments = ("train", record, "--out", out, "--window", "midpoint", "--learn", "4:00")
+    done = ecg_monitor(*arguments, "--epochs", 1, "--embedding", 2)
+    assert done.exit_code == 0, done.stderr
+    made = load_checkpoint(out)
+    assert made.spec["window"] == "midpoint"
+    assert 150 < made.provenance["beats"] < 330
+    explains(*seen(ecg_monitor(*arguments)), str(out), "exists already", "--overwrite")
+
+
+def test_score_in_columns(ecg5000: Path, checkpoint: Path) -> None:
+    """Without --json there is a heading, a line a beat, and a count on standard error."""
+    done = ecg_monitor("score", "--checkpoint", checkpoint, "--ecg5000", ecg5000)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 161
+    assert lines[1].split()[::2] == ["1", "normal"]
+    assert lines[160].split()[::2] == ["4", "anomalous"]
+    assert "160 beats, 20 anomalous" in done.stderr
+
+
+def test_evaluate_a_checkpoint_and_plot(ecg5000: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """Figures as JSON, densities as a picture; the command's name may be left out."""
+    plot = tmp_path / "losses.png"
+    done = ecg_monitor(
+        "evaluate", "--ecg5000", ecg5000, "--checkpoint", checkpoint, "--plot", plot, "--json"
+    )
+    assert done.exit_code == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["protocol"], figures["auc"], figures["recall"]) == ("checkpoint", 1.0, 1.0)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    named = ecg_monitor("evaluate", "model", "--ecg5000", ecg5000, "--checkpoint", checkpoint)
+    assert named.exit_code == 0
+    assert "AUC" in named.stdout
+
+
+def test_evaluate_trains_and_tests(ecg5000: Path) -> None:
+    """Files without a checkpoint are split; several seeds are summed up; more files may follow."""
+    done = ecg_monitor(
+        "evaluate", "--ecg5000", ecg5000, ecg5000, "--protocol", "official", "--seeds", 2,
+        "--epochs", 1, "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    *reports, over = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["seed"] for one in reports] == [0, 1]
+    assert [one["n_trained"] for one in reports] == [140, 140]
+    assert over["seeds"] == 2
+    assert over["auc_mean"] == pytest.approx(np.mean([one["auc"] for one in reports]), abs=1e-5)
+
+
+def test_evaluate_alone_judges_the_shipped_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without files, the model that ships is tested on a simulated record."""
+    shorter = SimulationSettings(hours=0.1, seed=1007, anomaly_rate=0.1)
+    monkeypatch.setattr(evaluation_run, "SIMULATION", shorter)
+    done = ecg_monitor("evaluate")
+    assert done.exit_code == 0, done.stderr
+    figures = dict(line.split("  ", 1) for line in done.stdout.splitlines())
+    assert float(figures["AUC"]) > 0.9
+
+
+def test_annotate_then_compare_beats(record: Path, tmp_path: Path) -> None:
+    """What `annotate` writes is what `evaluate beats` compares with the record's annotations."""
+    model = tmp_path / "model.safetensors"
+    save_checkpoint(template_checkpoint(), model)
+    found, table = tmp_path / "found", tmp_path / "table.csv"
+    done = ecg_monitor("annotate", record, "--out", found, "--checkpoint", model)
+    assert done.exit_code == 0, done.stderr
+    assert "anomalous" in done.stdout
+    assert sorted(file.name for file in found.iterdir() if file.is_file()) == ["sim.alm", "sim.qrs"]
+    again = ecg_monitor("annotate", record, "--out", found, "--checkpoint", model)
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout == done.stdout.replace(" anomalous\n", " anomalous, done before\n")
+    assert "wrote 0 of 1" in again.stderr
+    assert "--again does them anew" in again.stderr
+    arguments = ("evaluate", "beats", record.parent, found, "--ref-ext=ecg", "--start=10")
+    compared = ecg_monitor(*arguments, "--json", "--csv", table)
+    assert json.loads(compared.stdout)["gross"]["sensitivity"] > 0.98
+    assert table.read_text().startswith("record,")
+    plain = ecg_monitor(*arguments)
+    assert "gross" in plain.stdout
+    assert "…" not in plain.stdout
+
+
+def test_annotate_goes_on_after_a_broken_record(record: Path, tmp_path: Path) -> None:
+    """One of a folder's records cannot be read: the others are written, the exit code is 1."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for suffix in (".hea", ".dat"):
+        (folder / f"sim{suffix}").write_bytes(record.with_suffix(suffix).read_bytes())
+    (folder / "broken.hea").write_text("broken 1 0 1000\nbroken.dat 16\n")
+    done = ecg_monitor("annotate", folder, "--out", tmp_path / "found", "--jobs", 1)
+    assert done.exit_code == 1
+    assert (tmp_path / "found" / "sim.qrs").exists()
+    assert [line for line in done.stderr.splitlines() if "broken" in line]
+
+
+# --- what bad input gets ------------------------------------------------------------------------
+
+
+def seen(done: Result) -> tuple[int, str, str]:
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["repaly"], ["repaly", "replay"]),
+        (["replay", "--frobnicate"], ["--frobnicate"]),
+        (["replay", "--threshold", "high"], ["--threshold", "high"]),
+        (["replay", "--threshold", "nan"], ["--threshold"]),
+        (["replay", "--threshold", "-3"], ["--threshold"]),
+        (["replay", "--speed", "fast"], ["--speed", "fast"]),
+        (["replay", "--speed", "0"], ["--speed"]),
+        (["replay", "--duration", "1:75"], ["--duration", "1:75"]),
+        (["replay", "--start", "soon"], ["--start", "soon"]),
+        (["replay", "--learn", "5m"], ["--learn", "5m"]),
+        (["replay", "--live"], ["--live", "terminal"]),
+        (["replay", "--false-alerts-per-hour", "0"], ["--false-alerts-per-hour"]),
+        (["segmenter", "--window", "wide"], ["wide", "midpoint"]),
+        (["segmenter", "--samples", "127.0.0.1"], ["127.0.0.1", "tcp://"]),
+        (["segmenter", "--samples", "tcp://0.0.0.0:5573"], ["0.0.0.0", "127.0.0.1"]),
+        (["subscribe", "localhost:5571"], ["localhost:5571", "tcp://"]),
+        (["subscribe", "tcp://127.0.0.1:99999"], ["99999"]),
+        (["view", "--alerts", "udp://x:1"], ["udp://x:1"]),
+        (["simulate", "{tmp}/x", "--hours", "long"], ["--hours"]),
+        (["simulate", "{tmp}/x", "--hours", "0"], ["hours"]),
+        (["simulate", "{tmp}/x", "--anomaly-rate", "2"], ["anomaly rate"]),
+        (["simulate", "{tmp}/file/x"], ["{tmp}/file"]),
+        (["train", "--out", "{tmp}/c"], ["--ecg5000"]),
+        (["train", "--ecg5000", "{tmp}/no.txt"], ["--out"]),
+        (["train", "--ecg5000", "{tmp}/no.txt", "--out", "{tmp}/c"], ["no.txt"]),
+        (["train", "--ecg5000", "{tmp}/no.txt", "--out", "{tmp}/x/c"], ["{tmp}/x"]),
+        (["train", "--ecg5000", "{tmp}/no.txt", "--out", "{tmp}"], ["{tmp}", "folder"]),
+        (["train", "--ecg5000", "x.txt", "--out", "{tmp}/c", "--window", "midpoint"], ["rr"]),
+        (["train", "--ecg5000", "x.txt", "--out", "{tmp}/c", "--learn", "60"], ["--learn"]),
+        (["train", "no-such-record", "--out", "{tmp}/c"], ["no-such-record"]),
+        (["train", "x", "--out", "{tmp}/c", "--window", "wide"], ["wide"]),
+        (["train", "x", "--out", "{tmp}/c", "--learn", "0"], ["--learn"]),
+        (["train", "x", "--out", "{tmp}/c", "--false-alert-share", "2"], ["--false-alert-share"]),
+        (["score", "--checkpoint", "{tmp}/no", "--ecg5000", "{tmp}/b.txt"], ["{tmp}/no"]),
+        (["evaluate", "beets", "a", "b"], ["beets", "beats"]),
+        (["evaluate", "--protocol", "mine", "--ecg5000", "x.txt"], ["mine", "pooled"]),
+        (["evaluate", "--seeds", "0", "--ecg5000", "x.txt"], ["seeds"]),
+        (["evaluate", "--seeds", "3"], ["--seeds", "--ecg5000"]),
+        (["evaluate", "--ecg5000", "{tmp}/no.csv"], ["no.csv", ".tsv"]),
+        (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
+        (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
+        (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
+        (["evaluate", "beats", "{tmp}/no", "{tmp}"], ["{tmp}/no", "folder"]),
+        (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
+        (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),
+        (["annotate", "x"], ["--out"]),
+        (["annotate", "{tmp}", "--out", "{tmp}/found"], ["no record"]),
+        (["annotate", "{tmp}", "--out", "{tmp}/found", "--jobs", "0"], ["0 jobs"]),
+        (["annotate", "{tmp}/../no", "--out", "{tmp}/found"], ["no"]),
+        (["annotate", "a/../../etc/passwd", "--out", "{tmp}/found"], ["etc"]),
+        (["annotate", "a\x1b[31mred", "--out", "{tmp}/found"], ["red"]),
+        (["annotate", "x" * 5000, "--out", "{tmp}/found"], ["xxx"]),
+    ],
+)  # fmt: skip
+def test_misuse_gets_one_line(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    """Options and names that cannot be used: what, where and what to do, exit code 2."""
+
+    def filled(texts: list[str]) -> list[str]:
+        return [text.replace("{tmp}", str(tmp_path)) for text in texts]
+
+    (tmp_path / "file").touch()
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    explains(*seen(ecg_monitor(*filled(arguments), env=env)), *filled(words))
+
+
+def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Return what breaks a record by another text in its header."""
+
+    def breaks(path: Path) -> None:
+        header = path.with_suffix(".hea")
+        text = header.read_text()
+        assert old in text, name
+        header.write_text(text.replace(old, new))
+
+    return breaks
+
+
+def cut_short(path: Path) -> None:
+    signal_file = path.with_suffix(".dat")
+    signal_file.write_bytes(signal_file.read_bytes()[:1000])
+
+
+def without_signals(path: Path) -> None:
+    path.with_suffix(".dat").unlink()
+
+
+def header_is_a_folder(path: Path) -> None:
+    path.with_suffix(".hea").unlink()
+    path.with_suffix(".hea").mkdir()
+
+
+BROKEN = {
+    "no signal file": (without_signals, "sim.dat"),
+    "truncated": (cut_short, "sim.dat"),
+    "header no file": (header_is_a_folder, "sim.hea"),
+    "fs 0": (replaced("fs", " 250 ", " 0 "), "sim.hea"),
+    "fs negative": (replaced("fs", " 250 ", " -250 "), "sim.hea"),
+    "fs absurd": (replaced("fs", " 250 ", " 1e300 "), "sim.hea"),
+    "samples negative": (replaced("length", " 250 30000", " 250 -5"), "sim.hea"),
+    "samples absurd": (replaced("length", " 250 30000", " 250 1000000000000"), "sim"),
+    "shorter than a beat": (replaced("length", " 250 30000", " 250 100"), "shorter"),
+    "unknown format": (replaced("format", " 212 ", " 999 "), "999"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -> None:
+    """A record that cannot be read is named, with what is wrong; nothing is written."""
+    broken = copied(record, tmp_path)
+    breaks, word = BROKEN[fault]
+    breaks(broken)
+    done = ecg_monitor("annotate", broken, "--out", tmp_path / "found")
+    explains(*seen(done), word)
+    assert not list((tmp_path / "found").iterdir())
+
+
+def test_a_record_that_cannot_be_learnt_is_named(record: Path, tmp_path: Path) -> None:
+    """A second holds no normal: the line says of which record."""
+    done = ecg_monitor("annotate", record, "--learn", "1", "--out", tmp_path / "found")
+    explains(*seen(done), "sim", "too few")
+
+
+def copied(record: Path, folder: Path) -> Path:
+    for suffix in (".hea", ".dat"):
+        (folder / f"sim{suffix}").write_bytes(record.with_suffix(suffix).read_bytes())
+    return folder / "sim"
+
+
+def test_a_missing_lead_gets_the_leads_there_are(record: Path, tmp_path: Path) -> None:
+    """The line names the lead asked for, and those of the record."""
+    names = wfdb.rdheader(str(record)).sig_name
+    done = ecg_monitor("annotate", record, "--lead", "V9", "--out", tmp_path / "found")
+    explains(*seen(done), "V9", *names)
+
+
+class Exploit:
+    """What leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.trace,)
+
+
+def corrupt(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Exploit(path.with_name("trace"))))
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("breaks", [corrupt, truncated, pickled, foreign, emptied])
+@pytest.mark.parametrize("command", ["score", "evaluate", "annotate"])
+def test_broken_checkpoints_get_one_line(
+    breaks: Callable[[Path], None], command: str, checkpoint: Path, ecg5000: Path, tmp_path: Path
+) -> None:
+    """A file that is no whole checkpoint of ours is named and never run."""
+    model = tmp_path / "broken.safetensors"
+    model.write_bytes(checkpoint.read_bytes())
+    breaks(model)
+    more = {
+        "score": ("--ecg5000", ecg5000),
+        "evaluate": (),
+        "annotate": (tmp_path / "rec", "--out", tmp_path / "found"),
+    }[command]
+    (tmp_path / "rec.hea").write_text("rec 1 250 1000\nrec.dat 16\n")
+    explains(*seen(ecg_monitor(command, "--checkpoint", model, *more)), "broken.safetensors")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_checkpoints_of_another_spec_get_one_line(
+    record: Path, checkpoint: Path, ecg5000: Path, tmp_path: Path
+) -> None:
+    """Beats cut otherwise than the model's are refused, with both windows named."""
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(template_checkpoint(spec=BeatSpec(window="midpoint")), other)
+    for command in ("score", "evaluate"):
+        done = ecg_monitor(command, "--checkpoint", other, "--ecg5000", ecg5000)
+        explains(*seen(done), "other.safetensors", "midpoint", "rr")
+    arguments = ("annotate", record, "--checkpoint", checkpoint, "--window", "midpoint")
+    explains(*seen(ecg_monitor(*arguments, "--out", tmp_path / "found")), str(checkpoint), "spec")
+
+
+def test_an_unwritable_cache_gets_one_line(tmp_path: Path) -> None:
+    """Where the cache folder should be is a file: no record can be kept there."""
+    (tmp_path / "cache").write_text("a file, not a folder")
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    explains(*seen(ecg_monitor("replay", env=env)), str(tmp_path / "cache"), "simulate")
+    fetched = ecg_monitor("annotate", "mitdb/208", "--out", tmp_path / "found", env=env)
+    explains(*seen(fetched), "mitdb/208", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("what", ["record", "checkpoint", "port"])
+def test_errors_of_the_stages_come_out_of_replay(
+    what: str, record: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """What a stage's process finds is the command's one line, and nothing stays behind."""
+    broken = copied(record, tmp_path)
+    cut_short(broken)
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(checkpoint.read_bytes())
+    corrupt(damaged)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        held = f"tcp://127.0.0.1:{holder.getsockname()[1]}"
+        free = f"tcp://127.0.0.1:{free_port()}"
+        arguments, words = {
+            "record": ((broken, "--alerts", free), ["sim.dat"]),
+            "checkpoint": ((record, "--alerts", free, "--checkpoint", damaged), ["damaged"]),
+            "port": ((record, "--alerts", held), [held, "in use"]),
+        }[what]
+        done = ecg_monitor_process("replay", *arguments, "--json", timeout_s=20)
+    explains(done.returncode, done.stdout, done.stderr, *words)
+
+
+def test_sigterm_ends_annotate_with_its_workers(tmp_path: Path) -> None:
+    """SIGTERM ends the command as Ctrl-C does: no worker, no part-written file, no traceback."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    write_record(folder / "a", SimulationSettings(hours=2.0, seed=1))
+    for suffix in (".hea", ".dat"):
+        text = (folder / "a").with_suffix(suffix).read_bytes()
+        (folder / f"b{suffix}").write_bytes(text)
+    command = [sys.executable, "-m", "monitor", "annotate", str(folder), "--jobs", "2"]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "found")],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not (tmp_path / "found").is_dir():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert not group_lives(process.pid)
+    assert not list((tmp_path / "found").iterdir())

@@ -1,0 +1,49 @@
+"""Progress: lines off a terminal, nothing on standard output, names that are no markup."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.training import Epoch
+from monitor.cli.progress import epoch_text, progress_bar, training_shown
+
+EPOCH = Epoch(2, 8, 31.456, 29.0, True)
+
+
+def test_epochs_are_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log of a long training says how it went."""
+    with training_shown("training") as on_epoch:
+        on_epoch(EPOCH)
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert errors == "training, epoch 2 of 8: loss 31.46, validation 29.00, best\n"
+
+
+def test_only_the_best_epochs_are_called_so() -> None:
+    """An epoch whose weights are not kept does not say best."""
+    assert epoch_text(Epoch(3, 8, 30.0, 29.5, False)) == (
+        "epoch 3 of 8: loss 30.00, validation 29.50"
+    )
+
+
+def test_bars_are_silent_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither stream gets anything."""
+    with progress_bar("fetching") as show:
+        show(0.5)
+        show(1.0, "done")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bars_on_a_terminal_say_text_and_share(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text is shown as it is: brackets in a record's name are no markup."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress_bar("fetching") as show:
+        show(0.5, "fetching [/b]")
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert "fetching [/b]" in errors
+    assert "50%" in errors

@@ -1,0 +1,95 @@
+"""A durable subscriber's file holds alerts and position together."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from monitor.delivery.inbox import TRUNCATE_EVERY, Inbox, inbox_path
+from monitor.errors import InboxFailed, InvalidOption
+from tests.monitor.databases import execute
+from tools.messages import alert, technical
+
+
+def test_what_was_kept_is_there_after_reopening(tmp_path: Path) -> None:
+    """Alerts in order, and the position of the last."""
+    with Inbox(tmp_path / "i") as inbox:
+        assert inbox.is_new
+        inbox.keep(alert(seq=4, id="a"))
+        inbox.keep(technical(seq=5, id="b"))
+    with Inbox(tmp_path / "i", keep_days=100_000) as inbox:
+        assert (inbox.journal, inbox.last_seq, inbox.is_new) == ("j1", 5, False)
+        assert inbox.alerts() == [alert(seq=4, id="a"), technical(seq=5, id="b")]
+
+
+def test_nothing_is_kept_twice(tmp_path: Path) -> None:
+    """A number that is there already is refused, and the position stays."""
+    with Inbox(tmp_path / "i") as inbox:
+        inbox.keep(alert(seq=4))
+        with pytest.raises(InboxFailed, match="cannot keep"):
+            inbox.keep(alert(seq=4))
+        assert (inbox.last_seq, len(inbox.alerts())) == (4, 1)
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    """A file that is no inbox is named, and stays as it is."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to be looked at" * 50)
+    with pytest.raises(InboxFailed, match=r"notes\.txt"):
+        Inbox(path)
+    assert path.read_text().startswith("not a database")
+
+
+@pytest.mark.parametrize("name", ["", "../other", "a/b", ".hidden", "a b", "x" * 65, "a\n"])
+def test_a_name_is_no_path(name: str) -> None:
+    """A name cannot lead out of the folder of inboxes."""
+    with pytest.raises(InvalidOption, match="--durable"):
+        inbox_path(name)
+
+
+def test_a_name_names_a_file() -> None:
+    """Names of letters, digits, dots and dashes are taken."""
+    assert inbox_path("ward-desk.2").name == "ward-desk.2.sqlite"
+
+
+OLD, NEW = "2026-01-01T00:00:00.000Z", "2026-03-01T00:00:00.000Z"
+MARCH = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def test_old_alerts_go_and_the_position_stays(tmp_path: Path) -> None:
+    """By age; the newest alert of each journal stays, which says where to go on."""
+    with Inbox(tmp_path / "i", now=lambda: MARCH) as inbox:
+        for seq in range(1, 151):
+            inbox.keep(alert(seq=seq, id=str(seq), journal="old", wall_time=OLD))
+        for seq in range(1, 4):
+            inbox.keep(alert(seq=seq, id=str(seq), journal="new", wall_time=NEW))
+    with Inbox(tmp_path / "i", keep_days=30, now=lambda: MARCH) as inbox:
+        kept = [(one.journal, one.seq) for one in inbox.alerts()]
+        assert kept == [("old", 150), ("new", 1), ("new", 2), ("new", 3)]
+        assert (inbox.journal, inbox.last_seq, inbox.last_seq_in("old")) == ("new", 3, 150)
+
+
+def test_an_inbox_does_not_grow_for_ever(tmp_path: Path) -> None:
+    """By size, while it is written: the oldest go, order and position stay."""
+    with Inbox(tmp_path / "i", keep_mb=0.3, now=lambda: MARCH) as inbox:
+        for seq in range(1, 4 * TRUNCATE_EVERY + 1):
+            inbox.keep(alert(seq=seq, id=str(seq), wall_time=NEW))
+        kept = [one.seq for one in inbox.alerts()]
+    assert kept == list(range(kept[0], 4 * TRUNCATE_EVERY + 1))
+    assert 1 < kept[0] < 3 * TRUNCATE_EVERY
+
+
+@pytest.mark.parametrize("damage", ["UPDATE alerts SET message = x'ff'", "DROP TABLE alerts"])
+def test_a_damaged_inbox_is_an_error_not_a_crash(tmp_path: Path, damage: str) -> None:
+    """Whatever is read of it is said in one line, with the file."""
+    path = tmp_path / "inbox"
+    with Inbox(path) as inbox:
+        inbox.keep(alert(seq=1))
+        execute(path, damage)
+        with pytest.raises(InboxFailed, match="inbox"):
+            inbox.alerts()
+        if damage.startswith("DROP"):
+            with pytest.raises(InboxFailed, match="inbox"):
+                inbox.last_seq_in("j1")

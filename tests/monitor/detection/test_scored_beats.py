@@ -1,0 +1,141 @@
+"""A batch's beats as rows of plain numbers, and messages that share a bundle's arrays."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from model.prematurity import Timing
+from model.tracking import Scored, Tracked
+from monitor.detection.scored_beats import scored_beats
+from monitor.wire.codec import decode_bundle, encode_bundle
+from monitor.wire.messages import BeatsHeader, BeatsMessage, joined_messages
+from segmenter.beat import Beats, BeatSpec
+
+NAN = float("nan")
+COLUMNS = ("r_sample", "rr_before_ms", "rr_after_ms", "quality", "delay_ms", "values")
+
+
+def some_beats(n_beats: int, length: int = 140, seed: int = 0) -> Beats:
+    rng = np.random.default_rng(seed)
+    return Beats(
+        r_sample=np.arange(n_beats, dtype=np.int64) * 200 + 100,
+        rr_before_ms=rng.uniform(300, 2000, n_beats).astype(np.float32),
+        rr_after_ms=rng.uniform(300, 2000, n_beats).astype(np.float32),
+        quality=rng.integers(0, 256, n_beats).astype(np.uint16),
+        delay_ms=rng.uniform(0, 300, n_beats).astype(np.float32),
+        values=rng.standard_normal((n_beats, length)).astype(np.float32),
+    )
+
+
+def message(n_beats: int, patient: str = "p", length: int = 140, seed: int = 0) -> BeatsMessage:
+    header = BeatsHeader(
+        version=2,
+        patient=patient,
+        record="r",
+        sequence=0,
+        sent_ns=0,
+        position=100_000,
+        lead="I",
+        fs_hz=250,
+        spec=BeatSpec().identity,
+        length=length,
+        n_beats=n_beats,
+        events=[],
+    )
+    return BeatsMessage(header, some_beats(n_beats, length, seed), b"")
+
+
+def received(messages: list[BeatsMessage]) -> list[Any]:
+    return decode_bundle(encode_bundle(messages))
+
+
+def assert_same(found: Beats, expected: Beats) -> None:
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+
+
+def scored(beats: Beats, losses: list[float]) -> Scored:
+    n_beats = len(beats)
+    timings = tuple(Timing(float(row), 1.0 + row) for row in range(n_beats))
+    lags, zeros = np.zeros(n_beats, np.int64), np.zeros_like(beats.values)
+    tracked = Tracked(beats.values, beats.values, lags, zeros, timings)
+    return Scored(tracked, np.array(losses, np.float32), zeros)
+
+
+def test_messages_of_a_bundle_share_its_arrays() -> None:
+    """Beats received together lie together: joining them again copies nothing."""
+    sent = [message(n, f"p{n}", seed=n) for n in (2, 0, 1, 3)]
+    decoded = received(sent)
+    together = joined_messages(decoded, 140)
+    assert np.shares_memory(together.values, decoded[0].together.values)
+    assert_same(together, joined_messages(sent, 140))
+    for one, as_sent in zip(decoded, sent, strict=True):
+        assert_same(one.beats, as_sent.together)
+
+
+@pytest.mark.parametrize("chosen", [[0, 2], [3, 0, 1], [1, 1], [2], []])
+def test_some_messages_of_a_bundle_are_joined_in_the_order_given(chosen: list[int]) -> None:
+    """Others may be left out, come twice or in another order: each brings its own rows."""
+    decoded = received([message(n, f"p{n}", seed=n) for n in (2, 1, 1, 3)])
+    some = [decoded[index] for index in chosen]
+    joined = joined_messages(some, 140)
+    values = [row for one in some for row in one.beats.values.tolist()]
+    assert joined.values.tolist() == values
+    assert joined.values.shape == (len(values), 140)
+    assert joined.r_sample.tolist() == [r for one in some for r in one.beats.r_sample.tolist()]
+
+
+def test_messages_of_two_bundles_are_joined_in_order() -> None:
+    """What waited from two bundles is scored as one batch."""
+    bundles = [received([message(2, "a", seed=seed), message(1, "b")]) for seed in (1, 2)]
+    waiting = [one for bundle in bundles for one in bundle]
+    joined = joined_messages(waiting, 140)
+    assert_same(joined.rows(slice(0, 2)), bundles[0][0].beats)
+    assert_same(joined.rows(slice(3, 5)), bundles[1][0].beats)
+
+
+def test_beats_of_several_lengths_come_in_one_bundle() -> None:
+    """Each message keeps its own length, whatever the others' is."""
+    sent = [message(2, length=140), message(1, length=16), message(0, length=16), message(3)]
+    for one, as_sent in zip(received(sent), sent, strict=True):
+        assert_same(one.beats, as_sent.together)
+
+
+def test_ends_of_a_message() -> None:
+    """The first and last R peak are those of the message, not of its bundle."""
+    _, one = received([message(3), message(2)])
+    assert (one.first_r_sample, one.last_r_sample) == (100, 300)
+
+
+def test_a_beat_is_plain_numbers() -> None:
+    """A row says what the columns say; what is not finite becomes None."""
+    beats = some_beats(3)
+    beats.rr_before_ms[0], beats.rr_after_ms[2] = NAN, np.inf
+    rows = scored_beats(beats, scored(beats, [1.5, NAN, 3.25]))
+    assert [row.loss for row in rows] == [1.5, None, 3.25]
+    assert [row.sample for row in rows] == [100, 300, 500]
+    assert [row.rr_before_ms for row in rows] == [None, *beats.rr_before_ms[1:].tolist()]
+    assert [row.rr_after_ms for row in rows] == [*beats.rr_after_ms[:2].tolist(), None]
+    assert [row.quality for row in rows] == beats.quality.tolist()
+    assert [row.timing.factor for row in rows] == [1.0, 2.0, 3.0]
+    for row in rows:
+        np.testing.assert_array_equal(np.frombuffer(row.values, "<f4"), beats.values[row.row])
+    msgspec.json.encode([row[:5] for row in rows])  # no numpy scalars
+    assert scored_beats(some_beats(0), scored(some_beats(0), [])) == []
+
+
+def test_a_kept_beat_keeps_no_batch() -> None:
+    """The bytes of one beat are its own: the batch's arrays go."""
+    beats = some_beats(50)
+    of_batch = weakref.ref(beats)
+    kept = scored_beats(beats, scored(beats, [1.0] * 50))[7].values
+    del beats
+    gc.collect()
+    assert of_batch() is None
+    assert len(kept) == 4 * 140

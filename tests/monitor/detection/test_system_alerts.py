@@ -1,0 +1,109 @@
+"""The monitor says when it is itself in trouble, once, and when that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+
+from monitor.detection.system_alerts import CALM_HEARTBEATS, Change, Overload, changes, stage_down
+from monitor.settings import TechnicalRules
+from monitor.wire.messages import StageHealth, SystemKind
+
+RULES = TechnicalRules(stage_down_s=4.0, overload_lag_s=10.0)
+HEALTH = StageHealth("producer", 1, 1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "lasting", "said"),
+    [
+        ([0.5, 1.0], False, None),
+        ([0.5, 4.5], False, "nothing from the producer for 4 s"),
+        ([0.5, 2.5], True, "nothing from the producer for 2 s"),  # no flutter about the limit
+        ([0.5, 1.9], True, None),
+        ([], False, None),
+    ],
+)
+def test_a_stage_that_is_not_heard(ages_s: list[float], lasting: bool, said: str | None) -> None:
+    """It begins at the limit and ends at half of it."""
+    stages = [msgspec.structs.replace(HEALTH, age_s=age_s) for age_s in ages_s]
+    assert stage_down(stages, RULES, lasting) == said
+
+
+def heard(
+    heartbeats: Iterable[tuple[float, int, int]], overload: Overload | None = None
+) -> list[str | None]:
+    """Return what is said at each of some heartbeats of lag in s, samples and scores dropped."""
+    overload = overload or Overload()
+    lasting, said = False, []
+    for lag_s, samples, scores in heartbeats:
+        stages = [
+            msgspec.structs.replace(HEALTH, dropped=samples),
+            msgspec.structs.replace(HEALTH, stage="segmenter", dropped=samples),
+            msgspec.structs.replace(HEALTH, stage="consumer", dropped=scores),
+        ]
+        text = overload.look(stages, lag_s, RULES, lasting)
+        lasting = text is not None
+        said.append(text)
+    return said
+
+
+def rings(said: list[str | None]) -> str:
+    return "".join("." if text is None else "!" for text in said)
+
+
+def test_lateness_is_said_once_it_lasts_and_until_it_is_over() -> None:
+    """It begins in the third heartbeat in a row above the limit, and ends below half of it."""
+    late = [(lag_s, 0, 0) for lag_s in (0, 11, 11, 9, 11, 11, 11, 6, 4, 4, 6, 4, 4, 4, 4, 4, 4)]
+    said = heard(late)
+    assert rings(said) == "......!!!!!!!!!.."
+    assert said[6] == "beats are scored 11.0 s after they were sent"
+
+
+def test_a_pause_of_a_second_is_no_overload() -> None:
+    """A late heartbeat or two are a disk or a neighbour."""
+    assert rings(heard([(lag_s, 0, 0) for lag_s in (30, 30, 0, 30, 0, 30, 30, 0)])) == "........"
+
+
+@pytest.mark.parametrize(
+    ("samples", "scores", "said"),
+    [
+        (500, 0, "the oldest 500 samples were dropped: the source does not wait"),
+        (0, 12, "12 scores came too late and were not told"),
+    ],
+)
+def test_whatever_is_shed_is_said_at_once(samples: int, scores: int, said: str) -> None:
+    """It is over when a number of heartbeats in a row say of no more."""
+    calm = [(0.0, samples, scores)] * CALM_HEARTBEATS
+    texts = heard([(0.0, 0, 0), (0.0, samples, scores), *calm])
+    assert rings(texts) == "." + "!" * CALM_HEARTBEATS + "."
+    assert texts[1] == said
+
+
+def test_what_is_shed_again_and_again_is_one_overload() -> None:
+    """Loss now and then does not flutter; counters of a stage that began anew are no loss."""
+    now_and_then = [(0.0, 100 * (number // 4), 0) for number in range(4, 24)]
+    assert rings(heard(now_and_then)) == "!" * 20
+    assert rings(heard([(0.0, 0, 0), (0.0, 900, 0), *[(0.0, 0, 0)] * 6])) == ".!!!!!.."
+
+
+def test_a_heartbeat_without_the_other_stages_is_no_trouble() -> None:
+    """The first ones have not heard of them; a restarted consumer may find overload lasting."""
+    overload = Overload()
+    assert overload.look([], 0.0, RULES, lasting=False) is None
+    fresh = Overload()
+    said = [fresh.look([], 0.0, RULES, lasting=True) is not None for _ in range(CALM_HEARTBEATS)]
+    assert said == [True] * (CALM_HEARTBEATS - 1) + [False]
+
+
+def test_only_changes_are_said() -> None:
+    """What lasts is not said again; what is over is said once."""
+    lasting: dict[SystemKind, bool] = {"overload": True, "stage_down": False}
+    now: dict[SystemKind, str | None] = {"overload": None, "stage_down": "why"}
+    assert changes(lasting, now) == [
+        Change("overload", False, "over"),
+        Change("stage_down", True, "why"),
+    ]
+    assert changes({"overload": True}, {"overload": "still"}) == []
+    assert changes({}, {"overload": None}) == []

@@ -1,0 +1,40 @@
+"""Ten beats on either side of an alert are kept, each once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.journal.kept_beats import BEATS_AROUND, AlertContext, KeptBeat, take_beat
+
+
+def kept(alerted: list[bool]) -> list[int]:
+    """Return which beats are kept, by their place."""
+    context, samples = AlertContext(), []
+    for place, is_alerted in enumerate(alerted):
+        beat = KeptBeat("p", place, 5.0, 26.0, b"")
+        context, now = take_beat(context, beat, alerted=is_alerted)
+        samples += [one.sample for one in now]
+    return samples
+
+
+def test_one_alert_keeps_ten_before_and_ten_after() -> None:
+    """And itself, in order."""
+    alerted = [place == 30 for place in range(60)]
+    assert kept(alerted) == list(range(30 - BEATS_AROUND, 31 + BEATS_AROUND))
+
+
+def test_near_the_edges_there_are_fewer() -> None:
+    """What was not there cannot be kept."""
+    assert kept([False, True, False]) == [0, 1, 2]
+
+
+@given(st.lists(st.booleans(), max_size=80))
+def test_every_beat_near_an_alert_is_kept_once(alerted: list[bool]) -> None:
+    """Exactly those within ten beats of an alert, in order, none twice."""
+    near = [
+        place
+        for place in range(len(alerted))
+        if any(alerted[max(0, place - BEATS_AROUND) : place + BEATS_AROUND + 1])
+    ]
+    assert kept(alerted) == near

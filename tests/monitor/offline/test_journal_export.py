@@ -1,0 +1,252 @@
+"""What a journal holds can be listed, drawn and exported, while it is written, too."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from typer.testing import CliRunner
+
+from monitor.cli.app import app
+from monitor.errors import JournalFailed
+from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.reader import JournalReader
+from monitor.journal.run import JournaledRun
+from monitor.journal.writer import Journal
+from monitor.wire.messages import Alert, Stream, Technical
+from tests.monitor.databases import execute
+from tools.messages import alert, technical
+
+SAID: list[Alert | Technical] = [
+    alert(seq=1, id="aaaa0001", sample=3600, wall_time="2026-01-01T00:00:01.000Z"),
+    alert(seq=2, id="aaaa0002", sample=7200, state="ongoing", wall_time="2026-01-01T00:00:02.000Z"),
+    technical(seq=3, id="bbbb0003", wall_time="2026-01-01T00:00:03.000Z"),
+    alert(seq=4, id="cccc0004", patient="208", wall_time="2026-01-01T00:00:04.000Z"),
+]
+RUN = JournaledRun(
+    [Stream(name, name, "MLII", 360.0, 0, 650_000) for name in ("119", "208")],
+    "m1",
+    "loss-1-of-1",
+    None,
+    None,
+    1.0,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Return a journal that its writer still has open."""
+    with Journal(tmp_path / "night.sqlite") as journal:
+        journal.begin(RUN)
+        beats = [
+            KeptBeat(
+                "119", 3600 + 300 * n, 10.0, 26.0, np.sin(np.arange(140, dtype="<f4")).tobytes()
+            )
+            for n in range(-10, 11)
+        ]
+        journal.commit(SAID, [], beats)
+        yield tmp_path / "night.sqlite"
+
+
+def listed(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_lines_tell_number_identity_and_what_was_said(path: Path) -> None:
+    """One line each, in order."""
+    lines = listed("history", path).splitlines()
+    assert [line.split()[:2] for line in lines] == [[str(n), SAID[n - 1].id] for n in (1, 2, 3, 4)]
+    assert "TECHNICAL onset" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (("--patient", "208"), [4]),
+        (("--patient", "nobody"), []),
+        (("--since", "2026-01-01T00:00:02.5Z"), [3, 4]),
+        (("--since", "2026-01-01T00:00:02.5Z", "--patient", "119"), [3]),
+    ],
+)
+def test_time_and_patient_choose(path: Path, options: tuple[str, ...], numbers: list[int]) -> None:
+    """What was said before, or of others, is left out."""
+    lines = listed("history", path, "--json", *options).splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == numbers
+
+
+def test_more_than_a_page_is_listed(tmp_path: Path) -> None:
+    """A long history is read page by page, and whole."""
+    with Journal(tmp_path / "j") as journal:
+        journal.commit([alert(seq=n, id=str(n)) for n in range(1, 1203)], [])
+    with JournalReader(tmp_path / "j") as reader:
+        assert [one.seq for one in reader.alerts()] == list(range(1, 1203))
+
+
+def test_csv_has_a_column_a_field_and_no_formulas(path: Path, tmp_path: Path) -> None:
+    """A name that a spreadsheet would run is made text; numbers stay numbers."""
+    with Journal(tmp_path / "j") as journal:
+        journal.commit([alert(seq=1, patient='=cmd|"x"', loss=-1.5)], [])
+    (row,) = csv.DictReader(io.StringIO(listed("history", tmp_path / "j", "--csv")))
+    assert row["patient"] == '\'=cmd|"x"'
+    assert float(row["loss"]) == -1.5
+    rows = list(csv.DictReader(io.StringIO(listed("history", path, "--csv"))))
+    assert [row["event"] for row in rows] == ["", "", "noisy", ""]
+    assert rows[0]["rr_after_ms"] == ""
+
+
+def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
+    """Words, the beat over its reconstruction, ten losses on either side, the beats themselves."""
+    shown = listed("show", path, "aaaa0001")
+    assert "ALERT onset" in shown
+    assert "identity aaaa0001" in shown
+    assert "losses of 10 beats before and 10 after" in shown
+    assert (
+        sum(any("\u2801" <= sign <= "\u28ff" for sign in line) for line in shown.splitlines()) > 6
+    )
+    assert shown == listed("show", path, "1")
+
+
+def test_an_alert_is_explained_in_a_file(path: Path, tmp_path: Path) -> None:
+    """As a picture, as a page, or as both; an alert of the signal has nothing to draw."""
+    wanted = [tmp_path / "1.png", tmp_path / "1.html"]
+    assert listed("show", path, "1", "--png", wanted[0], "--html", wanted[1]) == ""
+    assert wanted[0].read_bytes().startswith(b"\x89PNG")
+    assert wanted[1].read_text().startswith("<!DOCTYPE html>")
+    refused = CliRunner().invoke(app, ["show", str(path), "3", "--png", str(tmp_path / "3.png")])
+    assert refused.exit_code == 2
+    assert "nothing to draw" in refused.stderr
+
+
+def test_a_technical_alert_is_words_only(path: Path) -> None:
+    """There is no beat to draw."""
+    assert "too noisy" in listed("show", path, "3")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("7", "no alert"), ("aaaa", "2 identities"), ("aaa", "4 digits"), ("*", "no")],
+)
+def test_a_name_that_names_no_one_alert(path: Path, name: str, said: str) -> None:
+    """The message says what can be given."""
+    result = CliRunner().invoke(app, ["show", str(path), name])
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_alerted_beats_become_wfdb_annotations(path: Path, tmp_path: Path) -> None:
+    """One annotation an alerted beat in <patient>.alm, at the record's rate, loss in the note."""
+    listed("history", path, "--alm", tmp_path / "out")
+    annotation = wfdb.rdann(str(tmp_path / "out" / "119"), "alm")
+    assert list(annotation.sample) == [3600, 7200]
+    assert annotation.fs == 360
+    assert annotation.aux_note[0] == "loss=52.00 threshold=26.00"
+    assert (tmp_path / "out" / "208.alm").exists()
+
+
+def test_only_beats_are_exported_in_the_order_of_their_samples(tmp_path: Path) -> None:
+    """An acknowledgement is of no beat; a stream judged again comes behind itself."""
+    said: list[Alert | Technical] = [
+        alert(seq=1, id="a1", sample=7200),
+        alert(seq=2, id="a2", sample=9000, state="acknowledged"),
+        alert(seq=3, id="a3", sample=3600, state="ongoing"),
+        alert(seq=4, id="a4", sample=9900, state="cleared"),
+    ]
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(RUN)
+        journal.commit(said, [])
+        listed("history", tmp_path / "j", "--alm", tmp_path / "out")
+    assert list(wfdb.rdann(str(tmp_path / "out" / "119"), "alm").sample) == [3600, 7200]
+
+
+def test_two_patients_do_not_share_a_file(tmp_path: Path) -> None:
+    """Names that differ in a sign which files cannot have are refused."""
+    streams = [Stream(name, "r", "I", 360.0, 0, None) for name in ("a#2", "a-2")]
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(JournaledRun(streams, "", "", None, None, 1))
+        said = [alert(seq=n, id=f"a{n}", patient=s.patient) for n, s in enumerate(streams, 1)]
+        journal.commit(said, [])
+    result = CliRunner().invoke(app, ["history", str(tmp_path / "j"), "--alm", str(tmp_path / "o")])
+    assert result.exit_code == 2
+    assert "share a file" in result.stderr
+
+
+def test_an_identity_is_made_harmless(tmp_path: Path) -> None:
+    """A journal from elsewhere sends nothing to the terminal but text."""
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(RUN)
+        journal.commit([alert(seq=1, id="\x1bc\x1b]0;x\x07")], [])
+        assert "\x1b" not in listed("history", tmp_path / "j")
+        assert "\x1b" not in listed("show", tmp_path / "j", "1")
+
+
+def test_a_patient_s_name_leads_nowhere(tmp_path: Path) -> None:
+    """A name with a path in it writes no file elsewhere."""
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(
+            JournaledRun([Stream("../x", "x", "I", 360.0, 0, None)], "", "", None, None, 1)
+        )
+        journal.commit([alert(seq=1, patient="../x")], [])
+    result = CliRunner().invoke(app, ["history", str(tmp_path / "j"), "--alm", str(tmp_path / "o")])
+    assert result.exit_code == 2
+    assert not list(tmp_path.glob("*.alm"))
+
+
+def test_retention_removes_the_oldest_and_keeps_the_numbers(tmp_path: Path) -> None:
+    """By age and by size; the newest alert stays, and its beats; numbers go on behind it."""
+    old, new = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
+    with Journal(tmp_path / "j") as journal:
+        for seq in range(1, 131):
+            beats = [KeptBeat("119", seq, 10.0, 26.0, b"\0" * 560)]
+            said = alert(seq=seq, id=str(seq), wall_time=old if seq <= 70 else new)
+            journal.commit([said], [], beats)
+        assert journal.truncate(before=old, max_bytes=1 << 40) == 0
+        assert journal.truncate(before=new, max_bytes=1 << 40) == 70
+        assert (journal.oldest_seq, journal.newest_seq) == (71, 130)
+        assert journal.truncate(before=new, max_bytes=1000) == 6  # a tenth at a time
+        assert journal.truncate(before="2027-01-01T00:00:00.000Z", max_bytes=1 << 40) == 53
+        assert (journal.oldest_seq, journal.newest_seq) == (130, 130)
+        with JournalReader(tmp_path / "j") as reader:
+            assert len(reader.beats_around("119", 130)) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database" * 500])
+def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A missing, empty or foreign file is named in one line, and not made a journal."""
+    path = tmp_path / "j.sqlite"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(JournalFailed, match=r"j\.sqlite"):
+        JournalReader(path)
+    assert path.exists() is (content is not None)
+
+
+def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
+    """Rows that hold what is no alert or no run are said in one line."""
+    execute(path, "UPDATE alerts SET message = x'ff'", "UPDATE run SET description = x'00'")
+    with JournalReader(path) as reader:
+        with pytest.raises(JournalFailed, match="no alert"):
+            list(reader.alerts())
+        with pytest.raises(JournalFailed, match="its run"):
+            reader.run()
+
+
+@pytest.mark.parametrize("damage", ["x'000000'", "x'0000c07f'", "x'ffff7f7f'"])
+def test_a_kept_beat_that_is_damaged_is_one_line(path: Path, damage: str) -> None:
+    """Bytes that are no numbers, no finite ones, or absurd ones are none of a beat."""
+    execute(path, f"UPDATE beats SET beat = {damage} WHERE sample = 3900")
+    result = CliRunner().invoke(app, ["show", str(path), "1"])
+    assert result.exit_code == 2
+    assert "no beat, at sample 3900" in result.stderr
+
+
+def test_colours_do_not_reach_a_pipe(path: Path) -> None:
+    """Off a terminal the drawing is plain text."""
+    assert "\x1b" not in listed("show", path, "1")

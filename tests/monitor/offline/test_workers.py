@@ -1,0 +1,145 @@
+"""One task a record: in order, in this process or in several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from monitor.errors import InvalidOption, StageFailed
+from monitor.offline.workers import check_stop, run_tasks
+
+
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+def surroundings(_: int) -> tuple[str | None, bool]:
+    """Return what a worker finds: threads it may use, and whether Ctrl-C is held back."""
+    held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    return os.environ.get("OMP_NUM_THREADS"), held
+
+
+def imported(_: int) -> tuple[bool, bool]:
+    """Return whether a worker has what `annotate` needs, and torch."""
+    return "monitor.offline.annotate" in sys.modules, "torch" in sys.modules
+
+
+def threads_of_the_origin(_: int) -> int:
+    """Return how many threads the process has that this one was forked from."""
+    return len(list(Path(f"/proc/{os.getppid()}/task").iterdir()))
+
+
+def wait_if_first(number: int) -> int:
+    """Tell that work has begun; do the first task until the run is stopped."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+    while number == 0:
+        check_stop()
+        time.sleep(0.01)
+    return number
+
+
+def killed(number: int) -> int:
+    os.kill(os.getpid(), 9)
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_the_tasks_order(jobs: int) -> None:
+    """Whoever is done first; each is told once."""
+    told: list[tuple[int, int, int]] = []
+    results = run_tasks(doubled, [3, 1, 2], jobs, lambda *one: told.append(one))
+    assert results == [6, 2, 4]
+    assert sorted(one[0] for one in told) == [2, 4, 6]
+    assert [one[1:] for one in told] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_workers_have_one_core_and_leave_interrupts_to_the_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What this process says of its own threads stays as it is."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = run_tasks(surroundings, [1, 2, 3], 2, lambda *_: None)
+    assert set(found) == {("1", True)}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def run_prepared(work: str) -> str:
+    """Run two tasks as a command does that prepares its workers; return what they found."""
+    program = (
+        "import sys\n"
+        f"from tests.monitor.offline.test_workers import {work}\n"
+        "from monitor.offline.workers import prepare_workers, run_tasks\n"
+        "if __name__ == '__main__':\n"
+        "    prepare_workers('monitor.offline.annotate', 2)\n"
+        "    assert 'monitor.offline.annotate' not in sys.modules\n"
+        f"    print(run_tasks({work}, [0, 1], 2, lambda *_: None))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    return ran.stdout.strip()
+
+
+def test_workers_are_forked_from_what_is_ready() -> None:
+    """A command's workers have imported its module when they begin, and torch only to learn."""
+    assert run_prepared("imported") == "[(True, False), (True, False)]"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc to count threads in")
+def test_no_thread_is_there_when_workers_are_forked() -> None:
+    """A fork would copy the locks that others hold, and not who lets them go."""
+    assert run_prepared("threads_of_the_origin") == "[1, 1]"
+
+
+def test_nobody_stays_when_the_parent_is_killed() -> None:
+    """Neither the worker that works nor the one that waits for its next task."""
+    program = (
+        "from tests.monitor.offline.test_workers import wait_if_first\n"
+        "from monitor.offline.workers import run_tasks\n"
+        "if __name__ == '__main__':\n"
+        "    told = lambda *_: print('told', flush=True)\n"
+        "    run_tasks(wait_if_first, [0, 1], 2, told)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # multiprocessing says there what it clears away
+        text=True,
+    )
+    assert parent.stdout is not None
+    assert sorted(parent.stdout.readline() for _ in range(3)) == ["0\n", "1\n", "told\n"]
+    parent.kill()
+    parent.communicate(timeout=30)  # until all have closed the pipe, which the workers hold too
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1000])
+def test_absurd_numbers_of_processes_are_refused(jobs: int) -> None:
+    """Before anything is started."""
+    with pytest.raises(InvalidOption, match="jobs"):
+        run_tasks(doubled, [1], jobs, lambda *_: None)
+
+
+def test_a_worker_that_dies_at_once_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that is noticed while others are being started."""
+
+    def broken(*_: object) -> None:
+        raise BrokenProcessPool("died")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", broken)
+    with pytest.raises(StageFailed, match="after 0 of 2"):
+        run_tasks(doubled, [1, 2], 2, lambda *_: None)
+
+
+def test_a_worker_that_dies_is_an_error() -> None:
+    """It says what may help."""
+    with pytest.raises(StageFailed, match="fewer jobs"):
+        run_tasks(killed, [1, 2], 2, lambda *_: None)

@@ -1,0 +1,406 @@
+"""The whole system with real processes: records in, alerts out, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+from monitor.delivery.subscriber import AlertSubscriber
+from monitor.delivery.wave_client import Waves
+from monitor.errors import StageFailed, StageRefused
+from monitor.interrupts import Interrupts
+from monitor.run.replay import Replay, ReplayOptions, Summary, run_folder, stage_settings
+from monitor.run.supervisor import Supervisor
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.view.screens import Controls, OffTerminal
+from monitor.wire.messages import (
+    Alert,
+    BeatScored,
+    Message,
+    PatientStatus,
+    Status,
+    ThresholdRequest,
+)
+from monitor.wire.sockets import Sockets
+from tests.monitor.ports import free_port
+
+REAL = Path(__file__).resolve().parents[3] / "shared/data/mitdb"
+ANOMALOUS = {"r", "V", "S", "Q"}
+WITHIN_S = 0.15  # of the annotation, as EC57 has it
+
+Act = Callable[["Collected", Controls], None]
+
+
+class Collected(OffTerminal):
+    """A screen that keeps what it is shown; `act` stands for the person before it."""
+
+    topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
+    wave_topics: tuple[str, ...] = ("wave.",)
+
+    def __init__(self, act: Act | None = None) -> None:
+        self.messages: list[Message] = []
+        self.notices: list[str] = []
+        self.supervisor: Supervisor | None = None
+        self._act = act
+
+    def take(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def refresh(self, controls: Controls) -> None:
+        if self._act is not None:
+            self._act(self, controls)
+
+    def alerts(self) -> list[Alert]:
+        return [one for one in self.messages if isinstance(one, Alert)]
+
+    def beats(self) -> list[BeatScored]:
+        return [one for one in self.messages if isinstance(one, BeatScored)]
+
+    def newest(self) -> list[PatientStatus]:
+        statuses = [one for one in self.messages if isinstance(one, Status)]
+        return statuses[-1].patients if statuses else []
+
+
+def options(*records: str | Path, **changes: object) -> ReplayOptions:
+    values: dict[str, object] = {
+        "records": [str(one) for one in records],
+        "alerts": f"tcp://127.0.0.1:{free_port()}",
+        "speed": None,
+    }
+    return ReplayOptions(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def run(given: ReplayOptions, screen: Collected) -> Summary:
+    """Replay as `monitor.run.replay.replay` does, with the supervisor within the test's reach."""
+    with (
+        run_folder() as folder,
+        Interrupts() as interrupts,
+        Supervisor(stage_settings(given, folder), folder) as supervisor,
+        AlertSubscriber(given.alerts, (*screen.topics, "status")) as subscriber,
+        Sockets() as sockets,
+    ):
+        screen.supervisor = supervisor
+        waves = Waves(sockets, f"ipc://{folder / 'wave'}", screen.wave_topics)
+        return Replay(supervisor, subscriber, waves, screen).run(interrupts)
+
+
+def told(alerts: list[Alert]) -> list[tuple[str, str, int]]:
+    return [(one.id, one.state, one.sample) for one in alerts]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return four simulated minutes with anomalies."""
+    path = tmp_path_factory.mktemp("records") / "sim"
+    settings = SimulationSettings(hours=4 / 60, seed=3, anomaly_rate=0.06, first_anomaly_s=10.0)
+    write_record(path, settings)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(record: Path) -> Collected:
+    """Return what a run says to which nothing happens."""
+    screen = Collected()
+    run(options(record), screen)
+    return screen
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> object:
+    """Every test ends without a stage's process and without a run's folder."""
+    yield
+    assert not list(Path(tempfile.gettempdir()).glob(f"ecgm-{os.getpid()}-*"))
+    children = subprocess.run(
+        ["pgrep", "-f", "-P", str(os.getpid()), "monitor.stages"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert children.stdout == ""
+
+
+def test_alerts_agree_with_the_annotations(record: Path, undisturbed: Collected) -> None:
+    """Most anomalous beats are alerted, few others, and every beat is told once, in order."""
+    annotation = wfdb.rdann(str(record), "ecg")
+    anomalous = annotation.sample[np.isin(annotation.symbol, list(ANOMALOUS))]
+    alerted = [one.sample for one in undisturbed.alerts() if one.state != "cleared"]
+    beats = [one.sample for one in undisturbed.beats()]
+    assert beats == sorted(set(beats))
+    assert len(beats) == pytest.approx(len(annotation.sample), abs=3)
+    recall = np.mean([_near(sample, alerted) for sample in anomalous])
+    false = [one for one in alerted if not _near(one, anomalous)]
+    assert len(anomalous) >= 10
+    assert recall >= 0.8
+    assert len(false) <= 0.02 * len(beats)
+
+
+def _near(sample: int, others: object) -> bool:
+    return bool(np.min(np.abs(np.asarray(others) - sample), initial=10**9) <= WITHIN_S * 250)
+
+
+def test_the_summary_adds_up(record: Path) -> None:
+    """Beats, alerts and signal are those of the messages; the end is exit 0's reason."""
+    screen = Collected()
+    summary = run(options(record, duration_s=60.0), screen)
+    assert summary.records == 1
+    assert summary.signal_s == pytest.approx(60.0)
+    assert summary.beats == len(screen.beats())
+    assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())
+    assert summary.alerts_per_hour == pytest.approx(60 * summary.alerts, abs=0.1)
+    assert summary.real_time_factor > 1
+    assert (summary.malformed, summary.gaps, summary.dropped, summary.restarts) == (0, 0, 0, 0)
+    assert [one.seq for one in screen.alerts()] == list(range(1, len(screen.alerts()) + 1))
+
+
+def test_another_process_receives_every_alert(record: Path) -> None:
+    """`ecg-monitor subscribe` in its own process prints exactly the alerts of the run."""
+    given = options(record, speed=30.0)  # slow enough for the other process to start meanwhile
+    command = [sys.executable, "-m", "monitor", "subscribe", given.alerts, "--json", "--until-end"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as subscriber:
+        screen = Collected()
+        run(given, screen)
+        out, _ = subscriber.communicate(timeout=30)
+    printed = [json.loads(line) for line in out.splitlines()]
+    assert [one["id"] for one in printed] == [one.id for one in screen.alerts()]
+
+
+@pytest.mark.parametrize("stage", ["producer", "segmenter", "consumer"])
+def test_a_killed_stage_loses_and_doubles_nothing(
+    record: Path, undisturbed: Collected, stage: str
+) -> None:
+    """After kill -9 in the middle the run goes on, and says the same alerts in the same order."""
+    killed: list[int] = []
+
+    def kill_once(screen: Collected, controls: Controls) -> None:
+        assert screen.supervisor is not None
+        if not killed and len(screen.alerts()) >= 3:
+            killed.append(screen.supervisor.pids[stage])  # type: ignore[index]
+            os.kill(killed[0], signal.SIGKILL)
+
+    screen = Collected(kill_once)
+    summary = run(options(record, speed=30.0), screen)
+    assert killed
+    assert summary.restarts == 1
+    assert any(stage in notice and "signal 9" in notice for notice in screen.notices)
+    assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+def test_restarts_are_bounded(record: Path) -> None:
+    """A stage that keeps dying ends the run with an error, and nothing stays behind."""
+
+    def kill_always(screen: Collected, controls: Controls) -> None:
+        assert screen.supervisor is not None
+        os.kill(screen.supervisor.pids["segmenter"], signal.SIGKILL)
+
+    with pytest.raises(StageFailed, match="segmenter died"):
+        run(options(record, speed=1.0), Collected(kill_always))
+
+
+def test_quitting_scores_what_was_sent_and_is_quick(record: Path) -> None:
+    """`q` stops the producer first; what it had sent is still judged, within two seconds."""
+    asked: list[float] = []
+
+    def quit_after_beats(screen: Collected, controls: Controls) -> None:
+        if not asked and len(screen.beats()) >= 5:
+            asked.append(time.monotonic())
+            controls.quit()
+
+    screen = Collected(quit_after_beats)
+    summary = run(options(record, speed=10.0), screen)
+    assert time.monotonic() - asked[0] < 2.5
+    assert summary.signal_s < 200
+    assert screen.newest()[0].state == "ended"
+
+
+def test_pausing_holds_the_producer(record: Path) -> None:
+    """While paused no beat comes; afterwards the run goes on to its end."""
+    seen: dict[str, float] = {}
+
+    def pause_for_a_second(screen: Collected, controls: Controls) -> None:
+        now_s, beats = time.monotonic(), len(screen.beats())
+        if "paused" not in seen and beats >= 5:
+            assert controls.pause(True)
+            seen.update(paused=now_s)
+        elif "paused" in seen and "drained" not in seen and now_s > seen["paused"] + 0.5:
+            seen.update(drained=now_s, before=beats)
+        elif "drained" in seen and "after" not in seen and now_s > seen["drained"] + 0.7:
+            seen.update(after=beats)
+            controls.pause(False)
+
+    summary = run(options(record, speed=20.0, duration_s=60.0), Collected(pause_for_a_second))
+    assert seen["before"] == seen["after"]
+    assert summary.signal_s == pytest.approx(60.0)
+
+
+def test_a_pause_survives_a_restart(record: Path) -> None:
+    """A stage that dies while paused does not set the replay going again."""
+    seen: dict[str, float] = {}
+
+    def kill_while_paused(screen: Collected, controls: Controls) -> None:
+        assert screen.supervisor is not None
+        now_s = time.monotonic()
+        if "paused" not in seen and len(screen.beats()) >= 5:
+            controls.pause(True)
+            seen["paused"] = now_s
+        elif "paused" in seen and "killed" not in seen and now_s > seen["paused"] + 1.5:
+            os.kill(screen.supervisor.pids["segmenter"], signal.SIGKILL)
+            seen.update(killed=now_s, before=screen.newest()[0].position)
+        elif "killed" in seen and now_s > seen["killed"] + 6.0 and screen.newest():
+            seen.setdefault("after", screen.newest()[0].position)
+            controls.quit()
+
+    summary = run(options(record, speed=5.0), Collected(kill_while_paused))
+    assert summary.restarts == 1
+    # At most back to the state that went along a second before, at five times real time.
+    assert -5 * 250 <= seen["after"] - seen["before"] <= 250
+
+
+def test_another_monitor_on_the_endpoint_is_not_listened_to(record: Path) -> None:
+    """With the port taken by another run, the second says so and shows none of its alerts."""
+    first = options(record, speed=20.0)
+    command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", first.alerts]
+    second: list[subprocess.CompletedProcess[str]] = []
+
+    def start_second(screen: Collected, controls: Controls) -> None:
+        if not second and len(screen.alerts()) >= 3:
+            second.append(
+                subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+            )
+
+    run(first, Collected(start_second))
+    assert second[0].returncode == 2
+    assert second[0].stdout == ""
+    assert "in use" in second[0].stderr
+
+
+def test_a_threshold_takes_effect_in_the_consumer(record: Path) -> None:
+    """Raised above every loss, no further alert comes."""
+    moved: list[int] = []
+
+    def raise_threshold(screen: Collected, controls: Controls) -> None:
+        if not moved and screen.beats():
+            controls.request(ThresholdRequest(value=5000.0))
+            moved.append(screen.beats()[-1].sample)
+
+    screen = Collected(raise_threshold)
+    summary = run(options(record, speed=60.0), screen)
+    assert screen.newest()[0].threshold == 5000.0
+    assert summary.alerts <= 1
+
+
+def test_several_records_side_by_side(record: Path, undisturbed: Collected) -> None:
+    """Two patients in one run say what each says alone."""
+    screen = Collected()
+    summary = run(options(record, record), screen)
+    assert summary.records == 2
+    assert [one.patient for one in screen.newest()] == ["sim", "sim#2"]
+    for patient in ("sim", "sim#2"):
+        of_patient = [one for one in screen.alerts() if one.patient == patient]
+        alone = [(state, sample) for _, state, sample in told(undisturbed.alerts())]
+        assert [(one.state, one.sample) for one in of_patient] == alone
+
+
+def test_malformed_messages_are_counted_and_dropped(record: Path, undisturbed: Collected) -> None:
+    """Junk on the sockets between the stages changes nothing but a counter."""
+    given = options(record, speed=60.0)
+    screen = Collected()
+    with (
+        run_folder() as folder,
+        Interrupts() as interrupts,
+        Sockets() as sockets,
+        Supervisor(stage_settings(given, folder), folder) as supervisor,
+        AlertSubscriber(given.alerts, screen.topics) as subscriber,
+    ):
+        for name in ("samples", "beats"):
+            stranger = sockets.push(f"ipc://{folder / name}")
+            for junk in ([b""], [b"\x81\xa1"], [b"x" * 1000, b"y"], [b"\xff"] * 7):
+                stranger.send_multipart(junk)
+        sockets.ask(f"ipc://{folder / 'lifecycle'}").send(b"\xc1 nonsense")
+        summary = Replay(supervisor, subscriber, None, screen).run(interrupts)
+    assert summary.malformed == 8
+    assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+def test_a_refusal_of_a_stage_is_the_run_s_error(tmp_path: Path) -> None:
+    """What a stage cannot use is said once, in its words, without restarts."""
+    with pytest.raises(StageRefused, match="nothing-here"):
+        run(options(tmp_path / "nothing-here"), Collected())
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_the_command_in_order(record: Path, sent: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM and SIGHUP end `ecg-monitor replay` within two seconds, with a summary."""
+    given = options(record)
+    command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", given.alerts]
+    with (
+        subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE) as process,
+        AlertSubscriber(given.alerts, ["beat"]) as subscriber,
+    ):
+        assert subscriber.receive(timeout_s=30) is not None
+        began_s = time.monotonic()
+        process.send_signal(sent)
+        out, _ = process.communicate(timeout=10)
+        assert time.monotonic() - began_s < 3.0
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["type"] == "summary"
+    assert not list(Path(tempfile.gettempdir()).glob(f"ecgm-{process.pid}-*"))
+
+
+def test_a_killed_parent_leaves_no_process(record: Path) -> None:
+    """When the supervisor is killed outright, its stages see it and leave."""
+    given = options(record)
+    command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", given.alerts]
+    with (
+        subprocess.Popen([*command, "--json"], stdout=subprocess.DEVNULL) as process,
+        AlertSubscriber(given.alerts, ["beat"]) as subscriber,
+    ):
+        assert subscriber.receive(timeout_s=30) is not None
+        stages = subprocess.run(
+            ["pgrep", "-P", str(process.pid)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        assert len(stages) == 3
+        process.kill()
+    deadline_s = time.monotonic() + 5
+    while any(is_alive(int(pid)) for pid in stages):
+        assert time.monotonic() < deadline_s, "a stage outlived its supervisor"
+    with run_folder():  # the next run removes what the killed one left
+        assert not list(Path(tempfile.gettempdir()).glob(f"ecgm-{process.pid}-*"))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data/mitdb")
+def test_a_real_record_is_learnt_and_monitored() -> None:
+    """On MIT-BIH 119, most premature ventricular beats after the learning phase are alerted."""
+    screen = Collected()
+    run(options(REAL / "119", learn_s=300.0, duration_s=900.0), screen)
+    annotation = wfdb.rdann(str(REAL / "119"), "atr", sampto=900 * 360)
+    symbols = np.array(annotation.symbol)
+    premature = [r for r in annotation.sample[symbols == "V"] if r > 301 * 360]
+    alerted = np.array([one.sample for one in screen.alerts() if one.state != "cleared"])
+    found = [np.min(np.abs(alerted - r), initial=10**9) <= WITHIN_S * 360 for r in premature]
+    assert len(premature) > 50
+    assert np.mean(found) >= 0.9

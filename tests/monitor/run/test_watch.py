@@ -1,0 +1,134 @@
+"""`subscribe --until-end` ends with the records, or says that the monitor has gone."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.errors import MonitorSilent
+from monitor.run.watch import FollowOptions, Hearing, follow
+from monitor.view.screens import JsonScreen
+from monitor.wire.messages import WardCounts
+from tests.monitor.delivery.test_subscriber import Server, beat_heart, publish, served
+from tools.messages import alert, patient_status, status
+
+
+def _printed(endpoint: str) -> list[int]:
+    out = io.StringIO()
+    screen = JsonScreen(out, io.StringIO(), ("alert",))
+    follow(FollowOptions(endpoint, ("alert",), until_end=True), screen)
+    return [json.loads(line)["seq"] for line in out.getvalue().splitlines()]
+
+
+def _in_the_background(
+    server: Server, ended: bool, stop: threading.Event, newest: int = 3
+) -> threading.Thread:
+    state = "ended" if ended else "monitoring"
+    heartbeat = msgspec.structs.replace(
+        status(newest_seq=newest, ward=WardCounts(ended=int(ended), monitoring=int(not ended))),
+        patients=[patient_status(state=state)],
+    )
+
+    def beat() -> None:
+        while not stop.is_set():
+            server.do(publish(heartbeat, journaled=False))
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_it_ends_when_all_has_come(tmp_path: Path) -> None:
+    """The last heartbeat may come before the alerts it speaks of: those are waited for."""
+    endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2, 3)], sent=False))
+        thread = _in_the_background(server, ended=True, stop=stop)
+        assert _printed(endpoint) == [1, 2, 3]
+        stop.set()
+        thread.join()
+
+
+def test_a_monitor_that_goes_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence before the end is an error, not a wait without end."""
+    monkeypatch.setattr("monitor.run.watch.GONE_S", 0.5)
+    endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(beat_heart(0))
+        thread = _in_the_background(server, ended=False, stop=stop)
+        threading.Timer(1.5, stop.set).start()
+        with pytest.raises(MonitorSilent, match="has gone"):
+            _printed(endpoint)
+        thread.join()
+
+
+def test_a_slow_delivery_is_not_taken_for_a_silent_monitor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats that came while a web address was waited for count before silence is judged."""
+    monkeypatch.setattr("monitor.run.watch.GONE_S", 0.5)
+    monkeypatch.setattr("monitor.run.watch.SILENT_S", 0.4)
+    endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
+
+    class Slow:
+        def send(self, line: str) -> None:
+            time.sleep(0.7)
+
+    errors = io.StringIO()
+    screen = JsonScreen(io.StringIO(), errors, ("alert",))
+    with served(endpoint, tmp_path / "j") as server:
+        server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2)], sent=False))
+        thread = _in_the_background(server, ended=True, stop=stop, newest=2)
+        follow(FollowOptions(endpoint, ("alert",), until_end=True, targets=(Slow(),)), screen)
+        stop.set()
+        thread.join()
+    assert "no heartbeat" not in errors.getvalue()
+
+
+class Heard:
+    """What `Hearing` asks of a subscriber."""
+
+    silent_s = 0.0
+    truncated = 0
+
+
+def test_silence_and_truncation_are_said_once() -> None:
+    """Each change is told to the person, and nothing while nothing changes."""
+    said: list[str] = []
+    hearing, heard = Hearing(said.append), Heard()
+    for heard.silent_s, heard.truncated in (
+        (0.5, 0),
+        (4.0, 0),
+        (5.0, 0),
+        (0.1, 0),
+        (0.2, 7),
+        (0, 7),
+    ):
+        hearing.look(heard, idle=True)
+    assert [text.split(":")[0] for text in said] == [
+        "no heartbeat for 3 s",
+        "the monitor is heard again",
+        "truncated",
+    ]
+    assert "7 alerts" in said[-1]
+
+
+def test_silence_is_heard_only_where_nothing_waits() -> None:
+    """Who was held up has not listened; once it was said, it lasts until a heartbeat comes."""
+    said: list[str] = []
+    hearing, heard = Hearing(said.append), Heard()
+    heard.silent_s = 9.0
+    hearing.look(heard, idle=False)
+    assert said == []
+    hearing.look(heard, idle=True)
+    hearing.look(heard, idle=False)
+    assert len(said) == 1

@@ -1,0 +1,446 @@
+"""The live view, as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+from rich.style import Style
+
+from monitor.view import plots
+from monitor.view import screen_rows as bars
+from monitor.view.layout import render
+from monitor.view.selection import select
+from monitor.view.snapshot import Snapshot, with_notice, with_pause, with_silence
+from monitor.wire.messages import Message, StageHealth
+from tests.monitor.view.scenes import (
+    FS_HZ,
+    after,
+    alert,
+    beat,
+    crowd,
+    explained_scene,
+    lead_off_scene,
+    lines_of,
+    monitoring_scene,
+    patient_status,
+    status,
+    technical,
+    ward_scene,
+    wave,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+MONITORING, LEAD_OFF, WARD = monitoring_scene(), lead_off_scene(), ward_scene()
+EXPLAINED = explained_scene()
+SCENES = {
+    "monitoring": MONITORING,
+    "lead_off": LEAD_OFF,
+    "ward": WARD,
+    "crowd": crowd(2000),
+    "explained": EXPLAINED,
+    "empty": Snapshot(),
+}
+DRAWN = [name for name in SCENES if name != "empty"]
+SIZES = [(80, 24), (160, 48), (40, 10)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_screen_is_this_text(name: str, size: tuple[int, int]) -> None:
+    """The whole screen; a change that is meant: `python -m tests.monitor.view.draw_golden`."""
+    width, height = size
+    golden = (GOLDEN / f"{name}_{width}x{height}.txt").read_text(encoding="utf-8")
+    assert "\n".join(lines_of(SCENES[name], width, height)) + "\n" == golden
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(sorted(SCENES)), st.integers(1, 220), st.integers(1, 70))
+def test_the_screen_has_the_size_asked_for(name: str, width: int, height: int) -> None:
+    """Never wider, never taller: the terminal neither wraps nor scrolls."""
+    lines = lines_of(SCENES[name], width, height)
+    assert len(lines) == height
+    assert {cell_len(line) for line in lines} == {width}
+
+
+def text_of(snapshot: Snapshot, width: int = 160, height: int = 48) -> str:
+    """Return the screen as one text."""
+    return "\n".join(lines_of(snapshot, width, height))
+
+
+HOSTILE = [
+    "\x1b[31mred\x1b[0m",
+    "[/b]",
+    "[bold red]x",
+    "\u202egnp.\u2066",
+    "\x9b2J\x07\r\n",
+    "a\u200b\u0301\u0301\u0301\u0301",
+    "漢字" * 30,
+    ":boom:",
+    "\\[",
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_foreign_text_is_only_text(text: str) -> None:
+    """In every place that others can fill: no escape, no markup, no crash, no longer row."""
+    name = text[:128]
+    scene = after(
+        [
+            status(
+                patient_status(
+                    1, patient=name, record=name, lead=name, note=text, technical=[text]
+                ),
+                patient_status(1, patient="other", note=text),
+                model=text,
+                journal=text,
+            ),
+            beat(1, None, patient=name, record=name, lead=name, quality=[text]),
+            alert(2, patient=name, record=name, lead=name, journal=text, rule=text, quality=[text]),
+            technical(3, seq=9, patient=name, journal=text, text=text),
+        ]
+    )
+    scenes = [scene, select(scene, 1), with_notice(scene, text)]
+    for width, height in [(160, 48), (80, 24), (30, 8)]:
+        for each in scenes:
+            lines = lines_of(each, width, height)
+            assert {cell_len(line) for line in lines} == {width}
+            assert all(line.isprintable() for line in lines)
+
+
+def test_markup_in_a_name_is_shown_as_it_is() -> None:
+    """What looks like markup is the patient's name."""
+    scene = after([status(patient_status(1, patient="[red]Eve[/red] :boom:"))])
+    assert "[red]Eve[/red] :boom:" in text_of(scene)
+
+
+def test_missing_signal_is_a_gap() -> None:
+    """A lead that is off draws nothing: no line at zero or anywhere."""
+    silent: list[Message] = [status(patient_status(0)), wave(0, [None] * 1000)]
+    assert not any("\u2801" <= cell <= "\u28ff" for cell in text_of(after(silent)))
+    flat: list[Message] = [status(patient_status(0)), wave(0, [0.0] * 1000)]
+    assert any("\u2801" <= cell <= "\u28ff" for cell in text_of(after(flat)))
+
+
+def test_a_half_missing_signal_is_half_a_line() -> None:
+    """The columns of the missing second stay empty, the others do not."""
+    scene = after([status(patient_status(0)), wave(0, [0.0] * 125 + [None] * 125 + [0.0] * 125)])
+    row = next(line for line in lines_of(scene, 80, 24)[6:] if max(line) >= "\u2801")
+    drawn = [("\u2801" <= cell <= "\u28ff") for cell in row[6:]]
+    assert all(drawn[:12])
+    assert not any(drawn[13:24])
+    assert all(drawn[25:36])
+
+
+@pytest.mark.parametrize("scene", [LEAD_OFF, with_silence(MONITORING, 7.0)])
+def test_the_verdict_is_withheld_while_the_signal_or_the_word_is_missing(scene: Snapshot) -> None:
+    """No heart rate, no "no open alert": neither without a lead nor without a consumer."""
+    text = text_of(scene)
+    assert "HR  -- /min" in text
+    assert "signal withheld" in text
+    assert "no open alert" not in text
+
+
+@pytest.mark.parametrize(
+    ("scene", "said"),
+    [
+        (MONITORING, " M  MONITORING  no open alert"),
+        (LEAD_OFF, " T  LEAD OFF since 00:07:00  verdict withheld  no signal on MLII"),
+        (with_silence(LEAD_OFF, 7.0), " !  NO WORD FOR 7 s: what is shown is old"),
+        (after([alert(500, priority="high", ratio=2.4)]), " A  ALERT high since 00:00:02  1 beat"),
+        (after([status(patient_status(9, state="learning", note="1:00 left"))]), " L  LEARNING"),
+        (after([status(patient_status(9, state="ended"))]), " E  ENDED"),
+        (after([beat(5)]), " L  LEARNING  no verdict yet"),
+    ],
+)
+def test_the_state_is_said_in_words(scene: Snapshot, said: str) -> None:
+    """A letter and words, so that colour alone carries nothing."""
+    assert any(line.startswith(said) for line in lines_of(scene, 80, 24))
+
+
+def test_a_technical_alert_hides_an_open_episode() -> None:
+    """What cannot be judged is not judged, even in the midst of an episode."""
+    scene = after([alert(500), technical(600, seq=2)])
+    assert any(line.startswith(" T  LEAD OFF") for line in lines_of(scene, 80, 24))
+
+
+def test_each_beat_has_its_letter() -> None:
+    """Normal, anomalous, not judged, learnt, and not scored yet."""
+    scene = after(
+        [
+            status(patient_status(0)),
+            wave(0, [0.0] * 600, [100, 300, 500, 700, 900]),
+            beat(100, None, threshold=None),
+            beat(300, 9.0),
+            beat(500, 50.0),
+            beat(700, None, quality=["NOISY"]),
+        ]
+    )
+    marks = lines_of(scene, 80, 24)[4]
+    assert marks.split() == ["L", "·", "A", "?", "'"]
+
+
+def test_the_latest_anomalous_beat_is_told_in_figures() -> None:
+    """Loss, threshold, ratio and both intervals."""
+    scene = after([status(patient_status(9)), alert(500, rr_after_ms=None)])
+    assert "loss 41.2/26.0 x1.6 RR 512/-- ms" in text_of(scene, 80, 24)
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(160, "shape, premature, T 00:07:00"), (116, "shape, premature 00:07:00"), (80, "─ 00:07:00")],
+)
+def test_the_latest_beat_says_as_much_of_why_as_has_room(width: int, said: str) -> None:
+    """Its time stays, however narrow."""
+    assert f"{said} ─" in text_of(replace(EXPLAINED, explaining=False), width, 24)
+
+
+def styled(snapshot: Snapshot, row: int) -> list[tuple[str, Style]]:
+    """Return the cells of one row of an 80x24 screen with their styles."""
+    console = Console(width=80, height=24, force_terminal=True, color_system="truecolor")
+    line = console.render_lines(render(snapshot, 80, 24), pad=False)[row]
+    return [(cell, part.style or Style.null()) for part in line for cell in part.text]
+
+
+@pytest.mark.parametrize(
+    ("scene", "bar"),
+    [
+        (MONITORING, bars.QUIET_BAR),
+        (LEAD_OFF, bars.TECHNICAL_BAR),
+        (WARD, bars.ALARM_BAR),
+        (with_silence(MONITORING, 7.0), bars.ALARM_BAR),
+        (after([status(patient_status(9, state="learning"))]), bars.LEARNING_BAR),
+        (after([status(patient_status(9, state="ended"))]), bars.ENDED_BAR),
+    ],
+)
+def test_the_verdict_is_a_bar_of_its_colour(scene: Snapshot, bar: str) -> None:
+    """The whole row, to be seen from across the room."""
+    assert {style.bgcolor for _, style in styled(scene, 2)} == {Style.parse(bar).bgcolor}
+
+
+def test_an_anomalous_beat_is_red_in_the_trace_and_others_are_green() -> None:
+    """Half-way to its neighbours on either side, and nowhere else."""
+    scene = after(
+        [
+            status(patient_status(0)),
+            wave(0, [0.0] * 600, [250, 500, 750]),
+            *(beat(sample, loss) for sample, loss in [(250, 9.0), (500, 50.0), (750, 9.0)]),
+        ]
+    )
+    row = next(n for n, line in enumerate(lines_of(scene, 80, 24)) if max(line) >= "\u2801")
+    colours = [style.color for cell, style in styled(scene, row) if "\u2801" <= cell <= "\u28ff"]
+    red, green = (Style.parse(style).color for style in (plots.ANOMALY, plots.TRACE))
+    n_second = 74 / 6  # columns
+    assert set(colours) == {red, green}
+    first, last = colours.index(red), len(colours) - colours[::-1].index(red)
+    assert set(colours[first:last]) == {red}
+    assert first == pytest.approx(1.5 * n_second, abs=1)
+    assert last == pytest.approx(2.5 * n_second, abs=1)
+
+
+def test_a_run_of_anomalous_beats_does_not_hide_the_threshold() -> None:
+    """Its line goes on through the bars that rise above it."""
+    scene = after([status(patient_status(0)), *(beat(n, 900.0) for n in range(1, 200))])
+    lines = lines_of(scene, 80, 24)
+    (row,) = [line for line in lines if " 26.0 " in line and "threshold" not in line]
+    assert row.endswith("╌" * 30)
+
+
+def stage(**changes: Any) -> StageHealth:
+    """Return the health of a segmenter."""
+    values: dict[str, Any] = {
+        "stage": "segmenter",
+        "messages_in": 123_456,
+        "messages_out": 99,
+        "malformed": 0,
+        "gaps": 0,
+        "dropped": 0,
+        "restarts": 0,
+        "age_s": 0.2,
+    }
+    return StageHealth(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "segmenter ok 123.5k "),
+        ({"gaps": 2, "restarts": 1}, "segmenter ! 123.5k gaps 2 restarts 1"),
+        ({"malformed": 4, "dropped": 5_000_000}, "segmenter ! 123.5k malformed 4 dropped 5.0M"),
+        ({"age_s": 12.0}, "segmenter x silent 12 s"),
+    ],
+)
+def test_the_health_of_a_stage_is_one_phrase(changes: dict[str, Any], said: str) -> None:
+    """Losses are counted and shown; a stage that is not heard is silent, not well."""
+    scene = after([status(patient_status(9), stages=[stage(**changes)])])
+    assert said in lines_of(scene, 80, 24)[-2]
+
+
+def test_a_large_screen_has_a_table_of_stages() -> None:
+    """All counters have their column."""
+    scene = after([status(patient_status(9), stages=[stage(malformed=1, gaps=2, dropped=3)])])
+    (row,) = [line for line in lines_of(scene, 160, 48) if "segmenter" in line]
+    assert row.split()[-9:] == ["segmenter", "123.5k", "99", "1", "2", "3", "0", "0.2", "s"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+def test_what_is_wrong_with_the_monitor_itself_is_shown(size: tuple[int, int]) -> None:
+    """A journal that fails, strangers and floods are seen, and are no escape sequences."""
+    heard = status(patient_status(9), stages=[stage()])
+    scene = after(
+        [msgspec.structs.replace(heard, journal_failing="disk\x1b[2J full", limited_requests=2)]
+    )
+    said = "\n".join(lines_of(scene, *size))
+    assert "journal failing: disk" in said
+    assert "requests over the limit: 2" in said
+    assert "clients refused" not in said
+    assert "\x1b" not in said
+
+
+def test_the_selected_patient_is_shown_and_listed() -> None:
+    """Also one far down the list: the table scrolls to it."""
+    scene = select(WARD, -1)
+    assert scene.selected == "bed 06"
+    lines = lines_of(scene, 80, 24)
+    assert lines[0].startswith(" bed 06  lead MLII")
+    assert any(line.startswith("▶ E  bed 06") for line in lines)
+
+
+def test_a_ward_is_counted_and_listed_worst_first() -> None:
+    """The heading counts each standing; the table has more room than that of a few patients."""
+    lines = lines_of(SCENES["crowd"], 80, 24)
+    (heading,) = [line for line in lines if line.startswith("─ patients")]
+    assert "2,000, worst first  1 high  2 medium  1,957 quiet  40 learning" in heading
+    rows = [line.split()[:3] for line in lines if " HR " in line][1:]
+    assert rows[:3] == [["▶", "A", "p0013"], ["A", "p0011", "HR"], ["A", "p0007", "HR"]]
+    assert len(rows) >= 7
+
+
+def test_a_search_lists_what_it_leaves() -> None:
+    """The query stands in the heading and, while it is typed, with its keys below."""
+    scene = replace(SCENES["crowd"], query="p019", is_typing=True)
+    lines = lines_of(scene, 80, 24)
+    (heading,) = [line for line in lines if line.startswith("─ patients")]
+    assert heading.startswith("─ patients /p019 10 match ─")
+    assert [line.split()[1] for line in lines if line.startswith("  M ")] == [
+        f"p019{n}" for n in range(7)
+    ]
+    assert lines[-1].startswith(" /p019▏  enter keep  esc all")
+    nothing = replace(scene, query="nobody")
+    assert "─ patients /nobody 0 match ─" in text_of(nothing)
+
+
+def test_more_patients_than_are_kept_are_said() -> None:
+    """Whoever is left out is not left out silently."""
+    assert "more than 10,000 are not shown" in text_of(replace(WARD, n_refused=3))
+
+
+def test_a_high_alert_that_is_over_is_still_to_be_acknowledged() -> None:
+    """It says so, in the colour of an alarm, until somebody has seen it."""
+    scene = after([status(patient_status(9, latched=True))])
+    assert any(line.startswith(" A  HIGH ALERT to acknowledge") for line in lines_of(scene, 80, 24))
+    assert " a ACKNOWLEDGE" in lines_of(scene, 80, 24)[-2]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+def test_a_beat_is_explained_on_the_whole_screen(size: tuple[int, int]) -> None:
+    """Why it rang, where its loss arose, its neighbours; title, verdict and keys stay."""
+    lines = lines_of(EXPLAINED, *size)
+    text = "\n".join(lines)
+    assert "shape, premature  the loss arose in  P 10 %  QRS 30 %  T 60 %" in text
+    assert text.count("distance ") == 3
+    assert lines[0].startswith(" 119  lead MLII")
+    assert "esc back" in text
+    nothing = replace(after([status(patient_status(9))]), explaining=True)
+    assert "no anomalous beat so far" in text_of(nothing)
+
+
+def test_keys_are_named_and_what_this_is_not() -> None:
+    """The last row; a notice takes the place of the keys."""
+    footer = lines_of(MONITORING, 80, 24)[-1]
+    assert footer.startswith(" +/- threshold r relearn p pause q quit")
+    assert footer.endswith("research software, not a medical device")
+    assert "↑↓ patient" in lines_of(WARD, 80, 24)[-2]  # no room for both in one row
+    paused = lines_of(with_pause(MONITORING, True), 80, 24)
+    assert "PAUSED" in paused[0]
+    assert "p resume" in paused[-1]
+    assert (
+        " threshold is 27.3 now" in lines_of(with_notice(WARD, "threshold is 27.3 now"), 80, 24)[-1]
+    )
+
+
+def test_a_record_without_an_end_has_a_time_but_no_share() -> None:
+    """A looped or live record shows how long, not how much of what."""
+    scene = after([status(patient_status(75_000, n_samples=None), speed=None)])
+    row = lines_of(scene, 80, 24)[1]
+    assert row.startswith(" 00:05:00 ")
+    assert "%" not in row
+    assert "speed --" in row
+
+
+def test_a_record_may_have_run_past_its_end() -> None:
+    """More samples than announced are 100 percent, and not more."""
+    scene = after([status(patient_status(900_000))])
+    assert "100 %" in lines_of(scene, 80, 24)[1]
+
+
+@pytest.mark.parametrize("rate", [0.0, -5.0, 1e9, float("nan")])
+def test_an_absurd_heart_rate_is_not_shown(rate: float) -> None:
+    """Nonsense from outside is dashes, not a figure."""
+    scene = after([status(patient_status(9, heart_rate_bpm=rate))])
+    assert "HR  -- /min" in text_of(scene)
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-300, 1e300, float("inf")])
+def test_absurd_losses_are_drawn_without_error(loss: float) -> None:
+    """Also 0, which has no logarithm, and what is far off the scale."""
+    scene = after([beat(1, loss), beat(2, 9.0), alert(3, loss=loss, ratio=loss, threshold=loss)])
+    for width, height in [(160, 48), (80, 24)]:
+        lines = lines_of(scene, width, height)
+        assert {cell_len(line) for line in lines} == {width}
+
+
+@pytest.mark.parametrize("n_values", [0, 1, 2, 16, 4096])
+def test_a_beat_of_any_length_is_drawn(n_values: int) -> None:
+    """The reconstruction may be as short or as long as a beat may be."""
+    scene = after([alert(3, beat=[0.0] * n_values, reconstruction=[1e300] * (n_values // 2))])
+    assert "latest anomalous beat" in text_of(scene)
+
+
+def test_the_waveform_is_placed_in_the_record_not_on_the_screen() -> None:
+    """A sweep: what was drawn stays where it was while new signal is drawn beside it."""
+    first = after([status(patient_status(0)), wave(0, [0.0, 0.8, 0.0, -0.4, 0.0] * 50)])
+    second = after([wave(500, [0.0] * 125)], first)
+    row = slice(6, 30)
+    for before, then in zip(
+        lines_of(first, 80, 24)[5:11], lines_of(second, 80, 24)[5:11], strict=True
+    ):
+        assert before[row] == then[row]
+
+
+def test_a_narrow_screen_keeps_what_matters() -> None:
+    """At 40x10: who, heart rate, verdict, signal and keys."""
+    text = text_of(MONITORING, 40, 10)
+    for needed in ("119", "HR  74 /min", "MONITORING", "ECG", "q quit"):
+        assert needed in text
+
+
+def test_rates_of_waves_from_outside_do_not_matter() -> None:
+    """One value a second, or a hundred thousand: the size is kept and nothing fails."""
+    for fs_hz in (0.01, 1.0, 99_999.0):
+        scene = after([status(patient_status(0, fs_hz=FS_HZ)), wave(0, [0.1, 0.5], fs_hz=fs_hz)])
+        assert len(lines_of(scene, 80, 24)) == 24
+
+
+def test_drawing_does_not_change_the_snapshot() -> None:
+    """Drawn twice, it is the same picture."""
+    scene = replace(MONITORING)
+    assert lines_of(scene, 80, 24) == lines_of(scene, 80, 24)

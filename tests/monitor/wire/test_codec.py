@@ -1,0 +1,348 @@
+"""Messages survive the wire unchanged, and nothing else passes for a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.errors import InvalidMessage
+from monitor.wire.codec import (
+    BUNDLE_BYTES,
+    decode_bundle,
+    decode_lifecycle,
+    decode_message,
+    decode_reply,
+    decode_request,
+    encode_bundle,
+    encode_json,
+    encode_lifecycle,
+    encode_message,
+    in_bundles,
+    quality_names,
+    topic_of,
+)
+from monitor.wire.messages import (
+    MAX_BUNDLE,
+    MAX_JSON_BYTES,
+    MAX_SAMPLES,
+    MAX_STATE_BYTES,
+    BeatsHeader,
+    BeatsMessage,
+    EndHeader,
+    HealthHeader,
+    ReplayRequest,
+    SamplesHeader,
+    SamplesMessage,
+    SignalEvent,
+    StageHealth,
+    StageMessage,
+    Start,
+    Stop,
+    Stream,
+    ThresholdRequest,
+)
+from segmenter.beat import Beats, Quality
+from tools.messages import alert, beat_scored, status, technical, wave
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+SAMPLES = np.array([0.5, np.nan, -1.25], np.float32)
+
+
+def samples_header(n_samples: int = 3, **changes: object) -> SamplesHeader:
+    header = SamplesHeader(
+        version=2,
+        patient="119",
+        record="119",
+        sequence=7,
+        sent_ns=123,
+        position=1000,
+        lead="MLII",
+        fs_hz=360.0,
+        n_samples=n_samples,
+    )
+    return msgspec.structs.replace(header, **changes)
+
+
+def beats_header(n_beats: int, length: int = 140) -> BeatsHeader:
+    return BeatsHeader(
+        version=2,
+        patient="119",
+        record="119",
+        sequence=3,
+        sent_ns=5,
+        position=2000,
+        lead="MLII",
+        fs_hz=360.0,
+        spec="0123abcd",
+        length=length,
+        n_beats=n_beats,
+        events=[SignalEvent("noisy", "onset", 1500)],
+    )
+
+
+def some_beats(n_beats: int, length: int = 140) -> Beats:
+    rng = np.random.default_rng(0)
+    return Beats(
+        r_sample=np.arange(n_beats, dtype=np.int64) * 300 + 100,
+        rr_before_ms=np.full(n_beats, 800.0, np.float32),
+        rr_after_ms=np.full(n_beats, np.nan, np.float32),
+        quality=np.zeros(n_beats, np.uint16),
+        delay_ms=np.full(n_beats, 120.0, np.float32),
+        values=rng.standard_normal((n_beats, length)).astype(np.float32),
+    )
+
+
+def samples_message(**changes: object) -> SamplesMessage:
+    return SamplesMessage(samples_header(**changes), SAMPLES)  # type: ignore[arg-type]
+
+
+def beats_message(n_beats: int, state: bytes = b"") -> BeatsMessage:
+    return BeatsMessage(beats_header(n_beats), some_beats(n_beats), state)
+
+
+def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
+    """Assert that a message came back to the bit."""
+    assert type(decoded) is type(sent)
+    match decoded, sent:
+        case SamplesMessage(), SamplesMessage():
+            assert decoded.header == sent.header
+            np.testing.assert_array_equal(decoded.samples, sent.samples)
+        case BeatsMessage(), BeatsMessage():
+            assert (decoded.header, decoded.state) == (sent.header, sent.state)
+            for name in (
+                "r_sample",
+                "rr_before_ms",
+                "rr_after_ms",
+                "quality",
+                "delay_ms",
+                "values",
+            ):
+                np.testing.assert_array_equal(
+                    getattr(decoded.beats, name), getattr(sent.beats, name)
+                )
+        case _:
+            assert decoded == sent
+
+
+END = EndHeader(2, "119", "119", 9, 1, 650_000, "complete", last=True)
+HEALTH = HealthHeader(2, StageHealth("producer", 0, 3, 0, 0, 0, 1))
+MESSAGES: list[StageMessage] = [
+    samples_message(),
+    beats_message(5, b"state"),
+    END,
+    beats_message(0),
+    samples_message(patient="120"),
+    HEALTH,
+    beats_message(1, b"another"),
+]
+
+
+@pytest.mark.parametrize("messages", [[], *([one] for one in MESSAGES), MESSAGES, MESSAGES[::-1]])
+def test_bundles_survive(messages: list[StageMessage]) -> None:
+    """Samples with their gaps, beats, events, states and headers alone come back, in order."""
+    decoded = decode_bundle(encode_bundle(messages))
+    assert len(decoded) == len(messages)
+    for one, sent in zip(decoded, messages, strict=True):
+        assert_same(one, sent)
+
+
+def test_bundles_are_bounded() -> None:
+    """What is sent at once is divided by number and by size, in order; a large message is alone."""
+    few = [*in_bundles([END] * (2 * MAX_BUNDLE + 1))]
+    assert [len(one) for one in few] == [MAX_BUNDLE, MAX_BUNDLE, 1]
+    large = SamplesMessage(samples_header(MAX_SAMPLES), np.zeros(MAX_SAMPLES, np.float32))
+    states = [beats_message(0, bytes(BUNDLE_BYTES // 2))] * 3
+    divided = [*in_bundles([END, large, END, *states])]
+    assert [len(one) for one in divided] == [1, 1, 3, 1]
+    assert [one for bundle in divided for one in bundle] == [END, large, END, *states]
+    assert [*in_bundles([])] == []
+    with pytest.raises(InvalidMessage):
+        decode_bundle(encode_bundle([END] * (MAX_BUNDLE + 1)))
+
+
+def test_bytes_of_an_older_build_are_still_read() -> None:
+    """A bundle kept as a file since this version of it was new is decoded."""
+    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v2.msgpack").read_bytes(), type=list[bytes])
+    for one, sent in zip(decode_bundle(frames), MESSAGES, strict=True):
+        assert_same(one, sent)
+
+
+def test_messages_of_version_1_are_refused() -> None:
+    """They came alone, in frames of their own."""
+    header = msgspec.msgpack.decode(encode_bundle([samples_message()])[0])[0]
+    alone = [msgspec.msgpack.encode({**header, "version": 1}), SAMPLES.tobytes()]
+    with pytest.raises(InvalidMessage, match="2 frames; a bundle has headers, samples"):
+        decode_bundle(alone)
+
+
+SENT = encode_bundle([samples_message()])
+TWO_BEATS = encode_bundle([beats_message(2, b"s")])
+
+
+def with_frame(frames: list[bytes], index: int, frame: bytes) -> list[bytes]:
+    return [*frames[:index], frame, *frames[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b""],
+        [b"\x80"],
+        [b"junk", b"junk"],
+        [b"\x81" * 100_000],  # deep nesting
+        with_frame(SENT, 0, b"\x91" * 100_000),
+        with_frame(SENT, 0, b""),
+        with_frame(SENT, 0, SENT[0][1:]),  # a header, not a list of them
+        with_frame(SENT, 1, bytes(16)),  # more than announced
+        with_frame(SENT, 1, b""),  # no data
+        with_frame(SENT, 1, SENT[1][:-1]),
+        with_frame(SENT, 2, bytes(22)),  # columns of no beat
+        with_frame(SENT, 3, bytes(4)),
+        with_frame(SENT, 4, b""),
+        with_frame(SENT, 4, b"\x91\xa1s"),  # a text
+        SENT[:4],
+        [*SENT, b"more"],
+        encode_bundle([samples_message(position=-1)]),
+        encode_bundle([samples_message(fs_hz=0.0)]),
+        encode_bundle([samples_message(fs_hz=float("nan"))]),
+        encode_bundle([samples_message(n_samples=MAX_SAMPLES + 1)]),
+        encode_bundle([samples_message(n_samples=10**15)]),
+        encode_bundle([samples_message(patient="a\x1b[31m")]),
+        encode_bundle([samples_message(patient="119\n")]),
+        encode_bundle([samples_message(patient="x" * 129)]),
+        encode_bundle([samples_message(version=1)]),
+        encode_bundle([samples_message(), samples_message(n_samples=4)]),  # the second is short
+        TWO_BEATS[:3],
+        with_frame(TWO_BEATS, 2, b""),
+        with_frame(TWO_BEATS, 3, TWO_BEATS[3][:-4]),
+        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([])),  # no state
+        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([b"", b""])),
+        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([bytes(MAX_STATE_BYTES + 1)])),
+        encode_bundle([BeatsMessage(beats_header(3), some_beats(2), b"")]),
+        encode_bundle([BeatsMessage(beats_header(2, length=139), some_beats(2), b"")]),
+    ],
+)
+def test_malformed_bundles_are_refused(frames: list[bytes]) -> None:
+    """Whatever is not whole and within bounds raises InvalidMessage, and nothing else."""
+    with pytest.raises(InvalidMessage):
+        decode_bundle(frames)
+
+
+def test_beats_out_of_order_or_not_finite_are_refused() -> None:
+    """R peaks rise within a message, and a cut beat is finite; else the bundle is none."""
+    beats = some_beats(2)
+    header = beats_header(2)
+    before = beats_message(5)  # whose R peaks are later than the first of the next message
+    backwards = BeatsMessage(header, beats.rows(slice(None, None, -1)), b"")
+    twice = BeatsMessage(header, beats.rows(np.array([1, 1])), b"")
+    for broken in ([backwards], [before, backwards], [twice, before]):
+        with pytest.raises(InvalidMessage, match="rising"):
+            decode_bundle(encode_bundle(broken))
+    assert len(decode_bundle(encode_bundle([before, BeatsMessage(header, beats, b"")]))) == 2
+    early = msgspec.structs.replace(header, position=399)  # the second R is at 400
+    negative = beats.moved(-101)
+    for outside in (BeatsMessage(early, beats, b""), BeatsMessage(header, negative, b"")):
+        with pytest.raises(InvalidMessage, match="outside"):
+            decode_bundle(encode_bundle([before, outside]))
+    beats.values[1, 3] = np.inf
+    with pytest.raises(InvalidMessage, match="finite"):
+        decode_bundle(encode_bundle([before, BeatsMessage(header, beats, b"")]))
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_any_bytes_are_refused_or_decoded(frames: list[bytes]) -> None:
+    """No bytes make a decoder raise anything but InvalidMessage."""
+    with pytest.raises(InvalidMessage):
+        decode_bundle(frames)
+    with pytest.raises(InvalidMessage):
+        decode_message(frames)
+    for decode in (decode_lifecycle, decode_request, decode_reply):
+        with pytest.raises(InvalidMessage):
+            decode(frames[0] if frames else b"")
+
+
+@given(st.data())
+def test_a_flipped_byte_is_harmless(data: st.DataObject) -> None:
+    """One changed byte of a true message is refused or decoded, never an error of another kind."""
+    frames = encode_bundle(MESSAGES)
+    which = data.draw(st.integers(0, len(frames) - 1))
+    at = data.draw(st.integers(0, len(frames[which]) - 1))
+    changed = bytearray(frames[which])
+    changed[at] = data.draw(st.integers(0, 255))
+    frames[which] = bytes(changed)
+    try:
+        decode_bundle(frames)
+    except InvalidMessage:
+        return
+
+
+@pytest.mark.parametrize("message", [alert(), technical(), beat_scored(), status(), wave()])
+def test_messages_to_the_world_survive(message: object) -> None:
+    """Topic and JSON come back as the same message."""
+    frames = encode_message(message)  # type: ignore[arg-type]
+    assert len(frames) == 2
+    assert decode_message(frames) == message
+
+
+def test_topics() -> None:
+    """The topic is the type and the patient; the heartbeat has none."""
+    assert topic_of(alert(patient="a b")) == "alert.a b"
+    assert topic_of(technical()) == "technical.119"
+    assert topic_of(status()) == "status"
+
+
+def test_newer_senders_may_add_fields() -> None:
+    """A reader ignores what it does not know in a message to the world."""
+    topic, body = encode_message(technical())
+    newer = msgspec.json.encode({**msgspec.json.decode(body), "colour": "red"})
+    assert decode_message([topic, newer]) == technical()
+
+
+def test_a_message_under_a_foreign_topic_is_refused() -> None:
+    """Topic and JSON must agree, or a filter by topic would be fooled."""
+    _, body = encode_message(alert())
+    with pytest.raises(InvalidMessage, match="topic"):
+        decode_message([b"alert.other", body])
+
+
+def test_an_oversized_json_is_refused_before_it_is_parsed() -> None:
+    """Memory is bounded by a length, not by trust."""
+    with pytest.raises(InvalidMessage):
+        decode_message([b"status", b" " * (MAX_JSON_BYTES + 1)])
+
+
+def test_requests_and_orders_survive() -> None:
+    """Requests are JSON, orders msgpack; both come back as they were."""
+    for request in (ReplayRequest(after=3), ThresholdRequest(patient="119", factor=1.05)):
+        assert decode_request(encode_json(request)) == request
+    stream = Stream("119", "119", "MLII", 360.0, 0, 650_000)
+    for order in (Start([stream], {"window": "rr"}), Stop()):
+        assert decode_lifecycle(encode_lifecycle(order)) == order
+
+
+@pytest.mark.parametrize("body", [{"after": -1}, {"after": 0, "limit": 10**9}, {"after": "x"}])
+def test_requests_out_of_bounds_are_refused(body: dict[str, object]) -> None:
+    """A page is bounded, a sequence number is a count."""
+    with pytest.raises(InvalidMessage):
+        decode_request(msgspec.json.encode({"type": "replay", **body}))
+
+
+@pytest.mark.parametrize("factor", [0, -1, 1e9])
+def test_absurd_thresholds_are_refused(factor: float) -> None:
+    """A threshold can be moved, not switched off by a huge factor."""
+    with pytest.raises(InvalidMessage):
+        decode_request(msgspec.json.encode({"type": "threshold", "factor": factor}))
+
+
+def test_quality_is_named() -> None:
+    """Flags have names; a good beat has none."""
+    assert quality_names(0) == []
+    assert quality_names(int(Quality.NOISY | Quality.MISSING)) == ["noisy", "missing"]

@@ -1,0 +1,183 @@
+"""Keys say who may connect and who may command; without them nobody listens to the world."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.app import app
+from monitor.delivery.control_client import carry_out
+from monitor.delivery.publisher import Publisher
+from monitor.delivery.subscriber import AlertSubscriber
+from monitor.errors import InvalidEndpoint, InvalidKeys, InvalidOption, MonitorSilent
+from monitor.journal.writer import Journal
+from monitor.wire.curve_keys import Keys, init_keys, load_keys
+from monitor.wire.messages import AckRequest, Status
+from monitor.wire.sockets import Sockets
+from tests.monitor.ports import free_port
+from tools.messages import status
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a monitor's keys."""
+    init_keys(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+def client_of(folder: Path, name: str, *lists: str) -> Keys:
+    """Return another client's keys, which are put in the lists of the monitor named."""
+    own = folder.with_name(name)
+    init_keys(own)
+    for listed in lists:
+        shutil.copy(own / "client.public", folder / listed / f"{name}.public")
+    (own / "server.secret").unlink()
+    shutil.copy(folder / "server.public", own / "server.public")
+    return load_keys(own)
+
+
+class Monitor(threading.Thread):
+    """A publisher with keys that sends a heartbeat; it owns its sockets in its thread."""
+
+    def __init__(self, keys: Path, journal: Path) -> None:
+        super().__init__(daemon=True)
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.refused = 0
+        self._keys = load_keys(keys)
+        self._journal = journal
+        self._leaving = threading.Event()
+
+    def run(self) -> None:
+        with Sockets(self._keys) as sockets, Journal(self._journal) as journal:
+            publisher = Publisher(
+                sockets, self.endpoint, journal, lambda _: "done", self._keys.control
+            )
+            while not self._leaving.is_set():
+                publisher.publish([status()])
+                publisher.requests.poll(20)
+                publisher.answer_waiting()
+                self.refused = sockets.refused()
+
+    def __enter__(self) -> Monitor:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._leaving.set()
+        self.join()
+
+
+def hears(endpoint: str, keys: Keys | None, within_s: float) -> bool:
+    with AlertSubscriber(endpoint, ["status"], keys=keys) as subscriber:
+        return isinstance(subscriber.receive(within_s), Status)
+
+
+def test_only_who_is_authorised_is_let_in(folder: Path, tmp_path: Path) -> None:
+    """Others hear nothing, and are counted: without keys, and with keys that nobody knows."""
+    listener = client_of(folder, "listener", "authorised")
+    stranger = client_of(folder, "stranger")
+    with Monitor(folder, tmp_path / "j") as monitor:
+        assert hears(monitor.endpoint, load_keys(folder), 10)
+        assert hears(monitor.endpoint, listener, 10)
+        assert monitor.refused == 0
+        for keys in (None, stranger):
+            before, deadline_s = monitor.refused, time.monotonic() + 10
+            assert not hears(monitor.endpoint, keys, 0.5)
+            while monitor.refused == before and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+            assert monitor.refused > before
+
+
+def test_a_flood_of_strangers_stops_nobody(folder: Path) -> None:
+    """Thousands of connections that come and go fill no queue, where refusals are asked for."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    keys = load_keys(folder)
+    with Sockets(keys) as sockets, Sockets(keys) as clients:
+        receiver = sockets.pull(endpoint)
+        host, port = endpoint.removeprefix("tcp://").split(":")
+        for n in range(3000):
+            socket.create_connection((host, int(port)), 5).close()
+            if n % 100 == 0:
+                sockets.refused()
+        sockets.refused()
+        sender = clients.push(endpoint)
+        sender.send(b"heard")
+        assert receiver.poll(10_000)
+
+
+def test_only_who_may_command_is_obeyed(folder: Path, tmp_path: Path) -> None:
+    """Who may only listen is told so; who is not let in gets no answer."""
+    listener = client_of(folder, "listener", "authorised")
+    with Monitor(folder, tmp_path / "j") as monitor:
+        assert carry_out(monitor.endpoint, AckRequest(), load_keys(folder)) == "done"
+        with pytest.raises(InvalidOption, match="may listen, not command"):
+            carry_out(monitor.endpoint, AckRequest(), listener)
+        with pytest.raises(MonitorSilent, match="no answer"):
+            carry_out(monitor.endpoint, AckRequest(), None, within_s=0.5)
+
+
+def test_without_keys_nobody_listens_to_the_world(folder: Path) -> None:
+    """Beyond this machine a socket is bound with keys only."""
+    endpoint = f"tcp://0.0.0.0:{free_port()}"
+    with Sockets() as sockets, pytest.raises(InvalidEndpoint, match="without keys"):
+        sockets.publish(endpoint)
+    with Sockets(load_keys(folder)) as sockets:
+        sockets.publish(endpoint)
+
+
+def test_secrets_are_for_their_owner(folder: Path) -> None:
+    """Files and folders are made so; a secret that others may read is refused."""
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for role in ("server", "client"):
+        assert stat.S_IMODE((folder / f"{role}.secret").stat().st_mode) == 0o600
+    (folder / "client.secret").chmod(0o640)
+    with pytest.raises(InvalidKeys, match="can be read by others"):
+        load_keys(folder)
+
+
+def test_secrets_reach_no_log(folder: Path) -> None:
+    """What is printed of keys has no secret in it."""
+    keys = load_keys(folder)
+    assert keys.server is not None
+    assert keys.server.secret not in repr(keys)
+
+
+def test_keys_are_never_replaced(folder: Path) -> None:
+    """A second init changes nothing and says so."""
+    before = (folder / "server.secret").read_text()
+    result = CliRunner().invoke(app, ["keys", "init", str(folder)])
+    assert result.exit_code == 2
+    assert "never replaced" in result.stderr
+    assert (folder / "server.secret").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"short", b"x" * 5000, b"\xff" * 40, b"'" * 40, b"#" * 40, b"a b c"]
+)
+def test_malformed_keys_are_refused(folder: Path, content: bytes) -> None:
+    """The file is named; nothing of it is used."""
+    (folder / "authorised" / "own.public").write_bytes(content)
+    with pytest.raises(InvalidKeys, match=r"own\.public"):
+        load_keys(folder)
+
+
+def test_each_role_needs_its_keys(folder: Path, tmp_path: Path) -> None:
+    """A client cannot listen; who knows no monitor cannot connect; an empty folder is nothing."""
+    listener = client_of(folder, "listener", "authorised")
+    with Sockets(listener) as sockets, pytest.raises(InvalidKeys, match=r"server\.secret"):
+        sockets.publish(f"tcp://127.0.0.1:{free_port()}")
+    (folder / "server.public").unlink()
+    with Sockets(load_keys(folder)) as sockets, pytest.raises(InvalidKeys, match=r"server\.public"):
+        sockets.ask(f"tcp://127.0.0.1:{free_port()}")
+    with pytest.raises(InvalidKeys, match="keys init"):
+        load_keys(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidKeys, match="neither"):
+        load_keys(tmp_path / "empty")

@@ -1,0 +1,168 @@
+"""Patients of a ward, some at a time, each say to the bit what a segmenter of their own says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segmenter.bank import BLOCK, BankSegmented
+from segmenter.beat import BeatSpec
+from segmenter.errors import InvalidSignal, InvalidState
+from segmenter.pool import SegmenterWard
+from segmenter.stream import Segmenter
+from tests.segmenter.gather import gather, segment
+from tests.segmenter.test_bank import gathered, mixture
+from tests.segmenter.test_stream import TROUBLED
+
+FS_HZ = 250.0
+N = 5000
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([FS_HZ, 360.0]))
+def test_whoever_sends_what_when_says_what_it_says_alone(
+    seed: int, beds: int, fs_hz: float
+) -> None:
+    """Some patients at a time, blocks of any length, in any order: equal to the bit."""
+    g = np.random.default_rng(seed)
+    signals = [mixture(int(g.integers(999)), N) for _ in range(beds)]
+    ward, said = SegmenterWard(fs_hz, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in signals]
+    at = [0] * beds
+    while min(at) < N:
+        n = int(g.integers(1, 1500))
+        able = [k for k in range(beds) if at[k] + n <= N and g.random() < 0.6]
+        if not able:
+            able, n = [at.index(min(at))], min(n, N - min(at))
+        g.shuffle(able)
+        chunk = np.stack([signals[k][at[k] : at[k] + n] for k in able])
+        said += ward.update([rows[k] for k in able], chunk)
+        for k in able:
+            at[k] += n
+    said += [ward.flush(row) for row in rows]
+    for row, signal in zip(rows, signals, strict=True):
+        assert ward.position(row) == N
+        assert gathered(said, row).same_as(segment(signal, fs_hz, spec=BeatSpec()))
+
+
+@pytest.mark.parametrize("n_first", [1, 2, 3])
+def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
+    """Room for one more is made while rows are laid: large pieces stay within their places."""
+    signals = [mixture(seed, 14_000) for seed in range(n_first + 1)]
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(n_first)]
+    first, newcomer = signals[:n_first], signals[n_first]
+    said += ward.update(rows, np.stack([one[:1000] for one in first]))
+    rows.append(ward.add())
+    said += ward.update(rows[:n_first], np.stack([one[1000:9000] for one in first]))
+    said += ward.update(rows[n_first:], newcomer[None, :9000])
+    for k in range(n_first + 1):
+        said += ward.update([rows[k]], signals[k][None, 9000:])
+    said += [ward.flush(row) for row in rows]
+    for row, signal in zip(rows, signals, strict=True):
+        assert gathered(said, row).same_as(segment(signal, FS_HZ, spec=BeatSpec()))
+
+
+@pytest.mark.parametrize("n_first", [1, 2, 3])
+def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
+    """The same where those who are laid have a long hole."""
+    signals = [mixture(seed, 6000) for seed in range(n_first + 1)]
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(n_first)]
+    said += ward.update(rows, np.stack([one[:3000] for one in signals[:n_first]]))
+    rows.append(ward.add())
+    said += ward.gap(rows[:n_first], 4000)
+    said += ward.update(rows[n_first:], signals[n_first][None, :3000])
+    for k in range(n_first + 1):
+        said += ward.update([rows[k]], signals[k][None, 3000:])
+    said += [ward.flush(row) for row in rows]
+    for k, (row, signal) in enumerate(zip(rows, signals, strict=True)):
+        hole = np.full(4000 if k < n_first else 0, np.nan)
+        whole = np.concatenate([signal[:3000], hole, signal[3000:]])
+        assert gathered(said, row).same_as(segment(whole, FS_HZ, spec=BeatSpec()))
+
+
+def test_more_patients_than_a_bank_takes_at_once() -> None:
+    """Rows are taken on in banks of a bounded size, and none is forgotten."""
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(2 * BLOCK + 3)]
+    signals = np.stack([np.roll(TROUBLED[:3000], 17 * row) for row in rows])
+    for start in range(0, 3000, 500):
+        said += ward.update(rows, signals[:, start : start + 500])
+    said += [ward.flush(row) for row in rows]
+    for row in (0, BLOCK - 1, BLOCK, 2 * BLOCK + 2):
+        assert gathered(said, row).same_as(segment(signals[row], FS_HZ, spec=BeatSpec()))
+
+
+@pytest.mark.parametrize("lost", [40, 400, 4000])
+def test_holes_of_many_patients_are_taken_together(lost: int) -> None:
+    """Each is what it is alone, in banks of a bounded size, whoever has none meanwhile."""
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    rows = [ward.add() for _ in range(BLOCK + 3)]
+    signals = np.stack([np.roll(TROUBLED[:4000], 17 * row) for row in rows])
+    said += ward.update(rows, signals[:, :2500])
+    with_holes = rows[1:]
+    said += ward.gap(with_holes, lost)
+    said += ward.update(rows, signals[:, 2500:])
+    said += [ward.flush(row) for row in rows]
+    for row in (0, 1, BLOCK - 1, BLOCK, BLOCK + 2):
+        alone = Segmenter(FS_HZ, BeatSpec())
+        parts = [alone.update(signals[row][:2500])]
+        parts += [alone.gap(lost)] if row in with_holes else []
+        parts += [alone.update(signals[row][2500:]), alone.flush()]
+        assert gathered(said, row).same_as(gather(parts))
+
+
+def test_patients_move_between_wards_and_segmenters() -> None:
+    """States are those of a segmenter of one patient."""
+    alone = Segmenter(FS_HZ, BeatSpec())
+    alone.update(TROUBLED[:2345])
+    ward = SegmenterWard(FS_HZ, BeatSpec())
+    other, row = ward.add(), ward.add()
+    ward.update([other], TROUBLED[None, :700])
+    ward.restore(row, alone.to_bytes())
+    assert ward.to_bytes(row) == alone.to_bytes()
+    ward.update([other, row], TROUBLED[None, 2345:3000].repeat(2, axis=0))
+    ward.gap([row], 400)
+    alone.update(TROUBLED[2345:3000])
+    alone.gap(400)
+    assert ward.to_bytes(row) == alone.to_bytes()
+
+
+def test_a_damaged_state_leaves_a_new_row() -> None:
+    """What cannot be restored is refused; the patient begins anew."""
+    ward = SegmenterWard(FS_HZ, BeatSpec())
+    row = ward.add()
+    with pytest.raises(InvalidState):
+        ward.restore(row, b"no state")
+    assert ward.to_bytes(row) == Segmenter(FS_HZ, BeatSpec()).to_bytes()
+
+
+def test_memory_is_bounded_by_those_who_are_there() -> None:
+    """Rows of patients who have gone are given to others, who begin anew."""
+    ward = SegmenterWard(FS_HZ, BeatSpec())
+    first = [ward.add() for _ in range(9)]
+    ward.update(first, TROUBLED[None, :1000].repeat(9, axis=0))
+    for _ in range(100):
+        ward.remove(first[4])
+        row = ward.add()
+        assert row == first[4]
+        assert ward.position(row) == 0
+        assert ward.to_bytes(row) == Segmenter(FS_HZ, BeatSpec()).to_bytes()
+        ward.update([row], TROUBLED[None, :100])
+    assert ward.room < 2 * len(first)
+
+
+def test_a_chunk_has_a_row_for_each() -> None:
+    """Samples and rows belong together."""
+    ward = SegmenterWard(FS_HZ, BeatSpec())
+    with pytest.raises(InvalidSignal, match="for 1 rows"):
+        ward.update([ward.add()], np.zeros((2, 5)))
+
+
+def test_nothing_of_nobody() -> None:
+    """A round in which nobody sent anything says nothing."""
+    found: list[BankSegmented] = SegmenterWard(FS_HZ, BeatSpec()).update([], np.zeros((0, 5)))
+    assert found == []
