@@ -24,9 +24,9 @@ from model.tracking import Normal
 from model.training import Trainer, TrainingConfig
 from model.training_file import METADATA_KEY as TRAINING_KEY
 from model.training_file import load_training, save_training
-from monitor.detection.engine import Judge
+from monitor.detection.engine import Engine
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
-from monitor.journal.writer import Journal
+from monitor.journal.writer import Journal, stored
 from monitor.settings import ConsumerSettings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
@@ -153,24 +153,22 @@ class Court:
         self.rows = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)
         self.rows.execute("PRAGMA synchronous=OFF")
 
-    def judge(self) -> Judge:
+    def engine(self) -> Engine:
         """Return a judge that goes on from the journal."""
         wall_time = WALL_TIME.__str__
-        return Judge(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
+        return Engine(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
 
 
-def _judged(judge: Judge, message: BeatsMessage) -> None:
-    """Judge beats: what is said of them must be a message, and the state one to go on from."""
-    judge.check(message)
-    judge.hole_before(message)
-    said = judge.step([message], now_ns=10**9)
-    judge.take_progress()
-    for one in said:
+def _judged(engine: Engine, message: BeatsMessage) -> None:
+    """Engine beats: what is said of them must be a message, and the state one to go on from."""
+    engine.admission.check(message)
+    engine.admission.hole_before(message)
+    for one in engine.step([message], now_ns=10**9).messages:
         try:
             codec.decode_message(codec.encode_message(one))
         except InvalidMessage as error:
             raise Broken(f"a message was said that is none: {error}") from error
-    for status in judge.patients():
+    for status in engine.report().patients:
         msgspec.json.decode(msgspec.json.encode(status), type=type(status))
 
 
@@ -183,7 +181,7 @@ def judged_beats(folder: Path) -> Decoder:
         messages = codec.decode_bundle(split_frames(case))
         for message in messages:
             if isinstance(message, BeatsMessage):
-                _judged(court.judge(), message)
+                _judged(court.engine(), message)
         return messages
 
     return Decoder(
@@ -194,20 +192,19 @@ def judged_beats(folder: Path) -> Decoder:
 def journaled_patients(folder: Path) -> Decoder:
     """Rows of a journal from which a patient goes on; then three more beats are judged."""
     court = Court(folder)
-    judge = court.judge()
+    engine = court.engine()
     more = _beats_message(4, position=2000)
-    judge.expect([PATIENT])
-    judge.step([more], now_ns=10**9)
-    (progress,) = judge.take_progress()
-    seeds = (msgspec.msgpack.encode(progress),)
+    engine.expect([PATIENT])
+    (progress,) = engine.step([more], now_ns=10**9).progress
+    seeds = (stored(progress),)
     later = _beats_message(3, position=9000, shift=5000)
 
     def decode(case: bytes) -> object:
         court.rows.execute("INSERT OR REPLACE INTO progress VALUES ('119', ?)", (case,))
-        judge = court.judge()
-        judge.expect([PATIENT])
-        _judged(judge, later)
-        return judge
+        engine = court.engine()
+        engine.expect([PATIENT])
+        _judged(engine, later)
+        return engine
 
     refusals = (JournalFailed, InvalidCheckpoint)
     return Decoder(decode, refusals, seeds, either(_damage_progress, seeds))

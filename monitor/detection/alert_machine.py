@@ -17,12 +17,14 @@ of the beats' quality: a beat of an unreadable stretch carries its flags and has
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from monitor.settings import AlertRule
+from monitor.wire.messages import Why
 
 EpisodeState = Literal["onset", "ongoing", "cleared", "acknowledged"]
 Priority = Literal["high", "medium", "low"]
@@ -30,7 +32,7 @@ NORMAL = -1  # stands for a normal beat among the samples of anomalous ones
 
 
 class Verdict(NamedTuple):
-    """One beat as the machine sees it.
+    """What is decided about one beat: made once, stepped by the machine, carried to its messages.
 
     Attributes
     ----------
@@ -38,12 +40,15 @@ class Verdict(NamedTuple):
         None where no verdict is possible.
     ratio : float
         What is compared over the threshold: the loss times what the beat's time adds.
+    why : sequence of str
+        What made it anomalous; empty where it is not.
     """
 
     sample: int
     anomalous: bool | None
     loss: float
     ratio: float = 0.0
+    why: Sequence[Why] = ()
 
 
 class AlertState(msgspec.Struct, frozen=True):

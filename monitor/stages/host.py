@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
+from monitor.step_result import StepResult
 from monitor.wire.codec import (
     decode_bundle,
     decode_lifecycle,
@@ -80,6 +81,39 @@ class Counters:
             dropped=self.dropped,
             restarts=self._restarts,
         )
+
+
+class Stage(Protocol):
+    """A stage as its host sees it: all three have this shape, and one loop runs them.
+
+    `step` decides and neither waits, sends nor commits; `pass_on` does.
+    """
+
+    most: int  # messages a step takes in, about
+
+    @property
+    def done(self) -> bool:
+        """Whether no further step is needed."""
+
+    def inlets(self) -> Sequence[zmq.Socket[bytes]]:
+        """Return the sockets that messages are received from; none while enough waits."""
+
+    def waits_for(self) -> Waits:
+        """Return what the next step waits for."""
+
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[Any]:
+        """Take messages in; return what they lead to. The clock is monotonic, in seconds."""
+
+    def pass_on(self, result: StepResult[Any], now_s: float) -> None:
+        """Send or commit what a step led to."""
+
+
+class Waits(NamedTuple):
+    """What ends a wait, beside the supervisor's orders."""
+
+    timeout_s: float = WAIT_S
+    readable: Sequence[zmq.Socket[bytes]] = ()  # beside the inlets
+    writable: zmq.Socket[bytes] | None = None
 
 
 class StageHost:
@@ -142,6 +176,21 @@ class StageHost:
             self.wait([])
         return self._start
 
+    def run(self, stage: Stage) -> None:
+        """Run a stage until it is done.
+
+        Raises
+        ------
+        Stopped
+            If the stage is told to leave before.
+        """
+        while not stage.done:
+            inlets, waits = stage.inlets(), stage.waits_for()
+            self.wait([*inlets, *waits.readable], waits.timeout_s, waits.writable)
+            messages = [one for inlet in inlets for one in self.receive(inlet, stage.most)]
+            now_s = time.monotonic()
+            stage.pass_on(stage.step(messages, now_s), now_s)
+
     def tell_finished(self) -> None:
         """Say that everything was passed on."""
         self._tell(Finished(self._stage))
@@ -171,9 +220,12 @@ class StageHost:
         return self._stopping or self._parent not in (None, os.getppid())
 
     def wait(
-        self, readable: Sequence[zmq.Socket[bytes]], timeout_s: float = WAIT_S
-    ) -> list[zmq.Socket[bytes]]:
-        """Wait until a socket can be read or an order comes, at most so long.
+        self,
+        readable: Sequence[zmq.Socket[bytes]],
+        timeout_s: float = WAIT_S,
+        writable: zmq.Socket[bytes] | None = None,
+    ) -> None:
+        """Wait until a socket can be read or written or an order comes, at most so long.
 
         Raises
         ------
@@ -183,12 +235,14 @@ class StageHost:
         poller = zmq.Poller()
         for receiver in (*readable, *([self._lifecycle] if self._lifecycle else [])):
             poller.register(receiver, zmq.POLLIN)
-        if not readable and self._lifecycle is None:
+        if writable is not None:
+            poller.register(writable, zmq.POLLOUT)
+        if poller.sockets:
+            poller.poll(round(1000 * timeout_s))
+        else:
             select.select([], [], [], timeout_s)  # a poller of nothing returns at once
-        found = dict(poller.poll(round(1000 * timeout_s)) if poller.sockets else [])
         if self.stopping:
             raise Stopped
-        return [receiver for receiver in readable if receiver in found]
 
     def receive(self, receiver: zmq.Socket[bytes], most: int) -> list[StageMessage]:
         """Return messages that wait, about so many at most; what is none is counted and dropped.
