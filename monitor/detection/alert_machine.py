@@ -7,7 +7,7 @@ A beat that the model or its time marks is anomalous. The life cycle of an episo
           <------------------------------------------           every k-th: ongoing
              clear_after calm beats in a row: cleared
 
-Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
+Fewer than n are pending: no alert yet. A beat without a verdict (bad signal) changes nothing.
 A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
 An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
@@ -88,7 +88,7 @@ class AlertMachine:
         self.rule = rule or AlertRule()
 
     def beat(self, state: AlertState, verdict: Verdict) -> tuple[AlertState, Transition | None]:
-        """Take one beat in; say what changed, if anything did."""
+        """Take one beat in; return what changed, if anything did."""
         if verdict.anomalous is None:
             return state, None
         state = self._remember(state, verdict)
@@ -109,7 +109,7 @@ class AlertMachine:
         return state, self._transition("acknowledged", "low", state)
 
     def technical(self, state: AlertState, event: str, onset: bool) -> tuple[AlertState, bool]:
-        """Begin or end a technical event; the second value says whether that was news."""
+        """Begin or end a technical event; the second value tells whether it is new."""
         lasting = event in state.technical
         if lasting == onset:
             return state, False
@@ -203,7 +203,7 @@ def alert_identity(*parts: str | int) -> str:
     """Return 16 hex digits of patient, record, sample, rule, model and state.
 
     The same beat judged again by the same model under the same rule gets the same identity, so a
-    restart that goes over it once more can see that it has been told already.
+    restart that goes over it once more can see that it was raised already.
     """
     joined = "\x1f".join(str(part) for part in parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
 """Beats -> losses -> alerts for all patients: the consumer's step, without its sockets.
 
-All beats that are ready, of all patients with the same model, are scored in one batch. Which
-messages come here is decided in `admission`, how they are scored in `scoring`, who is being learnt
-in `learner`, what may be asked in `requests`.
+All beats that are ready, of all patients with the same model, are scored in one batch. `admission`
+decides which messages come here, `scored_beats` scores them, `learner` holds who is being learnt,
+`requests` carries out what a person asks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from monitor.detection.model_store import ModelStore
 from monitor.detection.patient import Desk, Model, Patient, Saved, is_numbered
 from monitor.detection.patient_state import read_saved
 from monitor.detection.requests import MONITORED, Requests
-from monitor.detection.scoring import score_messages
+from monitor.detection.scored_beats import score_messages
 from monitor.detection.system_alerts import Change
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal, Progress
@@ -254,7 +254,7 @@ class Engine:
         return patient.learning.admit(message)
 
     def _forget_unless_continued(self, header: BeatsHeader) -> None:
-        """Judge anew what nobody announced and a sender began again, into a journal that is old."""
+        """Forget what an old journal holds of a patient whom a sender begins again."""
         before = self._saved.get(header.patient)
         if before is not None and header.position <= before[0].position:
             del self._saved[header.patient]

@@ -73,13 +73,13 @@ class Model:
 class Desk:
     """What patients share: the alert rule, the sequence, the journal, the wall time.
 
-    `told` says whether the journal holds an identity already: a patient that is learnt anew after
-    a restart comes past the same events again.
+    `holds` tells whether the journal has an alert of this identity already: a patient that is learnt
+    anew after a restart comes past the same events again.
     """
 
     machine: AlertMachine
     journal: str
-    told: Callable[[str], bool]
+    holds: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
 
@@ -159,7 +159,7 @@ class Patient:
 
     @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
-        """What the view calls it."""
+        """The state that the view shows."""
         if self.ended or self.stopped:
             return "ended"
         return "learning" if self.learning is not None else "monitoring"
@@ -167,13 +167,13 @@ class Patient:
     def judge(
         self, message: BeatsMessage, beats: Sequence[ScoredBeat], desk: Desk, now_ns: int
     ) -> list[Message]:
-        """Take one message's scored beats and events in; return what there is to say."""
+        """Take one message's scored beats and events in; return the messages they lead to."""
         header, state = message.header, message.state
-        said: list[Message] = []
+        messages: list[Message] = []
         for event in header.events:
-            said.extend(self._technical(event, desk))
+            messages.extend(self._technical(event, desk))
         for beat in beats:
-            said.extend(self._beat(beat, desk, header.sent_ns))
+            messages.extend(self._beat(beat, desk, header.sent_ns))
         self.position = max(self.position, header.position)
         if beats:
             self.judged_r = beats[-1].sample
@@ -181,8 +181,8 @@ class Patient:
             self.segmenter_state, self.state_position = state, header.position
         self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
         # The rest of what was judged since the last state can be judged again from there.
-        self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, said))
-        return said
+        self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, messages))
+        return messages
 
     def unjudged(self, message: BeatsMessage) -> BeatsMessage:
         """Return a message without the beats that were judged before a restart."""
@@ -275,10 +275,10 @@ class Patient:
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        said = [] if transition is None else self._of_episode(self.position, transition, desk)
+        messages = [] if transition is None else self._of_episode(self.position, transition, desk)
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
-        return said
+        return messages
 
     def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
@@ -303,18 +303,18 @@ class Patient:
     def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
         verdict = verdict_of(beat.sample, beat.loss, self.threshold, beat.timing)
         self._count(beat, verdict)
-        said: list[Message] = [self._scored(beat, verdict, desk, sent_ns)]
+        messages: list[Message] = [self._scored(beat, verdict, desk, sent_ns)]
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
-            return said
+            return messages
         if transition.state == "cleared":
-            return [*said, *self._of_episode(verdict.sample, transition, desk)]
+            return [*messages, *self._of_episode(verdict.sample, transition, desk)]
         alerts = self._anomaly(beat, verdict, transition, desk)
         if transition.state == "onset":
             onsets = self.counts.alerts + len(alerts)
             self.counts = msgspec.structs.replace(self.counts, alerts=onsets)
-        return [*said, *alerts]
+        return [*messages, *alerts]
 
     def _keep(self, beat: ScoredBeat, transition: Transition | None) -> None:
         kept_beat = KeptBeat(
@@ -423,7 +423,7 @@ class Patient:
         span = transition.episode_last_sample - transition.episode_start_sample
         duration_s = span / self.stream.fs_hz
         beats_after_first = transition.episode_beats - 1
-        if desk.told(identity):
+        if desk.holds(identity):
             return []
         alert = Alert(
             schema=1,
@@ -464,7 +464,7 @@ class Patient:
         onset = event.state == "onset"
         self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
         identity = self._identity(event.sample, event.event, "", event.state)
-        if not news or desk.told(identity):
+        if not news or desk.holds(identity):
             return []
         technical = Technical(
             schema=1,

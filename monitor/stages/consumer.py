@@ -30,7 +30,7 @@ from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.buffer import JournalBuffer
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, wall_time_text
-from monitor.stages.host import Counters, StageHost, Stopped, Waits
+from monitor.stages.host import Counters, StageHost, StageStopped, Waits
 from monitor.step_result import StepResult
 from monitor.wire.codec import Encoded, all_encoded, encoded
 from monitor.wire.messages import (
@@ -57,12 +57,12 @@ STATUS_S = 1.0
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
 TRUNCATE_S = 60.0  # between two looks at what retention removes
-SHED_LAG_S = 2.0  # beats of a source that does not wait are not told so late; alerts are
+SHED_LAG_S = 2.0  # of a source that does not wait, beats are not published so late; alerts are
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
 
 def load_model(settings: ConsumerSettings) -> Checkpoint:
-    """Load the checkpoint asked for; SpecMismatch if its beats are none this segmenter cuts."""
+    """Load the checkpoint asked for; SpecMismatch if this segmenter cannot cut its beats."""
     path = settings.checkpoint
     checkpoint = load_shipped() if path is None else load_checkpoint(Path(path))
     if BeatSpec.from_mapping(checkpoint.spec).identity != checkpoint.spec_identity:
@@ -80,7 +80,7 @@ def load_torch() -> None:
 
 
 class Heartbeat:
-    """The status message: what the stages last said of themselves, once a second."""
+    """The status message: the stages' latest counters and all patients, once a second."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -89,7 +89,7 @@ class Heartbeat:
         self._upstream: dict[StageName, tuple[StageHealth, float]] = {}
 
     def heard(self, health: StageHealth, now_s: float) -> None:
-        """Keep what a stage before this one says."""
+        """Keep the counters of a stage before this one."""
         self._upstream[health.stage] = (health, now_s)
 
     def due(self, now_s: float) -> bool:
@@ -155,7 +155,7 @@ def run(settings: ConsumerSettings) -> Counters:
         commanders = host.keys.control if host.keys is not None and on_tcp else None
         publisher = Publisher(host.sockets, settings.alerts, journal, engine.carry_out, commanders)
         consumer = ConsumerStage(settings, host, engine, journal, publisher, receiver)
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(StageStopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
             journal.begin(engine.journaled_run(start.streams))
             engine.expect(start.streams)
@@ -338,7 +338,7 @@ class ConsumerStage:
 
     def _truncate(self) -> None:
         before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
-        with contextlib.suppress(JournalFailed):  # the next commit says so
+        with contextlib.suppress(JournalFailed):  # the next commit reports it
             self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
 
 

@@ -54,7 +54,7 @@ COLLECT_AFTER = 50_000  # objects more than there were
 LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
 
-class Stopped(Exception):
+class StageStopped(Exception):
     """The stage was told to leave; not an error."""
 
 
@@ -160,11 +160,11 @@ class StageHost:
         spec: dict[str, str | int] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Start:
-        """Say that all is open and wait for Start; alone, start at once.
+        """Report that all is open and wait for Start; alone, start at once.
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave before.
         """
         if not self.supervised:
@@ -181,7 +181,7 @@ class StageHost:
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave before.
         """
         while not stage.done:
@@ -192,11 +192,11 @@ class StageHost:
             stage.pass_on(stage.step(messages, now_s), now_s)
 
     def tell_finished(self) -> None:
-        """Say that everything was passed on."""
+        """Report that everything was passed on."""
         self._tell(Finished(self._stage))
 
     def finished(self) -> None:
-        """Say that everything was passed on, then stay until told to leave.
+        """Report that everything was passed on, then stay until told to leave.
 
         Alone, the stage leaves at once, but its last messages get half a minute to be received.
         """
@@ -204,12 +204,12 @@ class StageHost:
             self.sockets.close_ms = LAST_MESSAGES_MS
             return
         self.tell_finished()
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(StageStopped):
             while True:
                 self.wait([])
 
     def failed(self, text: str, exit_code: int) -> None:
-        """Say why this stage cannot do what it was asked."""
+        """Report why this stage cannot do what it was asked."""
         self._tell(Failed(self._stage, text, exit_code))
 
     @property
@@ -229,7 +229,7 @@ class StageHost:
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave.
         """
         poller = zmq.Poller()
@@ -242,10 +242,10 @@ class StageHost:
         else:
             select.select([], [], [], timeout_s)  # a poller of nothing returns at once
         if self.stopping:
-            raise Stopped
+            raise StageStopped
 
     def receive(self, receiver: zmq.Socket[bytes], most: int) -> list[StageMessage]:
-        """Return messages that wait, about so many at most; what is none is counted and dropped.
+        """Return messages that wait, about so many at most; what cannot be decoded is counted and dropped.
 
         Nor many more bytes than `ROUND_BYTES`: at full speed few messages are hours of a record.
         """
@@ -268,7 +268,7 @@ class StageHost:
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave before all could be sent.
         """
         for bundle in in_bundles(messages):
@@ -276,7 +276,7 @@ class StageHost:
             while not send_now(sender, frames):
                 sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
                 if self.stopping:
-                    raise Stopped
+                    raise StageStopped
             self.counters.messages_out += len(bundle)
 
     def send_before(
@@ -335,7 +335,7 @@ def _collect_seldom() -> None:
 
 
 def send_now(sender: zmq.Socket[bytes], frames: list[bytes]) -> bool:
-    """Send if the next stage takes it now; say whether it did."""
+    """Send if the next stage takes it now; return whether it did."""
     try:
         sender.send_multipart(frames, zmq.DONTWAIT)
     except zmq.Again:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import zmq
 
 from monitor.settings import BLOCK_S, DRAIN_S, ProducerSettings
-from monitor.stages.host import Counters, StageHost, Stopped, Waits, send_now
-from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_now
+from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, Playback, open_playbacks
 from monitor.step_result import StepResult
 from monitor.wire.messages import StageMessage
@@ -39,7 +39,7 @@ def run(settings: ProducerSettings) -> Counters:
             else:
                 host.run(ProducerStage(host, sender, pacer))
             host.finished()
-        except Stopped:
+        except StageStopped:
             running = [playback for playback in playbacks if not playback.ended]
             _end_early(host, sender, running)
     return host.counters

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
-from monitor.stages.host import Counters, StageHost, Stopped, Waits
+from monitor.stages.host import Counters, StageHost, StageStopped, Waits
 from monitor.step_result import StepResult
 from monitor.wire import messages as wire
 from monitor.wire.codec import encode_message, numbers_or_none
@@ -372,7 +372,7 @@ def run(settings: SegmenterSettings) -> Counters:
             )
             host.run(SegmenterStage(host, segmenter, receiver, sender, audience))
             host.finished()
-        except Stopped:
+        except StageStopped:
             pass
     return host.counters
 

@@ -243,7 +243,7 @@ def decode_message(frames: Sequence[bytes]) -> Message:
 
 
 def decode_numbered(text: bytes) -> Alert | Technical:
-    """Check and unpack an alert as it was kept; InvalidMessage if it is none."""
+    """Check and unpack an alert as it was kept; InvalidMessage if it is not one."""
     return _decode(_numbered, text)
 
 
@@ -253,12 +253,12 @@ def encode_json(value: Message | Request | Reply) -> bytes:
 
 
 def decode_request(frame: bytes) -> Request:
-    """Check and unpack a request; InvalidMessage if it is none."""
+    """Check and unpack a request; InvalidMessage if it is not one."""
     return _decode(_request, frame)
 
 
 def decode_reply(frame: bytes) -> Reply:
-    """Check and unpack a reply; InvalidMessage if it is none."""
+    """Check and unpack a reply; InvalidMessage if it is not one."""
     return _decode(_reply, frame)
 
 

@@ -24,7 +24,7 @@ from monitor.settings import ConsumerSettings, ProducerSettings, TechnicalRules,
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import without_late_beats
 from monitor.stages.host import Counters
-from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import Audience, SampleSegmenter
 from monitor.wire.codec import decode_bundle

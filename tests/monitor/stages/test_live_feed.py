@@ -9,7 +9,7 @@ import pytest
 from monitor.settings import ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
-from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import SampleSegmenter
 from monitor.wire.codec import decode_bundle
