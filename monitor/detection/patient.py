@@ -73,7 +73,7 @@ class Model:
 class Desk:
     """What patients share: the alert rule, the sequence, the journal, the wall time.
 
-    `holds` tells whether the journal has an alert of this identity already: a patient that is learnt
+    `holds` tells whether the journal has an alert of this identity: a patient that is learnt
     anew after a restart comes past the same events again.
     """
 

@@ -245,7 +245,7 @@ class StageHost:
             raise StageStopped
 
     def receive(self, receiver: zmq.Socket[bytes], most: int) -> list[StageMessage]:
-        """Return messages that wait, about so many at most; what cannot be decoded is counted and dropped.
+        """Return messages that wait, about so many at most; what is malformed is counted, dropped.
 
         Nor many more bytes than `ROUND_BYTES`: at full speed few messages are hours of a record.
         """
