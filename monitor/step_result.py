@@ -2,8 +2,8 @@
 
     step(messages, now) -> StepResult
 
-A step is pure: it neither sends nor commits. The host's loop hands its result on: to the next
-stage, to the journal, to the world.
+A step decides; the host's loop has its result passed on: to the next stage, to the journal, to
+the world. `SampleSegmenter` and `Engine` are the pure parts: another host may step them.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ class ConsumerStage:
         return Waits(readable=[self._publisher.requests])
 
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[Message]:
-        """Judge the beats of those messages that can be judged."""
+        """Answer the requests that wait, then judge what can be judged."""
         malformed_before = self._publisher.malformed
         self._publisher.answer_waiting()
         self._host.counters.malformed += self._publisher.malformed - malformed_before

@@ -86,7 +86,7 @@ class Counters:
 class Stage(Protocol):
     """A stage as its host sees it: all three have this shape, and one loop runs them.
 
-    `step` decides and neither waits, sends nor commits; `pass_on` does.
+    `step` decides and never waits; `pass_on` sends and commits what came of it.
     """
 
     most: int  # messages a step takes in, about
