@@ -26,13 +26,13 @@ from monitor.wire.messages import (
     Page,
     Pause,
     Ready,
+    RecordEvent,
     Refused,
     RelearnRequest,
     ReplayRequest,
     SamplesHeader,
     SamplesMessage,
     SeekRequest,
-    SignalEvent,
     StageHealth,
     StageMessage,
     Start,
@@ -81,7 +81,7 @@ def beats(n: int, length: int) -> Beats:
 def beats_message(n: int, length: int, state: bytes = b"", **changes: Any) -> BeatsMessage:
     """Return a message of beats."""
     values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **_SENT, **changes}
-    events = [SignalEvent("noisy", "onset", 1500)]
+    events = [RecordEvent("noisy", "onset", 1500)]
     header = BeatsHeader(**values, length=length, n_beats=n, events=events)
     return BeatsMessage(header, beats(n, length), state)
 

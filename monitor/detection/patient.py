@@ -37,7 +37,7 @@ from monitor.wire.messages import (
     Message,
     Neighbour,
     PatientStatus,
-    SignalEvent,
+    RecordEvent,
     Stream,
     Technical,
     Why,
@@ -460,7 +460,7 @@ class Patient:
         )
         return [alert]
 
-    def _technical(self, event: SignalEvent, desk: Desk) -> list[Message]:
+    def _technical(self, event: RecordEvent, desk: Desk) -> list[Message]:
         onset = event.state == "onset"
         self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
         identity = self._identity(event.sample, event.event, "", event.state)

@@ -21,13 +21,13 @@ from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
 from monitor.step_result import StepResult
-from monitor.wire import messages as wire
 from monitor.wire.codec import encode_message, numbers_or_none
 from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
     HealthHeader,
+    RecordEvent,
     SamplesHeader,
     SamplesMessage,
     StageMessage,
@@ -291,7 +291,7 @@ class SampleSegmenter:
             length=self._spec.length,
             n_beats=n_beats,
             events=[
-                wire.SignalEvent(event.kind, event.state, stream.origin + event.sample)
+                RecordEvent(event.kind, event.state, stream.origin + event.sample)
                 for event in events
             ],
         )

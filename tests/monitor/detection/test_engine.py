@@ -31,8 +31,8 @@ from monitor.wire.messages import (
     BeatsMessage,
     EndHeader,
     Message,
+    RecordEvent,
     RelearnRequest,
-    SignalEvent,
     Stream,
     Technical,
     ThresholdRequest,
@@ -47,7 +47,7 @@ STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
 def beats_message(
     losses: list[float],
     first_sample: int = 100,
-    events: list[SignalEvent] | None = None,
+    events: list[RecordEvent] | None = None,
     **changes: Any,
 ) -> BeatsMessage:
     """Return beats of the given losses, one second apart."""
@@ -172,12 +172,12 @@ def test_signal_events_are_technical_alerts(bench: Bench) -> None:
     """They share the sequence, and last in the status until they are cleared."""
     engine = bench.engine()
     said = engine.step(
-        [beats_message([5], events=[SignalEvent("lead_off", "onset", 50)])], 0
+        [beats_message([5], events=[RecordEvent("lead_off", "onset", 50)])], 0
     ).messages
     (technical,) = [one for one in said if isinstance(one, Technical)]
     assert (technical.event, technical.sample, technical.seq) == ("lead_off", 50, 1)
     assert engine.report().patients[0].technical == ["lead_off"]
-    event = SignalEvent("lead_off", "cleared", 900)
+    event = RecordEvent("lead_off", "cleared", 900)
     assert states(engine.step([beats_message([], 600, events=[event])], 0).messages) == ["cleared"]
     assert engine.report().patients[0].technical == []
 
@@ -298,12 +298,12 @@ def test_a_restart_loses_and_doubles_nothing(bench: Bench, tmp_path: Path, cut: 
 
 def test_a_restart_while_learning_says_nothing_twice(bench: Bench) -> None:
     """What is learnt anew comes past the same technical events: they are in the journal already."""
-    event = SignalEvent("noisy", "onset", 50)
+    event = RecordEvent("noisy", "onset", 50)
     engine = bench.engine(learner=Trainer(), learn_s=300.0)
     bench.step(engine, beats_message([5], events=[event]))
     engine = bench.restart(learner=Trainer(), learn_s=300.0)
     assert engine.step([beats_message([5], events=[event])], 0).alerts == []
-    event = SignalEvent("noisy", "cleared", 900)
+    event = RecordEvent("noisy", "cleared", 900)
     alerts = engine.step([beats_message([5], 600, events=[event])], 0).alerts
     assert [one.seq for one in alerts] == [2]
 
