@@ -38,6 +38,7 @@ from monitor.wire.messages import (
     Alert,
     BeatScored,
     BeatsMessage,
+    ControlRequest,
     EndHeader,
     HealthHeader,
     Message,
@@ -153,8 +154,7 @@ def run(settings: ConsumerSettings) -> Counters:
         stack.callback(engine.learner.leave)
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None
-        publisher = Publisher(host.sockets, settings.alerts, journal, engine.carry_out, commanders)
-        consumer = ConsumerStage(settings, host, engine, journal, publisher, receiver)
+        consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)
         with contextlib.suppress(StageStopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
             journal.begin(engine.journaled_run(start.streams))
@@ -175,14 +175,16 @@ class ConsumerStage:
         host: StageHost,
         engine: Engine,
         journal: Journal,
-        publisher: Publisher,
         receiver: zmq.Socket[bytes],
+        commanders: frozenset[str] | None = None,
     ) -> None:
         self._host = host
         self._engine = engine
         self._journal = journal
-        self._publisher = publisher
         self._receiver = receiver
+        self._publisher = Publisher(
+            host.sockets, settings.alerts, journal, self.carry_out, commanders
+        )
         self._heartbeat = Heartbeat(host.counters)
         self._commit_due_s = 0.0
         self._truncate_due_s = 0.0
@@ -217,6 +219,24 @@ class ConsumerStage:
         admitted = [one for one in (self._admit(one, now_s) for one in messages) if one is not None]
         return self._engine.step(admitted, round(1e9 * now_s))
 
+    def carry_out(self, request: ControlRequest) -> str:
+        """Do what was asked and commit it; only then it is answered.
+
+        Raises
+        ------
+        LookupError
+            If it cannot be done, or the journal cannot keep it; its text says why.
+        """
+        answer = self._engine.carry_out(request)
+        now_s = time.monotonic()
+        self._commit_and_publish(self._engine.step([], round(1e9 * now_s)), now_s, commit=True)
+        if self._buffer.failing is not None:
+            raise LookupError(
+                f"done, but a restart would forget it: {self._buffer.failing}; "
+                "ask again when there is space"
+            )
+        return answer
+
     def pass_on(self, result: StepResult[Message], now_s: float) -> None:
         """Commit what a step led to, then publish it.
 
@@ -232,9 +252,13 @@ class ConsumerStage:
             self._host.tell_finished()
 
     def _commit_and_publish(
-        self, result: StepResult[Message], now_s: float, whole: bool = False
+        self,
+        result: StepResult[Message],
+        now_s: float,
+        commit: bool = False,
+        whole: bool = False,
     ) -> None:
-        """Take steps 1 to 3; `whole` commits and sends a heartbeat of all patients now."""
+        """Take steps 1 to 3; `commit` now, `whole` with a heartbeat of all patients now."""
         # Step 1: leave out, encode.
         self._lag_s = max(self._lag_s, result.lag_s)
         messages = result.messages
@@ -244,7 +268,7 @@ class ConsumerStage:
         outgoing = all_encoded(messages)
         # Step 2: commit.
         self._buffer.add(numbered(outgoing), result.progress, result.kept)
-        if result.alerts or whole or now_s >= self._commit_due_s:
+        if result.alerts or commit or whole or now_s >= self._commit_due_s:
             outgoing += all_encoded(self._commit(now_s))
             self._commit_due_s = now_s + COMMIT_S
         if self._buffer.failing is not None:
