@@ -1,6 +1,6 @@
 """The client of the alert socket: `AlertSubscriber` is what a user's program imports.
 
-    from monitor.delivery.subscriber import AlertSubscriber
+    from monitor import AlertSubscriber, Inbox
 
     with AlertSubscriber() as alerts:
         for alert in alerts:
@@ -74,6 +74,17 @@ class AlertSubscriber:
     ------
     InvalidEndpoint
         If the endpoint is malformed.
+
+    Examples
+    --------
+    `endpoint` is a monitor's alert socket, such as "tcp://127.0.0.1:5571".
+
+    >>> from monitor import Alert, AlertSubscriber
+    >>> with AlertSubscriber(endpoint, topics=["alert"]) as alerts:
+    ...     for alert in alerts:
+    ...         print(alert.patient, alert.time_s, alert.state, alert.ratio)
+    ...         break
+    119 10.0 onset 2.0
     """
 
     def __init__(
