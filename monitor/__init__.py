@@ -6,8 +6,8 @@ What a program that listens to a monitor needs can be imported from here:
 
 A name loads its module when it is first used: `import monitor` itself loads nothing.
 
-Who takes the two ZeroMQ frames without AlertSubscriber, or reads the lines of `subscribe --json`, has
-`text`, a JSON object of one of these types:
+Who takes the two ZeroMQ frames without AlertSubscriber, or reads the lines of `subscribe --json`,
+has `text`, a JSON object of one of these types:
 
     >>> import msgspec
     >>> from monitor import Alert
