@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
+from model.libraries import TORCH_MISSING, require_torch, torch_is_installed
 from model.tracking import put_back, track_all
 from monitor.detection.alert_machine import AlertMachine, alert_identity
 from monitor.detection.learning_phase import Held, LearningPhase
@@ -279,6 +280,8 @@ class Judge:
 
     def relearn(self, request: RelearnRequest) -> str:
         """Learn one patient's normal anew, or all patients', from the signal that comes."""
+        if not torch_is_installed():
+            raise LookupError(TORCH_MISSING)
         chosen = [
             name for name in self._named(request.patient) if self._patients[name].state == MONITORED
         ]
@@ -408,6 +411,7 @@ class Judge:
             patient.position = progress.position
             patient.restore(saved, self._model_of(saved), progress.segmenter_state)
             if saved.relearn_until is not None:
+                require_torch()
                 patient.learning = LearningPhase(saved.relearn_until, self._train)
                 patient.relearn_from = progress
         elif self._settings.learn_s is not None:
