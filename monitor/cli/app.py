@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
@@ -130,6 +131,8 @@ def replay(
         from monitor.run.replay import replay as run
         from monitor.run.report import report
 
+        if learn is not None:
+            require_torch()
         screen = _screen(json, live)
         options = ReplayOptions(
             records=resolved(records or []),
@@ -253,6 +256,8 @@ def consumer(
         from monitor.run.replay import journal_path, run_folder
         from monitor.stages.consumer import run
 
+        if learn is not None:
+            require_torch()
         with run_folder() as folder, locked(journal_path(journal, folder)):
             run(
                 ConsumerSettings(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.checkpoint import Checkpoint
+from model.libraries import require_torch
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, alert_identity
 from monitor.detection.learner import Learner
@@ -285,6 +286,7 @@ class Engine:
             patient.position = reached.position
             patient.restore(saved, self._model_of(saved), reached.segmenter_state)
             if saved.relearn_until is not None:
+                require_torch()
                 patient.learning = self.learner.begin(stream.patient, saved.relearn_until)
                 of_stages = (reached.patient, reached.position, reached.segmenter_state)
                 patient.relearn_from = Progress(*of_stages, saved)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.libraries import TORCH_MISSING, torch_is_installed
 from monitor.detection.learner import Learner
 from monitor.detection.patient import Desk, Patient, is_numbered
 from monitor.wire.messages import (
@@ -81,6 +82,8 @@ class Requests:
 
     def _relearn(self, request: RelearnRequest) -> CarriedOut:
         """Learn one patient's normal anew, or all patients', from the signal that comes."""
+        if not torch_is_installed():
+            raise LookupError(TORCH_MISSING)
         chosen = [
             name for name in self._named(request.patient) if self._patients[name].state == MONITORED
         ]
