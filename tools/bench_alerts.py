@@ -33,7 +33,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -46,7 +46,7 @@ from monitor.settings import ConsumerSettings, ProducerSettings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import run as run_consumer
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.wire.codec import encode_bundle
+from monitor.wire.codec import Encoded, encode_bundle
 from monitor.wire.messages import Alert, Message, SamplesMessage, Status, Technical
 from monitor.wire.sockets import Sockets
 from tools.measured import CommandFailed
@@ -94,8 +94,8 @@ class Commits:
 
         def timed(
             journal: Journal,
-            alerts: Iterable[Alert | Technical],
-            progress: Iterable[Progress],
+            alerts: Iterable[Encoded[Alert | Technical]],
+            progress: Iterable[Progress[Any]],
             beats: Iterable[KeptBeat],
         ) -> None:
             said, reached = list(alerts), list(progress)

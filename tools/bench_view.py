@@ -39,7 +39,7 @@ from monitor.journal.writer import Journal
 from monitor.run.watch import watch
 from monitor.stages.consumer import STATUS_PATIENTS
 from monitor.view.screens import LiveScreen
-from monitor.wire.codec import encode_message
+from monitor.wire.codec import all_encoded, encode_message
 from monitor.wire.messages import (
     Alert,
     BeatScored,
@@ -189,15 +189,15 @@ def publish(ward: Ward, folder: Path) -> NoReturn:
         due_s = time.monotonic()
         while True:
             alerts = [msgspec.structs.replace(a, journal=journal.identity) for a in ward.alerts()]
-            journal.commit(alerts, [])
-            publisher.publish([*alerts, *ward.beats()])
+            journal.commit(all_encoded(alerts), [])
+            publisher.publish(all_encoded([*alerts, *ward.beats()]))
             for wave in ward.waves():
                 waves.send_multipart(encode_message(wave))
             if ward.tick():
                 status = msgspec.structs.replace(
                     ward.status(), journal=journal.identity, newest_seq=journal.newest_seq
                 )
-                publisher.publish([status])
+                publisher.publish(all_encoded([status]))
             due_s = max(due_s + TICK_S, time.monotonic() - 1.0)  # a pause is not made up for
             while (remaining_s := due_s - time.monotonic()) > 0:
                 publisher.requests.poll(round(1000 * remaining_s) + 1)

@@ -32,8 +32,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from monitor.detection.engine import Judge, numbered
+from monitor.detection.engine import Engine
 from monitor.errors import MonitorError
+from monitor.journal.buffer import JournalBuffer
 from monitor.journal.writer import Journal
 from monitor.run.ward_bench import (
     MAX_DELAY_MS,
@@ -43,11 +44,11 @@ from monitor.run.ward_bench import (
     run_ward,
     ward_settings,
 )
-from monitor.stages.consumer import COMMIT_S, load_model, utc_now
+from monitor.stages.consumer import COMMIT_S, load_model, numbered, utc_now
 from monitor.stages.host import Counters
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import SegmenterStage
-from monitor.wire.codec import decode_bundle, encode_bundle, encode_message, in_bundles
+from monitor.stages.segmenter import SampleSegmenter
+from monitor.wire.codec import all_encoded, decode_bundle, encode_bundle, in_bundles
 from monitor.wire.messages import BeatsMessage
 from segmenter.beat import BeatSpec
 from tools.figures import ABSOLUTES
@@ -349,11 +350,12 @@ def measure_steps(patients: int, seconds: float) -> tuple[dict[str, float], floa
         checkpoint = load_model(of_consumer)
         journal = stack.enter_context(Journal(Path(of_consumer.journal)))
         learner = stack.enter_context(ThreadPoolExecutor(1))
-        judge = Judge(checkpoint, of_consumer, journal, learner, utc_now)
+        engine = Engine(checkpoint, of_consumer, journal, learner, utc_now)
         streams = [playback.stream() for playback in playbacks]
-        judge.expect(streams)
+        engine.expect(streams)
         spec = BeatSpec.from_mapping(checkpoint.spec)
-        stage = SegmenterStage(spec, streams, [], Counters("segmenter", 0))
+        stage = SampleSegmenter(spec, streams, [], Counters("segmenter", 0))
+        buffer = JournalBuffer(journal)
         watch, n_beats, commit_due_s = Stopwatch(), 0, 0.0
         for step in range(1, round((WARM_UP_S + seconds) / STEP_S) + 1):
             now_s = step * STEP_S
@@ -371,19 +373,17 @@ def measure_steps(patients: int, seconds: float) -> tuple[dict[str, float], floa
                 beats = [message for frames in sent for message in decode_bundle(frames)]
                 held = [one for one in beats if isinstance(one, BeatsMessage)]
                 for message in held:
-                    judge.check(message)
-                    judge.hole_before(message)
+                    engine.admission.check(message)
+                    engine.admission.hole_before(message)
             with watch.on("judge"):
-                said = judge.step(held, round(1e9 * now_s))
+                result = engine.step(held, round(1e9 * now_s))
+                outgoing = all_encoded(result.messages)
+                buffer.add(numbered(outgoing), result.progress, result.kept)
             with watch.on("journal"):
-                alerts = numbered(said)
-                if alerts or now_s >= commit_due_s:
+                if result.alerts or now_s >= commit_due_s:
                     commit_due_s = now_s + COMMIT_S
-                    journal.commit(alerts, judge.take_progress(), judge.take_kept())
-                    judge.progress_kept()
-            with watch.on("encode"):
-                for one in said:
-                    encode_message(one)
+                    buffer.commit(now_s)
+                    engine.committed()
             n_beats += sum(len(message.beats) for message in held)
     return {name: spent / seconds for name, spent in watch.spent_s.items()}, n_beats / seconds
 

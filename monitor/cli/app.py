@@ -1,5 +1,7 @@
 """The commands: parse, build settings, call. What each does lives in the module it calls."""
 
+# ruff: noqa: D301  the \b before an example keeps its lines as they are
+
 from __future__ import annotations
 
 import sys
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
@@ -65,9 +68,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="ecg-monitor",
-    help="Streaming ECG anomaly monitor. Research software, not a medical device.",
     cls=OneLineErrors,
     context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -87,10 +90,18 @@ def _print_version(wanted: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Streaming ECG anomaly monitor. Research software, not a medical device."""
+    """Watch ECG signals and raise alerts on anomalous beats.
+
+    Research software, not a medical device.
+
+    \b
+    Try: ecg-monitor replay
+    """
 
 
 @app.command()
@@ -112,24 +123,35 @@ def replay(
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
     live: Annotated[
-        bool | None, typer.Option("--live/--no-live", help="Live view; default: on a terminal.")
+        bool | None,
+        typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
     ] = None,
     json: JsonLines = False,
 ) -> None:
-    """Replay records, find and score their beats, and show the anomalous ones.
+    """Replay ECG records and raise alerts on anomalous beats.
 
-    Keys in the live view: a acknowledges, + and - move the threshold, r learns the patient anew,
-    p pauses, e explains the latest anomalous beat, q quits. Of several patients arrows and pages
-    choose one, / searches, Escape goes back.
+    The command for a first look: it runs the whole monitor (producer, segmenter and consumer) on
+    this machine, and on a terminal draws its live view.
 
-    Try: ecg-monitor replay --speed 4, or
-    ecg-monitor replay mitdb/119 --learn 5:00 --speed max --json | jq .type
+    \b
+    Keys in the live view:
+      +  fewer alerts (a higher threshold)    a  acknowledge the alert
+      -  more alerts (a lower threshold)      e  explain the latest anomalous beat
+      r  learn the patient again              q  quit
+      p  pause or go on                       /  search; Escape goes back
+      arrow and page keys choose one of several patients
+
+    \b
+    Try: ecg-monitor replay --speed 4
+         ecg-monitor replay mitdb/119 --learn 5:00 --speed max --json | jq .type
     """
     with explained():
         from monitor.run.replay import ReplayOptions
         from monitor.run.replay import replay as run
         from monitor.run.report import report
 
+        if learn is not None:
+            require_torch()
         screen = _screen(json, live)
         options = ReplayOptions(
             records=resolved(records or []),
@@ -167,7 +189,9 @@ def _screen(json: bool, live: bool | None) -> Screen:
         return JsonScreen(sys.stdout, sys.stderr, ("alert", "technical"))
     on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
     if live and not on_terminal:
-        raise InvalidOption("--live needs a terminal; leave it out for plain lines, or use --json")
+        raise InvalidOption(
+            "--live needs a terminal on standard input and output; leave it out, or use --json"
+        )
     if on_terminal if live is None else live:
         return LiveScreen(Console(), sys.stdin)
     return PlainScreen(sys.stdout, sys.stderr)
@@ -181,12 +205,17 @@ def producer(
     start: StartAt = "0",
     duration: Duration = None,
     loop: Loop = False,
-    samples: Annotated[str, typer.Option(help="Where the segmenter listens.")] = DEFAULT_SAMPLES,
+    samples: Annotated[
+        str, typer.Option(metavar="ENDPOINT", help="Socket on which the segmenter listens.")
+    ] = DEFAULT_SAMPLES,
     keys: KeysFolder = None,
 ) -> None:
-    """Only the first stage: read records and send their samples to a segmenter.
+    """Run only the first stage: send records' samples.
 
-    Try: ecg-monitor producer mitdb/119 --speed 4, beside a segmenter and a consumer.
+    For a monitor whose stages run apart; a segmenter and a consumer must run beside it.
+
+    \b
+    Try: ecg-monitor producer mitdb/119 --speed 4
     """
     with explained():
         from monitor.stages.producer import run
@@ -207,16 +236,30 @@ def producer(
 
 @app.command()
 def segmenter(
-    samples: Annotated[str, typer.Option(help="Where to listen for samples.")] = DEFAULT_SAMPLES,
-    beats: Annotated[str, typer.Option(help="Where the consumer listens.")] = DEFAULT_BEATS,
-    wave: Annotated[str, typer.Option(help="Where to publish waveforms.")] = DEFAULT_WAVE,
+    samples: Annotated[
+        str, typer.Option(metavar="ENDPOINT", help="Socket to listen on for samples.")
+    ] = DEFAULT_SAMPLES,
+    beats: Annotated[
+        str, typer.Option(metavar="ENDPOINT", help="Socket on which the consumer listens.")
+    ] = DEFAULT_BEATS,
+    wave: Annotated[
+        str, typer.Option(metavar="ENDPOINT", help="Socket to publish waveforms on.")
+    ] = DEFAULT_WAVE,
     window: Annotated[
-        str, typer.Option(help=f"Beat window of the consumer's checkpoint: {WINDOWS}.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"How much signal makes a beat, as the consumer's model expects: {WINDOWS}.",
+        ),
     ] = BeatSpec().window,
     keys: KeysFolder = None,
 ) -> None:
-    """Only the second stage: find beats in samples and send them to a consumer.
+    """Run only the second stage: find beats in samples.
 
+    For a monitor whose stages run apart; it takes samples from producers and sends beats to a
+    consumer.
+
+    \b
     Try: ecg-monitor segmenter --window midpoint
     """
     with explained():
@@ -232,7 +275,9 @@ def segmenter(
 
 @app.command()
 def consumer(
-    beats: Annotated[str, typer.Option(help="Where to listen for beats.")] = DEFAULT_BEATS,
+    beats: Annotated[
+        str, typer.Option(metavar="ENDPOINT", help="Socket to listen on for beats.")
+    ] = DEFAULT_BEATS,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     checkpoint: CheckpointPath = None,
     threshold: ThresholdText = None,
@@ -244,15 +289,21 @@ def consumer(
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
 ) -> None:
-    """Only the third stage: score beats, publish alerts.
+    """Run only the third stage: score beats, publish alerts.
 
-    Try: ecg-monitor consumer --journal ward.sqlite, and elsewhere ecg-monitor view
+    For a monitor whose stages run apart; it takes beats from segmenters. `ecg-monitor view` shows
+    what it publishes.
+
+    \b
+    Try: ecg-monitor consumer --journal ward.sqlite
     """
     with explained():
         from monitor.journal.lock import locked
         from monitor.run.replay import journal_path, run_folder
         from monitor.stages.consumer import run
 
+        if learn is not None:
+            require_torch()
         with run_folder() as folder, locked(journal_path(journal, folder)):
             run(
                 ConsumerSettings(
@@ -274,11 +325,17 @@ def consumer(
 @app.command()
 def view(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
-    wave: Annotated[str, typer.Option(help="Where waveforms are published.")] = DEFAULT_WAVE,
+    wave: Annotated[
+        str, typer.Option(metavar="ENDPOINT", help="Socket that publishes waveforms.")
+    ] = DEFAULT_WAVE,
     keys: KeysFolder = None,
 ) -> None:
-    """Only the live view, of a consumer and a segmenter that run elsewhere.
+    """Draw the live view of a monitor that runs elsewhere.
 
+    For another terminal, or for another machine with --keys; any number may watch. The keys are
+    those of `ecg-monitor replay`.
+
+    \b
     Try: ecg-monitor view --alerts tcp://127.0.0.1:5571
     """
     with explained():
@@ -289,41 +346,65 @@ def view(
 
 @app.command()
 def subscribe(
-    endpoint: Annotated[str, typer.Argument(help="The monitor's alert socket.")] = DEFAULT_ALERTS,
+    endpoint: Annotated[
+        str, typer.Argument(metavar="ENDPOINT", help="The monitor's alert socket.")
+    ] = DEFAULT_ALERTS,
     topic: Annotated[
         list[str] | None,
-        typer.Option(help="alert, technical, beat, status, or alert.PATIENT; may be repeated."),
+        typer.Option(
+            metavar="TOPIC",
+            help="What to print: alert, technical, beat, status, or one patient's alert.PATIENT; "
+            "may be repeated. Default: alert and technical.",
+        ),
     ] = None,
     json: JsonLines = False,
-    new: Annotated[
-        bool, typer.Option("--new", help="Only what comes from now on, not what was before.")
-    ] = False,
+    new: Annotated[bool, typer.Option("--new", help="Print only what comes from now on.")] = False,
     after: Annotated[
-        int, typer.Option("--from", min=0, help="Begin behind this number; 0 is everything kept.")
+        int,
+        typer.Option(
+            "--from",
+            metavar="NUMBER",
+            min=0,
+            help="Begin after the alert of this number; 0 begins with the oldest kept.",
+        ),
     ] = 0,
     since: Since = None,
     durable: Annotated[
         str | None,
-        typer.Option(help="Keep alerts and position under this name; go on there next time."),
+        typer.Option(
+            metavar="NAME",
+            help="Keep alerts and the position under this name, and continue there next time.",
+        ),
     ] = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
     on_alert: Annotated[
         list[str] | None,
-        typer.Option(help="Run this for each alert, JSON on its stdin; may be repeated."),
+        typer.Option(
+            metavar="COMMAND",
+            help="Run this command for each alert, with the alert as JSON on its standard input; "
+            "may be repeated.",
+        ),
     ] = None,
     keys: KeysFolder = None,
     webhook: Annotated[
-        list[str] | None, typer.Option(help="POST each alert to this address; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="POST each alert as JSON to this address; may be repeated."
+        ),
     ] = None,
     until_end: Annotated[
-        bool, typer.Option("--until-end", help="Leave when all records have ended.")
+        bool, typer.Option("--until-end", help="Exit when all records have ended.")
     ] = False,
 ) -> None:
-    """Print alerts as they come; those missed are asked for. Ctrl-C ends it.
+    """Print a monitor's alerts, or hand them to programs.
 
-    Try: ecg-monitor subscribe --json | jq .ratio, or
-    ecg-monitor subscribe --durable ward-desk
+    For a desk, a script or a pager gateway. It asks the monitor again for alerts that it missed.
+    Ctrl-C ends it.
+
+    \b
+    Try: ecg-monitor subscribe --json | jq .ratio
+         ecg-monitor subscribe --durable ward-desk
     """
     with explained():
         from monitor.delivery.sinks import Command, Webhook
@@ -331,7 +412,9 @@ def subscribe(
         from monitor.view.screens import JsonScreen, PlainScreen
 
         if (new, after > 0, since is not None).count(True) > 1:
-            raise InvalidOption("--new, --from and --since are three ways to begin; give one")
+            raise InvalidOption(
+                "--new, --from and --since each say where to begin; give only one of them"
+            )
         topics = tuple(topic or ("alert", "technical"))
         if json:
             screen: Screen = JsonScreen(sys.stdout, sys.stderr, topics)

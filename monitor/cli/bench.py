@@ -1,5 +1,7 @@
 """The commands that measure the system itself: bench ward."""
 
+# ruff: noqa: D301  the \b before an example keeps its lines as they are
+
 from __future__ import annotations
 
 import sys
@@ -10,30 +12,44 @@ import typer
 from monitor.cli.error_messages import explained
 from monitor.cli.options import JsonLines
 
-bench_commands = typer.Typer(name="bench", help="Measure the system on this machine.")
+bench_commands = typer.Typer(name="bench")
 
 
 @bench_commands.callback()
 def bench() -> None:
-    """Measure the system on this machine."""
+    """Measure how much this machine can carry.
+
+    \b
+    Try: ecg-monitor bench ward --patients 500 --seconds 30
+    """
 
 
 @bench_commands.command()
 def ward(
     patients: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Live patients; with --find, the first try.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Simulated patients; with --find, how many to try first.",
+        ),
     ] = 500,
-    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Measured time.")] = 120.0,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", min=1, max=86_400, help="Seconds to measure.")
+    ] = 120.0,
     find: Annotated[
-        bool, typer.Option("--find", help="Look for the largest ward that is kept up with.")
+        bool, typer.Option("--find", help="Look for the largest ward that keeps up.")
     ] = False,
     json: JsonLines = False,
 ) -> None:
-    """Let simulated live patients through all three processes, and time their beats.
+    """Time the beats of many simulated live patients.
 
-    A ward is kept up with when 99 of 100 scores are on the socket within 250 ms of the arrival of
-    the last sample they needed, and nothing is dropped.
+    For planning: how many patients one machine can watch. The machine keeps up when 99 of 100
+    scores are on the socket within 250 ms after the last sample they needed came, and nothing is
+    dropped.
 
+    \b
     Try: ecg-monitor bench ward --patients 500 --seconds 30
     """
     with explained():

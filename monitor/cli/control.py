@@ -1,5 +1,7 @@
 """The commands on a monitor's behaviour and on who may reach it: ack, rules, keys."""
 
+# ruff: noqa: D301  the \b before an example keeps its lines as they are
+
 from __future__ import annotations
 
 import sys
@@ -14,18 +16,27 @@ from monitor.settings import DEFAULT_ALERTS
 from monitor.text import harmless
 
 control = typer.Typer()
-keys_commands = typer.Typer(name="keys", help="Keys that encrypt sockets and say who may connect.")
+keys_commands = typer.Typer(name="keys")
 control.add_typer(keys_commands)
 
 
 @control.command()
 def ack(
-    patient: Annotated[str | None, typer.Argument(help="Whose; none: everybody's.")] = None,
+    patient: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PATIENT",
+            help="Patient whose alerts are acknowledged. Default: all patients.",
+        ),
+    ] = None,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     keys: KeysFolder = None,
 ) -> None:
-    """Acknowledge alerts of high priority, in a monitor that runs elsewhere.
+    """Acknowledge high-priority alerts of a running monitor.
 
+    For whoever has seen the alert; it does what key a does in the live view.
+
+    \b
     Try: ecg-monitor ack 119
     """
     with explained():
@@ -33,15 +44,19 @@ def ack(
         from monitor.wire.curve_keys import load_optional_keys
         from monitor.wire.messages import AckRequest
 
-        said = carry_out(alerts, AckRequest(patient), load_optional_keys(keys))
-        sys.stderr.write(f"{harmless(said, 500)}\n")
+        answer = carry_out(alerts, AckRequest(patient), load_optional_keys(keys))
+        sys.stderr.write(f"{harmless(answer, 500)}\n")
 
 
 @control.command()
 def rules(file: RulesFile = None) -> None:
-    """Print the alert rules with what they mean, as a file that --rules takes.
+    """Print the alert rules, explained, as a file for --rules.
 
-    Try: ecg-monitor rules > ward.toml, change it, then ecg-monitor replay --rules ward.toml
+    Save the output, change it, and give it to replay or consumer.
+
+    \b
+    Try: ecg-monitor rules > ward.toml
+         ecg-monitor replay --rules ward.toml
     """
     with explained():
         from monitor.detection.rules import load_rules, rules_text
@@ -53,21 +68,31 @@ def rules(file: RulesFile = None) -> None:
 
 @keys_commands.callback()
 def keys() -> None:
-    """Keys that encrypt sockets and say who may connect; SECURITY.md says how to use them."""
+    """Make the keys that encrypt sockets and admit clients.
+
+    \b
+    Try: ecg-monitor keys init ~/ecg-keys
+    """
 
 
 @keys_commands.command("init")
-def keys_init(folder: Annotated[Path, typer.Argument(help="A folder to make.")]) -> None:
-    """Make a monitor's keys and a first client's, which may connect and command.
+def keys_init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make.")],
+) -> None:
+    """Make a monitor's keys and those of a first client.
 
-    Try: ecg-monitor keys init ~/ecg-keys, then
-    ecg-monitor replay --keys ~/ecg-keys --alerts tcp://0.0.0.0:5571
+    For a monitor that other machines reach. The first client may watch and send commands;
+    SECURITY.md says how to admit others.
+
+    \b
+    Try: ecg-monitor keys init ~/ecg-keys
+         ecg-monitor replay --keys ~/ecg-keys --alerts tcp://0.0.0.0:5571
     """
     with explained():
         from monitor.wire.curve_keys import init_keys
 
         init_keys(folder)
         sys.stderr.write(
-            f"wrote keys to {harmless(str(folder), 500)}; a client needs server.public and keys of "
-            "its own, whose client.public goes into authorised/ here\n"
+            f"wrote keys to {harmless(str(folder), 500)}; to admit another client, give "
+            "it server.public and copy its own client.public into authorised/ here\n"
         )

@@ -1,5 +1,7 @@
 """The commands on data at rest: simulate, train, score, evaluate, annotate."""
 
+# ruff: noqa: D301  the \b before an example keeps its lines as they are
+
 from __future__ import annotations
 
 import sys
@@ -11,8 +13,10 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from model.libraries import require_torch
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import (
+    JOBS_HELP,
     CheckpointPath,
     Ecg5000Files,
     Epochs,
@@ -40,7 +44,14 @@ TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its column
 
 
 class ModelByDefault(TyperGroup):
-    """`evaluate`: what names no command is meant for `evaluate model`."""
+    """`evaluate`: what names no command is meant for `evaluate model`, whose options it lists."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  typer's
+        """Write the commands, then the options of the one that needs no name."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Options of `evaluate model`, for which `evaluate` is enough"):
+            records = [option.get_help_record(ctx) for option in self.commands["model"].params]
+            formatter.write_dl([record for record in records if record is not None])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer's context
         """Put the command's name first where it is left out."""
@@ -49,31 +60,53 @@ class ModelByDefault(TyperGroup):
 
 
 files = typer.Typer()
-evaluate = typer.Typer(
-    name="evaluate",
-    help="Judge a model (which is what `evaluate` alone does) or a beat detector.\n\n"
-    "Try: ecg-monitor evaluate --plot losses.png",
-    cls=ModelByDefault,
-)
+evaluate = typer.Typer(name="evaluate", cls=ModelByDefault)
 files.add_typer(evaluate)
+
+
+@evaluate.callback()
+def evaluate_group() -> None:
+    """Measure a model, a beat detector or the learning.
+
+    For whoever wants figures: without a command's name it measures a model.
+
+    \b
+    Try: ecg-monitor evaluate --plot losses.png
+         ecg-monitor evaluate beats --help
+    """
 
 
 @files.command()
 def simulate(
-    out: Annotated[Path, typer.Argument(help="The record to write, without suffix.")],
-    hours: Annotated[float, typer.Option(help="Its length.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    out: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="Path of the record, without suffix.")
+    ],
+    hours: Annotated[
+        float, typer.Option(metavar="HOURS", help="Length of the record in hours.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same bytes.")] = 0,
     anomaly_rate: Annotated[
-        float | None, typer.Option(help="Share of anomalous beats; default: chf07's 0.022.")
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Share of anomalous beats, 0 to 1. Default: 0.022, as in chf07."
+        ),
     ] = None,
     lead_off_per_hour: Annotated[
-        float, typer.Option(help="How often the leads come off for some seconds.")
+        float,
+        typer.Option(metavar="RATE", help="How often an hour the leads come off for some seconds."),
     ] = 0.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the record.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing record.")
+    ] = False,
 ) -> None:
-    """Write a chf07-style WFDB record: 250 Hz, two leads, .ecg annotations N r V S Q.
+    """Write a simulated ECG record with annotated beats.
 
-    Try: ecg-monitor simulate day --hours 20 && ecg-monitor replay day --speed 9
+    For trying the monitor without a patient: a WFDB record in the style of chf07, with two leads
+    at 250 Hz and its beats annotated in .ecg as N, r, V, S or Q.
+
+    \b
+    Try: ecg-monitor simulate day --hours 20
+         ecg-monitor replay day --speed 9
     """
     with explained():
         from monitor.sources.simulated import SimulationSettings, write_record
@@ -91,45 +124,66 @@ def simulate(
 
 @files.command()
 def train(
-    out: Annotated[Path, typer.Option(help="The checkpoint to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Model file to write.")],
     records: SomeRecords = None,
     ecg5000: Ecg5000Files = None,
     window: WindowName = None,
     embedding: Annotated[
-        int | None, typer.Option(help="Size of the embedding, 1 to 256; default: 32.")
+        int | None,
+        typer.Option(metavar="N", help="Values in the embedding of a beat, 1 to 256. Default: 32."),
     ] = None,
     epochs: Epochs = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same weights.")
+    ] = 0,
     lead: Lead = None,
     learn: Annotated[
-        str | None, typer.Option(help="Only so much of each record: 5:00; default: all.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Use only this much of each record: 5:00 is five minutes. Default: all.",
+        ),
     ] = None,
     false_alert_share: Annotated[
         float | None,
         typer.Option(
-            help="Share of normal beats meant to lie above the threshold; default: 0.05 on "
-            "ECG5000, one beat an hour on records."
+            metavar="SHARE",
+            help="Share of normal beats, 0 to 1, that the threshold lets through as anomalous. "
+            "Default: 0.05 on ECG5000, one beat an hour on records.",
         ),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write curves, losses, best and worst beats: OUT.html, and OUT.png."),
+        typer.Option(
+            metavar="FILE",
+            help="Write curves, losses, best and worst beats as OUT.html and OUT.png.",
+        ),
     ] = None,
     test: Annotated[
         list[Path] | None,
-        typer.Option(help="ECG5000 file to judge the model on in the report; may be repeated."),
+        typer.Option(
+            metavar="FILE",
+            help="ECG5000 file to test the model on for the report; may be repeated.",
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training.")
+        bool, typer.Option("--resume", help="Continue an interrupted training.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
+    ] = False,
 ) -> None:
-    """Train a model on ECG5000's normal beats, or on the usual beats of records.
+    """Train a model on ECG5000 or on your own records.
 
-    Try: ecg-monitor train --ecg5000 ECG5000_TRAIN.txt --out ecg5000.st, or
-    ecg-monitor train mitdb/100 --learn 10:00 --out patient.st
+    For whoever needs another model than the installed one. It learns ECG5000's normal beats, or
+    the usual beats of records, for which it needs no labels.
+
+    \b
+    Try: ecg-monitor train --ecg5000 ECG5000_TRAIN.txt --out ecg5000.st
+         ecg-monitor train mitdb/100 --learn 10:00 --out patient.st
     """
     with explained(), ended_by_sigterm():
+        require_torch()
         from monitor.offline.training_run import (
             TrainingOptions,
             check_writable,
@@ -195,12 +249,19 @@ def _files_and_records(
 
 @files.command()
 def score(
-    checkpoint: Annotated[Path, typer.Option(help="Model file of the window rr.")],
-    ecg5000: Annotated[Path, typer.Option(help="ECG5000 file (.txt, .tsv, .arff, .ts).")],
+    checkpoint: Annotated[
+        Path, typer.Option(metavar="FILE", help="Model file, trained on ECG5000 (window rr).")
+    ],
+    ecg5000: Annotated[
+        Path, typer.Option(metavar="FILE", help="ECG5000 file (.txt, .tsv, .arff, .ts).")
+    ],
     json: JsonLines = False,
 ) -> None:
-    """Print label and loss of each beat of an ECG5000 file, and whether it is anomalous.
+    """Print the loss of each beat of an ECG5000 file.
 
+    For work on a model: each line has the beat's label, its loss and whether it is anomalous.
+
+    \b
     Try: ecg-monitor score --checkpoint ecg5000.st --ecg5000 ECG5000_TEST.txt
     """
     with explained():
@@ -222,50 +283,70 @@ def score(
 @evaluate.command("model")
 def evaluate_model(
     others: Annotated[
-        list[str] | None, typer.Argument(help="More ECG5000 files.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE", help="Further ECG5000 files, after --ecg5000.", show_default=False
+        ),
     ] = None,
     ecg5000: Ecg5000Files = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="pooled (85/15, default) or official (first file trains)."),
+        typer.Option(
+            metavar="NAME",
+            help="pooled: train on 85 % of all normal beats, test on the rest (default). "
+            "official: train on the first file, test on the others.",
+        ),
     ] = None,
     checkpoint: CheckpointPath = None,
-    seeds: Annotated[int, typer.Option(help="Train so many times.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Train this many times, each with another seed.")
+    ] = 1,
     epochs: Epochs = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the densities of the losses: OUT.png.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the densities of the losses into this PNG file."),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Set several sizes beside other scorers.")
+        bool,
+        typer.Option("--compare", help="Compare several model sizes with other kinds of scorers."),
     ] = False,
     peer_steps: Annotated[
         int,
-        typer.Option(min=1, max=1_000_000, help="With --compare: steps of others' networks."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="With --compare: training steps of the other networks.",
+        ),
     ] = 2_000,
     json: JsonLines = False,
 ) -> None:
-    """Say how well a model tells anomalous beats: AUC, recall, false positives.
+    """Measure how well a model finds anomalous beats.
 
-    With ECG5000 files and no checkpoint, a model is trained on some of their
-    normal beats and tested on the rest. Without files, the model is tested on
-    a simulated chf07-style record.
+    For whoever chooses a model: AUC, recall and false positives. With ECG5000 files and no
+    checkpoint, it trains a model on some of their normal beats and tests it on the rest. Without
+    files, it tests the model on a simulated record in the style of chf07.
 
-    Try: ecg-monitor evaluate --plot losses.png, or
-    ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
+    \b
+    Try: ecg-monitor evaluate --plot losses.png
+         ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
-        from monitor.offline.evaluation.comparison import to_json_line, to_table
         from monitor.offline.evaluation_run import EvaluationOptions, run, run_comparison, to_text
 
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
             raise InvalidOption(
-                f"{unknown[0]!r} is neither model nor beats; put --ecg5000 before files"
+                f"{unknown[0]!r} is neither model, beats nor patients; put --ecg5000 before files"
             )
         options = EvaluationOptions(
             tuple(files), protocol, checkpoint, seeds, epochs, plot, compare, peer_steps
         )
+        if options.trains:
+            require_torch()
         if compare:
+            from monitor.offline.evaluation.comparison import to_json_line, to_table
+
             with progress_bar("comparing") as show:
                 if json:  # as they come: the whole takes its time
                     run_comparison(options, show, lambda row: _write_now(to_json_line(row)))
@@ -285,17 +366,35 @@ def _write_now(text: str) -> None:
 
 @evaluate.command("beats")
 def evaluate_beats(
-    ref_dir: Annotated[Path, typer.Argument(help="Folder of reference annotations and headers.")],
-    det_dir: Annotated[Path, typer.Argument(help="Folder of detections.")],
-    ref_ext: Annotated[str, typer.Option(help="Suffix of the references.")] = "atr",
-    det_ext: Annotated[str, typer.Option(help="Suffix of the detections.")] = "qrs",
-    start: Annotated[str, typer.Option(help="Start of the test period.")] = "5:00",
-    json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the table to this file too.")] = None,
+    ref_dir: Annotated[
+        Path,
+        typer.Argument(metavar="REF_DIR", help="Folder of the reference annotations and headers."),
+    ],
+    det_dir: Annotated[
+        Path, typer.Argument(metavar="DET_DIR", help="Folder of the detected beats.")
+    ],
+    ref_ext: Annotated[
+        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
+    ] = "atr",
+    det_ext: Annotated[
+        str, typer.Option(metavar="EXT", help="Suffix of the detected beats.")
+    ] = "qrs",
+    start: Annotated[
+        str, typer.Option(metavar="TIME", help="Where the test period of each record begins.")
+    ] = "5:00",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table to this CSV file too.")
+    ] = None,
 ) -> None:
-    """Compare detected beats with reference annotations by the rules of EC57.
+    """Compare detected beats with reference annotations.
 
-    Try: ecg-monitor annotate mitdb --out found && ecg-monitor evaluate beats mitdb found
+    For whoever judges a beat detector, this one or another: sensitivity and positive predictivity
+    of each record by the rules of ANSI/AAMI EC57.
+
+    \b
+    Try: ecg-monitor annotate mitdb --out found
+         ecg-monitor evaluate beats mitdb found
     """
     with explained():
         from monitor.offline.evaluation.beats_report import evaluate_beats as compare
@@ -310,32 +409,46 @@ def evaluate_beats(
             Console(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(to_table(report))
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
-            sys.stderr.write(f"without detections, and in no figure: {names}\n")
+            sys.stderr.write(f"without detections, so left out of all figures: {names}\n")
 
 
 @evaluate.command("patients")
 def evaluate_patients(
-    folder: Annotated[Path, typer.Argument(help="Folder of records and their annotations.")],
-    ref_ext: Annotated[str, typer.Option(help="Suffix of the references.")] = "atr",
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of records and their annotations.")
+    ],
+    ref_ext: Annotated[
+        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
+    ] = "atr",
     record: Annotated[
-        list[str] | None, typer.Option(help="Only this record; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
+        ),
     ] = None,
-    learn: Annotated[str, typer.Option(help="Learn so much of each record.")] = "5:00",
+    learn: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest."),
+    ] = "5:00",
     false_alerts: FalseAlerts = 1.0,
     checkpoint: CheckpointPath = None,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Begin the learning with no checkpoint.")
+        bool, typer.Option("--from-scratch", help="Learn without a model to start from.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Learn each record's first minutes without labels, judge the rest, compare.
+    """Measure how well learning one patient works.
 
-    Records of an even number are for development; choices are made on them alone.
+    For whoever wants to know what --learn brings: it learns each record's first minutes without
+    labels, judges the rest, and compares the verdicts with the annotations. Records with an even
+    number are for development; choices are made on them alone.
 
+    \b
     Try: ecg-monitor evaluate patients mitdb --record 106 --record 119
     """
     with explained(), ended_by_sigterm():
+        require_torch()
         prepare_workers("monitor.offline.patients_run", jobs)
         from monitor.offline.evaluation.patients_report import to_json, to_table
         from monitor.offline.patients_run import PatientsOptions, run
@@ -375,27 +488,44 @@ def _write(path: Path, text: str) -> None:
 def annotate(
     records: Annotated[
         list[str],
-        typer.Argument(help="WFDB records by path or PhysioNet name, or folders of records."),
+        typer.Argument(
+            metavar="RECORD",
+            help="WFDB records (paths or PhysioNet names), or folders of records.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the annotations; made if missing.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
+    ],
     lead: Lead = None,
     window: WindowName = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Model file; default: no .alm, unless one is learnt.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Model file. Default: beats are not judged and no .alm is written, "
+            "unless --learn is given.",
+        ),
     ] = None,
     learn: Learn = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Do what was done with the same options anew, too.")
+        bool,
+        typer.Option(
+            "--again", help="Annotate again what an earlier run with the same options finished."
+        ),
     ] = False,
 ) -> None:
-    """Write the beats of records as WFDB annotations (.qrs); with a model, anomalies too (.alm).
+    """Write WFDB annotations of the beats in records.
 
-    A run that was stopped goes on where it was: records that are done are passed over.
+    For archives: beats go to .qrs, and with a model anomalous beats go to .alm. A run that was
+    stopped continues when it is started again; it skips the records that are finished.
 
+    \b
     Try: ecg-monitor annotate mitdb/100 mitdb/119 --learn 5:00 --out found
     """
     with explained(), ended_by_sigterm():
+        if learn is not None:
+            require_torch()
         if len(records) > 1 or Path(records[0]).is_dir():
             prepare_workers("monitor.offline.annotate", jobs)
         from monitor.offline.annotate import annotate_records

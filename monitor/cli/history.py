@@ -1,5 +1,7 @@
 """The commands on what was: history, show."""
 
+# ruff: noqa: D301  the \b before an example keeps its lines as they are
+
 from __future__ import annotations
 
 import sys
@@ -18,31 +20,41 @@ from monitor.text import harmless
 
 past = typer.Typer()
 
-JournalFile = Annotated[Path, typer.Argument(help="A journal, as --journal named it.")]
+JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="File that --journal named.")]
 
 
 @past.command()
 def history(
     journal: JournalFile,
     since: Since = None,
-    patient: Annotated[str | None, typer.Option(help="Of this patient only.")] = None,
+    patient: Annotated[
+        str | None, typer.Option(metavar="ID", help="List only this patient's.")
+    ] = None,
     json: JsonLines = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values on stdout.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     alm: Annotated[
-        Path | None, typer.Option(help="Write WFDB annotations, PATIENT.alm, into this folder.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write WFDB annotations, PATIENT.alm, into this folder instead."
+        ),
     ] = None,
 ) -> None:
-    """List the alerts that a journal holds; while it is written, too.
+    """List the alerts that a journal holds.
 
-    Try: ecg-monitor history night.sqlite --since 8:00:00, or
-    ecg-monitor history night.sqlite --csv > night.csv
+    For a look back over a night; the monitor may still be writing to the journal.
+
+    \b
+    Try: ecg-monitor history night.sqlite --since 8:00:00
+         ecg-monitor history night.sqlite --csv > night.csv
     """
     with explained():
         from monitor.journal.reader import JournalReader
         from monitor.offline.journal_export import csv_lines, export_alarms, json_lines, plain_lines
 
         if (json, csv, alm is not None).count(True) > 1:
-            raise InvalidOption("--json, --csv and --alm are three ways to list; give one")
+            raise InvalidOption(
+                "--json, --csv and --alm each say how to list; give only one of them"
+            )
         begin = "" if since is None else parse_since(since, datetime.now(UTC))
         with JournalReader(journal) as reader:
             messages = reader.alerts(begin, patient)
@@ -59,19 +71,29 @@ def history(
 @past.command()
 def show(
     journal: JournalFile,
-    alert: Annotated[str, typer.Argument(help="Its number, or the beginning of its identity.")],
+    alert: Annotated[
+        str,
+        typer.Argument(
+            metavar="ALERT", help="Number of the alert, or the beginning of its identity."
+        ),
+    ],
     png: Annotated[
-        Path | None, typer.Option("--png", help="Draw it into this file instead.")
+        Path | None,
+        typer.Option("--png", metavar="FILE", help="Draw it into this PNG file instead."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write it as one self-contained page instead.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write it as one self-contained page instead."),
     ] = None,
 ) -> None:
-    """Explain one alert of a journal: the beat over its reconstruction, where its loss arose,
-    the nearest beats of the learnt normal, the ten beats on either side.
+    """Explain one alert of a journal: draw its beat.
 
-    Try: ecg-monitor show night.sqlite 12, or
-    ecg-monitor show night.sqlite 12 --html 12.html
+    For whoever asks why: the beat over its reconstruction, where its loss arose, the nearest beats
+    of the learnt normal, and the ten beats on either side. `ecg-monitor history` lists the numbers.
+
+    \b
+    Try: ecg-monitor show night.sqlite 12
+         ecg-monitor show night.sqlite 12 --html 12.html
     """
     with explained():
         from monitor.journal.reader import JournalReader

@@ -11,84 +11,178 @@ import typer
 from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
+JOBS_HELP = "Processes to use. Default: one for each processor core."
 
 
 Records = Annotated[
     list[str] | None,
     typer.Argument(
-        help="WFDB records by path (mitdb/119) or PhysioNet name (chfdb/chf07). "
-        "None: a simulated chf07-style record.",
+        metavar="RECORD",
+        help="WFDB records: paths (mitdb/119) or PhysioNet names (chfdb/chf07), which are "
+        "downloaded once. Without any, a simulated record in the style of chf07.",
         show_default=False,
     ),
 ]
 SomeRecords = Annotated[
     list[str] | None,
-    typer.Argument(help="WFDB records by path or PhysioNet name.", show_default=False),
+    typer.Argument(
+        metavar="RECORD",
+        help="WFDB records: paths or PhysioNet names, which are downloaded once.",
+        show_default=False,
+    ),
 ]
-Lead = Annotated[str | None, typer.Option(help="Lead by name (MLII) or index (0).")]
+Lead = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEAD",
+        help="Lead to read, by name (MLII) or by index from 0. Default: the record's first.",
+    ),
+]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the training beats; default: by their number."),
+    typer.Option(
+        metavar="N",
+        help="Passes over the training beats. Default: chosen by the number of beats.",
+    ),
 ]
-WindowName = Annotated[str | None, typer.Option("--window", help=f"Beat window: {WINDOWS}.")]
+WindowName = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="NAME",
+        help=f"How much signal around an R peak makes a beat: {WINDOWS}. "
+        "Default: the model's, or typical for records and rr for ECG5000.",
+    ),
+]
 Ecg5000Files = Annotated[
     list[Path] | None,
-    typer.Option("--ecg5000", help="ECG5000 file (.txt, .tsv, .arff, .ts); more may follow it."),
+    typer.Option(
+        "--ecg5000",
+        metavar="FILE",
+        help="ECG5000 file (.txt, .tsv, .arff, .ts); further files may follow it.",
+    ),
 ]
-Speed = Annotated[str, typer.Option(help="Factor of real time, or max.")]
-StartAt = Annotated[str, typer.Option("--start", help="Where to begin: 90, 1:30 or 1:30:00.")]
-Duration = Annotated[str | None, typer.Option(help="How long: 90, 1:30 or 1:30:00.")]
-Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end.")]
+Speed = Annotated[
+    str,
+    typer.Option(
+        metavar="FACTOR",
+        help="How many times real time: 1, 4, 0.5, or max for as fast as it can.",
+    ),
+]
+StartAt = Annotated[
+    str,
+    typer.Option(
+        "--start",
+        metavar="TIME",
+        help="Where in the record to begin: seconds (90), m:ss (1:30) or h:mm:ss.",
+    ),
+]
+Duration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="How much of the record to read: 90, 1:30 or 1:30:00. Default: to its end.",
+    ),
+]
+Loop = Annotated[bool, typer.Option("--loop", help="Start the record again when it ends.")]
 CheckpointPath = Annotated[
-    Path | None, typer.Option("--checkpoint", help="Model file; default: the one that ships.")
+    Path | None,
+    typer.Option(
+        "--checkpoint", metavar="FILE", help="Model file. Default: the model that is installed."
+    ),
 ]
 ThresholdText = Annotated[
     str | None,
-    typer.Option("--threshold", help="Loss above which a beat is anomalous; default: the model's."),
+    typer.Option(
+        "--threshold",
+        metavar="LOSS",
+        help="Reconstruction loss (no unit) above which a beat is anomalous. "
+        "Default: the model's, or learnt with --learn.",
+    ),
 ]
 Learn = Annotated[
     str | None,
-    typer.Option(help="Learn this patient's normal from so much of the record first: 5:00."),
+    typer.Option(
+        metavar="TIME",
+        help="Learn each patient's normal from this much of the record, without labels, "
+        "then judge the rest: 5:00 is five minutes. Default: no learning.",
+    ),
 ]
 FalseAlerts = Annotated[
     float,
-    typer.Option("--false-alerts-per-hour", min=0.001, max=1000, help="Aim of a learnt threshold."),
+    typer.Option(
+        "--false-alerts-per-hour",
+        metavar="RATE",
+        min=0.001,
+        max=1000,
+        help="False alerts an hour that a learnt threshold aims at.",
+    ),
 ]
 AlertsEndpoint = Annotated[
-    str, typer.Option("--alerts", help="Alert socket; requests go to the next port.")
+    str,
+    typer.Option(
+        "--alerts",
+        metavar="ENDPOINT",
+        help="Socket that publishes alerts; requests use the next port up.",
+    ),
 ]
 Journal = Annotated[
     Path | None,
     typer.Option(
-        help="Keep alerts in this file (learnt models beside it); the same run goes on in it. "
-        "Default: for this run only."
+        metavar="FILE",
+        help="Keep alerts in this SQLite file, learnt models beside it; a stopped run "
+        "continues when it is started again with it. Default: a journal for this run only.",
     ),
 ]
 Since = Annotated[
-    str | None, typer.Option(help="Begin at a time, 2026-03-01T22:00, or so long ago: 8:00:00.")
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Begin at this local time (2026-03-01T22:00) or this long ago (8:00:00).",
+    ),
 ]
 RulesFile = Annotated[
     Path | None,
-    typer.Option("--rules", help="Alert rules, TOML; `ecg-monitor rules` prints the defaults."),
+    typer.Option(
+        "--rules",
+        metavar="FILE",
+        help="Alert rules as TOML. Default: what `ecg-monitor rules` prints.",
+    ),
 ]
 KeysFolder = Annotated[
     Path | None,
-    typer.Option("--keys", help="Folder of keys (`ecg-monitor keys init`): encrypts tcp sockets."),
+    typer.Option(
+        "--keys",
+        metavar="FOLDER",
+        help="Encrypt tcp sockets with the keys in this folder, which `ecg-monitor keys init` "
+        "makes. Default: no encryption, this machine only.",
+    ),
 ]
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):  # the bounds let nan through
-        raise typer.BadParameter(f"{value} is no amount")
+        raise typer.BadParameter(f"{value} is not an amount; give a finite number")
     return value
 
 
 KeepDays = Annotated[
     float,
-    typer.Option(min=0.001, max=100_000, callback=_finite, help="Remove alerts that are older."),
+    typer.Option(
+        metavar="DAYS",
+        min=0.001,
+        max=100_000,
+        callback=_finite,
+        help="Remove alerts that are older than this many days.",
+    ),
 ]
 KeepMb = Annotated[
     float,
-    typer.Option(min=1, callback=_finite, help="Remove the oldest alerts of a bigger file."),
+    typer.Option(
+        metavar="MB",
+        min=1,
+        callback=_finite,
+        help="Remove the oldest alerts when the file grows over this many megabytes.",
+    ),
 ]
-JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]

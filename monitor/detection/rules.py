@@ -42,7 +42,7 @@ def load_rules(path: Path) -> Rules:
 
 
 def parse_rules(content: bytes) -> Rules:
-    """Check and read the bytes of a rules file; InvalidOption if they are none."""
+    """Check and read the bytes of a rules file; InvalidOption if they are not one."""
     try:
         return msgspec.convert(tomllib.loads(content.decode()), Rules)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:

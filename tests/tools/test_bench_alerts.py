@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.journal.writer import Journal, Progress
+from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
 from tools.bench_alerts import Commits, Latencies, main
 from tools.messages import alert, beat_scored
@@ -54,7 +55,9 @@ def test_commits_that_hold_progress_are_measured(tmp_path: Path) -> None:
     with Journal(tmp_path / "j") as journal, commits.measured():
         journal.commit([], [], [])
         for seq in (1, 2):
-            journal.commit([alert(seq=seq, id=str(seq))], [Progress("p", seq, b"", b"")], [])
+            journal.commit(
+                all_encoded([alert(seq=seq, id=str(seq))]), [Progress("p", seq, b"", b"")], []
+            )
         assert journal.newest_seq == 2
     assert (commits.n, commits.alerts) == (2, 2)
     assert 0 < commits.wall_s <= commits.end_to_end_s

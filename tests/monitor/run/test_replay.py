@@ -310,6 +310,22 @@ def test_a_threshold_takes_effect_in_the_consumer(record: Path) -> None:
     assert summary.alerts <= 1
 
 
+def test_what_the_consumer_refuses_is_shown(record: Path) -> None:
+    """A key that the monitor cannot obey is answered with the reason, not with silence."""
+    asked: list[bool] = []
+
+    def ask(screen: Collected, controls: Controls) -> None:
+        if not asked and screen.beats():
+            controls.request(ThresholdRequest("nobody", factor=1.1))
+            asked.append(True)
+        if screen.notices:
+            controls.quit()
+
+    screen = Collected(ask)
+    run(options(record, speed=60.0), screen)
+    assert screen.notices == ["no patient 'nobody' is monitored"]
+
+
 def test_several_records_side_by_side(record: Path, undisturbed: Collected) -> None:
     """Two patients in one run say what each says alone."""
     screen = Collected()
