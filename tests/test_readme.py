@@ -27,7 +27,7 @@ COMMANDS = sorted(
 )
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 FROM_CSV, FROM_EDF, SUBSCRIBE, NO_SOCKETS = PYTHON
-# What packaging can rewrite to addresses that hold outside the repository: one plain form.
+# What packaging can rewrite so that it holds outside the repository: one plain form.
 PACKAGED_LINK = re.compile(r"(?:docs/[\w./-]*|[A-Z]+(?:\.md)?)(?:#[\w-]+)?")
 
 
