@@ -121,6 +121,21 @@ def test_files_linked_exist() -> None:
             assert PACKAGED_LINK.fullmatch(target), target
 
 
+def test_figures_shown_are_those_measured() -> None:
+    """Each figure with its spread, and its command, stands in a page that a benchmark writes."""
+    table = README.split("## Five figures")[1].split("## How it is built")[0]
+    written = ("BENCH", "program", "detectors")
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in written)
+    shown = re.findall(r"([\d.,]+) (?:ms|times faster) \(([\d.,]+) to ([\d.,]+)", table)
+    assert len(shown) == 4
+    for median, smallest, largest in shown:
+        assert f" {median} ({smallest} to {largest}) " in pages
+    for command in re.findall(r"`(python -m tools[^`]*)`", table):
+        assert command in pages
+    sensitivity, predictivity = re.findall(r"(?:Se|\+P) ([\d.]+) %", table)
+    assert f"| {sensitivity} | {predictivity} |" in pages
+
+
 def test_make_targets_shown_exist() -> None:
     """`make WORD` in the README is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
