@@ -27,7 +27,7 @@ COMMANDS = sorted(
 )
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 FROM_CSV, FROM_EDF, SUBSCRIBE, NO_SOCKETS = PYTHON
-# What packaging can rewrite to addresses that hold outside the repository: one plain form.
+# What packaging can rewrite so that it holds outside the repository: one plain form.
 PACKAGED_LINK = re.compile(r"(?:docs/[\w./-]*|[A-Z]+(?:\.md)?)(?:#[\w-]+)?")
 
 
@@ -119,6 +119,21 @@ def test_files_linked_exist() -> None:
         if "://" not in target:
             assert (ROOT / target).exists(), target
             assert PACKAGED_LINK.fullmatch(target), target
+
+
+def test_figures_shown_are_those_measured() -> None:
+    """Each figure with its spread, and its command, stands in a page that a benchmark writes."""
+    table = README.split("## Five figures")[1].split("## How it is built")[0]
+    written = ("BENCH", "program", "detectors")
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in written)
+    shown = re.findall(r"([\d.,]+) (?:ms|times faster) \(([\d.,]+) to ([\d.,]+)", table)
+    assert len(shown) == 4
+    for median, smallest, largest in shown:
+        assert f" {median} ({smallest} to {largest}) " in pages
+    for command in re.findall(r"`(python -m tools[^`]*)`", table):
+        assert command in pages
+    sensitivity, predictivity = re.findall(r"(?:Se|\+P) ([\d.]+) %", table)
+    assert f"| {sensitivity} | {predictivity} |" in pages
 
 
 def test_make_targets_shown_exist() -> None:
