@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,8 @@ from monitor.view.screens import Controls, OffTerminal
 from monitor.wire.messages import Message, RelearnRequest, Status
 
 ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+INSTALL = (ROOT / "docs" / "INSTALL.md").read_text()
 # Read by each interpreter when it starts, by those of the stages too: they look for torch in vain.
 SITECUSTOMIZE = """
 import sys
@@ -187,3 +191,46 @@ def test_a_learning_that_was_begun_with_torch_is_not_gone_on_without(
     run = ended(["-m", "monitor", "replay", "--json", *options], without_torch, tmp_path)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.splitlines()[-1] == f"ecg-monitor: {TORCH_MISSING}"
+
+
+def test_extras_named_exist() -> None:
+    """The page and the error messages name extras that can be installed."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    sources = [path.read_text() for package in ("model", "monitor") for path in files_of(package)]
+    named = set(re.findall(r"(?:ecg-monitor|\.)\[(\w+)\]", "\n".join([INSTALL, *sources])))
+    assert {"learn", "all", "dev"} <= named <= extras.keys()
+
+
+def files_of(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def test_only_extras_need_torch() -> None:
+    """What monitors is installed without it."""
+    project = PROJECT["project"]
+    assert not [one for one in project["dependencies"] if one.startswith(("torch", "scikit"))]
+    assert project["optional-dependencies"]["learn"] == ["torch>=2.4"]
+
+
+def test_the_sizes_that_make_prints_are_those_measured() -> None:
+    """The differences between the rows of the page's table, rounded to tens of megabytes."""
+    rows = re.findall(r"^\| `[^`]+` \| (\d+) \| ([\d,]+) MB \|$", INSTALL, re.MULTILINE)
+    (base, mb), (_, learn_mb), (dev, dev_mb) = [
+        (int(n), int(size.replace(",", ""))) for n, size in rows
+    ]
+    learn = int(rows[1][0])
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"{base} packages, about {round(mb, -1)} MB" in makefile
+    assert f"about {round(learn_mb - mb, -1)} MB on disk as CPU build" in makefile
+    assert f"{dev - learn} packages, about {round(dev_mb - learn_mb, -1)} MB" in makefile
+
+
+def test_the_readme_of_a_wheel_leads_nowhere_that_is_not_there() -> None:
+    """Outside the repository a picture or a relative link would be broken; the names stay."""
+    text = readme = (ROOT / "README.md").read_text()
+    hook = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for substitution in hook["substitutions"]:  # as the build does it
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    assert not re.findall(r"\]\((?!\w+:)", text)
+    for target in re.findall(r"(?<!!)\[[^\]]+\]\((?!\w+:)([^)#]+)\)", readme):
+        assert f"`{target}`" in text
