@@ -1,77 +1,98 @@
-"""The program as it is run: simulating, replaying, starting up; and what it finds on real records.
+"""The program as it is run: simulating, replaying, alerting; and what it finds on real records.
 
     python -m tools.bench_program                    # docs/program.md and docs/BENCH.md
     python -m tools.bench_program --only replay --only startup
+    python -m tools.bench_program --only latency --patients 16 --seconds 60
     python -m tools.bench_program --quick            # 10 minutes of signal, once; writes nothing
 
 Simulation, replay and start-up are real commands in processes of their own, after a short one that
 does not count. What needs real records looks for them in --records (mitdb/ and ecg5000/) and says
 so where they are missing.
+
+Journal: the stages, started alone, judge a simulated record at full speed; this process is the
+consumer, and measures the time in `Journal.commit`, as wall time and as CPU time of its thread,
+from the first commit that holds progress to the last.
+
+Latency: this process is the producer, at real-time speed, of several simulated patients; by a
+threshold that every beat exceeds, every beat is an alert. It notes when the block left that holds
+the last sample that a beat needs, and when the beat's alert came from the alert socket. A beat ends
+when the next one is known, as its alert tells the RR interval behind it: its last sample is the
+next one's R peak + `delay_ms`. What else computes on the machine is in these times.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
+import zmq
 from numpy.typing import NDArray
 
 from model.ecg5000 import read_ecg5000
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import RecordError
+from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.writer import Journal, Progress
 from monitor.offline.annotate import annotate_records
 from monitor.offline.evaluation.beats_report import evaluate_beats, read_annotations
 from monitor.offline.evaluation.ec57 import BEAT_SYMBOLS, TEST_START_S, compare_beats
 from monitor.offline.evaluation.ecg5000_report import evaluate_training
 from monitor.run.replay import Summary
+from monitor.settings import ConsumerSettings, ProducerSettings
+from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire.messages import Alert, BeatScored, Technical
+from monitor.stages.consumer import run as run_consumer
+from monitor.stages.playback import Pacer, open_playbacks
+from monitor.wire.codec import Encoded, encode_bundle
+from monitor.wire.messages import (
+    Alert,
+    BeatScored,
+    Message,
+    SamplesMessage,
+    Status,
+    Technical,
+)
+from monitor.wire.sockets import Sockets
 from tools.figures import Values
 from tools.measured import CommandFailed, Measured, run_measured
-from tools.pages import DOCS, PROGRAM, spread, table
-from tools.parts import Found, NotMeasured, measure_parts
+from tools.pages import PROGRAM, spread, table
+from tools.parts import DATA, Found, NotMeasured, Plan, measure_parts, option
 
 PROCESSES = ("parent", "producer", "segmenter", "consumer")  # in the order of their start
 RECORD = "simulated"
-QUICK_HOURS, FULL_HOURS = 1 / 6, 20.0  # chf07 is 20 h long
 FIRST_BEAT_WITHIN_S = 60.0
 # The official pair of files, or the training file and a part of the test file.
 ECG5000_PAIRS = (("ECG5000_TRAIN", "ECG5000_TEST"), ("ECG5000_TRAIN", "ECG5000_DEV"))
+EVERY_BEAT = 1e-3  # a threshold below any loss
+READY_WITHIN_S = 120.0
+SILENT_S = 60.0  # then a stage has failed
+LAST_ALERTS_S = 5.0  # after the last block
 
 Line = Alert | Technical | Summary  # what `replay --json` prints
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What is measured where.
+@dataclass(frozen=True, kw_only=True)
+class Bench(Plan):
+    """How much is measured, and where real records lie."""
 
-    Attributes
-    ----------
-    folder : Path
-        A private folder, in which commands run.
-    records : Path
-        Folder of real records.
-    hours : float
-        Length of the simulated record.
-    times : int
-        How often a command whose time counts is run.
-    quick : bool
-        Whether what takes minutes is left out.
-    """
-
-    folder: Path
-    records: Path
-    hours: float
-    times: int
-    quick: bool
+    records: Path = option(DATA, DATA, "folder of real records")  # noqa: RUF009
+    hours: float = option(20.0, 1 / 6, "of the simulated record; chf07 is 20 h long")
+    patients: int = option(16, 2, "of `latency`")
+    seconds: float = option(60.0, 15.0, "of each patient of `latency`")
 
 
 # --- the simulated record -----------------------------------------------------------------------
@@ -135,7 +156,7 @@ def _found(
 ) -> Found:
     runs = f"{bench.times} run{'s' * (bench.times > 1)}"
     text = f"`{_shown(arguments)}`, {runs}.\n\n{table(['what', 'measured'], rows)}"
-    return Found(text, figures)
+    return Found(text, figures if bench.is_whole("hours") else {})
 
 
 def _simulate(bench: Bench) -> list[str]:
@@ -333,6 +354,268 @@ def compare_alerts_with_record(output: str, record: Path) -> Alerted:
         )
 
 
+# --- alerts
+
+
+@dataclass
+class Commits:
+    """What was spent in `Journal.commit`."""
+
+    n: int = 0
+    alerts: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    began_s: float | None = None  # of the first commit that held progress
+    ended_s: float = 0.0  # of the last
+
+    @property
+    def end_to_end_s(self) -> float:
+        """From the first commit that held progress to the last."""
+        return 0.0 if self.began_s is None else self.ended_s - self.began_s
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure every commit of the block."""
+        commit = Journal.commit
+
+        def timed(
+            journal: Journal,
+            alerts: Iterable[Encoded[Alert | Technical]],
+            progress: Iterable[Progress[Any]],
+            beats: Iterable[KeptBeat],
+        ) -> None:
+            said, reached = list(alerts), list(progress)
+            wall_s, cpu_s = time.perf_counter(), time.thread_time()
+            commit(journal, said, reached, beats)
+            if not reached:
+                return
+            self.ended_s = time.perf_counter()
+            self.began_s = wall_s if self.began_s is None else self.began_s
+            self.n, self.alerts = self.n + 1, self.alerts + len(said)
+            self.wall_s += self.ended_s - wall_s
+            self.cpu_s += time.thread_time() - cpu_s
+
+        with patch.object(Journal, "commit", timed):
+            yield
+
+
+def measure_journal(bench: Bench, folder: Path) -> Commits:
+    """Have the simulated record judged at full speed, with this process as the consumer."""
+    _make_record(bench)
+    ends = _endpoints(folder)
+    record = str(bench.folder / RECORD)
+    stages = (
+        ("segmenter", *_options(ends, "samples", "beats", "wave")),
+        ("producer", record, "--speed", "max", *_options(ends, "samples")),
+    )
+    settings = ConsumerSettings(
+        beats=ends["beats"],
+        alerts=ends["alerts"],
+        journal=str(folder / "journal.sqlite"),
+        real_time=False,
+    )
+    commits = Commits()
+    with started(*stages), commits.measured():
+        threading.Thread(target=_stop_at_end, args=(ends["alerts"],), daemon=True).start()
+        run_consumer(settings)  # until that thread has it stop
+    if not commits.end_to_end_s:
+        raise CommandFailed("nothing was journaled; is a stage failing?")
+    return commits
+
+
+def _stop_at_end(alerts: str) -> None:
+    """Have this process's consumer leave when all patients have ended, or nothing more comes."""
+    with AlertSubscriber(alerts, ("status",), after=None) as subscriber:
+        while subscriber.silent_s < SILENT_S:
+            message = subscriber.receive(1.0)
+            patients = message.patients if isinstance(message, Status) else []
+            if patients and all(one.state == "ended" for one in patients):
+                break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass
+class Latencies:
+    """When blocks left, and how long after the right one each alert came."""
+
+    alerts_ms: list[float] = field(default_factory=list)
+    unmatched: int = 0  # alerts of beats whose next one, or its block, was not seen
+    _before: dict[str, tuple[Alert, int]] = field(default_factory=dict)
+    _ends: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _left_ns: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def percentile_ms(self, percent: float) -> float:
+        """Return a percentile of the alerts' delays; NaN if none came."""
+        return float(np.percentile(self.alerts_ms, percent)) if self.alerts_ms else float("nan")
+
+    def sent(self, patient: str, end_sample: int, left_ns: int) -> None:
+        """Note that a patient's samples before `end_sample` have left."""
+        self._ends[patient].append(end_sample)
+        self._left_ns[patient].append(left_ns)
+
+    def take(self, message: Message, fs_hz: float, now_ns: int) -> None:
+        """Take what came from the alert socket; an alert counts when that of the next beat came."""
+        if not isinstance(message, Alert) or message.delay_ms is None:
+            return
+        before = self._before.get(message.patient)
+        self._before[message.patient] = message, now_ns
+        if before is None:
+            return
+        alert, came_ns = before
+        if not _follows(alert, message, fs_hz):
+            self.unmatched += 1
+            return
+        # `delay_ms` is rounded to 0.1 ms, far less than a sample.
+        needed = message.sample + round(message.delay_ms * fs_hz / 1000) + 1
+        place = bisect_left(self._ends[message.patient], needed)
+        if place == len(self._ends[message.patient]):
+            self.unmatched += 1
+            return
+        self.alerts_ms.append((came_ns - self._left_ns[message.patient][place]) / 1e6)
+
+
+def _follows(alert: Alert, later: Alert, fs_hz: float) -> bool:
+    """Whether a later alert is of the very next beat."""
+    if alert.rr_after_ms is None:
+        return False
+    return abs(alert.sample + alert.rr_after_ms * fs_hz / 1000 - later.sample) < 1
+
+
+def measure_latency(bench: Bench, folder: Path) -> Latencies:
+    """Be the producer of several patients at real-time speed, and time every beat's alert."""
+    records = [str(folder / f"sim{n}") for n in range(bench.patients)]
+    for seed, record in enumerate(records):
+        write_record(Path(record), SimulationSettings(hours=bench.seconds / 3600, seed=seed))
+    ends = _endpoints(folder)
+    journal = ("--journal", str(folder / "journal.sqlite"), "--threshold", str(EVERY_BEAT))
+    stages = (
+        ("segmenter", *_options(ends, "samples", "beats", "wave")),
+        ("consumer", *_options(ends, "beats", "alerts"), *journal),
+    )
+    settings = ProducerSettings(records=records, samples=ends["samples"])
+    latencies = Latencies()
+    with (
+        started(*stages),
+        Sockets() as sockets,
+        AlertSubscriber(ends["alerts"], ("alert", "status")) as subscriber,
+    ):
+        sender = sockets.push(ends["samples"])
+        _wait_until_ready(subscriber)
+        _produce(settings, sender, subscriber, latencies)
+    return latencies
+
+
+def _wait_until_ready(subscriber: AlertSubscriber) -> None:
+    """Return when the consumer has heard of the segmenter, too."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline_s:
+        message = subscriber.receive(1.0)
+        if isinstance(message, Status) and any(one.stage == "segmenter" for one in message.stages):
+            return
+    raise CommandFailed(f"the stages were not ready in {READY_WITHIN_S:g} s")
+
+
+def _produce(
+    settings: ProducerSettings,
+    sender: zmq.Socket[bytes],
+    subscriber: AlertSubscriber,
+    latencies: Latencies,
+) -> None:
+    playbacks = open_playbacks(settings)
+    fs_hz = playbacks[0].source.fs_hz
+    pacer = Pacer(playbacks, settings.speed, time.monotonic())
+    while pacer:
+        wait_s = pacer.wait_s(time.monotonic(), paused=False)
+        if wait_s > 0:
+            _listen(subscriber, wait_s, fs_hz, latencies)
+            continue
+        now_ns = time.monotonic_ns()
+        due = pacer.take_due(now_ns / 1e9, now_ns)
+        sender.send_multipart(encode_bundle(due))
+        for message in due:
+            if isinstance(message, SamplesMessage):
+                stop = message.header.position + message.header.n_samples
+                latencies.sent(message.header.patient, stop, now_ns)
+    _listen(subscriber, LAST_ALERTS_S, fs_hz, latencies)
+
+
+def _listen(
+    subscriber: AlertSubscriber, seconds: float, fs_hz: float, latencies: Latencies
+) -> None:
+    until_s = time.monotonic() + seconds
+    while (left_s := until_s - time.monotonic()) > 0:
+        message = subscriber.receive(left_s)
+        if message is not None:
+            latencies.take(message, fs_hz, time.monotonic_ns())
+
+
+def _endpoints(folder: Path) -> dict[str, str]:
+    names = ("samples", "beats", "wave", "alerts")
+    return {name: f"ipc://{folder / name[0]}" for name in names}
+
+
+def _options(ends: dict[str, str], *names: str) -> tuple[str, ...]:
+    return tuple(word for name in names for word in (f"--{name}", ends[name]))
+
+
+def _folder(bench: Bench, run: str) -> Path:
+    """Return a folder of a run's own."""
+    folder = bench.folder / run
+    folder.mkdir()
+    return folder
+
+
+@contextlib.contextmanager
+def started(*stages: Sequence[str]) -> Iterator[None]:
+    """Run stages in processes of their own, and end them."""
+    running = [subprocess.Popen([*PROGRAM, *stage]) for stage in stages]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def journal_part(bench: Bench) -> Found:
+    """Measure the journal's share of a replay."""
+    runs = [measure_journal(bench, _folder(bench, f"j{n}")) for n in range(bench.times)]
+    shares = [100 * one.wall_s / one.end_to_end_s for one in runs]
+    rows = [
+        ["share of the wall time, %", spread(shares, ".1f")],
+        ["of the first commit to the last, s", spread([one.end_to_end_s for one in runs], ".2f")],
+        ["in commits, s", spread([one.wall_s for one in runs], ".2f")],
+        ["the same, CPU, s", spread([one.cpu_s for one in runs], ".2f")],
+        ["commits", spread([one.n for one in runs], ",.0f")],
+        ["alerts", spread([one.alerts for one in runs], ",.0f")],
+    ]
+    return Found(
+        f"A simulated record of {bench.hours:g} h at full speed, {bench.times} times.\n\n"
+        + table(["what", "measured"], rows),
+        {"alerts.journal_share": shares} if bench.is_whole("hours") else {},
+    )
+
+
+def latency_part(bench: Bench) -> Found:
+    """Measure how long alerts are under way."""
+    runs = [measure_latency(bench, _folder(bench, f"l{n}")) for n in range(bench.times)]
+    middle, high, highest = ([one.percentile_ms(of) for one in runs] for of in (50, 99, 100))
+    rows = [
+        ["median, ms", spread(middle, ".1f")],
+        ["99th percentile, ms", spread(high, ".1f")],
+        ["largest, ms", spread(highest, ".1f")],
+        ["alerts", spread([len(one.alerts_ms) for one in runs], ",.0f")],
+        ["not matched with a block", spread([one.unmatched for one in runs], ",.0f")],
+    ]
+    headline = bench.is_whole("patients", "seconds")
+    return Found(
+        f"{bench.patients} patients for {bench.seconds:g} s, every beat an alert, {bench.times} "
+        f"times.\n\n{table(['what', 'measured'], rows)}",
+        {"alerts.delay": high} if headline else {},
+    )
+
+
 # --- showing ------------------------------------------------------------------------------------
 
 
@@ -359,38 +642,15 @@ PARTS: dict[str, Callable[[Bench], Found]] = {
     "detection": detection_part,
     "ecg5000": ecg5000_part,
     "record-119": record_119_part,
+    "latency": latency_part,
+    "journal": journal_part,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_program", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="10 minutes, once; writes nothing")
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
-    parser.add_argument("--times", type=int, default=3, help="runs of what is timed")
-    parser.add_argument(
-        "--records", type=Path, default=Path("../shared/data"), help="folder of real records"
-    )
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="ecgm-bench-") as folder:
-        bench = Bench(
-            folder=Path(folder),
-            records=options.records,
-            hours=QUICK_HOURS if options.quick else FULL_HOURS,
-            times=1 if options.quick else options.times,
-            quick=options.quick,
-        )
-        return measure_parts(
-            "bench_program",
-            ("program.md", "The program"),
-            PARTS,
-            bench,
-            only=options.only,
-            out=None if options.quick else options.out,
-            arguments=arguments,
-        )
+    page = ("program.md", "The program")
+    return measure_parts("bench_program", __doc__, page, PARTS, Bench, arguments)
 
 
 if __name__ == "__main__":

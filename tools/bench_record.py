@@ -12,11 +12,9 @@ CPU time is compared too, since it depends less on what else the machine does.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,11 +33,10 @@ from monitor.offline.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
-from tools.figures import ABSOLUTES
 from tools.measured import CommandFailed, Measured, on_one_core, run_measured, tree_memory_mb
-from tools.pages import DOCS, PROGRAM, spread, table
-from tools.parts import Found, measure_parts
-from tools.plots import draw_most, draw_runs
+from tools.pages import PROGRAM, spread, table
+from tools.parts import Found, Plan, measure_parts, option
+from tools.plots import draw_runs, plot_memory, save
 
 if TYPE_CHECKING:  # where it is needed, it is imported in a process of its own
     import torch
@@ -300,24 +297,16 @@ def heaviest(report: str, n: int = 3) -> str:
 # --- the parts, each a section of the page ------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class Run(Plan):
     """Where and how much is measured."""
 
-    folder: Path
-    out: Path | None  # None writes no plots
-    hours: float
-    times: int
+    hours: float = option(HOURS[-1], 4 / 3, "of the record")
 
     @property
     def path(self) -> str:
         """The record's path."""
         return str(self.folder / RECORD)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the record is as long as that of the headlines."""
-        return self.hours == HOURS[-1]
 
     def record(self) -> None:
         """Write the record, unless another part has."""
@@ -381,7 +370,7 @@ def published_part(run: Run) -> Found:
         "record.auc_gain": [our_auc - auc],
         "record.memory": peaks_mb,
     }
-    return Found(text, figures if run.is_whole else {})
+    return Found(text, figures if run.is_whole("hours") else {})
 
 
 def growth_part(run: Run) -> Found:
@@ -421,7 +410,7 @@ def growth_part(run: Run) -> Found:
         f"{run.described()} Its first hours by `--duration`; wall time and its ratio are of the "
         f"whole command.\n\n{table(headings, rows)}{line}\n\n"
         "![Seconds against hours of record](growth.png)",
-        figures if run.is_whole else {},
+        figures if run.is_whole("hours") else {},
     )
 
 
@@ -431,13 +420,15 @@ def memory_part(run: Run) -> Found:
     write_record(run.folder / LONG_RECORD, SimulationSettings(hours=hours, seed=SEED))
     memory = replay_memory(run.folder)
     if run.out is not None:
-        _plot_memory(memory, hours, run.out / "memory.png")
+        of_all = {"all four processes (they leave at the end)": memory.sum_mb}
+        across = f"s of a replay of {hours:g} h"
+        plot_memory(memory.at_s, of_all, "record.memory", across, run.out / "memory.png")
     return Found(
         f"A record of {hours:g} h, replayed as the others, once: at full speed the first seconds, "
         "in which buffers of all sizes are met, are hours of a record. All four processes: at most "
         f"{max(memory.sum_mb):.0f} MB at a time; {memory.growth_mb():+.1f} MB from a third of the "
         "run to its end.\n\n![Resident memory against time](memory.png)",
-        {"record.memory_growth": [memory.growth_mb()]} if run.is_whole else {},
+        {"record.memory_growth": [memory.growth_mb()]} if run.is_whole("hours") else {},
     )
 
 
@@ -475,48 +466,14 @@ def _plot_growth(runs: dict[float, list[Measured]], file: Path) -> None:
     draw_runs(axes, wall_s, "wall time of the command", "s--")
     axes.set(xlabel="hours of record", ylabel="seconds", xlim=(0, None), ylim=(0, None))
     axes.set_xticks(hours, [f"{one:g}" for one in hours])
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-
-
-def _plot_memory(memory: Memory, hours: float, file: Path) -> None:
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(memory.at_s, memory.sum_mb, label="all four processes (they leave at the end)")
-    draw_most(axes, ABSOLUTES["record.memory"], "MB")
-    axes.set(xlabel=f"s of a replay of {hours:g} h", ylabel="resident, MB", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower center")
-    figure.savefig(file, dpi=120, metadata={"Software": None})
+    save(figure, file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_record", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
-    parser.add_argument("--quick", action="store_true", help="80 minutes, once; writes nothing")
-    parser.add_argument("--hours", type=float, default=HOURS[-1], help="of the record")
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plots")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="ecgm-bench-") as folder:
-        run = Run(
-            folder=Path(folder),
-            out=None if options.quick else options.out,
-            hours=4 / 3 if options.quick else options.hours,
-            times=1 if options.quick else options.times,
-        )
-        return measure_parts(
-            "bench_record",
-            ("record.md", "One record"),
-            PARTS,
-            run,
-            only=options.only,
-            out=run.out,
-            arguments=arguments,
-        )
+    return measure_parts(
+        "bench_record", __doc__, ("record.md", "One record"), PARTS, Run, arguments
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m tools.bench_ward                       # docs/ward.md and plots; an hour
     python -m tools.bench_ward --only growth --patients 500 1000 --seconds 20 --times 1
-    python -m tools.bench_ward --only recovery       # or delay, steps, memory: its section alone
+    python -m tools.bench_ward --only recovery       # or delay, memory: its section alone
     python -m tools.bench_ward --quick               # a small ward, once; writes nothing
 
 Each ward is one of `ecg-monitor bench ward`: live patients at 250 Hz in real time, through the
@@ -12,17 +12,12 @@ the same as a load past saturation, at a size that is kept up with before and af
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -32,99 +27,44 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from monitor.detection.engine import Engine
 from monitor.errors import MonitorError
-from monitor.journal.buffer import JournalBuffer
-from monitor.journal.writer import Journal
-from monitor.run.ward_bench import (
-    MAX_DELAY_MS,
-    WARM_UP_S,
-    Moment,
-    WardResult,
-    run_ward,
-    ward_settings,
-)
-from monitor.stages.consumer import COMMIT_S, load_model, numbered, utc_now
-from monitor.stages.host import Counters
-from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import SampleSegmenter
-from monitor.wire.codec import all_encoded, decode_bundle, encode_bundle, in_bundles
-from monitor.wire.messages import BeatsMessage
-from segmenter.beat import BeatSpec
-from tools.figures import ABSOLUTES
-from tools.pages import DOCS, spread, table
-from tools.parts import Found, measure_parts, say
-from tools.plots import draw_most, draw_runs
+from monitor.run.ward_bench import MAX_DELAY_MS, WARM_UP_S, Moment, WardResult, run_ward
+from tools.figures import Values
+from tools.pages import spread, table
+from tools.parts import Found, Plan, measure_parts, option, say
+from tools.plots import draw_most, draw_runs, plot_memory, save
 
 PATIENTS = (250, 500, 1000, 1500, 2000, 2500, 3000, 4000)
 STAGES = ("producer", "segmenter", "consumer")
-STEADY, SHOWN_S, MINUTES, LARGEST_S = 2000, 120.0, 30.0, 20.0  # of the headlines
-STEPS_PATIENTS = (500, 1000, 2000, 4000)
+STAGE_CORES = f"{', '.join(STAGES)}: cores"
+LARGEST_S = 20.0  # shorter wards tell nothing of the largest
 BUSY = "while True: pass"
+NEIGHBOURS = 12
 FIRST_S = 60.0  # of a run: buffers fill, every patient is known
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured.
+@dataclass(frozen=True, kw_only=True)
+class Wards(Plan):
+    """How much is measured."""
 
-    Attributes
-    ----------
-    out : Path or None
-        Folder of the plots; None draws none.
-    patients : tuple of int
-        Wards whose cost is measured.
-    seconds : float
-        How long each of them lives.
-    times : int
-        How often each of them is run.
-    steady : int
-        Patients of the ward of `delay`, `recovery` and `memory`.
-    shown_s : float
-        How long the ward of `delay` lives.
-    minutes : float
-        How long the ward of `memory` lives.
-    calm_s, busy_s : float
-        Of `recovery`: how long the ward has the machine for itself before, and how long not.
-    of_steps : tuple of int
-        Wards of `steps`.
-    """
-
-    out: Path | None
-    patients: tuple[int, ...]
-    seconds: float
-    times: int
-    steady: int
-    shown_s: float
-    minutes: float
-    calm_s: float
-    busy_s: float
-    of_steps: tuple[int, ...] = STEPS_PATIENTS
+    patients: tuple[int, ...] = option(PATIENTS, (20, 40), "wards of `growth`")
+    seconds: float = option(30.0, 3.0, "of each ward of `growth`")
+    steady: int = option(2000, 20, "patients of the other parts")
+    shown_s: float = option(120.0, 3.0, "of the ward of `delay`")
+    minutes: float = option(30.0, 0.1, "of the ward of `memory`")
+    calm_s: float = option(20.0, 2.0, "of `recovery`: with the machine for itself, before")
+    busy_s: float = option(20.0, 2.0, "of `recovery`: without")
 
     @property
     def finds_largest(self) -> bool:
         """Whether the growth part can tell the largest ward: enough, long, often enough."""
-        return self.patients[-1] > STEADY and self.seconds >= LARGEST_S and self.times > 1
-
-
-QUICK = Plan(
-    None,
-    (20, 40),
-    3.0,
-    1,
-    steady=20,
-    shown_s=3.0,
-    minutes=0.1,
-    calm_s=2.0,
-    busy_s=2.0,
-    of_steps=(20,),
-)
+        return max(self.patients) > 2000 and self.seconds >= LARGEST_S and self.times > 1
 
 
 # --- delay --------------------------------------------------------------------------------------
 
 
-def delay_part(plan: Plan) -> Found:
+def delay_part(plan: Wards) -> Found:
     """Let the same ward live for some time, several times over."""
     runs = []
     for _ in range(plan.times):
@@ -143,28 +83,17 @@ def delay_part(plan: Plan) -> Found:
         ]
         for number, each in enumerate(runs, 1)
     ]
-    headings = [
-        "run",
-        "delay ms, median",
-        "99th percentile",
-        "largest",
-        "dropped, not heard",
-        "overloads",
-        "beats/s",
-        f"{', '.join(STAGES)}: cores",
-        "MB, all three",
-        "kept up with",
-    ]
+    headings = ["run", "delay ms, median", "99th percentile", "largest", "dropped, not heard"]
+    headings += ["overloads", "beats/s", STAGE_CORES, "MB, all three", "kept up with"]
+    figures: Values = {
+        "ward.delay": [_p99_ms(each) for each in runs],
+        "ward.lost": [each.dropped + each.missed for each in runs],
+    }
     return Found(
         f"{plan.steady:,} patients for {plan.shown_s:g} s after {WARM_UP_S:g} s to warm up: "
         f"`ecg-monitor bench ward --patients {plan.steady} --seconds {plan.shown_s:g}`.\n\n"
         + table(headings, rows),
-        {
-            "ward.delay": [_p99_ms(each) for each in runs],
-            "ward.lost": [each.dropped + each.missed for each in runs],
-        }
-        if plan.steady == STEADY
-        else {},
+        figures if plan.is_whole("steady", "shown_s") else {},
     )
 
 
@@ -192,10 +121,6 @@ def _us_a_beat(result: WardResult) -> float:
     return 1e6 * _cores(result) / result.beats_per_s if result.beats else float("nan")
 
 
-def _cores_of(stage: str, result: WardResult) -> float:
-    return result.cores[stage]
-
-
 def _cores(result: WardResult) -> float:
     return sum(result.cores[name] for name in STAGES)
 
@@ -203,11 +128,11 @@ def _cores(result: WardResult) -> float:
 # --- growth -------------------------------------------------------------------------------------
 
 
-def growth_part(plan: Plan) -> Found:
+def growth_part(plan: Wards) -> Found:
     """Measure cost and delay against the number of patients; draw them."""
-    runs: dict[int, list[WardResult]] = {n: [] for n in plan.patients}
+    runs: dict[int, list[WardResult]] = {n: [] for n in sorted(plan.patients)}
     for _ in range(plan.times):  # in turn, so that what else the machine does hits all alike
-        for n in plan.patients:
+        for n in runs:
             try:
                 runs[n].append(run_ward(n, plan.seconds))
             except MonitorError as error:  # past saturation a stage may fail; the others count
@@ -230,18 +155,8 @@ def growth_part(plan: Plan) -> Found:
         ]
         for n, of_n in runs.items()
     ]
-    headings = [
-        "patients",
-        "kept up with",
-        "us of CPU a beat",
-        "beats/s",
-        "delay ms, median",
-        "99th percentile",
-        "dropped, most",
-        "said overload",
-        f"{', '.join(STAGES)}: cores",
-        "MB, all three",
-    ]
+    headings = ["patients", "kept up with", "us of CPU a beat", "beats/s", "delay ms, median"]
+    headings += ["99th percentile", "dropped, most", "said overload", STAGE_CORES, "MB, all three"]
     if plan.out is not None:
         plot_growth(runs, plan.out / "ward.png")
     kept_up = [n for n, of_n in runs.items() if sum(one.kept_up for one in of_n) == plan.times]
@@ -258,134 +173,36 @@ def growth_part(plan: Plan) -> Found:
 
 def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
     """Draw cores and delays against patients: medians, and from the smallest to the largest."""
+
+    def of_runs(value: Callable[[WardResult], float]) -> dict[float, list[float]]:
+        return {n: [value(one) for one in of_n] for n, of_n in runs.items()}
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     cpu, delay = figure.subplots(1, 2)
-    for name in STAGES:
-        draw_runs(cpu, _of_runs(runs, partial(_cores_of, name)), name)
-    draw_runs(cpu, _of_runs(runs, _cores), "all three", "k--o")
-    cpu.axhline(2, color="grey", linestyle=":", label="two cores")
-    cpu.set(ylabel="cores busy", ylim=(0, None))
-    draw_runs(delay, _of_runs(runs, _median_ms), "median")
-    draw_runs(delay, _of_runs(runs, _p99_ms), "99th percentile")
-    delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
+    draw_runs(cpu, of_runs(lambda one: one.cores["producer"]), "producer")
+    draw_runs(cpu, of_runs(lambda one: one.cores["segmenter"]), "segmenter")
+    draw_runs(cpu, of_runs(lambda one: one.cores["consumer"]), "consumer")
+    draw_runs(cpu, of_runs(_cores), "all three", "k--o")
+    draw_most(cpu, 2, "cores")
+    cpu.set(xlabel="patients", ylabel="cores busy", ylim=(0, None), xlim=(0, None))
+    draw_runs(delay, of_runs(_median_ms), "median")
+    draw_runs(delay, of_runs(_p99_ms), "99th percentile")
     spoilt = [n for n, of_n in runs.items() if any(one.dropped or one.overloads for one in of_n)]
     for number, n in enumerate(spoilt):
         label = "overload said, or samples dropped" if number == 0 else ""
         delay.axvline(n, color="tab:red", alpha=0.3, label=label)
-    delay.set(ylabel="ms from the last sample due to the score")
+    delay.set(xlabel="patients", ylabel="ms from the last sample due to the score", xlim=(0, None))
     scale_delay(delay)
-    for axes in (cpu, delay):
-        axes.set(xlabel="patients", xlim=(0, None))
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-
-
-def _of_runs(
-    runs: dict[int, list[WardResult]], value: Callable[[WardResult], float]
-) -> dict[float, list[float]]:
-    return {n: [value(one) for one in of_n] for n, of_n in runs.items()}
+    save(figure, file)
 
 
 def scale_delay(axes: Axes) -> None:
-    """Draw delays on a scale of ratios, with ticks that read as milliseconds."""
+    """Draw delays on a scale of ratios, with ticks that read as milliseconds, and the most."""
+    draw_most(axes, MAX_DELAY_MS, "ms")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-# --- steps --------------------------------------------------------------------------------------
-
-
-class Stopwatch:
-    """CPU time of this process, by what it was spent on."""
-
-    def __init__(self) -> None:
-        self.spent_s: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def on(self, step: str) -> Iterator[None]:
-        """Count what the block takes to a step."""
-        began_s = time.process_time()
-        yield
-        took_s = time.process_time() - began_s
-        self.spent_s[step] = self.spent_s.get(step, 0.0) + took_s
-
-
-def steps_part(plan: Plan) -> Found:
-    """Measure where the CPU time of each beat goes: all stages' work in one process, in order."""
-    rows = []
-    for patients in plan.of_steps:
-        cores, beats_per_s = measure_steps(patients, plan.seconds)
-        sum_cores = sum(cores.values())
-        rows.append(
-            [
-                f"{patients:,} ({beats_per_s:,.0f})",
-                *(f"{share:.3f}" for share in cores.values()),
-                f"{sum_cores:.2f}",
-                f"{1e6 * sum_cores / beats_per_s:.0f}",
-            ]
-        )
-    headings = ["patients (beats/s)", *cores, "sum, cores", "us a beat"]
-    return Found(
-        "CPU time by step, in cores (1: a core busy all the time), of all three "
-        "stages' work done in one process, in the order of a run, "
-        f"{plan.seconds:g} s of signal in steps of {1e3 * STEP_S:g} ms. Sockets, and what two "
-        "processes cost one another, come on top.\n\n" + table(headings, rows),
-        {},
-    )
-
-
-STEP_S = 0.05
-
-
-def measure_steps(patients: int, seconds: float) -> tuple[dict[str, float], float]:
-    """Return the cores that each step takes of a ward, and its beats a second."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-")))
-        told, _, of_consumer = ward_settings(folder, patients, seed=1)
-        playbacks = open_playbacks(told)
-        pacer = Pacer(playbacks, told.speed, 0.0)
-        checkpoint = load_model(of_consumer)
-        journal = stack.enter_context(Journal(Path(of_consumer.journal)))
-        learner = stack.enter_context(ThreadPoolExecutor(1))
-        engine = Engine(checkpoint, of_consumer, journal, learner, utc_now)
-        streams = [playback.stream() for playback in playbacks]
-        engine.expect(streams)
-        spec = BeatSpec.from_mapping(checkpoint.spec)
-        stage = SampleSegmenter(spec, streams, [], Counters("segmenter", 0))
-        buffer = JournalBuffer(journal)
-        watch, n_beats, commit_due_s = Stopwatch(), 0, 0.0
-        for step in range(1, round((WARM_UP_S + seconds) / STEP_S) + 1):
-            now_s = step * STEP_S
-            if now_s <= WARM_UP_S:  # detectors learn their levels
-                watch, n_beats = Stopwatch(), 0
-            with watch.on("producer"):
-                sent = [encode_bundle(one) for one in in_bundles(pacer.take_due(now_s, None))]
-            with watch.on("decode samples"):
-                samples = [message for frames in sent for message in decode_bundle(frames)]
-            with watch.on("segmenter"):
-                found = stage.step(samples, now_s).messages
-            with watch.on("encode beats"):
-                sent = [encode_bundle(one) for one in in_bundles(found)]
-            with watch.on("decode beats"):
-                beats = [message for frames in sent for message in decode_bundle(frames)]
-                held = [one for one in beats if isinstance(one, BeatsMessage)]
-                for message in held:
-                    engine.admission.check(message)
-                    engine.admission.hole_before(message)
-            with watch.on("judge"):
-                result = engine.step(held, round(1e9 * now_s))
-                outgoing = all_encoded(result.messages)
-                buffer.add(numbered(outgoing), result.progress, result.kept)
-            with watch.on("journal"):
-                if result.alerts or now_s >= commit_due_s:
-                    commit_due_s = now_s + COMMIT_S
-                    buffer.commit(now_s)
-                    engine.committed()
-            n_beats += sum(len(message.beats) for message in held)
-    return {name: spent / seconds for name, spent in watch.spent_s.items()}, n_beats / seconds
 
 
 # --- recovery -----------------------------------------------------------------------------------
@@ -440,7 +257,7 @@ def busy_neighbours(n: int) -> Iterator[None]:
             one.wait()
 
 
-def recovery_part(plan: Plan) -> Found:
+def recovery_part(plan: Wards) -> Found:
     """Measure what a ward does while others take its cores, and afterwards; draw it."""
     course = Course()
     from_s, to_s = plan.calm_s, plan.calm_s + plan.busy_s
@@ -486,9 +303,6 @@ def _over(course: Course, to_s: float) -> str:
     return "never" if course.moments[-1].overloaded else f"{said[1] - to_s:.0f}"
 
 
-NEIGHBOURS = 12
-
-
 def plot_recovery(course: Course, from_s: float, to_s: float, file: Path) -> None:
     """Draw delays and what was shed over time."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -497,19 +311,15 @@ def plot_recovery(course: Course, from_s: float, to_s: float, file: Path) -> Non
     for share, label in ((0.5, "median"), (0.99, "99th percentile")):
         # A second without a score breaks the line.
         delay.plot(at_s, [_quantile_ms(one, share) for one in course.moments], label=label)
-    delay.axhline(MAX_DELAY_MS, color="grey", linestyle=":", label=f"{MAX_DELAY_MS:g} ms")
     delay.axvspan(from_s, to_s, color="grey", alpha=0.2, label="cores taken")
     said = course.overloaded_s()
     if said is not None:
         delay.axvspan(*said, ymax=0.04, color="tab:red", label="overload")
     delay.set(ylabel="delay, ms, of each second")
     scale_delay(delay)
-    delay.legend(loc="upper right", fontsize="small")
     shed.plot(at_s, [one.dropped / 1e6 for one in course.moments])
     shed.set(ylabel="shed so far,\nmillions", xlabel="s")
-    for axes in (delay, shed):
-        axes.grid(alpha=0.3)
-    figure.savefig(file, dpi=120, metadata={"Software": None})
+    save(figure, file)
 
 
 def _quantile_ms(moment: Moment, share: float) -> float:
@@ -519,7 +329,7 @@ def _quantile_ms(moment: Moment, share: float) -> float:
 # --- memory -------------------------------------------------------------------------------------
 
 
-def memory_part(plan: Plan) -> Found:
+def memory_part(plan: Wards) -> Found:
     """Measure the memory of a ward's stages over time; draw it."""
     course = Course()
     run_ward(plan.steady, 60 * plan.minutes, tell=course.moments.append, tell_every_s=2.0)
@@ -528,7 +338,8 @@ def memory_part(plan: Plan) -> Found:
     total = sum(of_each.values(), np.zeros(len(at_s)))
     settled = at_s >= min(FIRST_S, at_s[-1] / 3)
     if plan.out is not None:
-        plot_memory(at_s, of_each, total, plan.out / "ward-memory.png")
+        drawn = of_each | {"all three": total}
+        plot_memory(at_s / 60, drawn, "ward.memory", "minutes", plan.out / "ward-memory.png")
     rows = [
         [name, f"{values.max():.0f}", f"{growth(values[settled]):+.1f}"]
         for name, values in (*of_each.items(), ("all three", total))
@@ -539,7 +350,7 @@ def memory_part(plan: Plan) -> Found:
         "tenth less that of the first tenth, the first minute left out.\n\n"
         f"{table(headings, rows)}\n\n![Resident memory over time](ward-memory.png)",
         {"ward.memory": [total.max()], "ward.memory_growth": [growth(total[settled])]}
-        if (plan.steady, plan.minutes) == (STEADY, MINUTES)
+        if plan.is_whole("steady", "minutes")
         else {},
     )
 
@@ -550,31 +361,9 @@ def growth(values: NDArray[np.float64]) -> float:
     return float(np.median(values[-tenth:]) - np.median(values[:tenth]))
 
 
-def plot_memory(
-    at_s: NDArray[np.float64],
-    of_each: dict[str, NDArray[np.float64]],
-    total: NDArray[np.float64],
-    file: Path,
-) -> None:
-    """Draw memory over time."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, values in of_each.items():
-        axes.plot(at_s / 60, values, label=name)
-    axes.plot(at_s / 60, total, "k", label="all three")
-    draw_most(axes, ABSOLUTES["ward.memory"], "MB")
-    axes.set(xlabel="minutes", ylabel="resident, MB", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-
-
-# --- the page -----------------------------------------------------------------------------------
-
-PARTS: dict[str, Callable[[Plan], Found]] = {
+PARTS: dict[str, Callable[[Wards], Found]] = {
     "delay": delay_part,
     "growth": growth_part,
-    "steps": steps_part,
     "recovery": recovery_part,
     "memory": memory_part,
 }
@@ -582,39 +371,7 @@ PARTS: dict[str, Callable[[Plan], Found]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_ward", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
-    parser.add_argument("--quick", action="store_true", help="a small ward, once; writes nothing")
-    parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS, help="of `growth`")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each ward of `growth`")
-    parser.add_argument("--times", type=int, default=3, help="of `delay` and `growth`")
-    parser.add_argument("--steady", type=int, default=STEADY, help="patients of the other parts")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="of `memory`")
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plots")
-    options = parser.parse_args(arguments)
-    plan = QUICK
-    if not options.quick:
-        plan = Plan(
-            out=options.out,
-            patients=tuple(sorted(options.patients)),
-            seconds=options.seconds,
-            times=options.times,
-            steady=options.steady,
-            shown_s=SHOWN_S,
-            minutes=options.minutes,
-            calm_s=20.0,
-            busy_s=20.0,
-        )
-    return measure_parts(
-        "bench_ward",
-        ("ward.md", "A ward"),
-        PARTS,
-        plan,
-        only=options.only,
-        out=plan.out,
-        arguments=arguments,
-    )
+    return measure_parts("bench_ward", __doc__, ("ward.md", "A ward"), PARTS, Wards, arguments)
 
 
 if __name__ == "__main__":

@@ -50,14 +50,10 @@ class Tally:
     decoder: str
     cases: int = 0
     accepted: int = 0
+    refused: int = 0
     slowest_ms: float = 0.0  # processor time
     grown_mb: float = 0.0  # of the process, at its most, over what it took for the seeds
     findings: list[str] = field(default_factory=list)
-
-    @property
-    def refused(self) -> int:
-        """Cases that were refused as they should."""
-        return self.cases - self.accepted - len(self.findings)
 
 
 def fuzz_decoder(
@@ -73,7 +69,7 @@ def fuzz_decoder(
         Processor time of a case after which this process is ended; 0: no limit.
     """
     known: set[str] = set()
-    current = findings / f"{tally.decoder}.current"
+    current, smallest = (findings / f"{tally.decoder}.{of}" for of in ("current", "smallest"))
 
     def try_case(case: bytes) -> None:
         current.write_bytes(case)  # outlives this process: a hang or a crash will end it
@@ -85,7 +81,7 @@ def fuzz_decoder(
                 decoder.decode(case)
             tally.accepted += 1
         except decoder.refusals:
-            pass
+            tally.refused += 1
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0.0)
             tally.slowest_ms = max(tally.slowest_ms, 1e3 * (time.process_time() - began_s))
@@ -96,7 +92,7 @@ def fuzz_decoder(
         except Exception as error:
             place = _place(error)
             if place.partition(": ")[0] not in known:
-                current.with_suffix(".smallest").write_bytes(case)
+                smallest.write_bytes(case)
                 raise
 
     for first in range(0, cases, BATCH):
@@ -109,9 +105,11 @@ def fuzz_decoder(
         try:
             test()
         except Exception as error:
+            if not smallest.exists():  # the damage itself is wrong
+                raise
             known.add(_place(error).partition(": ")[0])
             path = findings / f"{tally.decoder}-{len(known)}.case"
-            current.with_suffix(".smallest").rename(path)
+            smallest.rename(path)
             tally.findings.append(f"{_place(error)} ({path})")
             if len(known) == MAX_FINDINGS:
                 break

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import wfdb
 
-from monitor.wire.codec import encode_json
+from monitor.journal.writer import Journal, Progress
+from monitor.wire.codec import all_encoded, encode_json
 from monitor.wire.messages import Alert
-from tools import bench_program
 from tools.bench_program import (
     PARTS,
     Bench,
+    Commits,
+    Latencies,
     Line,
     by_process,
     compare_alerts,
     compare_alerts_with_record,
     main,
 )
-from tools.measured import CommandFailed
-from tools.messages import alert, technical
+from tools.messages import alert, beat_scored, technical
 
 FS_HZ = 100.0
 START_S = 10.0
@@ -106,38 +108,77 @@ def test_missing_records_are_said_and_nothing_is_written(
 @pytest.mark.slow
 def test_a_short_replay_is_measured(tmp_path: Path) -> None:
     """Real processes on 36 s of signal: a speed, four processes' memory, nothing lost."""
-    settings = Bench(tmp_path, tmp_path, hours=0.01, times=2, quick=True)
+    settings = Bench(folder=tmp_path, out=None, quick=True, hours=0.01, times=2)
     found = PARTS["replay"](settings)
-    (first_s, second_s) = found.figures["replay.wall"]
-    assert min(first_s, second_s) > 0
-    assert found.figures["replay.lost"] == [0, 0]
+    assert found.figures == {}  # not of 20 h
+    assert "| messages malformed, gaps, dropped, restarts | 0 (0 to 0) |" in found.text
     assert "consumer" in found.text or "largest" in found.text
     assert "| the whole command, s |" in found.text
     assert "2 runs" in found.text
 
 
-def test_a_command_that_fails_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The exit code is 1, and the other parts are still measured."""
-    broken = (sys.executable, "-c", "import sys; sys.exit('no room')")
-    monkeypatch.setattr(bench_program, "PROGRAM", broken)
-    parts = ["--only", "simulation", "--only", "detection"]
-    assert main(["--quick", *parts, "--records", "nowhere"]) == 1
-    said = capsys.readouterr().err
-    assert "simulation failed" in said
-    assert "no room" in said
-    assert "not measured: nowhere" in said
+# --- alerts ---------------------------------------------------------------------------------------
+
+MS = 1_000_000
 
 
-def test_a_replay_that_scores_no_beat_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The wait for the first beat has an end, and the process is ended with it."""
-    monkeypatch.setattr(bench_program, "FIRST_BEAT_WITHIN_S", 0.2)
-    sleeping = (sys.executable, "-c", "import time; time.sleep(60)")
-    monkeypatch.setattr(bench_program, "PROGRAM", sleeping)
-    (tmp_path / "simulated.hea").touch()
-    settings = Bench(tmp_path, tmp_path, hours=0.01, times=1, quick=True)
-    with pytest.raises(CommandFailed, match="no beat was scored"):
-        PARTS["startup"](settings)
+def of_beat(r_sample: int, rr_after_ms: float | None = 1000.0) -> Alert:
+    return alert(sample=r_sample, rr_after_ms=rr_after_ms, delay_ms=250.0)
+
+
+def blocks() -> Latencies:
+    """Return what was sent: 20 samples every 200 ms from 0 ms on."""
+    latencies = Latencies()
+    for n in range(20):
+        latencies.sent("119", 20 * (n + 1), 200 * n * MS)
+    return latencies
+
+
+def test_an_alert_is_timed_from_the_block_that_ended_its_beat() -> None:
+    """The next R at sample 150 is known with sample 175, which left with the block of 1,600 ms."""
+    latencies = blocks()
+    latencies.take(of_beat(50), FS_HZ, 1_630 * MS)
+    latencies.take(beat_scored(), FS_HZ, 1_640 * MS)  # no alert
+    assert latencies.alerts_ms == []
+    latencies.take(of_beat(150), FS_HZ, 2_650 * MS)
+    assert latencies.alerts_ms == [pytest.approx(30.0)]
+    assert latencies.percentile_ms(99) == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("later", [of_beat(170), of_beat(390)])
+def test_an_alert_without_its_next_beat_is_counted_not_guessed(later: Alert) -> None:
+    """Neither where a beat between them was withheld, nor where no block holds the sample."""
+    latencies = blocks()
+    latencies.take(of_beat(290 if later.sample == 390 else 50), FS_HZ, 0)
+    latencies.take(later, FS_HZ, 0)
+    assert (latencies.alerts_ms, latencies.unmatched) == ([], 1)
+    assert math.isnan(latencies.percentile_ms(50))
+
+
+class PatientState(msgspec.Struct):
+    """What a consumer would go on from."""
+
+
+def test_commits_that_hold_progress_are_measured(tmp_path: Path) -> None:
+    """Idle ones before and after are no part of the run; what is committed is unchanged."""
+    commits = Commits()
+    with Journal(tmp_path / "j") as journal, commits.measured():
+        journal.commit([], [], [])
+        for seq in (1, 2):
+            journal.commit(
+                all_encoded([alert(seq=seq, id=str(seq))]),
+                [Progress("p", seq, b"", PatientState())],
+                [],
+            )
+        assert journal.newest_seq == 2
+    assert (commits.n, commits.alerts) == (2, 2)
+    assert 0 < commits.wall_s <= commits.end_to_end_s
+
+
+@pytest.mark.slow
+def test_both_are_measured_with_real_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    """A few seconds of two patients, and ten minutes of a record."""
+    assert main(["--quick", "--only", "latency", "--only", "journal"]) == 0
+    said = capsys.readouterr().out
+    assert "| 99th percentile, ms |" in said
+    assert "| share of the wall time, % |" in said
