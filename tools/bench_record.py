@@ -250,48 +250,16 @@ def replay_memory(folder: Path) -> Memory:
     return memory
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What a process costs before it does anything."""
-
-    cpu_s: list[float]  # each time
-    peak_mb: list[float]
-    heaviest: str
-
-
-def imports(module: str, times: int) -> Imported:
-    """Import a process's module in fresh interpreters."""
+def imports(module: str) -> tuple[float, float]:
+    """Import a process's module in a fresh interpreter; return CPU in s and memory in MB."""
     script = (
         f"import {module}, time; from pathlib import Path; print(time.process_time(), "
         "Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", script],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for _ in range(times)
-    ]
-    figures = [[float(value) for value in run.stdout.split()] for run in runs]
-    return Imported(
-        cpu_s=[cpu_s for cpu_s, _ in figures],
-        peak_mb=[peak_kb / 1e3 for _, peak_kb in figures],
-        heaviest=heaviest(runs[-1].stderr),
-    )
-
-
-def heaviest(report: str, n: int = 3) -> str:
-    """Return the libraries that took longest, with their ms, from what -X importtime wrote."""
-    spent_ms: dict[str, float] = {}
-    for line in report.splitlines():
-        parts = [part.strip() for part in line.removeprefix("import time:").split("|")]
-        if len(parts) == 3 and parts[0].isdigit():
-            top = parts[2].split(".")[0]
-            spent_ms[top] = spent_ms.get(top, 0.0) + int(parts[0]) / 1e3
-    ranked = sorted(spent_ms.items(), key=lambda item: -item[1])[:n]
-    return ", ".join(f"{name} {ms:.0f} ms" for name, ms in ranked)
+    command = [sys.executable, "-X", "importtime", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    cpu_s, peak_kb = map(float, done.stdout.split())
+    return cpu_s, peak_kb / 1e3
 
 
 # --- the parts, each a section of the page ------------------------------------------------------
@@ -434,16 +402,17 @@ def memory_part(run: Run) -> Found:
 
 def imports_part(run: Run) -> Found:
     """Measure what each process imports."""
-    found = {name: imports(module, run.times) for name, module in PROCESSES.items()}
+    found = {
+        name: [imports(module) for _ in range(run.times)] for name, module in PROCESSES.items()
+    }
     rows = [
-        [name, spread(one.cpu_s, ".2f"), spread(one.peak_mb, ".0f"), one.heaviest]
-        for name, one in found.items()
+        [name, spread([cpu_s for cpu_s, _ in of_it], ".2f"), spread([mb for _, mb in of_it], ".0f")]
+        for name, of_it in found.items()
     ]
-    sums = [sum(each) for each in zip(*(one.cpu_s for one in found.values()), strict=True)]
-    headings = ["process", "CPU, s", "memory, MB", "heaviest, wall time"]
+    sums = [sum(cpu_s for cpu_s, _ in each) for each in zip(*found.values(), strict=True)]
     return Found(
         f"A fresh interpreter each, under -X importtime, {run.times} times.\n\n"
-        f"{table(headings, rows)}",
+        + table(["process", "CPU, s", "memory, MB"], rows),
         {"startup.imports": sums},
     )
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -44,15 +43,12 @@ class Measured:
     peaks_mb : tuple of float
         Largest resident memory of each process, in the order in which they were started, the
         command first. Where there is no /proc: of the largest process alone.
-    cpus_s : tuple of float
-        Computed by each of them until it was last looked at; empty where there is no /proc.
     """
 
     output: str
     wall_s: float
     cpu_s: float
     peaks_mb: tuple[float, ...]
-    cpus_s: tuple[float, ...] = ()
 
     @property
     def peak_mb(self) -> float:
@@ -71,7 +67,7 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began_s = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
-        peaks_mb, cpu_s, cpus_s = _watch(process)
+        peaks_mb, cpu_s = _watch(process)
         wall_s = time.perf_counter() - began_s
         output.seek(0)
         errors.seek(0)
@@ -79,19 +75,15 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
             said = errors.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else "nothing on standard error"
             raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {last}")
-        return Measured(output.read().decode(errors="replace"), wall_s, cpu_s, peaks_mb, cpus_s)
+        return Measured(output.read().decode(errors="replace"), wall_s, cpu_s, peaks_mb)
 
 
-def _watch(
-    process: subprocess.Popen[bytes],
-) -> tuple[tuple[float, ...], float, tuple[float, ...]]:
-    """Wait for a process; return peaks of it and of all it started, CPU time of all and of each."""
+def _watch(process: subprocess.Popen[bytes]) -> tuple[tuple[float, ...], float]:
+    """Wait for a process; return peaks of it and of all it started, and CPU time of all."""
     peaks_mb: dict[int, float] = {}
-    cpus_s: dict[int, float] = {}
     try:
         while True:
             peaks_mb |= tree_peaks_mb(process.pid)
-            cpus_s |= tree_cpu_s(process.pid)
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
             if ended:
                 break
@@ -103,7 +95,7 @@ def _watch(
     process.returncode = os.waitstatus_to_exitcode(status)
     largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     peaks = tuple(peaks_mb.values()) or (largest_mb,)
-    return peaks, usage.ru_utime + usage.ru_stime, tuple(cpus_s.values())
+    return peaks, usage.ru_utime + usage.ru_stime
 
 
 def on_one_core(measure: Callable[..., T], *arguments: object) -> T:
@@ -120,7 +112,7 @@ def tree_memory_mb(pid: int) -> float:
 
     Pages that they share count in each.
     """
-    return sum(_of_tree(pid, partial(_status_mb, _NOW)).values())
+    return sum(_of_tree(pid, _NOW).values())
 
 
 def tree_peaks_mb(pid: int) -> dict[int, float]:
@@ -132,33 +124,18 @@ def tree_peaks_mb(pid: int) -> dict[int, float]:
         By process identity, parents before children, in the order in which they were started.
         Empty where the system does not say.
     """
-    return _of_tree(pid, partial(_status_mb, _PEAK))
+    return _of_tree(pid, _PEAK)
 
 
-def tree_cpu_s(pid: int) -> dict[int, float]:
-    """Return what a process and all that descend from it have computed so far, as the peaks."""
-    return _of_tree(pid, _computed_s)
-
-
-def _of_tree(pid: int, look: Callable[[Path], float | None]) -> dict[int, float]:
+def _of_tree(pid: int, status: re.Pattern[str]) -> dict[int, float]:
     folder = PROC / str(pid)
     try:
         tasks = list((folder / "task").iterdir())
         children = [int(one) for task in tasks for one in (task / "children").read_text().split()]
-        found = look(folder)
+        found = status.search((folder / "status").read_text())
     except OSError:  # no such system, or the process has just gone
         return {}
-    of_each = {} if found is None else {pid: found}
+    of_each = {} if found is None else {pid: int(found[1]) / 1e3}  # none of a zombie
     for child in children:
-        of_each |= _of_tree(child, look)
+        of_each |= _of_tree(child, status)
     return of_each
-
-
-def _status_mb(field: re.Pattern[str], folder: Path) -> float | None:
-    found = field.search((folder / "status").read_text())
-    return None if found is None else int(found[1]) / 1e3  # none of a zombie
-
-
-def _computed_s(folder: Path) -> float:
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
