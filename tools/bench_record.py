@@ -33,7 +33,7 @@ from monitor.offline.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
-from tools.measured import CommandFailed, Measured, on_one_core, run_measured, tree_memory_mb
+from tools.measured import Measured, on_one_core, run_measured
 from tools.pages import PROGRAM, spread, table
 from tools.parts import Found, Plan, measure_parts, option
 from tools.plots import draw_runs, plot_memory, save
@@ -58,7 +58,6 @@ PROCESSES = {
     "segmenter": "monitor.stages.segmenter",
     "consumer": "monitor.stages.consumer",
 }
-MEMORY_EVERY_S = 0.25
 
 Beats = NDArray[np.float32]
 
@@ -207,47 +206,19 @@ def _anomalous(path: str, r_samples: NDArray[np.int64]) -> NDArray[np.bool_]:
 # --- ours ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Resident memory of the processes while they run."""
-
-    at_s: list[float]
-    sum_mb: list[float]
-
-    def growth_mb(self) -> float:
-        """Return how much more is held near the end than after a third: the start is over."""
-        tenth = max(1, len(self.sum_mb) // 10)
-        first, last = self.sum_mb[3 * tenth : 4 * tenth], self.sum_mb[-2 * tenth : -tenth]
-        return statistics.median(last) - statistics.median(first)
+def growth_mb(sum_mb: Sequence[float]) -> float:
+    """Return how much more is held near the end than after a third: the start is over."""
+    tenth = max(1, len(sum_mb) // 10)
+    first, last = sum_mb[3 * tenth : 4 * tenth], sum_mb[-2 * tenth : -tenth]
+    return statistics.median(last) - statistics.median(first)
 
 
-def replay(folder: Path, hours: float | None = None) -> Measured:
-    """Replay the record, or its first hours, with a private alert socket."""
+def replay(folder: Path, hours: float | None = None, record: str = RECORD) -> Measured:
+    """Replay a record, or its first hours, with a private alert socket."""
     duration = [] if hours is None else ["--duration", f"{round(3600 * hours)}"]
+    told = [word.replace(RECORD, record) for word in REPLAY]
     endpoint = f"ipc://{folder / 'alerts'}"
-    return run_measured([*PROGRAM, *REPLAY, *duration, "--alerts", endpoint], folder)
-
-
-def replay_memory(folder: Path) -> Memory:
-    """Replay the long record and look at the memory of all processes as it goes on."""
-    told = [word.replace(RECORD, LONG_RECORD) for word in REPLAY]
-    command = [*PROGRAM, *told, "--alerts", f"ipc://{folder / 'alerts'}"]
-    memory = Memory([], [])
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    began_s = time.monotonic()
-    try:
-        while process.poll() is None:
-            sum_mb = tree_memory_mb(process.pid)
-            if sum_mb > 0:
-                memory.at_s.append(time.monotonic() - began_s)
-                memory.sum_mb.append(sum_mb)
-            time.sleep(MEMORY_EVERY_S)
-    finally:
-        process.terminate()
-        process.wait()
-    if process.returncode:
-        raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}")
-    return memory
+    return run_measured([*PROGRAM, *told, *duration, "--alerts", endpoint], folder)
 
 
 def imports(module: str) -> tuple[float, float]:
@@ -386,17 +357,17 @@ def memory_part(run: Run) -> Found:
     """Measure memory against time; draw it."""
     hours = LONGER * run.hours
     write_record(run.folder / LONG_RECORD, SimulationSettings(hours=hours, seed=SEED))
-    memory = replay_memory(run.folder)
+    at_s, sum_mb = zip(*replay(run.folder, record=LONG_RECORD).held_mb, strict=True)
     if run.out is not None:
-        of_all = {"all four processes (they leave at the end)": memory.sum_mb}
+        of_all = {"all four processes (they leave at the end)": sum_mb}
         across = f"s of a replay of {hours:g} h"
-        plot_memory(memory.at_s, of_all, "record.memory", across, run.out / "memory.png")
+        plot_memory(at_s, of_all, "record.memory", across, run.out / "memory.png")
     return Found(
         f"A record of {hours:g} h, replayed as the others, once: at full speed the first seconds, "
         "in which buffers of all sizes are met, are hours of a record. All four processes: at most "
-        f"{max(memory.sum_mb):.0f} MB at a time; {memory.growth_mb():+.1f} MB from a third of the "
+        f"{max(sum_mb):.0f} MB at a time; {growth_mb(sum_mb):+.1f} MB from a third of the "
         "run to its end.\n\n![Resident memory against time](memory.png)",
-        {"record.memory_growth": [memory.growth_mb()]} if run.is_whole("hours") else {},
+        {"record.memory_growth": [growth_mb(sum_mb)]} if run.is_whole("hours") else {},
     )
 
 

@@ -82,6 +82,10 @@ SENT: dict[str, Any] = {
 }
 
 
+Decode = Callable[[bytes], object]
+Refusal = type[Exception]
+
+
 @dataclass(frozen=True)
 class Decoder:
     """A decoder, valid input for it, how to damage that, and what it may raise.
@@ -100,8 +104,8 @@ class Decoder:
         Processor time and memory that a case may take; Hypothesis needs some of the memory.
     """
 
-    decode: Callable[[bytes], object]
-    refusals: tuple[type[Exception], ...]
+    decode: Decode
+    refusals: tuple[Refusal, ...]
     seeds: Sequence[bytes]
     damage: Damage
     most_s: float = 2.0
@@ -208,15 +212,15 @@ def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames([topic, json_bytes(tree)])
 
 
-def plain(
-    _: Path,
-    name: str,
-    decode: Callable[[bytes], object],
-    damage: Damage = damage_json,
-    refusal: type[Exception] = InvalidMessage,
-) -> Decoder:
+def plain(_: Path, name: str, decode: Decode, damage: Damage, refusal: Refusal) -> Decoder:
     """Bytes that are a document: requests, replies, settings, rules, headers."""
     return Decoder(decode, (refusal,), valid(name), damage)
+
+
+def _plain(
+    name: str, decode: Decode, damage: Damage = damage_json, refusal: Refusal = InvalidMessage
+) -> Build:
+    return partial(plain, name=name, decode=decode, damage=damage, refusal=refusal)
 
 
 def _parse_header(case: bytes) -> object:
@@ -530,31 +534,13 @@ def _sealed_tensors(header: Any, tensors: bytes) -> bytes:
 DECODERS: dict[str, tuple[int, Build]] = {
     "bundles": (180, bundles),
     "world-messages": (130, world_messages),
-    "kept-alerts": (80, partial(plain, name="kept-alerts", decode=codec.decode_numbered)),
-    "requests": (100, partial(plain, name="requests", decode=codec.decode_request)),
-    "replies": (70, partial(plain, name="replies", decode=codec.decode_reply)),
-    "lifecycle": (
-        70,
-        partial(plain, name="lifecycle", decode=codec.decode_lifecycle, damage=damage_msgpack),
-    ),
-    "stage-settings": (
-        60,
-        partial(plain, name="stage-settings", decode=decode_settings, refusal=InvalidOption),
-    ),
-    "rules": (
-        50,
-        partial(plain, name="rules", decode=parse_rules, damage=damage_text, refusal=InvalidOption),
-    ),
-    "wfdb-headers": (
-        90,
-        partial(
-            plain,
-            name="wfdb-headers",
-            decode=_parse_header,
-            damage=damage_text,
-            refusal=RecordError,
-        ),
-    ),
+    "kept-alerts": (80, _plain("kept-alerts", codec.decode_numbered)),
+    "requests": (100, _plain("requests", codec.decode_request)),
+    "replies": (70, _plain("replies", codec.decode_reply)),
+    "lifecycle": (70, _plain("lifecycle", codec.decode_lifecycle, damage_msgpack)),
+    "stage-settings": (60, _plain("stage-settings", decode_settings, damage_json, InvalidOption)),
+    "rules": (50, _plain("rules", parse_rules, damage_text, InvalidOption)),
+    "wfdb-headers": (90, _plain("wfdb-headers", _parse_header, damage_text, RecordError)),
     "wfdb-records": (20, wfdb_records),
     "keys": (20, keys),
     "ecg5000-txt": (15, partial(ecg5000, suffix="txt")),

@@ -20,8 +20,7 @@ ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THRE
 SAMPLE_S = 0.1  # between two looks; what grows after the last one is not seen
 PROC = Path("/proc")
 T = TypeVar("T")
-_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
-_NOW = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
+_RESIDENT = re.compile(r"^VmHWM:\s+(\d+) kB\nVmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 class CommandFailed(Exception):
@@ -43,12 +42,15 @@ class Measured:
     peaks_mb : tuple of float
         Largest resident memory of each process, in the order in which they were started, the
         command first. Where there is no /proc: of the largest process alone.
+    held_mb : tuple of (float, float)
+        Resident memory of all of them, after so many seconds; empty where there is no /proc.
     """
 
     output: str
     wall_s: float
     cpu_s: float
     peaks_mb: tuple[float, ...]
+    held_mb: tuple[tuple[float, float], ...] = ()
 
     @property
     def peak_mb(self) -> float:
@@ -67,35 +69,39 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began_s = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
-        peaks_mb, cpu_s = _watch(process)
+        peaks_mb: dict[int, float] = {}
+        held_mb: list[tuple[float, float]] = []
+        try:
+            while True:
+                resident = tree_memory_mb(process.pid)
+                peaks_mb |= {pid: peak_mb for pid, (peak_mb, _) in resident.items()}
+                if resident:
+                    sum_mb = sum(now_mb for _, now_mb in resident.values())
+                    held_mb.append((time.perf_counter() - began_s, sum_mb))
+                ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if ended:
+                    break
+                time.sleep(SAMPLE_S)
+        except BaseException:  # Ctrl-C above all
+            process.terminate()
+            process.wait()
+            raise
         wall_s = time.perf_counter() - began_s
+        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
         if process.returncode:
             said = errors.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else "nothing on standard error"
             raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {last}")
-        return Measured(output.read().decode(errors="replace"), wall_s, cpu_s, peaks_mb)
-
-
-def _watch(process: subprocess.Popen[bytes]) -> tuple[tuple[float, ...], float]:
-    """Wait for a process; return peaks of it and of all it started, and CPU time of all."""
-    peaks_mb: dict[int, float] = {}
-    try:
-        while True:
-            peaks_mb |= tree_peaks_mb(process.pid)
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(SAMPLE_S)
-    except BaseException:  # Ctrl-C above all
-        process.terminate()
-        process.wait()
-        raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    peaks = tuple(peaks_mb.values()) or (largest_mb,)
-    return peaks, usage.ru_utime + usage.ru_stime
+        largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        return Measured(
+            output=output.read().decode(errors="replace"),
+            wall_s=wall_s,
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            peaks_mb=tuple(peaks_mb.values()) or (largest_mb,),
+            held_mb=tuple(held_mb),
+        )
 
 
 def on_one_core(measure: Callable[..., T], *arguments: object) -> T:
@@ -107,35 +113,24 @@ def on_one_core(measure: Callable[..., T], *arguments: object) -> T:
         return process.submit(measure, *arguments).result()
 
 
-def tree_memory_mb(pid: int) -> float:
-    """Return the resident memory of a process and of all that descend from it, now; 0 if unknown.
-
-    Pages that they share count in each.
-    """
-    return sum(_of_tree(pid, _NOW).values())
-
-
-def tree_peaks_mb(pid: int) -> dict[int, float]:
-    """Return the largest resident memory of a process and of all that descend from it, so far.
+def tree_memory_mb(pid: int) -> dict[int, tuple[float, float]]:
+    """Return the resident memory of a process and of all that descend from it.
 
     Returns
     -------
-    dict of int to float
-        By process identity, parents before children, in the order in which they were started.
-        Empty where the system does not say.
+    dict of int to (float, float)
+        The largest so far, and now, by process identity: parents before children, in the order in
+        which they were started. Pages that they share count in each. Empty where the system does
+        not say.
     """
-    return _of_tree(pid, _PEAK)
-
-
-def _of_tree(pid: int, status: re.Pattern[str]) -> dict[int, float]:
     folder = PROC / str(pid)
     try:
         tasks = list((folder / "task").iterdir())
         children = [int(one) for task in tasks for one in (task / "children").read_text().split()]
-        found = status.search((folder / "status").read_text())
+        found = _RESIDENT.search((folder / "status").read_text())
     except OSError:  # no such system, or the process has just gone
         return {}
-    of_each = {} if found is None else {pid: int(found[1]) / 1e3}  # none of a zombie
-    for child in children:
-        of_each |= _of_tree(child, status)
+    of_each = {} if found is None else {pid: (int(found[1]) / 1e3, int(found[2]) / 1e3)}
+    for child in children:  # none is found of a zombie
+        of_each |= tree_memory_mb(child)
     return of_each
