@@ -13,11 +13,10 @@ Journal: the stages, started alone, judge a simulated record at full speed; this
 consumer, and measures the time in `Journal.commit`, as wall time and as CPU time of its thread,
 from the first commit that holds progress to the last.
 
-Latency: this process is the producer, at real-time speed, of several simulated patients; by a
-threshold that every beat exceeds, every beat is an alert. It notes when the block left that holds
-the last sample that a beat needs, and when the beat's alert came from the alert socket. A beat ends
-when the next one is known, as its alert tells the RR interval behind it: its last sample is the
-next one's R peak + `delay_ms`. What else computes on the machine is in these times.
+Latency: several simulated patients are replayed at real-time speed; by a threshold that every beat
+exceeds, every beat is an alert. Its score tells when the block was sent that holds the last sample
+that the beat needs; this process notes when the alert came. What else computes on the machine is
+in these times.
 """
 
 from __future__ import annotations
@@ -29,17 +28,14 @@ import subprocess
 import sys
 import threading
 import time
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 import numpy as np
-import zmq
 from numpy.typing import NDArray
 
 from model.ecg5000 import read_ecg5000
@@ -52,27 +48,22 @@ from monitor.offline.evaluation.beats_report import evaluate_beats, read_annotat
 from monitor.offline.evaluation.ec57 import BEAT_SYMBOLS, TEST_START_S, compare_beats
 from monitor.offline.evaluation.ecg5000_report import evaluate_training
 from monitor.run.replay import Summary
-from monitor.settings import ConsumerSettings, ProducerSettings
+from monitor.settings import ConsumerSettings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.consumer import run as run_consumer
-from monitor.stages.playback import Pacer, open_playbacks
-from monitor.wire.codec import Encoded, encode_bundle
+from monitor.wire.codec import Encoded
 from monitor.wire.messages import (
     Alert,
     BeatScored,
-    Message,
-    SamplesMessage,
     Status,
     Technical,
 )
-from monitor.wire.sockets import Sockets
 from tools.figures import Values
 from tools.measured import CommandFailed, Measured, run_measured
 from tools.pages import PROGRAM, spread, table
 from tools.parts import DATA, Found, NotMeasured, Plan, measure_parts, option
 
-PROCESSES = ("parent", "producer", "segmenter", "consumer")  # in the order of their start
 RECORD = "simulated"
 FIRST_BEAT_WITHIN_S = 60.0
 # The official pair of files, or the training file and a part of the test file.
@@ -124,9 +115,7 @@ def replay_part(bench: Bench) -> Found:
         [f"{_length(bench)}, times real time while judging", spread(factors, ",.0f")],
         ["the whole command, s", spread(walls_s, ".1f")],
         ["CPU of all processes, s", spread([one.cpu_s for one in runs], ".1f")],
-        ["CPU of each, s, of the last run", by_process(runs[-1].cpus_s, ".1f")],
         ["peak memory, sum of the processes, MB", spread([one.peak_mb for one in runs], ",.0f")],
-        ["peak memory of each, MB, of the last run", by_process(runs[-1].peaks_mb, ",.0f")],
         ["beats", f"{summaries[-1].beats:,}"],
         ["episodes", f"{summaries[-1].alerts:,}"],
         ["messages malformed, gaps, dropped, restarts", spread(lost, ".0f")],
@@ -434,119 +423,39 @@ def _stop_at_end(alerts: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@dataclass
-class Latencies:
-    """When blocks left, and how long after the right one each alert came."""
+def measure_latency(bench: Bench, folder: Path) -> tuple[list[float], int]:
+    """Replay several patients at real-time speed, every beat an alert.
 
-    alerts_ms: list[float] = field(default_factory=list)
-    unmatched: int = 0  # alerts of beats whose next one, or its block, was not seen
-    _before: dict[str, tuple[Alert, int]] = field(default_factory=dict)
-    _ends: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    _left_ns: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-
-    def percentile_ms(self, percent: float) -> float:
-        """Return a percentile of the alerts' delays; NaN if none came."""
-        return float(np.percentile(self.alerts_ms, percent)) if self.alerts_ms else float("nan")
-
-    def sent(self, patient: str, end_sample: int, left_ns: int) -> None:
-        """Note that a patient's samples before `end_sample` have left."""
-        self._ends[patient].append(end_sample)
-        self._left_ns[patient].append(left_ns)
-
-    def take(self, message: Message, fs_hz: float, now_ns: int) -> None:
-        """Take what came from the alert socket; an alert counts when that of the next beat came."""
-        if not isinstance(message, Alert) or message.delay_ms is None:
-            return
-        before = self._before.get(message.patient)
-        self._before[message.patient] = message, now_ns
-        if before is None:
-            return
-        alert, came_ns = before
-        if not _follows(alert, message, fs_hz):
-            self.unmatched += 1
-            return
-        # `delay_ms` is rounded to 0.1 ms, far less than a sample.
-        needed = message.sample + round(message.delay_ms * fs_hz / 1000) + 1
-        place = bisect_left(self._ends[message.patient], needed)
-        if place == len(self._ends[message.patient]):
-            self.unmatched += 1
-            return
-        self.alerts_ms.append((came_ns - self._left_ns[message.patient][place]) / 1e6)
-
-
-def _follows(alert: Alert, later: Alert, fs_hz: float) -> bool:
-    """Whether a later alert is of the very next beat."""
-    if alert.rr_after_ms is None:
-        return False
-    return abs(alert.sample + alert.rr_after_ms * fs_hz / 1000 - later.sample) < 1
-
-
-def measure_latency(bench: Bench, folder: Path) -> Latencies:
-    """Be the producer of several patients at real-time speed, and time every beat's alert."""
-    records = [str(folder / f"sim{n}") for n in range(bench.patients)]
+    Returns
+    -------
+    delays_ms : list of float
+        From when the last block that a beat needs was sent to when its alert arrived here.
+    unmatched : int
+        Alerts of beats whose score did not arrive.
+    """
+    records = [f"sim{n}" for n in range(bench.patients)]
     for seed, record in enumerate(records):
-        write_record(Path(record), SimulationSettings(hours=bench.seconds / 3600, seed=seed))
-    ends = _endpoints(folder)
-    journal = ("--journal", str(folder / "journal.sqlite"), "--threshold", str(EVERY_BEAT))
-    stages = (
-        ("segmenter", *_options(ends, "samples", "beats", "wave")),
-        ("consumer", *_options(ends, "beats", "alerts"), *journal),
-    )
-    settings = ProducerSettings(records=records, samples=ends["samples"])
-    latencies = Latencies()
-    with (
-        started(*stages),
-        Sockets() as sockets,
-        AlertSubscriber(ends["alerts"], ("alert", "status")) as subscriber,
-    ):
-        sender = sockets.push(ends["samples"])
-        _wait_until_ready(subscriber)
-        _produce(settings, sender, subscriber, latencies)
-    return latencies
-
-
-def _wait_until_ready(subscriber: AlertSubscriber) -> None:
-    """Return when the consumer has heard of the segmenter, too."""
-    deadline_s = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline_s:
-        message = subscriber.receive(1.0)
-        if isinstance(message, Status) and any(one.stage == "segmenter" for one in message.stages):
-            return
-    raise CommandFailed(f"the stages were not ready in {READY_WITHIN_S:g} s")
-
-
-def _produce(
-    settings: ProducerSettings,
-    sender: zmq.Socket[bytes],
-    subscriber: AlertSubscriber,
-    latencies: Latencies,
-) -> None:
-    playbacks = open_playbacks(settings)
-    fs_hz = playbacks[0].source.fs_hz
-    pacer = Pacer(playbacks, settings.speed, time.monotonic())
-    while pacer:
-        wait_s = pacer.wait_s(time.monotonic(), paused=False)
-        if wait_s > 0:
-            _listen(subscriber, wait_s, fs_hz, latencies)
-            continue
-        now_ns = time.monotonic_ns()
-        due = pacer.take_due(now_ns / 1e9, now_ns)
-        sender.send_multipart(encode_bundle(due))
-        for message in due:
-            if isinstance(message, SamplesMessage):
-                stop = message.header.position + message.header.n_samples
-                latencies.sent(message.header.patient, stop, now_ns)
-    _listen(subscriber, LAST_ALERTS_S, fs_hz, latencies)
-
-
-def _listen(
-    subscriber: AlertSubscriber, seconds: float, fs_hz: float, latencies: Latencies
-) -> None:
-    until_s = time.monotonic() + seconds
-    while (left_s := until_s - time.monotonic()) > 0:
-        message = subscriber.receive(left_s)
-        if message is not None:
-            latencies.take(message, fs_hz, time.monotonic_ns())
+        write_record(folder / record, SimulationSettings(hours=bench.seconds / 3600, seed=seed))
+    endpoint = _private_endpoint(folder)
+    options = ("--no-live", "--threshold", str(EVERY_BEAT), "--alerts", endpoint)
+    sent_ns, came_ns = {}, {}
+    with AlertSubscriber(endpoint, ("alert", "beat")) as subscriber:
+        command = [*PROGRAM, "replay", *records, *options]
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        try:
+            while process.poll() is None:
+                message = subscriber.receive(1.0)
+                if isinstance(message, BeatScored):
+                    sent_ns[message.patient, message.sample] = message.sent_ns
+                elif isinstance(message, Alert) and message.state != "cleared":
+                    came_ns[message.patient, message.sample] = time.monotonic_ns()
+        finally:
+            process.terminate()
+            process.wait()
+    if process.returncode or not came_ns:
+        raise CommandFailed(f"no alert came from {' '.join(command)}, code {process.returncode}")
+    delays_ms = [(came_ns[beat] - sent_ns[beat]) / 1e6 for beat in came_ns if beat in sent_ns]
+    return delays_ms, len(came_ns) - len(delays_ms)
 
 
 def _endpoints(folder: Path) -> dict[str, str]:
@@ -600,13 +509,15 @@ def journal_part(bench: Bench) -> Found:
 def latency_part(bench: Bench) -> Found:
     """Measure how long alerts are under way."""
     runs = [measure_latency(bench, _folder(bench, f"l{n}")) for n in range(bench.times)]
-    middle, high, highest = ([one.percentile_ms(of) for one in runs] for of in (50, 99, 100))
+    middle, high, highest = (
+        [float(np.percentile(delays_ms, of)) for delays_ms, _ in runs] for of in (50, 99, 100)
+    )
     rows = [
         ["median, ms", spread(middle, ".1f")],
         ["99th percentile, ms", spread(high, ".1f")],
         ["largest, ms", spread(highest, ".1f")],
-        ["alerts", spread([len(one.alerts_ms) for one in runs], ",.0f")],
-        ["not matched with a block", spread([one.unmatched for one in runs], ",.0f")],
+        ["alerts", spread([len(delays_ms) for delays_ms, _ in runs], ",.0f")],
+        ["without a score", spread([unmatched for _, unmatched in runs], ",.0f")],
     ]
     headline = bench.is_whole("patients", "seconds")
     return Found(
@@ -617,14 +528,6 @@ def latency_part(bench: Bench) -> Found:
 
 
 # --- showing ------------------------------------------------------------------------------------
-
-
-def by_process(values: Sequence[float], form: str) -> str:
-    """Return each process's value by its name; one alone is the largest: no more is known."""
-    names: Sequence[str] = PROCESSES
-    if len(values) != len(PROCESSES):
-        names = ["largest"] if len(values) == 1 else [f"process {i}" for i in range(len(values))]
-    return ", ".join(f"{name} {value:{form}}" for name, value in zip(names, values, strict=True))
 
 
 def _length(bench: Bench) -> str:

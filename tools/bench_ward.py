@@ -1,28 +1,23 @@
-"""A ward: how late it is, what it costs by its size, past saturation, its memory in half an hour.
+"""A ward: how late it is, what it costs by its size, its memory in half an hour.
 
     python -m tools.bench_ward                       # docs/ward.md and plots; an hour
     python -m tools.bench_ward --only growth --patients 500 1000 --seconds 20 --times 1
-    python -m tools.bench_ward --only recovery       # or delay, memory: its section alone
+    python -m tools.bench_ward --only memory         # or delay: its section alone
     python -m tools.bench_ward --quick               # a small ward, once; writes nothing
 
 Each ward is one of `ecg-monitor bench ward`: live patients at 250 Hz in real time, through the
-three processes of every run. For `recovery` other processes take both cores from it for a while:
-the same as a load past saturation, at a size that is kept up with before and after.
+three processes of every run.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
@@ -38,8 +33,6 @@ PATIENTS = (250, 500, 1000, 1500, 2000, 2500, 3000, 4000)
 STAGES = ("producer", "segmenter", "consumer")
 STAGE_CORES = f"{', '.join(STAGES)}: cores"
 LARGEST_S = 20.0  # shorter wards tell nothing of the largest
-BUSY = "while True: pass"
-NEIGHBOURS = 12
 FIRST_S = 60.0  # of a run: buffers fill, every patient is known
 
 
@@ -52,8 +45,6 @@ class Wards(Plan):
     steady: int = option(2000, 20, "patients of the other parts")
     shown_s: float = option(120.0, 3.0, "of the ward of `delay`")
     minutes: float = option(30.0, 0.1, "of the ward of `memory`")
-    calm_s: float = option(20.0, 2.0, "of `recovery`: with the machine for itself, before")
-    busy_s: float = option(20.0, 2.0, "of `recovery`: without")
 
     @property
     def finds_largest(self) -> bool:
@@ -192,138 +183,12 @@ def plot_growth(runs: dict[int, list[WardResult]], file: Path) -> None:
         label = "overload said, or samples dropped" if number == 0 else ""
         delay.axvline(n, color="tab:red", alpha=0.3, label=label)
     delay.set(xlabel="patients", ylabel="ms from the last sample due to the score", xlim=(0, None))
-    scale_delay(delay)
+    draw_most(delay, MAX_DELAY_MS, "ms")
+    delay.set_yscale("log")
+    delay.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    delay.yaxis.set_major_formatter("{x:,.0f}")
+    delay.yaxis.set_minor_locator(NullLocator())
     save(figure, file)
-
-
-def scale_delay(axes: Axes) -> None:
-    """Draw delays on a scale of ratios, with ticks that read as milliseconds, and the most."""
-    draw_most(axes, MAX_DELAY_MS, "ms")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_minor_locator(NullLocator())
-
-
-# --- recovery -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Course:
-    """What was heard of a ward, a moment at a time."""
-
-    moments: list[Moment] = field(default_factory=list)
-
-    @property
-    def elapsed_s(self) -> NDArray[np.float64]:
-        """When the moments were: shape (n,)."""
-        return np.array([one.elapsed_s for one in self.moments])
-
-    def p99_ms(self, from_s: float, to_s: float) -> float:
-        """Return the 99th percentile of the delays between two times; NaN if there are none."""
-        delays = [one.delays_ms for one in self.moments if from_s < one.elapsed_s <= to_s]
-        joined = np.concatenate([np.zeros(0), *delays])
-        return float(np.quantile(joined, 0.99)) if len(joined) else float("nan")
-
-    def overloaded_s(self) -> tuple[float, float] | None:
-        """Return when overload was said and when it was last heard of; None if never."""
-        times = [one.elapsed_s for one in self.moments if one.overloaded]
-        return (times[0], times[-1]) if times else None
-
-    def in_time_from_s(self, after_s: float) -> float:
-        """Return from when on, after a time, every second's 99th percentile was in time.
-
-        Infinity if the last one was late.
-        """
-        late = [
-            one.elapsed_s
-            for one in self.moments
-            if one.elapsed_s > after_s
-            and (not len(one.delays_ms) or np.quantile(one.delays_ms, 0.99) > MAX_DELAY_MS)
-        ]
-        after = max(late, default=after_s)
-        return after if after < self.moments[-1].elapsed_s else math.inf
-
-
-@contextlib.contextmanager
-def busy_neighbours(n: int) -> Iterator[None]:
-    """Have other processes compute."""
-    running = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n)]
-    try:
-        yield
-    finally:
-        for one in running:
-            one.kill()
-            one.wait()
-
-
-def recovery_part(plan: Wards) -> Found:
-    """Measure what a ward does while others take its cores, and afterwards; draw it."""
-    course = Course()
-    from_s, to_s = plan.calm_s, plan.calm_s + plan.busy_s
-    end_s = to_s + 3 * plan.calm_s
-    with contextlib.ExitStack() as neighbours:
-
-        def look(moment: Moment) -> None:
-            course.moments.append(moment)
-            if moment.elapsed_s >= to_s:
-                neighbours.close()
-            elif moment.elapsed_s >= from_s and not started:
-                started.append(True)
-                neighbours.enter_context(busy_neighbours(NEIGHBOURS))
-
-        started: list[bool] = []
-        result = run_ward(plan.steady, end_s, tell=look)
-    said = course.overloaded_s()
-    if plan.out is not None:
-        plot_recovery(course, from_s, to_s, plan.out / "ward-recovery.png")
-    dropped = course.moments[-1].dropped
-    rows = [
-        ["99th percentile before, ms", f"{course.p99_ms(0.0, from_s):.0f}"],
-        [f"the same in the {plan.busy_s:g} s without cores", f"{course.p99_ms(from_s, to_s):,.0f}"],
-        ["the same in the last third", f"{course.p99_ms(end_s - plan.calm_s, end_s):.0f}"],
-        ["overload said after, s", "never" if said is None else f"{said[0] - from_s:.0f}"],
-        ["overload over, s after the cores were free", _over(course, to_s)],
-        ["in time again after, s (inf: never)", f"{course.in_time_from_s(to_s) - to_s:.0f}"],
-        ["scores and samples shed (these at both ends of a hole)", f"{dropped:,}"],
-        ["alerts told", f"{result.alerts:,}"],
-    ]
-    return Found(
-        f"{plan.steady:,} patients; after {from_s:g} s {NEIGHBOURS} processes that "
-        f"compute without end take both cores for {plan.busy_s:g} s.\n\n"
-        f"{table(['what', 'measured'], rows)}\n\n![Delay over time](ward-recovery.png)",
-        {},
-    )
-
-
-def _over(course: Course, to_s: float) -> str:
-    said = course.overloaded_s()
-    if said is None:
-        return "-"
-    return "never" if course.moments[-1].overloaded else f"{said[1] - to_s:.0f}"
-
-
-def plot_recovery(course: Course, from_s: float, to_s: float, file: Path) -> None:
-    """Draw delays and what was shed over time."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    delay, shed = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    at_s = course.elapsed_s
-    for share, label in ((0.5, "median"), (0.99, "99th percentile")):
-        # A second without a score breaks the line.
-        delay.plot(at_s, [_quantile_ms(one, share) for one in course.moments], label=label)
-    delay.axvspan(from_s, to_s, color="grey", alpha=0.2, label="cores taken")
-    said = course.overloaded_s()
-    if said is not None:
-        delay.axvspan(*said, ymax=0.04, color="tab:red", label="overload")
-    delay.set(ylabel="delay, ms, of each second")
-    scale_delay(delay)
-    shed.plot(at_s, [one.dropped / 1e6 for one in course.moments])
-    shed.set(ylabel="shed so far,\nmillions", xlabel="s")
-    save(figure, file)
-
-
-def _quantile_ms(moment: Moment, share: float) -> float:
-    return float(np.quantile(moment.delays_ms, share)) if len(moment.delays_ms) else np.nan
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -331,10 +196,10 @@ def _quantile_ms(moment: Moment, share: float) -> float:
 
 def memory_part(plan: Wards) -> Found:
     """Measure the memory of a ward's stages over time; draw it."""
-    course = Course()
-    run_ward(plan.steady, 60 * plan.minutes, tell=course.moments.append, tell_every_s=2.0)
-    at_s = course.elapsed_s
-    of_each = {name: np.array([one.memory_mb[name] for one in course.moments]) for name in STAGES}
+    moments: list[Moment] = []
+    run_ward(plan.steady, 60 * plan.minutes, tell=moments.append, tell_every_s=2.0)
+    at_s = np.array([one.elapsed_s for one in moments])
+    of_each = {name: np.array([one.memory_mb[name] for one in moments]) for name in STAGES}
     total = sum(of_each.values(), np.zeros(len(at_s)))
     settled = at_s >= min(FIRST_S, at_s[-1] / 3)
     if plan.out is not None:
@@ -364,7 +229,6 @@ def growth(values: NDArray[np.float64]) -> float:
 PARTS: dict[str, Callable[[Wards], Found]] = {
     "delay": delay_part,
     "growth": growth_part,
-    "recovery": recovery_part,
     "memory": memory_part,
 }
 

@@ -30,9 +30,8 @@ from model.training import Trainer
 from model.training_config import TrainingConfig
 from model.training_file import METADATA_KEY as TRAINING_KEY
 from model.training_file import load_training, save_training
-from monitor import settings
 from monitor.detection.engine import Engine
-from monitor.detection.rules import parse_rules, rules_text
+from monitor.detection.rules import parse_rules
 from monitor.errors import (
     InvalidKeys,
     InvalidMessage,
@@ -42,6 +41,7 @@ from monitor.errors import (
     SpecMismatch,
 )
 from monitor.journal.writer import Journal, stored
+from monitor.settings import ConsumerSettings, decode_settings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_header import parse_header
 from monitor.sources.wfdb_record import WfdbRecord
@@ -66,22 +66,13 @@ from tools.fuzz_damage import (
     msgpack_bytes,
     split_frames,
 )
-from tools.messages import (
-    WALL_TIME,
-    alert,
-    beat_scored,
-    patient_status,
-    status,
-    technical,
-    wave,
-)
+from tools.messages import WALL_TIME
 
+CORPUS = Path(__file__).resolve().parents[1] / "tests" / "corpus"
 ECG5000_SAMPLES = 20  # short lines: more cases
 SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
-STREAM = wire.Stream("119", "119", "MLII", 360.0, 0, 650_000, "a1b2")
-HEALTH = wire.StageHealth("producer", 5, 5, 0, 0, 0, 0)
 SENT: dict[str, Any] = {
     "version": 2,
     "patient": "119",
@@ -90,6 +81,10 @@ SENT: dict[str, Any] = {
     "sent_ns": 123,
     "position": 2000,
 }
+
+
+Decode = Callable[[bytes], object]
+Refusal = type[Exception]
 
 
 @dataclass(frozen=True)
@@ -110,8 +105,8 @@ class Decoder:
         Processor time and memory that a case may take; Hypothesis needs some of the memory.
     """
 
-    decode: Callable[[bytes], object]
-    refusals: tuple[type[Exception], ...]
+    decode: Decode
+    refusals: tuple[Refusal, ...]
     seeds: Sequence[bytes]
     damage: Damage
     most_s: float = 2.0
@@ -128,6 +123,11 @@ class Broken(Exception):
 
 
 Build = Callable[[Path], Decoder]  # of a module, so that another process finds it
+
+
+def valid(name: str) -> list[bytes]:
+    """Return what the corpus holds of valid input: of every type a message, with all its fields."""
+    return [path.read_bytes() for path in sorted((CORPUS / name).glob("valid-*.accepted"))]
 
 
 # --- messages ---------------------------------------------------------------------------------
@@ -155,38 +155,13 @@ def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.Beat
     return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
 
 
-def numbered_messages() -> list[wire.Alert | wire.Technical]:
-    """Return an alert with all its fields, and a technical one."""
-    full = alert(
-        quality=["noisy"],
-        beat=[0.0, 1.5, -1.5],
-        reconstruction=[0.5, 0.5, 0.5],
-        why=["shape", "premature"],
-        score=2.5,
-        parts=wire.LossByPart(0.2, 0.5, 0.3),
-        neighbours=[wire.Neighbour(20.0, [0.0, 1.0])],
-    )
-    return [full, technical()]
-
-
 def bundles(_: Path) -> Decoder:
     """Messages between stages, of every kind; data are cut to what damaged headers announce."""
-    samples = np.sin(np.arange(72)).astype(np.float32)
-    header = wire.SamplesHeader(**SENT, lead="MLII", fs_hz=360.0, n_samples=len(samples))
-    messages: list[wire.StageMessage] = [
-        wire.SamplesMessage(header, samples),
-        beats_message(some_beats(3, 16), b"state"),
-        beats_message(some_beats(0, 140)),
-        wire.EndHeader(**SENT, reason="complete", last=True),
-        wire.HealthHeader(2, HEALTH),
-    ]
-    each = [[], *([one] for one in messages), messages]
-    return Decoder(
-        decode=lambda case: codec.decode_bundle(split_frames(case)),
-        refusals=(InvalidMessage,),
-        seeds=[join_frames(codec.encode_bundle(some)) for some in each],
-        damage=damage_stage_frames,
-    )
+
+    def decode(case: bytes) -> object:
+        return codec.decode_bundle(split_frames(case))
+
+    return Decoder(decode, (InvalidMessage,), valid("bundles"), damage_stage_frames)
 
 
 def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -222,19 +197,11 @@ def _announced(headers: list[Any]) -> tuple[int, int, int]:
 
 def world_messages(_: Path) -> Decoder:
     """Topic and JSON of every type, as a subscriber gets them."""
-    patient = patient_status(n_samples=None, technical=["noisy"])
-    messages: list[wire.Message] = [
-        *numbered_messages(),
-        beat_scored(loss=None, rr_after_ms=None, quality=["noisy"], why=["shape"]),
-        status(patients=[patient], stages=[HEALTH]),
-        wave(),
-    ]
-    return Decoder(
-        decode=lambda case: codec.decode_message(split_frames(case)),
-        refusals=(InvalidMessage,),
-        seeds=[join_frames(codec.encode_message(message)) for message in messages],
-        damage=_damage_world_frames,
-    )
+
+    def decode(case: bytes) -> object:
+        return codec.decode_message(split_frames(case))
+
+    return Decoder(decode, (InvalidMessage,), valid("world-messages"), _damage_world_frames)
 
 
 def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -246,93 +213,22 @@ def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames([topic, json_bytes(tree)])
 
 
-def kept_alerts(_: Path) -> Decoder:
-    """Alerts as journal and inbox keep them."""
-    return _of_json(codec.decode_numbered, [codec.encode_json(one) for one in numbered_messages()])
+def plain(_: Path, name: str, decode: Decode, damage: Damage, refusal: Refusal) -> Decoder:
+    """Bytes that are a document: requests, replies, settings, rules, headers."""
+    return Decoder(decode, (refusal,), valid(name), damage)
 
 
-def requests(_: Path) -> Decoder:
-    """What a client asks of the monitor."""
-    asked = (
-        wire.ReplayRequest(41, 500),
-        wire.SeekRequest(WALL_TIME),
-        wire.ThresholdRequest("119", 26.0, 1.05),
-        wire.RelearnRequest("119"),
-        wire.AckRequest("119"),
-    )
-    return _of_json(codec.decode_request, [codec.encode_json(one) for one in asked])
+def _plain(
+    name: str, decode: Decode, damage: Damage = damage_json, refusal: Refusal = InvalidMessage
+) -> Build:
+    return partial(plain, name=name, decode=decode, damage=damage, refusal=refusal)
 
 
-def replies(_: Path) -> Decoder:
-    """What a monitor answers to a client."""
-    found = wire.Page("j1", 1, 2, numbered_messages())
-    answers = (found, wire.Found("j1", 4), wire.Done("a"), wire.Refused("b"))
-    return _of_json(codec.decode_reply, [codec.encode_json(one) for one in answers])
-
-
-def stage_settings(_: Path) -> Decoder:
-    """What a stage is told on its standard input."""
-    consumer = partial(settings.ConsumerSettings, beats="ipc:///y", alerts="ipc:///w", journal="/j")
-    told = (
-        settings.ProducerSettings(records=["a", "b"], samples="ipc:///x", start_s=1.0),
-        settings.SegmenterSettings(samples="ipc:///x", beats="b", wave="ipc:///z", window="rr"),
-        consumer(learn_s=300.0),
-        consumer(resume=[settings.Resume("p", 5, b"\x00state")]),
-    )
-    return _of_json(
-        settings.decode_settings, [settings.encode_settings(one) for one in told], InvalidOption
-    )
-
-
-def _of_json(
-    decode: Callable[[bytes], object],
-    seeds: Sequence[bytes],
-    refusal: type[Exception] = InvalidMessage,
-) -> Decoder:
-    return Decoder(decode, (refusal,), seeds, damage_json)
-
-
-def lifecycle(_: Path) -> Decoder:
-    """Frames between a stage and its supervisor."""
-    spec = BeatSpec().to_mapping()
-    said = (
-        wire.Ready("producer", [STREAM], spec),
-        wire.Finished("consumer"),
-        wire.Failed("segmenter", "why", 2),
-        wire.Start([STREAM], spec),
-        wire.Pause(True),
-        wire.Stop(),
-    )
-    seeds = [codec.encode_lifecycle(one) for one in said]
-    return Decoder(codec.decode_lifecycle, (InvalidMessage,), seeds, damage_msgpack)
+def _parse_header(case: bytes) -> object:
+    return parse_header(case.decode("latin-1"), Path("rec"))
 
 
 # --- files ------------------------------------------------------------------------------------
-
-
-def rules(_: Path) -> Decoder:
-    """Alert rules, as TOML."""
-    seeds = (
-        rules_text(settings.Rules()).encode(),
-        b"[episode]\nn = 2\nm = 3\nclear_ratio = 0.9\nlatch = false\n",
-        b'episode = {n = 1, m = 1}\n[technical]\n"stage_down_s" = 10.5\n',
-    )
-    return Decoder(parse_rules, (InvalidOption,), seeds, damage_text)
-
-
-def wfdb_headers(_: Path) -> Decoder:
-    """Headers of WFDB records, without their signals."""
-    seeds = (
-        b"100 2 360 650000 0:0:0 16/03/2010\n100.dat 212 200 11 1024 995 -22131 0 MLII\n"
-        b"100.dat 212 200 11 1024 1011 20052 0 V5\n# 69 M 1085 1629 x1\n",
-        b"rec 1 250/1(0) 7500\nrec.dat 16x4:2+24 1000.5(-12)/uV 16 0 0 0 0 ECG lead II\n",
-        b"multi/3 2 250 3000\nlayout 0\nseg_1 1500\n~ 1500\n",
-    )
-
-    def decode(case: bytes) -> object:
-        return parse_header(case.decode("latin-1"), Path("rec"))
-
-    return Decoder(decode, (RecordError,), seeds, damage_text)
 
 
 def wfdb_records(folder: Path) -> Decoder:
@@ -378,22 +274,14 @@ def keys(folder: Path) -> Decoder:
 
 
 def ecg5000(folder: Path, suffix: str) -> Decoder:
-    """A data set of ECG5000, of three beats, in one of its published forms."""
-    path = folder / f"beats{suffix}"
-    beats = [[f"{0.1 * i - k:.3f}" for i in range(ECG5000_SAMPLES)] for k in range(3)]
-    match suffix:
-        case ".arff":
-            lines = ["@relation ECG5000", "@data", *(",".join([*beat, "1"]) for beat in beats)]
-        case ".ts":
-            lines = ["@problemName E", "@data", *(",".join(beat) + ":2" for beat in beats)]
-        case _:
-            lines = [" ".join(["1.0e+00", *beat]) for beat in beats]
+    """A data set of ECG5000, of three short beats, in one of its published forms."""
+    path = folder / f"beats.{suffix}"
 
     def decode(case: bytes) -> object:
         path.write_bytes(case)
         return read_ecg5000(path, ECG5000_SAMPLES)
 
-    return Decoder(decode, (InvalidDataset,), ["\n".join(lines).encode()], damage_text)
+    return Decoder(decode, (InvalidDataset,), valid(f"ecg5000-{suffix}"), damage_text)
 
 
 # --- the segmenter ----------------------------------------------------------------------------
@@ -452,20 +340,20 @@ class Court:
 
     def __init__(self, folder: Path) -> None:
         self._journal = Journal(folder / "journal.sqlite")
-        self._settings = settings.ConsumerSettings(beats="", alerts="", journal=str(folder / "j"))
+        self._settings = ConsumerSettings(beats="", alerts="", journal=str(folder / "j"))
         self._learner = ThreadPoolExecutor(1)  # never asked: nobody learns here
         self._checkpoint = _checkpoint(0)
         self.rows = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)
         self.rows.execute("PRAGMA synchronous=OFF")
 
     def engine(self) -> Engine:
-        """Return a judge that goes on from the journal."""
+        """Return an engine that goes on from the journal."""
         wall_time = WALL_TIME.__str__
         return Engine(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
 
 
 def _judged(engine: Engine, message: wire.BeatsMessage) -> None:
-    """Judge beats: what comes of them must be messages, and the state one to go on from."""
+    """Judge beats: what is said of them must be a message, and the state one to go on from."""
     engine.admission.check(message)
     engine.admission.hole_before(message)
     for one in engine.step([message], now_ns=10**9).messages:
@@ -644,18 +532,18 @@ def _sealed_tensors(header: Any, tensors: bytes) -> bytes:
 DECODERS: dict[str, tuple[int, Build]] = {
     "bundles": (180, bundles),
     "world-messages": (130, world_messages),
-    "kept-alerts": (80, kept_alerts),
-    "requests": (100, requests),
-    "replies": (70, replies),
-    "lifecycle": (70, lifecycle),
-    "stage-settings": (60, stage_settings),
-    "rules": (50, rules),
-    "wfdb-headers": (90, wfdb_headers),
+    "kept-alerts": (80, _plain("kept-alerts", codec.decode_numbered)),
+    "requests": (100, _plain("requests", codec.decode_request)),
+    "replies": (70, _plain("replies", codec.decode_reply)),
+    "lifecycle": (70, _plain("lifecycle", codec.decode_lifecycle, damage_msgpack)),
+    "stage-settings": (60, _plain("stage-settings", decode_settings, damage_json, InvalidOption)),
+    "rules": (50, _plain("rules", parse_rules, damage_text, InvalidOption)),
+    "wfdb-headers": (90, _plain("wfdb-headers", _parse_header, damage_text, RecordError)),
     "wfdb-records": (20, wfdb_records),
     "keys": (20, keys),
-    "ecg5000-txt": (15, partial(ecg5000, suffix=".txt")),
-    "ecg5000-arff": (10, partial(ecg5000, suffix=".arff")),
-    "ecg5000-ts": (10, partial(ecg5000, suffix=".ts")),
+    "ecg5000-txt": (15, partial(ecg5000, suffix="txt")),
+    "ecg5000-arff": (10, partial(ecg5000, suffix="arff")),
+    "ecg5000-ts": (10, partial(ecg5000, suffix="ts")),
     "segmenter-states": (30, segmenter_states),
     "judged-beats": (15, judged_beats),
     "journaled-patients": (15, journaled_patients),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import msgspec
@@ -17,14 +16,12 @@ from tools.bench_program import (
     PARTS,
     Bench,
     Commits,
-    Latencies,
     Line,
-    by_process,
     compare_alerts,
     compare_alerts_with_record,
     main,
 )
-from tools.messages import alert, beat_scored, technical
+from tools.messages import alert, technical
 
 FS_HZ = 100.0
 START_S = 10.0
@@ -87,13 +84,6 @@ def test_annotations_that_are_no_beats_are_no_neighbours(tmp_path: Path) -> None
     assert (compared.n_false, compared.n_false_apart) == (2, 1)
 
 
-def test_memory_is_told_by_process() -> None:
-    """By name where all four are seen; else only by what is known."""
-    assert by_process([1, 2, 3, 4], ".0f") == "parent 1, producer 2, segmenter 3, consumer 4"
-    assert by_process([300.4], ".0f") == "largest 300"
-    assert by_process([1, 2], ".0f") == "process 0 1, process 1 2"
-
-
 def test_missing_records_are_said_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,47 +102,11 @@ def test_a_short_replay_is_measured(tmp_path: Path) -> None:
     found = PARTS["replay"](settings)
     assert found.figures == {}  # not of 20 h
     assert "| messages malformed, gaps, dropped, restarts | 0 (0 to 0) |" in found.text
-    assert "consumer" in found.text or "largest" in found.text
     assert "| the whole command, s |" in found.text
     assert "2 runs" in found.text
 
 
 # --- alerts ---------------------------------------------------------------------------------------
-
-MS = 1_000_000
-
-
-def of_beat(r_sample: int, rr_after_ms: float | None = 1000.0) -> Alert:
-    return alert(sample=r_sample, rr_after_ms=rr_after_ms, delay_ms=250.0)
-
-
-def blocks() -> Latencies:
-    """Return what was sent: 20 samples every 200 ms from 0 ms on."""
-    latencies = Latencies()
-    for n in range(20):
-        latencies.sent("119", 20 * (n + 1), 200 * n * MS)
-    return latencies
-
-
-def test_an_alert_is_timed_from_the_block_that_ended_its_beat() -> None:
-    """The next R at sample 150 is known with sample 175, which left with the block of 1,600 ms."""
-    latencies = blocks()
-    latencies.take(of_beat(50), FS_HZ, 1_630 * MS)
-    latencies.take(beat_scored(), FS_HZ, 1_640 * MS)  # no alert
-    assert latencies.alerts_ms == []
-    latencies.take(of_beat(150), FS_HZ, 2_650 * MS)
-    assert latencies.alerts_ms == [pytest.approx(30.0)]
-    assert latencies.percentile_ms(99) == pytest.approx(30.0)
-
-
-@pytest.mark.parametrize("later", [of_beat(170), of_beat(390)])
-def test_an_alert_without_its_next_beat_is_counted_not_guessed(later: Alert) -> None:
-    """Neither where a beat between them was withheld, nor where no block holds the sample."""
-    latencies = blocks()
-    latencies.take(of_beat(290 if later.sample == 390 else 50), FS_HZ, 0)
-    latencies.take(later, FS_HZ, 0)
-    assert (latencies.alerts_ms, latencies.unmatched) == ([], 1)
-    assert math.isnan(latencies.percentile_ms(50))
 
 
 class PatientState(msgspec.Struct):

@@ -6,13 +6,24 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import strategies as st
 
 from model.checkpoint import METADATA_KEY
+from monitor.wire import codec
+from monitor.wire.messages import Lifecycle, Message, Reply, Request
 from tools import fuzz
-from tools.fuzz_decoders import DECODERS, Decoder, checkpoint_identity, checkpoints, split_tensors
+from tools.fuzz_damage import split_frames
+from tools.fuzz_decoders import (
+    DECODERS,
+    Decoder,
+    checkpoint_identity,
+    checkpoints,
+    split_tensors,
+    valid,
+)
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 CASES = 3000  # of all decoders together
@@ -48,6 +59,18 @@ def test_the_corpus_is_small_and_each_decoder_has_its_part() -> None:
     """Under 200 KB together."""
     assert {folder.name for folder in CORPUS.iterdir()} == set(DECODERS)
     assert sum(file.stat().st_size for file in CORPUS.glob("*/*")) < 200_000
+
+
+def test_valid_messages_of_every_type_are_in_the_corpus() -> None:
+    """A new type of message needs an example to begin from: `valid-*.accepted`."""
+    for name, decode, union in (
+        ("requests", codec.decode_request, Request),
+        ("replies", codec.decode_reply, Reply),
+        ("lifecycle", codec.decode_lifecycle, Lifecycle),
+    ):
+        assert {type(decode(case)) for case in valid(name)} == set(get_args(union))
+    messages = {type(codec.decode_message(split_frames(case))) for case in valid("world-messages")}
+    assert messages == set(get_args(Message))
 
 
 def test_damage_gets_behind_a_checkpoints_hash(tmp_path: Path) -> None:
