@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --constraint cons
 .PHONY: replay test check bench chaos fuzz picture clean
 
 replay: $(VENV)/.run
-	@echo "opening the view; q leaves it"
+	@echo "starting ecg-monitor replay" >&2
 	@$(BIN)/ecg-monitor replay $(ARGS)
 
 test: $(VENV)/.dev
