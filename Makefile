@@ -3,7 +3,7 @@
 # make check    lint, format, types
 # make bench    the figures of docs/BENCH.md, their pages and plots (make bench ARGS="--only ward")
 # make chaos    kills the monitor at random, a hundred times, and compares what it said
-# make fuzz     a million damaged inputs for all decoders (make fuzz ARGS="--only rules --seed 7")
+# make fuzz     a million damaged inputs for all decoders, an hour or two (make fuzz ARGS="--only rules --seed 7")
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -19,7 +19,7 @@ replay: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@echo "the tests"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
