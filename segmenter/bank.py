@@ -23,9 +23,9 @@ from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
-from segmenter.qrs import Decider, Timing
+from segmenter.qrs import Decider, Durations
 from segmenter.quality import is_lost, second_flags, window_flags
-from segmenter.signal_ring import History
+from segmenter.signal_ring import SignalRing
 from segmenter.state import fill, pack, real, unpack, whole
 from segmenter.tracker import (
     MAX_POSITION,
@@ -129,7 +129,7 @@ class SegmenterBank:
         self._second = round(self.fs_hz)
         self._kept = round(HISTORY_S * self.fs_hz)
         self._piece = self._piece_of(rows)
-        self._history = History(rows, self._kept, self._piece)
+        self._history = SignalRing(rows, self._kept, self._piece)
         self._places = list(range(rows))  # of the rows in the history
         self._in_second = np.arange(self._second)
         self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
@@ -140,7 +140,7 @@ class SegmenterBank:
         self._lost = np.full(rows, -1)  # the last sample that is missing
         self._levels = np.zeros(rows)  # subtracted before detection, so that gaps leave no steps
         self._finder = CandidateFinder(rows, self.fs_hz, self._piece)
-        self._timing = Timing.at(self.fs_hz)
+        self._timing = Durations.at(self.fs_hz)
         self._trackers = [self.new_tracker(row) for row in range(rows)]
         self._findings = Findings()
         self._parts: list[tuple[NDArray[np.int64], Beats]] = []

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.filters import BandPass, Envelope, Rows
-from segmenter.sample_ring import Tape
+from segmenter.sample_ring import SampleRing
 
 DOMINANCE_S = 0.16  # a candidate is the highest of the envelope so far to either side
 SEARCH_S = 0.08  # R lies within so much of where the envelope says
@@ -64,9 +64,11 @@ class CandidateFinder:
         reach = self.search + 2 * self.smooth
         self._around = np.arange(-reach - 1, reach + 1)
         # Of the envelope: enough to judge a peak on either side. Of the signal: to locate R.
-        self.heights: Tape[np.int64] = Tape(rows, 2 * self.dominance + 1, room, np.int64)
+        self.heights: SampleRing[np.int64] = SampleRing(
+            rows, 2 * self.dominance + 1, room, np.int64
+        )
         before = self.dominance + self.delay + reach + 2
-        self.signal: Tape[np.float64] = Tape(rows, before, room, np.float64)
+        self.signal: SampleRing[np.float64] = SampleRing(rows, before, room, np.float64)
         self._n = 0  # samples begun
         self._positions = np.zeros(rows, np.int64)  # of the first of them
 

@@ -47,7 +47,7 @@ class PoolSegmented:
         return r_samples
 
 
-class SegmenterWard:
+class SegmenterPool:
     """Find the beats of patients of one sampling rate, some of them at a time.
 
     Each says to the bit what a `Segmenter` of its own would say.

@@ -77,7 +77,7 @@ class Detection(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Timing:
+class Durations:
     """The detector's durations in samples."""
 
     dominance: int
@@ -96,7 +96,7 @@ class Timing:
     second: int
 
     @classmethod
-    def at(cls, fs_hz: float) -> Timing:
+    def at(cls, fs_hz: float) -> Durations:
         """Return the timing at a sampling rate."""
 
         def samples(seconds: float) -> int:
@@ -137,7 +137,7 @@ class Decider:
 
     Parameters
     ----------
-    timing : Timing
+    timing : Durations
     scale : float
         Steps of the envelope a millivolt.
     highest : callable
@@ -145,7 +145,9 @@ class Decider:
         second.
     """
 
-    def __init__(self, timing: Timing, scale: float, highest: Callable[[int, int], float]) -> None:
+    def __init__(
+        self, timing: Durations, scale: float, highest: Callable[[int, int], float]
+    ) -> None:
         self.timing = timing
         self.scale = scale
         self.highest = highest

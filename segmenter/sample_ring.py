@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class Tape(Generic[Scalar]):
+class SampleRing(Generic[Scalar]):
     """Rows of samples that grow at one end, in memory of a fixed size.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class History:
+class SignalRing:
     """Places of signal that grow at one end, in memory of a fixed size.
 
     Each place has an end of its own, so that a patient who has sent more than others, or nothing,
@@ -81,9 +81,9 @@ class History:
         signal, missing = self.latest(place)
         signal[...], missing[...] = 0, True
 
-    def moved_to(self, places: int, room: int) -> History:
+    def moved_to(self, places: int, room: int) -> SignalRing:
         """Return the same in other memory, for at least as many places."""
-        other = History(places, self.keep, room)
+        other = SignalRing(places, self.keep, room)
         for place in range(len(self.ends)):
             for new, old in zip(other.latest(place), self.latest(place), strict=True):
                 new[...] = old

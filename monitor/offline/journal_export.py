@@ -22,7 +22,7 @@ from monitor.text import harmless
 from monitor.view.anomalous_beat import anomalous_beat
 from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
-from monitor.view.patient_view import ScoredBeat
+from monitor.view.patient_view import ShownBeat
 from monitor.view.plots import plot_losses
 from monitor.wire.messages import Alert, Technical
 
@@ -123,7 +123,7 @@ def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text
         return [Text(), Text("no beats were kept with it", "dim")]
     before = sum(beat.sample < alert.sample for beat in around)
     beats = [
-        ScoredBeat(beat.sample, beat.loss, beat.loss is not None and beat.loss > beat.threshold)
+        ShownBeat(beat.sample, beat.loss, beat.loss is not None and beat.loss > beat.threshold)
         for beat in around
     ]
     title = f"losses of {before} beats before and {len(around) - before - 1} after"

@@ -18,7 +18,7 @@ from monitor.offline.training_run import ECG5000_SPEC
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredFile:
     """Beats with their losses.
 
     Attributes
@@ -53,14 +53,14 @@ def load_for_ecg5000(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def score_file(checkpoint: Checkpoint, path: Path) -> Scored:
+def score_file(checkpoint: Checkpoint, path: Path) -> ScoredFile:
     """Score the beats of an ECG5000 file in the file's order; InvalidDataset if it is none."""
     labels, beats = read_ecg5000(path, checkpoint.config.length)
     losses = Scorer(checkpoint.autoencoder).losses(beats)
-    return Scored(labels, losses, checkpoint.threshold.value)
+    return ScoredFile(labels, losses, checkpoint.threshold.value)
 
 
-def json_lines(scored: Scored) -> Iterator[str]:
+def json_lines(scored: ScoredFile) -> Iterator[str]:
     """Yield one JSON object a beat."""
     for label, loss, anomalous in zip(scored.labels, scored.losses, scored.anomalous, strict=True):
         yield json.dumps(
@@ -68,14 +68,14 @@ def json_lines(scored: Scored) -> Iterator[str]:
         )
 
 
-def plain_lines(scored: Scored) -> Iterator[str]:
+def plain_lines(scored: ScoredFile) -> Iterator[str]:
     """Yield a heading and one line a beat, in columns."""
     yield "label       loss  verdict"
     for label, loss, anomalous in zip(scored.labels, scored.losses, scored.anomalous, strict=True):
         yield f"{label:>5}  {loss:>9.2f}  {'anomalous' if anomalous else 'normal'}"
 
 
-def summary_line(scored: Scored) -> str:
+def summary_line(scored: ScoredFile) -> str:
     """Return how many beats there are, and how many of them are anomalous."""
     return (
         f"{len(scored.losses)} beats, {np.count_nonzero(scored.anomalous)} anomalous: "

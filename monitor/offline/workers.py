@@ -31,7 +31,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class Stopped(Exception):
+class RunEnded(Exception):
     """The run was interrupted."""
 
 
@@ -40,9 +40,9 @@ _at_work = threading.Lock()
 
 
 def check_stop() -> None:
-    """Raise Stopped if this worker's run is to end; long tasks ask now and then."""
+    """Raise RunEnded if this worker's run is to end; long tasks ask now and then."""
     if _until_stop is not None and _until_stop.poll():
-        raise Stopped
+        raise RunEnded
 
 
 def check_jobs(jobs: int | None) -> None:

@@ -37,7 +37,7 @@ from monitor.wire.messages import (
 from monitor.wire.sockets import WAVE_MESSAGES, receive_waiting
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState, SegmenterError
-from segmenter.pool import PoolSegmented, SegmenterWard
+from segmenter.pool import PoolSegmented, SegmenterPool
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
 
@@ -62,7 +62,7 @@ class PatientStream:
     """One patient's row in a pool, and where in the record its sample 0 lies."""
 
     stream: Stream  # names, lead and rate do not change
-    pool: SegmenterWard
+    pool: SegmenterPool
     row: int
     origin: int
     position: int  # the sample of the record that is expected next
@@ -118,7 +118,7 @@ class SampleSegmenter:
         self._identity = spec.identity
         self._counters = counters
         self._shown = shown
-        self._pools: dict[float, SegmenterWard] = {}
+        self._pools: dict[float, SegmenterPool] = {}
         self._opened = 0
         self._streams: dict[str, PatientStream] = {}
         states = {one.patient: one.segmenter_state for one in resume}
@@ -245,7 +245,7 @@ class SampleSegmenter:
     def _admit(self, described: Stream, origin: int) -> PatientStream:
         pool = self._pools.get(described.fs_hz)
         if pool is None:
-            pool = self._pools[described.fs_hz] = SegmenterWard(described.fs_hz, self._spec)
+            pool = self._pools[described.fs_hz] = SegmenterPool(described.fs_hz, self._spec)
         stream = PatientStream(described, pool, pool.add(), origin, origin, self._opened)
         self._streams[described.patient] = stream
         self._opened += 1

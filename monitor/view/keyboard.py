@@ -1,4 +1,4 @@
-"""Keys from the terminal, one at a time, and the terminal as it was afterwards."""
+"""KeyPresses from the terminal, one at a time, and the terminal as it was afterwards."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _next_key(rest: bytes) -> tuple[str | None, int]:
     return None, _MAX_SEQUENCE if len(rest) >= _MAX_SEQUENCE else 0
 
 
-class Keys:
-    """Keys of a terminal, without Enter and without echo, while the with-block lasts.
+class KeyPresses:
+    """KeyPresses of a terminal, without Enter and without echo, while the with-block lasts.
 
     The terminal's settings are restored when the block ends, however it ends. A signal that
     kills the process outright (an unhandled SIGTERM) leaves no time for that: handle it. Where

@@ -26,7 +26,7 @@ STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
 @dataclass(frozen=True)
-class ScoredBeat:
+class ShownBeat:
     """One beat in the strip of losses."""
 
     sample: int
@@ -93,7 +93,7 @@ class PatientView:
     n_withheld: int = 0
     note: str = ""
     waveform: Waveform = field(default_factory=Waveform)
-    beats: tuple[ScoredBeat, ...] = ()
+    beats: tuple[ShownBeat, ...] = ()
     latest: AnomalousBeat | None = None
     episode: AlertRow | None = None  # that lasts
     technical: tuple[LastingTechnical, ...] = ()
@@ -147,7 +147,7 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
     """Append a beat's loss; a beat told again after a restart counts once."""
     if patient.beats and beat.sample <= patient.beats[-1].sample:
         return patient
-    scored = ScoredBeat(
+    scored = ShownBeat(
         beat.sample,
         beat.loss,
         beat.anomalous,

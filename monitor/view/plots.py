@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
-from monitor.view.patient_view import PatientView, ScoredBeat
+from monitor.view.patient_view import PatientView, ShownBeat
 from monitor.view.waveform import MAX_WAVE_VALUES, Waveform
 
 TRACE = "#35e06f"
@@ -89,10 +89,10 @@ def _scale(swept: NDArray[np.float32]) -> tuple[float, float]:
     return bottom, max(top, bottom + MIN_SPAN_MV)
 
 
-def _verdicts(patient: PatientView) -> dict[int, ScoredBeat | None]:
+def _verdicts(patient: PatientView) -> dict[int, ShownBeat | None]:
     """Return the beats by their R peak's index in the waveform; none is not scored yet."""
     wave = patient.waveform
-    verdicts: dict[int, ScoredBeat | None] = dict.fromkeys(wave.r_indices)
+    verdicts: dict[int, ShownBeat | None] = dict.fromkeys(wave.r_indices)
     if patient.fs_hz is None:
         return verdicts
     for beat in patient.beats:
@@ -103,7 +103,7 @@ def _verdicts(patient: PatientView) -> dict[int, ScoredBeat | None]:
 
 
 def _marks(
-    wave: Waveform, beats: dict[int, ScoredBeat | None], n_window: int, n_columns: int
+    wave: Waveform, beats: dict[int, ShownBeat | None], n_window: int, n_columns: int
 ) -> tuple[Text, list[str]]:
     """Return the row of marks, and the style of the trace in each column."""
     styles = [TRACE] * n_columns
@@ -132,7 +132,7 @@ def _reach(peaks: Sequence[int], place: int, wave: Waveform) -> tuple[int, int]:
     return peak - min(before, most), min(peak + min(after, most), wave.end_index)
 
 
-def _mark(beat: ScoredBeat | None) -> Cell:
+def _mark(beat: ShownBeat | None) -> Cell:
     """Return the letter of a beat and its style."""
     if beat is None:
         return "'", DIM
@@ -173,7 +173,7 @@ def _time_axis(n_columns: int, duration_s: float) -> Text:
 
 
 def plot_losses(
-    beats: Sequence[ScoredBeat], threshold: float | None, width: int, n_rows: int
+    beats: Sequence[ShownBeat], threshold: float | None, width: int, n_rows: int
 ) -> list[Text]:
     """Draw the newest losses on a logarithmic scale, with the threshold as a dashed line.
 
@@ -233,7 +233,7 @@ def _row_of(value: float, bottom: float, top: float, n_rows: int) -> int:
     return n_rows - 1 - min(int(_level(value, bottom, top) * n_rows), n_rows - 1)
 
 
-def _loss_cell(beat: ScoredBeat, eighths: int, is_line: bool) -> Cell:
+def _loss_cell(beat: ShownBeat, eighths: int, is_line: bool) -> Cell:
     """Return one cell of a beat, or of what is behind it."""
     if beat.anomalous and eighths > 8 and is_line:
         return _CROSSED  # a run of anomalous beats must not hide the threshold

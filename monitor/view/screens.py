@@ -14,7 +14,7 @@ from rich.console import Console
 from monitor.delivery.wave_client import ALL_WAVES
 from monitor.plain import json_line, plain_line, status_line, transition_line
 from monitor.text import harmless
-from monitor.view.keyboard import Keys
+from monitor.view.keyboard import KeyPresses
 from monitor.view.live import LiveView
 from monitor.view.selection import leaf, release, select, selected, settle, type_key, wanted_signal
 from monitor.view.snapshot import (
@@ -195,7 +195,7 @@ class LiveScreen:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._view = LiveView(console, clock)
-        self._keys = Keys(keyboard)
+        self._keys = KeyPresses(keyboard)
         self._clock = clock
         self._heard_s = clock()
         self._settled_s = clock()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from segmenter.bank import BLOCK
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState
-from segmenter.pool import PoolSegmented, SegmenterWard
+from segmenter.pool import PoolSegmented, SegmenterPool
 from segmenter.stream import Segmented, Segmenter
 from tests.segmenter.gather import Whole, gather, segment
 from tests.segmenter.test_bank import mixture
@@ -60,7 +60,7 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
     """Some patients at a time, blocks of any length, in any order: equal to the bit."""
     g = np.random.default_rng(seed)
     signals = [mixture(int(g.integers(999)), N) for _ in range(beds)]
-    ward, said = SegmenterWard(fs_hz, BeatSpec()), list[Step]()
+    ward, said = SegmenterPool(fs_hz, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in signals]
     at = [0] * beds
     while min(at) < N:
@@ -83,7 +83,7 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
 def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
     """Room for one more is made while rows are laid: large pieces stay within their places."""
     signals = [mixture(seed, 14_000) for seed in range(n_first + 1)]
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
+    ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(n_first)]
     first, newcomer = signals[:n_first], signals[n_first]
     said.append(taken(ward.update, rows, np.stack([one[:1000] for one in first])))
@@ -101,7 +101,7 @@ def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
 def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
     """The same where those who are laid have a long hole."""
     signals = [mixture(seed, 6000) for seed in range(n_first + 1)]
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
+    ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(n_first)]
     said.append(taken(ward.update, rows, np.stack([one[:3000] for one in signals[:n_first]])))
     rows.append(ward.add())
@@ -118,7 +118,7 @@ def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
 
 def test_more_patients_than_a_bank_takes_at_once() -> None:
     """Rows are taken on in banks of a bounded size, and none is forgotten."""
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
+    ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(2 * BLOCK + 3)]
     signals = np.stack([np.roll(TROUBLED[:3000], 17 * row) for row in rows])
     for start in range(0, 3000, 500):
@@ -131,7 +131,7 @@ def test_more_patients_than_a_bank_takes_at_once() -> None:
 @pytest.mark.parametrize("lost", [40, 400, 4000])
 def test_holes_of_many_patients_are_taken_together(lost: int) -> None:
     """Each is what it is alone, in banks of a bounded size, whoever has none meanwhile."""
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
+    ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(BLOCK + 3)]
     signals = np.stack([np.roll(TROUBLED[:4000], 17 * row) for row in rows])
     said.append(taken(ward.update, rows, signals[:, :2500]))
@@ -151,7 +151,7 @@ def test_patients_move_between_wards_and_segmenters() -> None:
     """States are those of a segmenter of one patient."""
     alone = Segmenter(FS_HZ, BeatSpec())
     alone.update(TROUBLED[:2345])
-    ward = SegmenterWard(FS_HZ, BeatSpec())
+    ward = SegmenterPool(FS_HZ, BeatSpec())
     other, row = ward.add(), ward.add()
     ward.update([other], TROUBLED[None, :700])
     ward.restore(row, alone.to_bytes())
@@ -165,7 +165,7 @@ def test_patients_move_between_wards_and_segmenters() -> None:
 
 def test_a_damaged_state_leaves_a_new_row() -> None:
     """What cannot be restored is refused; the patient begins anew."""
-    ward = SegmenterWard(FS_HZ, BeatSpec())
+    ward = SegmenterPool(FS_HZ, BeatSpec())
     row = ward.add()
     with pytest.raises(InvalidState):
         ward.restore(row, b"no state")
@@ -174,7 +174,7 @@ def test_a_damaged_state_leaves_a_new_row() -> None:
 
 def test_memory_is_bounded_by_those_who_are_there() -> None:
     """Rows of patients who have gone are given to others, who begin anew."""
-    ward = SegmenterWard(FS_HZ, BeatSpec())
+    ward = SegmenterPool(FS_HZ, BeatSpec())
     first = [ward.add() for _ in range(9)]
     ward.update(first, TROUBLED[None, :1000].repeat(9, axis=0))
     for _ in range(100):
@@ -189,12 +189,12 @@ def test_memory_is_bounded_by_those_who_are_there() -> None:
 
 def test_a_chunk_has_a_row_for_each() -> None:
     """Samples and rows belong together."""
-    ward = SegmenterWard(FS_HZ, BeatSpec())
+    ward = SegmenterPool(FS_HZ, BeatSpec())
     with pytest.raises(InvalidSignal, match="for 1 rows"):
         ward.update([ward.add()], np.zeros((2, 5)))
 
 
 def test_nothing_of_nobody() -> None:
     """A round in which nobody sent anything says nothing."""
-    found = SegmenterWard(FS_HZ, BeatSpec()).update([], np.zeros((0, 5)))
+    found = SegmenterPool(FS_HZ, BeatSpec()).update([], np.zeros((0, 5)))
     assert (len(found.beats), found.counts, found.events) == (0, [], [])

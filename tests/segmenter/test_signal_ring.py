@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segmenter.signal_ring import History
+from segmenter.signal_ring import SignalRing
 
 KEEP, ROOM, PLACES = 7, 12, 3
 
@@ -24,7 +24,7 @@ appends = st.lists(
 
 def test_more_than_there_is_room_for_is_refused() -> None:
     """It would lie in the next place."""
-    history = History(2, KEEP, ROOM)
+    history = SignalRing(2, KEEP, ROOM)
     with pytest.raises(ValueError, match="room for 12"):
         history.append([0], np.zeros((1, ROOM + 1), np.float32))
 
@@ -36,7 +36,7 @@ def test_each_place_keeps_the_newest_of_what_it_was_given(
 ) -> None:
     """Whoever gets how much, in any order: the last `keep` samples, and the same elsewhere."""
     g = np.random.default_rng(seed)
-    history = History(PLACES, KEEP, ROOM)
+    history = SignalRing(PLACES, KEEP, ROOM)
     signals = [np.zeros(KEEP, np.float32)] * PLACES
     missing = [np.ones(KEEP, np.bool_)] * PLACES
     for places, n, with_missing in given_appends:
@@ -52,7 +52,7 @@ def test_each_place_keeps_the_newest_of_what_it_was_given(
 
 
 def assert_holds(
-    history: History, place: int, signal: NDArray[np.float32], missing: NDArray[np.bool_]
+    history: SignalRing, place: int, signal: NDArray[np.float32], missing: NDArray[np.bool_]
 ) -> None:
     """Hold a place to the newest samples of a stream, and to where it says they end."""
     kept, lost = history.latest(place)
@@ -63,7 +63,7 @@ def assert_holds(
 
 def test_a_place_that_is_given_to_another_patient_says_nothing_of_the_one_before() -> None:
     """What was forgotten is missing, and 0; the places beside it keep theirs."""
-    history = History(2, KEEP, ROOM)
+    history = SignalRing(2, KEEP, ROOM)
     history.append([0, 1], np.ones((2, ROOM), np.float32))
     history.forget(0)
     assert_holds(history, 0, np.zeros(KEEP, np.float32), np.ones(KEEP, np.bool_))

@@ -12,7 +12,7 @@ from model.checkpoint import save_checkpoint
 from model.errors import InvalidCheckpoint, InvalidDataset, ModelError
 from monitor.errors import SpecMismatch
 from monitor.offline.scoring_run import (
-    Scored,
+    ScoredFile,
     json_lines,
     load_for_ecg5000,
     plain_lines,
@@ -26,9 +26,9 @@ RR = BeatSpec(window="rr")
 
 
 @pytest.fixture
-def scored() -> Scored:
+def scored() -> ScoredFile:
     """Three beats, one of them above the threshold."""
-    return Scored(np.array([1, 4, 2]), np.array([3.25, 26.0, 40.123456], np.float32), 26.0)
+    return ScoredFile(np.array([1, 4, 2]), np.array([3.25, 26.0, 40.123456], np.float32), 26.0)
 
 
 def test_losses_in_the_file_s_order(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_losses_in_the_file_s_order(tmp_path: Path) -> None:
     assert scored.anomalous.tolist() == [False, True, False]
 
 
-def test_json_has_a_line_a_beat(scored: Scored) -> None:
+def test_json_has_a_line_a_beat(scored: ScoredFile) -> None:
     """A loss at the threshold is not above it."""
     assert [json.loads(line) for line in json_lines(scored)] == [
         {"label": 1, "loss": 3.25, "anomalous": False},
@@ -50,7 +50,7 @@ def test_json_has_a_line_a_beat(scored: Scored) -> None:
     ]
 
 
-def test_plain_lines_are_columns(scored: Scored) -> None:
+def test_plain_lines_are_columns(scored: ScoredFile) -> None:
     """As text for people."""
     assert list(plain_lines(scored)) == [
         "label       loss  verdict",

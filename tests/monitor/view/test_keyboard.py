@@ -1,4 +1,4 @@
-"""Keys from a terminal."""
+"""KeyPresses from a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.view.keyboard import KeyDecoder, Keys
+from monitor.view.keyboard import KeyDecoder, KeyPresses
 
 TYPED = b"+\x1b[A-\x1bOBp\x1b[C\x1b[Dq"
 KEYS = ["+", "up", "-", "down", "p", "right", "left", "q"]
@@ -80,7 +80,7 @@ def test_unknown_sequences_are_dropped_whole() -> None:
 def test_keys_come_without_enter_and_without_echo(terminal: tuple[int, TextIO]) -> None:
     """What is typed arrives at once; nothing is written back."""
     person, stream = terminal
-    with Keys(stream) as keys:
+    with KeyPresses(stream) as keys:
         assert keys.fileno() == stream.fileno()
         os.write(person, TYPED)
         assert keys.read(5.0) == KEYS
@@ -94,7 +94,7 @@ def test_the_terminal_is_restored_also_after_an_error(terminal: tuple[int, TextI
     """Its settings are the same before and after, and different in between."""
     _, stream = terminal
     before = termios.tcgetattr(stream)
-    with contextlib.suppress(KeyError), Keys(stream):
+    with contextlib.suppress(KeyError), KeyPresses(stream):
         assert termios.tcgetattr(stream) != before
         raise KeyError
     assert termios.tcgetattr(stream) == before
@@ -108,9 +108,9 @@ def test_a_killed_program_that_handles_sigterm_restores_the_terminal(
     before = termios.tcgetattr(stream)
     program = (
         "import signal, sys\n"
-        "from monitor.view.keyboard import Keys\n"
+        "from monitor.view.keyboard import KeyPresses\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
-        "with Keys(sys.stdin) as keys:\n"
+        "with KeyPresses(sys.stdin) as keys:\n"
         "    print('ready', flush=True)\n"
         "    keys.read(60.0)\n"
     )
@@ -128,7 +128,7 @@ def test_a_killed_program_that_handles_sigterm_restores_the_terminal(
 def test_a_terminal_that_hangs_up_gives_no_keys_and_no_spin() -> None:
     """After the other end is gone there is nothing to poll, and reading waits its time."""
     person, program = pty.openpty()
-    with os.fdopen(program, "r") as stream, Keys(stream) as keys:
+    with os.fdopen(program, "r") as stream, KeyPresses(stream) as keys:
         os.close(person)
         assert keys.read(1.0) == []
         assert keys.fileno() is None
@@ -146,6 +146,6 @@ def test_without_a_terminal_there_are_no_keys(kind: str) -> None:
         stream: TextIO = pipe if kind == "pipe" else io.StringIO("q")
         if kind == "closed":
             stream.close()
-        with Keys(stream) as keys:
+        with KeyPresses(stream) as keys:
             assert keys.fileno() is None
             assert keys.read(0.01) == []
