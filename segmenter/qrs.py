@@ -97,7 +97,7 @@ class Durations:
 
     @classmethod
     def at(cls, fs_hz: float) -> Durations:
-        """Return the timing at a sampling rate."""
+        """Return them at a sampling rate."""
 
         def samples(seconds: float) -> int:
             return round(seconds * fs_hz)

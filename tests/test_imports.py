@@ -141,6 +141,17 @@ def test_no_pickle() -> None:
             assert not {"pickle", "marshal", "shelve", "dill"} & set(imported(path)), path
 
 
+def test_a_class_name_stands_once() -> None:
+    """Two classes of one name would be two meanings of it; private ones are their file's own."""
+    homes: dict[str, list[str]] = {}
+    for package in ("monitor", "segmenter", "model"):
+        for path in sources(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
 def test_every_test_folder_is_a_package() -> None:
     """Test modules of the same name in two folders do not clash."""
     for folder in [ROOT / "tests", *(ROOT / "tests").rglob("*/")]:
