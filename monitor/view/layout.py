@@ -306,9 +306,11 @@ def _query(snapshot: Snapshot) -> Text:
 
 
 def _keys(snapshot: Snapshot, space: str, *, brief: bool = False) -> Text:
-    """Return the keys that do something now; a brief row leaves out what is no need."""
+    """Return the keys that do something now; a brief row leaves out what it can."""
     shown = selected(snapshot)
-    keys = [("+/-", "threshold"), ("r", "relearn"), ("p", "resume" if snapshot.paused else "pause")]
+    alerts = "" if brief else " alerts"
+    keys = [("+", f"fewer{alerts}"), ("-", f"more{alerts}"), ("r", "relearn")]
+    keys.append(("p", "go on" if snapshot.paused else "pause"))
     if shown is not None and shown.latest is not None and not brief:
         keys.append(("e", "explain"))
     if shown is not None and shown.latched:

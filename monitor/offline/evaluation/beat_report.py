@@ -90,7 +90,7 @@ def _facts(explained: ExplainedAlert) -> Iterator[tuple[str, str]]:
     yield "patient", harmless(alert.patient)
     yield "record, lead", f"{harmless(alert.record)}, {harmless(alert.lead)}"
     yield "in the record", f"{clock(alert.time_s)}, sample {alert.sample}"
-    yield "said", f"{harmless(alert.wall_time)}, {alert.state}, priority {alert.priority}"
+    yield "published", f"{harmless(alert.wall_time)}, {alert.state}, priority {alert.priority}"
     yield "loss", f"{alert.loss:.2f}, threshold {alert.threshold:.2f}, ratio {alert.ratio:.2f}"
     if beat.why:
         yield "why", ", ".join(beat.why)
@@ -131,13 +131,14 @@ def beat_figure(explained: ExplainedAlert) -> Figure:
 def _draw_beat(axes: Axes, beat: AnomalousBeat) -> None:
     n = len(beat.errors)
     axes.fill_between(
-        np.arange(n), beat.beat[:n], beat.reconstruction[:n], color=ANOMALY_COLOUR, alpha=0.25
+        1 + np.arange(n), beat.beat[:n], beat.reconstruction[:n], color=ANOMALY_COLOUR, alpha=0.25
     )
-    axes.plot(beat.beat, color=BEAT_COLOUR, label="beat")
-    axes.plot(beat.reconstruction, "--", color=ANOMALY_COLOUR, label="reconstruction")
-    axes.set(ylabel="standardised")
+    samples = 1 + np.arange(len(beat.beat))
+    axes.plot(samples, beat.beat, color=BEAT_COLOUR, label="beat")
+    axes.plot(samples, beat.reconstruction, "--", color=ANOMALY_COLOUR, label="reconstruction")
+    axes.set(ylabel="amplitude, SD")
     axes.set_title(
-        f"{clock(beat.time_s)}: loss {beat.loss:.1f}, threshold {beat.threshold:.1f} "
+        f"a  {clock(beat.time_s)}: loss {beat.loss:.1f}, threshold {beat.threshold:.1f} "
         f"({beat.ratio:.2g} times)" + (f", by {' and '.join(beat.why)}" if beat.why else "")
     )
     axes.legend(frameon=False)
@@ -145,15 +146,15 @@ def _draw_beat(axes: Axes, beat: AnomalousBeat) -> None:
 
 
 def _draw_errors(axes: Axes, beat: AnomalousBeat) -> None:
-    axes.bar(np.arange(len(beat.errors)), beat.errors, width=1.0, color=ANOMALY_COLOUR)
+    axes.bar(1 + np.arange(len(beat.errors)), beat.errors, width=1.0, color=ANOMALY_COLOUR)
     arose = f"; the loss arose in {_shares(beat)}" if beat.shares else ""
-    axes.set_title(f"difference along the beat{arose}", fontsize=10)
-    axes.set(xlabel="sample of the cut beat", ylabel="difference")
+    axes.set_title(f"b  difference along the beat{arose}", fontsize=10)
+    axes.set(xlabel=f"sample of the cut beat, 1 to {len(beat.errors)}", ylabel="difference, SD")
     _open(axes)
 
 
 def _draw_neighbours(figure: SubFigure, beat: AnomalousBeat) -> None:
-    figure.suptitle("nearest beats of the learnt normal, this one dashed over each", fontsize=10)
+    figure.suptitle("c  nearest beats of the learnt normal; dashed, this beat", fontsize=10)
     (panels,) = figure.subplots(1, len(beat.neighbours), sharey=True, squeeze=False)
     for axes, near in zip(panels, beat.neighbours, strict=True):
         axes.plot(near.values, color=NORMAL_COLOUR)
@@ -161,6 +162,7 @@ def _draw_neighbours(figure: SubFigure, beat: AnomalousBeat) -> None:
         axes.set_title(f"distance {near.distance:.1f}", fontsize=9)
         axes.set(xticks=[])
         _open(axes)
+    panels[0].set_ylabel("amplitude, SD")
 
 
 def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
@@ -176,8 +178,12 @@ def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
     places -= sum(kept.sample < alert.sample for kept in explained.around)
     above = np.array([(kept.loss or 0.0) > kept.threshold for kept in judged])
     axes.bar(places, losses, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
-    axes.axhline(min(alert.threshold, MOST_DRAWN_LOSS), color="black", linestyle="--")
-    axes.set_title("losses of the beats around; dashed the threshold", fontsize=10)
+    axes.axhline(
+        min(alert.threshold, MOST_DRAWN_LOSS), color="black", linestyle="--", label="threshold"
+    )
+    letter = "d" if explained.beat.neighbours else "c"
+    axes.set_title(f"{letter}  losses of the beats around", fontsize=10)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))  # above: bars fill it
     axes.set(xlabel="beats before and after this one (0)", ylabel="loss")
     _open(axes)
 

@@ -151,6 +151,7 @@ def _figure(report: TrainingReport) -> Figure:
     (curves, densities), (roc, confusion) = above.subplots(2, 2)
     _draw_curves(curves, report.history)
     draw_loss_densities(densities, report.losses, report.anomalous, report.threshold.value)
+    densities.set_title("b  losses")
     if report.has_both_kinds:
         _draw_roc(roc, report)
         _draw_confusion(confusion, report.confusion)
@@ -158,6 +159,10 @@ def _figure(report: TrainingReport) -> Figure:
         for axes in (roc, confusion):
             axes.axis("off")
         roc.text(0, 0.5, "No labels of both kinds: no ROC, no confusion.")
+    below.suptitle(
+        "e  the best two and the worst two of each class; black: beat, orange: reconstruction",
+        fontsize=10,
+    )
     _draw_extremes(below.subplots(len(classes), 4, squeeze=False), report, classes)
     return figure
 
@@ -168,7 +173,7 @@ def _draw_curves(axes: Axes, history: Sequence[Epoch]) -> None:
     validation = [epoch.validation_loss for epoch in history]
     axes.plot(numbers, training, label="training", color="#56b4e9")
     axes.plot(numbers, validation, label="validation", color="#009e73")
-    axes.set(xlabel="epoch", ylabel="reconstruction loss", title="Training", yscale="log")
+    axes.set(xlabel="epoch", ylabel="reconstruction loss", title="a  training", yscale="log")
     axes.legend(frameon=False)
 
 
@@ -182,7 +187,7 @@ def _draw_roc(axes: Axes, report: TrainingReport) -> None:
     area = area_under_curve(report.losses, report.anomalous)
     axes.plot(false_positives, recall, color=NORMAL_COLOUR)
     axes.plot(*at, "o", color=ANOMALY_COLOUR, label=f"threshold: recall {at[1]:.3f} at {at[0]:.4f}")
-    axes.set(xlabel="false-positive rate", ylabel="recall", title=f"ROC, AUC {area:.4f}")
+    axes.set(xlabel="false-positive rate", ylabel="recall", title=f"c  ROC, AUC {area:.4f}")
     axes.legend(frameon=False, loc="lower right")
 
 
@@ -198,7 +203,7 @@ def _draw_confusion(axes: Axes, confusion: NDArray[np.int64]) -> None:
         xticklabels=["below", "above"],
         yticks=[0, 1],
         yticklabels=["normal", "anomalous"],
-        title="At the threshold",
+        title="d  at the threshold",
     )
 
 
@@ -215,4 +220,4 @@ def _draw_extremes(
             axes.plot(report.reconstructions[index], color=RECONSTRUCTION_COLOUR, linewidth=1)
             axes.set_title(f"loss {report.losses[index]:.1f}", fontsize=9)
             axes.set(xticks=[])
-        row[0].set_ylabel(CLASSES[label].replace(" ", "\n"), fontsize=8)
+        row[0].set_ylabel(CLASSES[label].replace(" ", "\n") + "\nSD", fontsize=8)

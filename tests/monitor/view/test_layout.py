@@ -366,12 +366,12 @@ def test_a_beat_is_explained_on_the_whole_screen(size: tuple[int, int]) -> None:
 def test_keys_are_named_and_what_this_is_not() -> None:
     """The last row; a notice takes the place of the keys."""
     footer = lines_of(MONITORING, 80, 24)[-1]
-    assert footer.startswith(" +/- threshold r relearn p pause q quit")
+    assert footer.startswith(" + fewer - more r relearn p pause q quit")
     assert footer.endswith("research software, not a medical device")
     assert "↑↓ patient" in lines_of(WARD, 80, 24)[-2]  # no room for both in one row
     paused = lines_of(with_pause(MONITORING, True), 80, 24)
     assert "PAUSED" in paused[0]
-    assert "p resume" in paused[-1]
+    assert "p go on" in paused[-1]
     assert (
         " threshold is 27.3 now" in lines_of(with_notice(WARD, "threshold is 27.3 now"), 80, 24)[-1]
     )
