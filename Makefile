@@ -19,7 +19,7 @@ replay: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@echo "the tests"
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
