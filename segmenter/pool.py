@@ -33,6 +33,8 @@ class PoolSegmented:
         How many of the beats are each row's.
     events : list of list of SignalEvent, of length n_rows
         Each row's events, in samples of its stream.
+    found : list of BankSegmented
+        What the banks of at most `BLOCK` rows found, in the same order, in rows of their own.
     """
 
     beats: Beats
@@ -176,7 +178,7 @@ class SegmenterPool:
         return self._bank.to_bytes(self._laid.index(row))
 
     def restore(self, row: int, state: bytes) -> None:
-        """Let a row go on from a saved state; InvalidState if it is none of this ward."""
+        """Let a row go on from a saved state; InvalidState if it does not fit this pool."""
         self._lay([row])
         self._bank.restore(0, state)
 

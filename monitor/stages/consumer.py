@@ -267,7 +267,8 @@ class ConsumerStage:
             self._host.counters.dropped += len(result.messages) - len(messages)
         outgoing = all_encoded(messages)
         # Step 2: commit.
-        self._buffer.add(numbered(outgoing), result.progress, result.kept)
+        alerts = numbered(outgoing) if result.alerts else []  # most steps have none
+        self._buffer.add(alerts, result.progress, result.kept)
         if result.alerts or commit or whole or now_s >= self._commit_due_s:
             outgoing += all_encoded(self._commit(now_s))
             self._commit_due_s = now_s + COMMIT_S

@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -83,13 +84,15 @@ def hears(endpoint: str, keys: Keys | None, within_s: float) -> bool:
 def test_only_who_is_authorised_is_let_in(folder: Path, tmp_path: Path) -> None:
     """Others hear nothing, and are counted: without keys, and with keys that nobody knows.
 
-    A client that leaves amid its handshake is counted too, so it is the rise that tells.
+    Those who may listen stay to the end: one that leaves amid its handshake is counted too.
     """
     listener = client_of(folder, "listener", "authorised")
     stranger = client_of(folder, "stranger")
-    with Monitor(folder, tmp_path / "j") as monitor:
-        assert hears(monitor.endpoint, load_keys(folder), 10)
-        assert hears(monitor.endpoint, listener, 10)
+    with Monitor(folder, tmp_path / "j") as monitor, ExitStack() as there:
+        for authorised in (load_keys(folder), listener):
+            subscriber = AlertSubscriber(monitor.endpoint, ["status"], keys=authorised)
+            assert isinstance(there.enter_context(subscriber).receive(10), Status)
+        assert monitor.refused == 0
         for keys in (None, stranger):
             before, deadline_s = monitor.refused, time.monotonic() + 10
             assert not hears(monitor.endpoint, keys, 0.5)
