@@ -445,6 +445,7 @@ class SegmenterBank:
             rr_after_ms=((known.next_r - known.r_sample) * to_ms).astype(np.float32),
             quality=quality.astype(np.uint16),
             delay_ms=((known.known - known.r_sample) * to_ms).astype(np.float32),
+            closed_sample=known.seen.astype(np.int64),
             values=values,
         )
 

@@ -129,6 +129,9 @@ class Beats:
         `Quality` flags of the beat's window.
     delay_ms : np.ndarray, shape (n,), float32
         Signal time from the R peak to the sample at which the detector was sure of it.
+    closed_sample : np.ndarray, shape (n,), int64
+        Samples of the stream that were seen when the beat closed, since its next R peak was known or
+        there was none in time: its verdict is possible from then on.
     values : np.ndarray, shape (n, length), float32
         The cut beats, mean 0 and standard deviation 1 (n - 1); zeros where they cannot be
         standardised (FLAT, MISSING, TOO_LONG).
@@ -139,6 +142,7 @@ class Beats:
     rr_after_ms: NDArray[np.float32]
     quality: NDArray[np.uint16]
     delay_ms: NDArray[np.float32]
+    closed_sample: NDArray[np.int64]
     values: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -152,6 +156,7 @@ class Beats:
             self.rr_after_ms[selected],
             self.quality[selected],
             self.delay_ms[selected],
+            self.closed_sample[selected],
             self.values[selected],
         )
 
@@ -160,8 +165,12 @@ class Beats:
         return self.rows(np.arange(len(self)))
 
     def moved(self, n_samples: int | NDArray[np.int64]) -> Beats:
-        """Return the beats with their R peaks counted from `n_samples` earlier, all or each."""
-        return replace(self, r_sample=self.r_sample + n_samples)
+        """Return the beats with their samples counted from `n_samples` earlier, all or each."""
+        return replace(
+            self,
+            r_sample=self.r_sample + n_samples,
+            closed_sample=self.closed_sample + n_samples,
+        )
 
     @property
     def judgeable(self) -> NDArray[np.bool_]:
@@ -181,6 +190,7 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
             np.zeros(0, np.float32),
             np.zeros(0, np.uint16),
             np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
             np.zeros((0, length), np.float32),
         )
     return Beats(
@@ -189,5 +199,6 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
         np.concatenate([part.rr_after_ms for part in parts]),
         np.concatenate([part.quality for part in parts]),
         np.concatenate([part.delay_ms for part in parts]),
+        np.concatenate([part.closed_sample for part in parts]),
         np.concatenate([part.values for part in parts]),
     )

@@ -74,7 +74,7 @@ SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
 SENT: dict[str, Any] = {
-    "version": 2,
+    "version": 3,
     "patient": "119",
     "record": "119",
     "sequence": 7,
@@ -142,6 +142,7 @@ def some_beats(n: int, length: int) -> Beats:
         rr_before_ms=np.full(n, 1000, np.float32),
         rr_after_ms=np.full(n, 1000, np.float32),
         delay_ms=np.full(n, 250, np.float32),
+        closed_sample=460 + 360 * np.arange(n, dtype=np.int64),
         quality=np.zeros(n, np.uint16),
         values=np.tile(shape, (n, 1)),
     )

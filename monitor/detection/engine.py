@@ -26,6 +26,7 @@ from monitor.detection.patient_state import read_saved
 from monitor.detection.requests import MONITORED, Requests
 from monitor.detection.scored_beats import score_messages
 from monitor.detection.system_alerts import Change
+from monitor.detection.timeline import Timeline
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal, Progress
 from monitor.settings import ConsumerSettings
@@ -167,6 +168,18 @@ class Engine:
         self._touched.update(done.patients)
         return done.answer
 
+    def listened(self, seconds: float, *, report: bool) -> None:
+        """Take note of so much time in which all that was sent would have been heard.
+
+        Called about once a second. A patient of whom nothing came for too long is reported with the
+        next step, unless `report` is False: where a stage before is down, that is reported.
+        """
+        for name, patient in self._patients.items():
+            reports = patient.grow_old(seconds, self._desk, report=report)
+            if reports:
+                self._pending += reports
+                self._touched.add(name)
+
     def committed(self) -> None:
         """Take note that all progress that `step` returned is journaled."""
         self._models.remove_replaced()
@@ -245,10 +258,17 @@ class Engine:
         if isinstance(message, EndHeader):
             patient = self._patients.get(message.patient)
         else:
-            patient = self._patients.get(message.header.patient)
-            if patient is None or (patient.state == "ended" and message.header.n_beats > 0):
-                self._forget_unless_continued(message.header)
-                patient = self._open(self._stream_of(message.header))
+            header = message.header
+            patient = self._patients.get(header.patient)
+            if patient is None or (patient.state == "ended" and _begins_anew(patient, header)):
+                self._forget_unless_continued(header)
+                patient = self._open(self._stream_of(header))
+            elif patient.state == "ended":
+                return [message]
+            elif (header.lead, header.fs_hz) != (patient.stream.lead, patient.stream.fs_hz):
+                patient = self._open_other(patient, header)
+            message, reports = patient.on_timeline(message, self._desk)
+            self._pending += reports
             message = patient.unjudged(message)
         if patient is None or patient.learning is None:
             return [message]
@@ -257,7 +277,9 @@ class Engine:
     def _forget_unless_continued(self, header: BeatsHeader) -> None:
         """Forget what an old journal holds of a patient whom a sender begins again."""
         before = self._saved.get(header.patient)
-        if before is not None and header.position <= before[0].position:
+        if before is None or header.stretch == before[1].timeline.stretch:
+            return
+        if header.position <= before[0].position:
             del self._saved[header.patient]
 
     def _stream_of(self, header: BeatsHeader) -> Stream:
@@ -267,9 +289,38 @@ class Engine:
             record=header.record,
             lead=header.lead,
             fs_hz=header.fs_hz,
-            first_sample=0,
+            first_sample=header.first_sample,
             n_samples=None,
         )
+
+    def _open_other(self, before: Patient, header: BeatsHeader) -> Patient:
+        """Begin a patient anew whose lead or sampling rate is another: what was learnt is of that.
+
+        Time goes on from where it had come.
+        """
+        end = EndHeader(
+            version=3,
+            patient=header.patient,
+            record=header.record,
+            sequence=header.sequence,
+            sent_ns=header.sent_ns,
+            position=before.position,
+            reason="complete",
+            last=False,
+        )
+        self._pending += before.finish(end, self._desk)
+        reached = round(before.position / before.stream.fs_hz * header.fs_hz)
+        stream = Stream(
+            patient=header.patient,
+            record=header.record,
+            lead=header.lead,
+            fs_hz=header.fs_hz,
+            first_sample=max(reached, header.first_sample),
+            n_samples=None,
+        )
+        patient = self._open(stream)
+        patient.timeline = Timeline(before.timeline.stretch, 0, reached)
+        return patient
 
     def _open(self, stream: Stream) -> Patient:
         patient = Patient(
@@ -329,6 +380,11 @@ class Engine:
     def _next_seq(self) -> int:
         self._newest_seq += 1
         return self._newest_seq
+
+
+def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:
+    """Tell whether an ended patient's stream comes again."""
+    return header.n_beats > 0 or header.stretch != patient.timeline.stretch
 
 
 def _header(message: Held) -> BeatsHeader | EndHeader:

@@ -18,7 +18,7 @@ from monitor.detection.alert_machine import NORMAL, AlertState
 from monitor.detection.patient import Saved
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, AlertContext
-from monitor.wire.messages import MIN_THRESHOLD, SignalKind
+from monitor.wire.messages import MIN_THRESHOLD, PatientKind
 
 MAX_COUNT = 1 << 52  # half of what a message may say: it will be counted on
 MAX_REAL = 1e12  # of losses, thresholds, milliseconds
@@ -76,7 +76,7 @@ def _is_sane_alert_state(state: AlertState) -> bool:
         and all(NORMAL <= sample <= MAX_COUNT for sample in state.recent)
         and 0 <= state.peak_loss < MAX_REAL
         and len(set(state.technical)) == len(state.technical)
-        and set(state.technical) <= set(get_args(SignalKind))
+        and set(state.technical) <= set(get_args(PatientKind))
     )
 
 

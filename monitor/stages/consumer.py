@@ -55,6 +55,7 @@ from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
 STATUS_S = 1.0
+MOST_LISTENED_S = 1.5 * STATUS_S  # between two heartbeats; what is longer was no listening
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
 TRUNCATE_S = 60.0  # between two looks at what retention removes
@@ -195,6 +196,7 @@ class ConsumerStage:
         }
         self._overload = Overload()
         self._lag_s = 0.0  # the largest since the last heartbeat
+        self._listened_s = time.monotonic()  # up to when it was looked for silent patients
         self._last = False
         self._told_finished = False
         self._foreign_specs: set[str] = set()
@@ -284,6 +286,7 @@ class ConsumerStage:
             status = self._status(now_s, whole)
             self._publisher.publish([encoded(status)])
             self._look_after_monitor(status)
+            self._look_for_silent(status, now_s)
 
     def _status(self, now_s: float, whole: bool) -> Status:
         report = self._engine.report(None if whole else STATUS_PATIENTS)
@@ -360,6 +363,18 @@ class ConsumerStage:
         for change in changes(lasting, now):
             lasting[change.event] = change.onset
             self._engine.report_monitor(change)
+
+    def _look_for_silent(self, status: Status, now_s: float) -> None:
+        """Count the time in which patients could have been heard; report who was not.
+
+        It does not count while a person holds the producer, while beats wait to be received, nor
+        while this process itself stood still.
+        """
+        seconds = min(now_s - self._listened_s, MOST_LISTENED_S)
+        self._listened_s = now_s
+        held = any(one.paused for one in status.stages) or self._host.more_waits
+        if self._settings.real_time and not (held or self._last) and self.inlets():
+            self._engine.listened(seconds, report=not self._lasting["stage_down"])
 
     def _truncate(self) -> None:
         before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)

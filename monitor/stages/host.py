@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
+import msgspec
 import zmq
 
 from monitor.errors import InvalidMessage
@@ -295,7 +296,8 @@ class StageHost:
         if now_s < self._health_due_s:
             return
         self._health_due_s = now_s + HEALTH_S
-        send_now(sender, encode_bundle([HealthHeader(2, self.counters.health())]))
+        health = msgspec.structs.replace(self.counters.health(), paused=self.paused)
+        send_now(sender, encode_bundle([HealthHeader(3, health)]))
 
     def _tell(self, message: Lifecycle) -> None:
         if self._lifecycle is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Playback:
     position: int
     sequence: int = 0
     block_s: float = BLOCK_S  # of real time
+    sender: int = 0  # the producer's identity
     ended: bool = False  # its end has been sent
 
     @property
@@ -70,7 +72,7 @@ class Playback:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=2,
+            version=3,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -79,6 +81,7 @@ class Playback:
             lead=self.source.lead,
             fs_hz=self.source.fs_hz,
             n_samples=len(samples),
+            sender=self.sender,
         )
         self.sequence += 1
         return SamplesMessage(header, samples)
@@ -87,7 +90,7 @@ class Playback:
         """End the stream; return the message that says so."""
         self.ended = True
         return EndHeader(
-            version=2,
+            version=3,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -119,11 +122,12 @@ def open_playbacks(settings: ProducerSettings) -> list[Playback]:
     """Open all records; RecordError or InvalidOption if one cannot be replayed as asked."""
     if settings.ward is not None:
         return _ward_playbacks(settings, settings.ward)
+    sender = secrets.randbits(53)
     sources = [_open(record, settings.lead) for record in settings.records]
     names = patient_names([source.record for source in sources])
     resume = {reached.patient: reached.position for reached in settings.resume}
     return [
-        _playback(source, patient, settings, resume.get(patient))
+        _playback(source, patient, settings, resume.get(patient), sender)
         for source, patient in zip(sources, names, strict=True)
     ]
 
@@ -131,6 +135,7 @@ def open_playbacks(settings: ProducerSettings) -> list[Playback]:
 def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
     held = [InMemory.of(_open(record, settings.lead)) for record in settings.records]
     resume = {reached.patient: reached.position for reached in settings.resume}
+    sender = secrets.randbits(53)
     return [
         Playback(
             source=bed.source,
@@ -140,6 +145,7 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
             loop=True,
             position=resume.get(bed.patient, bed.first_sample),
             block_s=bed.block_s,
+            sender=sender,
         )
         for bed in beds(held, ward.patients, ward.block_s, ward.seed)
     ]
@@ -163,7 +169,7 @@ def patient_names(records: Sequence[str]) -> list[str]:
 
 
 def _playback(
-    source: Source, patient: str, settings: ProducerSettings, resumed: int | None
+    source: Source, patient: str, settings: ProducerSettings, resumed: int | None, sender: int
 ) -> Playback:
     first = round(settings.start_s * source.fs_hz)
     if first >= source.n_samples:
@@ -185,6 +191,7 @@ def _playback(
         stop_sample=stop,
         loop=settings.loop,
         position=first if resumed is None else resumed,
+        sender=sender,
     )
 
 

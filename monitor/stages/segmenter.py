@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
@@ -53,7 +53,14 @@ STATE_S = 1.0
 STATES_PER_S = 50.0
 QUIET_S = 1.0  # after so long a message goes out though it has neither beats nor events
 GOLDEN = 0.618034  # multiples of it, less their whole parts, lie evenly in 0 to 1
-_ORIGIN = struct.Struct("<q")
+_ORIGIN = struct.Struct("<qQ")  # where the stretch began, and its identity
+# Two producers of one patient: the second is refused for as long as the first was heard so lately.
+SENDER_S = 3.0
+RIVAL_S = 10.0  # without the second it is over
+# Samples that lie so far back were received before; further back the sender counts anew, as where
+# it skips more than an hour. An event says so, and nothing is dropped for longer.
+OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
+MAX_IDENTITY = 1 << 53
 NO_SAMPLES: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
@@ -67,6 +74,12 @@ class PatientStream:
     origin: int
     position: int  # the sample of the record that is expected next
     number: int  # in the order in which patients came
+    stretch: int  # tells it from the stretches of the patient before and after
+    sender: int | None = None  # none after a restart: who sends first is the one
+    heard_s: float = -inf
+    rival_s: float = -inf  # when samples of another sender were last refused
+    rivals: bool = False  # whether that was reported
+    notices: list[RecordEvent] = field(default_factory=list)  # for the next message
     sequence: int = 0
     wave_due_s: float = 0.0
     state_due_s: float = -inf
@@ -74,7 +87,7 @@ class PatientStream:
 
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
-        return _ORIGIN.pack(self.origin) + self.pool.to_bytes(self.row)
+        return _ORIGIN.pack(self.origin, self.stretch) + self.pool.to_bytes(self.row)
 
 
 class Block(NamedTuple):
@@ -127,8 +140,8 @@ class SampleSegmenter:
                 state = states[one.patient]
                 if len(state) < _ORIGIN.size:
                     raise InvalidState(f"saved state of {one.patient}: it is cut short")
-                (origin,) = _ORIGIN.unpack_from(state)
-                resumed = self._admit(one, origin)
+                origin, stretch = _ORIGIN.unpack_from(state)
+                resumed = self._admit(one, origin, stretch)
                 resumed.pool.restore(resumed.row, state[_ORIGIN.size :])
                 resumed.position = origin + resumed.pool.position(resumed.row)
 
@@ -161,7 +174,7 @@ class SampleSegmenter:
         behind_holes: dict[tuple[float, int], list[Block]] = {}
         for header, samples in messages.values():
             try:
-                block = self._block(header, samples)
+                block = self._block(header, samples, now_s, result)
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
@@ -203,20 +216,32 @@ class SampleSegmenter:
             stream = block.stream
             stream.position += n_samples
             has_state = now_s >= stream.state_due_s
-            if n_beats or events or has_state or now_s - stream.sent_s >= QUIET_S:
+            due = has_state or now_s - stream.sent_s >= QUIET_S
+            if n_beats or events or stream.notices or due:
                 state = self._state(stream, now_s) if has_state else b""
                 header = self._header(stream, block.sent_ns, n_beats, events)
+                stream.notices.clear()
                 result.messages.append(BeatsMessage(header, beats, state, first))
                 stream.sent_s = now_s
                 stream.sequence += 1
             first += n_beats
 
-    def _block(self, header: SamplesHeader, samples: NDArray[np.float32]) -> Block:
+    def _block(
+        self,
+        header: SamplesHeader,
+        samples: NDArray[np.float32],
+        now_s: float,
+        result: StepResult[StageMessage],
+    ) -> Block:
         """Return what is new of a message, and how much is missing before it."""
         stream = self._streams.get(header.patient) or self._open(header)
-        if (header.fs_hz, header.lead) != (stream.stream.fs_hz, stream.stream.lead):
-            raise InvalidMessage(f"{header.patient}: rate or lead changed within a stream")
+        self._require_one_sender(stream, header, now_s)
         missing = header.position - stream.position
+        as_before = (header.fs_hz, header.lead) == (stream.stream.fs_hz, stream.stream.lead)
+        plausible = -OVERLAP_S * header.fs_hz <= missing <= MAX_GAP_S * header.fs_hz
+        if not (as_before and plausible):
+            stream = self._begin_stretch(stream, header, now_s, result)
+            missing = 0
         if missing < 0:  # received before, or a sender that went back
             self._counters.gaps += 1
             self._counters.dropped += min(-missing, len(samples))
@@ -225,6 +250,57 @@ class SampleSegmenter:
             self._counters.gaps += 1
             self._counters.dropped += missing
         return Block(stream, header.sent_ns, samples, max(missing, 0))
+
+    def _require_one_sender(
+        self, stream: PatientStream, header: SamplesHeader, now_s: float
+    ) -> None:
+        """Raise InvalidMessage if the patient's samples come from another sender at this time."""
+        if stream.sender not in (None, header.sender) and now_s - stream.heard_s < SENDER_S:
+            stream.rival_s = now_s
+            if not stream.rivals:
+                stream.rivals = True
+                stream.notices.append(RecordEvent("two_senders", "onset", stream.position))
+            self._counters.dropped += header.n_samples
+            raise InvalidMessage(f"{header.patient}: two senders at a time")
+        stream.sender, stream.heard_s = header.sender, now_s
+        if stream.rivals and now_s - stream.rival_s > RIVAL_S:
+            stream.rivals = False
+            stream.notices.append(RecordEvent("two_senders", "cleared", stream.position))
+
+    def _begin_stretch(
+        self,
+        before: PatientStream,
+        header: SamplesHeader,
+        now_s: float,
+        result: StepResult[StageMessage],
+    ) -> PatientStream:
+        """End a stretch of samples and begin another where the message begins."""
+        self._counters.gaps += 1
+        self._close(before, header.sent_ns, now_s, result)
+        after = self._open(header)
+        after.sequence, after.number = before.sequence, before.number
+        after.sender, after.heard_s = before.sender, before.heard_s
+        after.rival_s, after.rivals = before.rival_s, before.rivals
+        return after
+
+    def _close(
+        self,
+        stream: PatientStream,
+        sent_ns: int,
+        now_s: float,
+        result: StepResult[StageMessage],
+        *,
+        flush: bool = True,
+    ) -> None:
+        """Give up a patient's row; its last beats are sent on first."""
+        del self._streams[stream.stream.patient]
+        if flush:
+            stream.state_due_s = -inf
+            last = Block(stream, sent_ns, NO_SAMPLES, 0)
+            self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
+        stream.pool.remove(stream.row)
+        if not stream.pool.patients:
+            del self._pools[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
@@ -238,31 +314,26 @@ class SampleSegmenter:
             n_samples=None,
         )
         try:
-            return self._admit(described, header.position)
+            return self._admit(described, header.position, header.sent_ns % MAX_IDENTITY)
         except SegmenterError as error:
             raise InvalidMessage(f"{header.patient}: {error}") from error
 
-    def _admit(self, described: Stream, origin: int) -> PatientStream:
+    def _admit(self, described: Stream, origin: int, stretch: int) -> PatientStream:
         pool = self._pools.get(described.fs_hz)
         if pool is None:
             pool = self._pools[described.fs_hz] = SegmenterPool(described.fs_hz, self._spec)
-        stream = PatientStream(described, pool, pool.add(), origin, origin, self._opened)
+        stream = PatientStream(described, pool, pool.add(), origin, origin, self._opened, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
         return stream
 
     def _end(self, header: EndHeader, now_s: float, result: StepResult[StageMessage]) -> None:
         result.finished = result.finished or header.last
-        stream = self._streams.pop(header.patient, None)
+        stream = self._streams.get(header.patient)
         if stream is not None:
-            if header.reason == "complete":
-                # Not where a person stopped it: a run that is resumed cuts the open beats whole.
-                stream.state_due_s = -inf
-                last = Block(stream, header.sent_ns, NO_SAMPLES, 0)
-                self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
-            stream.pool.remove(stream.row)
-            if not stream.pool.patients:
-                del self._pools[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
+            # Not where a person stopped it: a run that is resumed cuts the open beats whole.
+            flush = header.reason == "complete"
+            self._close(stream, header.sent_ns, now_s, result, flush=flush)
         result.messages.append(header)
 
     def _state(self, stream: PatientStream, now_s: float) -> bytes:
@@ -279,7 +350,7 @@ class SampleSegmenter:
     ) -> BeatsHeader:
         described = stream.stream
         return BeatsHeader(
-            version=2,
+            version=3,
             patient=described.patient,
             record=described.record,
             sequence=stream.sequence,
@@ -291,9 +362,14 @@ class SampleSegmenter:
             length=self._spec.length,
             n_beats=n_beats,
             events=[
-                RecordEvent(event.kind, event.state, stream.origin + event.sample)
-                for event in events
+                *stream.notices,
+                *(
+                    RecordEvent(event.kind, event.state, stream.origin + event.sample)
+                    for event in events
+                ),
             ],
+            stretch=stream.stretch,
+            first_sample=stream.origin,
         )
 
 

@@ -63,7 +63,9 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times infinite
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
-SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the signal shows
+StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
+PatientKind = Literal[SignalKind, StreamKind, "no_verdict"]
 SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
@@ -75,6 +77,7 @@ BEAT_COLUMNS = np.dtype(
         ("rr_before_ms", "<f4"),
         ("rr_after_ms", "<f4"),
         ("delay_ms", "<f4"),
+        ("closed_sample", "<i8"),
         ("quality", "<u2"),
     ]
 )
@@ -83,7 +86,7 @@ BEAT_COLUMNS = np.dtype(
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What every message between stages says."""
 
-    version: Literal[2]
+    version: Literal[3]
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
@@ -97,12 +100,13 @@ class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=Tr
     lead: Name
     fs_hz: Rate
     n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+    sender: Count  # tells one producer from another; a number drawn when it starts
 
 
 class RecordEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The signal became unreadable, or readable again."""
+    """The signal became unreadable, or readable again; or its stream began anew."""
 
-    event: SignalKind
+    event: SignalKind | StreamKind
     state: Literal["onset", "cleared"]
     sample: Count
 
@@ -116,6 +120,8 @@ class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
     length: Annotated[int, Meta(ge=1, le=MAX_BEAT_LENGTH)]
     n_beats: Annotated[int, Meta(ge=0, le=MAX_BEATS)]
     events: Annotated[list[RecordEvent], Meta(max_length=MAX_BEATS)]
+    stretch: Count  # tells this stretch of the patient's samples from the one before
+    first_sample: Count  # where the stretch began
 
 
 class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
@@ -136,6 +142,7 @@ class StageHealth(msgspec.Struct, frozen=True):
     dropped: Count  # samples or beats lost in holes, overlaps and full queues
     restarts: Count
     age_s: float = 0.0  # since it was last heard
+    paused: bool = False  # by a person
 
 
 class HealthHeader(
@@ -143,7 +150,7 @@ class HealthHeader(
 ):
     """How the stage before is; passed down with the data, once a second."""
 
-    version: Literal[2]
+    version: Literal[3]
     health: StageHealth
 
 
@@ -280,7 +287,7 @@ class Technical(Published, frozen=True, tag="technical"):
     id: str
     seq: Count
     journal: str
-    event: SignalKind | SystemKind
+    event: PatientKind | SystemKind
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0

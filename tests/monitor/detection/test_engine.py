@@ -53,7 +53,7 @@ def beats_message(
     """Return beats of the given losses, one second apart."""
     beats = beats_of_loss(losses, first_sample)
     values: dict[str, Any] = {
-        "version": 2,
+        "version": 3,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -65,12 +65,14 @@ def beats_message(
         "length": 140,
         "n_beats": len(losses),
         "events": events or [],
+        "stretch": 0,
+        "first_sample": 0,
     }
     return BeatsMessage(BeatsHeader(**{**values, **changes}), beats, b"segmenter state")
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(2, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(3, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:
@@ -138,7 +140,7 @@ def test_beats_without_a_verdict_are_told_and_counted(bench: Bench) -> None:
     """A beat of bad quality has no loss, is no anomaly and is not taken for normal."""
     engine = bench.engine()
     said = engine.step([beats_message([40, NAN, NAN, NAN, NAN, NAN, 5])], now_ns=0).messages
-    assert states(said) == ["onset"]
+    assert [one.state for one in said if isinstance(one, Alert)] == ["onset"]
     withheld = [one for one in said if isinstance(one, BeatScored) and one.loss is None]
     assert [one.quality for one in withheld] == [["noisy"]] * 5
     (status,) = engine.report().patients
@@ -438,7 +440,7 @@ def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     engine = bench.restart(learner=Trainer(), learn_s=1.0)
     (status,) = engine.report().patients
     assert (status.state, status.threshold) == ("monitoring", 35.0)
-    (alert,) = engine.step([beats_message([40.0], 2000)], 0).alerts
+    (alert,) = engine.step([beats_message([40.0], 1200)], 0).alerts
     assert isinstance(alert, Alert)
     assert alert.model == template_checkpoint(35.0).identity
 
