@@ -130,8 +130,8 @@ class Beats:
     delay_ms : np.ndarray, shape (n,), float32
         Signal time from the R peak to the sample at which the detector was sure of it.
     closed_sample : np.ndarray, shape (n,), int64
-        Samples of the stream that were seen when the beat closed, since its next R peak was known or
-        there was none in time: its verdict is possible from then on.
+        Samples of the stream that were seen when the beat closed: its next R peak was known, or
+        there was none in time. Its verdict is possible from then on.
     values : np.ndarray, shape (n, length), float32
         The cut beats, mean 0 and standard deviation 1 (n - 1); zeros where they cannot be
         standardised (FLAT, MISSING, TOO_LONG).

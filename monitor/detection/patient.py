@@ -224,7 +224,10 @@ class Patient:
         return messages
 
     def on_timeline(self, message: BeatsMessage, desk: Desk) -> tuple[BeatsMessage, list[Message]]:
-        """Take note that samples came; return the message on the patient's timeline, and reports."""
+        """Take note that samples came; return the message on the patient's timeline, and reports.
+
+        Reported is that samples come again.
+        """
         before = self.timeline.reached
         self.timeline, message = self.timeline.take(message)
         reports: list[Message] = []
@@ -281,9 +284,12 @@ class Patient:
         if self.relearn_from is not None:  # what was learnt before still holds
             self.learning = self.relearn_from = None
         self.ended = self.moved_on = True
-        self.position = max(self.position, end.position)
+        self.position = max(self.position, end.position + self.timeline.shift)
+        messages = self._watch(self.position, False, desk)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        return [] if transition is None else self._of_episode(self.position, transition, desk)
+        if transition is not None:
+            messages += self._of_episode(self.position, transition, desk)
+        return messages
 
     def acknowledge(self, desk: Desk) -> list[Message]:
         """Take note that a person has seen the high alert; nothing if there is none to see."""

@@ -4,8 +4,8 @@ A lead that is off, noise, fibrillation, a gap, and all of them in turn have one
 beat gets a verdict. Causes that alternate would each begin anew; what is missing does not.
 
 Pure, and counted in samples of the stream: any cut of the same samples gives the same reports. A
-beat's verdict counts from the sample at which the beat closed, when its next R peak is known: a slow
-heart is not silent.
+beat's verdict counts from the sample at which the beat closed, when its next R peak is known: a
+slow heart is not silent.
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ WAVE_S = 10.0  # signal a stretch at most: what a view can show
 # how large a ward may be (a 99th percentile of 1,080 ms at 1,000 patients, of 150 with 50).
 STATE_S = 1.0
 STATES_PER_S = 50.0
-QUIET_S = 1.0  # after so long a message goes out though it has neither beats nor events
+# After so long, in real time or in the signal's, a message goes out though it has neither beats nor
+# events: the consumer must hear that samples come, and how far the signal is without a beat.
+QUIET_S = 1.0
 GOLDEN = 0.618034  # multiples of it, less their whole parts, lie evenly in 0 to 1
 _ORIGIN = struct.Struct("<qQ")  # where the stretch began, and its identity
 # Two producers of one patient: the second is refused for as long as the first was heard so lately.
@@ -84,6 +86,7 @@ class PatientStream:
     wave_due_s: float = 0.0
     state_due_s: float = -inf
     sent_s: float = -inf
+    sent_position: int = 0
 
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
@@ -216,13 +219,17 @@ class SampleSegmenter:
             stream = block.stream
             stream.position += n_samples
             has_state = now_s >= stream.state_due_s
-            due = has_state or now_s - stream.sent_s >= QUIET_S
+            quiet_s = max(
+                now_s - stream.sent_s,
+                (stream.position - stream.sent_position) / stream.stream.fs_hz,
+            )
+            due = has_state or quiet_s >= QUIET_S
             if n_beats or events or stream.notices or due:
                 state = self._state(stream, now_s) if has_state else b""
                 header = self._header(stream, block.sent_ns, n_beats, events)
                 stream.notices.clear()
                 result.messages.append(BeatsMessage(header, beats, state, first))
-                stream.sent_s = now_s
+                stream.sent_s, stream.sent_position = now_s, stream.position
                 stream.sequence += 1
             first += n_beats
 
