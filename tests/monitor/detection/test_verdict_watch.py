@@ -164,7 +164,7 @@ def test_fibrillation_is_reported_within_six_seconds_and_has_no_heart_rate() -> 
     """A minute of it after a normal rhythm; the report ends when beats are judged again."""
     rng = np.random.default_rng(1)
     before = beats(60, rng)
-    heard, status = listen(np.concatenate([before, fibrillation(60, rng)]), block=50)
+    heard, _ = listen(np.concatenate([before, fibrillation(60, rng)]), block=50)
     said = [one for one in heard.identities if one[2] >= len(before)]
     assert said
     assert said[0][2] <= len(before) + 6 * FS_HZ
@@ -179,7 +179,7 @@ def test_what_lasts_blanks_the_heart_rate() -> None:
     assert status.heart_rate_bpm == pytest.approx(75, abs=1)
     _, status = listen(np.concatenate([normal, flat(8, rng)]), 50)
     assert (status.heart_rate_bpm, "no_verdict" in status.technical) == (None, True)
-    heard, status = listen(np.concatenate([normal, flat(8, rng), normal]), 50)
+    _, status = listen(np.concatenate([normal, flat(8, rng), normal]), 50)
     assert status.heart_rate_bpm == pytest.approx(75, abs=1)
     assert status.technical == []
 
@@ -189,6 +189,6 @@ def test_silence_while_learning_is_reported_too() -> None:
     rng = np.random.default_rng(3)
     heard, status = listen(np.concatenate([beats(30, rng), gap(9, rng)]), 50, learn_s=60)
     assert status.state == "learning"
-    assert [one for one in heard.identities if one[0] == "no_verdict"][0][1] == "onset"
+    assert "no_verdict" in [event for event, _, _ in heard.identities]
     heard, _ = listen(beats(30, rng), 50, learn_s=60)
     assert heard.identities == []
