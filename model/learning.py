@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from model.checkpoint import Checkpoint
 from model.config import AutoencoderConfig
@@ -254,7 +255,7 @@ def _qrs_correlation(
     ours = beats[:, part] - beats[:, part].mean(axis=1, keepdims=True)
     learnt = template[part] - template[part].mean()
     norms = np.sqrt((ours**2).sum(axis=1) * (learnt**2).sum())
-    return np.asarray((ours @ learnt) / np.maximum(norms, 1e-12), np.float64)
+    return np.asarray((ours * learnt).sum(axis=1) / np.maximum(norms, 1e-12), np.float64)
 
 
 def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -323,8 +324,8 @@ def _densest(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Mark the CORE_SHARE of the beats nearest to the beat that has them nearest."""
     step = -(-len(beats) // MAX_REFERENCES)
     references = beats[::step].astype(np.float64)
-    squares = (references**2).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * references @ references.T  # (r, r), squared
+    # Not by a matrix product: its additions are ordered by the number of threads of the BLAS.
+    distances = cdist(references, references, "sqeuclidean")  # (r, r)
     rank = int(CORE_SHARE * len(references))
     centre = references[np.argmin(np.partition(distances, rank, axis=1)[:, rank])]
     to_centre = ((beats - centre) ** 2).sum(axis=1)  # (n,)

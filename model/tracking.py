@@ -97,9 +97,9 @@ class Tracked:
     timings: tuple[Timing, ...]
 
     @property
-    def factors(self) -> NDArray[np.float32]:
+    def factors(self) -> NDArray[np.float64]:
         """What the losses are multiplied by for the verdict, shape (n,)."""
-        return np.array([timing.factor for timing in self.timings], np.float32)
+        return np.array([timing.factor for timing in self.timings], np.float64)
 
 
 def track(
@@ -190,7 +190,7 @@ class Scored:
     reconstructions: NDArray[np.float32]
 
     @property
-    def weighted(self) -> NDArray[np.float32]:
+    def weighted(self) -> NDArray[np.float64]:
         """What is held against the threshold: losses times timing factors, shape (n,)."""
         return self.losses * self.tracked.factors
 

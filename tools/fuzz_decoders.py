@@ -31,6 +31,7 @@ from model.training_config import TrainingConfig
 from model.training_file import METADATA_KEY as TRAINING_KEY
 from model.training_file import load_training, save_training
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.detection.rules import parse_rules
 from monitor.errors import (
     InvalidKeys,
@@ -350,7 +351,14 @@ class Court:
     def engine(self) -> Engine:
         """Return an engine that goes on from the journal."""
         wall_time = WALL_TIME.__str__
-        return Engine(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
+        return Engine(
+            self._checkpoint,
+            self._settings,
+            self._journal,
+            ModelStore(Path(self._settings.journal).parent, self._journal.identity),
+            self._learner,
+            wall_time,
+        )
 
 
 def _judged(engine: Engine, message: wire.BeatsMessage) -> None:

@@ -11,25 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.checkpoint import Checkpoint
 from model.libraries import require_torch
 from monitor.detection.admission import Admission
-from monitor.detection.alert_machine import AlertMachine, alert_identity
+from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
 from monitor.detection.learner import Learner
 from monitor.detection.learning_phase import Held
-from monitor.detection.model_store import ModelStore
+from monitor.detection.outside import EngineSettings, Models, Past
 from monitor.detection.patient import Desk, Model, Patient, Saved, is_numbered
 from monitor.detection.patient_state import read_saved
 from monitor.detection.requests import MONITORED, Requests
-from monitor.detection.scored_beats import score_messages
+from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
 from monitor.detection.timeline import Timeline
 from monitor.journal.run import JournaledRun
-from monitor.journal.writer import Journal, Progress
-from monitor.settings import ConsumerSettings
+from monitor.journal.writer import Progress
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
     MONITOR,
@@ -60,6 +58,17 @@ class EngineReport:
     ward: WardCounts
 
 
+@dataclass(frozen=True)
+class Judging:
+    """What judges one patient's beats."""
+
+    model: Checkpoint
+    threshold: float
+    is_learning: bool
+    learnt_until: int  # sample at which the learning ended; 0 where nothing was to be learnt
+    note: str  # what the learning says
+
+
 class Engine:
     """All patients' monitors.
 
@@ -67,14 +76,20 @@ class Engine:
     ----------
     checkpoint : Checkpoint
         The model every patient begins with.
-    settings : ConsumerSettings
-        Threshold, learning, false alerts an hour.
-    journal : Journal
+    settings : EngineSettings
+        Threshold, learning, false alerts an hour, rules.
+    journal : Past
         Where patients that were monitored before a restart go on from.
+    models : Models
+        Where what is learnt of patients is kept.
     executor : Executor
         Trains a patient's model; one worker, so that trainings do not fight for the cores.
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
+    on_verdict : callable, optional
+        Hears of each beat and what was decided about it.
+    from_scratch, on_epoch
+        As a `Learner` takes them.
 
     Attributes
     ----------
@@ -87,14 +102,19 @@ class Engine:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        settings: ConsumerSettings,
-        journal: Journal,
+        settings: EngineSettings,
+        journal: Past,
+        models: Models,
         executor: Executor,
         wall_time: Callable[[], str],
+        *,
+        on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None,
+        from_scratch: bool = False,
+        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = Model.of(checkpoint)
         self._settings = settings
-        self._models = ModelStore(Path(settings.journal).parent, journal.identity)
+        self._models = models
         length = checkpoint.config.length
         self._saved = {
             reached.patient: (reached, read_saved(reached.consumer_state, length))
@@ -113,13 +133,27 @@ class Engine:
             journal.holds,
             self._next_seq,
             wall_time,
+            on_verdict,
         )
         self._journal = journal.identity
         self._newest_seq = journal.newest_seq
         self.admission = Admission(checkpoint.spec_identity, length, self._patients.keys())
         aim = settings.false_alerts_per_hour
-        self.learner = Learner(checkpoint, aim, executor, self._patients)
+        self.learner = Learner(
+            checkpoint,
+            aim,
+            executor,
+            self._patients,
+            from_scratch=from_scratch,
+            on_epoch=on_epoch,
+        )
         self._requests = Requests(self._patients, self.learner, settings.learn_s, self._desk)
+
+    def judging(self, patient: str) -> Judging:
+        """Return what judges a patient's beats now."""
+        one = self._patients[patient]
+        is_learning = one.learning is not None
+        return Judging(one.model.checkpoint, one.threshold, is_learning, one.learnt_until, one.note)
 
     def journaled_run(self, streams: list[Stream]) -> JournaledRun:
         """Return what decides the alerts, for the journal to hold a resumed run to."""

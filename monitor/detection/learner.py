@@ -39,6 +39,10 @@ class Learner:
         Trains a patient's model; one worker, so that trainings do not fight for the cores.
     patients : mapping of str to Patient
         All of them, by name, as they are at each call.
+    from_scratch : bool
+        Begin with random weights instead: how much the base helps is measured so.
+    on_epoch : callable
+        Called after each epoch; what it raises gives the training up.
     """
 
     def __init__(
@@ -47,8 +51,13 @@ class Learner:
         false_alerts_per_hour: float,
         executor: Executor,
         patients: Mapping[str, Patient],
+        *,
+        from_scratch: bool = False,
+        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = base
+        self._from_scratch = from_scratch
+        self._on_epoch = on_epoch
         self._false_alerts_per_hour = false_alerts_per_hour
         self._executor = executor
         self._patients = patients
@@ -108,7 +117,7 @@ class Learner:
                 beats,
                 base.spec,
                 base.spec_identity,
-                base,
+                None if self._from_scratch else base,
                 rr_before_ms=rr_before_ms,
                 false_alerts_per_hour=self._false_alerts_per_hour,
                 on_epoch=self._perhaps_leave,
@@ -117,5 +126,6 @@ class Learner:
         return self._executor.submit(learn, beats, rr_before_ms=rr_before_ms)
 
     def _perhaps_leave(self, epoch: Epoch) -> None:
+        self._on_epoch()
         if self._leaving.is_set():
             raise LearningStopped

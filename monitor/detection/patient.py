@@ -88,7 +88,8 @@ class Desk:
     """What patients share: the alert rule, the sequence, the journal, the wall time.
 
     `holds` tells whether the journal has an alert of this identity: a patient that is learnt
-    anew after a restart comes past the same events again.
+    anew after a restart comes past the same events again. `on_verdict` hears of each beat and what
+    was decided about it; a beat of a patient who is learning has no verdict.
     """
 
     machine: AlertMachine
@@ -96,6 +97,7 @@ class Desk:
     holds: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
+    on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -147,6 +149,8 @@ class Patient:
         passes over the beats up to `judged_r`, which the rest of the patient's state has seen.
     learning : LearningPhase or None
         The phase that has not yet ended.
+    learnt_until : int
+        The sample up to which was learnt, where a learning of this process has ended.
     learned : str or None
         File of the checkpoint that was learnt, for a restart.
     track : TrackState
@@ -181,6 +185,7 @@ class Patient:
     context: AlertContext = field(default_factory=AlertContext)
     kept: list[KeptBeat] = field(default_factory=list)
     note: str = ""
+    learnt_until: int = 0
     lag_s: float = 0.0
     track: TrackState = field(default_factory=TrackState)
     relearn_from: Progress[Saved] | None = None
@@ -347,6 +352,8 @@ class Patient:
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
         """End the learning phase with what was learnt."""
+        if self.learning is not None:
+            self.learnt_until = self.learning.until_sample
         self.model, self.threshold = model, threshold
         self.learned, self.note = learned, note
         self.track = self.track.learnt()
@@ -390,6 +397,8 @@ class Patient:
             messages += self._watch(beat.closed_sample, True, desk)
             if "stream_restarted" in self.alert_state.technical:
                 messages += self._technical("stream_restarted", "cleared", beat.closed_sample, desk)
+        if desk.on_verdict is not None:
+            desk.on_verdict(beat, verdict)
         self._count(beat, verdict)
         messages.append(self._scored(beat, verdict, desk, sent_ns))
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)

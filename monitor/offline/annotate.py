@@ -13,13 +13,12 @@ What was done before, with the same settings and from the same files, is not don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError, SpecMismatch
@@ -32,18 +31,15 @@ from monitor.offline.annotation_notes import (
     valid_note,
     write_note,
 )
-from monitor.offline.workers import check_jobs, check_stop, run_tasks
-from monitor.sources.source import Source
+from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
+from monitor.offline.workers import check_jobs, run_tasks
 from monitor.sources.wfdb_record import WfdbRecord, list_records
-from segmenter.beat import Beats, BeatSpec
+from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
-from segmenter.stream import Segmenter
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
-    from model.tracking import Scored
 
-BLOCK_S = 60.0  # signal between two looks at whether to stop
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 
 
@@ -115,8 +111,8 @@ def annotate_records(
     checkpoint : str or Path, optional
         Model that tells anomalous beats.
     learn_s : float, optional
-        Learn each record's normal from so many seconds and look for anomalies after them,
-        beginning with the checkpoint's weights if there is one.
+        Learn each record's normal from so many seconds and look for anomalies after them, as
+        `replay` does: from the weights of the checkpoint, or of the one that ships.
     again : bool
         Do records anew that were done with the same settings.
     on_progress : callable, optional
@@ -143,7 +139,7 @@ def annotate_records(
         raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
     names = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
-    chosen_spec, model = _agreed_spec(spec, checkpoint)
+    chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
     settings = settings_digest(
         {"lead": lead, "spec": chosen_spec.identity, "model": model, "learn_s": learn_s}
@@ -194,18 +190,21 @@ def _short_name(record: str) -> str:
     return name.removesuffix(".hea").removesuffix(".dat")
 
 
-def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSpec, str | None]:
+def _agreed_spec(
+    spec: BeatSpec | None, checkpoint: Path | None, learn_s: float | None
+) -> tuple[BeatSpec, str | None]:
     """Return how beats are cut, and the identity of the model if there is one."""
-    if checkpoint is None:
+    if checkpoint is None and learn_s is None:
         return spec or BeatSpec(), None
-    from model.checkpoint import load_checkpoint
+    from model.checkpoint import load_checkpoint, load_shipped
 
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_shipped() if checkpoint is None else load_checkpoint(checkpoint)
+    named = "the installed model" if checkpoint is None else f"checkpoint {checkpoint}"
     trained_on = BeatSpec.from_mapping(loaded.spec)
     if spec is not None and spec.identity != trained_on.identity:
         raise SpecMismatch(
-            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity}, asked for is "
-            f"{spec.identity}; leave the window to the checkpoint or use another one"
+            f"{named} expects beats of spec {trained_on.identity}, asked for is {spec.identity}; "
+            "leave the window to the model or use another --checkpoint"
         )
     return trained_on, loaded.identity
 
@@ -256,143 +255,41 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
 def _annotate(task: _Task) -> Annotated:
     with WfdbRecord.open(task.record, task.lead) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
-        model = _model(task, record)
-        blocks = segment(record, task.spec, record.n_samples)
-        first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
-        beats = _Judged.joined(list(_judged(blocks, model, first_judged)))
+        judged = None
+        if task.checkpoint is None and task.learn_s is None:
+            parts = [without_values(one) for one in segment(record, task.spec, record.n_samples)]
+            beats = joined_beats(parts, 0)
+        else:
+            judged = judge_record(record, _base(task), JudgeSettings(learn_s=task.learn_s))
+            beats = judged.beats
         files = {
             BEAT_EXTENSION: beat_file(
                 beats.r_sample, beats.judgeable, beats.quality, beats.delay_ms, record.fs_hz
             )
         }
-        n_anomalies = None
-        if model is not None:
-            anomalous = (beats.weighted > model.threshold) & (beats.r_sample >= first_judged)
-            n_anomalies = int(np.count_nonzero(anomalous))
+        if judged is not None:
+            rows = judged.anomalous
             files[ALARM_EXTENSION] = alarm_file(
-                beats.r_sample[anomalous], beats.loss[anomalous], model.threshold, record.fs_hz
+                beats.r_sample[rows], judged.loss[rows], judged.threshold, record.fs_hz
             )
         replace_files(task.out, record.record, files)
         note = Note(
             settings=task.settings,
             source=source,
             files=hashes(files),
-            n_beats=len(beats.r_sample),
+            n_beats=len(beats),
             n_withheld=int(np.count_nonzero(~beats.judgeable)),
-            n_anomalies=n_anomalies,
+            n_anomalies=None if judged is None else int(np.count_nonzero(judged.anomalous)),
             signal_s=record.n_samples / record.fs_hz,
         )
         write_note(task.out, record.record, note)
         return _outcome(task, note)
 
 
-def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
-    """Yield the beats of a source's first samples, block by block."""
-    segmenter = Segmenter(source.fs_hz, spec)
-    block = max(1, round(BLOCK_S * source.fs_hz))
-    for start in range(0, until_sample, block):
-        check_stop()
-        yield segmenter.update(source.read(start, min(start + block, until_sample))).beats
-    yield segmenter.flush().beats
+def _base(task: _Task) -> Checkpoint:
+    from model.checkpoint import load_checkpoint, load_shipped
 
-
-def _judged(blocks: Iterable[Beats], model: _Model | None, first_judged: int) -> Iterator[_Judged]:
-    """Judge beats block by block; drift counts from the sample `first_judged` on."""
-    for block in blocks:
-        n_before = int(np.searchsorted(block.r_sample, first_judged))
-        if n_before > 0 or len(block) == 0:
-            yield _Judged.of(block.rows(slice(0, n_before)), model)
-            if model is not None:
-                model.forget_drift()
-        if n_before < len(block):
-            yield _Judged.of(block.rows(slice(n_before, None)), model)
-
-
-class _Model:
-    """Judges the beats of one record as they come."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        from model.scoring import Scorer
-        from model.tracking import TrackState
-
-        self._scorer = Scorer(checkpoint.autoencoder)
-        self._normal = checkpoint.normal
-        self._state = TrackState()
-        self.threshold = float(checkpoint.threshold.value)
-
-    def forget_drift(self) -> None:
-        """Start anew from the learnt template: what was seen so far was learnt."""
-        self._state = self._state.learnt()
-
-    def follow(self, beats: Beats) -> Scored:
-        """Score the next beats of the record."""
-        from model.tracking import score_tracked
-
-        self._state, scored = score_tracked(
-            self._scorer,
-            self._normal,
-            self._state,
-            beats.values,
-            beats.rr_before_ms,
-            beats.judgeable,
-        )
-        return scored
-
-
-def _model(task: _Task, record: Source) -> _Model | None:
-    """Return the model of the task: the checkpoint's, or one learnt from the record's start."""
-    if task.checkpoint is None and task.learn_s is None:
-        return None
-    from model.checkpoint import load_checkpoint
-
-    base = None if task.checkpoint is None else load_checkpoint(task.checkpoint)
-    if task.learn_s is None:
-        return None if base is None else _Model(base)
-    from model.learning import learn_patient  # with torch: 1.4 s and 200 MB a process
-
-    until = min(round(task.learn_s * record.fs_hz), record.n_samples)
-    first = list(segment(record, task.spec, until))
-    learned = learn_patient(
-        np.concatenate([beats.values[beats.judgeable] for beats in first]),
-        task.spec.to_mapping(),
-        task.spec.identity,
-        base,
-        rr_before_ms=np.concatenate([beats.rr_before_ms[beats.judgeable] for beats in first]),
-    )
-    return _Model(learned.checkpoint)
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What is written of beats; their samples are let go, so that memory stays small."""
-
-    r_sample: NDArray[np.int64]
-    quality: NDArray[np.uint16]
-    delay_ms: NDArray[np.float32]
-    judgeable: NDArray[np.bool_]
-    loss: NDArray[np.float32]  # NaN where there is no verdict
-    weighted: NDArray[np.float32]  # the same, weighted by the beats' timing
-
-    @classmethod
-    def of(cls, beats: Beats, model: _Model | None) -> _Judged:
-        """Judge beats, if there is a model to do so."""
-        loss = weighted = np.full(len(beats), np.nan, np.float32)
-        if model is not None:
-            scored = model.follow(beats)
-            loss, weighted = scored.losses, scored.weighted
-        return cls(beats.r_sample, beats.quality, beats.delay_ms, beats.judgeable, loss, weighted)
-
-    @classmethod
-    def joined(cls, parts: list[_Judged]) -> _Judged:
-        """Join what came block by block."""
-        return cls(
-            np.concatenate([part.r_sample for part in parts]),
-            np.concatenate([part.quality for part in parts]),
-            np.concatenate([part.delay_ms for part in parts]),
-            np.concatenate([part.judgeable for part in parts]),
-            np.concatenate([part.loss for part in parts]),
-            np.concatenate([part.weighted for part in parts]),
-        )
+    return load_shipped() if task.checkpoint is None else load_checkpoint(task.checkpoint)
 
 
 def summary(results: Iterable[Annotated]) -> tuple[int, int]:

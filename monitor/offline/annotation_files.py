@@ -35,7 +35,7 @@ def beat_file(
 
 def alarm_file(
     r_sample: NDArray[np.int64],
-    loss: NDArray[np.float32],
+    loss: NDArray[np.floating],
     threshold: NDArray[np.float32] | float,
     fs_hz: float,
 ) -> bytes:

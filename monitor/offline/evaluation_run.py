@@ -20,7 +20,6 @@ from model.checkpoint import load_checkpoint, load_shipped
 from model.ecg5000 import read_ecg5000
 from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption
-from monitor.offline.annotate import segment
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import compare_beats
 from monitor.offline.evaluation.ecg5000_report import (
@@ -30,6 +29,7 @@ from monitor.offline.evaluation.ecg5000_report import (
     evaluate_training,
     plot_loss_densities,
 )
+from monitor.offline.record_judge import segment
 from monitor.offline.scoring_run import load_for_ecg5000
 from monitor.offline.training_run import ECG5000_SPEC, Labelled, check_writable
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record

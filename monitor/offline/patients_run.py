@@ -19,7 +19,6 @@ from model.tracking import TrackState, score_tracked
 from model.training import use_threads
 from monitor.detection.learning_phase import LEARN_ON_S
 from monitor.errors import InvalidOption, MonitorError
-from monitor.offline.annotate import segment
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import compare_beats
 from monitor.offline.evaluation.patients_report import (
@@ -31,6 +30,7 @@ from monitor.offline.evaluation.patients_report import (
     make_figures,
     nearest_distances,
 )
+from monitor.offline.record_judge import segment
 from monitor.offline.workers import check_stop, run_tasks
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.beat import Beats, BeatSpec, joined_beats

@@ -20,7 +20,7 @@ from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption, SpecMismatch
-from monitor.offline.annotate import BLOCK_S, segment
+from monitor.offline.record_judge import BLOCK_S, segment
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
 

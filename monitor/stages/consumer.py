@@ -7,7 +7,6 @@ only then publish.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from monitor.delivery.publisher import Publisher
 from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
+from monitor.detection.model_store import ModelStore
 from monitor.detection.patient import is_numbered
 from monitor.detection.system_alerts import Change, Overload, changes, stage_down
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
@@ -75,10 +75,8 @@ def load_model(settings: ConsumerSettings) -> Checkpoint:
 
 
 def load_torch() -> None:
-    """Make torch ready to train; a core is left to the stages before."""
-    from model.training import use_threads
-
-    use_threads(max(1, (os.cpu_count() or 2) - 1))
+    """Make torch ready to train, in the time in which nothing is to be learnt yet."""
+    import model.training  # noqa: F401
 
 
 class Heartbeat:
@@ -151,7 +149,8 @@ def run(settings: ConsumerSettings) -> Counters:
         executor = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
         if settings.learn_s is not None:
             executor.submit(load_torch)  # now, not when the first minutes are over
-        engine = Engine(checkpoint, settings, journal, executor, utc_now)
+        models = ModelStore(Path(settings.journal).parent, journal.identity)
+        engine = Engine(checkpoint, settings, journal, models, executor, utc_now)
         stack.callback(engine.learner.leave)
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None

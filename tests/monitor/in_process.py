@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings
 from monitor.stages.host import Counters
@@ -88,7 +89,12 @@ def in_process(
                 beats="ipc:///b", alerts="ipc:///a", journal=str(path), **settings
             )
             engine = Engine(
-                checkpoint or template_checkpoint(), made, journal, executor, lambda: "now"
+                checkpoint or template_checkpoint(),
+                made,
+                journal,
+                ModelStore(path.parent, journal.identity),
+                executor,
+                lambda: "now",
             )
             stream = Stream("p", "r", "I", fs_hz, 0, None)
             engine.expect([stream])

@@ -18,6 +18,7 @@ from model.errors import CannotLearn
 from model.learning import Learned
 from model.tracking import Normal
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.writer import Journal, Progress
 from monitor.settings import ConsumerSettings
@@ -89,7 +90,12 @@ class Bench:
         learner = learner or self.stack.enter_context(ThreadPoolExecutor(1))
         made = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(path), **settings)
         engine = Engine(
-            checkpoint or template_checkpoint(), made, self.journal, learner, lambda: "now"
+            checkpoint or template_checkpoint(),
+            made,
+            self.journal,
+            ModelStore(self.folder, self.journal.identity),
+            learner,
+            lambda: "now",
         )
         engine.expect([STREAM])
         return engine

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.detection.patient_state import read_saved
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings
@@ -44,7 +45,14 @@ def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
         host = stack.enter_context(StageHost("consumer", settings))
         journal = stack.enter_context(Journal(Path(settings.journal)))
         executor = stack.enter_context(ThreadPoolExecutor(1))
-        engine = Engine(template_checkpoint(), settings, journal, executor, lambda: "now")
+        engine = Engine(
+            template_checkpoint(),
+            settings,
+            journal,
+            ModelStore(tmp_path, journal.identity),
+            executor,
+            lambda: "now",
+        )
         engine.expect([STREAM])
         receiver = host.sockets.pull(settings.beats)
         stage = ConsumerStage(settings, host, engine, journal, receiver)
