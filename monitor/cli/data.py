@@ -253,7 +253,10 @@ def score(
         Path, typer.Option(metavar="FILE", help="Model file, trained on ECG5000 (window rr).")
     ],
     ecg5000: Annotated[
-        Path, typer.Option(metavar="FILE", help="ECG5000 file (.txt, .tsv, .arff, .ts).")
+        Path,
+        typer.Option(
+            metavar="FILE", help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix)."
+        ),
     ],
     json: JsonLines = False,
 ) -> None:
