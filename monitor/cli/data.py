@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -413,6 +414,7 @@ def evaluate_beats(
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
             sys.stderr.write(f"without detections, so left out of all figures: {names}\n")
+        raise typer.Exit(_passed_over(report.failed))
 
 
 @evaluate.command("patients")
@@ -478,6 +480,13 @@ def evaluate_patients(
         for one in results:
             if one.figures is None:
                 complain(f"record {one.record}: {one.note}")
+
+
+def _passed_over(failed: Mapping[str, str]) -> int:
+    """Say why records were passed over; return the exit code: 1 if any was."""
+    for name, reason in failed.items():
+        complain(reason if Path(name).name in reason else f"record {name}: {reason}")
+    return 1 if failed else 0
 
 
 def _write(path: Path, text: str) -> None:
