@@ -470,16 +470,17 @@ def evaluate_patients(
         )
         with progress_bar("learning") as show:
             results = run(
-                options, lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}")
+                options,
+                lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}"),
+                complain,
             )
         if json:
             sys.stdout.write(f"{to_json(results)}\n")
         else:
             width = None if sys.stdout.isatty() else PATIENTS_WIDTH
             Console(width=width).print(to_table(results))
-        for one in results:
-            if one.figures is None:
-                complain(f"record {one.record}: {one.note}")
+        failed = {one.record: one.note for one in results if one.figures is None}
+        raise typer.Exit(_passed_over(failed))
 
 
 def _passed_over(failed: Mapping[str, str]) -> int:
