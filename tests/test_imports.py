@@ -27,7 +27,7 @@ ALLOWED = {
 # The floors of monitor, lowest first: a room imports its own and those on lower floors, never up
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
-    {"errors"},
+    {"errors", "text_file"},
     {"wire", "text", "interrupts", "sources"},
     {"settings", "journal", "plain"},
     {"step_result"},

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,7 +254,10 @@ def score(
         Path, typer.Option(metavar="FILE", help="Model file, trained on ECG5000 (window rr).")
     ],
     ecg5000: Annotated[
-        Path, typer.Option(metavar="FILE", help="ECG5000 file (.txt, .tsv, .arff, .ts).")
+        Path,
+        typer.Option(
+            metavar="FILE", help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix)."
+        ),
     ],
     json: JsonLines = False,
 ) -> None:
@@ -410,6 +414,7 @@ def evaluate_beats(
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
             sys.stderr.write(f"without detections, so left out of all figures: {names}\n")
+        raise typer.Exit(_passed_over(report.failed))
 
 
 @evaluate.command("patients")
@@ -465,16 +470,24 @@ def evaluate_patients(
         )
         with progress_bar("learning") as show:
             results = run(
-                options, lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}")
+                options,
+                lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}"),
+                complain,
             )
         if json:
             sys.stdout.write(f"{to_json(results)}\n")
         else:
             width = None if sys.stdout.isatty() else PATIENTS_WIDTH
             Console(width=width).print(to_table(results))
-        for one in results:
-            if one.figures is None:
-                complain(f"record {one.record}: {one.note}")
+        failed = {one.record: one.note for one in results if one.figures is None}
+        raise typer.Exit(_passed_over(failed))
+
+
+def _passed_over(failed: Mapping[str, str]) -> int:
+    """Say why records were passed over; return the exit code: 1 if any was."""
+    for name, reason in failed.items():
+        complain(reason if Path(name).name in reason else f"record {name}: {reason}")
+    return 1 if failed else 0
 
 
 def _write(path: Path, text: str) -> None:

@@ -59,7 +59,7 @@ Ecg5000Files = Annotated[
     typer.Option(
         "--ecg5000",
         metavar="FILE",
-        help="ECG5000 file (.txt, .tsv, .arff, .ts); further files may follow it.",
+        help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix); others may follow it.",
     ),
 ]
 Speed = Annotated[

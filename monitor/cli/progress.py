@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from monitor.cli.error_messages import complain
 from monitor.cli.training_chart import training_chart
 from monitor.text import harmless
 
@@ -104,11 +105,20 @@ def resolved(names: list[str]) -> list[str]:
 
     paths = []
     for name in names:
-        with progress_bar(f"fetching {harmless(name, 60)}") as show:
-            on_bytes = _bytes_shown(show)
-            paths.append(str(resolve_record(name, on_bytes).absolute()))
+        text = f"fetching {harmless(name, 60)}"
+        with progress_bar(text) as show:
+            on_bytes = _bytes_shown(show, text)
+            paths.append(str(resolve_record(name, on_bytes, complain).absolute()))
     return paths
 
 
-def _bytes_shown(show: Callable[[float], None]) -> Callable[[int, int | None], None]:
-    return lambda done, total: show(done / total if total else 0.0)
+def _bytes_shown(show: Show, text: str) -> Callable[[int, int | None], None]:
+    """Show the share that has come; of what has no known end, the megabytes."""
+
+    def on_bytes(done: int, total: int | None) -> None:
+        if total:
+            show(done / total)
+        else:
+            show(0.0, f"{text}, {done / 1e6:.1f} MB")
+
+    return on_bytes

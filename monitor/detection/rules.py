@@ -9,6 +9,7 @@ import msgspec
 
 from monitor.errors import InvalidOption
 from monitor.settings import Rules
+from monitor.text_file import unmarked
 
 MAX_BYTES = 1 << 16
 EXPLANATIONS = {
@@ -44,7 +45,7 @@ def load_rules(path: Path) -> Rules:
 def parse_rules(content: bytes) -> Rules:
     """Check and read the bytes of a rules file; InvalidOption if they are not one."""
     try:
-        return msgspec.convert(tomllib.loads(content.decode()), Rules)
+        return msgspec.convert(tomllib.loads(unmarked(content).decode()), Rules)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         # ValueError: no TOML, no UTF-8, or a number of more digits than Python reads.
         raise InvalidOption(f"{error}; `ecg-monitor rules` prints what can be set") from error

@@ -32,11 +32,12 @@ from monitor.offline.evaluation.patients_report import (
 )
 from monitor.offline.record_judge import segment
 from monitor.offline.workers import check_stop, run_tasks
+from monitor.sources.missing_record import where_records_are
+from monitor.sources.mitdb import is_paced_mitdb
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
-PACED = ("102", "104", "107", "217")  # of MIT-BIH, which AAMI leaves out
 UNKNOWN = ""  # class of a beat that no reference beat belongs to
 
 
@@ -47,9 +48,9 @@ class PatientsOptions:
     Parameters
     ----------
     folder : Path
-        Records with reference annotations; MIT-BIH's paced ones are left out.
+        Records with reference annotations.
     records : tuple of str
-        Only these of the folder; none is all.
+        Only these of the folder; none is all, but for MIT-BIH's paced ones.
     learn_s : float
         Learn so much of each record; it goes on where that does not suffice.
     checkpoint : Path, optional
@@ -86,10 +87,47 @@ class _Task:
     options: PatientsOptions
 
 
+def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]:
+    """Return the records to evaluate, and those that are left out since AAMI does so: paced ones.
+
+    A record that is named is evaluated.
+
+    Raises
+    ------
+    InvalidOption
+        If the folder has no such records.
+    """
+    there = list_records(options.folder)
+    if not there:
+        raise InvalidOption(where_records_are(options.folder))
+    unknown = set(options.records) - set(there)
+    if unknown:
+        raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
+    if options.records:
+        return [name for name in there if name in options.records], []
+    left_out = [name for name in there if is_paced_mitdb(options.folder / name)]
+    names = [name for name in there if name not in left_out]
+    if not names:
+        raise InvalidOption(
+            f"{options.folder} holds paced records of MIT-BIH alone ({', '.join(left_out)}), which "
+            f"AAMI leaves out; --record {left_out[0]} evaluates one all the same"
+        )
+    return names, left_out
+
+
 def run(
-    options: PatientsOptions, tell: Callable[[PatientResult, int, int], None]
+    options: PatientsOptions,
+    tell: Callable[[PatientResult, int, int], None],
+    notice: Callable[[str], None] = lambda _text: None,
 ) -> list[PatientResult]:
     """Return what became of each record, in the order of their names.
+
+    Parameters
+    ----------
+    tell : callable
+        Told of each result when it is there, how many there are, and of how many.
+    notice : callable
+        Told which records are left out.
 
     Raises
     ------
@@ -98,17 +136,18 @@ def run(
     StageFailed
         If a worker process died.
     """
-    there = [name for name in list_records(options.folder) if name not in PACED]
-    unknown = set(options.records) - set(there)
-    if unknown:
-        raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
-    names = [name for name in there if not options.records or name in options.records]
-    if not names:
-        raise InvalidOption(f"{options.folder} has no records but paced ones; give another folder")
+    names, left_out = records_to_evaluate(options)
+    if left_out:
+        notice(
+            f"left out, as AAMI does: paced records of MIT-BIH, {', '.join(left_out)}; "
+            f"--record {left_out[0]} evaluates one"
+        )
     tasks = [_Task(options.folder / name, options) for name in names]
     results = run_tasks(_evaluate_or_say_why, tasks, options.jobs, tell)
     if all(one.figures is None for one in results):
-        raise InvalidOption(f"no record of {options.folder} could be judged: {results[0].note}")
+        raise InvalidOption(
+            f"no record of {options.folder} could be judged: {results[0].record}: {results[0].note}"
+        )
     return results
 
 
@@ -227,4 +266,10 @@ def _learnt(
             continue
         cpu_s = time.process_time() - began_s
         return learn_s, learned.checkpoint, learned.note, cpu_s
-    raise CannotLearn(f"nothing was learnt in {math.floor(n_samples / fs_hz)} s: {note}")
+    length_s = math.floor(n_samples / fs_hz)
+    if not note:  # nothing was tried
+        raise CannotLearn(
+            f"the record lasts {length_s} s, and {options.learn_s:g} s of it were to be learnt: "
+            "nothing is left to judge; use a shorter --learn"
+        )
+    raise CannotLearn(f"nothing was learnt in {length_s} s: {note}")

@@ -23,6 +23,7 @@ from monitor.delivery.wave_client import Waves
 from monitor.interrupts import Interrupts
 from monitor.journal.lock import locked
 from monitor.journal.writer import newest_seq
+from monitor.run.short_folder import base_folder
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
     DRAIN_S,
@@ -345,8 +346,9 @@ def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
 @contextlib.contextmanager
 def run_folder() -> Iterator[Path]:
     """Make a private folder for one run's sockets, and remove it, and those of the killed."""
-    _remove_left_behind(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+    base = base_folder()
+    _remove_left_behind(base)
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-", dir=base))
     try:
         yield folder
     finally:

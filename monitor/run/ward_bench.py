@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage, MonitorError
+from monitor.run.short_folder import base_folder
 from monitor.run.supervisor import Supervisor
 from monitor.settings import ConsumerSettings, ProducerSettings, SegmenterSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
@@ -202,7 +203,9 @@ def run_ward(
         If the stages cannot be started, or die.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-")))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-", dir=base_folder()))
+        )
         settings = ward_settings(folder, patients, seed)
         supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())

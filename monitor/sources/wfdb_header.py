@@ -7,6 +7,7 @@ another character set), the header is refused instead of guessed at.
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import math
 import os
@@ -230,7 +231,7 @@ def _read_text(file: Path) -> str:
     if n_bytes > MAX_HEADER_BYTES:
         raise RecordError(f"header {file} has {n_bytes} bytes; no header is over a mebibyte")
     try:
-        raw = file.read_bytes()
+        raw = file.read_bytes().removeprefix(codecs.BOM_UTF8)  # wfdb passes over it, too
     except OSError as error:
         raise RecordError(f"header {file} cannot be read: {_reason(error)}") from error
     try:

@@ -33,6 +33,7 @@ HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
 # taken for dead, and what was under way is lost.
 NO_HEARTBEAT = frozenset({zmq.PUSH, zmq.PULL})
 CLOSE_MS = 500  # what an ending process waits for its last messages to leave
+REQUESTS_SUFFIX = ".requests"
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
 _TCP = re.compile(r"tcp://([A-Za-z0-9.\-]+):(\d{1,5})")
@@ -84,7 +85,10 @@ def parse_endpoint(text: str) -> Endpoint:
     if text.startswith("ipc:///") and text.isprintable():
         path = text.removeprefix("ipc://")
         if len(path.encode()) > IPC_PATH_BYTES:
-            raise InvalidEndpoint(f"{text!r}: an ipc path has at most {IPC_PATH_BYTES} bytes")
+            raise InvalidEndpoint(
+                f"{text!r}: its path has {len(path.encode())} bytes, a socket's has at most "
+                f"{IPC_PATH_BYTES}; use a shorter one"
+            )
         return Endpoint("", 0, path)
     match = _TCP.fullmatch(text)
     if match is None or not 1 <= int(match[2]) <= 65535:
@@ -98,7 +102,13 @@ def requests_endpoint(alerts: str) -> str:
     """Return where requests go for an alert endpoint: the next port, or the path + `.requests`."""
     endpoint = parse_endpoint(alerts)
     if endpoint.path:
-        return str(parse_endpoint(f"{alerts}.requests"))
+        most = IPC_PATH_BYTES - len(REQUESTS_SUFFIX)
+        if len(endpoint.path.encode()) > most:
+            raise InvalidEndpoint(
+                f"{alerts!r}: its path has {len(endpoint.path.encode())} bytes; at most {most} "
+                f"leave room for the socket of requests, {REQUESTS_SUFFIX} behind it"
+            )
+        return f"{alerts}{REQUESTS_SUFFIX}"
     if endpoint.port == 65535:
         raise InvalidEndpoint(
             f"{alerts!r}: the next port, 65536, would take requests; use a lower one"

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ from monitor.offline.evaluation.ec57 import (
     compare_beats,
     score,
 )
-from monitor.sources.wfdb_header import read_header, regular_file_size
+from monitor.sources.missing_record import where_records_are
+from monitor.sources.record_timing import read_timing
+from monitor.sources.wfdb_header import regular_file_size
 from monitor.text import harmless
 
 MAX_ANNOTATION_BYTES = 64 << 20  # some ten million beats
@@ -71,6 +73,8 @@ class BeatsReport:
         are left out of it.
     not_detected : tuple of str
         Records with a reference but no detections; they are in no figure.
+    failed : dict of str to str
+        Records that could not be compared, and why; they are in no figure.
     """
 
     records: dict[str, BeatScore]
@@ -78,6 +82,7 @@ class BeatsReport:
     average: dict[str, float]
     not_detected: tuple[str, ...]
     start_s: float
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def evaluate_beats(
@@ -102,7 +107,7 @@ def evaluate_beats(
     InvalidOption
         If an extension or the start is malformed, or the folders have no record in common.
     RecordError
-        If a file cannot be read.
+        If no record can be compared; of several it says why the first cannot.
     """
     ref_names = _annotated(Path(ref_dir), ref_ext)
     det_names = _annotated(Path(det_dir), det_ext)
@@ -112,18 +117,32 @@ def evaluate_beats(
     if not common:
         raise InvalidOption(
             f"no record has both a .{ref_ext} in {ref_dir} and a .{det_ext} in {det_dir}"
+            f"{_hint(Path(ref_dir), ref_ext, ref_names)}{_hint(Path(det_dir), det_ext, det_names)}"
         )
-    comparisons = {
-        name: _compare(Path(ref_dir) / name, Path(det_dir) / name, ref_ext, det_ext, start_s)
-        for name in common
-    }
-    return make_report(comparisons, start_s, tuple(sorted(ref_names - det_names)))
+    comparisons: dict[str, BeatComparison] = {}
+    failed: dict[str, str] = {}
+    for name in common:
+        try:
+            comparisons[name] = _compare(
+                Path(ref_dir) / name, Path(det_dir) / name, ref_ext, det_ext, start_s
+            )
+        except RecordError as error:
+            failed[name] = str(error)
+    if not comparisons:
+        others = f" (and {len(failed) - 1} other records fail, too)" if len(failed) > 1 else ""
+        raise RecordError(f"{failed[common[0]]}{others}")
+    return make_report(comparisons, start_s, tuple(sorted(ref_names - det_names)), failed)
+
+
+def _hint(folder: Path, extension: str, names: set[str]) -> str:
+    return "" if names else f"; {where_records_are(folder, f'.{extension}')}"
 
 
 def make_report(
     comparisons: Mapping[str, BeatComparison],
     start_s: float = TEST_START_S,
     not_detected: tuple[str, ...] = (),
+    failed: Mapping[str, str] | None = None,
 ) -> BeatsReport:
     """Make the report of comparisons by record name."""
     records = {name: score([comparison]) for name, comparison in comparisons.items()}
@@ -133,6 +152,7 @@ def make_report(
         average={name: _mean(list(records.values()), name) for name in (*RATES, *ERRORS)},
         not_detected=not_detected,
         start_s=start_s,
+        failed=dict(failed or {}),
     )
 
 
@@ -185,6 +205,7 @@ def to_json(report: BeatsReport) -> str:
         "gross": _plain(figures(report.gross)),
         "average": _plain(report.average),
         "not_detected": list(report.not_detected),
+        "failed": report.failed,
     }
     return json.dumps(document, indent=2, allow_nan=False)
 
@@ -221,22 +242,36 @@ def _compare(
 ) -> BeatComparison:
     reference = read_annotations(reference_path, ref_ext)
     detected = read_annotations(detected_path, det_ext)
-    fs_hz, n_samples = reference.fs_hz, None
-    if reference_path.with_name(f"{reference_path.name}.hea").exists():
-        header = read_header(reference_path)
-        fs_hz, n_samples = fs_hz or header.fs_hz, header.n_frames
-        if n_samples is not None and fs_hz != header.fs_hz:
-            n_samples = round(n_samples * fs_hz / header.fs_hz)
-    if fs_hz is None:
-        raise RecordError(
-            f"no sampling rate of {reference_path}; put its .hea beside the .{ref_ext}"
-        )
+    fs_hz, n_samples = _timing(reference_path, reference.fs_hz, ref_ext)
     beats, _ = beats_and_flutter(detected.samples, detected.symbols)
     if detected.fs_hz not in (None, fs_hz):  # as WFDB does: annotations go to the record's samples
         beats = np.round(beats * (fs_hz / detected.fs_hz)).astype(np.int64)
     return compare_beats(
         reference.samples, reference.symbols, beats, fs_hz, n_samples, start_s=start_s
     )
+
+
+def _timing(path: Path, annotated_hz: float | None, ref_ext: str) -> tuple[float, int | None]:
+    """Return the samples a second that annotations count in, and where the record ends, if known.
+
+    The annotations' own rate goes before the header's; with it, a header that cannot be read is
+    as one that is not there.
+    """
+    timing = None
+    if path.with_name(f"{path.name}.hea").exists():
+        try:
+            timing = read_timing(path)
+        except RecordError:
+            if annotated_hz is None:
+                raise
+    if timing is None:
+        if annotated_hz is None:
+            raise RecordError(f"no sampling rate of {path}; put its .hea beside the .{ref_ext}")
+        return annotated_hz, None
+    fs_hz = annotated_hz or timing.fs_hz
+    if timing.n_frames is None:
+        return fs_hz, None
+    return fs_hz, round(timing.n_frames * fs_hz / timing.fs_hz)
 
 
 def _mean(scores: list[BeatScore], name: str) -> float:

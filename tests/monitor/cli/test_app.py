@@ -436,7 +436,7 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--protocol", "mine", "--ecg5000", "x.txt"], ["mine", "pooled"]),
         (["evaluate", "--seeds", "0", "--ecg5000", "x.txt"], ["seeds"]),
         (["evaluate", "--seeds", "3"], ["--seeds", "--ecg5000"]),
-        (["evaluate", "--ecg5000", "{tmp}/no.csv"], ["no.csv", ".tsv"]),
+        (["evaluate", "--ecg5000", "{tmp}/no.xls"], ["no.xls", ".tsv"]),
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),

@@ -220,6 +220,21 @@ def test_an_old_comment_in_latin_1_does_no_harm(tmp_path: Path) -> None:
     assert read_header(tmp_path / "rec").n_frames == 500
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    """Headers that a Windows editor saved are read, those of segments too."""
+    for name in ("one", "two"):
+        write_header(tmp_path, name, f"{name} 1 250 500\n{name}.dat 16 200/mV\n")
+        (tmp_path / f"{name}.dat").write_bytes(bytes(range(250)) * 4)
+    write_header(tmp_path, "both", "both/2 1 250 1000\none 500\ntwo 500\n")
+    with WfdbRecord.open(tmp_path / "both") as both, WfdbRecord.open(tmp_path / "one") as one:
+        assert both.n_samples == 1000
+        assert both.read(0, 500).tolist() == one.read(0, 500).tolist()
+
+
+def write_header(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.hea").write_text(text, encoding="utf-8-sig")
+
+
 TOKENS = st.one_of(
     st.sampled_from(["rec", "rec/2", "1", "2", "250", "0", "-1", "1e9", "nan", "\n", "\n"]),
     st.sampled_from(["rec.dat", "~", "..", "/", "16", "212x2", "8", "516", "200/mV", "ECG", "#"]),

@@ -174,6 +174,14 @@ def test_malformed_keys_are_refused(folder: Path, content: bytes) -> None:
         load_keys(folder)
 
 
+def test_a_key_with_a_byte_order_mark_is_the_key(folder: Path) -> None:
+    """A public key that went through a Windows editor still lets its client in."""
+    before = load_keys(folder)
+    for name in ("server.public", "authorised/own.public"):
+        (folder / name).write_text((folder / name).read_text(), encoding="utf-8-sig")
+    assert load_keys(folder) == before
+
+
 def test_each_role_needs_its_keys(folder: Path, tmp_path: Path) -> None:
     """A client cannot listen; who knows no monitor cannot connect; an empty folder is nothing."""
     listener = client_of(folder, "listener", "authorised")
