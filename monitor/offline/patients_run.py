@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
+from model.checkpoint import load_checkpoint, load_shipped
 from model.errors import CannotLearn, ModelError
-from model.learning import learn_patient
-from model.scoring import Scorer
-from model.tracking import TrackState, score_tracked
-from model.training import use_threads
-from monitor.detection.learning_phase import LEARN_ON_S
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import compare_beats
@@ -30,12 +24,12 @@ from monitor.offline.evaluation.patients_report import (
     make_figures,
     nearest_distances,
 )
-from monitor.offline.record_judge import segment
-from monitor.offline.workers import check_stop, run_tasks
+from monitor.offline.record_judge import JudgeSettings, judge_record
+from monitor.offline.workers import run_tasks
 from monitor.sources.missing_record import where_records_are
 from monitor.sources.mitdb import is_paced_mitdb
 from monitor.sources.wfdb_record import WfdbRecord, list_records
-from segmenter.beat import Beats, BeatSpec, joined_beats
+from segmenter.beat import Beats
 from segmenter.errors import SegmenterError
 
 UNKNOWN = ""  # class of a beat that no reference beat belongs to
@@ -153,7 +147,6 @@ def run(
 
 def _evaluate_or_say_why(task: _Task) -> PatientResult:
     name = task.record.name
-    use_threads(1)
     try:
         return _evaluate(task)
     except (MonitorError, SegmenterError, ModelError) as error:
@@ -162,59 +155,41 @@ def _evaluate_or_say_why(task: _Task) -> PatientResult:
 
 def _evaluate(task: _Task) -> PatientResult:
     options, name = task.options, task.record.name
-    base = _base(options)
-    spec = BeatSpec() if base is None else BeatSpec.from_mapping(base.spec)
-    beats, fs_hz, n_samples = _segmented(task.record, spec)
+    base = load_shipped() if options.checkpoint is None else load_checkpoint(options.checkpoint)
+    settings = JudgeSettings(
+        learn_s=options.learn_s,
+        false_alerts_per_hour=options.false_alerts_per_hour,
+        from_scratch=options.from_scratch,
+    )
+    with WfdbRecord.open(task.record) as record:
+        fs_hz, n_samples = record.fs_hz, record.n_samples
+        if n_samples <= options.learn_s * fs_hz:
+            raise CannotLearn(
+                f"the record lasts {math.floor(n_samples / fs_hz)} s, and {options.learn_s:g} s of "
+                "it were to be learnt: nothing is left to judge; use a shorter --learn"
+            )
+        judged = judge_record(record, base, settings, keep_values=True)
+    beats = judged.beats
     classes = _classes(task.record, options.ref_ext, beats, fs_hz, n_samples)
-    learnt_s, checkpoint, note, cpu_s = _learnt(beats, fs_hz, n_samples, spec, base, options)
-    scorer = Scorer(checkpoint.autoencoder)
-    n_learnt = int(np.searchsorted(beats.r_sample, learnt_s * fs_hz))
-    learnt, later = beats.rows(slice(0, n_learnt)), beats.rows(slice(n_learnt, None))
-    state, _ = score_tracked(
-        scorer,
-        checkpoint.normal,
-        TrackState(),
-        learnt.values,
-        learnt.rr_before_ms,
-        learnt.judgeable,
-    )
-    _, scored = score_tracked(  # as the monitor does: drift counts from the learning's end on
-        scorer,
-        checkpoint.normal,
-        state.learnt(),
-        later.values,
-        later.rr_before_ms,
-        later.judgeable,
-    )
-    of_learnt, of_later = classes[:n_learnt], classes[n_learnt:]
-    tested = later.judgeable & (of_later != UNKNOWN)
+    n_learnt = int(np.searchsorted(beats.r_sample, judged.learnt_until))
+    learnt, of_learnt = beats.rows(slice(0, n_learnt)), classes[:n_learnt]
+    tested = np.flatnonzero(beats.judgeable & (classes != UNKNOWN))
+    tested = tested[tested >= n_learnt]
+    values = beats.values[tested]
     seen = learnt.values[learnt.judgeable]
     seen_normal = learnt.values[learnt.judgeable & (of_learnt == NORMAL)]
-    threshold = checkpoint.threshold.value
-    judged = JudgedBeats(
-        classes=of_later[tested],
-        verdict=scored.weighted[tested] / np.float32(threshold),
-        loss=scored.losses[tested] / np.float32(threshold),
-        unlabelled=nearest_distances(later.values[tested], seen),
-        labelled=nearest_distances(later.values[tested], seen_normal),
+    of_tested = JudgedBeats(
+        classes=classes[tested],
+        verdict=judged.ratio[tested].astype(np.float32),
+        loss=(judged.loss[tested] / judged.threshold).astype(np.float32),
+        unlabelled=nearest_distances(values, seen),
+        labelled=nearest_distances(values, seen_normal),
     )
+    learnt_s = judged.learnt_until / fs_hz
     hours = (n_samples / fs_hz - learnt_s) / 3600
-    figures = make_figures(judged, hours, options.false_alerts_per_hour)
-    return PatientResult(name, half_of(name), figures, learnt_s, cpu_s, threshold, note)
-
-
-def _base(options: PatientsOptions) -> Checkpoint | None:
-    if options.from_scratch:
-        return None
-    path = options.checkpoint
-    return load_shipped() if path is None else load_checkpoint(path)
-
-
-def _segmented(path: Path, spec: BeatSpec) -> tuple[Beats, float, int]:
-    """Return the beats of a record's first lead, its sampling rate and its length in samples."""
-    with WfdbRecord.open(path) as record:
-        blocks = list(segment(record, spec, record.n_samples))
-        return joined_beats(blocks, spec.length), record.fs_hz, record.n_samples
+    figures = make_figures(of_tested, hours, options.false_alerts_per_hour)
+    cpu_s, threshold = judged.learning_cpu_s, judged.threshold
+    return PatientResult(name, half_of(name), figures, learnt_s, cpu_s, threshold, judged.note)
 
 
 def _classes(
@@ -232,44 +207,3 @@ def _classes(
         AAMI_CLASSES.get(symbol_at[at], UNKNOWN) for at in matches.matched_reference.tolist()
     ]
     return classes
-
-
-def _learnt(
-    beats: Beats,
-    fs_hz: float,
-    n_samples: int,
-    spec: BeatSpec,
-    base: Checkpoint | None,
-    options: PatientsOptions,
-) -> tuple[float, Checkpoint, str, float]:
-    """Learn as a monitor does: longer where the first minutes do not suffice.
-
-    Returns when the learning ended (s), what was learnt, its note and its processor time (s).
-    """
-    learn_s, note = options.learn_s, ""
-    began_s = time.process_time()
-    while learn_s * fs_hz < n_samples:
-        rows = beats.judgeable & (beats.r_sample < learn_s * fs_hz)
-        try:
-            learned = learn_patient(
-                beats.values[rows],
-                spec.to_mapping(),
-                spec.identity,
-                base,
-                rr_before_ms=beats.rr_before_ms[rows],
-                false_alerts_per_hour=options.false_alerts_per_hour,
-                on_epoch=lambda _epoch: check_stop(),
-            )
-        except CannotLearn as reason:
-            note = str(reason)
-            learn_s += LEARN_ON_S
-            continue
-        cpu_s = time.process_time() - began_s
-        return learn_s, learned.checkpoint, learned.note, cpu_s
-    length_s = math.floor(n_samples / fs_hz)
-    if not note:  # nothing was tried
-        raise CannotLearn(
-            f"the record lasts {length_s} s, and {options.learn_s:g} s of it were to be learnt: "
-            "nothing is left to judge; use a shorter --learn"
-        )
-    raise CannotLearn(f"nothing was learnt in {length_s} s: {note}")

@@ -6,6 +6,7 @@ threshold, each beat's verdict. Trainings are done at once, nothing is kept, and
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,8 @@ class Judged(NamedTuple):
         Sample at which the learning ended; 0 where nothing was to be learnt.
     note : str
         What the learning says.
+    learning_cpu_s : float
+        Processor time of the trainings.
     """
 
     beats: Beats
@@ -72,6 +75,7 @@ class Judged(NamedTuple):
     threshold: float
     learnt_until: int
     note: str
+    learning_cpu_s: float
 
 
 def segmented(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[tuple[Segmented, int]]:
@@ -130,12 +134,13 @@ class _Judge:
         self._parts: list[Beats] = []
         self._decided: list[tuple[float | None, float, bool]] = []
         self._sequence = 0
+        self._executor = _AtOnce()
         self._engine = Engine(
             base,
             settings,
             _NothingBefore(),
             _InMemory(),
-            _AtOnce(),
+            self._executor,
             lambda: "",
             on_verdict=self._note,
             from_scratch=settings.from_scratch,
@@ -198,6 +203,7 @@ class _Judge:
             threshold=judging.threshold,
             learnt_until=judging.learnt_until,
             note=judging.note,
+            learning_cpu_s=self._executor.cpu_s,
         )
 
     def _step(self, message: Held) -> None:
@@ -251,7 +257,9 @@ class _InMemory:
 
 
 class _AtOnce(Executor):
-    """Does what is asked in the thread that asks."""
+    """Does what is asked in the thread that asks; `cpu_s` is the processor time it took."""
+
+    cpu_s = 0.0
 
     def submit(
         self,
@@ -262,8 +270,10 @@ class _AtOnce(Executor):
     ) -> Future[Any]:
         """Return a future that is done."""
         future: Future[Any] = Future()
+        began_s = time.process_time()
         try:
             future.set_result(work(*args, **named))
         except CannotLearn as reason:
             future.set_exception(reason)
+        self.cpu_s += time.process_time() - began_s
         return future

@@ -28,8 +28,8 @@ from model.thresholds import Threshold
 from monitor.errors import InvalidOption, SpecMismatch, StageFailed
 from monitor.offline import annotate
 from monitor.offline.annotate import Annotated, annotate_records, summary
-from monitor.offline.record_judge import segment
 from monitor.offline.evaluation.beats_report import evaluate_beats
+from monitor.offline.record_judge import segment
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec, Quality
 from tests.real_data import MITDB
