@@ -121,12 +121,13 @@ def learn_patient(
     """
     if base is not None and base.spec_identity != spec_identity:
         raise InvalidConfig(
-            f"the base checkpoint takes beats of spec {base.spec_identity}, "
-            f"these are {spec_identity}; use a base of that spec or none"
+            f"the base checkpoint expects beats of spec {base.spec_identity}, these are "
+            f"{spec_identity}; use a base of that spec, or none"
         )
     if not 0 < false_alerts_per_hour <= beats_per_hour / 2:
         raise InvalidConfig(
-            f"{false_alerts_per_hour!r} false alerts an hour of {beats_per_hour!r} beats"
+            f"{false_alerts_per_hour!r} false alerts an hour are out of range for {beats_per_hour!r} "
+            "beats an hour; use more than 0 and fewer than half the beats"
         )
     config = base.config if base else AutoencoderConfig()
     checked = check_beats(beats, config.length)
@@ -167,7 +168,9 @@ def _check_intervals(rr_before_ms: ArrayLike | None, n_beats: int) -> NDArray[np
         return np.full(n_beats, np.nan)
     intervals_ms = np.asarray(rr_before_ms, np.float64)
     if intervals_ms.shape != (n_beats,):
-        raise InvalidBeats(f"{n_beats} beats have RR intervals of shape {intervals_ms.shape}")
+        raise InvalidBeats(
+            f"{n_beats} beats need as many RR intervals; these have the shape {intervals_ms.shape}"
+        )
     return intervals_ms
 
 
@@ -271,7 +274,9 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
         If the beats are too few, no morphology dominates, or the dominant one is a flat line.
     """
     if len(beats) < MIN_BEATS:
-        raise CannotLearn(f"{len(beats)} beats are too few to learn from; {MIN_BEATS} are needed")
+        raise CannotLearn(
+            f"{len(beats)} beats are too few to learn from; at least {MIN_BEATS} are needed"
+        )
     kept = _grow(beats, _densest(beats))
     if 2 * kept.sum() < len(beats):
         rest = np.flatnonzero(~kept)
@@ -281,7 +286,7 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     n_kept = int(kept.sum())
     if n_kept < MIN_BEATS or n_kept < MIN_DOMINANT_SHARE * len(beats):
         raise CannotLearn(
-            f"only {n_kept} of {len(beats)} beats are alike: too mixed to tell what is normal"
+            f"only {n_kept} of {len(beats)} beats are alike: too mixed to learn what is normal"
         )
     if not np.ptp(beats[kept], axis=1).any():
         raise CannotLearn(f"{n_kept} of {len(beats)} beats are flat: there is no shape to learn")

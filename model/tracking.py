@@ -51,7 +51,9 @@ class Normal:
         if not 0 < self.reach < 1e6:  # NaN fails too
             raise InvalidConfig(f"the usual beats' reach {self.reach!r} is not a positive number")
         if self.exemplars.ndim != 2 or not (np.abs(self.exemplars) <= MAX_VALUE).all():
-            raise InvalidConfig(f"exemplars of shape {self.exemplars.shape}, or not finite, absurd")
+            raise InvalidConfig(
+                f"exemplars of shape {self.exemplars.shape} must be (n, length), finite and plausible"
+            )
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,10 @@ class SegmenterWard:
         """
         samples = np.asarray(chunk)
         if samples.ndim != 2 or len(samples) != len(rows):
-            raise InvalidSignal(f"a chunk of shape {samples.shape} for {len(rows)} rows")
+            raise InvalidSignal(
+                f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give one row of "
+                "samples for each"
+            )
         found = []
         for start in range(0, len(rows), BLOCK):
             some = list(rows[start : start + BLOCK])

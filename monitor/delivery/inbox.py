@@ -44,7 +44,7 @@ def inbox_path(name: str) -> Path:
     """Return where the inbox of that name lies; InvalidOption if it is no name for a file."""
     if _NAME.fullmatch(name) is None:
         raise InvalidOption(
-            f"--durable {name!r} is no name; use 1 to 64 letters, digits, dots, dashes"
+            f"--durable {name!r} cannot be a name; use 1 to 64 letters, digits, dots and dashes"
         )
     folder = platformdirs.user_state_path("ecg-monitor") / "subscribers"
     return folder / f"{name}.sqlite"
@@ -89,7 +89,9 @@ class Inbox:
                 "SELECT journal, seq FROM alerts ORDER BY number DESC LIMIT 1"
             ).fetchone()
         except (sqlite3.Error, OSError) as error:
-            raise InboxFailed(f"{path}: cannot be used as an inbox ({error})") from error
+            raise InboxFailed(
+                f"{path} cannot be used as an inbox ({error}); give another --durable name"
+            ) from error
         self.truncate()
         self.journal, self.last_seq = (str(newest[0]), int(newest[1])) if newest else ("", 0)
 
@@ -122,7 +124,9 @@ class Inbox:
                 (message.journal, message.seq, encode_json(message)),
             )
         except sqlite3.Error as error:
-            raise InboxFailed(f"{self._path}: cannot keep an alert ({error})") from error
+            raise InboxFailed(
+                f"{self._path}: cannot keep an alert ({error}); free space on its disk and start again"
+            ) from error
         self.journal, self.last_seq = message.journal, message.seq
         self._kept_since_look += 1
         if self._kept_since_look >= TRUNCATE_EVERY:
@@ -147,7 +151,9 @@ class Inbox:
         try:
             self._database.execute(_DELETE, (until,))
         except sqlite3.Error as error:
-            raise InboxFailed(f"{self._path}: cannot remove old alerts ({error})") from error
+            raise InboxFailed(
+                f"{self._path}: cannot remove old alerts ({error}); free space on its disk and start again"
+            ) from error
 
     def _last_before(self, before: str) -> int:
         """Return the number up to which all was said before a wall time; 0 if nothing was."""
@@ -174,7 +180,9 @@ class Inbox:
         try:
             return decode_numbered(message)
         except InvalidMessage as error:
-            raise InboxFailed(f"{self._path} holds what is no alert ({error})") from error
+            raise InboxFailed(
+                f"{self._path} holds an alert that cannot be read ({error}); give another --durable name"
+            ) from error
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
         try:

@@ -33,14 +33,18 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.exists() and not path.is_file():
+            raise JournalFailed(f"{path} is not a file; name the file that --journal named")
         if not path.is_file():
-            raise JournalFailed(f"{path}: there is no such journal")
+            raise JournalFailed(f"{path} does not exist; name the file that --journal named")
         try:
             self._database = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
             )
         except sqlite3.Error as error:
-            raise JournalFailed(f"{path}: cannot be read ({error})") from error
+            raise JournalFailed(
+                f"{path} cannot be read ({error}); check its permissions"
+            ) from error
         try:
             self._rows("SELECT identity FROM journal")
         except JournalFailed:
@@ -95,10 +99,14 @@ class JournalReader:
         try:
             beats = msgspec.convert(rows, list[KeptBeat])
         except msgspec.ValidationError as error:
-            raise JournalFailed(f"{self._path} holds what is no beat ({error})") from error
+            raise JournalFailed(
+                f"{self._path} is damaged: a kept beat cannot be read ({error}); restore a copy"
+            ) from error
         for beat in beats:
             if not _is_beat(beat.values):
-                raise JournalFailed(f"{self._path} holds what is no beat, at sample {beat.sample}")
+                raise JournalFailed(
+                    f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; restore a copy"
+                )
         return beats
 
     def run(self) -> JournaledRun | None:
@@ -120,7 +128,9 @@ def read_rows(
     try:
         return database.execute(query, given).fetchall()
     except sqlite3.Error as error:
-        raise JournalFailed(f"{path} cannot be read as a journal ({error})") from error
+        raise JournalFailed(
+            f"{path} cannot be read as a journal ({error}); name the file that --journal named"
+        ) from error
 
 
 def decoded_alert(path: Path, message: object) -> Alert | Technical:
@@ -128,7 +138,9 @@ def decoded_alert(path: Path, message: object) -> Alert | Technical:
     try:
         return decode_numbered(as_bytes(message))
     except InvalidMessage as error:
-        raise JournalFailed(f"{path} holds what is no alert ({error})") from error
+        raise JournalFailed(
+            f"{path} is damaged: an alert cannot be read ({error}); restore a copy"
+        ) from error
 
 
 def _is_beat(values: bytes) -> bool:

@@ -102,7 +102,7 @@ class Journal:
             self.identity = self._read_identity()
         except (sqlite3.Error, OSError) as error:
             raise JournalFailed(
-                f"{path}: cannot open the journal ({error}); name another with --journal"
+                f"journal {path} cannot be opened ({error}); name another with --journal"
             ) from error
 
     def __enter__(self) -> Self:
@@ -153,8 +153,8 @@ class Journal:
         differs = difference(decode_run(as_bytes(rows[0][0]), self._path), run)
         if differs is not None:
             raise JournalMismatch(
-                f"{self._path} holds another run: {differs}; give what was given then to go on, "
-                "or name a new file"
+                f"{self._path} holds another run: {differs}; to continue it give the same as then, "
+                "otherwise name a new file"
             )
 
     @property
@@ -192,10 +192,14 @@ class Journal:
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
-            raise JournalFailed(f"cannot write the journal: {error}; free space") from error
+            raise JournalFailed(
+                f"cannot write journal {self._path}: {error}; free space on its disk and start again"
+            ) from error
         except sqlite3.Error as error:  # another wrote it, or it is damaged
             self._undo()
-            raise JournalFailed(f"cannot write the journal: {error}") from error
+            raise JournalFailed(
+                f"cannot write journal {self._path}: {error}; name another file"
+            ) from error
         except BaseException:
             self._undo()
             raise

@@ -140,7 +140,9 @@ def annotate_records(
     """
     check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
-        raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
+        raise InvalidOption(
+            f"--learn of {learn_s:g} s is too short to learn from; give some minutes, such as 5:00"
+        )
     names = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint)
@@ -178,13 +180,15 @@ def _expand(records: Sequence[str | Path]) -> list[str]:
         else:
             names.append(str(record))
     if not names:
-        raise InvalidOption("there is no record to annotate; name records or a folder of them")
+        raise InvalidOption(
+            "no records were given or found; name records, or a folder that holds .hea files"
+        )
     by_name: dict[str, str] = {}
     for record in names:
         other = by_name.setdefault(_short_name(record), record)
         if other is not record:
             raise InvalidOption(
-                f"{other} and {record} would write the same files; do one at a time"
+                f"{other} and {record} would write the same files; give each its own --out"
             )
     return names
 
@@ -204,8 +208,9 @@ def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSp
     trained_on = BeatSpec.from_mapping(loaded.spec)
     if spec is not None and spec.identity != trained_on.identity:
         raise SpecMismatch(
-            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity}, asked for is "
-            f"{spec.identity}; leave the window to the checkpoint or use another one"
+            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity} (window "
+            f"{trained_on.window}), not {spec.identity} (window {spec.window}); leave out "
+            "--window, or use another checkpoint"
         )
     return trained_on, loaded.identity
 

@@ -46,9 +46,9 @@ def load_for_ecg5000(path: Path) -> Checkpoint:
     if checkpoint.spec_identity != ECG5000_SPEC.identity:
         window = str(checkpoint.spec.get("window"))[:20]
         raise SpecMismatch(
-            f"{path}: the checkpoint takes beats of spec {checkpoint.spec_identity} (window "
-            f"{window}), those of ECG5000 are {ECG5000_SPEC.identity} (window "
-            f"{ECG5000_SPEC.window}); make one with `ecg-monitor train --ecg5000`"
+            f"checkpoint {path} expects beats of spec {checkpoint.spec_identity} (window {window}), "
+            f"those of ECG5000 are {ECG5000_SPEC.identity} (window {ECG5000_SPEC.window}); train "
+            "one with `ecg-monitor train --ecg5000`"
         )
     return checkpoint
 

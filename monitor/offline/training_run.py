@@ -101,23 +101,35 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if bool(self.ecg5000) == bool(self.records):
-            raise InvalidOption("train on either records or --ecg5000 files; name some of one kind")
+            raise InvalidOption(
+                "there is nothing to train on, or too much; name either records or --ecg5000 files"
+            )
         if self.ecg5000 and self.spec.identity != ECG5000_SPEC.identity:
             raise SpecMismatch(
-                f"the beats of ECG5000 are cut by the window {ECG5000_SPEC.window}, not "
-                f"{self.window}; leave --window out, or train on records"
+                f"ECG5000 beats have the window {ECG5000_SPEC.window}, not {self.window}; leave "
+                "--window out, or train on records"
             )
         if self.ecg5000 and (self.lead is not None or self.learn_s is not None):
-            raise InvalidOption("--lead and --learn are of records; ECG5000 files have beats only")
+            raise InvalidOption(
+                "--lead and --learn apply to records, not to ECG5000 files; leave them out"
+            )
         if self.tests and (self.records or self.report is None):
-            raise InvalidOption("--test names ECG5000 files for the --report of a training on such")
+            raise InvalidOption(
+                "--test needs --ecg5000 and --report; add them, or leave --test out"
+            )
         if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
-            raise InvalidOption(f"--report {self.report} is no page; name a file ending in .html")
+            raise InvalidOption(
+                f"--report {self.report} does not end in .html; name a file that does"
+            )
         share = self.false_alert_share
         if share is not None and not 0 < share <= 0.5:
-            raise InvalidOption(f"--false-alert-share {share:g} is not a share of 0 to 0.5")
+            raise InvalidOption(
+                f"--false-alert-share {share:g} is out of range; use more than 0 and at most 0.5"
+            )
         if self.learn_s is not None and not 0 < self.learn_s < math.inf:
-            raise InvalidOption(f"--learn of {self.learn_s:g} s holds no beat; use some minutes")
+            raise InvalidOption(
+                f"--learn of {self.learn_s:g} s holds no beat; give some minutes, such as 5:00"
+            )
         # Absurd values are found here, not when the records have been cut.
         _ = self.spec, self.config, self.training
 
@@ -239,7 +251,7 @@ def train(
     n_needed = math.ceil(MIN_LOSSES / options.training.validation_share)
     if len(beats.values) < n_needed:  # or the threshold would fail when the training is over
         raise InvalidBeats(
-            f"{len(beats.values)} normal beats are too few to train on; give {n_needed} or more"
+            f"{len(beats.values)} normal beats are too few to train on; give at least {n_needed}"
         )
     check_writable(options.out, options.overwrite or options.resume)
     trainer = Trainer(beats.values, options.config, options.training)
@@ -256,7 +268,9 @@ def train(
 
 def _state_left(path: Path) -> TrainingState:
     if not path.is_file():
-        raise InvalidOption(f"{path}: no training was left here; leave --resume out to begin one")
+        raise InvalidOption(
+            f"{path} does not exist, so no training can be continued; leave --resume out"
+        )
     return load_training(path)
 
 
@@ -341,7 +355,7 @@ def check_writable(out: Path, overwrite: bool) -> None:
     if out.is_dir():
         raise InvalidOption(f"{out} is a folder; name a file in it")
     if out.exists() and not out.is_file():  # to replace a device would break the system
-        raise InvalidOption(f"{out} is no regular file; choose another name")
+        raise InvalidOption(f"{out} is a device or a pipe, not a file; choose another name")
     if out.exists() and not overwrite:
         raise InvalidOption(f"{out} exists already; choose another name or add --overwrite")
     try:

@@ -166,8 +166,8 @@ def _follow(
                 return
             if idle and subscriber.silent_s > GONE_S:
                 raise MonitorSilent(
-                    f"{options.endpoint}: the monitor has gone before its records ended; "
-                    f"alerts after number {subscriber.last_seq} may be missing"
+                    f"{options.endpoint}: the monitor stopped before its records ended; alerts after "
+                    f"number {subscriber.last_seq} may be missing, start it again with its --journal"
                 )
 
 

@@ -111,7 +111,7 @@ def fetch_record(
     """
     if not is_record_name(name):
         raise InvalidOption(
-            f"{name!a} is no PhysioNet record: give database/record, for example mitdb/208"
+            f"{name!a} cannot be a PhysioNet record; give database/record, for example mitdb/208"
         )
     site = _site(base_url or BASE_URL)
     database, _, record = name.partition("/")
@@ -142,7 +142,7 @@ def fetch_record(
 def _site(url: str) -> str:
     """Return the checked base URL, without a slash at its end."""
     if _SITE.fullmatch(url) is None:
-        raise InvalidOption(f"base URL {url!a} is not of the form https://host/path")
+        raise InvalidOption(f"base URL {url!a} is not an address; write https://host/path")
     return url.rstrip("/")
 
 
@@ -321,7 +321,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             return super().http_error_302(req, fp, code, msg, headers)
         except ValueError as error:
             fp.close()
-            raise URLError("redirected to what is no URL") from error
+            raise URLError("redirected to something that is not an address") from error
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 

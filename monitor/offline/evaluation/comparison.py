@@ -218,8 +218,9 @@ def _trial(one: Contestant, protocol: Protocol, files: list[Labelled], seed: int
     learnt, labels, tested = split(files, protocol, seed)
     if round(HELD_OUT_SHARE * len(learnt)) < MIN_LOSSES:
         raise InvalidBeats(
-            f"{len(learnt)} normal beats are too few to compare scorers by: of those held out a "
-            f"threshold needs {MIN_LOSSES}, so give {math.ceil(MIN_LOSSES / HELD_OUT_SHARE)}"
+            f"{len(learnt)} normal beats are too few to compare scorers; give at least "
+            f"{math.ceil(MIN_LOSSES / HELD_OUT_SHARE)}, so that {MIN_LOSSES} can be held out for "
+            "the threshold"
         )
     began = process_time()
     fitted = one.learn(learnt, seed)
