@@ -3,21 +3,23 @@
 # make check    lint, format, types
 # make bench    the figures of docs/BENCH.md, their pages and plots (make bench ARGS="--only ward")
 # make chaos    kills the monitor at random, a hundred times, and compares what it said
-# make fuzz     a million damaged inputs for all decoders (make fuzz ARGS="--only rules --seed 7")
+# make fuzz     a million damaged inputs for all decoders, an hour or two (make fuzz ARGS="--only rules --seed 7")
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 ARGS ?=
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 .PHONY: replay test check bench chaos fuzz picture clean
 
 replay: $(VENV)/.run
+	@echo "starting ecg-monitor replay" >&2
 	@$(BIN)/ecg-monitor replay $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	@echo "the tests"
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -36,18 +38,29 @@ fuzz: $(VENV)/.dev
 picture: $(VENV)/.run
 	$(BIN)/python -m tools.picture docs/live-view.svg $(ARGS)
 
-$(VENV)/.run: pyproject.toml constraints.txt
-	@echo "setting up $(VENV): PyTorch is large, this takes some minutes the first time"
+# Each step says what it installs and how much that is, and pip what it is at: nothing here is silent
+# for minutes. The sizes are those of docs/INSTALL.md.
+$(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	@echo "virtual environment: $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "the tested versions: 53 packages, about 600 MB on disk"
 	@$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.run: $(VENV)/.base
+	@echo "PyTorch, to learn patients: about 870 MB on disk as CPU build, else more (docs/INSTALL.md)"
+	@$(PIP) "$$(grep '^torch==' constraints.txt)"
+	@$(PIP) --quiet --editable '.[learn]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.run
+	@echo "test and lint tools: 19 packages, about 140 MB on disk"
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
+	@echo "what the benchmarks compare with"
 	@$(PIP) --editable '.[bench]'
 	@touch $@
 

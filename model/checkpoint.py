@@ -69,6 +69,13 @@ class Checkpoint:
         Data, licence, seed, beats: what is needed to make it again. No dates.
     normal : Normal or None
         One patient's usual beats, where the model was learnt from them.
+
+    Examples
+    --------
+    >>> from model import load_shipped
+    >>> checkpoint = load_shipped()
+    >>> checkpoint.config.length, checkpoint.spec["window"], checkpoint.threshold.method
+    (140, 'typical', 'tail')
     """
 
     autoencoder: TrainedAutoencoder

@@ -5,7 +5,7 @@ ModelError (ValueError)
 ├── InvalidConfig       a configuration with absurd values
 ├── InvalidCheckpoint   a file that is not a whole checkpoint of ours
 ├── InvalidDataset      an ECG5000 file that cannot be read
-├── MissingLibrary      a comparison needs a library that is not installed
+├── MissingLibrary      learning, or a comparison, needs a library that is not installed
 └── CannotLearn         a patient's first minutes hold no dominant normal
 """
 
@@ -31,7 +31,7 @@ class InvalidDataset(ModelError):
 
 
 class MissingLibrary(ModelError):
-    """A comparison needs a library that is not installed."""
+    """Learning, or a comparison, needs a library that is not installed."""
 
 
 class CannotLearn(ModelError):

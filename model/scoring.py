@@ -29,6 +29,18 @@ class Scorer:
         The trained model.
     max_batch : int
         Beats reconstructed at once; bounds the memory, changes no loss.
+
+    Examples
+    --------
+    The shipped model reconstructs the beat that it knows best, and not a line.
+
+    >>> import numpy as np
+    >>> from model import Scorer, load_shipped
+    >>> checkpoint = load_shipped()
+    >>> scorer = Scorer(checkpoint.autoencoder)
+    >>> losses = scorer.losses([scorer.template, np.zeros(140)])
+    >>> (losses > checkpoint.threshold.value).tolist()
+    [False, True]
     """
 
     def __init__(self, autoencoder: TrainedAutoencoder, max_batch: int = MAX_BATCH) -> None:

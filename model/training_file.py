@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 
 from model.checkpoint import FORMAT, metadata_document, read_bounded, write_atomically
 from model.errors import InvalidCheckpoint
-from model.training import MAX_EPOCHS_ASKED, Epoch, TrainingState
+from model.training import TrainingState
+from model.training_config import MAX_EPOCHS_ASKED, Epoch
 
 METADATA_KEY = "ecg_monitor_training"
 

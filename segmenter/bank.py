@@ -98,6 +98,21 @@ class SegmenterBank:
     ------
     InvalidSignal
         If the sampling rate is out of bounds, or there are no rows.
+
+    Examples
+    --------
+    A patient with a peak every 0.8 s, and one whose lead is off.
+
+    >>> import numpy as np
+    >>> from segmenter import BeatSpec, SegmenterBank
+    >>> t = np.arange(20 * 250) / 250.0
+    >>> signal = np.exp(-0.5 * ((t % 0.8 - 0.4) / 0.012) ** 2)  # mV
+    >>> bank = SegmenterBank(rows=2, fs_hz=250.0, spec=BeatSpec())
+    >>> found = bank.update(np.stack([signal, np.zeros(len(t))]))
+    >>> found.beat_rows[:3].tolist(), found.beats.r_sample[:3].tolist()
+    ([0, 0, 0], [100, 300, 500])
+    >>> [(row, event.kind, event.state) for row, event in found.events]
+    [(1, 'lead_off', 'onset')]
     """
 
     def __init__(self, rows: int, fs_hz: float, spec: BeatSpec) -> None:

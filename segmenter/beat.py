@@ -20,7 +20,14 @@ BEAT_SAMPLES = 140  # the length of an ECG5000 beat
 
 
 class Quality(IntFlag):
-    """What is wrong with a beat's signal; 0 is a beat that may be judged."""
+    """What is wrong with a beat's signal; 0 is a beat that may be judged.
+
+    Examples
+    --------
+    >>> from segmenter import Quality
+    >>> [flag.name for flag in Quality(9)]
+    ['FLAT', 'MISSING']
+    """
 
     GOOD = 0
     FLAT = 1
@@ -65,6 +72,14 @@ class BeatSpec:
     ------
     InvalidSpec
         If a value is unknown or absurd.
+
+    Examples
+    --------
+    >>> from segmenter import BeatSpec
+    >>> BeatSpec(window="rr").to_mapping()
+    {'window': 'rr', 'length': 140, 'version': 1}
+    >>> BeatSpec(window="rr").identity == BeatSpec().identity
+    False
     """
 
     window: Window = "typical"

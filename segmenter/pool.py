@@ -10,15 +10,41 @@ work on each sample is shared by the rows that are laid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmenter.bank import BLOCK, BankSegmented, SegmenterBank
-from segmenter.beat import BeatSpec
+from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.errors import InvalidSignal
-from segmenter.tracker import Tracker
+from segmenter.tracker import SignalEvent, Tracker
+
+
+@dataclass(frozen=True)
+class PoolSegmented:
+    """What became known of some rows, in the order in which they were given.
+
+    Attributes
+    ----------
+    beats : Beats
+        Of all of them, one row after the other; their samples count from each row's own start.
+    counts : list of int, of length n_rows
+        How many of the beats are each row's.
+    events : list of list of SignalEvent, of length n_rows
+        Each row's events, in samples of its stream.
+    """
+
+    beats: Beats
+    counts: list[int]
+    events: list[list[SignalEvent]]
+    found: list[BankSegmented]
+
+    def r_samples(self, place: int) -> list[int]:
+        """Return the R peaks that became known of the row given at a place, in samples."""
+        one = self.found[place // BLOCK]
+        r_samples: list[int] = one.r_samples[one.r_rows == place % BLOCK].tolist()
+        return r_samples
 
 
 class SegmenterWard:
@@ -89,7 +115,7 @@ class SegmenterWard:
             return int(self._bank.positions[self._laid.index(row)])
         return int(self._at_rest["positions"][row])
 
-    def update(self, rows: Sequence[int], chunk: ArrayLike) -> list[BankSegmented]:
+    def update(self, rows: Sequence[int], chunk: ArrayLike) -> PoolSegmented:
         """Take the next samples of some rows.
 
         Parameters
@@ -101,8 +127,8 @@ class SegmenterWard:
 
         Returns
         -------
-        list of BankSegmented
-            What became known; their rows are those given.
+        PoolSegmented
+            What became known, grouped by the rows given.
         """
         samples = np.asarray(chunk)
         if samples.ndim != 2 or len(samples) != len(rows):
@@ -112,24 +138,39 @@ class SegmenterWard:
             )
         found = []
         for start in range(0, len(rows), BLOCK):
-            some = list(rows[start : start + BLOCK])
-            self._lay(some)
-            found.append(_renamed(self._bank.update(samples[start : start + BLOCK]), some))
-        return found
+            self._lay(list(rows[start : start + BLOCK]))
+            found.append(self._bank.update(samples[start : start + BLOCK]))
+        return self._grouped(found, len(rows))
 
-    def gap(self, rows: Sequence[int], n_samples: int) -> list[BankSegmented]:
+    def gap(self, rows: Sequence[int], n_samples: int) -> PoolSegmented:
         """Take as many missing samples of each of some rows, in bounded time and memory."""
         found = []
         for start in range(0, len(rows), BLOCK):
-            some = list(rows[start : start + BLOCK])
-            self._lay(some)
-            found.append(_renamed(self._bank.gap(n_samples), some))
-        return found
+            self._lay(list(rows[start : start + BLOCK]))
+            found.append(self._bank.gap(n_samples))
+        return self._grouped(found, len(rows))
 
-    def flush(self, row: int) -> BankSegmented:
+    def flush(self, row: int) -> PoolSegmented:
         """End a row's stream, as `SegmenterBank.flush`."""
         self._lay([row])
-        return _renamed(self._bank.flush(), [row])
+        return self._grouped([self._bank.flush()], 1)
+
+    def _grouped(self, found: list[BankSegmented], n_rows: int) -> PoolSegmented:
+        """Lay what banks of at most BLOCK rows found one patient after the other."""
+        offsets = range(0, n_rows, BLOCK)
+        places = _joined_places([one.beat_rows for one in found], offsets)
+        order = np.argsort(places, kind="stable")
+        beats = joined_beats([one.beats for one in found], self.spec.length)
+        events: list[list[SignalEvent]] = [[] for _ in range(n_rows)]
+        for one, offset in zip(found, offsets, strict=True):
+            for row, event in one.events:
+                events[offset + row].append(event)
+        return PoolSegmented(
+            beats=beats.rows(order),
+            counts=np.bincount(places, minlength=n_rows).tolist(),
+            events=events,
+            found=found,
+        )
 
     def to_bytes(self, row: int) -> bytes:
         """Return the whole state of a row, as a `Segmenter`'s."""
@@ -159,16 +200,7 @@ class SegmenterWard:
         self._laid = []
 
 
-def _renamed(found: BankSegmented, rows: Sequence[int]) -> BankSegmented:
-    """Return what a bank found with the rows of the ward instead of its own."""
-    names: NDArray[Any] = np.array(rows, np.int64)
-    return BankSegmented(
-        beats=found.beats,
-        beat_rows=names[found.beat_rows],
-        events=tuple((rows[row], event) for row, event in found.events),
-        r_samples=found.r_samples,
-        r_rows=names[found.r_rows],
-        seconds=found.seconds,
-        seconds_quality=found.seconds_quality,
-        second_rows=names[found.second_rows],
-    )
+def _joined_places(rows: list[NDArray[np.int64]], offsets: range) -> NDArray[np.int64]:
+    """Return the places among all rows given of what banks say of their own rows."""
+    places = [one + offset for one, offset in zip(rows, offsets, strict=True)]
+    return np.concatenate([np.zeros(0, np.int64), *places])

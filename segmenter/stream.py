@@ -54,6 +54,22 @@ class Segmenter:
     ------
     InvalidSignal
         If the sampling rate is out of bounds.
+
+    Examples
+    --------
+    Twenty seconds of a peak every 0.8 s. The first two beats come before the detector has learnt
+    its thresholds: they are found, and no verdict is given on them.
+
+    >>> import numpy as np
+    >>> from segmenter import BeatSpec, Segmenter
+    >>> t = np.arange(20 * 250) / 250.0
+    >>> signal = np.exp(-0.5 * ((t % 0.8 - 0.4) / 0.012) ** 2)  # mV
+    >>> segmenter = Segmenter(fs_hz=250.0, spec=BeatSpec())
+    >>> first = segmenter.update(signal[:2500]).beats
+    >>> first.r_sample[:4].tolist(), first.judgeable[:4].tolist()
+    ([100, 300, 500, 700], [False, False, True, True])
+    >>> segmenter.update(signal[2500:]).beats.rr_before_ms[-1].item()
+    800.0
     """
 
     def __init__(self, fs_hz: float, spec: BeatSpec) -> None:

@@ -30,6 +30,7 @@ FLOORS = [
     {"errors"},
     {"wire", "text", "interrupts", "sources"},
     {"settings", "journal", "plain"},
+    {"step_result"},
     {"detection", "delivery"},
     {"stages", "view"},
     {"run", "offline"},

@@ -9,10 +9,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
+from numpy.typing import NDArray
 
 from monitor.cli.app import app
+from monitor.sources.wfdb_record import WfdbRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -23,12 +26,45 @@ COMMANDS = sorted(
     }
 )
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+FROM_CSV, FROM_EDF, SUBSCRIBE, NO_SOCKETS = PYTHON
+# What packaging can rewrite so that it holds outside the repository: one plain form.
+PACKAGED_LINK = re.compile(r"(?:docs/[\w./-]*|[A-Z]+(?:\.md)?)(?:#[\w-]+)?")
 
 
 def test_the_readme_shows_something() -> None:
     """The patterns of this test find what they look for."""
     assert len(COMMANDS) > 15
-    assert len(PYTHON) == 2
+    assert "AlertSubscriber" in SUBSCRIBE
+
+
+@pytest.fixture(scope="module")
+def ecg() -> NDArray[np.float64]:
+    """Ten seconds in millivolts at 360 Hz, with a spike a second."""
+    seconds = np.arange(3600) / 360
+    return 0.1 * np.sin(2 * np.pi * seconds) + 1.2 * (np.arange(3600) % 360 < 20)
+
+
+def samples_of(path: Path) -> NDArray[np.float32]:
+    """Read a record as the monitor does."""
+    with WfdbRecord.open(path) as record:
+        assert record.fs_hz == 360
+        return record.read(0, record.n_samples)
+
+
+def edf_of(ecg: NDArray[np.float64]) -> bytes:
+    """One signal of -5 to 5 mV as EDF, a second a data record (Kemp et al. 1992)."""
+
+    def field(value: str | int, width: int) -> bytes:
+        return str(value).encode().ljust(width)
+
+    recording: list[tuple[str | int, int]]
+    signal: list[tuple[str | int, int]]
+    recording = [("0", 8), ("X", 80), ("X", 80), ("01.01.26", 8), ("00.00.00", 8), (512, 8)]
+    recording += [("", 44), (len(ecg) // 360, 8), (1, 8), (1, 4)]
+    signal = [("II", 16), ("", 80), ("mV", 8), (-5, 8), (5, 8), (-32768, 8), (32767, 8)]
+    signal += [("", 80), (360, 8), ("", 32)]
+    digital = np.round((ecg + 5) / 10 * 65535 - 32768).astype("<i2")
+    return b"".join(field(*each) for each in [*recording, *signal]) + digital.tobytes()
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -54,7 +90,27 @@ def test_imports_shown_exist(code: str) -> None:
 
 def test_the_example_without_sockets_runs() -> None:
     """Segmenter and scorer are used as shown."""
-    exec(compile(PYTHON[1], "README.md", "exec"), {})
+    exec(compile(NO_SOCKETS, "README.md", "exec"), {})
+
+
+def test_a_csv_file_becomes_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ecg: NDArray[np.float64]
+) -> None:
+    """The lines shown for CSV write a record that the monitor reads: the same signal, in mV."""
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("ecg.csv", ecg, fmt="%.4f", header="II", comments="")
+    exec(compile(FROM_CSV, "README.md", "exec"), {})
+    assert np.abs(samples_of(tmp_path / "mine") - ecg).max() < 0.001
+
+
+def test_an_edf_file_becomes_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ecg: NDArray[np.float64]
+) -> None:
+    """The lines shown for EDF do so too."""
+    monkeypatch.chdir(tmp_path)
+    Path("ecg.edf").write_bytes(edf_of(ecg))
+    exec(compile(FROM_EDF, "README.md", "exec"), {})
+    assert np.abs(samples_of(tmp_path / "mine") - ecg).max() < 0.001
 
 
 def test_files_linked_exist() -> None:
@@ -62,6 +118,22 @@ def test_files_linked_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:
             assert (ROOT / target).exists(), target
+            assert PACKAGED_LINK.fullmatch(target), target
+
+
+def test_figures_shown_are_those_measured() -> None:
+    """Each figure with its spread, and its command, stands in a page that a benchmark writes."""
+    table = README.split("## Five figures")[1].split("## How it is built")[0]
+    written = ("BENCH", "program", "detectors")
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in written)
+    shown = re.findall(r"([\d.,]+) (?:ms|times faster) \(([\d.,]+) to ([\d.,]+)", table)
+    assert len(shown) == 4
+    for median, smallest, largest in shown:
+        assert f" {median} ({smallest} to {largest}) " in pages
+    for command in re.findall(r"`(python -m tools[^`]*)`", table):
+        assert command in pages
+    sensitivity, predictivity = re.findall(r"(?:Se|\+P) ([\d.]+) %", table)
+    assert f"| {sensitivity} | {predictivity} |" in pages
 
 
 def test_make_targets_shown_exist() -> None:

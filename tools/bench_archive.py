@@ -11,11 +11,9 @@ own limit: as many commands at once, which share nothing, each with a part of th
 
 from __future__ import annotations
 
-import argparse
 import filecmp
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,21 +26,19 @@ from unittest.mock import patch
 from monitor.cli.progress import Show, progress_bar
 from monitor.sources.simulated import SimulationSettings, write_record
 from tools.measured import CommandFailed, run_measured
-from tools.pages import DOCS, PROGRAM, spread, table
-from tools.parts import Found, measure_parts
+from tools.pages import PROGRAM, spread, table
+from tools.parts import Found, Plan, measure_parts, option
 
-RECORDS, HOURS, JOBS = 8, 6.0, 2  # of the headline
 ONE, SEVERAL, APART = "one process", "processes of one command", "commands at once"
 
 
-@dataclass(frozen=True)
-class Archive:
-    """What is annotated, and how: `hours` are of each record, `jobs` the processes beside one."""
+@dataclass(frozen=True, kw_only=True)
+class Archive(Plan):
+    """What is annotated, and how."""
 
-    records: int
-    hours: float
-    jobs: int
-    times: int
+    records: int = option(8, 2)
+    hours: float = option(6.0, 0.1, "of each record")
+    jobs: int = option(2, 2, "processes, beside one")
 
 
 def annotate(records: Sequence[Path], out: Path, jobs: int) -> None:
@@ -68,34 +64,32 @@ def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
     CommandFailed
         If one failed, or they wrote different files.
     """
-    records, times = archive.records, archive.times
-    with tempfile.TemporaryDirectory(prefix="ecg-archive-") as temporary:
-        folder = Path(temporary)
-        (folder / "archive").mkdir()
-        paths = [folder / "archive" / f"r{number}" for number in range(records)]
-        for number, path in enumerate(paths):
-            show(0.0, f"simulating {number + 1} of {records}")
-            write_record(path, SimulationSettings(archive.hours, number))
-        ways: dict[str, Callable[[Path], None]] = {
-            ONE: lambda out: annotate(paths, out, 1),
-            SEVERAL: lambda out: annotate(paths, out, archive.jobs),
-            APART: lambda out: annotate_apart(paths, out, archive.jobs),
-        }
-        walls_s: dict[str, list[float]] = {way: [] for way in ways}
-        annotate(paths[:1], folder / "warm", 1)
-        for turn in range(times):
-            for number, (way, run) in enumerate(ways.items()):
-                done = (len(ways) * turn + number) / (len(ways) * times)
-                show(done, f"{way}, {turn + 1} of {times}")
-                began_s = time.perf_counter()
-                run(folder / way)
-                walls_s[way].append(time.perf_counter() - began_s)
-        names = [f"{path.name}.{kind}" for path in paths for kind in ("qrs", "alm")]
-        for way in (SEVERAL, APART):
-            same, _, _ = filecmp.cmpfiles(folder / ONE, folder / way, names, shallow=False)
-            if len(same) != len(names):
-                raise CommandFailed(f"{ONE} and {way} wrote different files")
-        return walls_s
+    folder = archive.folder
+    (folder / "archive").mkdir()
+    paths = [folder / "archive" / f"r{number}" for number in range(archive.records)]
+    for number, path in enumerate(paths):
+        show(0.0, f"simulating {number + 1} of {archive.records}")
+        write_record(path, SimulationSettings(archive.hours, number))
+    ways: dict[str, Callable[[Path], None]] = {
+        ONE: lambda out: annotate(paths, out, 1),
+        SEVERAL: lambda out: annotate(paths, out, archive.jobs),
+        APART: lambda out: annotate_apart(paths, out, archive.jobs),
+    }
+    walls_s: dict[str, list[float]] = {way: [] for way in ways}
+    annotate(paths[:1], folder / "warm", 1)
+    for turn in range(archive.times):
+        for number, (way, run) in enumerate(ways.items()):
+            done = (len(ways) * turn + number) / (len(ways) * archive.times)
+            show(done, f"{way}, {turn + 1} of {archive.times}")
+            began_s = time.perf_counter()
+            run(folder / way)
+            walls_s[way].append(time.perf_counter() - began_s)
+    names = [f"{path.name}.{kind}" for path in paths for kind in ("qrs", "alm")]
+    for way in (SEVERAL, APART):
+        same, _, _ = filecmp.cmpfiles(folder / ONE, folder / way, names, shallow=False)
+        if len(same) != len(names):
+            raise CommandFailed(f"{ONE} and {way} wrote different files")
+    return walls_s
 
 
 def archive_part(archive: Archive) -> Found:
@@ -114,7 +108,7 @@ def archive_part(archive: Archive) -> Found:
         for way, of_way_s in walls_s.items()
     ]
     headings = ["way", "times as fast, of the same turn", "wall, s", "hours of record a second"]
-    asked = (archive.records, archive.hours, archive.jobs) == (RECORDS, HOURS, JOBS)
+    asked = archive.is_whole("records", "hours", "jobs")
     return Found(
         f"{archive.records} simulated records of {archive.hours:g} h, `ecg-monitor annotate DIR "
         f"--jobs {archive.jobs}` beside `--jobs 1`, the same files from each; {archive.times} "
@@ -130,27 +124,8 @@ def turn_ratios(walls_s: dict[str, list[float]], way: str) -> list[float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_archive", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--hours", type=float, default=HOURS, help="of each record")
-    parser.add_argument("--jobs", type=int, default=JOBS, help="processes, beside one")
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="a small archive; writes nothing")
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
-    options = parser.parse_args(arguments)
-    if min(options.records, options.times) < 1 or options.jobs < 2:
-        parser.error("give at least one record, one time and two processes")
-    archive = Archive(options.records, options.hours, options.jobs, options.times)
-    return measure_parts(
-        "bench_archive",
-        ("program.md", "The program"),
-        {"archive": archive_part},
-        Archive(2, 0.1, 2, 1) if options.quick else archive,
-        only=None,
-        out=None if options.quick else options.out,
-        arguments=arguments,
-    )
+    page, parts = ("program.md", "The program"), {"archive": archive_part}
+    return measure_parts("bench_archive", __doc__, page, parts, Archive, arguments)
 
 
 if __name__ == "__main__":

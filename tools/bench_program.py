@@ -1,24 +1,38 @@
-"""The program as it is run: simulating, replaying, starting up; and what it finds on real records.
+"""The program as it is run: simulating, replaying, alerting; and what it finds on real records.
 
     python -m tools.bench_program                    # docs/program.md and docs/BENCH.md
     python -m tools.bench_program --only replay --only startup
+    python -m tools.bench_program --only latency --patients 16 --seconds 60
     python -m tools.bench_program --quick            # 10 minutes of signal, once; writes nothing
 
 Simulation, replay and start-up are real commands in processes of their own, after a short one that
 does not count. What needs real records looks for them in --records (mitdb/ and ecg5000/) and says
 so where they are missing.
+
+Journal: the stages, started alone, judge a simulated record at full speed; this process is the
+consumer, and measures the time in `Journal.commit`, as wall time and as CPU time of its thread,
+from the first commit that holds progress to the last.
+
+Latency: several simulated patients are replayed at real-time speed; by a threshold that every beat
+exceeds, every beat is an alert. Its score tells when the block was sent that holds the last sample
+that the beat needs; this process notes when the alert came. What else computes on the machine is
+in these times.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -27,51 +41,49 @@ from numpy.typing import NDArray
 from model.ecg5000 import read_ecg5000
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import RecordError
+from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.writer import Journal, Progress
 from monitor.offline.annotate import annotate_records
 from monitor.offline.evaluation.beats_report import evaluate_beats, read_annotations
 from monitor.offline.evaluation.ec57 import BEAT_SYMBOLS, TEST_START_S, compare_beats
 from monitor.offline.evaluation.ecg5000_report import evaluate_training
 from monitor.run.replay import Summary
+from monitor.settings import ConsumerSettings
+from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire.messages import Alert, BeatScored, Technical
+from monitor.stages.consumer import run as run_consumer
+from monitor.wire.codec import Encoded
+from monitor.wire.messages import (
+    Alert,
+    BeatScored,
+    Status,
+    Technical,
+)
 from tools.figures import Values
 from tools.measured import CommandFailed, Measured, run_measured
-from tools.pages import DOCS, PROGRAM, spread, table
-from tools.parts import Found, NotMeasured, measure_parts
+from tools.pages import PROGRAM, spread, table
+from tools.parts import DATA, Found, NotMeasured, Plan, measure_parts, option
 
-PROCESSES = ("parent", "producer", "segmenter", "consumer")  # in the order of their start
 RECORD = "simulated"
-QUICK_HOURS, FULL_HOURS = 1 / 6, 20.0  # chf07 is 20 h long
 FIRST_BEAT_WITHIN_S = 60.0
 # The official pair of files, or the training file and a part of the test file.
 ECG5000_PAIRS = (("ECG5000_TRAIN", "ECG5000_TEST"), ("ECG5000_TRAIN", "ECG5000_DEV"))
+EVERY_BEAT = 1e-3  # a threshold below any loss
+READY_WITHIN_S = 120.0
+SILENT_S = 60.0  # then a stage has failed
+LAST_ALERTS_S = 5.0  # after the last block
 
 Line = Alert | Technical | Summary  # what `replay --json` prints
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What is measured where.
+@dataclass(frozen=True, kw_only=True)
+class Bench(Plan):
+    """How much is measured, and where real records lie."""
 
-    Attributes
-    ----------
-    folder : Path
-        A private folder, in which commands run.
-    records : Path
-        Folder of real records.
-    hours : float
-        Length of the simulated record.
-    times : int
-        How often a command whose time counts is run.
-    quick : bool
-        Whether what takes minutes is left out.
-    """
-
-    folder: Path
-    records: Path
-    hours: float
-    times: int
-    quick: bool
+    records: Path = option(DATA, DATA, "folder of real records")  # noqa: RUF009
+    hours: float = option(20.0, 1 / 6, "of the simulated record; chf07 is 20 h long")
+    patients: int = option(16, 2, "of `latency`")
+    seconds: float = option(60.0, 15.0, "of each patient of `latency`")
 
 
 # --- the simulated record -----------------------------------------------------------------------
@@ -103,9 +115,7 @@ def replay_part(bench: Bench) -> Found:
         [f"{_length(bench)}, times real time while judging", spread(factors, ",.0f")],
         ["the whole command, s", spread(walls_s, ".1f")],
         ["CPU of all processes, s", spread([one.cpu_s for one in runs], ".1f")],
-        ["CPU of each, s, of the last run", by_process(runs[-1].cpus_s, ".1f")],
         ["peak memory, sum of the processes, MB", spread([one.peak_mb for one in runs], ",.0f")],
-        ["peak memory of each, MB, of the last run", by_process(runs[-1].peaks_mb, ",.0f")],
         ["beats", f"{summaries[-1].beats:,}"],
         ["episodes", f"{summaries[-1].alerts:,}"],
         ["messages malformed, gaps, dropped, restarts", spread(lost, ".0f")],
@@ -135,7 +145,7 @@ def _found(
 ) -> Found:
     runs = f"{bench.times} run{'s' * (bench.times > 1)}"
     text = f"`{_shown(arguments)}`, {runs}.\n\n{table(['what', 'measured'], rows)}"
-    return Found(text, figures)
+    return Found(text, figures if bench.is_whole("hours") else {})
 
 
 def _simulate(bench: Bench) -> list[str]:
@@ -333,15 +343,191 @@ def compare_alerts_with_record(output: str, record: Path) -> Alerted:
         )
 
 
+# --- alerts
+
+
+@dataclass
+class Commits:
+    """What was spent in `Journal.commit`."""
+
+    n: int = 0
+    alerts: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    began_s: float | None = None  # of the first commit that held progress
+    ended_s: float = 0.0  # of the last
+
+    @property
+    def end_to_end_s(self) -> float:
+        """From the first commit that held progress to the last."""
+        return 0.0 if self.began_s is None else self.ended_s - self.began_s
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure every commit of the block."""
+        commit = Journal.commit
+
+        def timed(
+            journal: Journal,
+            alerts: Iterable[Encoded[Alert | Technical]],
+            progress: Iterable[Progress[Any]],
+            beats: Iterable[KeptBeat],
+        ) -> None:
+            said, reached = list(alerts), list(progress)
+            wall_s, cpu_s = time.perf_counter(), time.thread_time()
+            commit(journal, said, reached, beats)
+            if not reached:
+                return
+            self.ended_s = time.perf_counter()
+            self.began_s = wall_s if self.began_s is None else self.began_s
+            self.n, self.alerts = self.n + 1, self.alerts + len(said)
+            self.wall_s += self.ended_s - wall_s
+            self.cpu_s += time.thread_time() - cpu_s
+
+        with patch.object(Journal, "commit", timed):
+            yield
+
+
+def measure_journal(bench: Bench, folder: Path) -> Commits:
+    """Have the simulated record judged at full speed, with this process as the consumer."""
+    _make_record(bench)
+    ends = _endpoints(folder)
+    record = str(bench.folder / RECORD)
+    stages = (
+        ("segmenter", *_options(ends, "samples", "beats", "wave")),
+        ("producer", record, "--speed", "max", *_options(ends, "samples")),
+    )
+    settings = ConsumerSettings(
+        beats=ends["beats"],
+        alerts=ends["alerts"],
+        journal=str(folder / "journal.sqlite"),
+        real_time=False,
+    )
+    commits = Commits()
+    with started(*stages), commits.measured():
+        threading.Thread(target=_stop_at_end, args=(ends["alerts"],), daemon=True).start()
+        run_consumer(settings)  # until that thread has it stop
+    if not commits.end_to_end_s:
+        raise CommandFailed("nothing was journaled; is a stage failing?")
+    return commits
+
+
+def _stop_at_end(alerts: str) -> None:
+    """Have this process's consumer leave when all patients have ended, or nothing more comes."""
+    with AlertSubscriber(alerts, ("status",), after=None) as subscriber:
+        while subscriber.silent_s < SILENT_S:
+            message = subscriber.receive(1.0)
+            patients = message.patients if isinstance(message, Status) else []
+            if patients and all(one.state == "ended" for one in patients):
+                break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def measure_latency(bench: Bench, folder: Path) -> tuple[list[float], int]:
+    """Replay several patients at real-time speed, every beat an alert.
+
+    Returns
+    -------
+    delays_ms : list of float
+        From when the last block that a beat needs was sent to when its alert arrived here.
+    unmatched : int
+        Alerts of beats whose score did not arrive.
+    """
+    records = [f"sim{n}" for n in range(bench.patients)]
+    for seed, record in enumerate(records):
+        write_record(folder / record, SimulationSettings(hours=bench.seconds / 3600, seed=seed))
+    endpoint = _private_endpoint(folder)
+    options = ("--no-live", "--threshold", str(EVERY_BEAT), "--alerts", endpoint)
+    sent_ns, came_ns = {}, {}
+    with AlertSubscriber(endpoint, ("alert", "beat")) as subscriber:
+        command = [*PROGRAM, "replay", *records, *options]
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        try:
+            while process.poll() is None:
+                message = subscriber.receive(1.0)
+                if isinstance(message, BeatScored):
+                    sent_ns[message.patient, message.sample] = message.sent_ns
+                elif isinstance(message, Alert) and message.state != "cleared":
+                    came_ns[message.patient, message.sample] = time.monotonic_ns()
+        finally:
+            process.terminate()
+            process.wait()
+    if process.returncode or not came_ns:
+        raise CommandFailed(f"no alert came from {' '.join(command)}, code {process.returncode}")
+    delays_ms = [(came_ns[beat] - sent_ns[beat]) / 1e6 for beat in came_ns if beat in sent_ns]
+    return delays_ms, len(came_ns) - len(delays_ms)
+
+
+def _endpoints(folder: Path) -> dict[str, str]:
+    names = ("samples", "beats", "wave", "alerts")
+    return {name: f"ipc://{folder / name[0]}" for name in names}
+
+
+def _options(ends: dict[str, str], *names: str) -> tuple[str, ...]:
+    return tuple(word for name in names for word in (f"--{name}", ends[name]))
+
+
+def _folder(bench: Bench, run: str) -> Path:
+    """Return a folder of a run's own."""
+    folder = bench.folder / run
+    folder.mkdir()
+    return folder
+
+
+@contextlib.contextmanager
+def started(*stages: Sequence[str]) -> Iterator[None]:
+    """Run stages in processes of their own, and end them."""
+    running = [subprocess.Popen([*PROGRAM, *stage]) for stage in stages]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def journal_part(bench: Bench) -> Found:
+    """Measure the journal's share of a replay."""
+    runs = [measure_journal(bench, _folder(bench, f"j{n}")) for n in range(bench.times)]
+    shares = [100 * one.wall_s / one.end_to_end_s for one in runs]
+    rows = [
+        ["share of the wall time, %", spread(shares, ".1f")],
+        ["of the first commit to the last, s", spread([one.end_to_end_s for one in runs], ".2f")],
+        ["in commits, s", spread([one.wall_s for one in runs], ".2f")],
+        ["the same, CPU, s", spread([one.cpu_s for one in runs], ".2f")],
+        ["commits", spread([one.n for one in runs], ",.0f")],
+        ["alerts", spread([one.alerts for one in runs], ",.0f")],
+    ]
+    return Found(
+        f"A simulated record of {bench.hours:g} h at full speed, {bench.times} times.\n\n"
+        + table(["what", "measured"], rows),
+        {"alerts.journal_share": shares} if bench.is_whole("hours") else {},
+    )
+
+
+def latency_part(bench: Bench) -> Found:
+    """Measure how long alerts are under way."""
+    runs = [measure_latency(bench, _folder(bench, f"l{n}")) for n in range(bench.times)]
+    middle, high, highest = (
+        [float(np.percentile(delays_ms, of)) for delays_ms, _ in runs] for of in (50, 99, 100)
+    )
+    rows = [
+        ["median, ms", spread(middle, ".1f")],
+        ["99th percentile, ms", spread(high, ".1f")],
+        ["largest, ms", spread(highest, ".1f")],
+        ["alerts", spread([len(delays_ms) for delays_ms, _ in runs], ",.0f")],
+        ["without a score", spread([unmatched for _, unmatched in runs], ",.0f")],
+    ]
+    headline = bench.is_whole("patients", "seconds")
+    return Found(
+        f"{bench.patients} patients for {bench.seconds:g} s, every beat an alert, {bench.times} "
+        f"times.\n\n{table(['what', 'measured'], rows)}",
+        {"alerts.delay": high} if headline else {},
+    )
+
+
 # --- showing ------------------------------------------------------------------------------------
-
-
-def by_process(values: Sequence[float], form: str) -> str:
-    """Return each process's value by its name; one alone is the largest: no more is known."""
-    names: Sequence[str] = PROCESSES
-    if len(values) != len(PROCESSES):
-        names = ["largest"] if len(values) == 1 else [f"process {i}" for i in range(len(values))]
-    return ", ".join(f"{name} {value:{form}}" for name, value in zip(names, values, strict=True))
 
 
 def _length(bench: Bench) -> str:
@@ -359,38 +545,15 @@ PARTS: dict[str, Callable[[Bench], Found]] = {
     "detection": detection_part,
     "ecg5000": ecg5000_part,
     "record-119": record_119_part,
+    "latency": latency_part,
+    "journal": journal_part,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_program", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="10 minutes, once; writes nothing")
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
-    parser.add_argument("--times", type=int, default=3, help="runs of what is timed")
-    parser.add_argument(
-        "--records", type=Path, default=Path("../shared/data"), help="folder of real records"
-    )
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="ecgm-bench-") as folder:
-        bench = Bench(
-            folder=Path(folder),
-            records=options.records,
-            hours=QUICK_HOURS if options.quick else FULL_HOURS,
-            times=1 if options.quick else options.times,
-            quick=options.quick,
-        )
-        return measure_parts(
-            "bench_program",
-            ("program.md", "The program"),
-            PARTS,
-            bench,
-            only=options.only,
-            out=None if options.quick else options.out,
-            arguments=arguments,
-        )
+    page = ("program.md", "The program")
+    return measure_parts("bench_program", __doc__, page, PARTS, Bench, arguments)
 
 
 if __name__ == "__main__":

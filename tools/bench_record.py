@@ -12,11 +12,9 @@ CPU time is compared too, since it depends less on what else the machine does.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,11 +33,10 @@ from monitor.offline.evaluation.ecg5000_report import area_under_curve
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
-from tools.figures import ABSOLUTES
-from tools.measured import CommandFailed, Measured, on_one_core, run_measured, tree_memory_mb
-from tools.pages import DOCS, PROGRAM, spread, table
-from tools.parts import Found, measure_parts
-from tools.plots import draw_most, draw_runs
+from tools.measured import Measured, on_one_core, run_measured
+from tools.pages import PROGRAM, spread, table
+from tools.parts import Found, Plan, measure_parts, option
+from tools.plots import draw_runs, plot_memory, save
 
 if TYPE_CHECKING:  # where it is needed, it is imported in a process of its own
     import torch
@@ -61,7 +58,6 @@ PROCESSES = {
     "segmenter": "monitor.stages.segmenter",
     "consumer": "monitor.stages.consumer",
 }
-MEMORY_EVERY_S = 0.25
 
 Beats = NDArray[np.float32]
 
@@ -210,114 +206,46 @@ def _anomalous(path: str, r_samples: NDArray[np.int64]) -> NDArray[np.bool_]:
 # --- ours ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Resident memory of the processes while they run."""
-
-    at_s: list[float]
-    sum_mb: list[float]
-
-    def growth_mb(self) -> float:
-        """Return how much more is held near the end than after a third: the start is over."""
-        tenth = max(1, len(self.sum_mb) // 10)
-        first, last = self.sum_mb[3 * tenth : 4 * tenth], self.sum_mb[-2 * tenth : -tenth]
-        return statistics.median(last) - statistics.median(first)
+def growth_mb(sum_mb: Sequence[float]) -> float:
+    """Return how much more is held near the end than after a third: the start is over."""
+    tenth = max(1, len(sum_mb) // 10)
+    first, last = sum_mb[3 * tenth : 4 * tenth], sum_mb[-2 * tenth : -tenth]
+    return statistics.median(last) - statistics.median(first)
 
 
-def replay(folder: Path, hours: float | None = None) -> Measured:
-    """Replay the record, or its first hours, with a private alert socket."""
+def replay(folder: Path, hours: float | None = None, record: str = RECORD) -> Measured:
+    """Replay a record, or its first hours, with a private alert socket."""
     duration = [] if hours is None else ["--duration", f"{round(3600 * hours)}"]
+    told = [word.replace(RECORD, record) for word in REPLAY]
     endpoint = f"ipc://{folder / 'alerts'}"
-    return run_measured([*PROGRAM, *REPLAY, *duration, "--alerts", endpoint], folder)
+    return run_measured([*PROGRAM, *told, *duration, "--alerts", endpoint], folder)
 
 
-def replay_memory(folder: Path) -> Memory:
-    """Replay the long record and look at the memory of all processes as it goes on."""
-    told = [word.replace(RECORD, LONG_RECORD) for word in REPLAY]
-    command = [*PROGRAM, *told, "--alerts", f"ipc://{folder / 'alerts'}"]
-    memory = Memory([], [])
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    began_s = time.monotonic()
-    try:
-        while process.poll() is None:
-            sum_mb = tree_memory_mb(process.pid)
-            if sum_mb > 0:
-                memory.at_s.append(time.monotonic() - began_s)
-                memory.sum_mb.append(sum_mb)
-            time.sleep(MEMORY_EVERY_S)
-    finally:
-        process.terminate()
-        process.wait()
-    if process.returncode:
-        raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}")
-    return memory
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What a process costs before it does anything."""
-
-    cpu_s: list[float]  # each time
-    peak_mb: list[float]
-    heaviest: str
-
-
-def imports(module: str, times: int) -> Imported:
-    """Import a process's module in fresh interpreters."""
+def imports(module: str) -> tuple[float, float]:
+    """Import a process's module in a fresh interpreter; return CPU in s and memory in MB."""
     script = (
         f"import {module}, time; from pathlib import Path; print(time.process_time(), "
         "Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", script],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for _ in range(times)
-    ]
-    figures = [[float(value) for value in run.stdout.split()] for run in runs]
-    return Imported(
-        cpu_s=[cpu_s for cpu_s, _ in figures],
-        peak_mb=[peak_kb / 1e3 for _, peak_kb in figures],
-        heaviest=heaviest(runs[-1].stderr),
-    )
-
-
-def heaviest(report: str, n: int = 3) -> str:
-    """Return the libraries that took longest, with their ms, from what -X importtime wrote."""
-    spent_ms: dict[str, float] = {}
-    for line in report.splitlines():
-        parts = [part.strip() for part in line.removeprefix("import time:").split("|")]
-        if len(parts) == 3 and parts[0].isdigit():
-            top = parts[2].split(".")[0]
-            spent_ms[top] = spent_ms.get(top, 0.0) + int(parts[0]) / 1e3
-    ranked = sorted(spent_ms.items(), key=lambda item: -item[1])[:n]
-    return ", ".join(f"{name} {ms:.0f} ms" for name, ms in ranked)
+    command = [sys.executable, "-X", "importtime", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    cpu_s, peak_kb = map(float, done.stdout.split())
+    return cpu_s, peak_kb / 1e3
 
 
 # --- the parts, each a section of the page ------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class Run(Plan):
     """Where and how much is measured."""
 
-    folder: Path
-    out: Path | None  # None writes no plots
-    hours: float
-    times: int
+    hours: float = option(HOURS[-1], 4 / 3, "of the record")
 
     @property
     def path(self) -> str:
         """The record's path."""
         return str(self.folder / RECORD)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the record is as long as that of the headlines."""
-        return self.hours == HOURS[-1]
 
     def record(self) -> None:
         """Write the record, unless another part has."""
@@ -381,7 +309,7 @@ def published_part(run: Run) -> Found:
         "record.auc_gain": [our_auc - auc],
         "record.memory": peaks_mb,
     }
-    return Found(text, figures if run.is_whole else {})
+    return Found(text, figures if run.is_whole("hours") else {})
 
 
 def growth_part(run: Run) -> Found:
@@ -421,7 +349,7 @@ def growth_part(run: Run) -> Found:
         f"{run.described()} Its first hours by `--duration`; wall time and its ratio are of the "
         f"whole command.\n\n{table(headings, rows)}{line}\n\n"
         "![Seconds against hours of record](growth.png)",
-        figures if run.is_whole else {},
+        figures if run.is_whole("hours") else {},
     )
 
 
@@ -429,30 +357,33 @@ def memory_part(run: Run) -> Found:
     """Measure memory against time; draw it."""
     hours = LONGER * run.hours
     write_record(run.folder / LONG_RECORD, SimulationSettings(hours=hours, seed=SEED))
-    memory = replay_memory(run.folder)
+    at_s, sum_mb = zip(*replay(run.folder, record=LONG_RECORD).held_mb, strict=True)
     if run.out is not None:
-        _plot_memory(memory, hours, run.out / "memory.png")
+        of_all = {"all four processes (they leave at the end)": sum_mb}
+        across = f"s of a replay of {hours:g} h"
+        plot_memory(at_s, of_all, "record.memory", across, run.out / "memory.png")
     return Found(
         f"A record of {hours:g} h, replayed as the others, once: at full speed the first seconds, "
         "in which buffers of all sizes are met, are hours of a record. All four processes: at most "
-        f"{max(memory.sum_mb):.0f} MB at a time; {memory.growth_mb():+.1f} MB from a third of the "
+        f"{max(sum_mb):.0f} MB at a time; {growth_mb(sum_mb):+.1f} MB from a third of the "
         "run to its end.\n\n![Resident memory against time](memory.png)",
-        {"record.memory_growth": [memory.growth_mb()]} if run.is_whole else {},
+        {"record.memory_growth": [growth_mb(sum_mb)]} if run.is_whole("hours") else {},
     )
 
 
 def imports_part(run: Run) -> Found:
     """Measure what each process imports."""
-    found = {name: imports(module, run.times) for name, module in PROCESSES.items()}
+    found = {
+        name: [imports(module) for _ in range(run.times)] for name, module in PROCESSES.items()
+    }
     rows = [
-        [name, spread(one.cpu_s, ".2f"), spread(one.peak_mb, ".0f"), one.heaviest]
-        for name, one in found.items()
+        [name, spread([cpu_s for cpu_s, _ in of_it], ".2f"), spread([mb for _, mb in of_it], ".0f")]
+        for name, of_it in found.items()
     ]
-    sums = [sum(each) for each in zip(*(one.cpu_s for one in found.values()), strict=True)]
-    headings = ["process", "CPU, s", "memory, MB", "heaviest, wall time"]
+    sums = [sum(cpu_s for cpu_s, _ in each) for each in zip(*found.values(), strict=True)]
     return Found(
         f"A fresh interpreter each, under -X importtime, {run.times} times.\n\n"
-        f"{table(headings, rows)}",
+        + table(["process", "CPU, s", "memory, MB"], rows),
         {"startup.imports": sums},
     )
 
@@ -475,48 +406,14 @@ def _plot_growth(runs: dict[float, list[Measured]], file: Path) -> None:
     draw_runs(axes, wall_s, "wall time of the command", "s--")
     axes.set(xlabel="hours of record", ylabel="seconds", xlim=(0, None), ylim=(0, None))
     axes.set_xticks(hours, [f"{one:g}" for one in hours])
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-
-
-def _plot_memory(memory: Memory, hours: float, file: Path) -> None:
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(memory.at_s, memory.sum_mb, label="all four processes (they leave at the end)")
-    draw_most(axes, ABSOLUTES["record.memory"], "MB")
-    axes.set(xlabel=f"s of a replay of {hours:g} h", ylabel="resident, MB", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower center")
-    figure.savefig(file, dpi=120, metadata={"Software": None})
+    save(figure, file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_record", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
-    parser.add_argument("--quick", action="store_true", help="80 minutes, once; writes nothing")
-    parser.add_argument("--hours", type=float, default=HOURS[-1], help="of the record")
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and plots")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="ecgm-bench-") as folder:
-        run = Run(
-            folder=Path(folder),
-            out=None if options.quick else options.out,
-            hours=4 / 3 if options.quick else options.hours,
-            times=1 if options.quick else options.times,
-        )
-        return measure_parts(
-            "bench_record",
-            ("record.md", "One record"),
-            PARTS,
-            run,
-            only=options.only,
-            out=run.out,
-            arguments=arguments,
-        )
+    return measure_parts(
+        "bench_record", __doc__, ("record.md", "One record"), PARTS, Run, arguments
+    )
 
 
 if __name__ == "__main__":

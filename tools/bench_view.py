@@ -13,7 +13,6 @@ the pauses of a busy machine.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -21,14 +20,13 @@ import pty
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import msgspec
 import numpy as np
@@ -39,27 +37,40 @@ from monitor.journal.writer import Journal
 from monitor.run.watch import watch
 from monitor.stages.consumer import STATUS_PATIENTS
 from monitor.view.screens import LiveScreen
-from monitor.wire.codec import encode_message
+from monitor.wire.codec import all_encoded, encode_message
 from monitor.wire.messages import (
     Alert,
     BeatScored,
     Message,
     Neighbour,
     PatientStatus,
-    StageHealth,
     Status,
     Wave,
 )
 from monitor.wire.sockets import WAVE_MESSAGES, Sockets
-from tools.pages import DOCS, spread, table
-from tools.parts import Found, measure_parts
+from tools import messages
+from tools.measured import CommandFailed
+from tools.pages import spread, table
+from tools.parts import Found, Plan, measure_parts, option
 
 FS_HZ = 250.0
 TICK_S = 0.2  # of the ward's: a block of 200 ms of each patient
 WARM_UP_BEATS = 12  # heartbeats that are not counted: imports, until each of 2,000 was spoken of
-PATIENTS, LARGE, CALM, ALARMING = 2000, (160, 48), 2.0, 50.0  # of the headlines
+LARGE, CALM, ALARMING = "160x48", 2.0, 50.0  # of the headlines
 KEY_EVERY = 2  # heartbeats between two presses of the down key
-PLACE: dict[str, Any] = {"schema": 1, "lead": "MLII", "wall_time": "2026-01-01T00:00:00.000Z"}
+
+
+PUBLISH = "publish"  # what a process of a ward is started with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views(Plan):
+    """What the view is measured on: every size with every rate of alerts, several times."""
+
+    patients: int = option(2000, 20)
+    seconds: int = option(20, 3)
+    sizes: tuple[str, ...] = option(("80x24", LARGE), ("80x24",), "columns x rows")
+    alerts_per_second: tuple[float, ...] = option((CALM, ALARMING), (CALM,), "of the ward")
 
 
 # --- the ward ---------------------------------------------------------------------------------
@@ -95,18 +106,7 @@ class Ward:
     def beats(self) -> list[BeatScored]:
         """Return the beats of a tick: of about every fourth patient one."""
         chosen = np.flatnonzero(self._rng.random(len(self.names)) < 1.2 * TICK_S)
-        return [
-            BeatScored(
-                **self._place(self.names[n]),
-                loss=9.0,
-                threshold=26.0,
-                anomalous=False,
-                rr_before_ms=830.0,
-                rr_after_ms=830.0,
-                quality=[],
-            )
-            for n in chosen
-        ]
+        return [messages.beat_scored(**self._place(self.names[n])) for n in chosen]
 
     def alerts(self) -> list[Alert]:
         """Return the episodes that begin and end in this tick."""
@@ -124,8 +124,7 @@ class Ward:
         turn = [(self._told_of + n) % len(self.names) for n in range(STATUS_PATIENTS)]
         self._told_of = (turn[-1] + 1) % len(self.names)
         patients = [self._patient(self.names[n], n, position) for n in dict.fromkeys(turn)]
-        stages = [StageHealth("consumer", self._tick, self._tick, 0, 0, 0, 0)]
-        return Status(1, 0, "", PLACE["wall_time"], 1.0, patients, stages, "bench")
+        return messages.status(patients=patients)
 
     def tick(self) -> bool:
         """Go on by one block; return whether a heartbeat is due."""
@@ -133,41 +132,36 @@ class Ward:
         return self._tick % round(1 / TICK_S) == 0
 
     def _patient(self, name: str, n: int, position: int) -> PatientStatus:
-        rate = 60.0 + (n + self._tick) % 40
-        state: Literal["learning", "monitoring"] = "learning" if n % 50 == 0 else "monitoring"
-        counts = (position // 200, n % 7, n % 5, 0)
-        return PatientStatus(
-            name, name, "MLII", FS_HZ, position, None, state, *counts, 26.0, rate, 0.1, [], ""
+        return messages.patient_status(
+            patient=name,
+            record=name,
+            fs_hz=FS_HZ,
+            position=position,
+            n_samples=None,
+            state="learning" if n % 50 == 0 else "monitoring",
+            beats=position // 200,
+            anomalous=n % 7,
+            alerts=n % 5,
+            heart_rate_bpm=60.0 + (n + self._tick) % 40,
         )
 
     def _place(self, name: str) -> dict[str, Any]:
         sample = round(self._tick * TICK_S * FS_HZ)
-        place = {"patient": name, "record": name, "sample": sample, "time_s": sample / FS_HZ}
-        return PLACE | place
+        return {"patient": name, "record": name, "sample": sample, "time_s": sample / FS_HZ}
 
     def _alert(self, name: str) -> Alert:
         self._seq += 1
         beat = np.sin(np.arange(140) / 9).round(3).tolist()
         ratio = round(float(self._rng.uniform(1, 4)), 2)
         place = self._place(name)
-        return Alert(
+        return messages.alert(
             **place,
+            episode_start_sample=place["sample"],
             id=f"{self._seq:032x}",
             seq=self._seq,
-            journal="",
-            state="onset",
             priority="high" if self._seq % 20 == 0 else "medium",
-            rule="loss-1-of-1",
             loss=26.0 * ratio,
-            threshold=26.0,
             ratio=ratio,
-            rr_before_ms=510.0,
-            rr_after_ms=1000.0,
-            quality=[],
-            episode_beats=1,
-            episode_start_sample=place["sample"],
-            model="bench",
-            delay_ms=250.0,
             beat=beat,
             reconstruction=beat,
             neighbours=[Neighbour(30.0, beat)] * 3,
@@ -189,15 +183,15 @@ def publish(ward: Ward, folder: Path) -> NoReturn:
         due_s = time.monotonic()
         while True:
             alerts = [msgspec.structs.replace(a, journal=journal.identity) for a in ward.alerts()]
-            journal.commit(alerts, [])
-            publisher.publish([*alerts, *ward.beats()])
+            journal.commit(all_encoded(alerts), [])
+            publisher.publish(all_encoded([*alerts, *ward.beats()]))
             for wave in ward.waves():
                 waves.send_multipart(encode_message(wave))
             if ward.tick():
                 status = msgspec.structs.replace(
                     ward.status(), journal=journal.identity, newest_seq=journal.newest_seq
                 )
-                publisher.publish([status])
+                publisher.publish(all_encoded([status]))
             due_s = max(due_s + TICK_S, time.monotonic() - 1.0)  # a pause is not made up for
             while (remaining_s := due_s - time.monotonic()) > 0:
                 publisher.requests.poll(round(1000 * remaining_s) + 1)
@@ -258,24 +252,22 @@ class WatchedScreen(LiveScreen):
                 os.write(self._typed, b"\x1b[B")
 
 
-def measured(n_patients: int, seconds: int, size: tuple[int, int], alerts_per_s: float) -> Heard:
-    """Return the processor time of the view over so many heartbeats of the ward."""
+def measured(plan: Views, size: str, alerts_per_s: float) -> Heard:
+    """Return the processor time of the view over some heartbeats of the ward."""
+    width, by, height = size.partition("x")
+    if not (by and width.isdecimal() and height.isdecimal()):
+        raise CommandFailed(f"--sizes: {size!r} is not like 80x24")
     master, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", size[1], size[0], 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", int(height), int(width), 0, 0))
     threading.Thread(target=_drain, args=(master,), daemon=True).start()
-    with (
-        tempfile.TemporaryDirectory(prefix="ecgv-") as name,
-        os.fdopen(os.dup(terminal)) as keyboard,
-        os.fdopen(terminal, "w") as screen_of,
-    ):
-        folder = Path(name)
-        command = [sys.executable, "-m", "tools.bench_view", "--publish-in", name]
-        command += ["--patients", str(n_patients), "--alerts-per-second", str(alerts_per_s)]
-        console = Console(file=screen_of, force_terminal=True, width=size[0], height=size[1])
-        screen = WatchedScreen(console, master, keyboard, seconds)
-        ward = subprocess.Popen(command)
+    with os.fdopen(os.dup(terminal)) as keyboard, os.fdopen(terminal, "w") as screen_of:
+        command = ["-m", "tools.bench_view", PUBLISH, str(plan.folder)]
+        command += [str(plan.patients), str(alerts_per_s)]
+        console = Console(file=screen_of, force_terminal=True, width=int(width), height=int(height))
+        screen = WatchedScreen(console, master, keyboard, plan.seconds)
+        ward = subprocess.Popen([sys.executable, *command])
         try:
-            watch(endpoint(folder, "alerts"), endpoint(folder, "waves"), screen)
+            watch(endpoint(plan.folder, "alerts"), endpoint(plan.folder, "waves"), screen)
         finally:
             ward.kill()
             ward.wait()
@@ -290,31 +282,17 @@ def _drain(master: int) -> None:
     os.close(master)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the view is measured on: every size with every rate of alerts, several times."""
-
-    patients: int
-    seconds: int
-    sizes: Sequence[tuple[int, int]]
-    alerts_per_s: Sequence[float]
-    times: int
-
-
-def view_part(plan: Plan) -> Found:
+def view_part(plan: Views) -> Found:
     """Measure the share of a core that the view takes."""
-    cases = [(size, rate) for size in plan.sizes for rate in plan.alerts_per_s]
-    shares: dict[tuple[tuple[int, int], float], list[float]] = {case: [] for case in cases}
+    cases = [(size, rate) for size in plan.sizes for rate in plan.alerts_per_second]
+    shares: dict[tuple[str, float], list[float]] = {case: [] for case in cases}
     for _ in range(plan.times):  # in turn, so that what else the machine does hits all alike
         for size, rate in cases:
-            heard = measured(plan.patients, plan.seconds, size, rate)
+            heard = measured(plan, size, rate)
             shares[size, rate].append(100 * heard.cpu_s / heard.n_counted)
-    rows = [
-        [f"{width}x{height}", f"{rate:g}", spread(of_case, ".1f")]
-        for ((width, height), rate), of_case in shares.items()
-    ]
+    rows = [[size, f"{rate:g}", spread(of_case, ".1f")] for (size, rate), of_case in shares.items()]
     figures = {}
-    if plan.patients == PATIENTS:
+    if plan.is_whole("patients"):
         named = {"view.share": (LARGE, CALM), "view.share_alarming": (LARGE, ALARMING)}
         figures = {name: shares[case] for name, case in named.items() if case in shares}
     return Found(
@@ -327,37 +305,12 @@ def view_part(plan: Plan) -> Found:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_view", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--patients", type=int, default=PATIENTS)
-    parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--sizes", nargs="+", default=["80x24", "160x48"], help="columns x rows")
-    parser.add_argument(
-        "--alerts-per-second", type=float, nargs="+", default=[CALM, ALARMING], help="of the ward"
-    )
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="few patients; writes nothing")
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of page and figures")
-    parser.add_argument("--publish-in", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    if given.publish_in is not None:
-        publish(Ward(given.patients, given.alerts_per_second[0]), given.publish_in)
-    sizes = []
-    for one in given.sizes:
-        width, by, height = one.partition("x")
-        if not (by and width.isdecimal() and height.isdecimal()):
-            parser.error(f"--sizes: {one!r} is not like 80x24")
-        sizes.append((int(width), int(height)))
-    plan = Plan(given.patients, given.seconds, sizes, given.alerts_per_second, given.times)
-    return measure_parts(
-        "bench_view",
-        ("program.md", "The program"),
-        {"view": view_part},
-        Plan(20, 3, sizes[:1], [CALM], 1) if given.quick else plan,
-        only=None,
-        out=None if given.quick else given.out,
-        arguments=arguments,
-    )
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == [PUBLISH]:
+        folder, patients, rate = given[1:]
+        publish(Ward(int(patients), float(rate)), Path(folder))
+    page, parts = ("program.md", "The program"), {"view": view_part}
+    return measure_parts("bench_view", __doc__, page, parts, Views, arguments)
 
 
 if __name__ == "__main__":

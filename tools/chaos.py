@@ -30,7 +30,7 @@ from monitor.delivery.inbox import Inbox
 from monitor.journal.writer import Journal
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire.messages import MAX_PAGE, MONITOR, Alert, Technical
-from tools.pages import PROGRAM
+from tools.pages import PROGRAM, command_line, table
 
 STAGES = ("producer", "segmenter", "consumer")
 VICTIMS = (*STAGES, "parent", "subscriber")
@@ -263,30 +263,27 @@ def _signal(hours: float, seed: int) -> SimulationSettings:
     )
 
 
-def table(tally: Tally) -> str:
-    """Return what happened as a table in Markdown."""
-    lines = ["| process | kills | pauses |", "| --- | ---: | ---: |"]
-    lines += [f"| {one} | {tally.kills[one]} | {tally.pauses[one]} |" for one in VICTIMS]
-    lines += [
-        f"| all | {tally.kills.total()} | {tally.pauses.total()} |",
-        "",
-        "| alerts in | expected | lost | doubled | rounds out of order |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {place} | {tally.expected} | {tally.lost[place]} | {tally.doubled[place]} "
-        f"| {tally.disordered[place]} |"
+def tables(tally: Tally) -> str:
+    """Return what happened as tables in Markdown."""
+    killed = [[one, f"{tally.kills[one]}", f"{tally.pauses[one]}"] for one in VICTIMS]
+    killed.append(["all", f"{tally.kills.total()}", f"{tally.pauses.total()}"])
+    counts = (tally.lost, tally.doubled, tally.disordered)
+    kept = [
+        [place, f"{tally.expected}", *(f"{count[place]}" for count in counts)]
         for place in ("journal", "subscriber")
     ]
-    lines += ["", f"{tally.rounds} rounds; `replay` was begun {tally.begun} times."]
-    return "\n".join(lines)
+    headings = ["alerts in", "expected", "lost", "doubled", "rounds out of order"]
+    return (
+        f"{table(['process', 'kills', 'pauses'], killed)}\n\n{table(headings, kept)}\n\n"
+        f"{tally.rounds} rounds; `replay` was begun {tally.begun} times."
+    )
 
 
 def page(tally: Tally, command: str) -> str:
     """Return the page for docs/."""
     assert __doc__ is not None
     what = __doc__.split("\n\n")[2].strip()
-    return f"# Chaos\n\n{what}\n\nMeasured by `{command}`:\n\n{table(tally)}\n"
+    return f"# Chaos\n\n{what}\n\nMeasured by `{command}`:\n\n{tables(tally)}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -303,12 +300,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ChaosFailed as error:
         sys.stderr.write(f"chaos: {error}\n")
         return 1
-    print(table(tally))
+    print(tables(tally))
     if given.out is not None:
-        options = ("kills", "hours", "every", "seed")
-        shown = " ".join(f"--{name} {getattr(given, name):g}" for name in options)
-        command = f"python -m tools.chaos {shown}"
-        given.out.write_text(page(tally, command))
+        given.out.write_text(page(tally, command_line("chaos", arguments)))
     return 0 if tally.flawless else 1
 
 

@@ -1,80 +1,182 @@
-"""The decoders of messages and of what stands in files, but for states and models."""
+"""The decoders that are fuzzed: what is valid, how it is damaged, what each may raise."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sqlite3
+import struct
+import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
 import numpy as np
+from hypothesis import strategies as st
 
+from model.autoencoder import LstmAutoencoder
+from model.checkpoint import METADATA_KEY, Checkpoint, load_checkpoint, save_checkpoint
+from model.config import AutoencoderConfig
 from model.ecg5000 import read_ecg5000
-from model.errors import InvalidDataset
-from monitor.detection.rules import parse_rules, rules_text
-from monitor.errors import InvalidKeys, InvalidMessage, InvalidOption, RecordError
-from monitor.settings import (
-    ConsumerSettings,
-    ProducerSettings,
-    Resume,
-    Rules,
-    SegmenterSettings,
-    decode_settings,
-    encode_settings,
+from model.errors import InvalidCheckpoint, InvalidConfig, InvalidDataset
+from model.scoring import Scorer
+from model.thresholds import Threshold
+from model.tracking import Normal
+from model.training import Trainer
+from model.training_config import TrainingConfig
+from model.training_file import METADATA_KEY as TRAINING_KEY
+from model.training_file import load_training, save_training
+from monitor.detection.engine import Engine
+from monitor.detection.rules import parse_rules
+from monitor.errors import (
+    InvalidKeys,
+    InvalidMessage,
+    InvalidOption,
+    JournalFailed,
+    RecordError,
+    SpecMismatch,
 )
+from monitor.journal.writer import Journal, stored
+from monitor.settings import ConsumerSettings, decode_settings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_header import parse_header
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire import codec
+from monitor.wire import messages as wire
 from monitor.wire.curve_keys import init_keys, load_keys
-from monitor.wire.messages import BEAT_COLUMNS
-from tools import fuzz_seeds as valid
+from segmenter.bank import MAGIC
+from segmenter.beat import Beats, BeatSpec
+from segmenter.errors import InvalidState
+from segmenter.stream import Segmenter
 from tools.fuzz_damage import (
+    Damage,
     damage_floats,
     damage_json,
     damage_msgpack,
+    damage_one_frame,
     damage_text,
     damage_tree,
-    either,
+    damaged,
     join_frames,
     json_bytes,
     msgpack_bytes,
     split_frames,
 )
-from tools.fuzz_decoder import Decoder
+from tools.messages import WALL_TIME
 
+CORPUS = Path(__file__).resolve().parents[1] / "tests" / "corpus"
 ECG5000_SAMPLES = 20  # short lines: more cases
+SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
+CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
+FS_HZ = 250
+SENT: dict[str, Any] = {
+    "version": 2,
+    "patient": "119",
+    "record": "119",
+    "sequence": 7,
+    "sent_ns": 123,
+    "position": 2000,
+}
 
 
-def bundles(_: Path) -> Decoder:
-    """Messages between stages; data frames are cut to what damaged headers announce."""
-    return Decoder(
-        decode=lambda case: codec.decode_bundle(split_frames(case)),
-        refusals=(InvalidMessage,),
-        seeds=(seeds := tuple(join_frames(frames) for frames in valid.bundles())),
-        damage=either(damage_stage_frames, seeds),
+Decode = Callable[[bytes], object]
+Refusal = type[Exception]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder, valid input for it, how to damage that, and what it may raise.
+
+    Attributes
+    ----------
+    decode : callable
+        Takes a case; what it accepts is also used as the monitor would.
+    refusals : tuple of exception types
+        All that it may raise.
+    seeds : sequence of bytes
+        Cases that it accepts.
+    damage : callable
+        Damages the values that a case holds.
+    most_s, most_mb : float
+        Processor time and memory that a case may take; Hypothesis needs some of the memory.
+    """
+
+    decode: Decode
+    refusals: tuple[Refusal, ...]
+    seeds: Sequence[bytes]
+    damage: Damage
+    most_s: float = 2.0
+    most_mb: int = 128
+
+    @property
+    def cases(self) -> st.SearchStrategy[bytes]:
+        """Return what Hypothesis draws its cases from."""
+        return damaged(self.seeds, self.damage)
+
+
+class Broken(Exception):
+    """What was accepted led to something that the next decoder refuses."""
+
+
+Build = Callable[[Path], Decoder]  # of a module, so that another process finds it
+
+
+def valid(name: str) -> list[bytes]:
+    """Return what the corpus holds of valid input: of every type a message, with all its fields."""
+    return [path.read_bytes() for path in sorted((CORPUS / name).glob("valid-*.accepted"))]
+
+
+# --- messages ---------------------------------------------------------------------------------
+
+
+def some_beats(n: int, length: int) -> Beats:
+    """Return standardised beats, one a second of 360 Hz."""
+    shape = np.sin(np.linspace(0, 6, length))
+    shape = ((shape - shape.mean()) / shape.std(ddof=1)).astype(np.float32)
+    return Beats(
+        r_sample=100 + 360 * np.arange(n, dtype=np.int64),
+        rr_before_ms=np.full(n, 1000, np.float32),
+        rr_after_ms=np.full(n, 1000, np.float32),
+        delay_ms=np.full(n, 250, np.float32),
+        quality=np.zeros(n, np.uint16),
+        values=np.tile(shape, (n, 1)),
     )
 
 
-def damage_stage_frames(case: bytes, chance: Random) -> bytes:
+def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.BeatsMessage:
+    """Return a message of beats."""
+    values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
+    values |= {"length": beats.values.shape[1], "n_beats": len(beats)}
+    events = [wire.RecordEvent("noisy", "onset", 1500)]
+    return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
+
+
+def bundles(_: Path) -> Decoder:
+    """Messages between stages, of every kind; data are cut to what damaged headers announce."""
+
+    def decode(case: bytes) -> object:
+        return codec.decode_bundle(split_frames(case))
+
+    return Decoder(decode, (InvalidMessage,), valid("bundles"), damage_stage_frames)
+
+
+def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
     """Damage the headers or the data of a bundle, and make the sizes right again."""
     frames = split_frames(case)
-    if chance.random() < 0.3 and len(frames) > 1:
-        at = chance.randrange(1, len(frames))
-        frames[at] = damage_floats(frames[at], chance, "<f4")
+    if len(frames) > 1 and draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(1, len(frames) - 1))
+        frames[at] = damage_floats(draw, frames[at])
         return join_frames(frames)
-    headers = damage_tree(msgspec.msgpack.decode(frames[0]), chance)
+    headers = damage_tree(draw, msgspec.msgpack.decode(frames[0]))
     frames[0] = msgpack_bytes(headers)
-    if isinstance(headers, list) and chance.random() < 0.7:
-        for at, size in enumerate(_announced(headers), 1):
-            if at < len(frames):
-                filled = frames[at] or bytes(1)
-                frames[at] = (filled * (1 + size // len(filled)))[:size]
-    if chance.random() < 0.1:
-        chance.shuffle(frames)
+    if isinstance(headers, list) and draw(st.integers(0, 3)):
+        for at, size in enumerate(_announced(headers)[: len(frames) - 1], 1):
+            filled = frames[at] or bytes(1)
+            frames[at] = (filled * (1 + size // len(filled)))[:size]
     return join_frames(frames)
 
 
@@ -90,112 +192,53 @@ def _announced(headers: list[Any]) -> tuple[int, int, int]:
             n_beats, n_values = n_beats + n, n_values + n * length
         if isinstance(samples, int) and samples in few:
             n_samples += samples
-    return 4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 4 * n_values
+    return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 4 * n_values
 
 
 def world_messages(_: Path) -> Decoder:
-    """Topic and JSON, as a subscriber gets them."""
-    return Decoder(
-        decode=lambda case: codec.decode_message(split_frames(case)),
-        refusals=(InvalidMessage,),
-        seeds=(seeds := tuple(join_frames(frames) for frames in valid.world_messages())),
-        damage=either(_damage_world_frames, seeds),
-    )
+    """Topic and JSON of every type, as a subscriber gets them."""
+
+    def decode(case: bytes) -> object:
+        return codec.decode_message(split_frames(case))
+
+    return Decoder(decode, (InvalidMessage,), valid("world-messages"), _damage_world_frames)
 
 
-def _damage_world_frames(case: bytes, chance: Random) -> bytes:
+def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
     topic, text = split_frames(case)
-    tree = damage_tree(json.loads(text), chance)
-    if chance.random() < 0.3 and isinstance(tree, dict):  # the topic of what it says now
+    tree = damage_tree(draw, json.loads(text))
+    if isinstance(tree, dict) and draw(st.booleans()):  # the topic of what it says now
         named = (tree.get("type"), tree.get("patient"))
-        topic = ".".join(name for name in named if isinstance(name, str)).encode()
+        topic = ".".join(name for name in named if isinstance(name, str)).encode(errors="replace")
     return join_frames([topic, json_bytes(tree)])
 
 
-def kept_alerts(_: Path) -> Decoder:
-    """Alerts as journal and inbox keep them."""
-    return _json_decoder(codec.decode_numbered, InvalidMessage, valid.numbered())
+def plain(_: Path, name: str, decode: Decode, damage: Damage, refusal: Refusal) -> Decoder:
+    """Bytes that are a document: requests, replies, settings, rules, headers."""
+    return Decoder(decode, (refusal,), valid(name), damage)
 
 
-def requests(_: Path) -> Decoder:
-    """What a client asks of the monitor."""
-    return _json_decoder(codec.decode_request, InvalidMessage, valid.requests())
+def _plain(
+    name: str, decode: Decode, damage: Damage = damage_json, refusal: Refusal = InvalidMessage
+) -> Build:
+    return partial(plain, name=name, decode=decode, damage=damage, refusal=refusal)
 
 
-def replies(_: Path) -> Decoder:
-    """What a monitor answers to a client."""
-    return _json_decoder(codec.decode_reply, InvalidMessage, valid.replies())
+def _parse_header(case: bytes) -> object:
+    return parse_header(case.decode("latin-1"), Path("rec"))
 
 
-def stage_settings(_: Path) -> Decoder:
-    """What a stage is told on its standard input."""
-    seeds = (
-        ProducerSettings(records=["a", "b"], samples="ipc:///x", start_s=1.0),
-        SegmenterSettings(samples="ipc:///x", beats="ipc:///y", wave="ipc:///z", window="rr"),
-        ConsumerSettings(beats="ipc:///y", alerts="ipc:///w", journal="/j", learn_s=300.0),
-        ConsumerSettings(beats="b", alerts="a", journal="j", resume=[Resume("p", 5, b"\x00state")]),
-    )
-    return _json_decoder(decode_settings, InvalidOption, [encode_settings(one) for one in seeds])
-
-
-def _json_decoder(
-    decode: Callable[[bytes], object], refusal: type[Exception], seeds: Sequence[bytes]
-) -> Decoder:
-    return Decoder(decode, (refusal,), tuple(seeds), either(damage_json, seeds))
-
-
-def lifecycle(_: Path) -> Decoder:
-    """Frames between a stage and its supervisor."""
-    seeds = tuple(map(codec.encode_lifecycle, valid.lifecycle()))
-    return Decoder(codec.decode_lifecycle, (InvalidMessage,), seeds, either(damage_msgpack, seeds))
-
-
-def rules(_: Path) -> Decoder:
-    """Alert rules, as TOML."""
-    seeds = (
-        rules_text(Rules()).encode(),
-        b"[episode]\nn = 2\nm = 3\nclear_ratio = 0.9\nlatch = false\n",
-        b'episode = {n = 1, m = 1}\n[technical]\n"stage_down_s" = 10.5\n',
-    )
-    return Decoder(parse_rules, (InvalidOption,), seeds, either(damage_text, seeds))
-
-
-_HEADERS = (
-    b"100 2 360 650000 0:0:0 16/03/2010\n100.dat 212 200 11 1024 995 -22131 0 MLII\n"
-    b"100.dat 212 200 11 1024 1011 20052 0 V5\n# 69 M 1085 1629 x1\n",
-    b"rec 1 250/1(0) 7500\nrec.dat 16x4:2+24 1000.5(-12)/uV 16 0 0 0 0 ECG lead II\n",
-    b"multi/3 2 250 3000\nlayout 0\nseg_1 1500\n~ 1500\n",
-)
-
-
-def wfdb_headers(_: Path) -> Decoder:
-    """Headers of WFDB records, without their signals."""
-    return Decoder(
-        decode=lambda case: parse_header(case.decode("latin-1"), Path("rec")),
-        refusals=(RecordError,),
-        seeds=_HEADERS,
-        damage=either(damage_text, _HEADERS),
-    )
+# --- files ------------------------------------------------------------------------------------
 
 
 def wfdb_records(folder: Path) -> Decoder:
     """Whole records: the header is read, then the first ten seconds of the signal."""
-    settings = SimulationSettings(hours=15 / 3600, seed=1)
-    write_record(folder / "simulated", settings)
-    frames = [(folder / f"simulated{suffix}").read_bytes() for suffix in (".hea", ".dat")]
-    header, signal = frames[0].replace(b"simulated", b"rec"), frames[1]
-    one = b"rec 1 250 3750\nrec.dat 16 200/mV 16 0 0 0 0 I\n"
-    seeds = tuple(
-        join_frames(pair)
-        for pair in (
-            (header, signal),
-            (one, np.zeros(3750, "<i2").tobytes()),
-            (one.replace(b" 16 200", b" 8 200"), bytes(range(250)) * 15),
-            (one.replace(b" 16 200", b" 80 200"), bytes(range(250)) * 15),
-            (one.replace(b" 16 200", b" 310 200"), bytes(range(250)) * 20),
-            (one.replace(b" 16 200", b" 32x2:3+8 2e5(7)"), bytes(range(250)) * 121),
-        )
-    )
+    write_record(folder / "simulated", SimulationSettings(hours=15 / 3600, seed=1))
+    header, signal = ((folder / f"simulated{end}").read_bytes() for end in (".hea", ".dat"))
+    seeds = [join_frames((header.replace(b"simulated", b"rec"), signal))]
+    for form in (b"16 200/mV", b"8 200/mV", b"80 200/mV", b"310 200/mV", b"32x2:3+8 2e5(7)/mV"):
+        one = b"rec 1 250 3750\nrec.dat " + form + b" 16 0 0 0 0 I\n"
+        seeds.append(join_frames((one, bytes(range(250)) * 121)))
 
     def decode(case: bytes) -> object:
         header, signal = [*split_frames(case), b"", b""][:2]
@@ -205,15 +248,13 @@ def wfdb_records(folder: Path) -> Decoder:
             stop = min(record.n_samples, round(10 * record.fs_hz))
             return record.read(0, stop), record.read(record.n_samples - 1, record.n_samples)
 
-    return Decoder(decode, (RecordError,), seeds, either(_damage_record, seeds), most_mb=256)
+    return Decoder(decode, (RecordError,), seeds, _damage_record, most_mb=256)
 
 
-def _damage_record(case: bytes, chance: Random) -> bytes:
+def _damage_record(draw: st.DrawFn, case: bytes) -> bytes:
     header, signal = split_frames(case)
-    header = damage_text(header, chance)
-    if chance.random() < 0.2:
-        signal = signal[: chance.randrange(len(signal) + 1)]
-    return join_frames([header, signal])
+    signal = signal[: draw(st.just(len(signal)) | st.integers(0, len(signal)))]
+    return join_frames([damage_text(draw, header), signal])
 
 
 def keys(folder: Path) -> Decoder:
@@ -229,28 +270,283 @@ def keys(folder: Path) -> Decoder:
         (folder / "keys" / "authorised" / "own.public").write_bytes(frames[1])
         return load_keys(folder / "keys")
 
-    return Decoder(decode, (InvalidKeys,), seeds, either(_damage_frames_as_text, seeds))
-
-
-def _damage_frames_as_text(case: bytes, chance: Random) -> bytes:
-    frames = split_frames(case)
-    at = chance.randrange(len(frames))
-    frames[at] = damage_text(frames[at], chance)
-    return join_frames(frames)
+    return Decoder(decode, (InvalidKeys,), seeds, damage_one_frame)
 
 
 def ecg5000(folder: Path, suffix: str) -> Decoder:
-    """A data set of ECG5000, in one of its published forms."""
-    path = folder / f"beats{suffix}"
-    seeds = (valid.ecg5000(suffix, ECG5000_SAMPLES),)
+    """A data set of ECG5000, of three short beats, in one of its published forms."""
+    path = folder / f"beats.{suffix}"
 
     def decode(case: bytes) -> object:
         path.write_bytes(case)
         return read_ecg5000(path, ECG5000_SAMPLES)
 
-    return Decoder(decode, (InvalidDataset,), seeds, either(damage_text, seeds))
+    return Decoder(decode, (InvalidDataset,), valid(f"ecg5000-{suffix}"), damage_text)
 
 
-ecg5000_txt = partial(ecg5000, suffix=".txt")
-ecg5000_arff = partial(ecg5000, suffix=".arff")
-ecg5000_ts = partial(ecg5000, suffix=".ts")
+# --- the segmenter ----------------------------------------------------------------------------
+
+
+def segmenter_states(folder: Path) -> Decoder:
+    """States of a segmenter: those that are taken segment one more second."""
+    write_record(folder / "simulated", SimulationSettings(hours=40 / 3600, seed=1))
+    with WfdbRecord.open(folder / "simulated") as record:
+        ecg = record.read(0, 40 * FS_HZ)
+    noisy = ecg[: 9 * FS_HZ].copy()
+    noisy[500:520], noisy[1000:1900] = np.nan, np.nan
+    seeds = []
+    for segmenter, chunk in (
+        (Segmenter(250.0, BeatSpec()), ecg[: 30 * FS_HZ]),
+        (Segmenter(250.0, SPEC), ecg[:10]),
+        (Segmenter(250.0, SPEC), noisy),
+        (Segmenter(128.0, BeatSpec("midpoint", 16)), ecg[: 8 * FS_HZ]),
+    ):
+        segmenter.update(chunk)
+        seeds.append(segmenter.to_bytes())
+
+    def decode(case: bytes) -> object:
+        segmenter = Segmenter.from_bytes(case)
+        try:
+            found = segmenter.update(ecg[30 * FS_HZ : 31 * FS_HZ])
+            state = segmenter.to_bytes()
+            Segmenter.from_bytes(state)
+            segmenter.flush()
+            message = beats_message(found.beats, state, position=segmenter.position)
+            return codec.decode_bundle(codec.encode_bundle([message]))
+        except (InvalidState, InvalidMessage) as error:
+            raise Broken(str(error)) from error
+
+    return Decoder(decode, (InvalidState,), seeds, _damage_state)
+
+
+def _damage_state(draw: st.DrawFn, case: bytes) -> bytes:
+    """Damage the plain values or the arrays; length and checksum are made right again."""
+    start = len(MAGIC) + 4
+    stop = start + int.from_bytes(case[len(MAGIC) : start], "little")
+    header, arrays = case[start:stop], case[stop:-4]
+    if draw(st.integers(0, 2)):
+        header = damage_json(draw, header)
+    else:
+        arrays = damage_floats(draw, arrays, draw(st.sampled_from(("<f", "<d"))))
+    body = MAGIC + struct.pack("<I", len(header)) + header + arrays
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+# --- judging ----------------------------------------------------------------------------------
+
+
+class Court:
+    """A consumer's judge without its sockets, over a journal in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._journal = Journal(folder / "journal.sqlite")
+        self._settings = ConsumerSettings(beats="", alerts="", journal=str(folder / "j"))
+        self._learner = ThreadPoolExecutor(1)  # never asked: nobody learns here
+        self._checkpoint = _checkpoint(0)
+        self.rows = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)
+        self.rows.execute("PRAGMA synchronous=OFF")
+
+    def engine(self) -> Engine:
+        """Return an engine that goes on from the journal."""
+        wall_time = WALL_TIME.__str__
+        return Engine(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
+
+
+def _judged(engine: Engine, message: wire.BeatsMessage) -> None:
+    """Judge beats: what is said of them must be a message, and the state one to go on from."""
+    engine.admission.check(message)
+    engine.admission.hole_before(message)
+    for one in engine.step([message], now_ns=10**9).messages:
+        try:
+            codec.decode_message(codec.encode_message(one))
+        except InvalidMessage as error:
+            raise Broken(f"a message was said that is none: {error}") from error
+    for patient in engine.report().patients:
+        msgspec.json.decode(msgspec.json.encode(patient), type=type(patient))
+
+
+def judged_beats(folder: Path) -> Decoder:
+    """Messages of beats, judged: what is said of them must be a message again."""
+    court = Court(folder)
+    seeds = [join_frames(codec.encode_bundle([_spec_beats(n)])) for n in (1, 4)]
+
+    def decode(case: bytes) -> object:
+        messages = codec.decode_bundle(split_frames(case))
+        for message in messages:
+            if isinstance(message, wire.BeatsMessage):
+                _judged(court.engine(), message)
+        return messages
+
+    return Decoder(decode, (InvalidMessage, SpecMismatch), seeds, damage_stage_frames)
+
+
+def journaled_patients(folder: Path) -> Decoder:
+    """Rows of a journal from which a patient goes on; then three more beats are judged."""
+    court = Court(folder)
+    engine = court.engine()
+    patient = wire.Stream("119", "119", "MLII", 360.0, 0, 650_000)
+    engine.expect([patient])
+    (progress,) = engine.step([_spec_beats(4)], now_ns=10**9).progress
+    later = _spec_beats(3, position=9000, shift=5000)
+
+    def decode(case: bytes) -> object:
+        court.rows.execute("INSERT OR REPLACE INTO progress VALUES ('119', ?)", (case,))
+        engine = court.engine()
+        engine.expect([patient])
+        _judged(engine, later)
+        return engine
+
+    refusals = (JournalFailed, InvalidCheckpoint)
+    return Decoder(decode, refusals, [stored(progress)], _damage_progress)
+
+
+def _spec_beats(n: int, shift: int = 0, **changes: Any) -> wire.BeatsMessage:
+    beats = some_beats(n, SPEC.length)
+    message = beats_message(beats, b"s", spec=SPEC.identity, **changes)
+    return message._replace(together=beats.moved(shift), first=0)
+
+
+def _damage_progress(draw: st.DrawFn, case: bytes) -> bytes:
+    if draw(st.integers(0, 4)) == 0:
+        return damage_msgpack(draw, case)
+    progress = msgspec.msgpack.decode(case)
+    progress["consumer_state"] = damage_msgpack(draw, progress["consumer_state"])
+    return msgspec.msgpack.encode(progress)
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def _checkpoint(chance: int, normal: Normal | None = None) -> Checkpoint:
+    return Checkpoint(
+        autoencoder=LstmAutoencoder(CONFIG, chance).trained(),
+        spec=SPEC.to_mapping(),
+        spec_identity=SPEC.identity,
+        threshold=Threshold(value=1.0),
+        provenance={"data": "none"},
+        normal=normal,
+    )
+
+
+def checkpoints(folder: Path) -> Decoder:
+    """Files of models: those that are taken score two beats and are written again."""
+    path = folder / "model.safetensors"
+    beats = some_beats(2, SPEC.length).values
+    seeds = []
+    for normal in (None, Normal(3.0, beats)):
+        save_checkpoint(_checkpoint(1, normal), path)
+        seeds.append(path.read_bytes())
+
+    def decode(case: bytes) -> object:
+        path.write_bytes(case)
+        checkpoint = load_checkpoint(path)
+        if checkpoint.config.length == SPEC.length:
+            Scorer(checkpoint.autoencoder).losses(beats)
+        save_checkpoint(checkpoint, folder / "again.safetensors")
+        return checkpoint
+
+    return Decoder(decode, (InvalidCheckpoint,), seeds, _damage_checkpoint, most_mb=256)
+
+
+def _damage_checkpoint(draw: st.DrawFn, case: bytes) -> bytes:
+    """Damage the document, the tensors or their header; the hash is made right again."""
+    header, tensors = split_tensors(case)
+    part = draw(st.integers(0, 4))
+    if part == 0:
+        return _sealed_tensors(damage_tree(draw, header), tensors)
+    document = json.loads(header["__metadata__"][METADATA_KEY])
+    if part == 1:
+        tensors = damage_floats(draw, tensors)
+    else:
+        document = damage_tree(draw, document)
+    if isinstance(document, dict):
+        document["identity"] = checkpoint_identity(document, header, tensors)
+    header["__metadata__"][METADATA_KEY] = json_bytes(document).decode()
+    return _sealed_tensors(header, tensors)
+
+
+def checkpoint_identity(document: dict[str, Any], header: dict[str, Any], tensors: bytes) -> str:
+    """Return the identity that a checkpoint of this document and these tensors has."""
+    named = ("reach", "config", "spec", "spec_identity", "threshold")
+    judged_by = {name: document[name] for name in named if name in document}
+    try:
+        canonical = json.dumps(judged_by, sort_keys=True, separators=(",", ":")).encode()
+    except (RecursionError, TypeError):  # too deep; or bytes, which will be text
+        return "0" * 32
+    digest = hashlib.sha256(canonical)
+    weights = sorted(header.keys() - {"__metadata__", "exemplars"})
+    for name in [*weights, "exemplars"] if "exemplars" in header else weights:
+        start, stop = header[name]["data_offsets"]
+        digest.update((b"" if name == "exemplars" else name.encode()) + tensors[start:stop])
+    return digest.hexdigest()[:32]
+
+
+def trainings(folder: Path) -> Decoder:
+    """Files of trainings that were left: those that are taken are gone on with for an epoch."""
+    path = folder / "left.safetensors"
+    noise = np.random.default_rng(0).normal(0, 0.1, (20, 16))
+    beats = (some_beats(20, SPEC.length).values + noise).astype(np.float32)
+    training = TrainingConfig(epochs=3, batch=20)
+    left, seeds = Trainer(beats, CONFIG, training, device="cpu"), []
+    for _ in range(2):
+        save_training(left.state(), path)
+        seeds.append(path.read_bytes())
+        left.train_epoch()
+    fresh = Trainer(beats, CONFIG, training, device="cpu")
+
+    def decode(case: bytes) -> object:
+        path.write_bytes(case)
+        fresh.restore(load_training(path))
+        return fresh.history
+
+    refusals = (InvalidCheckpoint, InvalidConfig)
+    return Decoder(decode, refusals, seeds, _damage_training, most_mb=256)
+
+
+def _damage_training(draw: st.DrawFn, case: bytes) -> bytes:
+    header, tensors = split_tensors(case)
+    match draw(st.integers(0, 2)):
+        case 0:
+            header = damage_tree(draw, header)
+        case 1:
+            tensors = damage_floats(draw, tensors)
+        case _:
+            document = damage_json(draw, header["__metadata__"][TRAINING_KEY].encode())
+            header["__metadata__"][TRAINING_KEY] = document.decode()
+    return _sealed_tensors(header, tensors)
+
+
+def split_tensors(case: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the header of a safetensors file, and what follows it."""
+    (length,) = struct.unpack_from("<Q", case)
+    return json.loads(case[8 : 8 + length]), case[8 + length :]
+
+
+def _sealed_tensors(header: Any, tensors: bytes) -> bytes:
+    """Return a safetensors file with a right length of its header."""
+    text = json_bytes(header)
+    return struct.pack("<Q", len(text)) + text + tensors
+
+
+# Each decoder and its share of the cases, in thousandths: the cheap ones get most.
+DECODERS: dict[str, tuple[int, Build]] = {
+    "bundles": (180, bundles),
+    "world-messages": (130, world_messages),
+    "kept-alerts": (80, _plain("kept-alerts", codec.decode_numbered)),
+    "requests": (100, _plain("requests", codec.decode_request)),
+    "replies": (70, _plain("replies", codec.decode_reply)),
+    "lifecycle": (70, _plain("lifecycle", codec.decode_lifecycle, damage_msgpack)),
+    "stage-settings": (60, _plain("stage-settings", decode_settings, damage_json, InvalidOption)),
+    "rules": (50, _plain("rules", parse_rules, damage_text, InvalidOption)),
+    "wfdb-headers": (90, _plain("wfdb-headers", _parse_header, damage_text, RecordError)),
+    "wfdb-records": (20, wfdb_records),
+    "keys": (20, keys),
+    "ecg5000-txt": (15, partial(ecg5000, suffix="txt")),
+    "ecg5000-arff": (10, partial(ecg5000, suffix="arff")),
+    "ecg5000-ts": (10, partial(ecg5000, suffix="ts")),
+    "segmenter-states": (30, segmenter_states),
+    "judged-beats": (15, judged_beats),
+    "journaled-patients": (15, journaled_patients),
+    "checkpoints": (25, checkpoints),
+    "trainings": (10, trainings),
+}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +20,7 @@ ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THRE
 SAMPLE_S = 0.1  # between two looks; what grows after the last one is not seen
 PROC = Path("/proc")
 T = TypeVar("T")
-_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
-_NOW = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
+_RESIDENT = re.compile(r"^VmHWM:\s+(\d+) kB\nVmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 class CommandFailed(Exception):
@@ -44,15 +42,15 @@ class Measured:
     peaks_mb : tuple of float
         Largest resident memory of each process, in the order in which they were started, the
         command first. Where there is no /proc: of the largest process alone.
-    cpus_s : tuple of float
-        Computed by each of them until it was last looked at; empty where there is no /proc.
+    held_mb : tuple of (float, float)
+        Resident memory of all of them, after so many seconds; empty where there is no /proc.
     """
 
     output: str
     wall_s: float
     cpu_s: float
     peaks_mb: tuple[float, ...]
-    cpus_s: tuple[float, ...] = ()
+    held_mb: tuple[tuple[float, float], ...] = ()
 
     @property
     def peak_mb(self) -> float:
@@ -71,39 +69,39 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began_s = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
-        peaks_mb, cpu_s, cpus_s = _watch(process)
+        peaks_mb: dict[int, float] = {}
+        held_mb: list[tuple[float, float]] = []
+        try:
+            while True:
+                resident = tree_memory_mb(process.pid)
+                peaks_mb |= {pid: peak_mb for pid, (peak_mb, _) in resident.items()}
+                if resident:
+                    sum_mb = sum(now_mb for _, now_mb in resident.values())
+                    held_mb.append((time.perf_counter() - began_s, sum_mb))
+                ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if ended:
+                    break
+                time.sleep(SAMPLE_S)
+        except BaseException:  # Ctrl-C above all
+            process.terminate()
+            process.wait()
+            raise
         wall_s = time.perf_counter() - began_s
+        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
         if process.returncode:
             said = errors.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else "nothing on standard error"
             raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {last}")
-        return Measured(output.read().decode(errors="replace"), wall_s, cpu_s, peaks_mb, cpus_s)
-
-
-def _watch(
-    process: subprocess.Popen[bytes],
-) -> tuple[tuple[float, ...], float, tuple[float, ...]]:
-    """Wait for a process; return peaks of it and of all it started, CPU time of all and of each."""
-    peaks_mb: dict[int, float] = {}
-    cpus_s: dict[int, float] = {}
-    try:
-        while True:
-            peaks_mb |= tree_peaks_mb(process.pid)
-            cpus_s |= tree_cpu_s(process.pid)
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(SAMPLE_S)
-    except BaseException:  # Ctrl-C above all
-        process.terminate()
-        process.wait()
-        raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    peaks = tuple(peaks_mb.values()) or (largest_mb,)
-    return peaks, usage.ru_utime + usage.ru_stime, tuple(cpus_s.values())
+        largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        return Measured(
+            output=output.read().decode(errors="replace"),
+            wall_s=wall_s,
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            peaks_mb=tuple(peaks_mb.values()) or (largest_mb,),
+            held_mb=tuple(held_mb),
+        )
 
 
 def on_one_core(measure: Callable[..., T], *arguments: object) -> T:
@@ -115,50 +113,24 @@ def on_one_core(measure: Callable[..., T], *arguments: object) -> T:
         return process.submit(measure, *arguments).result()
 
 
-def tree_memory_mb(pid: int) -> float:
-    """Return the resident memory of a process and of all that descend from it, now; 0 if unknown.
-
-    Pages that they share count in each.
-    """
-    return sum(_of_tree(pid, partial(_status_mb, _NOW)).values())
-
-
-def tree_peaks_mb(pid: int) -> dict[int, float]:
-    """Return the largest resident memory of a process and of all that descend from it, so far.
+def tree_memory_mb(pid: int) -> dict[int, tuple[float, float]]:
+    """Return the resident memory of a process and of all that descend from it.
 
     Returns
     -------
-    dict of int to float
-        By process identity, parents before children, in the order in which they were started.
-        Empty where the system does not say.
+    dict of int to (float, float)
+        The largest so far, and now, by process identity: parents before children, in the order in
+        which they were started. Pages that they share count in each. Empty where the system does
+        not say.
     """
-    return _of_tree(pid, partial(_status_mb, _PEAK))
-
-
-def tree_cpu_s(pid: int) -> dict[int, float]:
-    """Return what a process and all that descend from it have computed so far, as the peaks."""
-    return _of_tree(pid, _computed_s)
-
-
-def _of_tree(pid: int, look: Callable[[Path], float | None]) -> dict[int, float]:
     folder = PROC / str(pid)
     try:
         tasks = list((folder / "task").iterdir())
         children = [int(one) for task in tasks for one in (task / "children").read_text().split()]
-        found = look(folder)
+        found = _RESIDENT.search((folder / "status").read_text())
     except OSError:  # no such system, or the process has just gone
         return {}
-    of_each = {} if found is None else {pid: found}
-    for child in children:
-        of_each |= _of_tree(child, look)
+    of_each = {} if found is None else {pid: (int(found[1]) / 1e3, int(found[2]) / 1e3)}
+    for child in children:  # none is found of a zombie
+        of_each |= tree_memory_mb(child)
     return of_each
-
-
-def _status_mb(field: re.Pattern[str], folder: Path) -> float | None:
-    found = field.search((folder / "status").read_text())
-    return None if found is None else int(found[1]) / 1e3  # none of a zombie
-
-
-def _computed_s(folder: Path) -> float:
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,14 +1,18 @@
-"""What the benchmarks' plots share: values of several runs, and what is asked of them."""
+"""What the benchmarks' plots share: values of several runs, memory over time, what is asked."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from tools.figures import Headline
+from tools.figures import ABSOLUTES
 
 
 def draw_runs(
@@ -23,8 +27,28 @@ def draw_runs(
     axes.errorbar(list(known), middle, yerr=[below, above], fmt=style, capsize=3, label=label)
 
 
-def draw_most(axes: Axes, headline: Headline, unit: str) -> None:
+def draw_most(axes: Axes, most: float, unit: str) -> None:
     """Draw a line at the most that a figure may be."""
-    most = headline.at_most
-    assert most is not None
     axes.axhline(most, color="grey", linestyle=":", label=f"{most:,.0f} {unit}")
+
+
+def plot_memory(
+    at: ArrayLike, of_each: Mapping[str, ArrayLike], headline: str, across: str, file: Path
+) -> None:
+    """Draw resident memory, in MB, over time, and the most that a headline allows."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, values in of_each.items():
+        axes.plot(np.asarray(at), np.asarray(values), label=name)
+    draw_most(axes, ABSOLUTES[headline].at_most or math.nan, "MB")
+    axes.set(xlabel=across, ylabel="resident, MB", ylim=(0, None))
+    save(figure, file)
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure, its axes with grids and, where something is named, legends."""
+    for axes in figure.axes:
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(fontsize="small")
+    figure.savefig(file, dpi=120, metadata={"Software": None})

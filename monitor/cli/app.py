@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
@@ -149,6 +150,8 @@ def replay(
         from monitor.run.replay import replay as run
         from monitor.run.report import report
 
+        if learn is not None:
+            require_torch()
         screen = _screen(json, live)
         options = ReplayOptions(
             records=resolved(records or []),
@@ -299,6 +302,8 @@ def consumer(
         from monitor.run.replay import journal_path, run_folder
         from monitor.stages.consumer import run
 
+        if learn is not None:
+            require_torch()
         with run_folder() as folder, locked(journal_path(journal, folder)):
             run(
                 ConsumerSettings(

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from model.libraries import require_torch
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import (
     JOBS_HELP,
@@ -182,6 +183,7 @@ def train(
          ecg-monitor train mitdb/100 --learn 10:00 --out patient.st
     """
     with explained(), ended_by_sigterm():
+        require_torch()
         from monitor.offline.training_run import (
             TrainingOptions,
             check_writable,
@@ -330,7 +332,6 @@ def evaluate_model(
          ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
-        from monitor.offline.evaluation.comparison import to_json_line, to_table
         from monitor.offline.evaluation_run import EvaluationOptions, run, run_comparison, to_text
 
         files, unknown = _files_and_records(ecg5000, others)
@@ -341,7 +342,11 @@ def evaluate_model(
         options = EvaluationOptions(
             tuple(files), protocol, checkpoint, seeds, epochs, plot, compare, peer_steps
         )
+        if options.trains:
+            require_torch()
         if compare:
+            from monitor.offline.evaluation.comparison import to_json_line, to_table
+
             with progress_bar("comparing") as show:
                 if json:  # as they come: the whole takes its time
                     run_comparison(options, show, lambda row: _write_now(to_json_line(row)))
@@ -443,6 +448,7 @@ def evaluate_patients(
     Try: ecg-monitor evaluate patients mitdb --record 106 --record 119
     """
     with explained(), ended_by_sigterm():
+        require_torch()
         prepare_workers("monitor.offline.patients_run", jobs)
         from monitor.offline.evaluation.patients_report import to_json, to_table
         from monitor.offline.patients_run import PatientsOptions, run
@@ -518,6 +524,8 @@ def annotate(
     Try: ecg-monitor annotate mitdb/100 mitdb/119 --learn 5:00 --out found
     """
     with explained(), ended_by_sigterm():
+        if learn is not None:
+            require_torch()
         if len(records) > 1 or Path(records[0]).is_dir():
             prepare_workers("monitor.offline.annotate", jobs)
         from monitor.offline.annotate import annotate_records

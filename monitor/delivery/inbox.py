@@ -67,6 +67,18 @@ class Inbox:
     ------
     InboxFailed
         If the file cannot be opened or is none of these; from each method, if it cannot be used.
+
+    Examples
+    --------
+    `alert` is one that a subscriber handed out, `folder` a folder of yours. A subscriber that is
+    given the inbox keeps alerts by itself: `AlertSubscriber(inbox=inbox)`.
+
+    >>> from monitor import Inbox
+    >>> with Inbox(folder / "mine.sqlite") as inbox:
+    ...     inbox.keep(alert)
+    >>> with Inbox(folder / "mine.sqlite") as inbox:  # later, or after a crash
+    ...     [(kept.seq, kept.patient) for kept in inbox.alerts()], inbox.last_seq
+    ([(1, '119')], 1)
     """
 
     def __init__(

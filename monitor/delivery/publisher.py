@@ -10,7 +10,7 @@ import zmq
 from monitor.delivery.rate_limit import Budget, RateLimit
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal.writer import Journal
-from monitor.wire.codec import decode_request, encode_json, encode_message
+from monitor.wire.codec import Encoded, decode_request, encode_json
 from monitor.wire.messages import (
     MAX_REQUEST_BYTES,
     AckRequest,
@@ -75,10 +75,10 @@ class Publisher:
         self.malformed = 0
         self.limited = 0  # requests that were refused as too many
 
-    def publish(self, messages: Iterable[Message]) -> None:
+    def publish(self, messages: Iterable[Encoded[Message]]) -> None:
         """Send to whoever listens; never blocks."""
         for message in messages:
-            self._publications.send_multipart(encode_message(message), zmq.DONTWAIT)
+            self._publications.send_multipart(message.frames, zmq.DONTWAIT)
 
     def answer_waiting(self) -> None:
         """Answer the requests that wait; what is no request is counted and refused."""

@@ -1,6 +1,6 @@
 """The client of the alert socket: `AlertSubscriber` is what a user's program imports.
 
-    from monitor.delivery.subscriber import AlertSubscriber
+    from monitor import AlertSubscriber, Inbox
 
     with AlertSubscriber() as alerts:
         for alert in alerts:
@@ -35,6 +35,7 @@ from monitor.wire.messages import (
     Found,
     Message,
     Page,
+    Refused,
     ReplayRequest,
     Reply,
     Request,
@@ -46,6 +47,7 @@ from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
 
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
 MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
+MAX_REFUSED = 8
 ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
 
 
@@ -74,6 +76,17 @@ class AlertSubscriber:
     ------
     InvalidEndpoint
         If the endpoint is malformed.
+
+    Examples
+    --------
+    `endpoint` is a monitor's alert socket, such as "tcp://127.0.0.1:5571".
+
+    >>> from monitor import Alert, AlertSubscriber
+    >>> with AlertSubscriber(endpoint, topics=["alert"]) as alerts:
+    ...     for alert in alerts:
+    ...         print(alert.patient, alert.time_s, alert.state, alert.ratio)
+    ...         break
+    119 10.0 onset 2.0
     """
 
     def __init__(
@@ -101,6 +114,8 @@ class AlertSubscriber:
         self._ready: deque[Message] = deque()
         self.malformed = 0  # messages that were none of this protocol
         self.recovered = 0  # alerts that had to be asked for
+        # Why the monitor did not do what `ask` asked for: the newest, for the caller to take out.
+        self.refused: deque[str] = deque(maxlen=MAX_REFUSED)
         self._truncated = 0
         self._closed = False
         try:
@@ -200,7 +215,7 @@ class AlertSubscriber:
             self._topics = wanted
 
     def ask(self, request: Request) -> None:
-        """Send a request; a Page's alerts come with `receive`, other replies are dropped."""
+        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`."""
         with contextlib.suppress(zmq.Again):  # nobody is there to ask
             self._requests.send(encode_json(request), zmq.DONTWAIT)
 
@@ -257,6 +272,8 @@ class AlertSubscriber:
                 self._last_seq, self._journal = reply.after, reply.journal
                 self._asked_s = -ASK_AGAIN_S
                 self._ask_for_missed()
+            case Refused(text=text):
+                self.refused.append(text)
             case _:
                 pass
 

@@ -7,7 +7,7 @@ A beat that the model or its time marks is anomalous. The life cycle of an episo
           <------------------------------------------           every k-th: ongoing
              clear_after calm beats in a row: cleared
 
-Fewer than n are pending: nothing is said. A beat without a verdict (bad signal) changes nothing.
+Fewer than n are pending: no alert yet. A beat without a verdict (bad signal) changes nothing.
 A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
 An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
@@ -17,12 +17,14 @@ of the beats' quality: a beat of an unreadable stretch carries its flags and has
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from monitor.settings import AlertRule
+from monitor.wire.messages import Why
 
 EpisodeState = Literal["onset", "ongoing", "cleared", "acknowledged"]
 Priority = Literal["high", "medium", "low"]
@@ -30,7 +32,7 @@ NORMAL = -1  # stands for a normal beat among the samples of anomalous ones
 
 
 class Verdict(NamedTuple):
-    """One beat as the machine sees it.
+    """What is decided about one beat: made once, stepped by the machine, carried to its messages.
 
     Attributes
     ----------
@@ -38,12 +40,15 @@ class Verdict(NamedTuple):
         None where no verdict is possible.
     ratio : float
         What is compared over the threshold: the loss times what the beat's time adds.
+    why : sequence of str
+        What made it anomalous; empty where it is not.
     """
 
     sample: int
     anomalous: bool | None
     loss: float
     ratio: float = 0.0
+    why: Sequence[Why] = ()
 
 
 class AlertState(msgspec.Struct, frozen=True):
@@ -83,7 +88,7 @@ class AlertMachine:
         self.rule = rule or AlertRule()
 
     def beat(self, state: AlertState, verdict: Verdict) -> tuple[AlertState, Transition | None]:
-        """Take one beat in; say what changed, if anything did."""
+        """Take one beat in; return what changed, if anything did."""
         if verdict.anomalous is None:
             return state, None
         state = self._remember(state, verdict)
@@ -104,7 +109,7 @@ class AlertMachine:
         return state, self._transition("acknowledged", "low", state)
 
     def technical(self, state: AlertState, event: str, onset: bool) -> tuple[AlertState, bool]:
-        """Begin or end a technical event; the second value says whether that was news."""
+        """Begin or end a technical event; the second value tells whether it is new."""
         lasting = event in state.technical
         if lasting == onset:
             return state, False
@@ -198,7 +203,7 @@ def alert_identity(*parts: str | int) -> str:
     """Return 16 hex digits of patient, record, sample, rule, model and state.
 
     The same beat judged again by the same model under the same rule gets the same identity, so a
-    restart that goes over it once more can see that it has been told already.
+    restart that goes over it once more can see that it was raised already.
     """
     joined = "\x1f".join(str(part) for part in parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from model.prematurity import Timing
 from model.scoring import smoothed_errors
 from model.tracking import Normal
+from monitor.detection.alert_machine import Verdict
 from monitor.wire.messages import LossByPart, Neighbour, Why
 from segmenter.beat import Window
 
@@ -19,6 +20,22 @@ WAVES: dict[Window, tuple[tuple[str, float, float], ...]] = {
     "midpoint": (("p", 0.0, 0.42), ("qrs", 0.42, 0.58), ("t", 0.58, 1.0)),
     "rr": (("qrs", 0.0, 0.08), ("t", 0.08, 0.60), ("p", 0.60, 0.92), ("qrs", 0.92, 1.0)),
 }
+
+
+def verdict_of(sample: int, loss: float | None, threshold: float, timing: Timing) -> Verdict:
+    """Decide about the beat of an R peak: its loss, times what its time adds, over the threshold.
+
+    Parameters
+    ----------
+    sample : int
+        R peak, from the record's start.
+    loss : float or None
+        None where the beat cannot be judged: there is no verdict then.
+    """
+    if loss is None:
+        return Verdict(sample, None, 0.0)
+    why = reasons(loss, threshold, timing)
+    return Verdict(sample, bool(why), loss, loss * timing.factor / threshold, why)
 
 
 def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
-class LearnedFiles:
+class ModelStore:
     """Learnt checkpoints of one journal.
 
     Parameters

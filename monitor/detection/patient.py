@@ -22,7 +22,7 @@ from monitor.detection.alert_machine import (
     Verdict,
     alert_identity,
 )
-from monitor.detection.explanation import loss_by_part, neighbours, reasons
+from monitor.detection.explanation import loss_by_part, neighbours, verdict_of
 from monitor.detection.learning_phase import LearningPhase
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
@@ -37,7 +37,7 @@ from monitor.wire.messages import (
     Message,
     Neighbour,
     PatientStatus,
-    SignalEvent,
+    RecordEvent,
     Stream,
     Technical,
     Why,
@@ -73,19 +73,19 @@ class Model:
 class Desk:
     """What patients share: the alert rule, the sequence, the journal, the wall time.
 
-    `told` says whether the journal holds an identity already: a patient that is learnt anew after
-    a restart comes past the same events again.
+    `holds` tells whether the journal has an alert of this identity: a patient that is learnt
+    anew after a restart comes past the same events again.
     """
 
     machine: AlertMachine
     journal: str
-    told: Callable[[str], bool]
+    holds: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
 
 
-class Counts(msgspec.Struct):
-    """What is counted of a patient."""
+class Counts(msgspec.Struct, frozen=True):
+    """What is counted of a patient; frozen, since progress waits for its commit."""
 
     beats: int = 0
     anomalous: int = 0
@@ -154,12 +154,12 @@ class Patient:
     note: str = ""
     lag_s: float = 0.0
     track: TrackState = field(default_factory=TrackState)
-    relearn_from: Progress | None = None
+    relearn_from: Progress[Saved] | None = None
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
 
     @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
-        """What the view calls it."""
+        """The state that the view shows."""
         if self.ended or self.stopped:
             return "ended"
         return "learning" if self.learning is not None else "monitoring"
@@ -167,13 +167,13 @@ class Patient:
     def judge(
         self, message: BeatsMessage, beats: Sequence[ScoredBeat], desk: Desk, now_ns: int
     ) -> list[Message]:
-        """Take one message's scored beats and events in; return what there is to say."""
+        """Take one message's scored beats and events in; return the messages they lead to."""
         header, state = message.header, message.state
-        said: list[Message] = []
+        messages: list[Message] = []
         for event in header.events:
-            said.extend(self._technical(event, desk))
+            messages.extend(self._technical(event, desk))
         for beat in beats:
-            said.extend(self._beat(beat, desk, header.sent_ns))
+            messages.extend(self._beat(beat, desk, header.sent_ns))
         self.position = max(self.position, header.position)
         if beats:
             self.judged_r = beats[-1].sample
@@ -181,8 +181,8 @@ class Patient:
             self.segmenter_state, self.state_position = state, header.position
         self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
         # The rest of what was judged since the last state can be judged again from there.
-        self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, said))
-        return said
+        self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, messages))
+        return messages
 
     def unjudged(self, message: BeatsMessage) -> BeatsMessage:
         """Return a message without the beats that were judged before a restart."""
@@ -222,10 +222,10 @@ class Patient:
             return []
         self.moved_on = True
         if self.relearn_from is not None:  # a restart must not ask for it again
-            saved = msgspec.msgpack.decode(self.relearn_from.consumer_state, type=Saved)
-            seen, _ = desk.machine.acknowledge(saved.alert_state)
-            encoded = msgspec.msgpack.encode(msgspec.structs.replace(saved, alert_state=seen))
-            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer_state=encoded)
+            before = self.relearn_from.consumer
+            seen, _ = desk.machine.acknowledge(before.alert_state)
+            before = msgspec.structs.replace(before, alert_state=seen)
+            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
         return self._of_episode(self.position, transition, desk)
 
     def status(self, name: str) -> PatientStatus:
@@ -275,16 +275,16 @@ class Patient:
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        said = [] if transition is None else self._of_episode(self.position, transition, desk)
+        messages = [] if transition is None else self._of_episode(self.position, transition, desk)
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
-        return said
+        return messages
 
-    def progress(self, name: str) -> Progress:
+    def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
         return self.relearn_from or self._progress(name, None)
 
-    def _progress(self, name: str, relearn_until: int | None) -> Progress:
+    def _progress(self, name: str, relearn_until: int | None) -> Progress[Saved]:
         drift = self.track.drift
         saved = Saved(
             alert_state=self.alert_state,
@@ -298,26 +298,23 @@ class Patient:
             relearn_until=relearn_until,
             judged_r=self.judged_r,
         )
-        encoded = msgspec.msgpack.encode(saved)
-        return Progress(name, self.state_position, self.segmenter_state, encoded)
+        return Progress(name, self.state_position, self.segmenter_state, saved)
 
     def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
-        loss, timing = beat.loss, beat.timing
-        why = [] if loss is None else reasons(loss, self.threshold, timing)
-        anomalous = None if loss is None else bool(why)
-        self._count(beat, anomalous)
-        said: list[Message] = [self._scored(beat, why, desk, sent_ns)]
-        ratio = 0.0 if loss is None else loss * timing.factor / self.threshold
-        verdict = Verdict(beat.sample, anomalous, loss or 0.0, ratio)
+        verdict = verdict_of(beat.sample, beat.loss, self.threshold, beat.timing)
+        self._count(beat, verdict)
+        messages: list[Message] = [self._scored(beat, verdict, desk, sent_ns)]
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
-            return said
+            return messages
         if transition.state == "cleared":
-            return [*said, *self._of_episode(verdict.sample, transition, desk)]
-        alerts = self._anomaly(beat, transition, desk)
-        self.counts.alerts += len(alerts) if transition.state == "onset" else 0
-        return [*said, *alerts]
+            return [*messages, *self._of_episode(verdict.sample, transition, desk)]
+        alerts = self._anomaly(beat, verdict, transition, desk)
+        if transition.state == "onset":
+            onsets = self.counts.alerts + len(alerts)
+            self.counts = msgspec.structs.replace(self.counts, alerts=onsets)
+        return [*messages, *alerts]
 
     def _keep(self, beat: ScoredBeat, transition: Transition | None) -> None:
         kept_beat = KeptBeat(
@@ -331,14 +328,18 @@ class Patient:
         self.context, kept = take_beat(self.context, kept_beat, alerted=alerted)
         self.kept += kept
 
-    def _count(self, beat: ScoredBeat, anomalous: bool | None) -> None:
-        self.counts.beats += 1
-        self.counts.anomalous += anomalous is True
-        self.counts.withheld += anomalous is None and self.learning is None
+    def _count(self, beat: ScoredBeat, verdict: Verdict) -> None:
+        counts, withheld = self.counts, verdict.anomalous is None and self.learning is None
+        self.counts = Counts(
+            counts.beats + 1,
+            counts.anomalous + (verdict.anomalous is True),
+            counts.alerts,
+            counts.withheld + withheld,
+        )
         if beat.rr_before_ms is not None and beat.rr_before_ms > 0:
             self._rr_ms.append(beat.rr_before_ms)
 
-    def _scored(self, beat: ScoredBeat, why: list[Why], desk: Desk, sent_ns: int) -> BeatScored:
+    def _scored(self, beat: ScoredBeat, verdict: Verdict, desk: Desk, sent_ns: int) -> BeatScored:
         return BeatScored(
             schema=1,
             patient=self.stream.patient,
@@ -349,32 +350,33 @@ class Patient:
             wall_time=desk.wall_time(),
             loss=None if beat.loss is None else round(beat.loss, 3),
             threshold=None if self.learning is not None else round(self.threshold, 3),
-            anomalous=bool(why),
-            why=why,
+            anomalous=verdict.anomalous is True,
+            why=list(verdict.why),
             rr_before_ms=_rounded(beat.rr_before_ms),
             rr_after_ms=_rounded(beat.rr_after_ms),
             quality=quality_names(beat.quality),
             sent_ns=sent_ns,
         )
 
-    def _anomaly(self, beat: ScoredBeat, transition: Transition, desk: Desk) -> list[Message]:
+    def _anomaly(
+        self, beat: ScoredBeat, verdict: Verdict, transition: Transition, desk: Desk
+    ) -> list[Message]:
         """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
         beats, scored = beat.batch
         values, reconstruction = beats.values[beat.row], scored.reconstructions[beat.row]
-        loss, timing = beat.loss or 0.0, beat.timing
         return self._alert(
             beat.sample,
             transition,
             desk,
-            loss=loss,
+            loss=verdict.loss,
             rr_before_ms=_rounded(beat.rr_before_ms),
             rr_after_ms=_rounded(beat.rr_after_ms),
             quality=quality_names(beat.quality),
             delay_ms=round(float(beats.delay_ms[beat.row]), 1),
             beat=_listed(values),
             reconstruction=_listed(reconstruction),
-            why=reasons(loss, self.threshold, timing),
-            score=round(loss * timing.factor / self.threshold, 3),
+            why=list(verdict.why),
+            score=round(verdict.ratio, 3),
             parts=loss_by_part(values, reconstruction, self.model.window),
             neighbours=neighbours(scored.tracked.inputs[beat.row], self.model.checkpoint.normal),
         )
@@ -421,7 +423,7 @@ class Patient:
         span = transition.episode_last_sample - transition.episode_start_sample
         duration_s = span / self.stream.fs_hz
         beats_after_first = transition.episode_beats - 1
-        if desk.told(identity):
+        if desk.holds(identity):
             return []
         alert = Alert(
             schema=1,
@@ -458,11 +460,11 @@ class Patient:
         )
         return [alert]
 
-    def _technical(self, event: SignalEvent, desk: Desk) -> list[Message]:
+    def _technical(self, event: RecordEvent, desk: Desk) -> list[Message]:
         onset = event.state == "onset"
         self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
         identity = self._identity(event.sample, event.event, "", event.state)
-        if not news or desk.told(identity):
+        if not news or desk.holds(identity):
             return []
         technical = Technical(
             schema=1,

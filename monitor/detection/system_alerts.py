@@ -12,7 +12,7 @@ from typing import NamedTuple
 from monitor.settings import TechnicalRules
 from monitor.wire.messages import StageHealth, StageName, SystemKind
 
-LATE_HEARTBEATS = 3  # in a row, before overload is said: a pause of a second is none
+LATE_HEARTBEATS = 3  # in a row, before overload is reported: a pause of a second is not one
 CALM_HEARTBEATS = 5  # in a row without lateness or loss, before it is over
 CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
 
@@ -28,18 +28,18 @@ class Change(NamedTuple):
 def stage_down(stages: Sequence[StageHealth], rules: TechnicalRules, lasting: bool) -> str | None:
     """Say which stage has not been heard for too long; None if all are."""
     limit_s = rules.stage_down_s * (CALM if lasting else 1.0)
-    said = [
+    reasons = [
         f"nothing from the {one.stage} for {one.age_s:.0f} s"
         for one in stages
         if one.age_s > limit_s
     ]
-    return ", ".join(said) or None
+    return ", ".join(reasons) or None
 
 
 class Overload:
     """Whether the monitor is behind, from one heartbeat to the next.
 
-    Whatever is shed is said with the next heartbeat; lateness alone once it lasts. Late is what
+    Whatever is shed is reported with the next heartbeat; lateness alone once it lasts. Late is what
     has come since the heartbeat before: a patient who sends nothing any more is not late for ever.
     """
 
@@ -60,17 +60,17 @@ class Overload:
         lag_s : float
             How late the latest beats came since the call before, in s.
         lasting : bool
-            Whether overload was said and is not over.
+            Whether overload was reported and is not over.
         """
         limit_s = rules.overload_lag_s * (CALM if lasting else 1.0)
         self._late = self._late + 1 if lag_s > limit_s else 0
-        said = self._newly_shed(stages)
+        reasons = self._newly_shed(stages)
         if self._late >= (1 if lasting else LATE_HEARTBEATS):
-            said.append(f"beats are scored {lag_s:.1f} s after they were sent")
-        self._calm = 0 if said else self._calm + 1
+            reasons.append(f"beats are scored {lag_s:.1f} s after they were sent")
+        self._calm = 0 if reasons else self._calm + 1
         if lasting and 0 < self._calm < CALM_HEARTBEATS:
             return "behind until just now"
-        return "; ".join(said) or None
+        return "; ".join(reasons) or None
 
     def _newly_shed(self, stages: Sequence[StageHealth]) -> list[str]:
         dropped = {one.stage: one.dropped for one in stages if one.stage in self._shed}

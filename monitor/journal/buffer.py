@@ -7,23 +7,25 @@ journal; after a restart in between the same alerts get the same numbers again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.writer import Journal, Progress
+from monitor.wire.codec import Encoded
 from monitor.wire.messages import Alert, Technical
 
 RETRY_S = 1.0
 MAX_HELD = 5_000  # alerts; then no more beats are received, and the producer waits
 
 
-class Ledger:
+class JournalBuffer:
     """What is to be journaled, in front of a journal that may fail."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._alerts: list[Alert | Technical] = []
-        self._progress: dict[str, Progress] = {}
+        self._alerts: list[Encoded[Alert | Technical]] = []
+        self._progress: dict[str, Progress[Any]] = {}
         self._beats: list[KeptBeat] = []
         self._retry_due_s = 0.0
         self.failing: str | None = None  # why the last commit failed
@@ -38,17 +40,19 @@ class Ledger:
         """Whether so much waits that no more should be taken in."""
         return len(self._alerts) >= MAX_HELD
 
-    def commit(
+    def add(
         self,
-        alerts: Iterable[Alert | Technical],
-        progress: Iterable[Progress],
+        alerts: Iterable[Encoded[Alert | Technical]],
+        progress: Iterable[Progress[Any]],
         beats: Iterable[KeptBeat],
-        now_s: float,
-    ) -> bool:
-        """Commit these and all that is held, in one transaction; say whether that was done."""
+    ) -> None:
+        """Take in what a step led to, for the next commit; of each patient the newest progress."""
         self._alerts += alerts
         self._progress |= {one.patient: one for one in progress}
         self._beats += beats
+
+    def commit(self, now_s: float) -> bool:
+        """Commit all that is held, in one transaction; say whether that was done."""
         if self.failing is not None and now_s < self._retry_due_s:
             return False
         self._retry_due_s = now_s + RETRY_S

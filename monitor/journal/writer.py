@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.reader import as_bytes, decoded_alert, read_rows
 from monitor.journal.run import JournaledRun, decode_run, difference
-from monitor.wire.codec import encode_json
+from monitor.wire.codec import Encoded
 from monitor.wire.messages import MAX_PAGE, Alert, Count, Name, Technical
 
 TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
@@ -71,13 +71,32 @@ INSERT INTO alerts VALUES (
 """
 
 
-class Progress(msgspec.Struct, frozen=True):
+State = TypeVar("State", bound=msgspec.Struct)
+
+
+class Progress(msgspec.Struct, Generic[State], frozen=True):
     """How far one patient is, and what the stages need to go on from there."""
 
     patient: Name
     position: Count
     segmenter_state: bytes
+    consumer: State  # encoded when it is committed
+
+
+class StoredProgress(msgspec.Struct, frozen=True):
+    """The same as the journal's file holds it: bytes that are checked by who goes on from them."""
+
+    patient: Name
+    position: Count
+    segmenter_state: bytes
     consumer_state: bytes
+
+
+def stored(progress: Progress[Any]) -> bytes:
+    """Return progress as the journal's file holds it."""
+    state = msgspec.msgpack.encode(progress.consumer)
+    of_stages = (progress.patient, progress.position, progress.segmenter_state)
+    return msgspec.msgpack.encode(StoredProgress(*of_stages, state))
 
 
 class Journal:
@@ -164,8 +183,8 @@ class Journal:
 
     def commit(
         self,
-        alerts: Iterable[Alert | Technical],
-        progress: Iterable[Progress],
+        alerts: Iterable[Encoded[Alert | Technical]],
+        progress: Iterable[Progress[Any]],
         beats: Iterable[KeptBeat] = (),
     ) -> None:
         """Write alerts, progress and the beats beside alerts, all or nothing."""
@@ -173,7 +192,16 @@ class Journal:
         with self._transaction():
             write(
                 _INSERT_ALERT,
-                [(one.seq, one.id, one.patient, one.wall_time, encode_json(one)) for one in alerts],
+                [
+                    (
+                        one.message.seq,
+                        one.message.id,
+                        one.message.patient,
+                        one.message.wall_time,
+                        one.json,
+                    )
+                    for one in alerts
+                ],
             )
             write(  # kept as long as the newest alert that may be theirs
                 _INSERT_BEAT,
@@ -181,7 +209,7 @@ class Journal:
             )
             write(
                 "INSERT OR REPLACE INTO progress VALUES (?, ?)",
-                [(one.patient, msgspec.msgpack.encode(one)) for one in progress],
+                [(one.patient, stored(one)) for one in progress],
             )
 
     @contextlib.contextmanager
@@ -271,11 +299,13 @@ class Journal:
         ((first,),) = self._rows("SELECT min(seq) FROM alerts WHERE wall_time >= ?", since)
         return self.newest_seq if first is None else int(first) - 1
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[StoredProgress]:
         """Return how far each patient is."""
         rows = self._rows("SELECT state FROM progress ORDER BY patient")
         try:
-            return [msgspec.msgpack.decode(as_bytes(state), type=Progress) for (state,) in rows]
+            return [
+                msgspec.msgpack.decode(as_bytes(state), type=StoredProgress) for (state,) in rows
+            ]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalFailed(
                 f"{self._path} does not say how far its patients are ({error}); "

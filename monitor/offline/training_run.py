@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from model.ecg5000 import NORMAL, read_ecg5000
 from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
-from model.training import Epoch, Fit, Trainer, TrainingConfig, TrainingState
-from model.training_file import load_training, save_training
+from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption, SpecMismatch
 from monitor.offline.annotate import BLOCK_S, segment
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
+
+if TYPE_CHECKING:  # with torch, which who judges a model does without
+    from model.training import Fit, Trainer, TrainingState
 
 ECG5000_SPEC = BeatSpec(window="rr")  # how the beats of ECG5000 were cut
 # The share of normal beats meant to lie above the threshold. About 3 % of ECG5000's beats labelled
@@ -254,6 +256,8 @@ def train(
             f"{len(beats.values)} normal beats are too few to train on; give at least {n_needed}"
         )
     check_writable(options.out, options.overwrite or options.resume)
+    from model.training import Trainer
+
     trainer = Trainer(beats.values, options.config, options.training)
     if options.resume:
         trainer.restore(_state_left(options.state_path))
@@ -271,11 +275,15 @@ def _state_left(path: Path) -> TrainingState:
         raise InvalidOption(
             f"{path} does not exist, so no training can be continued; leave --resume out"
         )
+    from model.training_file import load_training
+
     return load_training(path)
 
 
 def _train_on(trainer: Trainer, path: Path, on_epoch: Callable[[Epoch], None]) -> bool:
     """Train to the end, keeping the state; return whether it was interrupted."""
+    from model.training_file import save_training
+
     state = trainer.state()
     try:
         while not trainer.is_over:

@@ -41,6 +41,8 @@ class Watch:
             while message is not None:
                 self._screen.take(message)
                 message = self._subscriber.receive(0)
+            while self._subscriber.refused:
+                self._screen.notice(self._subscriber.refused.popleft())
             for stretch in self._waves.receive():
                 self._screen.take(stretch)
             self._screen.refresh(self)

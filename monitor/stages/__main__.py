@@ -38,7 +38,7 @@ def run_stage(settings: AnyStageSettings) -> None:
 
 
 def main() -> int:
-    """Run one stage; what cannot be used is told to the supervisor, not retried."""
+    """Run one stage; what cannot be used is reported to the supervisor, not retried."""
     settings = decode_settings(sys.stdin.buffer.read())
     try:
         run_stage(settings)

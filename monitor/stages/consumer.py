@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -21,19 +22,23 @@ import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from monitor.delivery.publisher import Publisher
-from monitor.detection.engine import Judge, numbered
+from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
+from monitor.detection.patient import is_numbered
 from monitor.detection.system_alerts import Change, Overload, changes, stage_down
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
-from monitor.journal.buffer import Ledger
+from monitor.journal.buffer import JournalBuffer
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, wall_time_text
-from monitor.stages.host import Counters, StageHost, Stopped
+from monitor.stages.host import Counters, StageHost, StageStopped, Waits
+from monitor.step_result import StepResult
+from monitor.wire.codec import Encoded, all_encoded, encoded
 from monitor.wire.messages import (
     MONITOR,
     Alert,
     BeatScored,
     BeatsMessage,
+    ControlRequest,
     EndHeader,
     HealthHeader,
     Message,
@@ -53,12 +58,12 @@ STATUS_S = 1.0
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
 TRUNCATE_S = 60.0  # between two looks at what retention removes
-SHED_LAG_S = 2.0  # beats of a source that does not wait are not told so late; alerts are
+SHED_LAG_S = 2.0  # of a source that does not wait, beats are not published so late; alerts are
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
 
 def load_model(settings: ConsumerSettings) -> Checkpoint:
-    """Load the checkpoint asked for; SpecMismatch if its beats are none this segmenter cuts."""
+    """Load the checkpoint asked for; SpecMismatch if this segmenter cannot cut its beats."""
     path = settings.checkpoint
     checkpoint = load_shipped() if path is None else load_checkpoint(Path(path))
     if BeatSpec.from_mapping(checkpoint.spec).identity != checkpoint.spec_identity:
@@ -76,7 +81,7 @@ def load_torch() -> None:
 
 
 class Heartbeat:
-    """The status message: what the stages last said of themselves, once a second."""
+    """The status message: the stages' latest counters and all patients, once a second."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -85,15 +90,17 @@ class Heartbeat:
         self._upstream: dict[StageName, tuple[StageHealth, float]] = {}
 
     def heard(self, health: StageHealth, now_s: float) -> None:
-        """Keep what a stage before this one says."""
+        """Keep the counters of a stage before this one."""
         self._upstream[health.stage] = (health, now_s)
 
-    def status(self, judge: Judge, now_s: float, now: bool = False) -> list[Status]:
-        """Return the status if it is due, or `now`."""
-        if not now and now_s < self._due_s:
-            return []
+    def due(self, now_s: float) -> bool:
+        """Whether a second has passed since the last one."""
+        return now_s >= self._due_s
+
+    def status(self, report: EngineReport, now_s: float) -> Status:
+        """Return the status; the next is due in a second."""
         self._due_s = now_s + STATUS_S
-        replayed_s = judge.replayed_s
+        replayed_s = report.replayed_s
         if self._began is None and replayed_s > 0:
             self._began = now_s, replayed_s  # after a restart, or at full speed, not at 0
         began_s, before_s = self._began or (now_s, 0.0)
@@ -102,19 +109,17 @@ class Heartbeat:
             msgspec.structs.replace(health, age_s=round(now_s - heard_s, 1))
             for health, heard_s in self._upstream.values()
         ]
-        return [
-            Status(
-                schema=1,
-                newest_seq=judge.newest_seq,
-                journal=judge.journal,
-                wall_time=utc_now(),
-                speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
-                patients=judge.patients(None if now else STATUS_PATIENTS),
-                ward=judge.ward(),
-                stages=[*stages, self._counters.health()],
-                model=judge.model,
-            )
-        ]
+        return Status(
+            schema=1,
+            newest_seq=report.newest_seq,
+            journal=report.journal,
+            wall_time=utc_now(),
+            speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
+            patients=report.patients,
+            ward=report.ward,
+            stages=[*stages, self._counters.health()],
+            model=report.model,
+        )
 
 
 def utc_now() -> str:
@@ -142,157 +147,209 @@ def run(settings: ConsumerSettings) -> Counters:
         receiver = host.sockets.pull(settings.beats)
         checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
-        learner = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
+        executor = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
         if settings.learn_s is not None:
-            learner.submit(load_torch)  # now, not when the first minutes are over
-        judge = Judge(checkpoint, settings, journal, learner, utc_now)
-        stack.callback(judge.leave)
+            executor.submit(load_torch)  # now, not when the first minutes are over
+        engine = Engine(checkpoint, settings, journal, executor, utc_now)
+        stack.callback(engine.learner.leave)
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None
-        publisher = Publisher(host.sockets, settings.alerts, journal, judge.carry_out, commanders)
-        consumer = Consumer(settings, host, judge, journal, publisher)
-        with contextlib.suppress(Stopped):
+        consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)
+        with contextlib.suppress(StageStopped):
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
-            journal.begin(judge.run(start.streams))
-            judge.expect(start.streams)
-            consumer.run(receiver)
+            journal.begin(engine.journaled_run(start.streams))
+            engine.expect(start.streams)
+            host.run(consumer)
     return host.counters
 
 
-class Consumer:
-    """The loop: receive, judge, commit, publish."""
+class ConsumerStage:
+    """Beats in, alerts out: judges, commits, publishes; after the last stream it still answers."""
+
+    most = MAX_ROUND
+    done = False  # it stays to answer what others missed
 
     def __init__(
         self,
         settings: ConsumerSettings,
         host: StageHost,
-        judge: Judge,
+        engine: Engine,
         journal: Journal,
-        publisher: Publisher,
+        receiver: zmq.Socket[bytes],
+        commanders: frozenset[str] | None = None,
     ) -> None:
         self._host = host
-        self._judge = judge
+        self._engine = engine
         self._journal = journal
-        self._publisher = publisher
+        self._receiver = receiver
+        self._publisher = Publisher(
+            host.sockets, settings.alerts, journal, self.carry_out, commanders
+        )
         self._heartbeat = Heartbeat(host.counters)
         self._commit_due_s = 0.0
         self._truncate_due_s = 0.0
         self._settings = settings
-        self._ledger = Ledger(journal)
+        self._buffer = JournalBuffer(journal)
         self._lasting: dict[SystemKind, bool] = {
             event: event in journal.lasting(MONITOR) for event in SYSTEM_KINDS
         }
         self._overload = Overload()
         self._lag_s = 0.0  # the largest since the last heartbeat
         self._last = False
+        self._told_finished = False
         self._foreign_specs: set[str] = set()
 
     def be_heard(self) -> None:
         """Send a heartbeat, so that who listens knows that the line is open."""
-        self._publisher.publish(self._heartbeat.status(self._judge, time.monotonic(), now=True))
+        self._publisher.publish([encoded(self._status(time.monotonic(), whole=True))])
 
-    def run(self, receiver: zmq.Socket[bytes]) -> None:
-        """Go on until told to stop; after the last stream, stay to answer what others missed."""
-        finished = False
-        while True:
-            receivers = [] if self._judge.full or self._ledger.full else [receiver]
-            self._host.wait([*receivers, self._publisher.requests])
-            malformed_before = self._publisher.malformed
-            self._publisher.answer_waiting()
-            self._host.counters.malformed += self._publisher.malformed - malformed_before
-            waiting = [one for each in receivers for one in self._host.receive(each, MAX_ROUND)]
-            messages = [one for one in map(self._accept, waiting) if one is not None]
-            self._conclude(self._judge.step(messages, time.monotonic_ns()))
-            if not finished and self._host.supervised and self._is_done():
-                finished = True
-                self._conclude([], now=True)
-                self._host.tell_finished()
+    def inlets(self) -> Sequence[zmq.Socket[bytes]]:
+        """Return the socket of beats; none while a training or a full disk holds them up."""
+        return () if self._engine.learner.full or self._buffer.full else (self._receiver,)
+
+    def waits_for(self) -> Waits:
+        """Wait for beats and for requests."""
+        return Waits(readable=[self._publisher.requests])
+
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[Message]:
+        """Answer the requests that wait, then judge what can be judged."""
+        malformed_before = self._publisher.malformed
+        self._publisher.answer_waiting()
+        self._host.counters.malformed += self._publisher.malformed - malformed_before
+        admitted = [one for one in (self._admit(one, now_s) for one in messages) if one is not None]
+        return self._engine.step(admitted, round(1e9 * now_s))
+
+    def carry_out(self, request: ControlRequest) -> str:
+        """Do what was asked and commit it; only then it is answered.
+
+        Raises
+        ------
+        LookupError
+            If it cannot be done, or the journal cannot keep it; its text says why.
+        """
+        answer = self._engine.carry_out(request)
+        now_s = time.monotonic()
+        self._commit_and_publish(self._engine.step([], round(1e9 * now_s)), now_s, commit=True)
+        if self._buffer.failing is not None:
+            raise LookupError(
+                f"done, but a restart would forget it: {self._buffer.failing}; "
+                "ask again when there is space"
+            )
+        return answer
+
+    def pass_on(self, result: StepResult[Message], now_s: float) -> None:
+        """Commit what a step led to, then publish it.
+
+        1. What is late and can be missed is left out; the rest is encoded, once.
+        2. Alerts, progress and kept beats go into the journal, in one transaction.
+        3. Only then messages are published, and the heartbeat when it is due.
+        4. Once the last stream has ended and all is kept, the supervisor hears of it.
+        """
+        self._commit_and_publish(result, now_s)
+        if not self._told_finished and self._host.supervised and self._is_done():
+            self._told_finished = True
+            self._commit_and_publish(StepResult(), now_s, whole=True)
+            self._host.tell_finished()
+
+    def _commit_and_publish(
+        self,
+        result: StepResult[Message],
+        now_s: float,
+        commit: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """Take steps 1 to 3; `commit` now, `whole` with a heartbeat of all patients now."""
+        # Step 1: leave out, encode.
+        self._lag_s = max(self._lag_s, result.lag_s)
+        messages = result.messages
+        if self._settings.live:
+            messages = without_late_beats(messages, result.lag_s)
+            self._host.counters.dropped += len(result.messages) - len(messages)
+        outgoing = all_encoded(messages)
+        # Step 2: commit.
+        self._buffer.add(numbered(outgoing), result.progress, result.kept)
+        if result.alerts or commit or whole or now_s >= self._commit_due_s:
+            outgoing += all_encoded(self._commit(now_s))
+            self._commit_due_s = now_s + COMMIT_S
+        if self._buffer.failing is not None:
+            outgoing = [as_sent_only(one) for one in outgoing]
+        if now_s >= self._truncate_due_s:
+            self._truncate_due_s = now_s + TRUNCATE_S
+            self._truncate()
+        # Step 3: publish.
+        self._host.counters.messages_out += len(outgoing)
+        self._publisher.publish(outgoing)
+        if whole or self._heartbeat.due(now_s):
+            status = self._status(now_s, whole)
+            self._publisher.publish([encoded(status)])
+            self._look_after_monitor(status)
+
+    def _status(self, now_s: float, whole: bool) -> Status:
+        report = self._engine.report(None if whole else STATUS_PATIENTS)
+        return msgspec.structs.replace(
+            self._heartbeat.status(report, now_s),
+            journal_failing=self._buffer.failing or "",
+            refused_clients=self._host.sockets.refused(),
+            limited_requests=self._publisher.limited,
+        )
 
     def _is_done(self) -> bool:
         """Whether the last stream has ended, and all that it gave rise to is kept."""
-        return self._last and not self._judge.training and not self._ledger.held
+        return self._last and not self._engine.learner.training and not self._buffer.held
 
-    def _accept(self, message: StageMessage) -> Held | None:
+    def _admit(self, message: StageMessage, now_s: float) -> Held | None:
         """Check a message; what is not for this stage, or of another spec, is counted, dropped."""
+        admission, counters = self._engine.admission, self._host.counters
         try:
             match message:
                 case HealthHeader(health=health):
-                    self._heartbeat.heard(health, time.monotonic())
+                    self._heartbeat.heard(health, now_s)
                 case BeatsMessage():
-                    self._judge.check(message)
+                    admission.check(message)
                     self._last = False  # another producer came after the last
-                    self._host.counters.gaps += self._judge.hole_before(message)
+                    counters.gaps += admission.hole_before(message)
                     return message
                 case EndHeader():
-                    self._judge.hole_before(message)
+                    admission.hole_before(message)
                     self._last = self._last or message.last
                     return message
                 case SamplesMessage():  # it takes beats
-                    self._host.counters.malformed += 1
+                    counters.malformed += 1
         except SpecMismatch as error:
             self._refuse_spec(error)
         except InvalidMessage:
-            self._host.counters.malformed += 1
+            counters.malformed += 1
         return None
 
     def _refuse_spec(self, error: SpecMismatch) -> None:
-        """Say once which beats are refused: it is the user's own doing, not a stranger's."""
+        """Report once which beats are refused: it is the user's own doing, not a stranger's."""
         self._host.counters.malformed += 1
         if str(error) not in self._foreign_specs and len(self._foreign_specs) < 10:
             self._foreign_specs.add(str(error))
             sys.stderr.write(f"ecg-monitor consumer: {error}\n")
 
-    def _conclude(self, said: list[Message], now: bool = False) -> None:
-        """Journal, then publish."""
-        now_s = time.monotonic()
-        alerts = numbered(said)
-        self._lag_s = max(self._lag_s, self._judge.newest_lag_s)
-        if self._settings.live:
-            kept = without_late_beats(said, self._judge.newest_lag_s)
-            self._host.counters.dropped += len(said) - len(kept)
-            said = kept
-        if alerts or now or now_s >= self._commit_due_s:
-            said += self._commit(alerts, now_s)
-            self._commit_due_s = now_s + COMMIT_S
-        if self._ledger.failing is not None:
-            said = [as_sent_only(one) for one in said]
-        if now_s >= self._truncate_due_s:
-            self._truncate_due_s = now_s + TRUNCATE_S
-            self._truncate()
-        self._host.counters.messages_out += len(said)
-        self._publisher.publish(said)
-        for status in self._heartbeat.status(self._judge, now_s, now):
-            status = msgspec.structs.replace(
-                status,
-                journal_failing=self._ledger.failing or "",
-                refused_clients=self._host.sockets.refused(),
-                limited_requests=self._publisher.limited,
-            )
-            self._publisher.publish([status])
-            self._look_after_monitor(status)
-
-    def _commit(self, alerts: list[Alert | Technical], now_s: float) -> list[Message]:
-        """Journal what there is; return what is to be said where that fails, or works again."""
-        ledger, judge = self._ledger, self._judge
-        was_failing, held = ledger.failing, ledger.held
-        kept = ledger.commit(alerts, judge.take_progress(), judge.take_kept(), now_s)
-        if kept:
-            judge.progress_kept()
-        if kept and was_failing is not None:
-            text = f"kept again; {held} alerts were kept late"
-            judge.say_of_monitor(Change("journal_failing", False, text))
-        elif was_failing is None and ledger.failing is not None:
-            return [judge.of_monitor(Change("journal_failing", True, ledger.failing), seq=0)]
+    def _commit(self, now_s: float) -> list[Message]:
+        """Journal what there is; return what is to be reported where that fails, or works again."""
+        buffer, engine = self._buffer, self._engine
+        was_failing, held = buffer.failing, buffer.held
+        if buffer.commit(now_s):
+            engine.committed()
+            if was_failing is not None:
+                text = f"kept again; {held} alerts were kept late"
+                engine.report_monitor(Change("journal_failing", False, text))
+        elif was_failing is None and buffer.failing is not None:
+            return [engine.monitor_alert(Change("journal_failing", True, buffer.failing), seq=0)]
         return []
 
     def _look_after_monitor(self, status: Status) -> None:
-        """Say what has changed of the monitor itself; a producer that need not wait may be ahead.
+        """Report what has changed of the monitor itself.
 
-        While a model is trained, beats wait on purpose; after the last stream the stages are done.
+        A producer that need not wait may be ahead. While a model is trained, beats wait on
+        purpose; after the last stream the stages are done.
         """
         lag_s, self._lag_s = self._lag_s, 0.0
         settings = self._settings
-        if self._last or not settings.real_time or self._judge.training:
+        if self._last or not settings.real_time or self._engine.learner.training:
             return
         rules, lasting = settings.rules.technical, self._lasting
         now: dict[SystemKind, str | None] = {
@@ -301,23 +358,29 @@ class Consumer:
         }
         for change in changes(lasting, now):
             lasting[change.event] = change.onset
-            self._judge.say_of_monitor(change)
+            self._engine.report_monitor(change)
 
     def _truncate(self) -> None:
         before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
-        with contextlib.suppress(JournalFailed):  # the next commit says so
+        with contextlib.suppress(JournalFailed):  # the next commit reports it
             self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
 
 
-def without_late_beats(said: list[Message], lag_s: float) -> list[Message]:
+def without_late_beats(messages: list[Message], lag_s: float) -> list[Message]:
     """Leave out beats that come too late: a score can be missed, an alert cannot."""
     if lag_s <= SHED_LAG_S:
-        return said
-    return [one for one in said if not isinstance(one, BeatScored)]
+        return messages
+    return [one for one in messages if not isinstance(one, BeatScored)]
 
 
-def as_sent_only(message: Message) -> Message:
+def numbered(messages: Iterable[Encoded[Message]]) -> list[Encoded[Alert | Technical]]:
+    """Return the messages that carry a sequence number and are journaled."""
+    return [Encoded(one.message, one.json) for one in messages if is_numbered(one.message)]
+
+
+def as_sent_only(outgoing: Encoded[Message]) -> Encoded[Message]:
     """Mark what was sent although the journal could not keep it."""
-    if isinstance(message, Alert | Technical):
-        return msgspec.structs.replace(message, durable=False)
-    return message
+    message = outgoing.message
+    if is_numbered(message):
+        return encoded(msgspec.structs.replace(message, durable=False))
+    return outgoing

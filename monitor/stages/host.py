@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
+from monitor.step_result import StepResult
 from monitor.wire.codec import (
     decode_bundle,
     decode_lifecycle,
@@ -53,7 +54,7 @@ COLLECT_AFTER = 50_000  # objects more than there were
 LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
 
-class Stopped(Exception):
+class StageStopped(Exception):
     """The stage was told to leave; not an error."""
 
 
@@ -80,6 +81,39 @@ class Counters:
             dropped=self.dropped,
             restarts=self._restarts,
         )
+
+
+class Stage(Protocol):
+    """A stage as its host sees it: all three have this shape, and one loop runs them.
+
+    `step` decides and never waits; `pass_on` sends and commits what came of it.
+    """
+
+    most: int  # messages a step takes in, about
+
+    @property
+    def done(self) -> bool:
+        """Whether no further step is needed."""
+
+    def inlets(self) -> Sequence[zmq.Socket[bytes]]:
+        """Return the sockets that messages are received from; none while enough waits."""
+
+    def waits_for(self) -> Waits:
+        """Return what the next step waits for."""
+
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[Any]:
+        """Take messages in; return what they lead to. The clock is monotonic, in seconds."""
+
+    def pass_on(self, result: StepResult[Any], now_s: float) -> None:
+        """Send or commit what a step led to."""
+
+
+class Waits(NamedTuple):
+    """What ends a wait, beside the supervisor's orders."""
+
+    timeout_s: float = WAIT_S
+    readable: Sequence[zmq.Socket[bytes]] = ()  # beside the inlets
+    writable: zmq.Socket[bytes] | None = None
 
 
 class StageHost:
@@ -126,11 +160,11 @@ class StageHost:
         spec: dict[str, str | int] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Start:
-        """Say that all is open and wait for Start; alone, start at once.
+        """Report that all is open and wait for Start; alone, start at once.
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave before.
         """
         if not self.supervised:
@@ -142,12 +176,27 @@ class StageHost:
             self.wait([])
         return self._start
 
+    def run(self, stage: Stage) -> None:
+        """Run a stage until it is done.
+
+        Raises
+        ------
+        StageStopped
+            If the stage is told to leave before.
+        """
+        while not stage.done:
+            inlets, waits = stage.inlets(), stage.waits_for()
+            self.wait([*inlets, *waits.readable], waits.timeout_s, waits.writable)
+            messages = [one for inlet in inlets for one in self.receive(inlet, stage.most)]
+            now_s = time.monotonic()
+            stage.pass_on(stage.step(messages, now_s), now_s)
+
     def tell_finished(self) -> None:
-        """Say that everything was passed on."""
+        """Report that everything was passed on."""
         self._tell(Finished(self._stage))
 
     def finished(self) -> None:
-        """Say that everything was passed on, then stay until told to leave.
+        """Report that everything was passed on, then stay until told to leave.
 
         Alone, the stage leaves at once, but its last messages get half a minute to be received.
         """
@@ -155,12 +204,12 @@ class StageHost:
             self.sockets.close_ms = LAST_MESSAGES_MS
             return
         self.tell_finished()
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(StageStopped):
             while True:
                 self.wait([])
 
     def failed(self, text: str, exit_code: int) -> None:
-        """Say why this stage cannot do what it was asked."""
+        """Report why this stage cannot do what it was asked."""
         self._tell(Failed(self._stage, text, exit_code))
 
     @property
@@ -171,27 +220,32 @@ class StageHost:
         return self._stopping or self._parent not in (None, os.getppid())
 
     def wait(
-        self, readable: Sequence[zmq.Socket[bytes]], timeout_s: float = WAIT_S
-    ) -> list[zmq.Socket[bytes]]:
-        """Wait until a socket can be read or an order comes, at most so long.
+        self,
+        readable: Sequence[zmq.Socket[bytes]],
+        timeout_s: float = WAIT_S,
+        writable: zmq.Socket[bytes] | None = None,
+    ) -> None:
+        """Wait until a socket can be read or written or an order comes, at most so long.
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave.
         """
         poller = zmq.Poller()
         for receiver in (*readable, *([self._lifecycle] if self._lifecycle else [])):
             poller.register(receiver, zmq.POLLIN)
-        if not readable and self._lifecycle is None:
+        if writable is not None:
+            poller.register(writable, zmq.POLLOUT)
+        if poller.sockets:
+            poller.poll(round(1000 * timeout_s))
+        else:
             select.select([], [], [], timeout_s)  # a poller of nothing returns at once
-        found = dict(poller.poll(round(1000 * timeout_s)) if poller.sockets else [])
         if self.stopping:
-            raise Stopped
-        return [receiver for receiver in readable if receiver in found]
+            raise StageStopped
 
     def receive(self, receiver: zmq.Socket[bytes], most: int) -> list[StageMessage]:
-        """Return messages that wait, about so many at most; what is none is counted and dropped.
+        """Return messages that wait, about so many at most; what is malformed is counted, dropped.
 
         Nor many more bytes than `ROUND_BYTES`: at full speed few messages are hours of a record.
         """
@@ -214,7 +268,7 @@ class StageHost:
 
         Raises
         ------
-        Stopped
+        StageStopped
             If the stage is told to leave before all could be sent.
         """
         for bundle in in_bundles(messages):
@@ -222,7 +276,7 @@ class StageHost:
             while not send_now(sender, frames):
                 sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
                 if self.stopping:
-                    raise Stopped
+                    raise StageStopped
             self.counters.messages_out += len(bundle)
 
     def send_before(
@@ -281,7 +335,7 @@ def _collect_seldom() -> None:
 
 
 def send_now(sender: zmq.Socket[bytes], frames: list[bytes]) -> bool:
-    """Send if the next stage takes it now; say whether it did."""
+    """Send if the next stage takes it now; return whether it did."""
     try:
         sender.send_multipart(frames, zmq.DONTWAIT)
     except zmq.Again:

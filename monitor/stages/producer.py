@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import zmq
 
 from monitor.settings import BLOCK_S, DRAIN_S, ProducerSettings
-from monitor.stages.host import Counters, StageHost, Stopped, send_now
-from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_now
+from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, Playback, open_playbacks
+from monitor.step_result import StepResult
+from monitor.wire.messages import StageMessage
 
 # How often a source that does not wait sends what fell due. The more goes together, the less of it
 # is what a step costs whatever it holds: with 20 ms the segmenter takes a sixth more CPU.
@@ -31,46 +34,87 @@ def run(settings: ProducerSettings) -> Counters:
             host.ready([playback.stream() for playback in playbacks])
             pacer = Pacer(playbacks, settings.speed, time.monotonic())
             if settings.live:
-                _relay(host, sender, pacer, LiveFeed(pacer, most_waiting(len(playbacks))))
+                feed = LiveFeed(pacer, most_waiting(len(playbacks)))
+                host.run(LiveProducerStage(host, sender, pacer, feed))
             else:
-                _replay(host, sender, pacer)
+                host.run(ProducerStage(host, sender, pacer))
             host.finished()
-        except Stopped:
+        except StageStopped:
             running = [playback for playback in playbacks if not playback.ended]
             _end_early(host, sender, running)
     return host.counters
 
 
-def _replay(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer) -> None:
-    """Send what falls due, waiting while the next stage is behind."""
-    while pacer:
-        wait_s = _wait_s(host, sender, pacer)
-        if wait_s > 0:
-            host.wait([], wait_s)
-        else:
-            host.send(sender, pacer.take_due(time.monotonic(), time.monotonic_ns()))
+class ProducerStage:
+    """Sends what falls due, waiting while the next stage is behind. It takes no messages in."""
+
+    most = 0
+
+    def __init__(self, host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer) -> None:
+        self._host, self._sender, self._pacer = host, sender, pacer
+
+    @property
+    def done(self) -> bool:
+        """Whether all records have ended."""
+        return not self._pacer
+
+    def inlets(self) -> Sequence[zmq.Socket[bytes]]:
+        """Return no socket: nobody sends to a producer."""
+        return ()
+
+    def waits_for(self) -> Waits:
+        """Wait until the next block is due."""
+        return Waits(max(0.0, self._wait_s(time.monotonic())))
+
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
+        """Return the blocks that have fallen due."""
+        if self._wait_s(now_s) > 0:
+            return StepResult()
+        return StepResult(self._pacer.take_due(now_s, round(1e9 * now_s)))
+
+    def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
+        """Send to the segmenter."""
+        self._host.send_health(self._sender)
+        self._host.send(self._sender, result.messages)
+
+    def _wait_s(self, now_s: float) -> float:
+        return min(self._pacer.wait_s(now_s, self._host.paused), BLOCK_S)
 
 
-def _relay(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer, feed: LiveFeed) -> None:
-    """Send what falls due, for ever; what cannot be sent in time is dropped, oldest first."""
-    while True:
-        wait_s = max(_wait_s(host, sender, pacer), TICK_S)
-        if feed.waiting:
-            sender.poll(round(1000 * wait_s), zmq.POLLOUT)
-        else:
-            host.wait([], wait_s)
-        if not host.paused:
-            feed.take_due(time.monotonic())
-        host.counters.messages_out += feed.send(lambda frames: send_now(sender, frames))
-        host.counters.dropped = feed.dropped
+class LiveProducerStage(ProducerStage):
+    """Sends what falls due, for ever; what cannot be sent in time is dropped, oldest first.
 
+    What a step found waits in the feed until the segmenter takes it, and may be dropped there.
+    """
 
-def _wait_s(host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer) -> float:
-    """Do what is done in every round; return how long to wait for the next block, if at all."""
-    if host.stopping:
-        raise Stopped
-    host.send_health(sender)
-    return min(pacer.wait_s(time.monotonic(), host.paused), BLOCK_S)
+    def __init__(
+        self, host: StageHost, sender: zmq.Socket[bytes], pacer: Pacer, feed: LiveFeed
+    ) -> None:
+        super().__init__(host, sender, pacer)
+        self._feed = feed
+
+    @property
+    def done(self) -> bool:
+        """Never: a source that is live does not end by itself."""
+        return False
+
+    def waits_for(self) -> Waits:
+        """Wait until the next block is due, or until the next stage takes what waits."""
+        wait_s = max(self._wait_s(time.monotonic()), TICK_S)
+        return Waits(wait_s, writable=self._sender if self._feed.waiting else None)
+
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
+        """Let the feed take the blocks that have fallen due."""
+        if not self._host.paused:
+            self._feed.take_due(now_s)
+        return StepResult()
+
+    def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
+        """Send what waits in the feed, as much as the segmenter takes now."""
+        counters, sender = self._host.counters, self._sender
+        self._host.send_health(sender)
+        counters.messages_out += self._feed.send(lambda frames: send_now(sender, frames))
+        counters.dropped = self._feed.dropped
 
 
 def _end_early(host: StageHost, sender: zmq.Socket[bytes], running: list[Playback]) -> None:

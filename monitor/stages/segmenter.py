@@ -8,9 +8,8 @@ dropped; both are counted.
 from __future__ import annotations
 
 import struct
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
@@ -20,14 +19,15 @@ from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
-from monitor.stages.host import Counters, StageHost, Stopped
-from monitor.wire import messages as wire
+from monitor.stages.host import Counters, StageHost, StageStopped, Waits
+from monitor.step_result import StepResult
 from monitor.wire.codec import encode_message, numbers_or_none
 from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
     HealthHeader,
+    RecordEvent,
     SamplesHeader,
     SamplesMessage,
     StageMessage,
@@ -35,10 +35,9 @@ from monitor.wire.messages import (
     Wave,
 )
 from monitor.wire.sockets import WAVE_MESSAGES, receive_waiting
-from segmenter.bank import BankSegmented
-from segmenter.beat import BeatSpec, joined_beats
+from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState, SegmenterError
-from segmenter.pool import SegmenterWard
+from segmenter.pool import PoolSegmented, SegmenterWard
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
 
@@ -60,10 +59,10 @@ NO_SAMPLES: NDArray[np.float32] = np.zeros(0, np.float32)
 
 @dataclass
 class PatientStream:
-    """One patient's row in a ward, and where in the record its sample 0 lies."""
+    """One patient's row in a pool, and where in the record its sample 0 lies."""
 
     stream: Stream  # names, lead and rate do not change
-    ward: SegmenterWard
+    pool: SegmenterWard
     row: int
     origin: int
     position: int  # the sample of the record that is expected next
@@ -71,11 +70,11 @@ class PatientStream:
     sequence: int = 0
     wave_due_s: float = 0.0
     state_due_s: float = -inf
-    said_s: float = -inf
+    sent_s: float = -inf
 
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
-        return _ORIGIN.pack(self.origin) + self.ward.to_bytes(self.row)
+        return _ORIGIN.pack(self.origin) + self.pool.to_bytes(self.row)
 
 
 class Block(NamedTuple):
@@ -87,64 +86,13 @@ class Block(NamedTuple):
     missing: int
 
 
-class Found:
-    """What became known of some patients, of one ward.
-
-    Parameters
-    ----------
-    said : list of BankSegmented
-        A row is in one of them only.
-    streams : list of PatientStream
-        Whose rows those are.
-
-    Attributes
-    ----------
-    beats : Beats
-        Of all of them, one patient after the other; their R peaks are samples of the records.
-    counts : list of int
-        How many of them are each patient's.
-    """
-
-    def __init__(self, said: list[BankSegmented], streams: list[PatientStream]) -> None:
-        self._said = said
-        rows = np.concatenate([one.beat_rows for one in said])
-        place_of = {stream.row: place for place, stream in enumerate(streams)}
-        places = np.array([place_of[row] for row in rows.tolist()], np.int64)
-        order = np.argsort(places, kind="stable")
-        origins = np.array([stream.origin for stream in streams], np.int64)
-        beats = joined_beats([one.beats for one in said], said[0].beats.values.shape[1])
-        self.beats = beats.rows(order).moved(origins[places[order]])
-        self.counts: list[int] = np.bincount(places, minlength=len(streams)).tolist()
-        self._events: dict[int, list[SignalEvent]] = {}
-        for one in said:
-            for row, event in one.events:
-                self._events.setdefault(row, []).append(event)
-
-    def events(self, row: int) -> Sequence[SignalEvent]:
-        """Return a row's events, in samples of its stream."""
-        return self._events.get(row, ())
-
-    def r_samples(self, row: int) -> list[int]:
-        """Return a row's R peaks that became known, in samples of its stream."""
-        return [r for one in self._said for r in one.r_samples[one.r_rows == row].tolist()]
-
-
-@dataclass
-class Produced:
-    """What a step led to: messages for the next stage, waveforms for views."""
-
-    messages: list[StageMessage] = field(default_factory=list)
-    waves: list[Wave] = field(default_factory=list)
-    last: bool = False  # nothing else will come
-
-
 def nobody(patient: str) -> bool:
     """Say that no view shows this patient's waveform."""
     return False
 
 
-class SegmenterStage:
-    """The stage without its sockets: `step(messages) -> Produced`.
+class SampleSegmenter:
+    """The stage without its sockets: `step(messages, now_s) -> StepResult`.
 
     Parameters
     ----------
@@ -170,7 +118,7 @@ class SegmenterStage:
         self._identity = spec.identity
         self._counters = counters
         self._shown = shown
-        self._wards: dict[float, SegmenterWard] = {}
+        self._pools: dict[float, SegmenterWard] = {}
         self._opened = 0
         self._streams: dict[str, PatientStream] = {}
         states = {one.patient: one.segmenter_state for one in resume}
@@ -181,31 +129,33 @@ class SegmenterStage:
                     raise InvalidState(f"saved state of {one.patient}: it is cut short")
                 (origin,) = _ORIGIN.unpack_from(state)
                 resumed = self._admit(one, origin)
-                resumed.ward.restore(resumed.row, state[_ORIGIN.size :])
-                resumed.position = origin + resumed.ward.position(resumed.row)
+                resumed.pool.restore(resumed.row, state[_ORIGIN.size :])
+                resumed.position = origin + resumed.pool.position(resumed.row)
 
-    def step(self, messages: Iterable[StageMessage], now_s: float) -> Produced:
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
         """Take messages in; those that do not fit what came before are counted and dropped."""
-        produced = Produced()
+        result = StepResult[StageMessage]()
         side_by_side: dict[str, SamplesMessage] = {}  # one of each patient
         for message in messages:
             if isinstance(message, SamplesMessage):
                 if message.header.patient in side_by_side:
-                    self._take(side_by_side, now_s, produced)
+                    self._take(side_by_side, now_s, result)
                 side_by_side[message.header.patient] = message
                 continue
-            self._take(side_by_side, now_s, produced)
+            self._take(side_by_side, now_s, result)
             match message:
                 case EndHeader():
-                    self._end(message, now_s, produced)
+                    self._end(message, now_s, result)
                 case HealthHeader():
-                    produced.messages.append(message)
+                    result.messages.append(message)
                 case BeatsMessage():  # it takes samples
                     self._counters.malformed += 1
-        self._take(side_by_side, now_s, produced)
-        return produced
+        self._take(side_by_side, now_s, result)
+        return result
 
-    def _take(self, messages: dict[str, SamplesMessage], now_s: float, produced: Produced) -> None:
+    def _take(
+        self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
+    ) -> None:
         """Take one block of each of some patients, those of one length together."""
         alike: dict[tuple[float, int], list[Block]] = {}
         behind_holes: dict[tuple[float, int], list[Block]] = {}
@@ -215,7 +165,7 @@ class SegmenterStage:
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
-            fs_hz = block.stream.ward.fs_hz
+            fs_hz = block.stream.pool.fs_hz
             if block.missing:
                 behind_holes.setdefault((fs_hz, block.missing), []).append(block)
             if len(block.samples):
@@ -225,41 +175,41 @@ class SegmenterStage:
         # than blocks the stage would never catch up.
         for (fs_hz, missing), blocks in behind_holes.items():
             rows = [block.stream.row for block in blocks]
-            said = self._wards[fs_hz].gap(rows, missing)
-            self._pass_on(blocks, said, missing, now_s, produced)
+            found = self._pools[fs_hz].gap(rows, missing)
+            self._pass_on(blocks, found, missing, now_s, result)
         for (fs_hz, n), blocks in alike.items():
             rows = [block.stream.row for block in blocks]
-            said = self._wards[fs_hz].update(rows, np.stack([block.samples for block in blocks]))
-            found = self._pass_on(blocks, said, n, now_s, produced)
-            for block in blocks:
+            chunk = np.stack([block.samples for block in blocks])
+            found = self._pools[fs_hz].update(rows, chunk)
+            self._pass_on(blocks, found, n, now_s, result)
+            for place, block in enumerate(blocks):
                 if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
                     block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                    r_samples = found.r_samples(block.stream.row)
-                    produced.waves.append(_wave(block.stream, block.samples, r_samples))
+                    result.waves.append(_wave(block.stream, block.samples, found.r_samples(place)))
 
     def _pass_on(
         self,
         blocks: list[Block],
-        said: list[BankSegmented],
+        found: PoolSegmented,
         n_samples: int,
         now_s: float,
-        produced: Produced,
-    ) -> Found:
-        """Send on what became known of patients by so many more samples; return it."""
-        found = Found(said, [block.stream for block in blocks])
+        result: StepResult[StageMessage],
+    ) -> None:
+        """Send on what became known of patients by so many more samples."""
+        origins = np.array([block.stream.origin for block in blocks], np.int64)
+        beats = found.beats.moved(np.repeat(origins, found.counts))
         first = 0
-        for (stream, sent_ns, _, _), n_beats in zip(blocks, found.counts, strict=True):
+        for block, n_beats, events in zip(blocks, found.counts, found.events, strict=True):
+            stream = block.stream
             stream.position += n_samples
-            events = found.events(stream.row)
             has_state = now_s >= stream.state_due_s
-            if n_beats or events or has_state or now_s - stream.said_s >= QUIET_S:
+            if n_beats or events or has_state or now_s - stream.sent_s >= QUIET_S:
                 state = self._state(stream, now_s) if has_state else b""
-                header = self._header(stream, sent_ns, n_beats, events)
-                produced.messages.append(BeatsMessage(header, found.beats, state, first))
-                stream.said_s = now_s
+                header = self._header(stream, block.sent_ns, n_beats, events)
+                result.messages.append(BeatsMessage(header, beats, state, first))
+                stream.sent_s = now_s
                 stream.sequence += 1
             first += n_beats
-        return found
 
     def _block(self, header: SamplesHeader, samples: NDArray[np.float32]) -> Block:
         """Return what is new of a message, and how much is missing before it."""
@@ -293,27 +243,27 @@ class SegmenterStage:
             raise InvalidMessage(f"{header.patient}: {error}") from error
 
     def _admit(self, described: Stream, origin: int) -> PatientStream:
-        ward = self._wards.get(described.fs_hz)
-        if ward is None:
-            ward = self._wards[described.fs_hz] = SegmenterWard(described.fs_hz, self._spec)
-        stream = PatientStream(described, ward, ward.add(), origin, origin, self._opened)
+        pool = self._pools.get(described.fs_hz)
+        if pool is None:
+            pool = self._pools[described.fs_hz] = SegmenterWard(described.fs_hz, self._spec)
+        stream = PatientStream(described, pool, pool.add(), origin, origin, self._opened)
         self._streams[described.patient] = stream
         self._opened += 1
         return stream
 
-    def _end(self, header: EndHeader, now_s: float, produced: Produced) -> None:
-        produced.last = produced.last or header.last
+    def _end(self, header: EndHeader, now_s: float, result: StepResult[StageMessage]) -> None:
+        result.finished = result.finished or header.last
         stream = self._streams.pop(header.patient, None)
         if stream is not None:
             if header.reason == "complete":
                 # Not where a person stopped it: a run that is resumed cuts the open beats whole.
                 stream.state_due_s = -inf
                 last = Block(stream, header.sent_ns, NO_SAMPLES, 0)
-                self._pass_on([last], [stream.ward.flush(stream.row)], 0, now_s, produced)
-            stream.ward.remove(stream.row)
-            if not stream.ward.patients:
-                del self._wards[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
-        produced.messages.append(header)
+                self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
+            stream.pool.remove(stream.row)
+            if not stream.pool.patients:
+                del self._pools[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
+        result.messages.append(header)
 
     def _state(self, stream: PatientStream, now_s: float) -> bytes:
         """Return a patient's state, whose turn it is, and note when that is next."""
@@ -341,7 +291,7 @@ class SegmenterStage:
             length=self._spec.length,
             n_beats=n_beats,
             events=[
-                wire.SignalEvent(event.kind, event.state, stream.origin + event.sample)
+                RecordEvent(event.kind, event.state, stream.origin + event.sample)
                 for event in events
             ],
         )
@@ -417,12 +367,12 @@ def run(settings: SegmenterSettings) -> Counters:
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 Segmenter(stream.fs_hz, spec)  # refuse now what cannot be segmented
-            stage = SegmenterStage(
+            segmenter = SampleSegmenter(
                 spec, start.streams, settings.resume, host.counters, audience.wants
             )
-            _segment(host, stage, receiver, sender, audience)
+            host.run(SegmenterStage(host, segmenter, receiver, sender, audience))
             host.finished()
-        except Stopped:
+        except StageStopped:
             pass
     return host.counters
 
@@ -431,21 +381,45 @@ def _beat_spec(settings: SegmenterSettings, wanted: dict[str, str | int]) -> Bea
     return BeatSpec.from_mapping(wanted if settings.window is None else {"window": settings.window})
 
 
-def _segment(
-    host: StageHost,
-    stage: SegmenterStage,
-    receiver: zmq.Socket[bytes],
-    sender: zmq.Socket[bytes],
-    audience: Audience,
-) -> None:
-    last = False
-    while not (last and host.supervised):
-        host.send_health(sender)
-        host.wait([receiver])
-        audience.listen()
-        messages = host.receive(receiver, MAX_ROUND)
-        audience.is_shed = host.more_waits  # views are the first to go
-        produced = stage.step(messages, time.monotonic())
-        host.send(sender, produced.messages)
-        audience.show(produced.waves)
-        last = last or produced.last
+class SegmenterStage:
+    """Samples in, beats out: the sockets of a `SampleSegmenter`."""
+
+    most = MAX_ROUND
+
+    def __init__(
+        self,
+        host: StageHost,
+        segmenter: SampleSegmenter,
+        receiver: zmq.Socket[bytes],
+        sender: zmq.Socket[bytes],
+        audience: Audience,
+    ) -> None:
+        self._host, self._segmenter, self._audience = host, segmenter, audience
+        self._receiver, self._sender = receiver, sender
+        self._last = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the last stream has ended; alone, the stage waits for further ones."""
+        return self._last and self._host.supervised
+
+    def inlets(self) -> Sequence[zmq.Socket[bytes]]:
+        """Return the socket that samples come from."""
+        return (self._receiver,)
+
+    def waits_for(self) -> Waits:
+        """Wait for samples."""
+        return Waits()
+
+    def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
+        """Find and cut the beats of what came; views are the first to go when more waits."""
+        self._audience.listen()
+        self._audience.is_shed = self._host.more_waits
+        return self._segmenter.step(messages, now_s)
+
+    def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
+        """Send beats to the consumer, waveforms to the views."""
+        self._host.send_health(self._sender)
+        self._host.send(self._sender, result.messages)
+        self._audience.show(result.waves)
+        self._last = self._last or result.finished

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby, islice
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,6 +41,7 @@ BUNDLE_BYTES = 1 << 22  # beside headers; a single message may be larger
 BUNDLE_FRAMES = ("headers", "samples", "columns", "beats", "states")
 
 T_co = TypeVar("T_co", covariant=True)
+Sent = TypeVar("Sent", bound=Message)
 
 _msgpack = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
@@ -204,9 +205,31 @@ def decode_lifecycle(frame: bytes) -> Lifecycle:
     return _decode(_lifecycle, frame)
 
 
+class Encoded(NamedTuple, Generic[Sent]):
+    """A message to the world with its JSON: encoded once, for the journal and for the socket."""
+
+    message: Sent
+    json: bytes
+
+    @property
+    def frames(self) -> list[bytes]:
+        """The two frames that are sent: topic and JSON."""
+        return [topic_of(self.message).encode(), self.json]
+
+
+def encoded(message: Sent) -> Encoded[Sent]:
+    """Encode a message to the world."""
+    return Encoded(message, _json.encode(message))
+
+
+def all_encoded(messages: Iterable[Sent]) -> list[Encoded[Sent]]:
+    """Encode messages to the world."""
+    return [encoded(one) for one in messages]
+
+
 def encode_message(message: Message) -> list[bytes]:
     """Return the two frames, topic and JSON, of a message to the world."""
-    return [topic_of(message).encode(), _json.encode(message)]
+    return encoded(message).frames
 
 
 def decode_message(frames: Sequence[bytes]) -> Message:
@@ -220,7 +243,7 @@ def decode_message(frames: Sequence[bytes]) -> Message:
 
 
 def decode_numbered(text: bytes) -> Alert | Technical:
-    """Check and unpack an alert as it was kept; InvalidMessage if it is none."""
+    """Check and unpack an alert as it was kept; InvalidMessage if it is not one."""
     return _decode(_numbered, text)
 
 
@@ -230,12 +253,12 @@ def encode_json(value: Message | Request | Reply) -> bytes:
 
 
 def decode_request(frame: bytes) -> Request:
-    """Check and unpack a request; InvalidMessage if it is none."""
+    """Check and unpack a request; InvalidMessage if it is not one."""
     return _decode(_request, frame)
 
 
 def decode_reply(frame: bytes) -> Reply:
-    """Check and unpack a reply; InvalidMessage if it is none."""
+    """Check and unpack a reply; InvalidMessage if it is not one."""
     return _decode(_reply, frame)
 
 

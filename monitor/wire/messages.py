@@ -99,7 +99,7 @@ class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=Tr
     n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
 
 
-class SignalEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The signal became unreadable, or readable again."""
 
     event: SignalKind
@@ -115,7 +115,7 @@ class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
     spec: SpecIdentity
     length: Annotated[int, Meta(ge=1, le=MAX_BEAT_LENGTH)]
     n_beats: Annotated[int, Meta(ge=0, le=MAX_BEATS)]
-    events: Annotated[list[SignalEvent], Meta(max_length=MAX_BEATS)]
+    events: Annotated[list[RecordEvent], Meta(max_length=MAX_BEATS)]
 
 
 class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):

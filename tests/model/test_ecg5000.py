@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from model import ecg5000
 from model.ecg5000 import read_ecg5000
 from model.errors import InvalidDataset
+from tests.real_data import ECG5000_TRAIN
 
-REAL = Path(__file__).resolve().parents[3] / "shared/data/ecg5000/ECG5000_TRAIN.txt"
 LABELS = np.array([1, 5, 2])
 BEATS = np.round(np.random.default_rng(0).standard_normal((3, 6)), 4).astype(np.float32)
 
@@ -143,11 +143,11 @@ def test_binary_junk_is_refused_and_harmless_to_a_terminal(
 
 
 @pytest.mark.skipif(
-    not REAL.exists(), reason="the real ECG5000 files are not beside the repository"
+    not ECG5000_TRAIN.exists(), reason="the real ECG5000 files are not beside the repository"
 )
 def test_real_training_file() -> None:
     """The official training file holds 500 beats, 292 of them normal, and they are standardised."""
-    labels, beats = read_ecg5000(REAL)
+    labels, beats = read_ecg5000(ECG5000_TRAIN)
     assert beats.shape == (500, 140)
     assert np.bincount(labels).tolist() == [0, 292, 177, 10, 19, 2]
     np.testing.assert_allclose(beats.std(axis=1, ddof=1), 1, atol=1e-3)

@@ -1,5 +1,4 @@
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,8 @@ from segmenter import cutter
 from segmenter.beat import BeatSpec
 from segmenter.cutter import Windows, standardise, window_samples
 from tests import naive
+from tests.real_data import ECG5000_TRAIN
 from tests.segmenter.gather import segment
-
-ECG5000 = Path(__file__).resolve().parents[3] / "shared/data/ecg5000/ECG5000_TRAIN.txt"
 
 
 def resample(
@@ -86,9 +84,9 @@ def test_a_constant_window_gives_zeros() -> None:
 
 
 def normal_beats() -> NDArray[np.float64]:
-    if not ECG5000.exists():
-        pytest.skip(f"{ECG5000} is absent")
-    rows = np.loadtxt(ECG5000)
+    if not ECG5000_TRAIN.exists():
+        pytest.skip(f"{ECG5000_TRAIN} is absent")
+    rows = np.loadtxt(ECG5000_TRAIN)
     normal: NDArray[np.float64] = rows[rows[:, 0] == 1, 1:]
     return normal
 
@@ -100,7 +98,7 @@ def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def test_stitched_beats_come_back() -> None:
-    """ECG5000's normal beats, stretched to RR of 110 to 200 samples and joined, come back."""
+    """ECG5000_TRAIN's normal beats, stretched to RR of 110 to 200 samples and joined, come back."""
     beats = normal_beats()
     lengths = np.random.default_rng(0).integers(110, 200, len(beats))
     parts = [

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmenter.bank import BLOCK, BankSegmented
+from segmenter.bank import BLOCK
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState
-from segmenter.pool import SegmenterWard
-from segmenter.stream import Segmenter
-from tests.segmenter.gather import gather, segment
-from tests.segmenter.test_bank import gathered, mixture
+from segmenter.pool import PoolSegmented, SegmenterWard
+from segmenter.stream import Segmented, Segmenter
+from tests.segmenter.gather import Whole, gather, segment
+from tests.segmenter.test_bank import mixture
 from tests.segmenter.test_stream import TROUBLED
 
 FS_HZ = 250.0
 N = 5000
+
+
+class Step(NamedTuple):
+    """What a pool found of the rows that it was given."""
+
+    rows: list[int]
+    found: PoolSegmented
+
+
+def taken(take: Callable[[list[int], Any], PoolSegmented], rows: list[int], given: object) -> Step:
+    return Step(list(rows), take(rows, given))
+
+
+def gathered(said: list[Step], row: int) -> Whole:
+    """Join all that was found of one row."""
+    return gather([_of_place(found, rows.index(row)) for rows, found in said if row in rows])
+
+
+def _of_place(found: PoolSegmented, place: int) -> Segmented:
+    first = sum(found.counts[:place])
+    bank = found.found[place // BLOCK]
+    of_second = bank.second_rows == place % BLOCK
+    return Segmented(
+        beats=found.beats.rows(slice(first, first + found.counts[place])),
+        events=tuple(found.events[place]),
+        r_samples=np.array(found.r_samples(place), np.int64),
+        seconds=bank.seconds[of_second],
+        seconds_quality=bank.seconds_quality[of_second],
+    )
 
 
 @settings(max_examples=15, deadline=None)
@@ -28,7 +60,7 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
     """Some patients at a time, blocks of any length, in any order: equal to the bit."""
     g = np.random.default_rng(seed)
     signals = [mixture(int(g.integers(999)), N) for _ in range(beds)]
-    ward, said = SegmenterWard(fs_hz, BeatSpec()), list[BankSegmented]()
+    ward, said = SegmenterWard(fs_hz, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in signals]
     at = [0] * beds
     while min(at) < N:
@@ -38,10 +70,10 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
             able, n = [at.index(min(at))], min(n, N - min(at))
         g.shuffle(able)
         chunk = np.stack([signals[k][at[k] : at[k] + n] for k in able])
-        said += ward.update([rows[k] for k in able], chunk)
+        said.append(taken(ward.update, [rows[k] for k in able], chunk))
         for k in able:
             at[k] += n
-    said += [ward.flush(row) for row in rows]
+    said += [Step([row], ward.flush(row)) for row in rows]
     for row, signal in zip(rows, signals, strict=True):
         assert ward.position(row) == N
         assert gathered(said, row).same_as(segment(signal, fs_hz, spec=BeatSpec()))
@@ -51,16 +83,16 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
 def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
     """Room for one more is made while rows are laid: large pieces stay within their places."""
     signals = [mixture(seed, 14_000) for seed in range(n_first + 1)]
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(n_first)]
     first, newcomer = signals[:n_first], signals[n_first]
-    said += ward.update(rows, np.stack([one[:1000] for one in first]))
+    said.append(taken(ward.update, rows, np.stack([one[:1000] for one in first])))
     rows.append(ward.add())
-    said += ward.update(rows[:n_first], np.stack([one[1000:9000] for one in first]))
-    said += ward.update(rows[n_first:], newcomer[None, :9000])
+    said.append(taken(ward.update, rows[:n_first], np.stack([one[1000:9000] for one in first])))
+    said.append(taken(ward.update, rows[n_first:], newcomer[None, :9000]))
     for k in range(n_first + 1):
-        said += ward.update([rows[k]], signals[k][None, 9000:])
-    said += [ward.flush(row) for row in rows]
+        said.append(taken(ward.update, [rows[k]], signals[k][None, 9000:]))
+    said += [Step([row], ward.flush(row)) for row in rows]
     for row, signal in zip(rows, signals, strict=True):
         assert gathered(said, row).same_as(segment(signal, FS_HZ, spec=BeatSpec()))
 
@@ -69,15 +101,15 @@ def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
 def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
     """The same where those who are laid have a long hole."""
     signals = [mixture(seed, 6000) for seed in range(n_first + 1)]
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(n_first)]
-    said += ward.update(rows, np.stack([one[:3000] for one in signals[:n_first]]))
+    said.append(taken(ward.update, rows, np.stack([one[:3000] for one in signals[:n_first]])))
     rows.append(ward.add())
-    said += ward.gap(rows[:n_first], 4000)
-    said += ward.update(rows[n_first:], signals[n_first][None, :3000])
+    said.append(taken(ward.gap, rows[:n_first], 4000))
+    said.append(taken(ward.update, rows[n_first:], signals[n_first][None, :3000]))
     for k in range(n_first + 1):
-        said += ward.update([rows[k]], signals[k][None, 3000:])
-    said += [ward.flush(row) for row in rows]
+        said.append(taken(ward.update, [rows[k]], signals[k][None, 3000:]))
+    said += [Step([row], ward.flush(row)) for row in rows]
     for k, (row, signal) in enumerate(zip(rows, signals, strict=True)):
         hole = np.full(4000 if k < n_first else 0, np.nan)
         whole = np.concatenate([signal[:3000], hole, signal[3000:]])
@@ -86,12 +118,12 @@ def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
 
 def test_more_patients_than_a_bank_takes_at_once() -> None:
     """Rows are taken on in banks of a bounded size, and none is forgotten."""
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(2 * BLOCK + 3)]
     signals = np.stack([np.roll(TROUBLED[:3000], 17 * row) for row in rows])
     for start in range(0, 3000, 500):
-        said += ward.update(rows, signals[:, start : start + 500])
-    said += [ward.flush(row) for row in rows]
+        said.append(taken(ward.update, rows, signals[:, start : start + 500]))
+    said += [Step([row], ward.flush(row)) for row in rows]
     for row in (0, BLOCK - 1, BLOCK, 2 * BLOCK + 2):
         assert gathered(said, row).same_as(segment(signals[row], FS_HZ, spec=BeatSpec()))
 
@@ -99,14 +131,14 @@ def test_more_patients_than_a_bank_takes_at_once() -> None:
 @pytest.mark.parametrize("lost", [40, 400, 4000])
 def test_holes_of_many_patients_are_taken_together(lost: int) -> None:
     """Each is what it is alone, in banks of a bounded size, whoever has none meanwhile."""
-    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[BankSegmented]()
+    ward, said = SegmenterWard(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(BLOCK + 3)]
     signals = np.stack([np.roll(TROUBLED[:4000], 17 * row) for row in rows])
-    said += ward.update(rows, signals[:, :2500])
+    said.append(taken(ward.update, rows, signals[:, :2500]))
     with_holes = rows[1:]
-    said += ward.gap(with_holes, lost)
-    said += ward.update(rows, signals[:, 2500:])
-    said += [ward.flush(row) for row in rows]
+    said.append(taken(ward.gap, with_holes, lost))
+    said.append(taken(ward.update, rows, signals[:, 2500:]))
+    said += [Step([row], ward.flush(row)) for row in rows]
     for row in (0, 1, BLOCK - 1, BLOCK, BLOCK + 2):
         alone = Segmenter(FS_HZ, BeatSpec())
         parts = [alone.update(signals[row][:2500])]
@@ -164,5 +196,5 @@ def test_a_chunk_has_a_row_for_each() -> None:
 
 def test_nothing_of_nobody() -> None:
     """A round in which nobody sent anything says nothing."""
-    found: list[BankSegmented] = SegmenterWard(FS_HZ, BeatSpec()).update([], np.zeros((0, 5)))
-    assert found == []
+    found = SegmenterWard(FS_HZ, BeatSpec()).update([], np.zeros((0, 5)))
+    assert (len(found.beats), found.counts, found.events) == (0, [], [])

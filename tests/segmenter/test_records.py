@@ -1,6 +1,5 @@
 """Golden floors on real records: named records, named counts, which must not get worse."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +8,8 @@ import wfdb
 
 from monitor.offline.evaluation.ec57 import BeatComparison, compare_beats
 from segmenter.beat import Quality
+from tests.real_data import DATA
 from tests.segmenter.gather import Whole, segment
-
-DATA = Path(__file__).resolve().parents[3] / "shared/data"
 
 
 class Floor(NamedTuple):

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import wfdb
 
-from monitor.wire.codec import encode_json
+from monitor.journal.writer import Journal, Progress
+from monitor.wire.codec import all_encoded, encode_json
 from monitor.wire.messages import Alert
-from tools import bench_program
 from tools.bench_program import (
     PARTS,
     Bench,
+    Commits,
     Line,
-    by_process,
     compare_alerts,
     compare_alerts_with_record,
     main,
 )
-from tools.measured import CommandFailed
 from tools.messages import alert, technical
 
 FS_HZ = 100.0
@@ -85,13 +84,6 @@ def test_annotations_that_are_no_beats_are_no_neighbours(tmp_path: Path) -> None
     assert (compared.n_false, compared.n_false_apart) == (2, 1)
 
 
-def test_memory_is_told_by_process() -> None:
-    """By name where all four are seen; else only by what is known."""
-    assert by_process([1, 2, 3, 4], ".0f") == "parent 1, producer 2, segmenter 3, consumer 4"
-    assert by_process([300.4], ".0f") == "largest 300"
-    assert by_process([1, 2], ".0f") == "process 0 1, process 1 2"
-
-
 def test_missing_records_are_said_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,38 +98,41 @@ def test_missing_records_are_said_and_nothing_is_written(
 @pytest.mark.slow
 def test_a_short_replay_is_measured(tmp_path: Path) -> None:
     """Real processes on 36 s of signal: a speed, four processes' memory, nothing lost."""
-    settings = Bench(tmp_path, tmp_path, hours=0.01, times=2, quick=True)
+    settings = Bench(folder=tmp_path, out=None, quick=True, hours=0.01, times=2)
     found = PARTS["replay"](settings)
-    (first_s, second_s) = found.figures["replay.wall"]
-    assert min(first_s, second_s) > 0
-    assert found.figures["replay.lost"] == [0, 0]
-    assert "consumer" in found.text or "largest" in found.text
+    assert found.figures == {}  # not of 20 h
+    assert "| messages malformed, gaps, dropped, restarts | 0 (0 to 0) |" in found.text
     assert "| the whole command, s |" in found.text
     assert "2 runs" in found.text
 
 
-def test_a_command_that_fails_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The exit code is 1, and the other parts are still measured."""
-    broken = (sys.executable, "-c", "import sys; sys.exit('no room')")
-    monkeypatch.setattr(bench_program, "PROGRAM", broken)
-    parts = ["--only", "simulation", "--only", "detection"]
-    assert main(["--quick", *parts, "--records", "nowhere"]) == 1
-    said = capsys.readouterr().err
-    assert "simulation failed" in said
-    assert "no room" in said
-    assert "not measured: nowhere" in said
+# --- alerts ---------------------------------------------------------------------------------------
 
 
-def test_a_replay_that_scores_no_beat_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The wait for the first beat has an end, and the process is ended with it."""
-    monkeypatch.setattr(bench_program, "FIRST_BEAT_WITHIN_S", 0.2)
-    sleeping = (sys.executable, "-c", "import time; time.sleep(60)")
-    monkeypatch.setattr(bench_program, "PROGRAM", sleeping)
-    (tmp_path / "simulated.hea").touch()
-    settings = Bench(tmp_path, tmp_path, hours=0.01, times=1, quick=True)
-    with pytest.raises(CommandFailed, match="no beat was scored"):
-        PARTS["startup"](settings)
+class PatientState(msgspec.Struct):
+    """What a consumer would go on from."""
+
+
+def test_commits_that_hold_progress_are_measured(tmp_path: Path) -> None:
+    """Idle ones before and after are no part of the run; what is committed is unchanged."""
+    commits = Commits()
+    with Journal(tmp_path / "j") as journal, commits.measured():
+        journal.commit([], [], [])
+        for seq in (1, 2):
+            journal.commit(
+                all_encoded([alert(seq=seq, id=str(seq))]),
+                [Progress("p", seq, b"", PatientState())],
+                [],
+            )
+        assert journal.newest_seq == 2
+    assert (commits.n, commits.alerts) == (2, 2)
+    assert 0 < commits.wall_s <= commits.end_to_end_s
+
+
+@pytest.mark.slow
+def test_both_are_measured_with_real_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    """A few seconds of two patients, and ten minutes of a record."""
+    assert main(["--quick", "--only", "latency", "--only", "journal"]) == 0
+    said = capsys.readouterr().out
+    assert "| 99th percentile, ms |" in said
+    assert "| share of the wall time, % |" in said

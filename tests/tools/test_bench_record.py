@@ -11,16 +11,13 @@ from monitor.sources.simulated import SimulationSettings, write_record
 from tools import bench_record
 from tools.bench_record import (
     BEAT_SAMPLES,
+    PROCESSES,
     SLICE_S,
-    Memory,
     Published,
-    Run,
-    heaviest,
-    imports_part,
+    growth_mb,
     neurokit_beats,
     run_ours_on_slice,
 )
-from tools.measured import Measured
 
 
 def test_the_published_way_is_scaled_by_signal_and_by_beats() -> None:
@@ -32,32 +29,9 @@ def test_the_published_way_is_scaled_by_signal_and_by_beats() -> None:
 def test_growth_leaves_the_start_out() -> None:
     """Processes that still start are no growth; what grows after a third of the run is."""
     starting = [float(mb) for mb in range(0, 400, 20)]
-    flat = Memory([0.0] * 100, starting + [400.0] * 80)
-    assert flat.growth_mb() == 0.0
-    leaking = Memory([0.0] * 100, starting + [400.0 + mb for mb in range(80)])
-    assert leaking.growth_mb() == pytest.approx(50.0)
-
-
-def test_imports_are_summed_by_library() -> None:
-    """Self times count, cumulative ones would count twice; the header is passed over."""
-    report = (
-        "import time: self [us] | cumulative | imported package\n"
-        "import time:      2000 |       9000 | scipy.signal\n"
-        "import time:      3000 |       3000 |   scipy\n"
-        "import time:      1000 |       1000 | numpy\n"
-    )
-    assert heaviest(report) == "scipy 5 ms, numpy 1 ms"
-
-
-def test_what_a_process_imports_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an interpreter of its own, with its memory."""
-    monkeypatch.setattr(bench_record, "PROCESSES", {"parent": "json"})
-    found = imports_part(Run(Path(), None, 1.0, 1))
-    (row,) = [line for line in found.text.splitlines() if line.startswith("| parent")]
-    _, _, cpu_s, peak_mb, _, _ = (cell.strip() for cell in row.split("|"))
-    assert 0 < float(cpu_s) < 10
-    assert 1 < float(peak_mb) < 200
-    assert found.figures["startup.imports"] == pytest.approx([float(cpu_s)], abs=0.01)
+    assert growth_mb(starting + [400.0] * 80) == 0.0
+    leaking = starting + [400.0 + mb for mb in range(80)]
+    assert growth_mb(leaking) == pytest.approx(50.0)
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +59,23 @@ def test_our_losses_rank_the_slice(record: Path, monkeypatch: pytest.MonkeyPatch
     assert run_ours_on_slice(str(record)) > 0.95
 
 
-def test_growth_is_measured_in_rounds(
-    record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A line through each round's CPU times; headlines only of the whole record; a plot."""
+def test_what_a_process_imports_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of all four, each in an interpreter of its own, with its memory."""
+    assert bench_record.main(["--quick", "--only", "imports"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {name}" for name in PROCESSES]
+    for row in rows:
+        _, cpu_s, peak_mb = row.rstrip(" |").split(" | ")
+        assert 0 < float(cpu_s) < 10
+        assert 1 < float(peak_mb) < 400
 
-    def fake_replay(_folder: Path, hours: float) -> Measured:
-        return Measured("", 3 + hours, 5 + 2 * hours, (100.0, 200.0))
 
-    monkeypatch.setattr(bench_record, "replay", fake_replay)
-    monkeypatch.setattr(Run, "record", lambda _self: None)
-    found = bench_record.growth_part(Run(record.parent, tmp_path, 20.0, 2))
-    assert found.figures["record.start_s"] == pytest.approx([5, 5])
-    assert found.figures["record.hour_s"] == pytest.approx([2, 2])
-    assert "| 20 | 3,130 | 45.0 (45.0 to 45.0) | 23.0 (23.0 to 23.0) | 300" in found.text
-    assert (tmp_path / "growth.png").stat().st_size > 5000
-    assert not bench_record.growth_part(Run(record.parent, None, 5.0, 1)).figures
+@pytest.mark.slow
+def test_growth_and_memory_are_measured(tmp_path: Path) -> None:
+    """Real replays of three minutes; plots; headlines only of the whole record."""
+    options = ["--only", "growth", "--only", "memory", "--hours", "0.05", "--times", "1"]
+    assert bench_record.main([*options, "--out", str(tmp_path)]) == 0
+    assert "| 0.05 | " in (tmp_path / "record.md").read_text()
+    for plot in ("growth.png", "memory.png"):
+        assert (tmp_path / plot).stat().st_size > 5000
+    assert (tmp_path / "figures.json").read_text() == "{}\n"

@@ -69,7 +69,7 @@ def test_a_small_ward_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("size", ["80", "80x", "x24", "axb"])
-def test_a_size_that_is_none_is_refused(size: str) -> None:
+def test_a_size_that_is_none_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Columns and rows."""
-    with pytest.raises(SystemExit):
-        main(["--sizes", size])
+    assert main(["--quick", "--sizes", size]) == 1
+    assert f"{size!r} is not like 80x24" in capsys.readouterr().err

@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.sources.beat_shapes import AFTER_ECTOPIC, draw_joints, load_shapes
+from tests.real_data import ECG5000_FOLDER
 from tools.fit_beat_classes import CLASS_NAMES, main
 
-ECG5000 = Path(__file__).resolve().parents[3] / "shared/data/ecg5000"
 WINDOWS = {"N": 600, "r": 300, "V": 100, "S": 200, "Q": 60, AFTER_ECTOPIC: 40}
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file in ECG5000's form whose beats come from the shipped model."""
+    """Return a file in ECG5000_FOLDER's form whose beats come from the shipped model."""
     rng = np.random.default_rng(0)
     label_of = {name: label for label, name in CLASS_NAMES.items()} | {AFTER_ECTOPIC: 1}
     rows: list[NDArray[np.float64]] = []
@@ -88,10 +88,10 @@ def test_unusable_files_are_refused(
     assert not (tmp_path / "model.json").exists()
 
 
-@pytest.mark.skipif(not ECG5000.is_dir(), reason=f"{ECG5000} is absent")
+@pytest.mark.skipif(not ECG5000_FOLDER.is_dir(), reason=f"{ECG5000_FOLDER} is absent")
 def test_shipped_model_is_fitted_from_ecg5000(tmp_path: Path) -> None:
     """The file that ships is what the documented command makes."""
-    made = fitted(tmp_path / "model.json", *sorted(ECG5000.glob("*.txt")))
+    made = fitted(tmp_path / "model.json", *sorted(ECG5000_FOLDER.glob("*.txt")))
     text = files("monitor.sources").joinpath("chf07_beats.json").read_text(encoding="utf-8")
     shipped = json.loads(text)["classes"]
     assert made.keys() == shipped.keys()

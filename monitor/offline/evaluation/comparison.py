@@ -34,7 +34,8 @@ from model.ecg5000 import NORMAL
 from model.errors import InvalidBeats
 from model.scoring import Scorer
 from model.thresholds import MIN_LOSSES, threshold_from_losses
-from model.training import TrainingConfig, fit
+from model.training import fit
+from model.training_config import TrainingConfig
 from monitor.offline.evaluation.ecg5000_report import (
     ANOMALY_COLOUR,
     NORMAL_COLOUR,
@@ -47,7 +48,6 @@ from monitor.offline.training_run import Labelled
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
 # Embeddings to show, and how many seeds at most: none is no limit, a large one takes minutes each.
 SIZES: dict[int, int | None] = {8: 3, 16: 3, 32: None, 64: 1}
-PEER_STEPS = 2_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
 BEAT_BY_BEAT_SEEDS = 1  # of the networks trained beat by beat, which take minutes each
 
 
@@ -128,7 +128,7 @@ class Row:
 
 def contestants(
     training: Callable[[int], TrainingConfig] = lambda seed: TrainingConfig(seed=seed),
-    peer_steps: int = PEER_STEPS,
+    peer_steps: int = 2_000,
 ) -> list[Contestant]:
     """Return our autoencoder in several sizes and what it is compared with.
 

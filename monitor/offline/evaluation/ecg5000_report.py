@@ -20,7 +20,7 @@ from model.ecg5000 import CLASSES, NORMAL
 from model.errors import InvalidBeats
 from model.scoring import Scorer
 from model.thresholds import Threshold, threshold_from_losses
-from model.training import Epoch, TrainingConfig, fit
+from model.training_config import Epoch, TrainingConfig
 from monitor.offline.training_run import ECG5000_FALSE_ALERTS, Labelled
 
 Protocol = Literal["pooled", "official", "checkpoint"]
@@ -179,6 +179,8 @@ def evaluate_training(
     InvalidBeats
         If there are too few normal beats or no anomalous ones, or no second file for "official".
     """
+    from model.training import fit  # with torch, which who judges a checkpoint does without
+
     training = training or TrainingConfig()
     trained, labels, tested = split(files, protocol, training.seed)
     _check_both_kinds(labels)

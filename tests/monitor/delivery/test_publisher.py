@@ -11,7 +11,7 @@ import zmq
 
 from monitor.delivery.publisher import CLIENT_BUDGET, TOTAL_BUDGET, Publisher
 from monitor.journal.writer import Journal
-from monitor.wire.codec import decode_reply, encode_json
+from monitor.wire.codec import all_encoded, decode_reply, encode_json
 from monitor.wire.messages import (
     MAX_PAGE,
     MAX_REQUEST_BYTES,
@@ -33,7 +33,7 @@ class Asked:
         self.now_s = 0.0
         self.journal = folder / "j"
         journal = stack.enter_context(Journal(self.journal))
-        journal.commit([alert(seq=n, id=str(n)) for n in range(1, MAX_PAGE + 1)], [])
+        journal.commit(all_encoded([alert(seq=n, id=str(n)) for n in range(1, MAX_PAGE + 1)]), [])
         self.sockets = stack.enter_context(Sockets())
         self.endpoint = f"ipc://{folder / 'a'}"
         self.publisher = Publisher(

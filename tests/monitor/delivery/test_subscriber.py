@@ -17,7 +17,7 @@ from monitor.delivery.publisher import Publisher
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import InvalidEndpoint
 from monitor.journal.writer import Journal
-from monitor.wire.codec import topic_of
+from monitor.wire.codec import all_encoded, topic_of
 from monitor.wire.messages import (
     Alert,
     BeatScored,
@@ -105,9 +105,9 @@ def publish(*messages: Message, journaled: bool = True, sent: bool = True) -> Ca
             if isinstance(one, Alert | Technical)
         ]
         if journaled:
-            journal.commit(kept, [])
+            journal.commit(all_encoded(kept), [])
         if sent:
-            publisher.publish([in_journal(one, journal.identity) for one in messages])
+            publisher.publish(all_encoded([in_journal(one, journal.identity) for one in messages]))
 
     return call
 

@@ -17,10 +17,12 @@ from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned
 from model.tracking import Normal
-from monitor.detection.engine import Judge, numbered
+from monitor.detection.engine import Engine
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.writer import Journal, Progress
 from monitor.settings import ConsumerSettings
+from monitor.step_result import StepResult
+from monitor.wire.codec import all_encoded
 from monitor.wire.messages import (
     AckRequest,
     Alert,
@@ -29,8 +31,8 @@ from monitor.wire.messages import (
     BeatsMessage,
     EndHeader,
     Message,
+    RecordEvent,
     RelearnRequest,
-    SignalEvent,
     Stream,
     Technical,
     ThresholdRequest,
@@ -45,7 +47,7 @@ STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
 def beats_message(
     losses: list[float],
     first_sample: int = 100,
-    events: list[SignalEvent] | None = None,
+    events: list[RecordEvent] | None = None,
     **changes: Any,
 ) -> BeatsMessage:
     """Return beats of the given losses, one second apart."""
@@ -72,30 +74,36 @@ def end(position: int = 99_000, patient: str = "p") -> EndHeader:
 
 
 class Bench:
-    """Judges on one journal; `restart` is what a new process would find."""
+    """Engines on one journal; `restart` is what a new process would find."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.stack = folder, stack
 
-    def judge(
+    def engine(
         self, checkpoint: Checkpoint | None = None, learner: Executor | None = None, **settings: Any
-    ) -> Judge:
+    ) -> Engine:
         path = self.folder / "journal"
         self.journal = self.stack.enter_context(Journal(path))
         learner = learner or self.stack.enter_context(ThreadPoolExecutor(1))
         made = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(path), **settings)
-        judge = Judge(
+        engine = Engine(
             checkpoint or template_checkpoint(), made, self.journal, learner, lambda: "now"
         )
-        judge.expect([STREAM])
-        return judge
+        engine.expect([STREAM])
+        return engine
 
-    def commit(self, judge: Judge, said: list[Message]) -> None:
-        self.journal.commit(numbered(said), judge.take_progress())
+    def step(self, engine: Engine, *messages: BeatsMessage | EndHeader) -> list[Message]:
+        """Take a step and commit it, as the consumer does; return its messages."""
+        result = engine.step(messages, 0)
+        self.commit(result)
+        return result.messages
 
-    def restart(self, **settings: Any) -> Judge:
+    def commit(self, result: StepResult[Message]) -> None:
+        self.journal.commit(all_encoded(result.alerts), result.progress)
+
+    def restart(self, **settings: Any) -> Engine:
         self.journal.__exit__(None, None, None)
-        return self.judge(**settings)
+        return self.engine(**settings)
 
 
 @pytest.fixture
@@ -110,8 +118,8 @@ def states(said: list[Message]) -> list[str]:
 
 def test_losses_above_the_threshold_are_alerts(bench: Bench) -> None:
     """Every beat is told with its loss; an anomalous one begins an episode, five normal end it."""
-    judge = bench.judge()
-    said = judge.step([beats_message([5, 40, 30, 5, 5, 5, 5, 5, 5])], now_ns=0)
+    engine = bench.engine()
+    said = engine.step([beats_message([5, 40, 30, 5, 5, 5, 5, 5, 5])], now_ns=0).messages
     scored = [one for one in said if isinstance(one, BeatScored)]
     assert [round(one.loss or 0) for one in scored] == [5, 40, 30, 5, 5, 5, 5, 5, 5]
     assert [one.anomalous for one in scored] == [False, True, True] + [False] * 6
@@ -128,29 +136,29 @@ def test_losses_above_the_threshold_are_alerts(bench: Bench) -> None:
 
 def test_beats_without_a_verdict_are_told_and_counted(bench: Bench) -> None:
     """A beat of bad quality has no loss, is no anomaly and is not taken for normal."""
-    judge = bench.judge()
-    said = judge.step([beats_message([40, NAN, NAN, NAN, NAN, NAN, 5])], now_ns=0)
+    engine = bench.engine()
+    said = engine.step([beats_message([40, NAN, NAN, NAN, NAN, NAN, 5])], now_ns=0).messages
     assert states(said) == ["onset"]
     withheld = [one for one in said if isinstance(one, BeatScored) and one.loss is None]
     assert [one.quality for one in withheld] == [["noisy"]] * 5
-    (status,) = judge.patients()
+    (status,) = engine.report().patients
     assert (status.beats, status.anomalous, status.withheld) == (7, 1, 5)
 
 
 def test_the_cut_into_messages_does_not_matter(bench: Bench, tmp_path: Path) -> None:
     """One message of many beats and many of one beat say the same."""
     losses = [5.0, 40, 5, NAN, 50, 60, 5, 5, 5, 5, 5, 5, 90]
-    together = bench.judge().step([beats_message(losses), end()], 0)
+    together = bench.engine().step([beats_message(losses), end()], 0).messages
     with ExitStack() as stack:
         other = tmp_path / "other"
         other.mkdir()
-        judge = Bench(other, stack).judge()
+        engine = Bench(other, stack).engine()
         apart = [
             one
             for index, loss in enumerate(losses)
-            for one in judge.step([beats_message([loss], 100 + 250 * index)], 0)
+            for one in engine.step([beats_message([loss], 100 + 250 * index)], 0).messages
         ]
-        apart += judge.step([end()], 0)
+        apart += engine.step([end()], 0).messages
     assert [_without_journal(one) for one in apart] == [_without_journal(one) for one in together]
 
 
@@ -162,104 +170,108 @@ def _without_journal(message: Message) -> Message:
 
 def test_signal_events_are_technical_alerts(bench: Bench) -> None:
     """They share the sequence, and last in the status until they are cleared."""
-    judge = bench.judge()
-    said = judge.step([beats_message([5], events=[SignalEvent("lead_off", "onset", 50)])], 0)
+    engine = bench.engine()
+    said = engine.step(
+        [beats_message([5], events=[RecordEvent("lead_off", "onset", 50)])], 0
+    ).messages
     (technical,) = [one for one in said if isinstance(one, Technical)]
     assert (technical.event, technical.sample, technical.seq) == ("lead_off", 50, 1)
-    assert judge.patients()[0].technical == ["lead_off"]
-    event = SignalEvent("lead_off", "cleared", 900)
-    assert states(judge.step([beats_message([], 600, events=[event])], 0)) == ["cleared"]
-    assert judge.patients()[0].technical == []
+    assert engine.report().patients[0].technical == ["lead_off"]
+    event = RecordEvent("lead_off", "cleared", 900)
+    assert states(engine.step([beats_message([], 600, events=[event])], 0).messages) == ["cleared"]
+    assert engine.report().patients[0].technical == []
 
 
 def test_the_end_clears_what_is_open_once(bench: Bench) -> None:
     """The episode that lasts ends with the record; a second end says nothing."""
-    judge = bench.judge()
-    judge.step([beats_message([40])], 0)
-    assert states(judge.step([end()], 0)) == ["cleared"]
-    assert judge.step([end()], 0) == []
-    assert judge.patients()[0].state == "ended"
+    engine = bench.engine()
+    engine.step([beats_message([40])], 0)
+    assert states(engine.step([end()], 0).messages) == ["cleared"]
+    assert engine.step([end()], 0).messages == []
+    assert engine.report().patients[0].state == "ended"
 
 
 def test_a_stream_that_comes_again_is_judged_anew(bench: Bench) -> None:
     """A second producer of the same name, after the end of the first, is a new patient."""
-    judge = bench.judge()
-    judge.step([beats_message([5, 5]), end()], 0)
-    judge.step([beats_message([5], 600)], 0)
-    (status,) = judge.patients()
+    engine = bench.engine()
+    engine.step([beats_message([5, 5]), end()], 0)
+    engine.step([beats_message([5], 600)], 0)
+    (status,) = engine.report().patients
     assert (status.state, status.beats) == ("monitoring", 1)
 
 
 def test_a_stream_that_comes_again_in_the_same_batch_is_judged_anew(bench: Bench) -> None:
     """How messages are gathered changes nothing."""
-    judge = bench.judge()
-    judge.step([beats_message([5, 5]), end(), beats_message([5], 600)], 0)
-    (status,) = judge.patients()
+    engine = bench.engine()
+    engine.step([beats_message([5, 5]), end(), beats_message([5], 600)], 0)
+    (status,) = engine.report().patients
     assert (status.state, status.beats) == ("monitoring", 1)
 
 
 def test_patients_are_judged_apart(bench: Bench) -> None:
     """Beats of two patients in one batch have their own episodes and thresholds."""
-    judge = bench.judge()
-    judge.step([beats_message([5]), beats_message([5], patient="q")], 0)
-    judge.set_threshold(ThresholdRequest(patient="q", value=100.0))
-    said = judge.step([beats_message([40], 600), beats_message([40], 600, patient="q")], 0)
+    engine = bench.engine()
+    engine.step([beats_message([5]), beats_message([5], patient="q")], 0)
+    engine.carry_out(ThresholdRequest(patient="q", value=100.0))
+    said = engine.step(
+        [beats_message([40], 600), beats_message([40], 600, patient="q")], 0
+    ).messages
     assert [one.patient for one in said if isinstance(one, Alert)] == ["p"]
 
 
 def test_thresholds_move(bench: Bench) -> None:
     """By value or by factor, for one or all, within bounds; a stranger's name is refused."""
-    judge = bench.judge(threshold=20.0)
-    judge.step([beats_message([5])], 0)
-    judge.set_threshold(ThresholdRequest(factor=2.0))
-    assert judge.patients()[0].threshold == pytest.approx(40.0)
-    judge.set_threshold(ThresholdRequest(patient="p", value=7.0))
-    assert judge.patients()[0].threshold == pytest.approx(7.0)
+    engine = bench.engine(threshold=20.0)
+    engine.step([beats_message([5])], 0)
+    engine.carry_out(ThresholdRequest(factor=2.0))
+    assert engine.report().patients[0].threshold == pytest.approx(40.0)
+    engine.carry_out(ThresholdRequest(patient="p", value=7.0))
+    assert engine.report().patients[0].threshold == pytest.approx(7.0)
     with pytest.raises(LookupError, match="stranger"):
-        judge.set_threshold(ThresholdRequest(patient="stranger", value=7.0))
+        engine.carry_out(ThresholdRequest(patient="stranger", value=7.0))
 
 
 def test_foreign_beats_are_refused(bench: Bench) -> None:
     """Beats of another spec or length are not scored; the message says what to do."""
-    judge = bench.judge()
+    engine = bench.engine()
     with pytest.raises(SpecMismatch, match="--checkpoint"):
-        judge.check(beats_message([5], spec=BeatSpec(window="rr").identity))
+        engine.admission.check(beats_message([5], spec=BeatSpec(window="rr").identity))
     with pytest.raises(InvalidMessage):
-        judge.check(beats_message([5], length=139))
-    judge.check(beats_message([5]))
+        engine.admission.check(beats_message([5], length=139))
+    engine.admission.check(beats_message([5]))
 
 
 def test_beats_that_came_before_are_refused(bench: Bench) -> None:
     """A message sent twice, or beats of a time already judged, are none; a hole is told."""
-    judge = bench.judge()
-    assert not judge.hole_before(beats_message([5, 5]))
+    engine = bench.engine()
+    assert not engine.admission.hole_before(beats_message([5, 5]))
     with pytest.raises(InvalidMessage, match="before"):
-        judge.hole_before(beats_message([5, 5]))
+        engine.admission.hole_before(beats_message([5, 5]))
     with pytest.raises(InvalidMessage, match="before"):
-        judge.hole_before(beats_message([5], 100, sequence=1))
-    assert not judge.hole_before(beats_message([5], 1000, sequence=1))
-    assert judge.hole_before(beats_message([5], 2000, sequence=3))
-    judge.hole_before(end())
-    assert not judge.hole_before(beats_message([5]))  # a new stream
+        engine.admission.hole_before(beats_message([5], 100, sequence=1))
+    assert not engine.admission.hole_before(beats_message([5], 1000, sequence=1))
+    assert engine.admission.hole_before(beats_message([5], 2000, sequence=3))
+    engine.admission.hole_before(end())
+    assert not engine.admission.hole_before(beats_message([5]))  # a new stream
 
 
 def test_an_ended_patient_stays_ended_over_a_restart(bench: Bench) -> None:
     """The segmenter's empty last message does not make a new patient of it."""
-    judge = bench.judge()
-    bench.commit(judge, judge.step([beats_message([5, 40]), end()], 0))
-    judge = bench.restart()
-    assert judge.step([beats_message([], 600), end()], 0) == []
-    (status,) = judge.patients()
+    engine = bench.engine()
+    bench.step(engine, beats_message([5, 40]), end())
+    engine = bench.restart()
+    assert engine.step([beats_message([], 600), end()], 0).messages == []
+    (status,) = engine.report().patients
     assert (status.state, status.beats, status.alerts) == ("ended", 2, 1)
 
 
 def test_a_threshold_cannot_be_moved_while_learning(bench: Bench) -> None:
     """What is learnt would replace it: the request is refused."""
-    judge = bench.judge(learner=Trainer(), learn_s=300.0)
-    judge.step([beats_message([5])], 0)
+    engine = bench.engine(learner=Trainer(), learn_s=300.0)
+    engine.step([beats_message([5])], 0)
     for patient in ("p", None):
         with pytest.raises(LookupError, match="learning"):
-            judge.set_threshold(ThresholdRequest(patient=patient, factor=1.05))
+            engine.carry_out(ThresholdRequest(patient=patient, factor=1.05))
 
 
 # --- restarts ---------------------------------------------------------------------------------
@@ -269,15 +281,15 @@ def test_a_threshold_cannot_be_moved_while_learning(bench: Bench) -> None:
 def test_a_restart_loses_and_doubles_nothing(bench: Bench, tmp_path: Path, cut: int) -> None:
     """Killed after any beat, judged on from the journal: the same alerts, numbered on."""
     losses = [5.0, 40, 5, 50, 60, 5, 5, 5, 5, 5]
-    judge = bench.judge()
+    engine = bench.engine()
     for index, loss in enumerate(losses[:cut]):
-        bench.commit(judge, judge.step([beats_message([loss], 100 + 250 * index)], 0))
-    judge.step([beats_message([99.0], 100 + 250 * cut)], 0)  # said, but never committed
-    judge = bench.restart()
+        bench.step(engine, beats_message([loss], 100 + 250 * index))
+    engine.step([beats_message([99.0], 100 + 250 * cut)], 0)  # said, but never committed
+    engine = bench.restart()
     (reached,) = bench.journal.progress()
     assert reached.position == 100 + 250 * cut
     for index, loss in enumerate(losses[cut:], start=cut):
-        bench.commit(judge, judge.step([beats_message([loss], 100 + 250 * index)], 0))
+        bench.step(engine, beats_message([loss], 100 + 250 * index))
     kept = bench.journal.alerts_after(0, 100)
     assert [one.state for one in kept] == ["onset", "ongoing", "ongoing", "cleared"]
     assert [one.seq for one in kept] == [1, 2, 3, 4]
@@ -286,25 +298,23 @@ def test_a_restart_loses_and_doubles_nothing(bench: Bench, tmp_path: Path, cut: 
 
 def test_a_restart_while_learning_says_nothing_twice(bench: Bench) -> None:
     """What is learnt anew comes past the same technical events: they are in the journal already."""
-    event = SignalEvent("noisy", "onset", 50)
-    judge = bench.judge(learner=Trainer(), learn_s=300.0)
-    bench.commit(judge, judge.step([beats_message([5], events=[event])], 0))
-    judge = bench.restart(learner=Trainer(), learn_s=300.0)
-    said = judge.step([beats_message([5], events=[event])], 0)
-    assert numbered(said) == []
-    event = SignalEvent("noisy", "cleared", 900)
-    said = judge.step([beats_message([5], 600, events=[event])], 0)
-    bench.commit(judge, said)
-    assert [one.seq for one in numbered(said)] == [2]
+    event = RecordEvent("noisy", "onset", 50)
+    engine = bench.engine(learner=Trainer(), learn_s=300.0)
+    bench.step(engine, beats_message([5], events=[event]))
+    engine = bench.restart(learner=Trainer(), learn_s=300.0)
+    assert engine.step([beats_message([5], events=[event])], 0).alerts == []
+    event = RecordEvent("noisy", "cleared", 900)
+    alerts = engine.step([beats_message([5], 600, events=[event])], 0).alerts
+    assert [one.seq for one in alerts] == [2]
 
 
 def test_a_moved_threshold_survives_a_restart(bench: Bench) -> None:
     """What a person set is not forgotten."""
-    judge = bench.judge()
-    bench.commit(judge, judge.step([beats_message([5])], 0))
-    judge.set_threshold(ThresholdRequest(value=77.0))
-    bench.commit(judge, [])
-    assert bench.restart().patients()[0].threshold == pytest.approx(77.0)
+    engine = bench.engine()
+    bench.step(engine, beats_message([5]))
+    engine.carry_out(ThresholdRequest(value=77.0))
+    bench.step(engine)
+    assert bench.restart().report().patients[0].threshold == pytest.approx(77.0)
 
 
 # --- learning ---------------------------------------------------------------------------------
@@ -331,19 +341,21 @@ class Trainer(Executor):
 def test_learning_then_monitoring(bench: Bench) -> None:
     """Beats before the time are learnt and not judged; later ones wait for the training."""
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=3.0)
-    said = judge.step([beats_message([5, 90, NAN, 40, 5])], 0)  # R peaks at 0.4, 1.4, 2.4, 3.4 s
+    engine = bench.engine(learner=trainer, learn_s=3.0)
+    said = engine.step(
+        [beats_message([5, 90, NAN, 40, 5])], 0
+    ).messages  # R peaks at 0.4, 1.4, 2.4, 3.4 s
     assert states(said) == []
     assert [one.threshold for one in said if isinstance(one, BeatScored)] == [None] * 3
     assert [len(beats) for beats in trainer.given] == [2]  # the noisy one is not learnt
-    assert judge.training
-    assert judge.take_progress() == []  # a restart would learn anew
-    assert judge.step([beats_message([30], 1350)], 0) == []
+    assert engine.learner.training
+    result = engine.step([beats_message([30], 1350)], 0)
+    assert (result.messages, result.progress) == ([], [])  # a restart would learn anew
     trainer.learnt(threshold=35.0)
-    said = judge.step([], 0)
+    said = engine.step([], 0).messages
     assert [one.loss is not None for one in said if isinstance(one, BeatScored)] == [True] * 3
     assert [one.sample for one in said if isinstance(one, Alert)] == [850]
-    (status,) = judge.patients()
+    (status,) = engine.report().patients
     assert (status.state, status.threshold) == ("monitoring", 35.0)
     assert "9 of 10" in status.note
 
@@ -352,31 +364,31 @@ def test_learning_then_monitoring(bench: Bench) -> None:
 def test_what_is_learnt_does_not_depend_on_messages(bench: Bench, block: int) -> None:
     """The R peak alone says whether a beat is learnt."""
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=3.0)
+    engine = bench.engine(learner=trainer, learn_s=3.0)
     for index in range(0, 10, block):
-        judge.step([beats_message([5.0] * block, 100 + 250 * index)], 0)
+        engine.step([beats_message([5.0] * block, 100 + 250 * index)], 0)
     assert [len(beats) for beats in trainer.given] == [3]
 
 
 def test_learning_in_vain_goes_on(bench: Bench) -> None:
     """Where no normal can be learnt, it says so, withholds verdicts and tries again later."""
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=3.0)
-    judge.step([beats_message([5.0] * 5)], 0)
+    engine = bench.engine(learner=trainer, learn_s=3.0)
+    engine.step([beats_message([5.0] * 5)], 0)
     trainer.futures[-1].set_exception(CannotLearn("too mixed"))
-    judge.step([], 0)
-    (status,) = judge.patients()
+    engine.step([], 0)
+    (status,) = engine.report().patients
     assert status.state == "learning"
     assert "too mixed" in status.note
-    judge.step([beats_message([5.0] * 70, 1350)], 0)
+    engine.step([beats_message([5.0] * 70, 1350)], 0)
     assert [len(beats) for beats in trainer.given] == [3, 63]
 
 
 def test_a_record_that_ends_too_early_is_not_monitored_in_silence(bench: Bench) -> None:
     """The status says that nothing was judged."""
-    judge = bench.judge(learner=Trainer(), learn_s=300.0)
-    assert judge.step([beats_message([5.0] * 5), end()], 0)
-    (status,) = judge.patients()
+    engine = bench.engine(learner=Trainer(), learn_s=300.0)
+    assert engine.step([beats_message([5.0] * 5), end()], 0).messages
+    (status,) = engine.report().patients
     assert status.state == "ended"
     assert "nothing was monitored" in status.note
 
@@ -384,28 +396,34 @@ def test_a_record_that_ends_too_early_is_not_monitored_in_silence(bench: Bench) 
 def test_the_end_waits_for_the_training(bench: Bench) -> None:
     """Beats and end that came during the training are judged after it."""
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=3.0)
-    judge.step([beats_message([5.0] * 3 + [90.0]), end()], 0)
-    assert judge.training
+    engine = bench.engine(learner=trainer, learn_s=3.0)
+    engine.step([beats_message([5.0] * 3 + [90.0]), end()], 0)
+    assert engine.learner.training
     trainer.learnt(threshold=35.0)
-    assert states(judge.step([], 0)) == ["onset", "cleared"]
-    assert not judge.training
+    assert states(engine.step([], 0).messages) == ["onset", "cleared"]
+    assert not engine.learner.training
 
 
 def test_receiving_stops_before_memory_does(bench: Bench) -> None:
     """While a model is trained, only so many messages are held."""
-    judge = bench.judge(learner=Trainer(), learn_s=1.0)
+    engine = bench.engine(learner=Trainer(), learn_s=1.0)
     for index in range(400):
-        if judge.full:
+        if engine.learner.full:
             break
-        judge.step([beats_message([5.0], 100 + 250 * index)], 0)
-    assert judge.full
+        engine.step([beats_message([5.0], 100 + 250 * index)], 0)
+    assert engine.learner.full
+
+
+class Damaged(msgspec.Struct):
+    """The state of a patient, of another program's making."""
+
+    threshold: str = "high"
 
 
 def test_a_damaged_state_is_an_error_not_a_crash(bench: Bench) -> None:
     """A patient whose state cannot be read is said in one line before anything is judged."""
-    bench.judge()
-    bench.journal.commit([], [Progress("p", 100, b"", b"\xc1")])
+    bench.engine()
+    bench.journal.commit([], [Progress("p", 100, b"", Damaged())])
     with pytest.raises(JournalFailed, match="state of a patient cannot be read"):
         bench.restart()
 
@@ -413,14 +431,14 @@ def test_a_damaged_state_is_an_error_not_a_crash(bench: Bench) -> None:
 def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     """The learnt checkpoint is kept beside the journal and used again."""
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=1.0)
-    judge.step([beats_message([5.0] * 3)], 0)
+    engine = bench.engine(learner=trainer, learn_s=1.0)
+    engine.step([beats_message([5.0] * 3)], 0)
     trainer.learnt(threshold=35.0)
-    bench.commit(judge, judge.step([], 0))
-    judge = bench.restart(learner=Trainer(), learn_s=1.0)
-    (status,) = judge.patients()
+    bench.step(engine)
+    engine = bench.restart(learner=Trainer(), learn_s=1.0)
+    (status,) = engine.report().patients
     assert (status.state, status.threshold) == ("monitoring", 35.0)
-    (alert,) = numbered(judge.step([beats_message([40.0], 2000)], 0))
+    (alert,) = engine.step([beats_message([40.0], 2000)], 0).alerts
     assert isinstance(alert, Alert)
     assert alert.model == template_checkpoint(35.0).identity
 
@@ -437,21 +455,21 @@ def test_a_learnt_model_is_its_owner_s_and_goes_when_it_is_replaced(
         return f"{template_checkpoint(threshold).identity}.safetensors"[-20:]
 
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=1.0)
-    judge.step([beats_message([5.0] * 3)], 0)
+    engine = bench.engine(learner=trainer, learn_s=1.0)
+    engine.step([beats_message([5.0] * 3)], 0)
     trainer.learnt(threshold=35.0)
-    bench.commit(judge, judge.step([], 0))
-    judge.progress_kept()
+    bench.step(engine)
+    engine.committed()
     (file,) = tmp_path.glob("*.safetensors")
     assert file.stat().st_mode & 0o777 == 0o600
-    judge.carry_out(RelearnRequest("p"))
-    bench.commit(judge, judge.step([beats_message([5.0] * 3, 2000, sequence=1)], 0))
-    judge.progress_kept()
+    engine.carry_out(RelearnRequest("p"))
+    bench.step(engine, beats_message([5.0] * 3, 2000, sequence=1))
+    engine.committed()
     trainer.learnt(threshold=36.0)
-    said = judge.step([], 0)
+    result = engine.step([], 0)
     assert learned() == sorted([named(35.0), named(36.0)])  # a restart would go on with the first
-    bench.commit(judge, said)
-    judge.progress_kept()
+    bench.commit(result)
+    engine.committed()
     assert learned() == [named(36.0)]
     left = file.with_name(file.name.replace(file.name[-20:], "0" * 8 + ".safetensors"))
     other = tmp_path / "learned-ffffffff-0.safetensors"
@@ -467,14 +485,14 @@ def test_a_real_training_in_its_thread(bench: Bench, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("model.learning.TRAINED_FLOP", 1e9)
     rng = np.random.default_rng(0)
     learner = ThreadPoolExecutor(1)
-    judge = bench.judge(learner=learner, learn_s=100.0)
+    engine = bench.engine(learner=learner, learn_s=100.0)
     message = beats_message([5.0] * 110)
     noisy = message.beats.values + rng.normal(0, 0.1, message.beats.values.shape)
     beats = replace(message.beats, values=noisy.astype(np.float32))
-    judge.step([BeatsMessage(message.header, beats, b"s")], 0)
+    engine.step([BeatsMessage(message.header, beats, b"s")], 0)
     learner.shutdown(wait=True)
-    judge.step([], 0)
-    (status,) = judge.patients()
+    engine.step([], 0)
+    (status,) = engine.report().patients
     assert status.state == "monitoring"
     assert status.threshold is not None
 
@@ -491,7 +509,7 @@ def with_early(message: BeatsMessage, row: int) -> BeatsMessage:
 
 def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
     """Its loss is below the threshold and said as it is; what rang is its time."""
-    said = bench.judge().step([with_early(beats_message([15.0] * 30), 20)], 0)
+    said = bench.engine().step([with_early(beats_message([15.0] * 30), 20)], 0).messages
     (alert,) = [one for one in said if isinstance(one, Alert) and one.state == "onset"]
     assert (alert.why, alert.sample) == (["premature"], 100 + 20 * 250)
     assert alert.loss == pytest.approx(15, abs=0.01)
@@ -502,7 +520,7 @@ def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
 
 def test_an_alert_explains_itself(bench: Bench) -> None:
     """A beat of another shape names it, and where along it the loss arose; cleared says nothing."""
-    said = bench.judge().step([beats_message([5.0, 40, 5, 5, 5, 5, 5])], 0)
+    said = bench.engine().step([beats_message([5.0, 40, 5, 5, 5, 5, 5])], 0).messages
     onset, cleared = [one for one in said if isinstance(one, Alert)]
     assert onset.why == ["shape"]
     assert onset.score == pytest.approx(onset.ratio, abs=1e-3)
@@ -513,42 +531,45 @@ def test_an_alert_explains_itself(bench: Bench) -> None:
 
 def test_the_rhythm_survives_a_restart(bench: Bench) -> None:
     """What is early is told by the beats before the restart."""
-    judge = bench.judge()
-    bench.commit(judge, judge.step([beats_message([15.0] * 30)], 0))
-    said = bench.restart().step([with_early(beats_message([15.0], 7600), 0)], 0)
+    engine = bench.engine()
+    bench.step(engine, beats_message([15.0] * 30))
+    said = bench.restart().step([with_early(beats_message([15.0], 7600), 0)], 0).messages
     assert [one.why for one in said if isinstance(one, Alert)] == [["premature"]]
 
 
 def test_a_patient_is_learnt_anew_on_request(bench: Bench) -> None:
     """The open episode ends, verdicts are withheld, then the new normal judges."""
     trainer = Trainer()
-    judge = bench.judge(learner=trainer, learn_s=2.0)
-    judge.step([beats_message([5.0] * 3)], 0)
+    engine = bench.engine(learner=trainer, learn_s=2.0)
+    engine.step([beats_message([5.0] * 3)], 0)
     trainer.learnt(threshold=35.0)
-    judge.step([beats_message([50.0], 850)], 0)  # reached: sample 1100
-    assert "p" in judge.carry_out(RelearnRequest(patient="p"))
-    assert states(judge.step([], 0)) == ["cleared"]
-    assert judge.patients()[0].state == "learning"
+    engine.step([beats_message([50.0], 850)], 0)  # reached: sample 1100
+    assert "p" in engine.carry_out(RelearnRequest(patient="p"))
+    assert states(engine.step([], 0).messages) == ["cleared"]
+    assert engine.report().patients[0].state == "learning"
     with pytest.raises(LookupError, match="learning already"):
-        judge.carry_out(RelearnRequest())
-    assert states(judge.step([beats_message([50.0] * 3, 1110)], 0)) == []
+        engine.carry_out(RelearnRequest())
+    assert states(engine.step([beats_message([50.0] * 3, 1110)], 0).messages) == []
     assert [len(beats) for beats in trainer.given] == [2, 2]  # until 1100 + 2 s
     trainer.learnt(threshold=60.0)
-    said = judge.step([], 0)
+    said = engine.step([], 0).messages
     assert [one.anomalous for one in said if isinstance(one, BeatScored)] == [False]
-    assert (judge.patients()[0].state, judge.patients()[0].threshold) == ("monitoring", 60.0)
+    assert (engine.report().patients[0].state, engine.report().patients[0].threshold) == (
+        "monitoring",
+        60.0,
+    )
 
 
 def test_learning_anew_begins_again_after_a_restart(bench: Bench) -> None:
     """Killed while it lasts, it goes on from where it was asked for, and learns the same beats."""
-    judge = bench.judge(learner=Trainer(), learn_s=None)
-    bench.commit(judge, judge.step([beats_message([5.0, 40.0])], 0))
-    judge.carry_out(RelearnRequest())
-    bench.commit(judge, judge.step([beats_message([5.0], 600)], 0))
+    engine = bench.engine(learner=Trainer(), learn_s=None)
+    bench.step(engine, beats_message([5.0, 40.0]))
+    engine.carry_out(RelearnRequest())
+    bench.step(engine, beats_message([5.0], 600))
     (reached,) = bench.journal.progress()
     assert reached.position == 600
-    judge = bench.restart(learner=Trainer())
-    (status,) = judge.patients()
+    engine = bench.restart(learner=Trainer())
+    (status,) = engine.report().patients
     assert (status.state, status.beats) == ("learning", 2)
     assert [one.state for one in bench.journal.alerts_after(0, 9) if isinstance(one, Alert)] == [
         "onset",
@@ -558,35 +579,35 @@ def test_learning_anew_begins_again_after_a_restart(bench: Bench) -> None:
 
 def test_what_is_acknowledged_while_learning_anew_stays_so_over_a_restart(bench: Bench) -> None:
     """The restart begins the learning again, but does not ask to be acknowledged again."""
-    judge = bench.judge(learner=Trainer(), learn_s=None)
-    bench.commit(judge, judge.step([beats_message([400.0] * 12)], 0))
-    assert judge.patients()[0].latched
-    judge.carry_out(RelearnRequest())
-    bench.commit(judge, judge.step([], 0))
-    judge.carry_out(AckRequest())
-    bench.commit(judge, judge.step([], 0))
-    (status,) = bench.restart(learner=Trainer()).patients()
+    engine = bench.engine(learner=Trainer(), learn_s=None)
+    bench.step(engine, beats_message([400.0] * 12))
+    assert engine.report().patients[0].latched
+    engine.carry_out(RelearnRequest())
+    bench.step(engine)
+    engine.carry_out(AckRequest())
+    bench.step(engine)
+    (status,) = bench.restart(learner=Trainer()).report().patients
     assert (status.state, status.latched) == ("learning", False)
 
 
 def test_an_end_while_learning_anew_is_kept(bench: Bench) -> None:
     """The record's end is not judged again by a run that goes on."""
-    judge = bench.judge(learner=Trainer(), learn_s=None)
-    bench.commit(judge, judge.step([beats_message([5.0, 40.0])], 0))
-    judge.carry_out(RelearnRequest())
-    bench.commit(judge, judge.step([beats_message([5.0], 600), end()], 0))
-    (status,) = bench.restart(learner=Trainer()).patients()
+    engine = bench.engine(learner=Trainer(), learn_s=None)
+    bench.step(engine, beats_message([5.0, 40.0]))
+    engine.carry_out(RelearnRequest())
+    bench.step(engine, beats_message([5.0], 600), end())
+    (status,) = bench.restart(learner=Trainer()).report().patients
     assert status.state == "ended"
 
 
 def test_a_stranger_cannot_be_learnt_anew(bench: Bench) -> None:
     """Nor who has ended."""
-    judge = bench.judge()
+    engine = bench.engine()
     with pytest.raises(LookupError, match="stranger"):
-        judge.carry_out(RelearnRequest(patient="stranger"))
-    judge.step([beats_message([5.0]), end()], 0)
+        engine.carry_out(RelearnRequest(patient="stranger"))
+    engine.step([beats_message([5.0]), end()], 0)
     with pytest.raises(LookupError, match="nobody"):
-        judge.carry_out(RelearnRequest())
+        engine.carry_out(RelearnRequest())
 
 
 def test_drift_survives_a_restart(bench: Bench, tmp_path: Path) -> None:
@@ -595,18 +616,17 @@ def test_drift_survives_a_restart(bench: Bench, tmp_path: Path) -> None:
     checkpoint = replace(template_checkpoint(), normal=normal)
     losses = [0.1 * n for n in range(100)]
 
-    def judged(judge: Judge, first: int, last: int) -> list[float | None]:
-        said = judge.step([beats_message(losses[first:last], 100 + 250 * first)], 0)
-        bench.commit(judge, said)
+    def judged(engine: Engine, first: int, last: int) -> list[float | None]:
+        said = bench.step(engine, beats_message(losses[first:last], 100 + 250 * first))
         return [one.loss for one in said if isinstance(one, BeatScored)]
 
-    judge = bench.judge(checkpoint)
-    before = judged(judge, 0, 60)
+    engine = bench.engine(checkpoint)
+    before = judged(engine, 0, 60)
     after = judged(bench.restart(checkpoint=checkpoint), 60, 100)
     with ExitStack() as stack:
         (tmp_path / "other").mkdir()
         bench = Bench(tmp_path / "other", stack)
-        undisturbed = judged(bench.judge(checkpoint), 0, 100)
+        undisturbed = judged(bench.engine(checkpoint), 0, 100)
     assert before + after == undisturbed
     assert (undisturbed[-1] or 0) < losses[-1] - 1
 
@@ -617,7 +637,7 @@ def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None
         np.float32
     )
     checkpoint = replace(template_checkpoint(), normal=Normal(10.0, exemplars))
-    said = bench.judge(checkpoint).step([beats_message([60.0])], 0)
+    said = bench.engine(checkpoint).step([beats_message([60.0])], 0).messages
     (alert,) = [one for one in said if isinstance(one, Alert)]
     distances = [one.distance for one in alert.neighbours]
     assert len(distances) == 3
@@ -627,57 +647,52 @@ def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None
 
 def test_a_restart_judges_nothing_twice_behind_an_older_segmenter_state(bench: Bench) -> None:
     """The segmenter goes back to its last state; the beats that come again are passed over."""
-    judge, undisturbed = bench.judge(), [5.0, 40, 5, 5, 5, 5, 5, 40, 5]
-    bench.commit(judge, judge.step([beats_message(undisturbed[:1])], now_ns=0))
+    engine, undisturbed = bench.engine(), [5.0, 40, 5, 5, 5, 5, 5, 40, 5]
+    bench.step(engine, beats_message(undisturbed[:1]))
     later = beats_message(undisturbed[1:4], 350, sequence=1)._replace(state=b"")
-    said = judge.step([later], now_ns=0)
-    assert states(said) == ["onset"]
-    bench.commit(judge, said)
-    judge = bench.restart()
+    assert states(bench.step(engine, later)) == ["onset"]
+    engine = bench.restart()
     (reached,) = bench.journal.progress()
     assert (reached.position, reached.segmenter_state) == (350, b"segmenter state")
     again = beats_message(undisturbed[1:], 350, sequence=1)
-    said = judge.step([again], now_ns=0)
+    said = engine.step([again], now_ns=0).messages
     assert [one.sample for one in said if isinstance(one, BeatScored)] == [
         100 + 250 * k for k in range(4, 9)
     ]
     assert states(said) == ["cleared", "onset"]
-    assert [one.seq for one in numbered(said)] == [2, 3]
-    assert judge.patients()[0].beats == len(undisturbed)
+    assert [one.seq for one in said if isinstance(one, Alert)] == [2, 3]
+    assert engine.report().patients[0].beats == len(undisturbed)
 
 
 def test_only_states_and_alerts_are_journaled(bench: Bench) -> None:
     """Beats in between can be judged again; so a ward's progress is written in turn."""
-    judge = bench.judge()
-    judge.step([beats_message([5])], now_ns=0)
-    assert len(judge.take_progress()) == 1
-    judge.step([beats_message([5], 350, sequence=1)._replace(state=b"")], now_ns=0)
-    assert judge.take_progress() == []
-    judge.step([beats_message([50], 600, sequence=2)._replace(state=b"")], now_ns=0)
-    (reached,) = judge.take_progress()
+    engine = bench.engine()
+    assert len(engine.step([beats_message([5])], now_ns=0).progress) == 1
+    without_state = beats_message([5], 350, sequence=1)._replace(state=b"")
+    assert engine.step([without_state], now_ns=0).progress == []
+    with_alert = beats_message([50], 600, sequence=2)._replace(state=b"")
+    (reached,) = engine.step([with_alert], now_ns=0).progress
     assert (reached.position, reached.segmenter_state) == (350, b"segmenter state")
 
 
 def test_a_heartbeat_speaks_of_many_patients_in_turn(bench: Bench) -> None:
     """Its size is bounded; everybody has a turn, and the counts are of all."""
-    judge, names = bench.judge(), [f"p{number}" for number in range(7)]
+    engine, names = bench.engine(), [f"p{number}" for number in range(7)]
     for name in names:
-        judge.step([beats_message([5], patient=name, sent_ns=1)], now_ns=2_000_000_001)
-    judge.step([end(patient="p3")], now_ns=0)
-    turns = [[one.patient for one in judge.patients(3)] for _ in range(5)]
+        engine.step([beats_message([5], patient=name, sent_ns=1)], now_ns=2_000_000_001)
+    engine.step([end(patient="p3")], now_ns=0)
+    turns = [[one.patient for one in engine.report(3).patients] for _ in range(5)]
     assert [len(turn) for turn in turns] == [3] * 5
     assert {name for turn in turns[:3] for name in turn} == set(names)
-    assert [one.patient for one in judge.patients()] == names
-    ward = judge.ward()
+    assert [one.patient for one in engine.report().patients] == names
+    ward = engine.report().ward
     assert (ward.monitoring, ward.ended, ward.learning, ward.beats) == (6, 1, 0, 7)
     assert ward.lag_s == pytest.approx(2.0)
 
 
 def test_the_lag_of_a_step_is_that_of_who_waited_longest(bench: Bench) -> None:
     """By it the consumer knows when to stop telling beats."""
-    judge = bench.judge()
+    engine = bench.engine()
     both = [beats_message([5], patient="a", sent_ns=0), beats_message([5], patient="b", sent_ns=9)]
-    judge.step(both, now_ns=3_000_000_000)
-    assert judge.newest_lag_s == pytest.approx(3.0)
-    judge.step([], now_ns=9_000_000_000)
-    assert judge.newest_lag_s == 0.0
+    assert engine.step(both, now_ns=3_000_000_000).lag_s == pytest.approx(3.0)
+    assert engine.step([], now_ns=9_000_000_000).lag_s == 0.0

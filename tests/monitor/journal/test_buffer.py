@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.journal.buffer import MAX_HELD, Ledger
+import msgspec
+
+from monitor.journal.buffer import MAX_HELD, JournalBuffer
 from monitor.journal.writer import Journal, Progress
+from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
 from tools.messages import alert
 
@@ -28,19 +31,37 @@ def said(first: int, n: int = 3) -> list[Alert]:
     return [alert(seq=seq, id=str(seq)) for seq in range(first, first + n)]
 
 
+class State(msgspec.Struct):
+    """What a consumer would go on from."""
+
+
+def at(position: int) -> Progress[State]:
+    return Progress("p", position, b"", State())
+
+
+def commit(
+    buffer: JournalBuffer,
+    now_s: float,
+    alerts: Iterable[Alert] = (),
+    *reached: Progress[State],
+) -> bool:
+    buffer.add(all_encoded(alerts), reached, [])
+    return buffer.commit(now_s)
+
+
 def test_what_could_not_be_kept_is_kept_when_there_is_space(tmp_path: Path) -> None:
     """In order, once, with the newest position; meanwhile it says why it fails."""
     with Journal(tmp_path / "j") as journal:
-        ledger = Ledger(journal)
-        assert ledger.commit(said(1), [Progress("p", 1, b"", b"")], [], now_s=0)
+        buffer = JournalBuffer(journal)
+        assert commit(buffer, 0, said(1), at(1))
         with no_space():
-            assert not ledger.commit(said(4), [Progress("p", 2, b"", b"")], [], now_s=1)
-            assert "cannot write the journal" in (ledger.failing or "")
-            assert not ledger.commit(said(7), [Progress("p", 3, b"", b"")], [], now_s=3)
-            assert ledger.held == 6
-        assert not ledger.commit([], [], [], now_s=3.5)  # a second between two tries
-        assert ledger.commit([], [], [], now_s=4)
-        assert (ledger.failing, ledger.held) == (None, 0)
+            assert not commit(buffer, 1, said(4), at(2))
+            assert "cannot write the journal" in (buffer.failing or "")
+            assert not commit(buffer, 3, said(7), at(3))
+            assert buffer.held == 6
+        assert not commit(buffer, 3.5)  # a second between two tries
+        assert commit(buffer, 4)
+        assert (buffer.failing, buffer.held) == (None, 0)
         assert [one.seq for one in journal.alerts_after(0, 100)] == list(range(1, 10))
         assert [one.position for one in journal.progress()] == [3]
 
@@ -48,19 +69,19 @@ def test_what_could_not_be_kept_is_kept_when_there_is_space(tmp_path: Path) -> N
 def test_a_number_that_another_took_is_a_failure_like_others(tmp_path: Path) -> None:
     """What cannot be kept is held and said; the monitor goes on."""
     with Journal(tmp_path / "j") as journal:
-        journal.commit(said(1, 1), [])
-        ledger = Ledger(journal)
-        assert not ledger.commit(said(1, 2), [], [], now_s=0)
-        assert "UNIQUE" in (ledger.failing or "")
-        assert ledger.held == 2
+        journal.commit(all_encoded(said(1, 1)), [])
+        buffer = JournalBuffer(journal)
+        assert not commit(buffer, 0, said(1, 2))
+        assert "UNIQUE" in (buffer.failing or "")
+        assert buffer.held == 2
 
 
 def test_what_is_held_is_bounded(tmp_path: Path) -> None:
     """Before memory runs out, no more is taken in."""
     with Journal(tmp_path / "j") as journal:
-        ledger = Ledger(journal)
+        buffer = JournalBuffer(journal)
         with no_space():
-            ledger.commit(said(1), [], [], now_s=0)
-            assert not ledger.full
-            ledger.commit(said(4, MAX_HELD), [], [], now_s=0)
-            assert ledger.full
+            commit(buffer, 0, said(1))
+            assert not buffer.full
+            commit(buffer, 0, said(4, MAX_HELD))
+            assert buffer.full

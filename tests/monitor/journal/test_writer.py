@@ -4,60 +4,76 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.reader import JournalReader
 from monitor.journal.run import JournaledRun
-from monitor.journal.writer import Journal, Progress
+from monitor.journal.writer import Journal, Progress, StoredProgress
+from monitor.wire.codec import all_encoded
 from tests.monitor.databases import execute
 from tools.messages import alert, technical
 
 
-def reached(position: int) -> Progress:
-    return Progress("119", position, b"segmenter", b"consumer")
+class State(msgspec.Struct):
+    """What a consumer would go on from."""
+
+    beats: int = 7
+
+
+def reached(position: int) -> Progress[State]:
+    return Progress("119", position, b"segmenter", State())
+
+
+def kept(position: int) -> StoredProgress:
+    return StoredProgress("119", position, b"segmenter", msgspec.msgpack.encode(State()))
 
 
 def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     """Alerts in order, the newest position, and the journal's own name."""
     path = tmp_path / "j.sqlite"
     with Journal(path) as journal:
-        journal.commit([alert(seq=1, id="a")], [reached(100)])
-        journal.commit([technical(seq=2, id="b")], [reached(200)])
+        journal.commit(all_encoded([alert(seq=1, id="a")]), [reached(100)])
+        journal.commit(all_encoded([technical(seq=2, id="b")]), [reached(200)])
         identity = journal.identity
     with Journal(path) as journal:
         assert journal.identity == identity
         assert journal.newest_seq == 2
         assert [one.seq for one in journal.alerts_after(0, 10)] == [1, 2]
         assert journal.alerts_after(1, 10) == [technical(seq=2, id="b")]
-        assert journal.progress() == [reached(200)]
+        assert journal.progress() == [kept(200)]
 
 
 def test_pages_are_bounded(tmp_path: Path) -> None:
     """A page holds at most what was asked for."""
     with Journal(tmp_path / "j.sqlite") as journal:
-        journal.commit([alert(seq=n, id=str(n)) for n in range(1, 8)], [])
+        journal.commit(all_encoded([alert(seq=n, id=str(n)) for n in range(1, 8)]), [])
         assert [one.seq for one in journal.alerts_after(2, 3)] == [3, 4, 5]
 
 
 def test_a_failed_commit_leaves_nothing(tmp_path: Path) -> None:
     """Alerts and position are one transaction: a doubled number undoes both."""
     with Journal(tmp_path / "j.sqlite") as journal:
-        journal.commit([alert(seq=1, id="a")], [reached(100)])
+        journal.commit(all_encoded([alert(seq=1, id="a")]), [reached(100)])
         with pytest.raises(JournalFailed, match="UNIQUE"):
-            journal.commit([alert(seq=2, id="b"), alert(seq=1, id="c")], [reached(200)])
+            journal.commit(
+                all_encoded([alert(seq=2, id="b"), alert(seq=1, id="c")]), [reached(200)]
+            )
         assert journal.newest_seq == 1
-        assert journal.progress() == [reached(100)]
-        journal.commit([alert(seq=2, id="b")], [reached(300)])
+        assert journal.progress() == [kept(100)]
+        journal.commit(all_encoded([alert(seq=2, id="b")]), [reached(300)])
         assert journal.newest_seq == 2
 
 
 def test_an_identity_that_comes_twice_leaves_no_hole(tmp_path: Path) -> None:
     """Who follows the numbers would ask for a missing one for ever; `id` tells the two."""
     with Journal(tmp_path / "j.sqlite") as journal:
-        journal.commit([alert(seq=1, id="a")], [])
-        journal.commit([alert(seq=2, id="a"), alert(seq=3, id="b"), alert(seq=4, id="a")], [])
+        journal.commit(all_encoded([alert(seq=1, id="a")]), [])
+        journal.commit(
+            all_encoded([alert(seq=2, id="a"), alert(seq=3, id="b"), alert(seq=4, id="a")]), []
+        )
         found = [(one.seq, one.id) for one in journal.alerts_after(0, 10)]
         assert found == [(1, "a"), (2, "a"), (3, "b"), (4, "a")]
         assert journal.holds("a")
@@ -86,7 +102,7 @@ def test_damaged_alerts_are_an_error_not_a_crash(tmp_path: Path, damage: str) ->
     """Whatever is read of them, by those that publish and those that go on."""
     path = tmp_path / "j.sqlite"
     with Journal(path) as journal:
-        journal.commit([alert(seq=1, id="a", patient="monitor")], [])
+        journal.commit(all_encoded([alert(seq=1, id="a", patient="monitor")]), [])
         execute(path, damage)
         for read in (lambda: journal.alerts_after(0, 10), lambda: journal.lasting("monitor")):
             with pytest.raises(JournalFailed, match=r"j\.sqlite"):
@@ -151,9 +167,9 @@ def test_beats_are_kept_once_and_go_with_their_alerts(tmp_path: Path, older: boo
         for patient, sample, loss in (("b", 9, 1.0), ("b", 9, 2.0), ("a", 7, 3.0), ("b", 4, 4.0))
     )
     with Journal(path) as journal:
-        journal.commit([alert(seq=1, id="a")], [], [first, other])
+        journal.commit(all_encoded([alert(seq=1, id="a")]), [], [first, other])
         journal.commit([], [], [again])
-        journal.commit([alert(seq=2, id="b")], [], [later])
+        journal.commit(all_encoded([alert(seq=2, id="b")]), [], [later])
         with JournalReader(path) as reader:
             assert reader.beats_around("b", 9) == [later, again]
             assert reader.beats_around("a", 7) == [other]

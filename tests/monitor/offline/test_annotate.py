@@ -31,10 +31,10 @@ from monitor.offline.annotate import Annotated, annotate_records, segment, summa
 from monitor.offline.evaluation.beats_report import evaluate_beats
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec, Quality
+from tests.real_data import MITDB
 
 FS_HZ = 250
 RR_SAMPLES = 200  # 75 beats a minute
-MITDB = Path(__file__).resolve().parents[4] / "shared" / "data" / "mitdb"
 
 
 def _r_peaks(duration_s: int) -> NDArray[np.int64]:

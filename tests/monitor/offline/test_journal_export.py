@@ -19,6 +19,7 @@ from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.reader import JournalReader
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal
+from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, Stream, Technical
 from tests.monitor.databases import execute
 from tools.messages import alert, technical
@@ -50,7 +51,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
             )
             for n in range(-10, 11)
         ]
-        journal.commit(SAID, [], beats)
+        journal.commit(all_encoded(SAID), [], beats)
         yield tmp_path / "night.sqlite"
 
 
@@ -85,7 +86,7 @@ def test_time_and_patient_choose(path: Path, options: tuple[str, ...], numbers: 
 def test_more_than_a_page_is_listed(tmp_path: Path) -> None:
     """A long history is read page by page, and whole."""
     with Journal(tmp_path / "j") as journal:
-        journal.commit([alert(seq=n, id=str(n)) for n in range(1, 1203)], [])
+        journal.commit(all_encoded([alert(seq=n, id=str(n)) for n in range(1, 1203)]), [])
     with JournalReader(tmp_path / "j") as reader:
         assert [one.seq for one in reader.alerts()] == list(range(1, 1203))
 
@@ -93,7 +94,7 @@ def test_more_than_a_page_is_listed(tmp_path: Path) -> None:
 def test_csv_has_a_column_a_field_and_no_formulas(path: Path, tmp_path: Path) -> None:
     """A name that a spreadsheet would run is made text; numbers stay numbers."""
     with Journal(tmp_path / "j") as journal:
-        journal.commit([alert(seq=1, patient='=cmd|"x"', loss=-1.5)], [])
+        journal.commit(all_encoded([alert(seq=1, patient='=cmd|"x"', loss=-1.5)]), [])
     (row,) = csv.DictReader(io.StringIO(listed("history", tmp_path / "j", "--csv")))
     assert row["patient"] == '\'=cmd|"x"'
     assert float(row["loss"]) == -1.5
@@ -161,7 +162,7 @@ def test_only_beats_are_exported_in_the_order_of_their_samples(tmp_path: Path) -
     ]
     with Journal(tmp_path / "j") as journal:
         journal.begin(RUN)
-        journal.commit(said, [])
+        journal.commit(all_encoded(said), [])
         listed("history", tmp_path / "j", "--alm", tmp_path / "out")
     assert list(wfdb.rdann(str(tmp_path / "out" / "119"), "alm").sample) == [3600, 7200]
 
@@ -172,7 +173,7 @@ def test_two_patients_do_not_share_a_file(tmp_path: Path) -> None:
     with Journal(tmp_path / "j") as journal:
         journal.begin(JournaledRun(streams, "", "", None, None, 1))
         said = [alert(seq=n, id=f"a{n}", patient=s.patient) for n, s in enumerate(streams, 1)]
-        journal.commit(said, [])
+        journal.commit(all_encoded(said), [])
     result = CliRunner().invoke(app, ["history", str(tmp_path / "j"), "--alm", str(tmp_path / "o")])
     assert result.exit_code == 2
     assert "share a file" in result.stderr
@@ -182,7 +183,7 @@ def test_an_identity_is_made_harmless(tmp_path: Path) -> None:
     """A journal from elsewhere sends nothing to the terminal but text."""
     with Journal(tmp_path / "j") as journal:
         journal.begin(RUN)
-        journal.commit([alert(seq=1, id="\x1bc\x1b]0;x\x07")], [])
+        journal.commit(all_encoded([alert(seq=1, id="\x1bc\x1b]0;x\x07")]), [])
         assert "\x1b" not in listed("history", tmp_path / "j")
         assert "\x1b" not in listed("show", tmp_path / "j", "1")
 
@@ -193,7 +194,7 @@ def test_a_patient_s_name_leads_nowhere(tmp_path: Path) -> None:
         journal.begin(
             JournaledRun([Stream("../x", "x", "I", 360.0, 0, None)], "", "", None, None, 1)
         )
-        journal.commit([alert(seq=1, patient="../x")], [])
+        journal.commit(all_encoded([alert(seq=1, patient="../x")]), [])
     result = CliRunner().invoke(app, ["history", str(tmp_path / "j"), "--alm", str(tmp_path / "o")])
     assert result.exit_code == 2
     assert not list(tmp_path.glob("*.alm"))
@@ -206,7 +207,7 @@ def test_retention_removes_the_oldest_and_keeps_the_numbers(tmp_path: Path) -> N
         for seq in range(1, 131):
             beats = [KeptBeat("119", seq, 10.0, 26.0, b"\0" * 560)]
             said = alert(seq=seq, id=str(seq), wall_time=old if seq <= 70 else new)
-            journal.commit([said], [], beats)
+            journal.commit(all_encoded([said]), [], beats)
         assert journal.truncate(before=old, max_bytes=1 << 40) == 0
         assert journal.truncate(before=new, max_bytes=1 << 40) == 70
         assert (journal.oldest_seq, journal.newest_seq) == (71, 130)

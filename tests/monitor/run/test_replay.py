@@ -34,8 +34,8 @@ from monitor.wire.messages import (
 )
 from monitor.wire.sockets import Sockets
 from tests.monitor.ports import free_port
+from tests.real_data import MITDB
 
-REAL = Path(__file__).resolve().parents[3] / "shared/data/mitdb"
 ANOMALOUS = {"r", "V", "S", "Q"}
 WITHIN_S = 0.15  # of the annotation, as EC57 has it
 
@@ -310,6 +310,22 @@ def test_a_threshold_takes_effect_in_the_consumer(record: Path) -> None:
     assert summary.alerts <= 1
 
 
+def test_what_the_consumer_refuses_is_shown(record: Path) -> None:
+    """A key that the monitor cannot obey is answered with the reason, not with silence."""
+    asked: list[bool] = []
+
+    def ask(screen: Collected, controls: Controls) -> None:
+        if not asked and screen.beats():
+            controls.request(ThresholdRequest("nobody", factor=1.1))
+            asked.append(True)
+        if screen.notices:
+            controls.quit()
+
+    screen = Collected(ask)
+    run(options(record, speed=60.0), screen)
+    assert screen.notices == ["no patient 'nobody' is monitored"]
+
+
 def test_several_records_side_by_side(record: Path, undisturbed: Collected) -> None:
     """Two patients in one run say what each says alone."""
     screen = Collected()
@@ -392,12 +408,12 @@ def test_a_killed_parent_leaves_no_process(record: Path) -> None:
         assert not list(Path(tempfile.gettempdir()).glob(f"ecgm-{process.pid}-*"))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data/mitdb")
+@pytest.mark.skipif(not MITDB.is_dir(), reason="needs ../shared/data/mitdb")
 def test_a_real_record_is_learnt_and_monitored() -> None:
     """On MIT-BIH 119, most premature ventricular beats after the learning phase are alerted."""
     screen = Collected()
-    run(options(REAL / "119", learn_s=300.0, duration_s=900.0), screen)
-    annotation = wfdb.rdann(str(REAL / "119"), "atr", sampto=900 * 360)
+    run(options(MITDB / "119", learn_s=300.0, duration_s=900.0), screen)
+    annotation = wfdb.rdann(str(MITDB / "119"), "atr", sampto=900 * 360)
     symbols = np.array(annotation.symbol)
     premature = [r for r in annotation.sample[symbols == "V"] if r > 301 * 360]
     alerted = np.array([one.sample for one in screen.alerts() if one.state != "cleared"])

@@ -17,10 +17,10 @@ from monitor.errors import RecordError
 from monitor.sources import wfdb_record
 from monitor.sources.source import Source
 from monitor.sources.wfdb_record import WfdbRecord, list_records
+from tests.real_data import DATA
 
 FS_HZ = 250
 N_FRAMES = 1_501  # odd: packed formats end within a block
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
 def _wave(n: int, seed: int = 1) -> NDArray[np.float64]:

@@ -1,9 +1,24 @@
-"""What the consumer leaves unsaid while it is behind a source that does not wait."""
+"""What the consumer leaves out while it is behind, and what it keeps before it answers."""
 
 from __future__ import annotations
 
-from monitor.stages.consumer import SHED_LAG_S, without_late_beats
-from monitor.wire.messages import Message
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from monitor.detection.engine import Engine
+from monitor.detection.patient_state import read_saved
+from monitor.journal.writer import Journal
+from monitor.settings import ConsumerSettings
+from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beats
+from monitor.stages.host import StageHost
+from monitor.wire.messages import Message, ThresholdRequest
+from tests.monitor.checkpoints import template_checkpoint
+from tests.monitor.detection.test_engine import STREAM, beats_message
+from tests.monitor.journal.test_buffer import no_space
 from tools.messages import alert, beat_scored, status, technical
 
 SAID: list[Message] = [beat_scored(), alert(), beat_scored(), technical(), status()]
@@ -17,3 +32,41 @@ def test_beats_are_told_while_they_are_in_time() -> None:
 def test_late_beats_are_left_out_and_alerts_never() -> None:
     """What is numbered or the heartbeat is said however late it is."""
     assert without_late_beats(SAID, SHED_LAG_S + 0.1) == [SAID[1], SAID[3], SAID[4]]
+
+
+@pytest.fixture
+def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
+    """Return a consumer that has judged a beat of one patient, and whose journal is in a file."""
+    settings = ConsumerSettings(
+        beats=f"ipc://{tmp_path}/b", alerts=f"ipc://{tmp_path}/a", journal=str(tmp_path / "j")
+    )
+    with ExitStack() as stack:
+        host = stack.enter_context(StageHost("consumer", settings))
+        journal = stack.enter_context(Journal(Path(settings.journal)))
+        executor = stack.enter_context(ThreadPoolExecutor(1))
+        engine = Engine(template_checkpoint(), settings, journal, executor, lambda: "now")
+        engine.expect([STREAM])
+        receiver = host.sockets.pull(settings.beats)
+        stage = ConsumerStage(settings, host, engine, journal, receiver)
+        stage.pass_on(stage.step([beats_message([5.0])], now_s=1.0), now_s=1.0)
+        yield stage
+
+
+def kept_threshold(folder: Path) -> float:
+    """Return the threshold that a restart would go on with."""
+    with Journal(folder / "j") as journal:
+        (reached,) = journal.progress()
+    return read_saved(reached.consumer_state, 140).threshold
+
+
+def test_a_command_is_kept_before_it_is_answered(consumer: ConsumerStage, tmp_path: Path) -> None:
+    """Whoever was answered "done" can rely on it, though the process dies at once."""
+    assert kept_threshold(tmp_path) != 77.0
+    assert consumer.carry_out(ThresholdRequest(value=77.0)) == "p: 77.0"
+    assert kept_threshold(tmp_path) == 77.0
+
+
+def test_a_command_that_cannot_be_kept_is_not_answered_as_done(consumer: ConsumerStage) -> None:
+    """The disk is full: it holds for now, and who asked hears that a restart would forget it."""
+    with no_space(), pytest.raises(LookupError, match="a restart would forget it"):
+        consumer.carry_out(ThresholdRequest(value=77.0))

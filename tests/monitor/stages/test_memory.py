@@ -17,15 +17,16 @@ from typing import NamedTuple
 import pytest
 
 from model.checkpoint import load_shipped
-from monitor.detection.engine import Judge, numbered
-from monitor.journal.buffer import Ledger
+from monitor.detection.engine import Engine
+from monitor.journal.buffer import JournalBuffer
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import SegmenterStage
+from monitor.stages.segmenter import SampleSegmenter
 from monitor.view.snapshot import Snapshot, apply
+from monitor.wire.codec import all_encoded
 from monitor.wire.messages import BeatsMessage
 from segmenter.beat import BeatSpec
 
@@ -76,32 +77,33 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[H
     ward = Ward(PATIENTS, block_s=(4.0,))
     playbacks = open_playbacks(ProducerSettings(records=records, samples="ipc:///x", ward=ward))
     pacer = Pacer(playbacks, 1.0, now_s=0.0)
-    segmenter = SegmenterStage(BeatSpec(), [], [], Counters("segmenter", 0), lambda patient: True)
+    segmenter = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0), lambda patient: True)
     settings = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(folder / "j"))
     found: dict[str, list[Held]] = {}
     with Journal(Path(settings.journal)) as journal, ThreadPoolExecutor(1) as learner:
-        judge = Judge(load_shipped(), settings, journal, learner, lambda: "2026-01-01T00:00:00Z")
-        judge.expect([playback.stream() for playback in playbacks])
-        ledger, view = Ledger(journal), Snapshot()
+        engine = Engine(load_shipped(), settings, journal, learner, lambda: "2026-01-01T00:00:00Z")
+        engine.expect([playback.stream() for playback in playbacks])
+        buffer, view = JournalBuffer(journal), Snapshot()
         for now_s in range(4, 60 * MINUTES + 1, 4):
             produced = segmenter.step(pacer.take_due(now_s, None), now_s)
             beats = [one for one in produced.messages if isinstance(one, BeatsMessage)]
             for one in beats:
-                judge.check(one)
-                judge.hole_before(one)
-            said = judge.step(beats, now_s * 1_000_000_000)
-            ledger.commit(numbered(said), judge.take_progress(), judge.take_kept(), now_s)
-            for message in [*said, *produced.waves]:
+                engine.admission.check(one)
+                engine.admission.hole_before(one)
+            result = engine.step(beats, now_s * 1_000_000_000)
+            buffer.add(all_encoded(result.alerts), result.progress, result.kept)
+            buffer.commit(now_s)
+            for message in [*result.messages, *produced.waves]:
                 view = apply(view, message)
             if now_s in (60 * SETTLED_MINUTES, 60 * MINUTES):
-                parts = {"producer": pacer, "segmenter": segmenter, "judge": judge}
-                for name, part in {**parts, "ledger": ledger, "view": view}.items():
+                parts = {"producer": pacer, "segmenter": segmenter, "engine": engine}
+                for name, part in {**parts, "buffer": buffer, "view": view}.items():
                     found.setdefault(name, []).append(held_by(part))
-        assert judge.ward().beats > PATIENTS * MINUTES * 50  # the ward lived
+        assert engine.report().ward.beats > PATIENTS * MINUTES * 50  # the ward lived
         yield found
 
 
-@pytest.mark.parametrize("part", ["producer", "segmenter", "judge", "ledger", "view"])
+@pytest.mark.parametrize("part", ["producer", "segmenter", "engine", "buffer", "view"])
 def test_nothing_is_kept_for_each_beat(sizes: dict[str, list[Held]], part: str) -> None:
     """Twenty more minutes of a ward leave no more objects, and no more bytes."""
     settled, at_end = sizes[part]

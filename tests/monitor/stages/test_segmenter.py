@@ -13,7 +13,8 @@ from monitor.settings import Resume
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.host import Counters
-from monitor.stages.segmenter import MAX_PATIENTS, Produced, SegmenterStage
+from monitor.stages.segmenter import MAX_PATIENTS, SampleSegmenter
+from monitor.step_result import StepResult
 from monitor.wire.messages import (
     BeatsMessage,
     EndHeader,
@@ -58,18 +59,18 @@ def end(position: int) -> EndHeader:
     return EndHeader(2, "p", "r", 99, 12, position, "complete", last=True)
 
 
-def new_stage(resume: list[Resume] | None = None) -> tuple[SegmenterStage, Counters]:
+def new_stage(resume: list[Resume] | None = None) -> tuple[SampleSegmenter, Counters]:
     counters = Counters("segmenter", 0)
-    stage = SegmenterStage(BeatSpec(), [STREAM], resume or [], counters, lambda patient: True)
+    stage = SampleSegmenter(BeatSpec(), [STREAM], resume or [], counters, lambda patient: True)
     return stage, counters
 
 
-def beats_of(produced: list[Produced]) -> list[BeatsMessage]:
+def beats_of(produced: list[StepResult[StageMessage]]) -> list[BeatsMessage]:
     messages = [message for one in produced for message in one.messages]
     return [one for one in messages if isinstance(one, BeatsMessage)]
 
 
-def r_samples(produced: list[Produced]) -> list[int]:
+def r_samples(produced: list[StepResult[StageMessage]]) -> list[int]:
     return [int(r) for one in beats_of(produced) for r in one.beats.r_sample]
 
 
@@ -237,7 +238,7 @@ def moved(ecg: NDArray[np.float32], bed: int) -> NDArray[np.float32]:
     return signal
 
 
-def told(stage: SegmenterStage, steps: list[list[StageMessage]]) -> dict[str, list[bytes]]:
+def told(stage: SampleSegmenter, steps: list[list[StageMessage]]) -> dict[str, list[bytes]]:
     """Return the bytes of each patient's beats and events, message after message joined."""
     said: dict[str, list[bytes]] = {}
     for number, messages in enumerate(steps):
@@ -266,7 +267,7 @@ def test_many_patients_at_once_are_as_each_alone(ecg: NDArray[np.float32]) -> No
             position += n
         streams[patient] = [*blocks, msgspec.structs.replace(end(len(signal)), patient=patient)]
     alone = {
-        patient: told(SegmenterStage(BeatSpec(), [], [], Counters("segmenter", 0)), [blocks])
+        patient: told(SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0)), [blocks])
         for patient, blocks in streams.items()
     }
     waiting = {patient: list(blocks) for patient, blocks in streams.items()}
@@ -281,7 +282,7 @@ def test_many_patients_at_once_are_as_each_alone(ecg: NDArray[np.float32]) -> No
                 del waiting[patient]
         steps.append(step)
     counters = Counters("segmenter", 0)
-    together = told(SegmenterStage(BeatSpec(), [], [], counters), steps)
+    together = told(SampleSegmenter(BeatSpec(), [], [], counters), steps)
     assert counters.gaps > 5
     assert all(len(rows) > 20 for rows in together.values())
     assert together == {patient: rows for one in alone.values() for patient, rows in one.items()}
@@ -291,7 +292,7 @@ def test_states_go_along_in_turn(ecg: NDArray[np.float32], monkeypatch: pytest.M
     """The first with a patient's first message, then so many a second, everybody's in turn."""
     monkeypatch.setattr("monitor.stages.segmenter.STATES_PER_S", 4.0)
     counters = Counters("segmenter", 0)
-    stage, beds, states = SegmenterStage(BeatSpec(), [], [], counters), 20, list[str]()
+    stage, beds, states = SampleSegmenter(BeatSpec(), [], [], counters), 20, list[str]()
     for tenth in range(30 * 10):  # every patient sends a block every second
         bed = tenth % 10
         start = 250 * (tenth // 10)
@@ -321,7 +322,7 @@ def test_a_message_that_says_nothing_is_not_sent() -> None:
 
 def test_waveforms_nobody_looks_at_are_not_made(ecg: NDArray[np.float32]) -> None:
     """With a view of one patient, only that one's is thinned and sent."""
-    stage = SegmenterStage(
+    stage = SampleSegmenter(
         BeatSpec(), [], [], Counters("segmenter", 0), lambda patient: patient == "p1"
     )
     both = [message(ecg[:250], 0, patient=name) for name in ("p1", "p2")]

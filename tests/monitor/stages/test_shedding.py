@@ -17,16 +17,16 @@ import pytest
 import zmq
 
 from model.checkpoint import load_shipped
-from monitor.detection.engine import Judge, numbered
+from monitor.detection.engine import Engine
 from monitor.detection.system_alerts import Overload
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, ProducerSettings, TechnicalRules, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import without_late_beats
 from monitor.stages.host import Counters
-from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import Audience, SegmenterStage
+from monitor.stages.segmenter import Audience, SampleSegmenter
 from monitor.wire.codec import decode_bundle
 from monitor.wire.messages import Alert, BeatScored, BeatsMessage, StageMessage, Technical
 from segmenter.beat import BeatSpec
@@ -87,17 +87,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     )
     feed = LiveFeed(Pacer(playbacks, 1.0, now_s=0.0), most_waiting(PATIENTS))
     counters = Counters("segmenter", 0)
-    stage = SegmenterStage(BeatSpec(), [], [], counters)
+    stage = SampleSegmenter(BeatSpec(), [], [], counters)
     settings = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(folder / "j"))
     with Journal(Path(settings.journal)) as journal, ThreadPoolExecutor(1) as learner:
-        judge = Judge(load_shipped(), settings, journal, learner, lambda: "now")
-        judge.expect([playback.stream() for playback in playbacks])
-        seconds, said = _live(feed, stage, judge)
-        yield Told(seconds, said, judge.newest_seq, counters)
+        engine = Engine(load_shipped(), settings, journal, learner, lambda: "now")
+        engine.expect([playback.stream() for playback in playbacks])
+        seconds, said = _live(feed, stage, engine)
+        yield Told(seconds, said, engine.report().newest_seq, counters)
 
 
 def _live(
-    feed: LiveFeed, stage: SegmenterStage, judge: Judge
+    feed: LiveFeed, stage: SampleSegmenter, engine: Engine
 ) -> tuple[list[Second], list[Alert | Technical]]:
     line, overload, rules = Line(), Overload(), TechnicalRules()
     producer, consumer = Counters("producer", 0), Counters("consumer", 0)
@@ -112,12 +112,12 @@ def _live(
         is_busy = CALM_S < now_s <= CALM_S + BUSY_S
         produced = stage.step(line.take(MESSAGES_A_TICK[is_busy]), now_s)
         beats = [one for one in produced.messages if isinstance(one, BeatsMessage)]
-        all_said = judge.step(beats, round(1e9 * now_s))
-        tellable = without_late_beats(all_said, judge.newest_lag_s)
-        consumer.dropped += len(all_said) - len(tellable)
-        kept += numbered(tellable)
+        result = engine.step(beats, round(1e9 * now_s))
+        tellable = without_late_beats(result.messages, result.lag_s)
+        consumer.dropped += len(result.messages) - len(tellable)
+        kept += result.alerts
         scores += sum(isinstance(one, BeatScored) for one in tellable)
-        lag_s = max(lag_s, judge.newest_lag_s)
+        lag_s = max(lag_s, result.lag_s)
         if tick % TICKS_PER_S == 0:
             lasting = bool(seconds) and seconds[-1].overload is not None
             stages = [producer.health(), consumer.health()]

@@ -35,10 +35,10 @@ from monitor.wire.messages import (
     BeatsMessage,
     EndHeader,
     HealthHeader,
+    RecordEvent,
     ReplayRequest,
     SamplesHeader,
     SamplesMessage,
-    SignalEvent,
     StageHealth,
     StageMessage,
     Start,
@@ -83,7 +83,7 @@ def beats_header(n_beats: int, length: int = 140) -> BeatsHeader:
         spec="0123abcd",
         length=length,
         n_beats=n_beats,
-        events=[SignalEvent("noisy", "onset", 1500)],
+        events=[RecordEvent("noisy", "onset", 1500)],
     )
 
 

@@ -18,6 +18,7 @@ from monitor.delivery.publisher import Publisher
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import InvalidEndpoint, InvalidKeys, InvalidOption, MonitorSilent
 from monitor.journal.writer import Journal
+from monitor.wire.codec import all_encoded
 from monitor.wire.curve_keys import Keys, init_keys, load_keys
 from monitor.wire.messages import AckRequest, Status
 from monitor.wire.sockets import Sockets
@@ -60,7 +61,7 @@ class Monitor(threading.Thread):
                 sockets, self.endpoint, journal, lambda _: "done", self._keys.control
             )
             while not self._leaving.is_set():
-                publisher.publish([status()])
+                publisher.publish(all_encoded([status()]))
                 publisher.requests.poll(20)
                 publisher.answer_waiting()
                 self.refused = sockets.refused()

@@ -24,10 +24,10 @@ from monitor.offline.evaluation.ec57 import (
     compare_beats,
     score,
 )
+from tests.real_data import DATA
 
 FS_HZ = 100.0  # a sample is 10 ms; the window is 15 samples
 START = 30_000  # 5:00
-DATA = Path(__file__).resolve().parents[5] / "shared" / "data"
 
 
 def _array(samples: list[int]) -> NDArray[np.int64]:

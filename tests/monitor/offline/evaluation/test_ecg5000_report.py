@@ -30,8 +30,7 @@ from monitor.offline.evaluation.ecg5000_report import (
     plot_loss_densities,
     split,
 )
-
-REAL = Path(__file__).resolve().parents[5] / "shared/data/ecg5000"
+from tests.real_data import ECG5000_FOLDER
 
 
 @pytest.fixture
@@ -194,11 +193,13 @@ def test_plot_is_a_picture(report: Ecg5000Report, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not REAL.exists(), reason="the real ECG5000 files are not beside the repository"
+    not ECG5000_FOLDER.exists(), reason="the real ECG5000 files are not beside the repository"
 )
 def test_official_split_of_the_real_files_must_not_get_worse() -> None:
     """A golden floor at a tenth of the usual training, so that the suite stays quick."""
-    files = [read_ecg5000(REAL / name) for name in ("ECG5000_TRAIN.txt", "ECG5000_DEV.txt")]
+    files = [
+        read_ecg5000(ECG5000_FOLDER / name) for name in ("ECG5000_TRAIN.txt", "ECG5000_DEV.txt")
+    ]
     result = evaluate_training(
         files, "official", AutoencoderConfig(embedding=8), TrainingConfig(epochs=10)
     )

@@ -9,9 +9,9 @@ import pytest
 from monitor.settings import ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
-from monitor.stages.live import LiveFeed, most_waiting
+from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
-from monitor.stages.segmenter import SegmenterStage
+from monitor.stages.segmenter import SampleSegmenter
 from monitor.wire.codec import decode_bundle
 from monitor.wire.messages import BeatsMessage, SamplesMessage, StageMessage
 from segmenter.beat import BeatSpec
@@ -119,7 +119,7 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
     line.stuck = False
     run(feed, line, 140, 150)
     counters = Counters("segmenter", 0)
-    stage = SegmenterStage(BeatSpec(), [], [], counters)
+    stage = SampleSegmenter(BeatSpec(), [], [], counters)
     messages = stage.step(line.taken, 0.0).messages
     said = [one for one in messages if isinstance(one, BeatsMessage)]
     assert counters.gaps == PATIENTS

@@ -1,0 +1,121 @@
+"""Patients who are being learnt: their trainings, what waits for them, and when they end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint
+from model.errors import CannotLearn
+from monitor.detection.learning_phase import Held, LearningPhase
+from monitor.detection.patient import Patient
+
+if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
+    from model.learning import Learned
+    from model.training import Epoch
+
+MAX_HELD = 256  # messages of a patient in training; then the stage receives no more
+
+
+class LearningStopped(Exception):
+    """The process leaves; the training is given up."""
+
+
+class Learner:
+    """Learning phases of all patients, on one executor.
+
+    Parameters
+    ----------
+    base : Checkpoint
+        What each patient's model begins with.
+    false_alerts_per_hour : float
+        Aim of a learnt threshold.
+    executor : Executor
+        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+    patients : mapping of str to Patient
+        All of them, by name, as they are at each call.
+    """
+
+    def __init__(
+        self,
+        base: Checkpoint,
+        false_alerts_per_hour: float,
+        executor: Executor,
+        patients: Mapping[str, Patient],
+    ) -> None:
+        self._base = base
+        self._false_alerts_per_hour = false_alerts_per_hour
+        self._executor = executor
+        self._patients = patients
+        self._names: set[str] = set()  # who may be learning
+        self._leaving = threading.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for a training that no more should be received."""
+        return any(len(phase.held) >= MAX_HELD for _, phase in self._learning())
+
+    @property
+    def training(self) -> bool:
+        """Whether a model is being trained."""
+        return any(phase.training for _, phase in self._learning())
+
+    def begin(self, name: str, until_sample: int) -> LearningPhase:
+        """Return a phase in which a patient is learnt until a sample of the record."""
+        self._names.add(name)
+        return LearningPhase(until_sample, self._train)
+
+    def leave(self) -> None:
+        """Give up what is being trained."""
+        self._leaving.set()
+
+    def released(self, start_monitoring: Callable[[Patient, Learned], None]) -> list[Held]:
+        """End the phases whose training has ended; return the messages that were held for them."""
+        released: list[Held] = []
+        for patient, phase in list(self._learning()):
+            try:
+                learned = phase.learned()
+            except CannotLearn as reason:
+                released.extend(phase.learn_on(reason, patient.stream.fs_hz))
+                continue
+            if learned is not None:
+                start_monitoring(patient, learned)
+                released.extend(phase.held)
+        return released
+
+    def _learning(self) -> Iterator[tuple[Patient, LearningPhase]]:
+        for name in sorted(self._names):
+            patient = self._patients[name]
+            if patient.learning is not None:
+                yield patient, patient.learning
+            else:
+                self._names.discard(name)
+
+    def _train(
+        self, beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]
+    ) -> Future[Learned]:
+        base = self._base
+
+        def learn(beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]) -> Learned:
+            from model.learning import learn_patient
+
+            return learn_patient(
+                beats,
+                base.spec,
+                base.spec_identity,
+                base,
+                rr_before_ms=rr_before_ms,
+                false_alerts_per_hour=self._false_alerts_per_hour,
+                on_epoch=self._perhaps_leave,
+            )
+
+        return self._executor.submit(learn, beats, rr_before_ms=rr_before_ms)
+
+    def _perhaps_leave(self, epoch: Epoch) -> None:
+        if self._leaving.is_set():
+            raise LearningStopped
