@@ -97,7 +97,8 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
             )
         if size > MAX_FILE_BYTES:
             raise InvalidDataset(
-                f"{path} has {size} bytes, more than the {MAX_FILE_BYTES} of any ECG5000 file; name another"
+                f"{path} has {size} bytes, more than the {MAX_FILE_BYTES} of any ECG5000 file; "
+                "name another"
             )
         with path.open("rb") as file:
             while line := file.readline(MAX_LINE_BYTES):

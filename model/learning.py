@@ -134,7 +134,8 @@ def learn_patient(
         )
     if not 0 < false_alerts_per_hour <= beats_per_hour / 2:
         raise InvalidConfig(
-            f"{false_alerts_per_hour!r} false alerts an hour are out of range for {beats_per_hour!r} "
+            f"{false_alerts_per_hour!r} false alerts an hour are out of range for "
+            f"{beats_per_hour!r} "
             "beats an hour; use more than 0 and fewer than half the beats"
         )
     config = base.config if base else AutoencoderConfig()

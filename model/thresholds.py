@@ -77,7 +77,8 @@ class Threshold:
             )
         if not isinstance(self.n_losses, int) or self.n_losses < 0:
             raise InvalidConfig(
-                f"threshold fitted to {self.n_losses!r} losses; it needs a whole number of at least {MIN_LOSSES}"
+                f"threshold fitted to {self.n_losses!r} losses; it needs a whole number of at "
+                f"least {MIN_LOSSES}"
             )
 
     def to_mapping(self) -> dict[str, Any]:
@@ -169,7 +170,8 @@ def _check_losses(losses: ArrayLike) -> NDArray[np.float64]:
     checked = np.asarray(losses, dtype=np.float64)
     if checked.ndim != 1 or len(checked) < MIN_LOSSES:
         raise InvalidBeats(
-            f"losses have the shape {checked.shape}; a threshold needs a row of at least {MIN_LOSSES}"
+            f"losses have the shape {checked.shape}; a threshold needs a row of at least "
+            f"{MIN_LOSSES}"
         )
     if not np.isfinite(checked).all() or (checked < 0).any() or not checked.any():
         raise InvalidBeats(

@@ -52,7 +52,8 @@ class Normal:
             raise InvalidConfig(f"the usual beats' reach {self.reach!r} is not a positive number")
         if self.exemplars.ndim != 2 or not (np.abs(self.exemplars) <= MAX_VALUE).all():
             raise InvalidConfig(
-                f"exemplars of shape {self.exemplars.shape} must be (n, length), finite and plausible"
+                f"exemplars of shape {self.exemplars.shape} must be (n, length), finite and "
+                "plausible"
             )
 
 

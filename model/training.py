@@ -139,7 +139,8 @@ class Trainer:
         config = config or (base.config if base else AutoencoderConfig())
         if base is not None and base.config != config:
             raise InvalidConfig(
-                f"the base model has {base.config}, this training {config}; use a base of the same size"
+                f"the base model has {base.config}, this training {config}; use a base of the "
+                "same size"
             )
         checked = check_beats(beats, config.length)
         if len(checked) < MIN_BEATS:
@@ -238,7 +239,8 @@ class Trainer:
         """
         if state.identity != self._identity:
             raise InvalidConfig(
-                "the training to continue had other beats or options; give the same, or leave --resume "
+                "the training to continue had other beats or options; give the same, or leave "
+                "--resume "
                 "out"
             )
         if problem := self._misfit(state):

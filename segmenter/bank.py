@@ -232,7 +232,8 @@ class SegmenterBank:
             raise InvalidSignal(f"refused: a gap of {n_samples} samples; give at least one")
         if int(self._positions.max()) + n_samples > MAX_POSITION:
             raise InvalidSignal(
-                f"a gap of {n_samples} samples would end after sample {MAX_POSITION}, the last that can be counted"
+                f"a gap of {n_samples} samples would end after sample {MAX_POSITION}, the last "
+                "that can be counted"
             )
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._kept)
@@ -289,7 +290,8 @@ class SegmenterBank:
         fs_hz, spec = rate_and_spec(plain)
         if (fs_hz, spec) != (self.fs_hz, self.spec):
             raise InvalidState(
-                f"saved state: it belongs to {fs_hz:g} Hz and {spec}, not to this bank; make a bank like it"
+                f"saved state: it belongs to {fs_hz:g} Hz and {spec}, not to this bank; make a "
+                "bank like it"
             )
         for name, target in {**self._kept_signal(row), **self._arrays(row)}.items():
             fill(target, arrays, name)

@@ -133,7 +133,8 @@ class SegmenterWard:
         samples = np.asarray(chunk)
         if samples.ndim != 2 or len(samples) != len(rows):
             raise InvalidSignal(
-                f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give one row of "
+                f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give one "
+                "row of "
                 "samples for each"
             )
         found = []

@@ -35,7 +35,8 @@ def carry_out(
         asking.send(encode_json(request))
         if not asking.poll(max(0, round(1000 * (deadline_s - time.monotonic())))):
             raise MonitorSilent(
-                f"{endpoint}: no answer in {within_s:g} s; check that a monitor runs there, and its --keys"
+                f"{endpoint}: no answer in {within_s:g} s; check that a monitor runs there, and "
+                "its --keys"
             )
         try:
             reply = decode_reply(asking.recv_multipart()[-1])

@@ -137,7 +137,8 @@ class Inbox:
             )
         except sqlite3.Error as error:
             raise InboxFailed(
-                f"{self._path}: cannot keep an alert ({error}); free space on its disk and start again"
+                f"{self._path}: cannot keep an alert ({error}); free space on its disk and start "
+                "again"
             ) from error
         self.journal, self.last_seq = message.journal, message.seq
         self._kept_since_look += 1
@@ -164,7 +165,8 @@ class Inbox:
             self._database.execute(_DELETE, (until,))
         except sqlite3.Error as error:
             raise InboxFailed(
-                f"{self._path}: cannot remove old alerts ({error}); free space on its disk and start again"
+                f"{self._path}: cannot remove old alerts ({error}); free space on its disk and "
+                "start again"
             ) from error
 
     def _last_before(self, before: str) -> int:
@@ -193,7 +195,8 @@ class Inbox:
             return decode_numbered(message)
         except InvalidMessage as error:
             raise InboxFailed(
-                f"{self._path} holds an alert that cannot be read ({error}); give another --durable name"
+                f"{self._path} holds an alert that cannot be read ({error}); give another "
+                "--durable name"
             ) from error
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:

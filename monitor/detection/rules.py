@@ -16,13 +16,13 @@ EXPLANATIONS = {
     "n": "It begins when n of the last m judged beats are anomalous; fewer are pending.",
     "m": "1 of 1 alerts on every anomalous beat; 2 of 3 ignores a lone artefact.",
     "clear_after": "This many calm beats in a row end it; 5 makes bigeminy one episode.",
-    "clear_ratio": "A beat is calm if its loss is at most this share of the threshold (hysteresis).",
+    "clear_ratio": "Hysteresis: a beat is calm up to this share of the threshold.",
     "repeat_beats": "It is reported again (ongoing) after this many further anomalous beats.",
     "run_beats": "This many anomalous beats in a row make it high priority.",
     "latch": "A high one waits to be acknowledged (key a, `ecg-monitor ack`), even when over.",
     "technical": "The monitor itself; the signal's own technical alerts have no settings.",
     "stage_down_s": "stage_down: seconds without a message from producer or segmenter.",
-    "overload_lag_s": "overload: seconds that beats are late in 3 heartbeats in a row (or any is shed).",
+    "overload_lag_s": "overload: beats come so late in 3 heartbeats, or some are shed.",
 }
 
 
@@ -33,7 +33,8 @@ def load_rules(path: Path) -> Rules:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidOption(
-            f"--rules {path} cannot be read: {error.strerror}; `ecg-monitor rules` prints such a file"
+            f"--rules {path} cannot be read: {error.strerror}; `ecg-monitor rules` prints such a "
+            "file"
         ) from error
     if len(content) > MAX_BYTES:
         raise InvalidOption(

@@ -105,7 +105,8 @@ class JournalReader:
         for beat in beats:
             if not _is_beat(beat.values):
                 raise JournalFailed(
-                    f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; restore a copy"
+                    f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; "
+                    "restore a copy"
                 )
         return beats
 

@@ -74,7 +74,8 @@ class PatientsOptions:
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:
             raise InvalidOption(
-                f"--learn of {self.learn_s:g} s is too short to learn from; give some minutes, such as 5:00"
+                f"--learn of {self.learn_s:g} s is too short to learn from; give some minutes, "
+                "such as 5:00"
             )
         if self.from_scratch and self.checkpoint is not None:
             raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
@@ -104,7 +105,8 @@ def run(
     unknown = set(options.records) - set(there)
     if unknown:
         raise InvalidOption(
-            f"{options.folder} has no record {min(unknown)}, or a pacemaker made its beats; give one "
+            f"{options.folder} has no record {min(unknown)}, or a pacemaker made its beats; give "
+            "one "
             f"of {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
         )
     names = [name for name in there if not options.records or name in options.records]

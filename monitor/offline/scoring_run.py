@@ -46,7 +46,8 @@ def load_for_ecg5000(path: Path) -> Checkpoint:
     if checkpoint.spec_identity != ECG5000_SPEC.identity:
         window = str(checkpoint.spec.get("window"))[:20]
         raise SpecMismatch(
-            f"checkpoint {path} expects beats of spec {checkpoint.spec_identity} (window {window}), "
+            f"checkpoint {path} expects beats of spec {checkpoint.spec_identity} (window "
+            f"{window}), "
             f"those of ECG5000 are {ECG5000_SPEC.identity} (window {ECG5000_SPEC.window}); train "
             "one with `ecg-monitor train --ecg5000`"
         )

@@ -140,7 +140,8 @@ def _run_in_processes(
         except BrokenProcessPool as error:
             n_done = sum(one.done() and one.exception() is None for one in futures)
             raise StageFailed(
-                f"a worker process died after {n_done} of {len(tasks)} records, perhaps for lack of "
+                f"a worker process died after {n_done} of {len(tasks)} records, perhaps for lack "
+                "of "
                 "memory; try again with fewer --jobs"
             ) from error
         finally:  # Ctrl-C comes here: workers leave when they next ask

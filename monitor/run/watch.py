@@ -168,8 +168,10 @@ def _follow(
                 return
             if idle and subscriber.silent_s > GONE_S:
                 raise MonitorSilent(
-                    f"{options.endpoint}: the monitor stopped before its records ended; alerts after "
-                    f"number {subscriber.last_seq} may be missing, start it again with its --journal"
+                    f"{options.endpoint}: the monitor stopped before its records ended; alerts "
+                    "after "
+                    f"number {subscriber.last_seq} may be missing, start it again with its "
+                    "--journal"
                 )
 
 

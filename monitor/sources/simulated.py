@@ -103,7 +103,8 @@ class SimulationSettings:
     def __post_init__(self) -> None:
         if not 1 / 3600 <= self.hours <= MAX_HOURS:
             raise InvalidOption(
-                f"--hours {self.hours!r} is out of range; use one second (0.0003) to {MAX_HOURS:g} hours"
+                f"--hours {self.hours!r} is out of range; use one second (0.0003) to "
+                f"{MAX_HOURS:g} hours"
             )
         if not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidOption(
@@ -173,7 +174,8 @@ def write_record(
     path = Path(path)
     if not RECORD_NAME.fullmatch(path.name):
         raise InvalidOption(
-            f"{path.name!r} cannot name a WFDB record; use letters, digits, - and _, without a suffix"
+            f"{path.name!r} cannot name a WFDB record; use letters, digits, - and _, without a "
+            "suffix"
         )
     _refuse_existing(path, overwrite)
     try:

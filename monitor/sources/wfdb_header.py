@@ -215,7 +215,7 @@ def check_signal_files(header: RecordHeader) -> int:
 
 
 def regular_file_size(file: Path, what: str) -> int:
-    """Return a regular file's size in bytes; RecordError where it is not one (a pipe would hang)."""
+    """Return a regular file's size in bytes; RecordError if it is another kind (pipes hang)."""
     try:
         status = file.stat()
     except (OSError, ValueError) as error:
@@ -364,7 +364,8 @@ def _parse_signal_line(line: str, index: int, where: str) -> SignalHeader:
     match = _FORMAT.fullmatch(format_field)
     if match is None:
         raise RecordError(
-            f"{where}: format {_quote(format_field)} is malformed; write a number, such as 16 or 212"
+            f"{where}: format {_quote(format_field)} is malformed; write a number, such as 16 or "
+            "212"
         )
     fmt = match[1]
     known = fmt in BYTES_PER_SAMPLE or fmt in FLAC_FORMATS
@@ -439,7 +440,8 @@ def _split_description(rest: str, where: str) -> tuple[list[int], str]:
 def _lead_name(name: str, index: int, where: str) -> str:
     if len(name) > MAX_NAME_LENGTH:
         raise RecordError(
-            f"{where}: lead name {_quote(name)} is longer than {MAX_NAME_LENGTH} characters; shorten it"
+            f"{where}: lead name {_quote(name)} is longer than {MAX_NAME_LENGTH} characters; "
+            "shorten it"
         )
     return " ".join(name.split()) or f"signal {index}"
 
@@ -462,7 +464,8 @@ def _check_frame(signals: tuple[SignalHeader, ...], where: str) -> None:
             raise RecordError(f"{where}: a skew of {signal.skew} frames is too large; correct it")
     if sum(signal.samples_per_frame for signal in signals) > MAX_FRAME_SAMPLES:
         raise RecordError(
-            f"{where}: more than {MAX_FRAME_SAMPLES} samples a frame; such records are not supported"
+            f"{where}: more than {MAX_FRAME_SAMPLES} samples a frame; such records are not "
+            "supported"
         )
 
 

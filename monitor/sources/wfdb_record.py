@@ -318,7 +318,8 @@ def _read_segment_header(header: RecordHeader, name: str | None) -> RecordHeader
     segment = read_header(header.path.with_name(name))
     if segment.segments:
         raise RecordError(
-            f"segment {name} of record {header.path} is itself made of segments, which WFDB does not "
+            f"segment {name} of record {header.path} is itself made of segments, which WFDB does "
+            "not "
             "allow; convert the record"
         )
     if segment.fs_hz != header.fs_hz:

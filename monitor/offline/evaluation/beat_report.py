@@ -54,7 +54,8 @@ def explained_alert(message: Alert | Technical, around: Sequence[KeptBeat]) -> E
     """
     if isinstance(message, Technical):
         raise InvalidOption(
-            f"alert {message.seq} concerns the signal and has no beat to draw; name an alert on a beat"
+            f"alert {message.seq} concerns the signal and has no beat to draw; name an alert on a "
+            "beat"
         )
     if not message.beat or not message.reconstruction:
         raise InvalidOption(
