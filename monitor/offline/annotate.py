@@ -78,7 +78,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker is told of each record."""
+    """What a worker needs to know about each record."""
 
     record: str
     out: Path
@@ -115,10 +115,10 @@ def annotate_records(
     checkpoint : str or Path, optional
         Model that tells anomalous beats.
     learn_s : float, optional
-        Learn each record's normal from so many seconds and look for anomalies after them,
+        Learn each record's normal from this many seconds and look for anomalies after them,
         beginning with the checkpoint's weights if there is one.
     again : bool
-        Do records anew that were done with the same settings.
+        Annotate records again that were done with the same settings.
     on_progress : callable, optional
         Told of each record when it is done, how many are done, and of how many.
 
@@ -140,7 +140,9 @@ def annotate_records(
     """
     check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
-        raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
+        raise InvalidOption(
+            f"--learn of {learn_s:g} s cannot be learnt from; give some minutes, such as 5:00"
+        )
     names = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint)
@@ -178,13 +180,16 @@ def _expand(records: Sequence[str | Path]) -> list[str]:
         else:
             names.append(str(record))
     if not names:
-        raise InvalidOption("there is no record to annotate; name records or a folder of them")
+        raise InvalidOption(
+            "no records were given or found; name records, or a folder that holds .hea files"
+        )
     by_name: dict[str, str] = {}
     for record in names:
         other = by_name.setdefault(_short_name(record), record)
         if other is not record:
             raise InvalidOption(
-                f"{other} and {record} would write the same files; do one at a time"
+                f"{other} and {record} would write the same files; annotate them one after "
+                "the other, each with its own --out"
             )
     return names
 
@@ -204,8 +209,9 @@ def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSp
     trained_on = BeatSpec.from_mapping(loaded.spec)
     if spec is not None and spec.identity != trained_on.identity:
         raise SpecMismatch(
-            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity}, asked for is "
-            f"{spec.identity}; leave the window to the checkpoint or use another one"
+            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity} (window "
+            f"{trained_on.window}), not {spec.identity} (window {spec.window}); leave out "
+            "--window, or use another checkpoint"
         )
     return trained_on, loaded.identity
 
@@ -219,7 +225,7 @@ def _done_before(task: _Task) -> Annotated | None:
         with WfdbRecord.open(task.record, task.lead) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
-        return None  # said when it is tried
+        return None  # reported when the record is tried
     return None if note is None else _outcome(task, note, was_done=True)
 
 
@@ -228,7 +234,7 @@ def _length_s(task: _Task) -> float:
         with WfdbRecord.open(task.record, task.lead) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
-        return 0.0  # said when it is tried
+        return 0.0  # reported when the record is tried
 
 
 def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
@@ -321,7 +327,7 @@ class _Model:
         self.threshold = float(checkpoint.threshold.value)
 
     def forget_drift(self) -> None:
-        """Start anew from the learnt template: what was seen so far was learnt."""
+        """Restart from the learnt template: the beats so far were learnt from."""
         self._state = self._state.learnt()
 
     def follow(self, beats: Beats) -> Scored:

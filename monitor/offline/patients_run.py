@@ -51,7 +51,7 @@ class PatientsOptions:
     records : tuple of str
         Only these of the folder; none is all.
     learn_s : float
-        Learn so much of each record; it goes on where that does not suffice.
+        Learn this much of each record, and more where that is not enough.
     checkpoint : Path, optional
         Begin with these weights; none is the one that ships.
     from_scratch : bool
@@ -73,14 +73,17 @@ class PatientsOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:
-            raise InvalidOption(f"{self.learn_s} s cannot be learnt from; use some minutes")
+            raise InvalidOption(
+                f"--learn of {self.learn_s:g} s cannot be learnt from; give some minutes, such "
+                "as 5:00"
+            )
         if self.from_scratch and self.checkpoint is not None:
-            raise InvalidOption("--from-scratch and --checkpoint contradict each other")
+            raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker is told of each record."""
+    """What a worker needs to know about each record."""
 
     record: Path
     options: PatientsOptions
@@ -101,10 +104,15 @@ def run(
     there = [name for name in list_records(options.folder) if name not in PACED]
     unknown = set(options.records) - set(there)
     if unknown:
-        raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
+        raise InvalidOption(
+            f"{options.folder} has no record {min(unknown)}, or a pacemaker made its beats; give "
+            f"one of {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
+        )
     names = [name for name in there if not options.records or name in options.records]
     if not names:
-        raise InvalidOption(f"{options.folder} has no records but paced ones; give another folder")
+        raise InvalidOption(
+            f"{options.folder} holds no records without a pacemaker; give another folder"
+        )
     tasks = [_Task(options.folder / name, options) for name in names]
     results = run_tasks(_evaluate_or_say_why, tasks, options.jobs, tell)
     if all(one.figures is None for one in results):
@@ -227,4 +235,4 @@ def _learnt(
             continue
         cpu_s = time.process_time() - began_s
         return learn_s, learned.checkpoint, learned.note, cpu_s
-    raise CannotLearn(f"nothing was learnt in {math.floor(n_samples / fs_hz)} s: {note}")
+    raise CannotLearn(f"nothing could be learnt in {math.floor(n_samples / fs_hz)} s: {note}")

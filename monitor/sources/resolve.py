@@ -26,5 +26,8 @@ def resolve_record(name: str, on_progress: Callable[[int, int | None], None] | N
     if base.with_name(f"{base.name}.hea").exists() or not is_record_name(name):
         return base
     if path.parent.is_dir():  # meant as a path, and mistyped
-        raise RecordError(f"no record {name!r} here: there is no {base.name}.hea in {path.parent}/")
+        raise RecordError(
+            f"record {name!r} needs {base.name}.hea in {path.parent}/, which is not there; check "
+            "the path, or leave that folder to have the record downloaded from PhysioNet"
+        )
     return fetch_record(name, on_progress=on_progress)

@@ -45,7 +45,7 @@ def test_what_is_left_out_has_its_default() -> None:
         (b"episode = 3\n", "episode"),
         (b"[episode", "Expected"),
         (b"\xff\xfe", "utf-8"),
-        (b"a" * 70_000, "no rules file"),
+        (b"a" * 70_000, "not a file of rules"),
         (b"x = " + b"[" * 5000, ""),
     ],
 )
