@@ -56,7 +56,7 @@ def test_learning_goes_on_where_the_first_seconds_do_not_suffice(folder: Path) -
 
 def test_a_record_that_cannot_be_learnt_says_why(folder: Path) -> None:
     """No figures are made up; with no record left it is an error."""
-    with pytest.raises(InvalidOption, match="nothing was learnt"):
+    with pytest.raises(InvalidOption, match="nothing could be learnt"):
         evaluated(folder, learn_s=1000.0)
 
 
