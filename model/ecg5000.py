@@ -73,7 +73,7 @@ def read_ecg5000(
         except ValueError as error:
             raise InvalidDataset(f"{path}, line {number}: {error}") from error
     if not labels:
-        raise InvalidDataset(f"{path}: holds no beats")
+        raise InvalidDataset(f"{path} holds no beats; download it again")
     return np.array(labels, dtype=np.int64), np.stack(beats)
 
 
@@ -90,7 +90,7 @@ def _data_lines(path: Path, header: bool) -> Iterator[tuple[int, str]]:
         else:
             in_header = line.lower() != "@data"
     if in_header:
-        raise InvalidDataset(f"{path}: has no @data line")
+        raise InvalidDataset(f"{path} has no @data line; download it again")
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -98,9 +98,14 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         size = path.stat().st_size
         if path.is_fifo() or path.is_char_device():
-            raise InvalidDataset(f"{path}: is no file but a device, which may never end")
+            raise InvalidDataset(
+                f"{path} is not a file but a device, which may never end; name a file"
+            )
         if size > MAX_FILE_BYTES:
-            raise InvalidDataset(f"{path}: {size} bytes, more than {MAX_FILE_BYTES}")
+            raise InvalidDataset(
+                f"{path} has {size} bytes, more than the {MAX_FILE_BYTES} of any ECG5000 file; "
+                "name another"
+            )
         with path.open("rb") as file:
             mark = file.read(len(codecs.BOM_UTF16))
         encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
@@ -133,9 +138,9 @@ def _label(text: str) -> int:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"label {text[:20]!r} is no number") from None
+        raise ValueError(f"label {text[:20]!r} is not a number") from None
     if value not in CLASSES:
-        raise ValueError(f"label {text[:20]!r} is none of 1 to 5")
+        raise ValueError(f"label {text[:20]!r} is not one of 1 to 5")
     return int(value)
 
 
@@ -147,7 +152,7 @@ def _beat(samples: list[str], length: int) -> NDArray[np.float32]:
             beat = np.array([float(sample) for sample in samples]).astype(np.float32)
     except ValueError:
         bad = next(sample for sample in samples if not _is_number(sample))
-        raise ValueError(f"sample {bad[:20]!r} is no number") from None
+        raise ValueError(f"sample {bad[:20]!r} is not a number") from None
     if not np.isfinite(beat).all():
         raise ValueError("a sample is NaN or infinite")
     return beat

@@ -144,7 +144,10 @@ class Trainer:
         self.training = training or TrainingConfig()
         config = config or (base.config if base else AutoencoderConfig())
         if base is not None and base.config != config:
-            raise InvalidConfig(f"the base is {base.config}, asked for is {config}")
+            raise InvalidConfig(
+                f"the base model has {base.config}, this training {config}; use a base of the "
+                "same size"
+            )
         checked = check_beats(beats, config.length)
         if len(checked) < MIN_BEATS:
             raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
@@ -242,15 +245,20 @@ class Trainer:
         """
         if state.identity != self._identity:
             raise InvalidConfig(
-                "the training to go on with had other beats or options; use the same, or start anew"
+                "the training to continue had other beats or options; give the same, or leave "
+                "--resume out"
             )
         if problem := self._misfit(state):
-            raise InvalidConfig(f"the training to go on with is damaged: {problem}")
+            raise InvalidConfig(
+                f"the training to continue is damaged: {problem}; leave --resume out"
+            )
         tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
         try:
             self._generator.set_state(tensors["generator"])
         except RuntimeError as error:
-            raise InvalidConfig(f"the training to go on with is damaged: {error}") from error
+            raise InvalidConfig(
+                f"the training to continue is damaged: {error}; leave --resume out"
+            ) from error
         self._best_losses = tensors["best_losses"].numpy()
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self._autoencoder.load_state_dict(_with_prefix("weights", tensors))

@@ -122,7 +122,7 @@ class SegmenterBank:
                 "resample the record"
             )
         if rows < 1:
-            raise InvalidSignal(f"a bank of {rows} patients is none")
+            raise InvalidSignal(f"refused: {rows} patients given; a bank needs at least one")
         self.rows = rows
         self.fs_hz = float(fs_hz)
         self.spec = spec
@@ -216,8 +216,8 @@ class SegmenterBank:
         samples = np.asarray(chunk)
         if samples.ndim != 2 or len(samples) != self.rows or samples.dtype.kind not in "fiu":
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.rows}, n), not {samples.dtype} "
-                f"of shape {samples.shape}"
+                f"a chunk must be real numbers of shape ({self.rows}, n), in millivolts, not "
+                f"{samples.dtype} of shape {samples.shape}"
             )
         if samples.dtype.kind != "f" or samples.dtype.itemsize < 4:
             # Neither the least whole number nor a half-precision infinity has a magnitude.
@@ -229,9 +229,12 @@ class SegmenterBank:
     def gap(self, n_samples: int) -> BankSegmented:
         """Take missing samples of all rows: n NaN each, in bounded time and memory."""
         if n_samples < 0:
-            raise InvalidSignal(f"a gap of {n_samples} samples is none")
+            raise InvalidSignal(f"refused: a gap of {n_samples} samples; give 0 or more")
         if int(self._positions.max()) + n_samples > MAX_POSITION:
-            raise InvalidSignal(f"a gap of {n_samples} samples ends after sample {MAX_POSITION}")
+            raise InvalidSignal(
+                f"a gap of {n_samples} samples would end after sample {MAX_POSITION}, the last "
+                "that can be counted"
+            )
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._kept)
         for start in range(0, fed, self._piece):
@@ -286,7 +289,10 @@ class SegmenterBank:
     def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         fs_hz, spec = rate_and_spec(plain)
         if (fs_hz, spec) != (self.fs_hz, self.spec):
-            raise InvalidState(f"saved state: it is of {fs_hz:g} Hz and {spec}, not of this bank")
+            raise InvalidState(
+                f"saved state: it belongs to {fs_hz:g} Hz and {spec}, not to this bank; make a "
+                "bank like it"
+            )
         for name, target in {**self._kept_signal(row), **self._arrays(row)}.items():
             fill(target, arrays, name)
         position = whole(plain, "position", 0, MAX_POSITION)
@@ -302,7 +308,7 @@ class SegmenterBank:
         self._trackers[row].restore(tracker, position)
         awake = self._gaps[row] < self._sleep_gap
         if awake and self._trackers[row].decider.attempt < position:
-            raise InvalidState("saved state: the detector is behind the signal")
+            raise InvalidState("saved state: the detector lags behind the signal")
 
     def _kept_signal(self, row: int) -> dict[str, NDArray[Any]]:
         """Return views of a row's signal."""

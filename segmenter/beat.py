@@ -92,9 +92,11 @@ class BeatSpec:
                 f"beat window {self.window!r} is unknown; use one of {', '.join(get_args(Window))}"
             )
         if not isinstance(self.length, int) or not 16 <= self.length <= 4096:
-            raise InvalidSpec(f"beat length {self.length!r} is not a whole number of 16 to 4096")
+            raise InvalidSpec(
+                f"beat length {self.length!r} is out of range; use a whole number of 16 to 4096"
+            )
         if self.version != 1:
-            raise InvalidSpec(f"beat spec version {self.version!r} is unknown; this is version 1")
+            raise InvalidSpec(f"beat spec version {self.version!r} is unknown; use version 1")
 
     @property
     def identity(self) -> str:
@@ -112,7 +114,9 @@ class BeatSpec:
         try:
             return cls(**mapping)
         except TypeError as error:
-            raise InvalidSpec(f"not a beat spec: {mapping!r}") from error
+            raise InvalidSpec(
+                f"{mapping!r} is not a beat spec; give version, window and length"
+            ) from error
 
 
 @dataclass(frozen=True)

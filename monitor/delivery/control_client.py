@@ -19,7 +19,7 @@ def carry_out(
     keys: Keys | None = None,
     within_s: float = ANSWER_WITHIN_S,
 ) -> str:
-    """Have a monitor do something and return what it says was done.
+    """Have a monitor do something and return its answer: what was done.
 
     Raises
     ------
@@ -31,18 +31,23 @@ def carry_out(
     deadline_s = time.monotonic() + within_s
     with Sockets(keys) as sockets:
         asking = sockets.ask(requests_endpoint(endpoint))
-        sockets.close_ms = 0  # nobody may be there
+        sockets.close_ms = 0  # no monitor may be there
         asking.send(encode_json(request))
         if not asking.poll(max(0, round(1000 * (deadline_s - time.monotonic())))):
-            raise MonitorSilent(f"{endpoint}: no answer in {within_s:g} s; is a monitor there?")
+            raise MonitorSilent(
+                f"{endpoint}: no answer in {within_s:g} s; check that a monitor runs there, and "
+                "its --keys"
+            )
         try:
             reply = decode_reply(asking.recv_multipart()[-1])
         except InvalidMessage as error:
-            raise MonitorSilent(f"{endpoint}: what answers there is no monitor") from error
+            raise MonitorSilent(
+                f"{endpoint}: the answer is not a monitor's; check --alerts"
+            ) from error
     match reply:
         case Done(text=text):
             return text
         case Refused(text=text):
             raise InvalidOption(text)
         case _:
-            raise MonitorSilent(f"{endpoint}: an answer to something else")
+            raise MonitorSilent(f"{endpoint}: the answer is to another request; try again")

@@ -1,6 +1,6 @@
 """A durable subscriber's own file: the alerts it has had, and up to where; one transaction each.
 
-Stored together, alert and position cannot disagree: whenever the subscriber is killed, it goes on
+Stored together, alert and position cannot disagree: whenever the subscriber is killed, it continues
 behind the last alert that is in the file, so the file holds each alert once, in order.
 """
 
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS alerts (
 """
 TRUNCATE_EVERY = 100  # alerts kept, between two looks at what retention removes
 TRUNCATED_PART = 10  # of an inbox that is too big, at a time
-# Behind the newest alert of each journal a subscriber goes on when that journal comes back.
+# When a journal comes back, a subscriber continues behind its newest alert of it.
 _DELETE = """
 DELETE FROM alerts WHERE number <= ?
 AND number NOT IN (SELECT max(number) FROM alerts GROUP BY journal)
@@ -41,10 +41,10 @@ _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 def inbox_path(name: str) -> Path:
-    """Return where the inbox of that name lies; InvalidOption if it is no name for a file."""
+    """Return where the inbox of that name lies; InvalidOption if it cannot name a file."""
     if _NAME.fullmatch(name) is None:
         raise InvalidOption(
-            f"--durable {name!r} is no name; use 1 to 64 letters, digits, dots, dashes"
+            f"--durable {name!r} cannot be a name; use 1 to 64 letters, digits, dots and dashes"
         )
     folder = platformdirs.user_state_path("ecg-monitor") / "subscribers"
     return folder / f"{name}.sqlite"
@@ -57,7 +57,7 @@ class Inbox:
     ----------
     path : Path
     keep_days : float
-        Alerts that were said longer ago are removed.
+        Alerts older than this are removed.
     keep_mb : float
         Of a file that is bigger, the oldest alerts are removed.
     now : callable
@@ -66,7 +66,7 @@ class Inbox:
     Raises
     ------
     InboxFailed
-        If the file cannot be opened or is none of these; from each method, if it cannot be used.
+        If the file cannot be opened or is not an inbox; from each method, if it cannot be used.
 
     Examples
     --------
@@ -101,7 +101,9 @@ class Inbox:
                 "SELECT journal, seq FROM alerts ORDER BY number DESC LIMIT 1"
             ).fetchone()
         except (sqlite3.Error, OSError) as error:
-            raise InboxFailed(f"{path}: cannot be used as an inbox ({error})") from error
+            raise InboxFailed(
+                f"{path} cannot be used as an inbox ({error}); give another --durable name"
+            ) from error
         self.truncate()
         self.journal, self.last_seq = (str(newest[0]), int(newest[1])) if newest else ("", 0)
 
@@ -134,7 +136,10 @@ class Inbox:
                 (message.journal, message.seq, encode_json(message)),
             )
         except sqlite3.Error as error:
-            raise InboxFailed(f"{self._path}: cannot keep an alert ({error})") from error
+            raise InboxFailed(
+                f"{self._path}: cannot keep an alert ({error}); make sure that its disk has space, "
+                "and start again"
+            ) from error
         self.journal, self.last_seq = message.journal, message.seq
         self._kept_since_look += 1
         if self._kept_since_look >= TRUNCATE_EVERY:
@@ -149,7 +154,7 @@ class Inbox:
     def truncate(self) -> None:
         """Remove what is too old, and the oldest part of what is too much.
 
-        The newest alert of each journal stays: it says where to go on.
+        The newest alert of each journal stays: it marks where to continue.
         """
         before = wall_time_text(self._now() - timedelta(days=self._keep_days))
         oldest, newest = self._rows("SELECT coalesce(min(number), 0), max(number) FROM alerts")[0]
@@ -159,10 +164,13 @@ class Inbox:
         try:
             self._database.execute(_DELETE, (until,))
         except sqlite3.Error as error:
-            raise InboxFailed(f"{self._path}: cannot remove old alerts ({error})") from error
+            raise InboxFailed(
+                f"{self._path}: cannot remove old alerts ({error}); make sure that its disk has "
+                "space, and start again"
+            ) from error
 
     def _last_before(self, before: str) -> int:
-        """Return the number up to which all was said before a wall time; 0 if nothing was."""
+        """Return the number of the last alert before a wall time; 0 if there is none."""
         last = 0
         try:
             for number, message in self._database.execute(
@@ -186,7 +194,10 @@ class Inbox:
         try:
             return decode_numbered(message)
         except InvalidMessage as error:
-            raise InboxFailed(f"{self._path} holds what is no alert ({error})") from error
+            raise InboxFailed(
+                f"{self._path} holds an alert that cannot be read ({error}); give another "
+                "--durable name"
+            ) from error
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
         try:

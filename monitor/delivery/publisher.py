@@ -36,7 +36,7 @@ TOTAL_BUDGET = Budget(per_s=10_000, burst=10_000)  # half a core; a flood delays
 
 
 class Publisher:
-    """PUB for what happens, ROUTER for what is asked.
+    """PUB for what happens, ROUTER for requests.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Publisher:
     journal : Journal
         Where missed alerts are read from.
     carry_out : callable
-        Carries out a request and says what it did; LookupError if it cannot.
+        Carries out a request and returns what it did; LookupError if it cannot.
     commanders : frozenset of str or None
         Public keys of clients whose requests are carried out; None is everybody who can connect.
     clock : callable
@@ -81,7 +81,7 @@ class Publisher:
             self._publications.send_multipart(message.frames, zmq.DONTWAIT)
 
     def answer_waiting(self) -> None:
-        """Answer the requests that wait; what is no request is counted and refused."""
+        """Answer the requests that wait; anything else is counted and refused."""
         for frames, sender in receive_requests(self.requests):
             *envelope, body = frames
             if len(envelope) == 1 or (len(envelope) == 2 and not envelope[1]):  # DEALER or REQ
@@ -90,7 +90,7 @@ class Publisher:
                 self.malformed += 1
 
     def _answer_in_bounds(self, body: bytes, sender: str | None, connection: bytes) -> Reply:
-        """Answer who has not asked for too much; a client is its key, or else its connection."""
+        """Answer clients within their limit; a client is its key, or else its connection."""
         client, now_s = sender or connection, self._clock()
         if not self._limit.admits(client, now_s):
             self.limited += 1
@@ -106,7 +106,7 @@ class Publisher:
         except InvalidMessage as error:
             self.malformed += 1
             return Refused(f"not a request of this protocol: {error}")
-        except JournalFailed as error:  # a disk that cannot be read is no reason to stop judging
+        except JournalFailed as error:  # judging continues though the disk cannot be read
             return Refused(str(error))
 
     def _carried_out(self, request: Request, sender: str | None) -> Reply:

@@ -2,7 +2,7 @@
 
 A subscriber is a process of its own: what waits here, waits here alone, and the monitor neither
 blocks nor forgets. Each alert is tried some times, each time within a limit; what fails all the
-same is counted and said, and the alert stays in the journal and in the subscriber's inbox.
+same is counted and reported, and the alert stays in the journal and in the subscriber's inbox.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_LEFT_BEHIND = 4  # tries that a server still trickles answers to
 
 
 class DeliveryFailed(Exception):
-    """One try failed; the text says how."""
+    """One try failed; the text describes how."""
 
 
 class Target(Protocol):
@@ -48,7 +48,9 @@ class Command:
         try:
             self._words = shlex.split(line)
         except ValueError as error:
-            raise InvalidOption(f"--on-alert {line!r}: {error}") from error
+            raise InvalidOption(
+                f"--on-alert {line!r} cannot be split into words: {error}; check its quotes"
+            ) from error
         if not self._words:
             raise InvalidOption("--on-alert is empty; give a command, such as 'notify-send alert'")
         self._limit_s = limit_s
@@ -72,7 +74,7 @@ class Command:
             try:
                 process.communicate(f"{line}\n".encode(), timeout=self._limit_s)
             except subprocess.TimeoutExpired as error:
-                raise DeliveryFailed(f"not done in {self._limit_s:g} s") from error
+                raise DeliveryFailed(f"did not end within {self._limit_s:g} s") from error
         if process.returncode:
             raise DeliveryFailed(f"exit code {process.returncode}")
 
@@ -96,9 +98,13 @@ class Webhook:
         try:
             parts = urllib.parse.urlsplit(url)
         except ValueError as error:
-            raise InvalidOption(f"--webhook {url!r}: {error}") from error
+            raise InvalidOption(
+                f"--webhook {url!r} is not an address: {error}; write https://host/path"
+            ) from error
         if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable():
-            raise InvalidOption(f"--webhook {url!r} is no http or https address")
+            raise InvalidOption(
+                f"--webhook {url!r} is not an http or https address; write https://host/path"
+            )
         self._url = url
         self._name = parts.hostname  # a token may be in the path
         self._limit_s = limit_s
@@ -113,7 +119,7 @@ class Webhook:
         """Post once; a server that trickles its answer is given up after the limit, too."""
         self._left_behind = [one for one in self._left_behind if one.is_alive()]
         if len(self._left_behind) >= MAX_LEFT_BEHIND:
-            raise DeliveryFailed(f"{MAX_LEFT_BEHIND} tries before are still being answered")
+            raise DeliveryFailed(f"{MAX_LEFT_BEHIND} earlier tries still wait for an answer")
         outcome: list[str] = []
         # A socket's time limit is for each of its reads: the thread is left behind instead.
         thread = threading.Thread(target=self._post, args=(line, outcome), daemon=True)

@@ -7,7 +7,7 @@
             print(alert.patient, alert.time_s, alert.state)
 
     with Inbox(Path("mine.sqlite")) as inbox, AlertSubscriber(inbox=inbox) as alerts:
-        ...  # goes on where it was when it last ran, however that ended
+        ...  # continues where it stopped, however that was
 
 PUB drops what a slow or late subscriber misses. Every alert carries a sequence number without
 holes, and the heartbeat carries the newest: so the subscriber sees what it missed, asks for it, and
@@ -48,7 +48,7 @@ from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
 MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
 MAX_REFUSED = 8
-ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
+ASK_AGAIN_S = 1.0  # a request without an answer is repeated after this long
 
 
 class AlertSubscriber:
@@ -112,9 +112,9 @@ class AlertSubscriber:
         self._heard_s = time.monotonic()
         self._asked_s = -ASK_AGAIN_S
         self._ready: deque[Message] = deque()
-        self.malformed = 0  # messages that were none of this protocol
-        self.recovered = 0  # alerts that had to be asked for
-        # Why the monitor did not do what `ask` asked for: the newest, for the caller to take out.
+        self.malformed = 0  # messages that are not of this protocol
+        self.recovered = 0  # alerts that had to be requested
+        # Why the monitor refused what `ask` requested: the newest reason; the caller takes it out.
         self.refused: deque[str] = deque(maxlen=MAX_REFUSED)
         self._truncated = 0
         self._closed = False
@@ -170,7 +170,7 @@ class AlertSubscriber:
 
     @property
     def truncated(self) -> int:
-        """How many alerts retention had removed before they could be asked for."""
+        """How many alerts retention had removed before they could be requested."""
         return self._truncated
 
     @property
@@ -216,7 +216,7 @@ class AlertSubscriber:
 
     def ask(self, request: Request) -> None:
         """Send a request; a Page's alerts come with `receive`, a refusal with `refused`."""
-        with contextlib.suppress(zmq.Again):  # nobody is there to ask
+        with contextlib.suppress(zmq.Again):  # no monitor is there to answer
             self._requests.send(encode_json(request), zmq.DONTWAIT)
 
     def _take(self, frames: list[bytes]) -> None:
@@ -234,7 +234,7 @@ class AlertSubscriber:
                 self._hand_out(message)
 
     def _take_numbered(self, message: Alert | Technical) -> None:
-        if message.seq == 0:  # the journal cannot keep it: it is said, and not counted
+        if message.seq == 0:  # the journal cannot keep it: published, but without a number
             self._hand_out(message)
             return
         self._follow_journal(message.journal)
@@ -291,7 +291,7 @@ class AlertSubscriber:
             self._ask_for_missed()
 
     def _follow_journal(self, journal: str) -> None:
-        """Count as far as was had of a journal when the monitor goes on in another one."""
+        """Take up the position in another journal when the monitor continues in it."""
         if self._journal and journal != self._journal:
             self._had[self._journal] = self.last_seq
             if self._inbox is not None:
@@ -314,7 +314,7 @@ class AlertSubscriber:
 
 
 def _heard(topics: Sequence[str]) -> set[str]:
-    """Return the topics to hear: those asked for, and those by which missed alerts are noticed."""
+    """Return the topics asked for, and those by which missed alerts are noticed."""
     return {*NUMBERED, "status", *topics}
 
 

@@ -37,7 +37,7 @@ class Waves:
         self._topics = topics
 
     def receive(self) -> Iterator[Message]:
-        """Yield the stretches that wait; what is no such message is passed over.
+        """Yield the stretches that wait; other messages are ignored.
 
         A topic stands for all that begin with it: those of other patients are left undecoded.
         """

@@ -33,13 +33,13 @@ def locked(journal: Path, wait_s: float = WAIT_S) -> Iterator[int]:
     Raises
     ------
     JournalFailed
-        If another run still holds it after `wait_s`, or there is no place for the file.
+        If another run still holds it after `wait_s`, or the file cannot be made.
     """
     try:
         held = os.open(lock_path(journal), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise JournalFailed(
-            f"{journal}: cannot be opened ({error.strerror}); name another file"
+            f"journal {journal} cannot be opened ({error.strerror}); name another file"
         ) from error
     try:
         _wait_for(held, journal, time.monotonic() + wait_s)

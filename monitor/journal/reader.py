@@ -28,19 +28,23 @@ class JournalReader:
     Raises
     ------
     JournalFailed
-        If the file cannot be read or is no journal; from each method, too.
+        If the file cannot be read or is not a journal; each method raises it, too.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.exists() and not path.is_file():
+            raise JournalFailed(f"{path} is not a file; name the file that --journal named")
         if not path.is_file():
-            raise JournalFailed(f"{path}: there is no such journal")
+            raise JournalFailed(f"{path} does not exist; name the file that --journal named")
         try:
             self._database = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
             )
         except sqlite3.Error as error:
-            raise JournalFailed(f"{path}: cannot be read ({error})") from error
+            raise JournalFailed(
+                f"{path} cannot be read ({error}); check its permissions"
+            ) from error
         try:
             self._rows("SELECT identity FROM journal")
         except JournalFailed:
@@ -59,7 +63,7 @@ class JournalReader:
         self._database.close()
 
     def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
-        """Yield what was said since a wall time, in order, of one patient or of all."""
+        """Yield the alerts since a wall time, in order, of one patient or of all."""
         query = (
             "SELECT seq, message FROM alerts WHERE seq > ?1 AND wall_time >= ?2 "
             "AND (?3 IS NULL OR patient = ?3) ORDER BY seq LIMIT ?4"
@@ -95,10 +99,15 @@ class JournalReader:
         try:
             beats = msgspec.convert(rows, list[KeptBeat])
         except msgspec.ValidationError as error:
-            raise JournalFailed(f"{self._path} holds what is no beat ({error})") from error
+            raise JournalFailed(
+                f"{self._path} is damaged: a kept beat cannot be read ({error}); restore a copy"
+            ) from error
         for beat in beats:
             if not _is_beat(beat.values):
-                raise JournalFailed(f"{self._path} holds what is no beat, at sample {beat.sample}")
+                raise JournalFailed(
+                    f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; "
+                    "restore a copy"
+                )
         return beats
 
     def run(self) -> JournaledRun | None:
@@ -120,7 +129,9 @@ def read_rows(
     try:
         return database.execute(query, given).fetchall()
     except sqlite3.Error as error:
-        raise JournalFailed(f"{path} cannot be read as a journal ({error})") from error
+        raise JournalFailed(
+            f"{path} cannot be read as a journal ({error}); name the file that --journal named"
+        ) from error
 
 
 def decoded_alert(path: Path, message: object) -> Alert | Technical:
@@ -128,7 +139,9 @@ def decoded_alert(path: Path, message: object) -> Alert | Technical:
     try:
         return decode_numbered(as_bytes(message))
     except InvalidMessage as error:
-        raise JournalFailed(f"{path} holds what is no alert ({error})") from error
+        raise JournalFailed(
+            f"{path} is damaged: an alert cannot be read ({error}); restore a copy"
+        ) from error
 
 
 def _is_beat(values: bytes) -> bool:
@@ -139,5 +152,5 @@ def _is_beat(values: bytes) -> bool:
 
 
 def as_bytes(value: object) -> bytes:
-    """Return a blob of a row; what a damaged file has instead is empty, which is no message."""
+    """Return a blob of a row; empty where a damaged file holds something else."""
     return value if isinstance(value, bytes) else b""

@@ -1,8 +1,8 @@
 """Durable alerts and the position reached: SQLite, one writer, one transaction a step.
 
 What is committed together: the alerts of a step, how far each patient is, and the states from which
-segmenter and alert machine go on behind that position. Alerts are published after the commit, so
-what anyone has heard of is in the journal, and what is in the journal can be asked for again.
+segmenter and alert machine continue behind that position. Alerts are published after the commit, so
+what anyone has received is in the journal, and what is in the journal can be requested again.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ State = TypeVar("State", bound=msgspec.Struct)
 
 
 class Progress(msgspec.Struct, Generic[State], frozen=True):
-    """How far one patient is, and what the stages need to go on from there."""
+    """How far one patient is, and what the stages need to continue from there."""
 
     patient: Name
     position: Count
@@ -84,7 +84,7 @@ class Progress(msgspec.Struct, Generic[State], frozen=True):
 
 
 class StoredProgress(msgspec.Struct, frozen=True):
-    """The same as the journal's file holds it: bytes that are checked by who goes on from them."""
+    """The same as the journal's file holds it: bytes, checked by whoever continues from them."""
 
     patient: Name
     position: Count
@@ -105,7 +105,7 @@ class Journal:
     Raises
     ------
     JournalFailed
-        If the file cannot be opened or is no journal; from each method, if it cannot be read or
+        If the file cannot be opened or is not a journal; from each method, if it cannot be read or
         written.
     """
 
@@ -121,7 +121,7 @@ class Journal:
             self.identity = self._read_identity()
         except (sqlite3.Error, OSError) as error:
             raise JournalFailed(
-                f"{path}: cannot open the journal ({error}); name another with --journal"
+                f"journal {path} cannot be opened ({error}); name another with --journal"
             ) from error
 
     def __enter__(self) -> Self:
@@ -157,7 +157,7 @@ class Journal:
         return self._number("SELECT coalesce(min(seq), 1) FROM alerts")
 
     def begin(self, run: JournaledRun) -> None:
-        """Note what the run is of, or go on in a journal that is of the same.
+        """Note what the run consists of, or continue a journal of the same run.
 
         Raises
         ------
@@ -172,8 +172,8 @@ class Journal:
         differs = difference(decode_run(as_bytes(rows[0][0]), self._path), run)
         if differs is not None:
             raise JournalMismatch(
-                f"{self._path} holds another run: {differs}; give what was given then to go on, "
-                "or name a new file"
+                f"{self._path} holds another run: {differs}; to continue it give the same as then, "
+                "otherwise name a new file"
             )
 
     @property
@@ -220,10 +220,15 @@ class Journal:
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
-            raise JournalFailed(f"cannot write the journal: {error}; free space") from error
+            raise JournalFailed(
+                f"cannot write journal {self._path}: {error}; free space on its disk and start "
+                "again"
+            ) from error
         except sqlite3.Error as error:  # another wrote it, or it is damaged
             self._undo()
-            raise JournalFailed(f"cannot write the journal: {error}") from error
+            raise JournalFailed(
+                f"cannot write journal {self._path}: {error}; name another file"
+            ) from error
         except BaseException:
             self._undo()
             raise
@@ -231,7 +236,7 @@ class Journal:
     def truncate(self, before: str, max_bytes: int) -> int:
         """Remove alerts from before a wall time, and the oldest ones of a journal that is too big.
 
-        The newest alert stays, so that numbers go on behind it.
+        The newest alert stays, so that numbering continues from it.
 
         Returns
         -------
@@ -261,7 +266,7 @@ class Journal:
 
     def _undo(self) -> None:
         if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off
-            with contextlib.suppress(sqlite3.Error):  # the reason to undo is what is said
+            with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
                 self._database.execute("ROLLBACK")
 
     def holds(self, identity: str) -> bool:
@@ -288,7 +293,7 @@ class Journal:
         return [decoded_alert(self._path, message) for (message,) in rows]
 
     def seq_before(self, since: str) -> int:
-        """Return the number after which everything was said since a wall time, the newest else.
+        """Return the number of the last alert before a wall time; the newest if none came since.
 
         Wall clocks may be set back: then it is the first alert of that time or later that counts.
         """
@@ -304,7 +309,7 @@ class Journal:
             ]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalFailed(
-                f"{self._path} does not say how far its patients are ({error}); "
+                f"{self._path} does not hold how far its patients are ({error}); "
                 "name another with --journal"
             ) from error
 
@@ -316,6 +321,6 @@ class Journal:
 
 
 def newest_seq(path: Path) -> int:
-    """Return the newest sequence number of a journal that nobody writes."""
+    """Return the newest sequence number of a journal that no process writes."""
     with Journal(path) as journal:
         return journal.newest_seq

@@ -74,7 +74,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker is told of each record."""
+    """What a worker needs to know about each record."""
 
     record: str
     out: Path
@@ -114,7 +114,7 @@ def annotate_records(
         Learn each record's normal from so many seconds and look for anomalies after them, as
         `replay` does: from the weights of the checkpoint, or of the one that ships.
     again : bool
-        Do records anew that were done with the same settings.
+        Annotate records again that were done with the same settings.
     on_progress : callable, optional
         Told of each record when it is done, how many are done, and of how many.
 
@@ -136,7 +136,9 @@ def annotate_records(
     """
     check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
-        raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
+        raise InvalidOption(
+            f"--learn of {learn_s:g} s cannot be learnt from; give some minutes, such as 5:00"
+        )
     names = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
@@ -174,13 +176,16 @@ def _expand(records: Sequence[str | Path]) -> list[str]:
         else:
             names.append(str(record))
     if not names:
-        raise InvalidOption("there is no record to annotate; name records or a folder of them")
+        raise InvalidOption(
+            "no records were given or found; name records, or a folder that holds .hea files"
+        )
     by_name: dict[str, str] = {}
     for record in names:
         other = by_name.setdefault(_short_name(record), record)
         if other is not record:
             raise InvalidOption(
-                f"{other} and {record} would write the same files; do one at a time"
+                f"{other} and {record} would write the same files; annotate them one after "
+                "the other, each with its own --out"
             )
     return names
 
@@ -218,7 +223,7 @@ def _done_before(task: _Task) -> Annotated | None:
         with WfdbRecord.open(task.record, task.lead) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
-        return None  # said when it is tried
+        return None  # reported when the record is tried
     return None if note is None else _outcome(task, note, was_done=True)
 
 
@@ -227,7 +232,7 @@ def _length_s(task: _Task) -> float:
         with WfdbRecord.open(task.record, task.lead) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
-        return 0.0  # said when it is tried
+        return 0.0  # reported when the record is tried
 
 
 def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:

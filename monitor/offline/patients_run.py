@@ -46,7 +46,7 @@ class PatientsOptions:
     records : tuple of str
         Only these of the folder; none is all, but for MIT-BIH's paced ones.
     learn_s : float
-        Learn so much of each record; it goes on where that does not suffice.
+        Learn this much of each record, and more where that is not enough.
     checkpoint : Path, optional
         Begin with these weights; none is the one that ships.
     from_scratch : bool
@@ -68,14 +68,17 @@ class PatientsOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:
-            raise InvalidOption(f"{self.learn_s} s cannot be learnt from; use some minutes")
+            raise InvalidOption(
+                f"--learn of {self.learn_s:g} s cannot be learnt from; give some minutes, such "
+                "as 5:00"
+            )
         if self.from_scratch and self.checkpoint is not None:
-            raise InvalidOption("--from-scratch and --checkpoint contradict each other")
+            raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker is told of each record."""
+    """What a worker needs to know about each record."""
 
     record: Path
     options: PatientsOptions

@@ -58,13 +58,13 @@ class TrainingOptions:
     records : tuple of str
         paths of records, whose beats of the dominant shape are learnt.
     window : str, optional
-        How records are cut; by default as BeatSpec says. ECG5000 is cut by "rr".
+        How records are cut; by default as `BeatSpec` does. ECG5000 is cut by "rr".
     embedding, epochs, seed : int, optional
         Of the model and its training; none is their default.
     lead : str, optional
         Of the records.
     learn_s : float, optional
-        Learn from so many seconds of each record; none is all of it.
+        Learn from this many seconds of each record; None is all of it.
     false_alert_share : float, optional
         Share of normal beats meant to lie above the threshold.
     overwrite : bool
@@ -83,7 +83,7 @@ class TrainingOptions:
     SpecMismatch
         If ECG5000 is to be cut by another window than its own.
     InvalidSpec, InvalidConfig
-        If there is no such window, or a size is absurd.
+        If the window is unknown, or a size is out of range.
     """
 
     out: Path
@@ -103,23 +103,35 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if bool(self.ecg5000) == bool(self.records):
-            raise InvalidOption("train on either records or --ecg5000 files; name some of one kind")
+            raise InvalidOption(
+                "there is nothing to train on, or too much; name either records or --ecg5000 files"
+            )
         if self.ecg5000 and self.spec.identity != ECG5000_SPEC.identity:
             raise SpecMismatch(
-                f"the beats of ECG5000 are cut by the window {ECG5000_SPEC.window}, not "
-                f"{self.window}; leave --window out, or train on records"
+                f"ECG5000 beats have the window {ECG5000_SPEC.window}, not {self.window}; leave "
+                "--window out, or train on records"
             )
         if self.ecg5000 and (self.lead is not None or self.learn_s is not None):
-            raise InvalidOption("--lead and --learn are of records; ECG5000 files have beats only")
+            raise InvalidOption(
+                "--lead and --learn apply to records, not to ECG5000 files; leave them out"
+            )
         if self.tests and (self.records or self.report is None):
-            raise InvalidOption("--test names ECG5000 files for the --report of a training on such")
+            raise InvalidOption(
+                "--test needs --ecg5000 and --report; add them, or leave --test out"
+            )
         if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
-            raise InvalidOption(f"--report {self.report} is no page; name a file ending in .html")
+            raise InvalidOption(
+                f"--report {self.report} does not end in .html; name a file that does"
+            )
         share = self.false_alert_share
         if share is not None and not 0 < share <= 0.5:
-            raise InvalidOption(f"--false-alert-share {share:g} is not a share of 0 to 0.5")
+            raise InvalidOption(
+                f"--false-alert-share {share:g} is out of range; use more than 0 and at most 0.5"
+            )
         if self.learn_s is not None and not 0 < self.learn_s < math.inf:
-            raise InvalidOption(f"--learn of {self.learn_s:g} s holds no beat; use some minutes")
+            raise InvalidOption(
+                f"--learn of {self.learn_s:g} s holds no beat; give some minutes, such as 5:00"
+            )
         # Absurd values are found here, not when the records have been cut.
         _ = self.spec, self.config, self.training
 
@@ -224,7 +236,7 @@ def train(
     """Train a model, set its threshold without labels, and write the checkpoint.
 
     The threshold comes from losses of beats kept apart from the training. A training that is
-    interrupted writes the best so far, and beside it what is needed to go on; so does, every few
+    interrupted writes the best so far, and beside it what is needed to continue; so does, every few
     epochs, one that is not, since a killed process writes nothing.
 
     Raises
@@ -232,7 +244,7 @@ def train(
     InvalidBeats, InvalidConfig
         If the beats are too few, or an option is out of bounds.
     InvalidOption
-        If the checkpoint cannot be written, or there is nothing to go on with.
+        If the checkpoint cannot be written, or there is no training to continue.
     InvalidCheckpoint
         If what is to be gone on with is damaged.
     KeyboardInterrupt
@@ -241,7 +253,7 @@ def train(
     n_needed = math.ceil(MIN_LOSSES / options.training.validation_share)
     if len(beats.values) < n_needed:  # or the threshold would fail when the training is over
         raise InvalidBeats(
-            f"{len(beats.values)} normal beats are too few to train on; give {n_needed} or more"
+            f"{len(beats.values)} normal beats are too few to train on; give at least {n_needed}"
         )
     check_writable(options.out, options.overwrite or options.resume)
     from model.training import Trainer
@@ -260,7 +272,9 @@ def train(
 
 def _state_left(path: Path) -> TrainingState:
     if not path.is_file():
-        raise InvalidOption(f"{path}: no training was left here; leave --resume out to begin one")
+        raise InvalidOption(
+            f"{path} does not exist, so no training can be continued; leave --resume out"
+        )
     from model.training_file import load_training
 
     return load_training(path)
@@ -306,7 +320,7 @@ def _checkpoint(options: TrainingOptions, beats: TrainingBeats, fitted: Fit) -> 
 
 
 def judged_beats(options: TrainingOptions, fitted: Fit) -> Labelled | None:
-    """Return the labelled beats to judge the model on in the report, none where nobody labelled.
+    """Return the labelled beats to judge the model on in the report; None without labels.
 
     Without test files, those of the files learnt from that no gradient has seen: the validation
     beats and the anomalous ones.
@@ -330,7 +344,7 @@ def how_to_go_on(trained: Trained, out: Path) -> str:
     last = trained.fitted.history[-1]
     return (
         f"interrupted after epoch {last.number} of {last.of}; {out} holds the best so far "
-        f"(epoch {trained.fitted.best_epoch}); go on with the same command and --resume"
+        f"(epoch {trained.fitted.best_epoch}); continue with the same command and --resume"
     )
 
 
@@ -349,7 +363,7 @@ def check_writable(out: Path, overwrite: bool) -> None:
     if out.is_dir():
         raise InvalidOption(f"{out} is a folder; name a file in it")
     if out.exists() and not out.is_file():  # to replace a device would break the system
-        raise InvalidOption(f"{out} is no regular file; choose another name")
+        raise InvalidOption(f"{out} is a device or a pipe, not a file; choose another name")
     if out.exists() and not overwrite:
         raise InvalidOption(f"{out} exists already; choose another name or add --overwrite")
     try:

@@ -210,7 +210,7 @@ class Supervisor:
         reason = f"the {dead} died ({_exit_text(process.returncode)}){self._last_error(dead)}"
         self.restarts += 1
         if self.restarts > MAX_RESTARTS:
-            raise StageFailed(f"{reason}; given up after {MAX_RESTARTS} restarts")
+            raise StageFailed(f"{reason}; gave up after {MAX_RESTARTS} restarts")
         for other in self._processes.values():
             other.kill()
             other.wait()

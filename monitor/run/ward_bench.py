@@ -225,7 +225,9 @@ def run_ward(
         ready_by_s = time.monotonic() + OPEN_S
         while not (supervisor.ready and ear.status is not None):
             if time.monotonic() > ready_by_s:
-                raise MonitorError(f"the stages were not ready within {OPEN_S:.0f} s")
+                raise MonitorError(
+                    f"the stages were not ready within {OPEN_S:.0f} s; try fewer patients"
+                )
             listen(time.monotonic() + 0.1)
         supervisor.begin()
         listen(time.monotonic() + WARM_UP_S)

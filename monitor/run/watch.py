@@ -168,8 +168,9 @@ def _follow(
                 return
             if idle and subscriber.silent_s > GONE_S:
                 raise MonitorSilent(
-                    f"{options.endpoint}: the monitor has gone before its records ended; "
-                    f"alerts after number {subscriber.last_seq} may be missing"
+                    f"{options.endpoint}: the monitor stopped before its records ended; alerts "
+                    f"after number {subscriber.last_seq} may be missing; start it again with "
+                    "its --journal"
                 )
 
 

@@ -3,7 +3,7 @@
 The bytes come through urllib and not through wfdb's downloader: that one has no time limit and no
 bound on what a server may send, reads whole files into memory, leaves half of them behind, and
 asks physionet.org for a database's version whatever base URL is set. Headers are checked by
-`monitor.sources.wfdb_header` before any file that they name is asked for.
+`monitor.sources.wfdb_header` before any file that they name is fetched.
 
 PhysioNet's layout, as wfdb knows it:
 
@@ -70,7 +70,7 @@ Notice = Callable[[str], None]
 
 
 class _FetchFailed(Exception):
-    """A request failed; the text says why."""
+    """A request failed; the text gives the reason."""
 
 
 class _NotFound(_FetchFailed):
@@ -124,11 +124,12 @@ def fetch_record(
     InvalidOption
         If the name or the URL is malformed.
     DownloadError
-        If the record can neither be fetched nor found in the cache; says where to put it by hand.
+        If the record can neither be fetched nor found in the cache; the text names the folder
+        to put it in by hand.
     """
     if not is_record_name(name):
         raise InvalidOption(
-            f"{name!a} is no PhysioNet record: give database/record, for example mitdb/208"
+            f"{name!a} cannot be a PhysioNet record; give database/record, for example mitdb/208"
         )
     site = _site(base_url or BASE_URL)
     cache = cache_dir or Path(platformdirs.user_cache_dir("ecg-monitor"))
@@ -173,7 +174,7 @@ def _place(name: str, cache: Path) -> Path:
 def _site(url: str) -> str:
     """Return the checked base URL, without a slash at its end."""
     if _SITE.fullmatch(url) is None:
-        raise InvalidOption(f"base URL {url!a} is not of the form https://host/path")
+        raise InvalidOption(f"base URL {url!a} is not an address; write https://host/path")
     return url.rstrip("/")
 
 
@@ -294,10 +295,10 @@ class _Fetch:
             if final and _VERSION.fullmatch(final[1]):
                 return final[1]
             page = response.read(MAX_PAGE_BYTES).decode("utf-8", errors="replace")
-        said = _VERSION_IN_PAGE.search(page)
-        if said is None or not _VERSION.fullmatch(said[1]):
+        version = _VERSION_IN_PAGE.search(page)
+        if version is None or not _VERSION.fullmatch(version[1]):
             raise _FetchFailed(f"the server does not say which version of {database} is newest")
-        return said[1]
+        return version[1]
 
     def signals(self, base: str, header: RecordHeader, folder: Path) -> None:
         """Fetch the signal files that a header names; none may be larger than it explains."""
@@ -392,7 +393,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             return super().http_error_302(req, fp, code, msg, headers)
         except ValueError as error:
             fp.close()
-            raise URLError("redirected to what is no URL") from error
+            raise URLError("redirected to something that is not an address") from error
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 

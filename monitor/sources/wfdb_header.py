@@ -154,12 +154,14 @@ def parse_header(text: str, path: Path) -> RecordHeader:
     where = f"header {path}.hea"
     lines = _meaningful_lines(text, where)
     if not lines:
-        raise RecordError(f"{where} is empty")
+        raise RecordError(f"{where} is empty; fetch it again")
     n_segments, n_signals, fs_hz, n_frames = _parse_record_line(lines[0], where)
     n_expected = n_signals if n_segments is None else n_segments
     kind = "signal" if n_segments is None else "segment"
     if len(lines) - 1 != n_expected:
-        raise RecordError(f"{where} announces {n_expected} {kind}s and describes {len(lines) - 1}")
+        raise RecordError(
+            f"{where} announces {n_expected} {kind}s and describes {len(lines) - 1}; correct it"
+        )
     signals: tuple[SignalHeader, ...] = ()
     segments: tuple[Segment, ...] = ()
     if n_segments is None:
@@ -189,7 +191,7 @@ def check_signal_files(header: RecordHeader) -> int:
     for file_name, group in groupby(header.signals, key=lambda signal: signal.file_name):
         signals = list(group)
         if signals[0].fmt == NULL_FORMAT:
-            raise RecordError(f"{where} names signals that no file holds")
+            raise RecordError(f"{where} names signals without a file; fetch the record again")
         file = header.path.with_name(file_name)
         n_bytes = regular_file_size(file, f"signal file {file}")
         if signals[0].fmt in FLAC_FORMATS:
@@ -199,8 +201,8 @@ def check_signal_files(header: RecordHeader) -> int:
             # header(5) takes the length from the file then; wfdb cannot read that in windows.
             held = _frames_held(signals[0], frame_samples, n_bytes)
             raise RecordError(
-                f"{where} does not say how long the record is; {file_name} holds {held} samples "
-                "a signal: write that after the sampling rate"
+                f"{where} lacks the number of samples; {file_name} holds {held} a signal: write "
+                "that after the sampling rate"
             )
         expected = _expected_bytes(signals[0], frame_samples * header.n_frames)
         if n_bytes < expected:
@@ -209,27 +211,32 @@ def check_signal_files(header: RecordHeader) -> int:
                 f"it has {n_bytes}; fetch it again"
             )
     if not header.n_frames:
-        raise RecordError(f"{where} does not say how long the record is")
+        raise RecordError(f"{where} lacks the number of samples; write it after the sampling rate")
     return header.n_frames
 
 
 def regular_file_size(file: Path, what: str) -> int:
-    """Return a regular file's size in bytes; RecordError where it is none (a pipe would hang)."""
+    """Return a regular file's size in bytes; RecordError if it is another kind (pipes hang)."""
     try:
         status = file.stat()
     except (OSError, ValueError) as error:
         raise RecordError(f"{what} cannot be read: {_reason(error)}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise RecordError(f"{what} is not a regular file")
+        raise RecordError(
+            f"{what} is a folder, a device or a pipe, not a file; name another record"
+        )
     if not os.access(file, os.R_OK):
-        raise RecordError(f"{what} cannot be read: permission denied")
+        raise RecordError(f"{what} cannot be read: permission denied; change its permissions")
     return status.st_size
 
 
 def _read_text(file: Path) -> str:
     n_bytes = regular_file_size(file, f"header {file}")
     if n_bytes > MAX_HEADER_BYTES:
-        raise RecordError(f"header {file} has {n_bytes} bytes; no header is over a mebibyte")
+        raise RecordError(
+            f"header {file} has {n_bytes} bytes, more than the largest header (a mebibyte); name "
+            "another record"
+        )
     try:
         raw = file.read_bytes().removeprefix(codecs.BOM_UTF8)  # wfdb passes over it, too
     except OSError as error:
@@ -256,7 +263,10 @@ def _meaningful_lines(text: str, where: str) -> list[str]:
     kept = [line for line in lines if line and not line.startswith("#")]
     for character in _ASCII_CONTROL.findall(text) + [c for line in kept for c in line]:
         if character != "\t" and not character.isprintable():
-            raise RecordError(f"{where} holds the control character {character!r}; not a header")
+            raise RecordError(
+                f"{where} holds the control character {character!r}, so it is not a header; fetch "
+                "it again"
+            )
     return kept
 
 
@@ -266,7 +276,7 @@ def _quote(text: str) -> str:
 
 def _bounded_integer(text: str, what: str, where: str) -> int:
     if len(text) > MAX_INTEGER_DIGITS:
-        raise RecordError(f"{where}: {what} {_quote(text)} is absurd")
+        raise RecordError(f"{where}: {what} {_quote(text)} is too large; correct it")
     return int(text)
 
 
@@ -275,17 +285,23 @@ def _parse_record_line(line: str, where: str) -> tuple[int | None, int, float, i
     fields = line.split()
     name = _RECORD_NAME.fullmatch(fields[0])
     if name is None or len(fields) < 2:
-        raise RecordError(f"{where}: {_quote(line)} is no record line (name, signals, rate, ...)")
+        raise RecordError(
+            f"{where}: {_quote(line)} is not a record line (name, signals, rate, ...)"
+        )
     n_segments = None
     if name[2] is not None:
         n_segments = _bounded_integer(name[2], "number of segments", where)
         if not 1 <= n_segments <= MAX_SEGMENTS:
-            raise RecordError(f"{where}: {n_segments} segments; 1 to {MAX_SEGMENTS} can be read")
+            raise RecordError(
+                f"{where}: {n_segments} segments are out of range; 1 to {MAX_SEGMENTS} can be read"
+            )
     if not _COUNT.fullmatch(fields[1]):
         raise RecordError(f"{where}: number of signals {_quote(fields[1])} is not a whole number")
     n_signals = _bounded_integer(fields[1], "number of signals", where)
     if not 1 <= n_signals <= MAX_SIGNALS:
-        raise RecordError(f"{where}: {n_signals} signals; 1 to {MAX_SIGNALS} can be read")
+        raise RecordError(
+            f"{where}: {n_signals} signals are out of range; 1 to {MAX_SIGNALS} can be read"
+        )
     fs_hz = _parse_fs(fields[2], where) if len(fields) > 2 else DEFAULT_FS_HZ
     n_frames = _parse_n_frames(fields[3], fs_hz, where) if len(fields) > 3 else None
     _check_start(fields[4:6], where)
@@ -297,9 +313,9 @@ def _check_start(fields: list[str], where: str) -> None:
     if fields and _CHALLENGE_DATE.fullmatch(fields[0]):
         return
     if fields and not _TIME.fullmatch(fields[0]):
-        raise RecordError(f"{where}: {_quote(fields[0])} is no start time")
+        raise RecordError(f"{where}: {_quote(fields[0])} is not a start time; write hh:mm:ss")
     if len(fields) > 1 and not _is_date(fields[1]):
-        raise RecordError(f"{where}: {_quote(fields[1])} is no date")
+        raise RecordError(f"{where}: {_quote(fields[1])} is not a date; write dd/mm/yyyy")
 
 
 def _is_date(text: str) -> bool:
@@ -336,7 +352,7 @@ def _check_duration(n_frames: int, fs_hz: float, where: str) -> None:
     if n_frames > MAX_DURATION_S * fs_hz:
         raise RecordError(
             f"{where} claims {n_frames} samples, {n_frames / fs_hz / 86_400:.0f} days; "
-            "no record is longer than a year"
+            "a record is at most a year long"
         )
 
 
@@ -344,11 +360,14 @@ def _parse_signal_line(line: str, index: int, where: str) -> SignalHeader:
     where = f"{where}, signal {index}"
     fields = line.split(maxsplit=2)
     if len(fields) < 2:
-        raise RecordError(f"{where}: {_quote(line)} is no signal line (file, format, gain, ...)")
+        raise RecordError(f"{where}: {_quote(line)} is not a signal line (file, format, gain, ...)")
     file_name, format_field = fields[:2]
     match = _FORMAT.fullmatch(format_field)
     if match is None:
-        raise RecordError(f"{where}: format {_quote(format_field)} is malformed")
+        raise RecordError(
+            f"{where}: format {_quote(format_field)} is malformed; write a number, such as 16 or "
+            "212"
+        )
     fmt = match[1]
     known = fmt in BYTES_PER_SAMPLE or fmt in FLAC_FORMATS
     if not known and not (fmt == NULL_FORMAT and file_name == "~"):
@@ -389,10 +408,15 @@ def _parse_gain(rest: str, where: str) -> tuple[float, int | None, str, str]:
     after = f"{tail} {after}".strip()
     match = _GAIN.fullmatch(field)
     if match is None or len(field) > 80:
-        raise RecordError(f"{where}: gain {_quote(field)} is malformed")
+        raise RecordError(
+            f"{where}: gain {_quote(field)} is malformed; write units per mV, such as 200(0)/mV"
+        )
     gain = float(match[1]) or DEFAULT_GAIN
     if not GAIN_RANGE[0] <= abs(gain) <= GAIN_RANGE[1]:
-        raise RecordError(f"{where}: gain {_quote(match[1])} is absurd")
+        raise RecordError(
+            f"{where}: gain {_quote(match[1])} is out of range; use {GAIN_RANGE[0]:g} to "
+            f"{GAIN_RANGE[1]:g} units per mV"
+        )
     baseline = None
     if match[2] is not None:
         baseline = _bounded_integer(match[2], "baseline", where)
@@ -416,7 +440,10 @@ def _split_description(rest: str, where: str) -> tuple[list[int], str]:
 
 def _lead_name(name: str, index: int, where: str) -> str:
     if len(name) > MAX_NAME_LENGTH:
-        raise RecordError(f"{where}: lead name {_quote(name)} is over {MAX_NAME_LENGTH} characters")
+        raise RecordError(
+            f"{where}: lead name {_quote(name)} is longer than {MAX_NAME_LENGTH} characters; "
+            "shorten it"
+        )
     return " ".join(name.split()) or f"signal {index}"
 
 
@@ -428,20 +455,25 @@ def _check_frame(signals: tuple[SignalHeader, ...], where: str) -> None:
     for file_name, group in groupby(signals, key=lambda signal: signal.file_name):
         members = list(group)
         if file_name != "~" and len({(s.fmt, s.byte_offset) for s in members}) > 1:
-            raise RecordError(f"{where}: the signals of {file_name} differ in format or offset")
+            raise RecordError(
+                f"{where}: the signals of {file_name} differ in format or offset; correct it"
+            )
     for signal in signals:
         if signal.samples_per_frame < 1:
-            raise RecordError(f"{where}: a signal has 0 samples per frame")
+            raise RecordError(f"{where}: a signal has 0 samples per frame; use 1 or more")
         if signal.skew > MAX_FRAME_SAMPLES:
-            raise RecordError(f"{where}: a skew of {signal.skew} frames is absurd")
+            raise RecordError(f"{where}: a skew of {signal.skew} frames is too large; correct it")
     if sum(signal.samples_per_frame for signal in signals) > MAX_FRAME_SAMPLES:
-        raise RecordError(f"{where}: more than {MAX_FRAME_SAMPLES} samples a frame")
+        raise RecordError(
+            f"{where}: more than {MAX_FRAME_SAMPLES} samples a frame; such records are not "
+            "supported"
+        )
 
 
 def _parse_segment_line(line: str, where: str) -> Segment:
     fields = line.split()
     if len(fields) != 2 or not _COUNT.fullmatch(fields[1]):
-        raise RecordError(f"{where}: {_quote(line)} is no segment line (name, samples)")
+        raise RecordError(f"{where}: {_quote(line)} is not a segment line (name, samples)")
     name, length = fields
     if name != "~" and not re.fullmatch(r"[-\w]+", name, re.ASCII):
         raise RecordError(
@@ -458,7 +490,9 @@ def _check_segment_lengths(
 ) -> None:
     total = sum(segment.n_frames for segment in segments)
     if n_frames is not None and n_frames != total:
-        raise RecordError(f"{where} announces {n_frames} samples, its segments add up to {total}")
+        raise RecordError(
+            f"{where} announces {n_frames} samples, its segments add up to {total}; correct it"
+        )
     _check_duration(total, fs_hz, where)
     if any(segment.n_frames == 0 for segment in segments[1:]):
         raise RecordError(f"{where}: only the first segment, the layout, may have length 0")

@@ -159,7 +159,9 @@ class WfdbRecord:
             If the file has changed or its contents cannot be decoded.
         """
         if not 0 <= start <= stop <= self.n_samples:
-            raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
+            raise ValueError(
+                f"samples [{start}, {stop}) are not within the record, [0, {self.n_samples})"
+            )
         window = np.full(stop - start, np.nan, np.float32)
         index = bisect_right(self._starts, start) - 1
         while index < len(self._stretches) and self._stretches[index].start < stop:
@@ -243,7 +245,7 @@ def list_records(folder: str | Path) -> list[str]:
     """
     base = Path(folder)
     if not base.is_dir():
-        raise RecordError(f"{base} is not a folder")
+        raise RecordError(f"{base} is not a folder; name one that holds records")
     names = list(header_names(base))
     segments: set[str] = set()
     for name in names:
@@ -259,12 +261,16 @@ def _record_path(path: str | Path) -> Path:
     """Return the record's absolute path without suffix."""
     text = str(path)
     if not text.isprintable() or "::" in text:  # fsspec reads :: as a chain of file systems
-        raise RecordError(f"record name {text!r} holds characters that no record name has")
+        raise RecordError(
+            f"record name {text!r} holds characters that cannot be part of one; rename the record"
+        )
     base = Path(text).absolute()
     if base.suffix in _SUFFIXES:
         base = base.with_suffix("")
     if not base.name or len(base.name) > MAX_NAME_LENGTH:
-        raise RecordError(f"{text!r} is no record name; give the path of a record without suffix")
+        raise RecordError(
+            f"{text!r} cannot name a record; give the path of a record without suffix"
+        )
     if not base.with_name(f"{base.name}.hea").exists():
         raise RecordError(why_no_record(Path(text)))
     return base
@@ -281,7 +287,7 @@ def _lead_layout(header: RecordHeader) -> RecordHeader:
         return header
     named = [segment for segment in header.segments if segment.name is not None]
     if not named:
-        raise RecordError(f"header {header.path}.hea has no segment but gaps")
+        raise RecordError(f"header {header.path}.hea has only gaps for segments; fetch it again")
     layout = _read_segment_header(header, named[0].name)
     if len(layout.signals) != header.n_signals:
         raise RecordError(
@@ -296,7 +302,8 @@ def _read_segment_header(header: RecordHeader, name: str | None) -> RecordHeader
     segment = read_header(header.path.with_name(name))
     if segment.segments:
         raise RecordError(
-            f"segment {name} of record {header.path} is itself made of segments; it must not be"
+            f"segment {name} of record {header.path} is itself made of segments, which WFDB does "
+            "not allow; convert the record"
         )
     if segment.fs_hz != header.fs_hz:
         raise RecordError(
@@ -313,16 +320,18 @@ def _choose_lead(layout: RecordHeader, lead: str | int | None) -> int:
     offered = _listing([names[i] for i in voltages])
     if not voltages:
         units = _listing(sorted({signal.units for signal in layout.signals}))
-        raise RecordError(f"record {layout.path} has no lead in V, mV or uV, only {units}")
+        raise RecordError(
+            f"record {layout.path} has no lead in V, mV or uV, only {units}; choose another record"
+        )
     if lead is None:
         return voltages[0]
     channel = _find_lead(names, lead)
     if channel is None:
-        raise RecordError(f"record {layout.path} has no lead {lead!r}; it has {offered}")
+        raise RecordError(f"record {layout.path} has no lead {lead!r}; choose from {offered}")
     if channel not in voltages:
         raise RecordError(
             f"lead {names[channel]!r} of record {layout.path} is in "
-            f"{layout.signals[channel].units!r}, no voltage; there are {offered}"
+            f"{layout.signals[channel].units!r}, which is not a voltage; choose from {offered}"
         )
     return channel
 
@@ -358,7 +367,9 @@ def _segment_stretches(header: RecordHeader, layout: RecordHeader, channel: int)
         stretches.append(_Stretch(start, stop, held, held_channel))
         start = stop
     if not stretches:
-        raise RecordError(f"header {header.path}.hea has no segment but its layout")
+        raise RecordError(
+            f"header {header.path}.hea lists no segment after its layout; fetch it again"
+        )
     return stretches
 
 
@@ -367,7 +378,9 @@ def _channel_in(
 ) -> int | None:
     if not variable:  # every segment has the same signals in the same order
         if channel >= len(segment.signals):
-            raise RecordError(f"segment {segment.path} has too few signals for its record")
+            raise RecordError(
+                f"segment {segment.path} has fewer signals than its record; fetch it again"
+            )
         return channel
     names = [signal.name for signal in segment.signals]
     return names.index(wanted.name) if wanted.name in names else None
@@ -379,12 +392,19 @@ def _check_segment(
     where = f"segment {segment.path.name} of record {header.path}"
     signal = segment.signals[channel]
     if signal.samples_per_frame != wanted.samples_per_frame:
-        raise RecordError(f"{where}: lead {wanted.name!r} changes its sampling rate")
+        raise RecordError(
+            f"{where}: lead {wanted.name!r} changes its sampling rate; choose another lead"
+        )
     if signal.millivolts_per_unit is None:
-        raise RecordError(f"{where}: lead {wanted.name!r} is in {signal.units!r}, no voltage")
+        raise RecordError(
+            f"{where}: lead {wanted.name!r} is in {signal.units!r}, which is not a voltage; choose "
+            "another lead"
+        )
     held = check_signal_files(segment)
     if held < n_frames:
-        raise RecordError(f"{where} holds {held} samples, the record wants {n_frames} of it")
+        raise RecordError(
+            f"{where} holds {held} samples, its record needs {n_frames}; fetch it again"
+        )
 
 
 def _check_flac_length(stretch: _Stretch) -> None:
@@ -397,7 +417,7 @@ def _check_flac_length(stretch: _Stretch) -> None:
     try:
         held = int(soundfile.info(str(file)).frames)
     except (soundfile.SoundFileError, RuntimeError) as error:
-        raise RecordError(f"signal file {file} is no FLAC file") from error
+        raise RecordError(f"signal file {file} cannot be read as FLAC; fetch it again") from error
     expected = stretch.signal.byte_offset + stretch.stop - stretch.start
     if held < expected:
         raise RecordError(
@@ -425,9 +445,11 @@ def _read_frames(stretch: _Stretch, first: int, last: int, *, digital: bool) -> 
     except Exception as error:  # wfdb raises bare Exception among others
         reason = " ".join(str(error).split())
         raise RecordError(
-            f"record {path} cannot be decoded from sample {first} on: {reason}"
+            f"record {path} cannot be decoded from sample {first} on: {reason}; fetch it again"
         ) from error
     expected = (last - first) * stretch.signal.samples_per_frame
     if values.shape != (expected,):
-        raise RecordError(f"record {path} ends early: {len(values)} of {expected} samples read")
+        raise RecordError(
+            f"record {path} ends early: {len(values)} of {expected} samples read; fetch it again"
+        )
     return values

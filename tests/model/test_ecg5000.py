@@ -92,15 +92,15 @@ def test_line_ends_and_blank_lines_do_not_matter(tmp_path: Path) -> None:
     [
         ("a.txt", "1 0 0 0\n1 0 0\n", "line 2: 2 samples instead of 3"),
         ("a.txt", "1 0 0 0 0\n", "line 1: 4 samples instead of 3"),
-        ("a.txt", "1 0 zero 0\n", "line 1: sample 'zero' is no number"),
+        ("a.txt", "1 0 zero 0\n", "line 1: sample 'zero' is not a number"),
         ("a.txt", "1 0 nan 0\n", "line 1: a sample is NaN"),
         ("a.txt", "1 0 1e999 0\n", "line 1: a sample is NaN or infinite"),
         ("a.txt", "1 0 1e39 0\n", "line 1: a sample is NaN or infinite"),
-        ("a.txt", "6 0 0 0\n", "line 1: label '6' is none of 1 to 5"),
-        ("a.txt", "0 0 0 0\n", "label '0' is none"),
-        ("a.txt", "1.5 0 0 0\n", "label '1.5' is none"),
-        ("a.txt", "nan 0 0 0\n", "label 'nan' is none"),
-        ("a.txt", "one 0 0 0\n", "label 'one' is no number"),
+        ("a.txt", "6 0 0 0\n", "line 1: label '6' is not one of 1 to 5"),
+        ("a.txt", "0 0 0 0\n", "label '0' is not one of 1 to 5"),
+        ("a.txt", "1.5 0 0 0\n", "label '1.5' is not one of 1 to 5"),
+        ("a.txt", "nan 0 0 0\n", "label 'nan' is not one of 1 to 5"),
+        ("a.txt", "one 0 0 0\n", "label 'one' is not a number"),
         ("a.txt", "", "holds no beats"),
         ("a.txt", "\n \n", "holds no beats"),
         ("a.txt", "1,0,,0\n", "line 1: sample '' is no number"),
@@ -139,7 +139,7 @@ def test_too_large_a_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ecg5000, "MAX_FILE_BYTES", 10)
     path = tmp_path / "a.txt"
     path.write_text("1 0 0 0 0 0 0\n")
-    with pytest.raises(InvalidDataset, match="more than 10"):
+    with pytest.raises(InvalidDataset, match="more than the 10"):
         read_ecg5000(path, length=6)
 
 

@@ -50,7 +50,7 @@ class Annotations:
         In order of time, at fs_hz.
     symbols : list of str, length n
     fs_hz : float or None
-        None where neither the file nor a header beside it says.
+        None where neither the file nor a header beside it holds it.
     """
 
     samples: NDArray[np.int64]
@@ -112,7 +112,7 @@ def evaluate_beats(
     ref_names = _annotated(Path(ref_dir), ref_ext)
     det_names = _annotated(Path(det_dir), det_ext)
     if not (math.isfinite(start_s) and start_s >= 0):
-        raise InvalidOption(f"start of the test period {start_s} is not a time; give 0 s or more")
+        raise InvalidOption(f"--start {start_s:g} s is not a time in a record; give 0 s or more")
     common = sorted(ref_names & det_names)
     if not common:
         raise InvalidOption(
@@ -157,23 +157,27 @@ def make_report(
 
 
 def read_annotations(path: Path, extension: str) -> Annotations:
-    """Read a WFDB annotation file; RecordError if it is missing, absurd or no such file."""
+    """Read a WFDB annotation file; RecordError if it is missing, too large or another file."""
     file = path.with_name(f"{path.name}.{extension}")
     what = f"annotation file {harmless(str(file), MAX_PATH_SHOWN)}"
     n_bytes = regular_file_size(file, what)
     if n_bytes > MAX_ANNOTATION_BYTES:
-        raise RecordError(f"{what} has {n_bytes} bytes; that is absurd")
+        raise RecordError(
+            f"{what} has {n_bytes:,} bytes, too many for one record; check the suffix"
+        )
     try:
         annotation = wfdb.rdann(str(path.absolute()), extension)
         samples = np.asarray(annotation.sample, np.int64)
         symbols = [str(symbol) for symbol in annotation.symbol]
         fs_hz = None if annotation.fs is None else float(annotation.fs)
     except Exception as error:  # wfdb raises whatever its parser meets
-        raise RecordError(f"{what} cannot be decoded") from error
+        raise RecordError(
+            f"{what} cannot be decoded as WFDB annotations; check the suffix or write it again"
+        ) from error
     if fs_hz is not None and not 0 < fs_hz < math.inf:
-        raise RecordError(f"{what} gives a sampling rate of {fs_hz} Hz")
+        raise RecordError(f"{what} gives an impossible sampling rate of {fs_hz} Hz; write it again")
     if np.any(np.diff(samples) < 0) or np.any(samples < 0):
-        raise RecordError(f"{what} is not in order of time")
+        raise RecordError(f"{what} is not in order of time; sort its annotations")
     return Annotations(samples, symbols, fs_hz)
 
 
@@ -233,7 +237,7 @@ def _annotated(folder: Path, extension: str) -> set[str]:
     if not (extension.isascii() and extension.isalnum()):
         raise InvalidOption(f"annotation extension {extension!r} is malformed; use one like atr")
     if not folder.is_dir():
-        raise InvalidOption(f"{folder} is not a folder")
+        raise InvalidOption(f"{folder} is not a folder; name one that holds annotations")
     return {file.stem for file in folder.glob(f"*.{extension}")}
 
 

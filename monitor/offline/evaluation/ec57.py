@@ -226,7 +226,7 @@ def _first(
     match_samples: int,
     pairs: list[tuple[int, int]],
 ) -> tuple[int, int]:
-    """Decide on the beats about the test period's start; return where the walk goes on."""
+    """Decide on the beats about the test period's start; return where the walk continues."""
     j = bisect_left(detected, start)  # first detection of the test period
     ref, det = _at(reference, 0), _at(detected, j)
     if j > 0:

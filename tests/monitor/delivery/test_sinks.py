@@ -85,7 +85,7 @@ def test_a_command_gets_the_alert_on_its_stdin(tmp_path: Path) -> None:
     ("line", "said"),
     [
         (f"{PYTHON} 'raise SystemExit(3)'", "exit code 3"),
-        (f"{PYTHON} 'import time; time.sleep(60)'", "not done in"),
+        (f"{PYTHON} 'import time; time.sleep(60)'", "did not end within"),
         ("/nowhere/at/all", "No such file"),
     ],
 )
@@ -179,7 +179,7 @@ def test_tries_that_are_given_up_do_not_pile_up() -> None:
         for _ in range(MAX_LEFT_BEHIND):
             with pytest.raises(DeliveryFailed, match="no answer"):
                 target.send("{}")
-        with pytest.raises(DeliveryFailed, match="still being answered"):
+        with pytest.raises(DeliveryFailed, match="still wait for an answer"):
             target.send("{}")
         over.set()
         serving.shutdown()

@@ -53,7 +53,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path, encoding: str) -> None
         (b"episode = 3\n", "episode"),
         (b"[episode", "Expected"),
         (b"\xff\xfd", "utf-8"),
-        (b"a" * 70_000, "no rules file"),
+        (b"a" * 70_000, "not a file of rules"),
         (b"x = " + b"[" * 5000, ""),
     ],
 )

@@ -268,7 +268,7 @@ def test_a_missing_lead_is_that_records_failure(tmp_path: Path) -> None:
     path = _write(tmp_path / "in", "rec", duration_s=10)
     (result,) = annotate_records([path], tmp_path / "out", lead="V5", jobs=1)
     assert result.error is not None
-    assert "it has II" in result.error
+    assert "choose from II" in result.error
 
 
 def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_options_that_cannot_work_are_refused_before_anything_is_read(
     out = tmp_path / "out"
     with pytest.raises(InvalidOption, match="would write the same files"):
         annotate_records([one, other], out)
-    with pytest.raises(InvalidOption, match="no record to annotate"):
+    with pytest.raises(InvalidOption, match="no records were given or found"):
         annotate_records([], out)
     for jobs in (0, -1, 1000):
         with pytest.raises(InvalidOption, match="jobs"):

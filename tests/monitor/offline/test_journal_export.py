@@ -116,14 +116,14 @@ def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
 
 
 def test_an_alert_is_explained_in_a_file(path: Path, tmp_path: Path) -> None:
-    """As a picture, as a page, or as both; an alert of the signal has nothing to draw."""
+    """As a picture, as a page, or as both; an alert of the signal has has no beat to draw."""
     wanted = [tmp_path / "1.png", tmp_path / "1.html"]
     assert listed("show", path, "1", "--png", wanted[0], "--html", wanted[1]) == ""
     assert wanted[0].read_bytes().startswith(b"\x89PNG")
     assert wanted[1].read_text().startswith("<!DOCTYPE html>")
     refused = CliRunner().invoke(app, ["show", str(path), "3", "--png", str(tmp_path / "3.png")])
     assert refused.exit_code == 2
-    assert "nothing to draw" in refused.stderr
+    assert "has no beat to draw" in refused.stderr
 
 
 def test_a_technical_alert_is_words_only(path: Path) -> None:
@@ -230,10 +230,10 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) ->
 
 
 def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
-    """Rows that hold what is no alert or no run are said in one line."""
+    """Rows that hold no alert or no run are reported in one line."""
     execute(path, "UPDATE alerts SET message = x'ff'", "UPDATE run SET description = x'00'")
     with JournalReader(path) as reader:
-        with pytest.raises(JournalFailed, match="no alert"):
+        with pytest.raises(JournalFailed, match="an alert cannot be read"):
             list(reader.alerts())
         with pytest.raises(JournalFailed, match="its run"):
             reader.run()
@@ -241,11 +241,11 @@ def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["x'000000'", "x'0000c07f'", "x'ffff7f7f'"])
 def test_a_kept_beat_that_is_damaged_is_one_line(path: Path, damage: str) -> None:
-    """Bytes that are no numbers, no finite ones, or absurd ones are none of a beat."""
+    """Bytes that are not numbers, not finite, or implausibly large cannot be a beat."""
     execute(path, f"UPDATE beats SET beat = {damage} WHERE sample = 3900")
     result = CliRunner().invoke(app, ["show", str(path), "1"])
     assert result.exit_code == 2
-    assert "no beat, at sample 3900" in result.stderr
+    assert "the kept beat at sample 3900 is not one" in result.stderr
 
 
 def test_colours_do_not_reach_a_pipe(path: Path) -> None:

@@ -178,7 +178,7 @@ def test_where_a_checkpoint_may_be_written(tmp_path: Path) -> None:
     check_writable(there, overwrite=True)
     assert there.read_text() == "mine"
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidOption, match="no regular file"):
+    with pytest.raises(InvalidOption, match="a device or a pipe, not a file"):
         check_writable(tmp_path / "pipe", overwrite=True)
     for out, match in ((tmp_path, "folder"), (tmp_path / "no/c", "no"), (there / "c", "there")):
         with pytest.raises(InvalidOption, match=match):
@@ -241,7 +241,7 @@ def test_a_killed_training_leaves_its_last_tenth_epoch(tmp_path: Path) -> None:
 def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path) -> None:
     """Nothing left, a damaged file, other beats, another seed; the checkpoint stays as it is."""
     out = tmp_path / "c"
-    with pytest.raises(InvalidOption, match="no training was left"):
+    with pytest.raises(InvalidOption, match="so no training can be continued"):
         train(options_to(out, resume=True), noisy_beats(140))
     interrupted_after(2, options_to(out))
     before = out.read_bytes()
@@ -250,7 +250,7 @@ def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="other beats or options"):
         train(options_to(out, resume=True, seed=2), noisy_beats(140))
     options_to(out).state_path.write_bytes(b"damaged")
-    with pytest.raises(InvalidCheckpoint, match="no training to go on with"):
+    with pytest.raises(InvalidCheckpoint, match="no training to continue"):
         train(options_to(out, resume=True), noisy_beats(140))
     assert out.read_bytes() == before
 

@@ -141,5 +141,5 @@ def test_a_worker_that_dies_at_once_is_an_error_too(monkeypatch: pytest.MonkeyPa
 
 def test_a_worker_that_dies_is_an_error() -> None:
     """It says what may help."""
-    with pytest.raises(StageFailed, match="fewer jobs"):
+    with pytest.raises(StageFailed, match="fewer --jobs"):
         run_tasks(killed, [1, 2], 2, lambda *_: None)

@@ -120,7 +120,7 @@ def test_an_alert_without_kept_beats_is_drawn() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (technical(), "not of a beat"),
+        (technical(), "has no beat to draw"),
         (alert(state="cleared", beat=[], reconstruction=[]), "carries no beat"),
     ],
 )
