@@ -17,7 +17,7 @@ from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
-from monitor.cli.error_messages import OneLineErrors, explained
+from monitor.cli.error_messages import OneLineErrors, complain, explained
 from monitor.cli.history import past
 from monitor.cli.options import (
     WINDOWS,
@@ -148,13 +148,15 @@ def replay(
     with explained():
         from monitor.run.replay import ReplayOptions
         from monitor.run.replay import replay as run
-        from monitor.run.report import report
+        from monitor.run.report import exit_code_of, report
 
         if learn is not None:
             require_torch()
         screen = _screen(json, live)
+        not_fetched: dict[str, str] = {}
         options = ReplayOptions(
-            records=resolved(records or []),
+            records=resolved(records or [], not_fetched.__setitem__),
+            passed_over=tuple(not_fetched.values()),
             alerts=alerts,
             lead=lead,
             speed=parse_speed(speed),
@@ -171,7 +173,9 @@ def replay(
             keep_days=keep_days,
             keep_mb=keep_mb,
         )
-        report(run(options, screen), as_json=json)
+        summary = run(options, screen)
+        report(summary, as_json=json)
+        raise typer.Exit(exit_code_of(summary))
 
 
 def _rules(path: Path | None) -> Rules:
@@ -220,9 +224,10 @@ def producer(
     with explained():
         from monitor.stages.producer import run
 
-        run(
+        not_fetched: dict[str, str] = {}
+        counters = run(
             ProducerSettings(
-                records=resolved(records or []),
+                records=resolved(records or [], not_fetched.__setitem__),
                 samples=samples,
                 keys=_folder(keys),
                 lead=lead,
@@ -232,6 +237,9 @@ def producer(
                 loop=loop,
             )
         )
+        for reason in not_fetched.values():
+            complain(f"passed over: {reason}")
+        raise typer.Exit(1 if counters.passed_over or not_fetched else 0)
 
 
 @app.command()

@@ -29,7 +29,7 @@ from monitor.cli.options import (
     WindowName,
 )
 from monitor.cli.progress import progress_bar, resolved, training_shown
-from monitor.errors import InvalidOption
+from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
 from monitor.settings import parse_duration, parse_optional_duration
@@ -215,9 +215,11 @@ def train(
         if report is not None:
             check_writable(report, overwrite or resume)
             check_writable(report.with_suffix(".png"), overwrite or resume)
-        options = replace(options, records=tuple(resolved(named) if named else ()))
+        failed: dict[str, str] = {}
+        paths = resolved(named, failed.__setitem__) if named else []
+        options = replace(options, records=tuple(paths))
         with progress_bar("cutting beats") as show:
-            beats = gather(options, show)
+            beats = gather(options, show, failed.__setitem__)
         with training_shown("training") as on_epoch:
             trained = run(options, beats, on_epoch)
         if report is not None:
@@ -226,6 +228,7 @@ def train(
             complain(how_to_go_on(trained, out))
             raise typer.Exit(130)
         sys.stderr.write(f"{harmless(summary_line(trained.checkpoint, out), 500)}\n")
+        raise typer.Exit(_passed_over(failed))
 
 
 def _report(trained: Trained, options: TrainingOptions) -> None:
@@ -541,11 +544,14 @@ def annotate(
             require_torch()
         if len(records) > 1 or Path(records[0]).is_dir():
             prepare_workers("monitor.offline.annotate", jobs)
+        from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
 
+        failed: dict[str, str] = {}
+        named = _records_and_folders(records, failed)
         with progress_bar("annotating") as show:
             results = annotate_records(
-                _records_and_folders(records),
+                named,
                 out,
                 lead,
                 None if window is None else BeatSpec.from_mapping({"window": window}),
@@ -555,6 +561,7 @@ def annotate(
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
             )
+        results += [Outcome(name, error=reason) for name, reason in failed.items()]
         raise typer.Exit(_outcome(results, out))
 
 
@@ -580,6 +587,17 @@ def _outcome(results: list[Outcome], out: Path) -> int:
     return 0 if not failed else 1 if len(failed) < len(results) else 2
 
 
-def _records_and_folders(names: list[str]) -> list[str]:
-    """Return paths: of the records named, fetched where need be, and of folders as they are."""
-    return [name if Path(name).is_dir() else resolved([name])[0] for name in names]
+def _records_and_folders(names: list[str], failed: dict[str, str]) -> list[str]:
+    """Return paths: of the records named, fetched where need be, and of folders as they are.
+
+    Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
+    """
+    paths: list[str] = []
+    for name in names:
+        try:
+            paths.append(name if Path(name).is_dir() else resolved([name])[0])
+        except DownloadError as error:
+            failed[name] = str(error)
+    if not paths:
+        raise DownloadError(next(iter(failed.values())))
+    return paths

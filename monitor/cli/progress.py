@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from monitor.cli.error_messages import complain
 from monitor.cli.training_chart import training_chart
+from monitor.errors import DownloadError
 from monitor.text import harmless
 
 if TYPE_CHECKING:
@@ -94,8 +95,20 @@ def epoch_text(epoch: Epoch) -> str:
     )
 
 
-def resolved(names: list[str]) -> list[str]:
-    """Return the paths of the records named; none named is the simulated one."""
+def resolved(names: list[str], pass_over: Callable[[str, str], None] | None = None) -> list[str]:
+    """Return the paths of the records named; none named is the simulated one.
+
+    Parameters
+    ----------
+    pass_over : callable, optional
+        Told which of several records cannot be fetched, and why; without it, or if none can be,
+        that is an error.
+
+    Raises
+    ------
+    DownloadError
+        If records cannot be fetched.
+    """
     if not names:
         from monitor.sources.simulated import default_record
 
@@ -103,12 +116,23 @@ def resolved(names: list[str]) -> list[str]:
             return [str(default_record(on_progress=show).absolute())]
     from monitor.sources.resolve import resolve_record
 
-    paths = []
+    paths: list[str] = []
+    failed: list[tuple[str, DownloadError]] = []
     for name in names:
         text = f"fetching {harmless(name, 60)}"
         with progress_bar(text) as show:
             on_bytes = _bytes_shown(show, text)
-            paths.append(str(resolve_record(name, on_bytes, complain).absolute()))
+            try:
+                paths.append(str(resolve_record(name, on_bytes, complain).absolute()))
+            except DownloadError as error:
+                failed.append((name, error))
+                if pass_over is None:
+                    raise
+    if not paths:
+        raise failed[0][1]
+    for name, reason in failed:
+        if pass_over is not None:
+            pass_over(name, str(reason))
     return paths
 
 

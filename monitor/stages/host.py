@@ -12,6 +12,7 @@ import gc
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ import zmq
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
 from monitor.step_result import StepResult
+from monitor.text import harmless
 from monitor.wire.codec import (
     decode_bundle,
     decode_lifecycle,
@@ -36,6 +38,7 @@ from monitor.wire.messages import (
     Finished,
     HealthHeader,
     Lifecycle,
+    PassedOver,
     Pause,
     Ready,
     StageHealth,
@@ -69,6 +72,7 @@ class Counters:
         self.malformed = 0
         self.gaps = 0
         self.dropped = 0
+        self.passed_over = 0  # records; in no message
 
     def health(self) -> StageHealth:
         """Return the counters as they are now."""
@@ -207,6 +211,13 @@ class StageHost:
         with contextlib.suppress(StageStopped):
             while True:
                 self.wait([])
+
+    def pass_over(self, record: str, text: str) -> None:
+        """Report a record that cannot be replayed, or not to its end, while the others are."""
+        self.counters.passed_over += 1
+        self._tell(PassedOver(record, text))
+        if not self.supervised:
+            sys.stderr.write(f"ecg-monitor: passed over: {harmless(text, 1000)}\n")
 
     def failed(self, text: str, exit_code: int) -> None:
         """Report why this stage cannot do what it was asked."""

@@ -28,7 +28,7 @@ def run(settings: ProducerSettings) -> Counters:
         If a record, an option or an endpoint cannot be used.
     """
     with StageHost("producer", settings) as host:
-        playbacks = open_playbacks(settings)
+        playbacks = open_playbacks(settings, host.pass_over)
         sender = host.sockets.push(settings.samples)
         try:
             host.ready([playback.stream() for playback in playbacks])
@@ -74,8 +74,14 @@ class ProducerStage:
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send to the segmenter."""
+        self._report_failed()
         self._host.send_health(self._sender)
         self._host.send(self._sender, result.messages)
+
+    def _report_failed(self) -> None:
+        for patient, text in self._pacer.failed:
+            self._host.pass_over(patient, text)
+        self._pacer.failed.clear()
 
     def _wait_s(self, now_s: float) -> float:
         return min(self._pacer.wait_s(now_s, self._host.paused), BLOCK_S)
@@ -112,6 +118,7 @@ class LiveProducerStage(ProducerStage):
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send what waits in the feed, as much as the segmenter takes now."""
         counters, sender = self._host.counters, self._sender
+        self._report_failed()
         self._host.send_health(sender)
         counters.messages_out += self._feed.send(lambda frames: send_now(sender, frames))
         counters.dropped = self._feed.dropped

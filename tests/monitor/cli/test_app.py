@@ -178,6 +178,31 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     assert messages[-1]["alerts"] == sum(one.get("state") == "onset" for one in messages)
 
 
+def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
+    """The others are replayed; it is named in the summary and on standard error; exit code 1."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    (tmp_path / "fast.hea").write_text("fast 1 5000 20000\nfast.dat 16 200/mV\n")
+    (tmp_path / "fast.dat").write_bytes(bytes(40_000))
+    words = ("--speed", "max", "--json", "--duration", "30", "--alerts", alerts)
+    done = ecg_monitor_process("replay", record, tmp_path / "fast", *words)
+    assert done.returncode == 1
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["records"] == 1
+    (reason,) = summary["passed_over"]
+    assert "fast: sampling rate 5000.0 Hz" in reason
+    assert done.stderr == f"ecg-monitor: passed over: {reason}\n"
+
+
+def test_a_run_in_which_nothing_was_monitored_has_its_exit_code(tmp_path: Path) -> None:
+    """A flat lead: no beat is found, and none judged; 3 says so to a script."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    (tmp_path / "flat.hea").write_text("flat 1 250 5000\nflat.dat 16 200/mV\n")
+    (tmp_path / "flat.dat").write_bytes(bytes(10_000))
+    done = ecg_monitor_process("replay", tmp_path / "flat", "--speed", "max", "--alerts", alerts)
+    assert done.returncode == 3
+    assert "ecg-monitor: nothing was monitored: no beat was found in 00:00:20.0" in done.stderr
+
+
 def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
     """Producer, segmenter, consumer and view, each by its own command, make one run."""
     model = tmp_path / "model.safetensors"

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from model.training import Epoch
-from monitor.cli.progress import epoch_text, progress_bar, training_shown
+from monitor.cli.progress import epoch_text, progress_bar, resolved, training_shown
+from monitor.errors import DownloadError
 
 EPOCH = Epoch(2, 8, 31.456, 29.0, True)
+
+
+def test_of_several_records_one_that_cannot_be_fetched_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest goes on; without who takes it, or with none left, it is an error."""
+
+    def fetch(name: str, *_others: object, **_options: object) -> Path:
+        if "bad" in name:
+            raise DownloadError(f"cannot fetch {name}")
+        return tmp_path / "cached"
+
+    monkeypatch.setattr("monitor.sources.resolve.fetch_record", fetch)
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, str] = {}
+    good = str(tmp_path / "cached")
+    assert resolved(["db/bad", "db/good"], told.__setitem__) == [good]
+    assert list(told) == ["db/bad"]
+    assert "cannot fetch db/bad" in told["db/bad"]
+    for names, pass_over in ((["db/good", "db/bad"], None), (["db/bad"], told.__setitem__)):
+        with pytest.raises(DownloadError, match="db/bad"):
+            resolved(names, pass_over)
 
 
 def test_epochs_are_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
