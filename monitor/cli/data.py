@@ -52,12 +52,24 @@ class ModelByDefault(TyperGroup):
         super().format_options(ctx, formatter)
         with formatter.section("Options of `evaluate model`, for which `evaluate` is enough"):
             records = [option.get_help_record(ctx) for option in self.commands["model"].params]
-            formatter.write_dl([record for record in records if record is not None])
+            formatter.write_dl(  # without the types that typer puts behind an argument's name
+                [(one[0].partition(" <")[0], one[1]) for one in records if one is not None]
+            )
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer's context
         """Put the command's name first where it is left out."""
         named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if named else ["model", *args])
+        completing = ctx.resilient_parsing and not args  # nothing is typed but the word itself
+        return super().parse_args(ctx, args if named or completing else ["model", *args])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401  typer's
+        """Complete the names of the commands, and the options of the one that needs no name."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            known = {one.value for one in found}
+            of_model = self.commands["model"].shell_complete(ctx, incomplete)
+            found += [one for one in of_model if one.value not in known]
+        return found
 
 
 files = typer.Typer()
