@@ -39,6 +39,7 @@ from monitor.cli.options import (
     Speed,
     StartAt,
     ThresholdText,
+    learn_seconds,
 )
 from monitor.cli.progress import resolved
 from monitor.detection.rules import load_rules
@@ -165,7 +166,7 @@ def replay(
             loop=loop,
             checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
             threshold=None if threshold is None else parse_threshold(threshold),
-            learn_s=parse_optional_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn),
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
             rules=_rules(rules),
@@ -320,7 +321,7 @@ def consumer(
                     journal=str(journal_path(journal, folder)),
                     checkpoint=None if checkpoint is None else str(checkpoint),
                     threshold=None if threshold is None else parse_threshold(threshold),
-                    learn_s=parse_optional_duration(learn, "--learn"),
+                    learn_s=learn_seconds(learn),
                     false_alerts_per_hour=false_alerts_per_hour,
                     rules=_rules(rules),
                     keys=_folder(keys),

@@ -27,12 +27,13 @@ from monitor.cli.options import (
     Learn,
     SomeRecords,
     WindowName,
+    learn_seconds,
 )
 from monitor.cli.progress import progress_bar, resolved, training_shown
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
-from monitor.settings import parse_duration, parse_optional_duration
+from monitor.settings import parse_duration
 from monitor.text import harmless
 from segmenter.beat import BeatSpec
 
@@ -216,7 +217,7 @@ def train(
             epochs=epochs,
             seed=seed,
             lead=lead,
-            learn_s=parse_optional_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
             resume=resume,
@@ -476,7 +477,7 @@ def evaluate_patients(
         options = PatientsOptions(
             folder=folder,
             records=tuple(record or ()),
-            learn_s=parse_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
             from_scratch=from_scratch,
@@ -569,7 +570,7 @@ def annotate(
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 jobs,
                 checkpoint,
-                parse_optional_duration(learn, "--learn"),
+                learn_seconds(learn),
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
             )

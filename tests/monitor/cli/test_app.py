@@ -541,7 +541,7 @@ def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -
 
 def test_a_record_that_cannot_be_learnt_is_named(record: Path, tmp_path: Path) -> None:
     """A second holds no normal: the line says of which record."""
-    done = ecg_monitor("annotate", record, "--learn", "1", "--out", tmp_path / "found")
+    done = ecg_monitor("annotate", record, "--learn", "0:01", "--out", tmp_path / "found")
     explains(*seen(done), "sim", "too few")
 
 
