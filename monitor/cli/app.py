@@ -42,6 +42,7 @@ from monitor.cli.options import (
     learn_seconds,
 )
 from monitor.cli.progress import resolved
+from monitor.cli.terminal import why_plain
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
 from monitor.settings import (
@@ -197,9 +198,13 @@ def _screen(json: bool, live: bool | None) -> Screen:
         raise InvalidOption(
             "--live needs a terminal on standard input and output; leave it out, or use --json"
         )
-    if on_terminal if live is None else live:
-        return LiveScreen(Console(), sys.stdin)
-    return PlainScreen(sys.stdout, sys.stderr)
+    if not (on_terminal if live is None else live):
+        return PlainScreen(sys.stdout, sys.stderr)
+    reason = why_plain(sys.stdout)
+    if reason is not None:
+        complain(f"plain lines instead of the live view: {reason}")
+        return PlainScreen(sys.stdout, sys.stderr)
+    return LiveScreen(Console(), sys.stdin)
 
 
 @app.command()

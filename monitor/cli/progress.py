@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from monitor.cli.error_messages import complain
+from monitor.cli.terminal import why_plain
 from monitor.cli.training_chart import training_chart
 from monitor.errors import DownloadError
 from monitor.text import harmless
@@ -103,7 +104,7 @@ def training_shown(
     """
     console = Console(stderr=True)
     time_left = TimeLeft(clock)
-    if not console.is_terminal:
+    if not console.is_terminal or why_plain(sys.stderr) is not None:
 
         def write(epoch: Epoch) -> None:
             words = [f"{text}, {epoch_text(epoch)}", time_left.update(epoch)]

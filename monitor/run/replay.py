@@ -42,7 +42,7 @@ from monitor.wire.sockets import Sockets
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
-CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
+CATCH_UP_S = 5.0  # how long the last alerts may take to arrive when the record has ended
 FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
 

@@ -19,9 +19,10 @@ PASSED_OVER, NOTHING_MONITORED = 1, 3  # exit codes
 def exit_code_of(summary: Summary) -> int:
     """Return 3 where no beat got a verdict, 1 where records were passed over, else 0.
 
-    A run that a person stopped may have been too short for a verdict.
+    A run that a person stopped may have been too short for a verdict; of one of which no heartbeat
+    was heard, nothing is known.
     """
-    if not summary.judged and not summary.stopped:
+    if summary.signal_s > 0 and not summary.judged and not summary.stopped:
         return NOTHING_MONITORED
     return PASSED_OVER if summary.passed_over else 0
 
