@@ -23,6 +23,7 @@ import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
+from monitor.stages.arrivals import Arrivals
 from monitor.step_result import StepResult
 from monitor.text import harmless
 from monitor.wire.codec import (
@@ -132,6 +133,7 @@ class StageHost:
         self._stage: StageName = stage
         self._stopping = False
         self._start: Start | None = None
+        self._arrivals = Arrivals(self.say)
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
         self._health_due_s = 0.0
@@ -216,8 +218,18 @@ class StageHost:
         """Report a record that cannot be replayed, or not to its end, while the others are."""
         self.counters.passed_over += 1
         self._tell(PassedOver(record, text))
+        self.say(f"passed over: {text}")
+
+    def say(self, text: str) -> None:
+        """Tell whoever started this stage alone; a supervisor tells in its own way."""
         if not self.supervised:
-            sys.stderr.write(f"ecg-monitor: passed over: {harmless(text, 1000)}\n")
+            sys.stderr.write(f"ecg-monitor {self._stage}: {harmless(text, 1000)}\n")
+            sys.stderr.flush()
+
+    def say_who_came(self, messages: Sequence[StageMessage]) -> None:
+        """Tell whoever started this stage alone which patients came and went."""
+        if not self.supervised:
+            self._arrivals.look(messages)
 
     def failed(self, text: str, exit_code: int) -> None:
         """Report why this stage cannot do what it was asked."""

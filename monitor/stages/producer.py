@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import zmq
 
 from monitor.settings import BLOCK_S, DRAIN_S, ProducerSettings
+from monitor.stages.arrivals import MAX_NAMED
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_now
 from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, Playback, open_playbacks
@@ -32,6 +33,10 @@ def run(settings: ProducerSettings) -> Counters:
         sender = host.sockets.push(settings.samples)
         try:
             host.ready([playback.stream() for playback in playbacks])
+            for playback in playbacks[:MAX_NAMED]:
+                host.say(_what_is_sent(playback, settings.samples))
+            if len(playbacks) > MAX_NAMED:
+                host.say(f"sends {len(playbacks) - MAX_NAMED} further records")
             pacer = Pacer(playbacks, settings.speed, time.monotonic())
             if settings.live:
                 feed = LiveFeed(pacer, most_waiting(len(playbacks)))
@@ -43,6 +48,14 @@ def run(settings: ProducerSettings) -> Counters:
             running = [playback for playback in playbacks if not playback.ended]
             _end_early(host, sender, running)
     return host.counters
+
+
+def _what_is_sent(playback: Playback, endpoint: str) -> str:
+    source = playback.source
+    return (
+        f"sends record {source.record}, lead {source.lead}, {source.fs_hz:g} Hz, "
+        f"as patient {playback.patient} to {endpoint}, from sample {playback.position}"
+    )
 
 
 class ProducerStage:

@@ -238,6 +238,13 @@ def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
     alerted = [json.loads(line) for line in told.stdout.splitlines()]
     assert {one["patient"] for one in alerted} == {"sim"}
     assert [process.returncode for process in running] == [0, 0, 0, 0], errors
+    consumer, segmenter, _view, producer = (one.decode() for one in errors)
+    assert f"ecg-monitor consumer: listens for beats on {ports['beats']}, publishes" in consumer
+    assert f"ecg-monitor segmenter: listens for samples on {ports['samples']}, sends" in segmenter
+    assert "ecg-monitor producer: sends record sim, lead ECG1, 250 Hz, as patient sim" in producer
+    for said in (consumer, segmenter):
+        assert "patient sim came: record sim, lead ECG1, 250 Hz" in said
+        assert "patient sim has ended (complete) at sample 30000" in said
 
 
 def test_train_on_ecg5000_then_score(ecg5000: Path, tmp_path: Path) -> None:
