@@ -519,7 +519,8 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="RECORD",
-            help="WFDB records (paths or PhysioNet names), or folders of records.",
+            help="WFDB records (paths or PhysioNet names), or folders of records; a folder without "
+            "any stands for the folders in it.",
         ),
     ],
     out: Annotated[

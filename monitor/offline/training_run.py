@@ -19,11 +19,12 @@ from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
-from monitor.errors import InvalidOption, MonitorError, SpecMismatch
+from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.annotate import BLOCK_S, segment
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
 from segmenter.errors import SegmenterError
+from segmenter.rates import check_rate
 
 if TYPE_CHECKING:  # with torch, which who judges a model does without
     from model.training import Fit, Trainer, TrainingState
@@ -398,7 +399,7 @@ def usual_beats(
     Raises
     ------
     RecordError
-        If the record cannot be read.
+        If the record cannot be read, or its rate cannot be segmented.
     CannotLearn
         If they are too few, or no shape dominates.
     """
@@ -408,6 +409,10 @@ def usual_beats(
             until = min(until, round(learn_s * record.fs_hz))
         n_blocks = math.ceil(until / (BLOCK_S * record.fs_hz)) + 1  # flushing is one more
         parts = [np.empty((0, spec.length), np.float32)]
+        try:
+            check_rate(record.fs_hz)
+        except SegmenterError as error:
+            raise RecordError(f"record {path}: {error}") from error
         for number, beats in enumerate(segment(record, spec, until), start=1):
             parts.append(beats.values[beats.judgeable])
             if on_progress is not None:

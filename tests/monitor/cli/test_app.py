@@ -157,6 +157,14 @@ def test_help_teaches_by_an_example(command: list[str]) -> None:
     assert f"ecg-monitor {command[0]}" in words.partition("Try:")[2]
 
 
+def test_the_help_of_evaluate_lists_what_it_takes_without_a_name() -> None:
+    """`evaluate` is `evaluate model`: its options stand there, in words."""
+    shown = ecg_monitor("evaluate", "--help").stdout
+    for option in ("--ecg5000 FILE", "--protocol NAME", "--plot FILE", "--json"):
+        assert option in shown
+    assert "<" not in shown.partition("Options of")[2].replace("<=", "")
+
+
 def test_simulate_writes_a_record(tmp_path: Path) -> None:
     """The record is where it was asked for; a second time it must be said to replace it."""
     arguments = ("simulate", tmp_path / "sim", "--hours", "0.01", "--seed", "5")
@@ -418,6 +426,23 @@ def test_annotate_goes_on_after_a_broken_record(record: Path, tmp_path: Path) ->
     assert done.exit_code == 1
     assert (tmp_path / "found" / "sim.qrs").exists()
     assert [line for line in done.stderr.splitlines() if "broken" in line]
+
+
+def test_evaluate_beats_goes_on_after_a_broken_record(tmp_path: Path) -> None:
+    """It is named at the end, in no figure, and the exit code is 1."""
+    for folder, extension in (("ref", "atr"), ("det", "qrs")):
+        (tmp_path / folder).mkdir()
+        for name in ("good", "broken"):
+            at = np.arange(200, 150_000, 200)
+            write = {"fs": 250, "write_dir": str(tmp_path / folder)}
+            wfdb.wrann(name, extension, at, ["N"] * len(at), **write)
+    (tmp_path / "det" / "broken.qrs").write_bytes(b"\xff" * 9)
+    done = ecg_monitor("evaluate", "beats", tmp_path / "ref", tmp_path / "det", "--json")
+    assert done.exit_code == 1
+    assert list(json.loads(done.stdout)["records"]) == ["good"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ecg-monitor: annotation file ")
+    assert "broken.qrs" in line
 
 
 # --- what bad input gets ------------------------------------------------------------------------

@@ -96,6 +96,10 @@ def test_a_record_that_cannot_be_learnt_from_is_passed_over(record: Path, tmp_pa
     assert [name for name, _ in told] == [bad]
     with pytest.raises(RecordError, match="none does not exist"):
         gather(TrainingOptions(tmp_path / "out", records=(bad, bad)))
+    (tmp_path / "fast.hea").write_text("fast 1 5000 20000\nfast.dat 16 200/mV\n")
+    (tmp_path / "fast.dat").write_bytes(bytes(40_000))
+    with pytest.raises(RecordError, match=r"record .*fast: sampling rate 5000\.0 Hz"):
+        gather(TrainingOptions(tmp_path / "out", records=(str(tmp_path / "fast"),)))
 
 
 def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
