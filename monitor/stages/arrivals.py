@@ -1,4 +1,4 @@
-"""Who came to a stage that was started alone, told to whoever started it."""
+"""Who came to a stage that was started alone, and whether the next one takes what it sends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from monitor.wire.messages import BeatsMessage, EndHeader, SamplesMessage, StageMessage
 
 MAX_NAMED = 20  # patients; a ward has thousands
+BLOCKED_S = 3.0  # without anything taken; a stage that is only behind takes something every second
 
 
 class Arrivals:
@@ -52,3 +53,35 @@ class Arrivals:
             self._told_of_more = True
             self._say(f"more than {MAX_NAMED} patients came; those beyond are not named")
         return False
+
+
+class NextStage:
+    """Tells when the next stage takes nothing: it does not run, or listens elsewhere.
+
+    Parameters
+    ----------
+    say : callable
+        Takes one line of text.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._since_s: float | None = None
+        self._told = False
+
+    def takes_nothing(self, now_s: float, endpoint: str) -> None:
+        """Take note that something could not be sent now."""
+        self._since_s = now_s if self._since_s is None else self._since_s
+        if now_s - self._since_s >= BLOCKED_S and not self._told:
+            self._told = True
+            self._say(
+                f"for {BLOCKED_S:g} s nothing was taken at {endpoint}: does the next stage run "
+                "and listen there?"
+            )
+
+    def takes(self) -> None:
+        """Take note that something was sent."""
+        self._since_s = None
+        if self._told:
+            self._told = False
+            self._say("the next stage takes what is sent")

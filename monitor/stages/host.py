@@ -23,7 +23,7 @@ import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
-from monitor.stages.arrivals import Arrivals
+from monitor.stages.arrivals import Arrivals, NextStage
 from monitor.step_result import StepResult
 from monitor.text import harmless
 from monitor.wire.codec import (
@@ -134,6 +134,7 @@ class StageHost:
         self._stopping = False
         self._start: Start | None = None
         self._arrivals = Arrivals(self.say)
+        self._next_stage = NextStage(self.say)
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
         self._health_due_s = 0.0
@@ -297,9 +298,13 @@ class StageHost:
         for bundle in in_bundles(messages):
             frames = encode_bundle(bundle)
             while not send_now(sender, frames):
+                if not self.supervised:
+                    endpoint = sender.getsockopt_string(zmq.LAST_ENDPOINT)
+                    self._next_stage.takes_nothing(time.monotonic(), endpoint)
                 sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
                 if self.stopping:
                     raise StageStopped
+            self._next_stage.takes()
             self.counters.messages_out += len(bundle)
 
     def send_before(

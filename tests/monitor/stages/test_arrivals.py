@@ -1,10 +1,10 @@
-"""A stage alone tells who came and who has ended."""
+"""A stage alone tells who came, who has ended, and whether the next one takes what it sends."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from monitor.stages.arrivals import MAX_NAMED, Arrivals
+from monitor.stages.arrivals import BLOCKED_S, MAX_NAMED, Arrivals, NextStage
 from monitor.wire.messages import EndHeader, SamplesHeader, SamplesMessage
 
 
@@ -44,3 +44,22 @@ def test_a_ward_does_not_fill_the_terminal() -> None:
         arrivals.look([samples(f"p{number}", 0) for number in range(1000)])
     assert len(told) == MAX_NAMED + 1
     assert told[-1] == "more than 20 patients came; those beyond are not named"
+
+
+def test_a_next_stage_that_takes_nothing_is_told_once_and_so_is_its_coming() -> None:
+    """A wrong endpoint does not look like a right one; a stage that is only behind is not told."""
+    told: list[str] = []
+    stage = NextStage(told.append)
+    stage.takes_nothing(0.0, "tcp://127.0.0.1:1")
+    stage.takes_nothing(BLOCKED_S / 2, "tcp://127.0.0.1:1")
+    stage.takes()
+    stage.takes_nothing(BLOCKED_S, "tcp://127.0.0.1:1")
+    assert told == []
+    for after_s in (2 * BLOCKED_S, 3 * BLOCKED_S):
+        stage.takes_nothing(after_s, "tcp://127.0.0.1:1")
+    assert told == [
+        "for 3 s nothing was taken at tcp://127.0.0.1:1: does the next stage run and listen there?"
+    ]
+    stage.takes()
+    stage.takes()
+    assert told[1:] == ["the next stage takes what is sent"]
