@@ -25,6 +25,7 @@ from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
 from segmenter.qrs import Decider, Durations
 from segmenter.quality import is_lost, second_flags, window_flags
+from segmenter.rates import check_rate
 from segmenter.signal_ring import SignalRing
 from segmenter.state import fill, pack, real, unpack, whole
 from segmenter.tracker import (
@@ -37,7 +38,6 @@ from segmenter.tracker import (
 )
 
 MAGIC = b"ecgseg02"
-FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
@@ -116,11 +116,7 @@ class SegmenterBank:
     """
 
     def __init__(self, rows: int, fs_hz: float, spec: BeatSpec) -> None:
-        if not FS_MIN_HZ <= fs_hz <= FS_MAX_HZ:  # NaN fails too
-            raise InvalidSignal(
-                f"sampling rate {fs_hz!r} Hz is outside {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz; "
-                "resample the record"
-            )
+        check_rate(fs_hz)
         if rows < 1:
             raise InvalidSignal(f"refused: {rows} patients given; a bank needs at least one")
         self.rows = rows

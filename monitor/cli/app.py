@@ -17,7 +17,7 @@ from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
-from monitor.cli.error_messages import OneLineErrors, explained
+from monitor.cli.error_messages import OneLineErrors, complain, explained
 from monitor.cli.history import past
 from monitor.cli.options import (
     WINDOWS,
@@ -39,8 +39,10 @@ from monitor.cli.options import (
     Speed,
     StartAt,
     ThresholdText,
+    learn_seconds,
 )
 from monitor.cli.progress import resolved
+from monitor.cli.terminal import why_plain
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
 from monitor.settings import (
@@ -72,7 +74,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 app.add_typer(files)
 app.add_typer(past)
@@ -148,13 +150,15 @@ def replay(
     with explained():
         from monitor.run.replay import ReplayOptions
         from monitor.run.replay import replay as run
-        from monitor.run.report import report
+        from monitor.run.report import exit_code_of, report
 
         if learn is not None:
             require_torch()
         screen = _screen(json, live)
+        not_fetched: dict[str, str] = {}
         options = ReplayOptions(
-            records=resolved(records or []),
+            records=resolved(records or [], not_fetched.__setitem__),
+            passed_over=tuple(not_fetched.values()),
             alerts=alerts,
             lead=lead,
             speed=parse_speed(speed),
@@ -163,7 +167,7 @@ def replay(
             loop=loop,
             checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
             threshold=None if threshold is None else parse_threshold(threshold),
-            learn_s=parse_optional_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn),
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
             rules=_rules(rules),
@@ -171,7 +175,9 @@ def replay(
             keep_days=keep_days,
             keep_mb=keep_mb,
         )
-        report(run(options, screen), as_json=json)
+        summary = run(options, screen)
+        report(summary, as_json=json)
+        raise typer.Exit(exit_code_of(summary))
 
 
 def _rules(path: Path | None) -> Rules:
@@ -192,9 +198,13 @@ def _screen(json: bool, live: bool | None) -> Screen:
         raise InvalidOption(
             "--live needs a terminal on standard input and output; leave it out, or use --json"
         )
-    if on_terminal if live is None else live:
-        return LiveScreen(Console(), sys.stdin)
-    return PlainScreen(sys.stdout, sys.stderr)
+    if not (on_terminal if live is None else live):
+        return PlainScreen(sys.stdout, sys.stderr)
+    reason = why_plain(sys.stdout)
+    if reason is not None:
+        complain(f"plain lines instead of the live view: {reason}")
+        return PlainScreen(sys.stdout, sys.stderr)
+    return LiveScreen(Console(), sys.stdin)
 
 
 @app.command()
@@ -220,9 +230,10 @@ def producer(
     with explained():
         from monitor.stages.producer import run
 
-        run(
+        not_fetched: dict[str, str] = {}
+        counters = run(
             ProducerSettings(
-                records=resolved(records or []),
+                records=resolved(records or [], not_fetched.__setitem__),
                 samples=samples,
                 keys=_folder(keys),
                 lead=lead,
@@ -232,6 +243,9 @@ def producer(
                 loop=loop,
             )
         )
+        for reason in not_fetched.values():
+            complain(f"passed over: {reason}")
+        raise typer.Exit(1 if counters.passed_over or not_fetched else 0)
 
 
 @app.command()
@@ -312,7 +326,7 @@ def consumer(
                     journal=str(journal_path(journal, folder)),
                     checkpoint=None if checkpoint is None else str(checkpoint),
                     threshold=None if threshold is None else parse_threshold(threshold),
-                    learn_s=parse_optional_duration(learn, "--learn"),
+                    learn_s=learn_seconds(learn),
                     false_alerts_per_hour=false_alerts_per_hour,
                     rules=_rules(rules),
                     keys=_folder(keys),

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
+from monitor.cli.terminal import never_fail_on_characters
 from monitor.errors import MonitorError
 from monitor.text import harmless
 
@@ -29,6 +30,7 @@ class OneLineErrors(TyperGroup):
         """Run the command that the arguments name, and leave the process."""
         given = sys.argv[1:] if args is None else list(args)
         options["standalone_mode"] = False
+        never_fail_on_characters()
         try:
             exit_code = super().main(given or ["--help"], *others, **options)
         except UsageError as error:

@@ -8,9 +8,12 @@ from typing import Annotated, get_args
 
 import typer
 
+from monitor.cli.error_messages import complain
+from monitor.settings import parse_optional_duration
 from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
+MIN_LEARN_S = 60.0  # below it no patient has shown enough beats
 JOBS_HELP = "Processes to use. Default: one for each processor core."
 
 
@@ -158,6 +161,18 @@ KeysFolder = Annotated[
         "makes. Default: no encryption, this machine only.",
     ),
 ]
+
+
+def learn_seconds(text: str | None) -> float | None:
+    """Read --learn as seconds; a bare number below a minute is obeyed, but hardly meant."""
+    seconds = parse_optional_duration(text, "--learn")
+    if text is not None and seconds and seconds < MIN_LEARN_S and ":" not in text:
+        minutes, rest = divmod(round(60 * seconds), 60)
+        complain(
+            f"--learn {text} is {seconds:g} seconds, hardly enough to learn from; "
+            f"for minutes write {minutes}:{rest:02d}"
+        )
+    return seconds
 
 
 def _finite(value: float) -> float:

@@ -107,6 +107,7 @@ class Counts(msgspec.Struct, frozen=True):
     anomalous: int = 0
     alerts: int = 0  # onsets
     withheld: int = 0  # beats without a verdict, those of the learning phase apart
+    judged: int = 0  # beats with a verdict
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -325,6 +326,7 @@ class Patient:
             anomalous=self.counts.anomalous,
             alerts=self.counts.alerts,
             withheld=self.counts.withheld,
+            judged=self.counts.judged,
             threshold=None if self.learning is not None else self.threshold,
             heart_rate_bpm=rate_bpm,
             lag_s=self.lag_s,
@@ -432,6 +434,7 @@ class Patient:
             counts.anomalous + (verdict.anomalous is True),
             counts.alerts,
             counts.withheld + withheld,
+            counts.judged + (verdict.anomalous is not None),
         )
         if beat.rr_before_ms is not None and beat.rr_before_ms > 0:
             self._rr_ms.append(beat.rr_before_ms)

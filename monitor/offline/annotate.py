@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.errors import ModelError
-from monitor.errors import InvalidOption, MonitorError, SpecMismatch
+from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.offline.annotation_notes import (
     Note,
@@ -33,6 +33,7 @@ from monitor.offline.annotation_notes import (
 )
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
 from monitor.offline.workers import check_jobs, run_tasks
+from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
@@ -101,7 +102,8 @@ def annotate_records(
     Parameters
     ----------
     records : sequence of str or Path
-        Records as WFDB names them; a folder stands for all records in it.
+        Records as WFDB names them; a folder stands for all records in it, or, where it has none
+        itself, for those of its folders.
     out : str or Path
         Folder for `<record>.qrs` and `<record>.alm`; made if it is missing.
     spec : BeatSpec, optional
@@ -121,12 +123,13 @@ def annotate_records(
     Returns
     -------
     list of Annotated
-        In the order of the records.
+        In the order of the records, then the folders that hold none.
 
     Raises
     ------
     InvalidOption
-        If `out` cannot be written, two records share a name, or a number is out of bounds.
+        If there is no record, `out` cannot be written, two records share a name, or a number is
+        out of bounds.
     SpecMismatch
         If `spec` is not the checkpoint's.
     InvalidCheckpoint
@@ -139,7 +142,7 @@ def annotate_records(
         raise InvalidOption(
             f"--learn of {learn_s:g} s cannot be learnt from; give some minutes, such as 5:00"
         )
-    names = _expand(records)
+    names, failed = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
@@ -164,21 +167,28 @@ def annotate_records(
         tell(one, n_before + n_done, len(tasks))
 
     done |= {one.record: one for one in run_tasks(_annotate_or_say_why, left, jobs, tell_of_all)}
-    return [done[name] for name in names]
+    return [done[name] for name in names] + failed
 
 
-def _expand(records: Sequence[str | Path]) -> list[str]:
-    """Put the records of a folder in the folder's place; refuse two that would share a file."""
+def _expand(records: Sequence[str | Path]) -> tuple[list[str], list[Annotated]]:
+    """Put the records of a folder in the folder's place; refuse two that would share a file.
+
+    A folder that holds none itself stands for those of its folders. Returned with them are the
+    folders that hold none at all, or cannot be read.
+    """
     names: list[str] = []
+    failed: list[Annotated] = []
     for record in records:
-        if Path(record).is_dir():
-            names += [str(Path(record) / name) for name in list_records(record)]
-        else:
+        if not Path(record).is_dir():
             names.append(str(record))
+            continue
+        try:
+            names += _records_of(Path(record))
+        except RecordError as error:
+            failed.append(Annotated(str(record), error=str(error)))
     if not names:
-        raise InvalidOption(
-            "no records were given or found; name records, or a folder that holds .hea files"
-        )
+        why = failed[0].error if failed else "name records, or a folder that holds .hea files"
+        raise InvalidOption(f"there is no record to annotate: {why}")
     by_name: dict[str, str] = {}
     for record in names:
         other = by_name.setdefault(_short_name(record), record)
@@ -187,6 +197,16 @@ def _expand(records: Sequence[str | Path]) -> list[str]:
                 f"{other} and {record} would write the same files; annotate them one after "
                 "the other, each with its own --out"
             )
+    return names, failed
+
+
+def _records_of(folder: Path) -> list[str]:
+    """Return the records of a folder, or, where it holds none itself, of the folders in it."""
+    names = [str(folder / name) for name in list_records(folder)]
+    if not names:
+        names = [str(one / name) for one in folders_below(folder) for name in list_records(one)]
+    if not names:
+        raise RecordError(where_records_are(folder))
     return names
 
 

@@ -93,7 +93,7 @@ def find_one(journal: JournalReader, name: str) -> Alert | Technical:
 
 def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Group:
     """Return one alert for a terminal: its words, beat over reconstruction, the losses around."""
-    rows = [Text(line) for line in _words(message)]
+    rows = [Text(line) for line in words_of(message)]
     if isinstance(message, Alert) and message.beat:
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
@@ -103,7 +103,8 @@ def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Gro
     return Group(*rows)
 
 
-def _words(message: Alert | Technical) -> list[str]:
+def words_of(message: Alert | Technical) -> list[str]:
+    """Return one alert in lines, without a drawing."""
     lines = [
         plain_line(message) or "",
         f"number {message.seq}  identity {harmless(message.id)}  "

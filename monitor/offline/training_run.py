@@ -19,10 +19,12 @@ from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
-from monitor.errors import InvalidOption, SpecMismatch
+from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.record_judge import BLOCK_S, segment
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
+from segmenter.errors import SegmenterError
+from segmenter.rates import check_rate
 
 if TYPE_CHECKING:  # with torch, which who judges a model does without
     from model.training import Fit, Trainer, TrainingState
@@ -174,8 +176,14 @@ class TrainingBeats:
     provenance: dict[str, Any]
 
 
-def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> TrainingBeats:
+def gather(
+    options: TrainingOptions,
+    on_progress: OnProgress | None = None,
+    pass_over: Callable[[str, str], None] = lambda _record, _text: None,
+) -> TrainingBeats:
     """Return the normal beats of ECG5000 files, or the usual ones of records.
+
+    Of several records, one that cannot be read or learnt from is passed over.
 
     Parameters
     ----------
@@ -183,13 +191,15 @@ def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> T
         Records as paths.
     on_progress : callable, optional
         Told of the share of the records that is cut.
+    pass_over : callable
+        Told which record is passed over, and why.
 
     Raises
     ------
     RecordError, InvalidDataset
-        If a file cannot be read.
+        If a file of ECG5000, or every record, cannot be read.
     CannotLearn
-        If a record's beats are too few, or no shape dominates among them.
+        If the beats of every record are too few, or no shape dominates among them.
     """
     if options.ecg5000:
         values = np.concatenate([normal_beats(path) for path in options.ecg5000])
@@ -197,14 +207,23 @@ def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> T
         return TrainingBeats(values, {**ECG5000_PROVENANCE, "files": files})
     tell = on_progress or (lambda _share: None)
     n_records = len(options.records)
-    parts = []
+    parts: list[NDArray[np.float32]] = []
+    names: list[str] = []
+    failed: list[tuple[str, MonitorError | SegmenterError | CannotLearn]] = []
     for number, path in enumerate(options.records):
 
         def on_record(share: float, done: int = number) -> None:
             tell((done + share) / n_records)
 
-        parts.append(usual_beats(path, options.lead, options.spec, options.learn_s, on_record))
-    names = [Path(path).name for path in options.records]
+        try:
+            parts.append(usual_beats(path, options.lead, options.spec, options.learn_s, on_record))
+            names.append(Path(path).name)
+        except (MonitorError, SegmenterError, CannotLearn) as error:
+            failed.append((path, error))
+    if not parts:
+        raise failed[0][1]
+    for path, reason in failed:
+        pass_over(path, str(reason))
     return TrainingBeats(
         np.concatenate(parts), {"data": "usual beats of records", "records": names}
     )
@@ -394,7 +413,7 @@ def usual_beats(
     Raises
     ------
     RecordError
-        If the record cannot be read.
+        If the record cannot be read, or its rate cannot be segmented.
     CannotLearn
         If they are too few, or no shape dominates.
     """
@@ -404,6 +423,10 @@ def usual_beats(
             until = min(until, round(learn_s * record.fs_hz))
         n_blocks = math.ceil(until / (BLOCK_S * record.fs_hz)) + 1  # flushing is one more
         parts = [np.empty((0, spec.length), np.float32)]
+        try:
+            check_rate(record.fs_hz)
+        except SegmenterError as error:
+            raise RecordError(f"record {path}: {error}") from error
         for number, beats in enumerate(segment(record, spec, until), start=1):
             parts.append(beats.values[beats.judgeable])
             if on_progress is not None:

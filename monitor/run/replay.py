@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from monitor.wire.sockets import Sockets
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
-CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
+CATCH_UP_S = 5.0  # how long the last alerts may take to arrive when the record has ended
 FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
 
@@ -55,6 +55,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     elapsed_s: float  # real time from the start of the replay
     real_time_factor: float
     beats: int
+    judged: int  # beats with a verdict: with none, nothing was monitored
     anomalous: int
     withheld: int  # beats without a verdict
     alerts: int  # episodes that began
@@ -66,6 +67,8 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     dropped: int
     restarts: int
     notes: list[str]
+    passed_over: list[str]  # why records could not be replayed, or not to their end
+    stopped: bool  # by a person, before the records' end
 
 
 class Tally:
@@ -102,7 +105,12 @@ class Tally:
         )
 
     def summary(
-        self, streams: list[Stream], restarts: int, before: dict[str, int] | None = None
+        self,
+        streams: list[Stream],
+        restarts: int,
+        before: dict[str, int] | None = None,
+        passed_over: Sequence[str] = (),
+        stopped: bool = False,
     ) -> Summary:
         """Return what the run came to; `before` says which positions a resumed one began at."""
         patients = list(self._patients.values())
@@ -121,6 +129,7 @@ class Tally:
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
             beats=sum(one.beats for one in patients),
+            judged=sum(one.judged for one in patients),
             anomalous=sum(one.anomalous for one in patients),
             withheld=sum(one.withheld for one in patients),
             alerts=alerts,
@@ -132,6 +141,8 @@ class Tally:
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
             notes=[f"{one.patient}: {one.note}" for one in patients if one.note],
+            passed_over=list(passed_over),
+            stopped=stopped,
         )
 
 
@@ -150,6 +161,7 @@ class Replay:
         self._waves = waves
         self._screen = screen
         self._tally = Tally()
+        self._passed_over: list[str] = []
         self._quit_s: float | None = None
         self._ready_s: float | None = None
         self._poller = zmq.Poller()
@@ -158,13 +170,14 @@ class Replay:
             if readable is not None:
                 self._poller.register(readable, zmq.POLLIN)
 
-    def run(self, interrupted: Interrupts) -> Summary:
+    def run(self, interrupted: Interrupts, not_fetched: Sequence[str] = ()) -> Summary:
         """Go on until the records end, or someone wants to leave."""
         started = False
         while not self._over():
             self._poller.poll(round(1000 * LOOP_S))
             for notice in self._supervisor.poll():
                 self._screen.notice(notice)
+            self._report_passed_over()
             if self._supervisor.ready and not started and self._line_is_open():
                 started = True
                 self._supervisor.begin()
@@ -176,7 +189,20 @@ class Replay:
                 self.quit()
         self._catch_up()
         supervisor = self._supervisor
-        return self._tally.summary(supervisor.streams, supervisor.restarts, supervisor.resumed)
+        return self._tally.summary(
+            supervisor.streams,
+            supervisor.restarts,
+            supervisor.resumed,
+            [*not_fetched, *self._passed_over],
+            self._quit_s is not None,
+        )
+
+    def _report_passed_over(self) -> None:
+        """Tell the person which records cannot be replayed, each once; the summary repeats it."""
+        said = len(self._passed_over)
+        for reason in list(self._supervisor.passed_over.values())[said:]:
+            self._passed_over.append(reason)
+            self._screen.notice(f"passed over: {reason}")
 
     def _follow(self) -> None:
         """Ask for what the screen needs now."""
@@ -260,6 +286,7 @@ class ReplayOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     keys: str | None = None
+    passed_over: tuple[str, ...] = ()  # why records that were named are not among `records`
 
 
 def replay(options: ReplayOptions, screen: Screen) -> Summary:
@@ -292,7 +319,9 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         stack.enter_context(screen)
         if not is_new:
             screen.notice(f"{journal} goes on behind its {before_seq} alerts")
-        return Replay(supervisor, subscriber, waves, screen).run(interrupts)
+        for reason in options.passed_over:
+            screen.notice(f"passed over: {reason}")
+        return Replay(supervisor, subscriber, waves, screen).run(interrupts, options.passed_over)
 
 
 def stage_settings(

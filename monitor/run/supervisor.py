@@ -38,6 +38,7 @@ from monitor.wire.messages import (
     Failed,
     Finished,
     Lifecycle,
+    PassedOver,
     Pause,
     Ready,
     StageName,
@@ -81,6 +82,7 @@ class Supervisor:
         self._stopping = False
         self._paused = False
         self.streams: list[Stream] = []
+        self.passed_over: dict[str, str] = {}  # records, and why the producer could not replay them
         self.restarts = 0
         self.finished = False
         self.resumed: dict[str, int] = {}  # where patients began, in a run that goes on
@@ -178,6 +180,8 @@ class Supervisor:
                     self.begin()
             case Finished(stage="consumer"):
                 self.finished = True
+            case PassedOver(record=record, text=reason):
+                self.passed_over.setdefault(record, reason)  # again, after a restart
             case Failed(text=text, exit_code=exit_code):
                 raise StageRefused(text, exit_code)
             case _:

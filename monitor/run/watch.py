@@ -131,6 +131,7 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         )
         stack.enter_context(screen)
         delivery = Delivery(options.targets, screen.notice)
+        stack.callback(delivery.finish)
         _follow(options, subscriber, screen, delivery, interrupts)
 
 

@@ -50,7 +50,7 @@ from monitor.wire.messages import (
     SystemKind,
     Technical,
 )
-from monitor.wire.sockets import parse_endpoint
+from monitor.wire.sockets import parse_endpoint, requests_endpoint
 from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
@@ -159,6 +159,11 @@ def run(settings: ConsumerSettings) -> Counters:
             start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
             journal.begin(engine.journaled_run(start.streams))
             engine.expect(start.streams)
+            host.say(
+                f"listens for beats on {settings.beats}, publishes alerts on {settings.alerts}, "
+                f"takes requests on {requests_endpoint(settings.alerts)}; "
+                f"journal {settings.journal}, model {checkpoint.identity[:8]}"
+            )
             host.run(consumer)
     return host.counters
 
@@ -218,6 +223,7 @@ class ConsumerStage:
         self._publisher.answer_waiting()
         self._host.counters.malformed += self._publisher.malformed - malformed_before
         admitted = [one for one in (self._admit(one, now_s) for one in messages) if one is not None]
+        self._host.say_who_came(admitted)
         return self._engine.step(admitted, round(1e9 * now_s))
 
     def carry_out(self, request: ControlRequest) -> str:

@@ -12,6 +12,7 @@ import gc
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,9 @@ import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
+from monitor.stages.arrivals import Arrivals, NextStage
 from monitor.step_result import StepResult
+from monitor.text import harmless
 from monitor.wire.codec import (
     decode_bundle,
     decode_lifecycle,
@@ -37,6 +40,7 @@ from monitor.wire.messages import (
     Finished,
     HealthHeader,
     Lifecycle,
+    PassedOver,
     Pause,
     Ready,
     StageHealth,
@@ -70,6 +74,7 @@ class Counters:
         self.malformed = 0
         self.gaps = 0
         self.dropped = 0
+        self.passed_over = 0  # records; in no message
 
     def health(self) -> StageHealth:
         """Return the counters as they are now."""
@@ -129,6 +134,8 @@ class StageHost:
         self._stage: StageName = stage
         self._stopping = False
         self._start: Start | None = None
+        self._arrivals = Arrivals(self.say)
+        self._next_stage = NextStage(self.say)
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
         self._health_due_s = 0.0
@@ -209,6 +216,23 @@ class StageHost:
             while True:
                 self.wait([])
 
+    def pass_over(self, record: str, text: str) -> None:
+        """Report a record that cannot be replayed, or not to its end, while the others are."""
+        self.counters.passed_over += 1
+        self._tell(PassedOver(record, text))
+        self.say(f"passed over: {text}")
+
+    def say(self, text: str) -> None:
+        """Tell whoever started this stage alone; a supervisor tells in its own way."""
+        if not self.supervised:
+            sys.stderr.write(f"ecg-monitor {self._stage}: {harmless(text, 1000)}\n")
+            sys.stderr.flush()
+
+    def say_who_came(self, messages: Sequence[StageMessage]) -> None:
+        """Tell whoever started this stage alone which patients came and went."""
+        if not self.supervised:
+            self._arrivals.look(messages)
+
     def failed(self, text: str, exit_code: int) -> None:
         """Report why this stage cannot do what it was asked."""
         self._tell(Failed(self._stage, text, exit_code))
@@ -275,9 +299,13 @@ class StageHost:
         for bundle in in_bundles(messages):
             frames = encode_bundle(bundle)
             while not send_now(sender, frames):
+                if not self.supervised:
+                    endpoint = sender.getsockopt_string(zmq.LAST_ENDPOINT)
+                    self._next_stage.takes_nothing(time.monotonic(), endpoint)
                 sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
                 if self.stopping:
                     raise StageStopped
+            self._next_stage.takes()
             self.counters.messages_out += len(bundle)
 
     def send_before(

@@ -10,7 +10,7 @@ import hashlib
 import heapq
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import InvalidOption
+from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
 from monitor.sources.source import Source
 from monitor.sources.ward import InMemory, beds
@@ -32,6 +32,10 @@ from monitor.wire.messages import (
     StageMessage,
     Stream,
 )
+from segmenter.errors import InvalidSignal, SegmenterError
+from segmenter.rates import check_rate
+
+PassOver = Callable[[str, str], None]
 
 DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 
@@ -118,18 +122,47 @@ class Playback:
         return hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest()[:16]
 
 
-def open_playbacks(settings: ProducerSettings) -> list[Playback]:
-    """Open all records; RecordError or InvalidOption if one cannot be replayed as asked."""
+def open_playbacks(
+    settings: ProducerSettings, pass_over: PassOver = lambda _record, _text: None
+) -> list[Playback]:
+    """Open all records; of several, one that cannot be replayed as asked is passed over.
+
+    Parameters
+    ----------
+    pass_over : callable
+        Told which record is passed over, and why.
+
+    Raises
+    ------
+    RecordError, InvalidOption, InvalidSignal
+        If none can be replayed: why the first cannot.
+    """
     if settings.ward is not None:
         return _ward_playbacks(settings, settings.ward)
-    sender = secrets.randbits(53)
-    sources = [_open(record, settings.lead) for record in settings.records]
-    names = patient_names([source.record for source in sources])
+    # Names are given before anything is opened, so that they do not depend on what can be read.
+    names = patient_names([_name_of(record) for record in settings.records])
     resume = {reached.patient: reached.position for reached in settings.resume}
-    return [
-        _playback(source, patient, settings, resume.get(patient), sender)
-        for source, patient in zip(sources, names, strict=True)
-    ]
+    sender = secrets.randbits(53)
+    playbacks: list[Playback] = []
+    failed: list[tuple[str, MonitorError | SegmenterError]] = []
+    for record, patient in zip(settings.records, names, strict=True):
+        try:
+            source = _open(record, settings.lead)
+            playback = _playback(source, patient, settings, resume.get(patient), sender)
+            playback.stream()  # reads the first samples
+        except (MonitorError, SegmenterError) as error:
+            failed.append((record, error))
+        else:
+            playbacks.append(playback)
+    if not playbacks:
+        raise failed[0][1]
+    for record, reason in failed:
+        pass_over(record, str(reason))
+    return playbacks
+
+
+def _name_of(record: str) -> str:
+    return Path(record).name.removesuffix(".hea").removesuffix(".dat")
 
 
 def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
@@ -152,8 +185,14 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
 
 
 def _open(record: str, lead: str | None) -> Source:
+    """Open a record that can be segmented; an error names the record."""
     index = int(lead) if lead is not None and lead.isdecimal() else lead
-    return WfdbRecord.open(Path(record), index)
+    source = WfdbRecord.open(Path(record), index)
+    try:
+        check_rate(source.fs_hz)
+    except InvalidSignal as error:
+        raise RecordError(f"record {record}: {error}") from error
+    return source
 
 
 def patient_names(records: Sequence[str]) -> list[str]:
@@ -204,6 +243,7 @@ class Pacer:
         self._playbacks = playbacks
         self._began_s = now_s
         self._paused_s: float | None = None
+        self.failed: list[tuple[str, str]] = []  # patient and reason; who reports them clears it
         # With many streams, their first blocks are spread over one block's time.
         share = 1 / max(1, len(playbacks)) if speed is not None else 0.0
         self._offsets_s = [index * share * one.block_s for index, one in enumerate(playbacks)]
@@ -240,6 +280,8 @@ class Pacer:
     def take_due(self, now_s: float, sent_ns: int | None) -> list[StageMessage]:
         """Take what is due of all streams: of each one block at most, or its end.
 
+        Of several, one that cannot be read on ends, "stopped", and stands in `failed`.
+
         Parameters
         ----------
         sent_ns : int or None
@@ -254,9 +296,15 @@ class Pacer:
             if playback.exhausted:
                 is_last = not (self._queue or again)
                 taken.append(playback.end("complete", is_last, stamp_ns))
-            else:
+                continue
+            try:
                 taken.append(playback.take(self.block_samples(index), stamp_ns))
                 again.append(index)
+            except RecordError as error:
+                if len(self._playbacks) == 1:
+                    raise
+                self.failed.append((playback.patient, str(error)))
+                taken.append(playback.end("stopped", not (self._queue or again), stamp_ns))
         for index in again:
             heapq.heappush(self._queue, (self._due_s(index), index))
         return taken

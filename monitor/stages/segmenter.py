@@ -450,6 +450,10 @@ def run(settings: SegmenterSettings) -> Counters:
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 Segmenter(stream.fs_hz, spec)  # refuse now what cannot be segmented
+            host.say(
+                f"listens for samples on {settings.samples}, sends beats to {settings.beats}, "
+                f"publishes waveforms on {settings.wave}"
+            )
             segmenter = SampleSegmenter(
                 spec, start.streams, settings.resume, host.counters, audience.wants
             )
@@ -498,6 +502,7 @@ class SegmenterStage:
         """Find and cut the beats of what came; views are the first to go when more waits."""
         self._audience.listen()
         self._audience.is_shed = self._host.more_waits
+        self._host.say_who_came(messages)
         return self._segmenter.step(messages, now_s)
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:

@@ -313,6 +313,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     technical: list[str]  # technical alerts that last
     note: str  # what the learning says; empty otherwise
     latched: bool = False  # a high alert was not acknowledged
+    judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -466,6 +467,13 @@ class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
     exit_code: int
 
 
+class PassedOver(msgspec.Struct, frozen=True, tag_field="kind", tag="passed_over"):
+    """The producer cannot replay a record, or not to its end; the others go on."""
+
+    record: str
+    text: str
+
+
 class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
     """All stages are ready."""
 
@@ -483,4 +491,4 @@ class Stop(msgspec.Struct, frozen=True, tag_field="kind", tag="stop"):
     """End in order: pass on what was received, then leave."""
 
 
-Lifecycle = Ready | Finished | Failed | Start | Pause | Stop
+Lifecycle = Ready | Finished | Failed | PassedOver | Start | Pause | Stop

@@ -30,6 +30,7 @@ from monitor.offline import annotate
 from monitor.offline.annotate import Annotated, annotate_records, summary
 from monitor.offline.evaluation.beats_report import evaluate_beats
 from monitor.offline.record_judge import segment
+from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec, Quality
 from tests.real_data import MITDB
@@ -288,6 +289,24 @@ def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "No space left" in result.error
     assert (out / "rec.qrs").read_bytes() == before
     assert _annotations(out) == ["rec.qrs"]
+
+
+def test_a_folder_of_folders_stands_for_the_records_in_them(tmp_path: Path) -> None:
+    """At any depth, where it holds none itself; folders without any are passed over and said."""
+    deep, empty, out = tmp_path / "db" / "p1" / "s1", tmp_path / "empty", tmp_path / "out"
+    empty.mkdir()
+    for folder, name in ((deep, "a"), (deep.parent.parent / "p0", "b")):
+        folder.mkdir(parents=True)
+        write_record(folder / name, SimulationSettings(hours=20 / 3600, seed=1))
+    results = annotate_records([tmp_path / "db", empty], out, jobs=1)
+    assert [(Path(one.record).name, one.error is None) for one in results] == [
+        ("b", True),
+        ("a", True),
+        ("empty", False),
+    ]
+    assert "holds no records" in str(results[2].error)
+    with pytest.raises(InvalidOption, match=r"no record to annotate: .*empty holds no records"):
+        annotate_records([empty], out)
 
 
 def test_options_that_cannot_work_are_refused_before_anything_is_read(

@@ -86,6 +86,22 @@ def test_usual_beats_of_records_are_learnt(record: Path, tmp_path: Path) -> None
     assert gathered.provenance["records"] == ["sim", "sim"]
 
 
+def test_a_record_that_cannot_be_learnt_from_is_passed_over(record: Path, tmp_path: Path) -> None:
+    """The others are learnt, and the checkpoint names them alone; with none left it is an error."""
+    bad = str(tmp_path / "none")
+    told: list[tuple[str, str]] = []
+    options = TrainingOptions(tmp_path / "out", records=(bad, str(record)))
+    gathered = gather(options, pass_over=lambda *one: told.append(one))
+    assert gathered.provenance["records"] == ["sim"]
+    assert [name for name, _ in told] == [bad]
+    with pytest.raises(RecordError, match="none does not exist"):
+        gather(TrainingOptions(tmp_path / "out", records=(bad, bad)))
+    (tmp_path / "fast.hea").write_text("fast 1 5000 20000\nfast.dat 16 200/mV\n")
+    (tmp_path / "fast.dat").write_bytes(bytes(40_000))
+    with pytest.raises(RecordError, match=r"record .*fast: sampling rate 5000\.0 Hz"):
+        gather(TrainingOptions(tmp_path / "out", records=(str(tmp_path / "fast"),)))
+
+
 def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
     """Ten seconds hold too few beats: the error says of which record."""
     with pytest.raises(CannotLearn, match=str(record)):
