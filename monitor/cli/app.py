@@ -43,6 +43,7 @@ from monitor.cli.options import (
 from monitor.cli.progress import resolved
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
+from monitor.safe_imports import leave_working_directory_out
 from monitor.settings import (
     DEFAULT_ALERTS,
     DEFAULT_BEATS,
@@ -102,6 +103,7 @@ def main(
     \b
     Try: ecg-monitor replay
     """
+    leave_working_directory_out()  # what commands import later, and their workers
 
 
 @app.command()

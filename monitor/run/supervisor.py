@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +20,7 @@ import zmq
 
 from monitor.errors import InvalidMessage, StageFailed, StageRefused
 from monitor.journal.writer import Journal
+from monitor.safe_imports import PYTHON, environment
 from monitor.settings import (
     LEAVE_S,
     MAX_RESTARTS,
@@ -157,7 +157,8 @@ class Supervisor:
         name = stage_name(settings)
         with self._error_file(name).open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "monitor.stages", name],  # the name is for `ps`
+                [*PYTHON, "-m", "monitor.stages", name],  # the name is for `ps`
+                env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
