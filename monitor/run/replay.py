@@ -276,7 +276,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         interrupts = stack.enter_context(Interrupts())
         is_new = not journal.exists()
         settings = stage_settings(options, folder)
-        supervisor = Supervisor(settings, folder, lock)
+        supervisor = Supervisor(settings, folder, (lock,))
         if is_new:
             stack.callback(_remove_unused, journal, supervisor)
         before_seq = 0 if is_new else newest_seq(journal)

@@ -14,6 +14,7 @@ from monitor.settings import (
     decode_settings,
 )
 from monitor.stages.host import stage_name
+from monitor.stages.pulse import Pulse
 from monitor.wire.codec import encode_lifecycle
 from monitor.wire.messages import Failed
 from monitor.wire.sockets import Sockets
@@ -40,6 +41,8 @@ def run_stage(settings: AnyStageSettings) -> None:
 def main() -> int:
     """Run one stage; what cannot be used is reported to the supervisor, not retried."""
     settings = decode_settings(sys.stdin.buffer.read())
+    pulse = Pulse(settings.pulse)
+    pulse.beat_while_starting()
     try:
         run_stage(settings)
     except (MonitorError, SegmenterError, ModelError) as error:
@@ -49,6 +52,9 @@ def main() -> int:
                 failed = Failed(stage_name(settings), str(error), exit_code)
                 sockets.ask(settings.lifecycle).send(encode_lifecycle(failed))
         return exit_code
+    except Exception as error:
+        pulse.say(f"{type(error).__name__}: {error}")
+        raise
     return 0
 
 

@@ -22,6 +22,7 @@ import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
+from monitor.stages.pulse import Pulse
 from monitor.step_result import StepResult
 from monitor.wire.codec import (
     decode_bundle,
@@ -127,6 +128,7 @@ class StageHost:
         self.more_waits = False  # behind what was received last
         self._stage: StageName = stage
         self._stopping = False
+        self._pulse = Pulse(settings.pulse)
         self._start: Start | None = None
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
@@ -214,7 +216,11 @@ class StageHost:
 
     @property
     def stopping(self) -> bool:
-        """Whether the stage was told to leave, or its supervisor is gone."""
+        """Whether the stage was told to leave, or its supervisor is gone.
+
+        Asked wherever the stage's loop goes round or waits: here it shows signs of life.
+        """
+        self._pulse.beat(time.monotonic())
         self.sockets.refused()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())

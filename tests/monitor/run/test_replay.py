@@ -20,6 +20,7 @@ from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.errors import StageFailed, StageRefused
 from monitor.interrupts import Interrupts
+from monitor.run.liveness import HUNG_S
 from monitor.run.replay import Replay, ReplayOptions, Summary, run_folder, stage_settings
 from monitor.run.supervisor import Supervisor
 from monitor.sources.simulated import SimulationSettings, write_record
@@ -29,7 +30,9 @@ from monitor.wire.messages import (
     BeatScored,
     Message,
     PatientStatus,
+    StageName,
     Status,
+    Technical,
     ThresholdRequest,
 )
 from monitor.wire.sockets import Sockets
@@ -84,12 +87,12 @@ def options(*records: str | Path, **changes: object) -> ReplayOptions:
     return ReplayOptions(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def run(given: ReplayOptions, screen: Collected) -> Summary:
+def run(given: ReplayOptions, screen: Collected, hung_s: float = HUNG_S) -> Summary:
     """Replay as `monitor.run.replay.replay` does, with the supervisor within the test's reach."""
     with (
         run_folder() as folder,
         Interrupts() as interrupts,
-        Supervisor(stage_settings(given, folder), folder) as supervisor,
+        Supervisor(stage_settings(given, folder), folder, hung_s=hung_s) as supervisor,
         AlertSubscriber(given.alerts, (*screen.topics, "status")) as subscriber,
         Sockets() as sockets,
     ):
@@ -204,6 +207,29 @@ def test_a_killed_stage_loses_and_doubles_nothing(
     assert killed
     assert summary.restarts == 1
     assert any(stage in notice and "signal 9" in notice for notice in screen.notices)
+    assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+@pytest.mark.parametrize(("stage", "begun"), [("consumer", True), ("segmenter", False)])
+def test_a_hung_stage_is_restarted_like_a_dead_one(
+    record: Path, undisturbed: Collected, stage: StageName, begun: bool
+) -> None:
+    """Stopped for ever, at work or while it starts: killed, reported to all; no alert is lost."""
+    stopped: list[int] = []
+
+    def stop_once(screen: Collected, controls: Controls) -> None:
+        assert screen.supervisor is not None
+        if not stopped and (len(screen.alerts()) >= 3 or not begun):
+            stopped.append(screen.supervisor.pids[stage])
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    screen = Collected(stop_once)
+    summary = run(options(record, speed=30.0), screen, hung_s=4.0)
+    assert not is_alive(stopped[0])
+    assert summary.restarts == 1
+    assert any(f"the {stage} hangs" in notice for notice in screen.notices)
+    reported = [one.text for one in screen.messages if isinstance(one, Technical)]
+    assert any(f"the {stage} hangs" in text for text in reported)
     assert told(screen.alerts()) == told(undisturbed.alerts())
 
 
