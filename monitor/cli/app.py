@@ -32,6 +32,7 @@ from monitor.cli.options import (
     KeysFolder,
     Lead,
     Learn,
+    LogFile,
     Loop,
     Records,
     RulesFile,
@@ -39,10 +40,12 @@ from monitor.cli.options import (
     Speed,
     StartAt,
     ThresholdText,
+    Verbose,
 )
 from monitor.cli.progress import resolved
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
+from monitor.log import note_to_file, note_to_stderr
 from monitor.safe_imports import leave_working_directory_out
 from monitor.settings import (
     DEFAULT_ALERTS,
@@ -129,6 +132,8 @@ def replay(
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
     ] = None,
     json: JsonLines = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Replay ECG records and raise alerts on anomalous beats.
 
@@ -172,8 +177,18 @@ def replay(
             keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
+            log=log,
+            verbose=verbose,
         )
         report(run(options, screen), as_json=json)
+
+
+def _note(log: Path | None, verbose: bool) -> None:
+    """Log to the file that was given, or else to standard error."""
+    if log is not None:
+        note_to_file(log, verbose=verbose)
+    else:
+        note_to_stderr(verbose=verbose)
 
 
 def _rules(path: Path | None) -> Rules:
@@ -211,6 +226,8 @@ def producer(
         str, typer.Option(metavar="ENDPOINT", help="Socket on which the segmenter listens.")
     ] = DEFAULT_SAMPLES,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the first stage: send records' samples.
 
@@ -220,6 +237,7 @@ def producer(
     Try: ecg-monitor producer mitdb/119 --speed 4
     """
     with explained():
+        _note(log, verbose)
         from monitor.stages.producer import run
 
         run(
@@ -255,6 +273,8 @@ def segmenter(
         ),
     ] = BeatSpec().window,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the second stage: find beats in samples.
 
@@ -265,6 +285,7 @@ def segmenter(
     Try: ecg-monitor segmenter --window midpoint
     """
     with explained():
+        _note(log, verbose)
         from monitor.stages.segmenter import run
 
         spec = BeatSpec.from_mapping({"window": window})
@@ -290,6 +311,8 @@ def consumer(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the third stage: score beats, publish alerts.
 
@@ -300,6 +323,7 @@ def consumer(
     Try: ecg-monitor consumer --journal ward.sqlite
     """
     with explained():
+        _note(log, verbose)
         from monitor.journal.lock import locked
         from monitor.run.replay import journal_path, run_folder
         from monitor.stages.consumer import run
@@ -331,6 +355,8 @@ def view(
         str, typer.Option(metavar="ENDPOINT", help="Socket that publishes waveforms.")
     ] = DEFAULT_WAVE,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Draw the live view of a monitor that runs elsewhere.
 
@@ -341,6 +367,7 @@ def view(
     Try: ecg-monitor view --alerts tcp://127.0.0.1:5571
     """
     with explained():
+        _note(log, verbose)
         from monitor.run.watch import watch
 
         watch(alerts, wave, _screen(json=False, live=None), load_optional_keys(keys))
@@ -398,6 +425,8 @@ def subscribe(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Exit when all records have ended.")
     ] = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Print a monitor's alerts, or hand them to programs.
 
@@ -409,6 +438,7 @@ def subscribe(
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():
+        _note(log, verbose)
         from monitor.delivery.sinks import Command, Webhook
         from monitor.run.watch import FollowOptions, follow
         from monitor.view.screens import JsonScreen, PlainScreen

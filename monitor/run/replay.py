@@ -23,6 +23,7 @@ from monitor.delivery.wave_client import Waves
 from monitor.interrupts import Interrupts
 from monitor.journal.lock import locked
 from monitor.journal.writer import newest_seq
+from monitor.log import note_to_stderr, run_log
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
     DRAIN_S,
@@ -259,6 +260,8 @@ class ReplayOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     keys: str | None = None
+    log: Path | None = None
+    verbose: bool = False
 
 
 def replay(options: ReplayOptions, screen: Screen) -> Summary:
@@ -275,8 +278,13 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         lock = stack.enter_context(locked(journal))
         interrupts = stack.enter_context(Interrupts())
         is_new = not journal.exists()
+        named = None if options.journal is None else journal
+        spare = folder / "stages.log"
+        log = stack.enter_context(run_log(options.log, named, spare, verbose=options.verbose))
+        if options.verbose and screen.fileno() is None:
+            note_to_stderr(verbose=True)
         settings = stage_settings(options, folder)
-        supervisor = Supervisor(settings, folder, (lock,))
+        supervisor = Supervisor(settings, folder, (lock,), log)
         if is_new:
             stack.callback(_remove_unused, journal, supervisor)
         before_seq = 0 if is_new else newest_seq(journal)
@@ -308,8 +316,9 @@ def stage_settings(
         start_s=options.start_s,
         duration_s=options.duration_s,
         loop=options.loop,
+        verbose=options.verbose,
     )
-    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave)
+    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave, verbose=options.verbose)
     consumer = ConsumerSettings(
         beats=beats,
         alerts=options.alerts,
@@ -323,6 +332,7 @@ def stage_settings(
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),
+        verbose=options.verbose,
     )
     return producer, segmenter, consumer
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -15,8 +18,12 @@ from monitor.run.liveness import Liveness
 from monitor.safe_imports import PYTHON, environment
 from monitor.settings import AnyStageSettings, encode_settings
 from monitor.stages.host import stage_name
+from monitor.stages.pulse import WHERE_SIGNAL
 from monitor.text import harmless
 
+_log = logging.getLogger(__name__)
+
+WHERE_S = 0.2  # for a hung process to write where it is
 KILLED_S = 5.0  # a process that is killed is gone at once, unless it waits for a disk
 PIPE_BYTES = 1 << 16
 
@@ -63,8 +70,10 @@ class StageProcess:
         self.liveness = Liveness(time.monotonic(), hung_s)
         told = encode_settings(msgspec.structs.replace(settings, pulse=pulse))
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
-            pipe.write(told)
+        # From a thread: a pipe takes 64 KiB, the states of a ward are tens of MB, and the process
+        # may hang before it reads them.
+        threading.Thread(target=_tell, args=(self._process.stdin, told), daemon=True).start()
+        _log.info("started the %s as process %d", self.stage, self.pid)
 
     @property
     def pid(self) -> int:
@@ -84,6 +93,8 @@ class StageProcess:
         if code is None:
             if not self.liveness.hangs:
                 return None
+            self._process.send_signal(WHERE_SIGNAL)  # for the log, unless the process is stopped
+            self.wait(WHERE_S)
             return f"hangs (no sign of life for {self.liveness.silent_s:.0f} s)"
         self.look(True, time.monotonic())  # for its last words
         words = harmless(self.liveness.last_words)
@@ -115,6 +126,11 @@ class StageProcess:
             if self._signs >= 0:
                 os.close(self._signs)
                 self._signs = -1
+
+
+def _tell(pipe: IO[bytes], told: bytes) -> None:
+    with contextlib.suppress(OSError), pipe:  # it died before it had read all
+        pipe.write(told)
 
 
 def _open_log(path: Path) -> int:

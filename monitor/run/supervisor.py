@@ -8,6 +8,7 @@ died.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -43,6 +44,8 @@ from monitor.wire.messages import (
 )
 from monitor.wire.sockets import Sockets, receive_waiting
 
+_log = logging.getLogger(__name__)
+
 WORD_MS = 200  # for a last word of a process that has just gone
 
 
@@ -74,6 +77,7 @@ class Supervisor:
         self._hung_s = hung_s
         self._settings = settings
         self._log = folder / "stages.log" if log is None else log
+        self._log_size = 0
         self._locks = locks
         self._sockets = Sockets()
         self._endpoint = f"ipc://{folder / 'lifecycle'}"
@@ -138,8 +142,9 @@ class Supervisor:
         if self.finished or self._stopping:
             return []
         for process in self._processes.values():
-            if process.fault() is not None:
-                return [self._restart(process)]
+            fault = process.fault()
+            if fault is not None:
+                return [self._restart(f"the {process.stage} {fault}")]
         silent = any(one.liveness.silent for one in self._processes.values())
         if self.started and self.ready and not silent:
             self._budget.heal(min(elapsed_s, AWAKE_S))
@@ -158,6 +163,7 @@ class Supervisor:
     def _start_all(self, resume: list[Resume], restarted: str = "") -> None:
         self._addresses.clear()
         self._ready.clear()
+        self._log_size = _size(self._log)
         for settings in self._settings:
             told = msgspec.structs.replace(
                 settings,
@@ -204,14 +210,15 @@ class Supervisor:
                         [address, encode_lifecycle(message)], zmq.DONTWAIT
                     )
 
-    def _restart(self, process: StageProcess) -> str:
+    def _restart(self, reason: str) -> str:
         if self.lifecycle.poll(WORD_MS):  # why it left may come after it was seen to be gone
             self._take_waiting()
-        reason = f"the {process.stage} {process.fault()}"
+        wrote = f"; what the stages wrote is in {self._log}" if self._log_grew() else ""
+        _log.warning("%s", reason)
         if not self._budget.take():
             raise StageFailed(
                 f"{reason}; given up: {MAX_RESTARTS} restarts in a row did not bring "
-                f"{HEAL_S:.0f} s without a fault"
+                f"{HEAL_S:.0f} s without a fault{wrote}"
             )
         self.restarts += 1
         for other in self._processes.values():
@@ -219,8 +226,12 @@ class Supervisor:
         self._start_all(self._resume(), reason)
         return (
             f"{reason}; restarted from the journal (restart {self.restarts}; {self._budget.left} "
-            f"left, one comes back every {HEAL_S:.0f} s without a fault)"
+            f"left, one comes back every {HEAL_S:.0f} s without a fault){wrote}"
         )
+
+    def _log_grew(self) -> bool:
+        """Whether anything was written since the stages were started."""
+        return _size(self._log) > self._log_size
 
     def _news_of_silence(self) -> list[str]:
         """Return which stage has fallen silent, or is heard again."""
@@ -236,6 +247,8 @@ class Supervisor:
             elif process.told_silent and not silent:
                 news.append(f"the {stage} shows signs of life again")
             process.told_silent = silent
+        for one in news:
+            _log.warning("%s", one)
         return news
 
     def _take_waiting(self) -> None:
@@ -264,3 +277,10 @@ class Supervisor:
                 stack.callback(self._sockets.__exit__, None, None, None)
                 for process in self._processes.values():
                     stack.callback(process.kill)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import select
 import signal
@@ -51,6 +52,8 @@ from monitor.wire.sockets import Sockets, receive_waiting
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0
 ROUND_BYTES = 1 << 20  # taken in at once: some 1,700 beats, 260,000 samples
+_log = logging.getLogger(__name__)
+
 COLLECT_AFTER = 50_000  # objects more than there were
 LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
@@ -172,10 +175,12 @@ class StageHost:
         if not self.supervised:
             return Start(list(streams), spec or {})
         _collect_seldom()  # a process of its own
+        _log.info("the %s is ready", self._stage)
         self._tell(Ready(self._stage, list(streams), spec or {}))
         while self._start is None:
             meanwhile()
             self.wait([])
+        _log.info("the %s starts with %d streams", self._stage, len(self._start.streams))
         return self._start
 
     def run(self, stage: Stage) -> None:

@@ -11,12 +11,14 @@ nothing of the sockets, which may be what hangs.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 
 BEAT_S = 1.0
 START_S = 120.0  # how long a stage may take to be ready, as `bench ward` has it for 10,000 patients
 STARTING, BEAT, LAST_WORDS = b"s", b"b", b"!"
+WHERE_SIGNAL = signal.SIGUSR1  # has a stage write to standard error where it is
 MAX_WORDS = 500  # bytes; what is shorter than 512 goes into a pipe whole
 
 
