@@ -17,7 +17,7 @@ from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
-from monitor.cli.error_messages import OneLineErrors, explained
+from monitor.cli.error_messages import OneLineErrors, complain, explained
 from monitor.cli.history import past
 from monitor.cli.options import (
     WINDOWS,
@@ -324,13 +324,15 @@ def consumer(
     """
     with explained():
         _note(log, verbose)
-        from monitor.journal.lock import locked
+        from monitor.journal.leader import led
         from monitor.run.replay import journal_path, run_folder
         from monitor.stages.consumer import run
+        from monitor.wire.free_endpoints import require_free
 
         if learn is not None:
             require_torch()
-        with run_folder() as folder, locked(journal_path(journal, folder)):
+        with run_folder() as folder, led(journal_path(journal, folder), complain):
+            require_free(alerts)
             run(
                 ConsumerSettings(
                     beats=beats,

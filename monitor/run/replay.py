@@ -21,7 +21,7 @@ import zmq
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.interrupts import Interrupts
-from monitor.journal.lock import locked
+from monitor.journal.leader import led
 from monitor.journal.writer import newest_seq
 from monitor.log import note_to_stderr, run_log
 from monitor.run.supervisor import Supervisor
@@ -37,6 +37,7 @@ from monitor.settings import (
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
+from monitor.wire.free_endpoints import require_free
 from monitor.wire.messages import ControlRequest, Message, PatientStatus, Status, Stream, Technical
 from monitor.wire.sockets import Sockets
 
@@ -45,6 +46,10 @@ OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
 CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
 FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
+
+FOREIGN = (
+    "another monitor sends on this one's address for alerts; its messages are dropped and counted"
+)
 
 
 class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
@@ -62,6 +67,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     technical: int
     lag_max_s: float  # the largest of the heartbeats'
     malformed: int
+    foreign: int  # messages of another monitor, on an endpoint that it took over
     gaps: int
     dropped: int
     restarts: int
@@ -102,12 +108,16 @@ class Tally:
         )
 
     def summary(
-        self, streams: list[Stream], restarts: int, before: dict[str, int] | None = None
+        self,
+        streams: list[Stream],
+        restarts: int,
+        before: dict[str, int] | None = None,
+        foreign: int = 0,
     ) -> Summary:
         """Return what the run came to; `before` says which positions a resumed one began at."""
-        patients = list(self._patients.values())
-        stages = self.status.stages if self.status is not None else []
         first = {one.patient: one.first_sample for one in streams}
+        patients = [one for one in self._patients.values() if one.patient in first]
+        stages = self.status.stages if self.status is not None else []
         signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
         new_s = sum(
             (one.position - (before or {}).get(one.patient, first[one.patient])) / one.fs_hz
@@ -128,6 +138,7 @@ class Tally:
             technical=self._technical,
             lag_max_s=round(self._lag_max_s, 3),
             malformed=sum(one.malformed for one in stages),
+            foreign=foreign,
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
@@ -150,6 +161,7 @@ class Replay:
         self._waves = waves
         self._screen = screen
         self._tally = Tally()
+        self._told_foreign = False
         self._quit_s: float | None = None
         self._ready_s: float | None = None
         self._poller = zmq.Poller()
@@ -165,6 +177,7 @@ class Replay:
             self._poller.poll(round(1000 * LOOP_S))
             for notice in self._supervisor.poll():
                 self._screen.notice(notice)
+            self._subscriber.only = self._supervisor.journal
             if self._supervisor.ready and not started and self._line_is_open():
                 started = True
                 self._supervisor.begin()
@@ -175,8 +188,10 @@ class Replay:
             if interrupted.happened:
                 self.quit()
         self._catch_up()
-        supervisor = self._supervisor
-        return self._tally.summary(supervisor.streams, supervisor.restarts, supervisor.resumed)
+        supervisor, foreign = self._supervisor, self._subscriber.foreign
+        return self._tally.summary(
+            supervisor.streams, supervisor.restarts, supervisor.resumed, foreign
+        )
 
     def _follow(self) -> None:
         """Ask for what the screen needs now."""
@@ -201,10 +216,7 @@ class Replay:
             self._supervisor.stop()
 
     def _line_is_open(self) -> bool:
-        """Whether the consumer has been heard; what is sent before would be lost on us.
-
-        What is heard earlier is another monitor's, on an endpoint that ours could then not bind.
-        """
+        """Whether the consumer has been heard; what is sent before would be lost on us."""
         self._ready_s = self._ready_s or time.monotonic()
         heard = self._subscriber.receive(timeout_s=0) is not None
         return heard or time.monotonic() - self._ready_s > OPEN_WITHIN_S
@@ -219,6 +231,9 @@ class Replay:
             return  # what is heard now would be another monitor's, on the same endpoint
         while self._subscriber.refused:
             self._screen.notice(self._subscriber.refused.popleft())
+        if self._subscriber.foreign and not self._told_foreign:
+            self._told_foreign = True
+            self._screen.notice(FOREIGN)
         if self._waves is not None:
             for stretch in self._waves.receive():
                 self._screen.take(stretch)
@@ -275,7 +290,8 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(run_folder())
         journal = journal_path(options.journal, folder)
-        lock = stack.enter_context(locked(journal))
+        lock = stack.enter_context(led(journal, screen.notice))
+        require_free(options.alerts)  # when the processes of a run that was killed have left
         interrupts = stack.enter_context(Interrupts())
         is_new = not journal.exists()
         named = None if options.journal is None else journal

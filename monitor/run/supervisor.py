@@ -90,6 +90,7 @@ class Supervisor:
         self._budget = RestartBudget()
         self._looked_s = time.monotonic()
         self.streams: list[Stream] = []
+        self.journal = ""  # the identity of the consumer's, once that is ready
         self.restarts = 0
         self.finished = False
         self.resumed: dict[str, int] = {}  # where patients began, in a run that goes on
@@ -181,6 +182,7 @@ class Supervisor:
             case Ready(stage=stage):
                 self._addresses[stage] = address
                 self._ready[stage] = message
+                self.journal = message.journal or self.journal
                 if self.ready and self.started:  # again, after a restart
                     self.begin()
             case Finished(stage="consumer"):

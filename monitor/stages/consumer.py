@@ -156,7 +156,9 @@ def run(settings: ConsumerSettings) -> Counters:
         commanders = host.keys.control if host.keys is not None and on_tcp else None
         consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)
         with contextlib.suppress(StageStopped):
-            start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
+            start = host.ready(
+                spec=dict(checkpoint.spec), meanwhile=consumer.be_heard, journal=journal.identity
+            )
             journal.begin(engine.journaled_run(start.streams))
             engine.expect(start.streams)
             if settings.restarted:

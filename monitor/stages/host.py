@@ -164,6 +164,7 @@ class StageHost:
         streams: Sequence[Stream] = (),
         spec: dict[str, str | int] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
+        journal: str = "",
     ) -> Start:
         """Report that all is open and wait for Start; alone, start at once.
 
@@ -176,7 +177,7 @@ class StageHost:
             return Start(list(streams), spec or {})
         _collect_seldom()  # a process of its own
         _log.info("the %s is ready", self._stage)
-        self._tell(Ready(self._stage, list(streams), spec or {}))
+        self._tell(Ready(self._stage, list(streams), spec or {}, journal))
         while self._start is None:
             meanwhile()
             self.wait([])

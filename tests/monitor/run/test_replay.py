@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import wfdb
@@ -21,7 +22,14 @@ from monitor.delivery.wave_client import Waves
 from monitor.errors import StageFailed, StageRefused
 from monitor.interrupts import Interrupts
 from monitor.run.liveness import HUNG_S
-from monitor.run.replay import Replay, ReplayOptions, Summary, run_folder, stage_settings
+from monitor.run.replay import (
+    Replay,
+    ReplayOptions,
+    Summary,
+    Tally,
+    run_folder,
+    stage_settings,
+)
 from monitor.run.supervisor import Supervisor
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.view.screens import Controls, OffTerminal
@@ -32,6 +40,7 @@ from monitor.wire.messages import (
     PatientStatus,
     StageName,
     Status,
+    Stream,
     Technical,
     ThresholdRequest,
 )
@@ -208,6 +217,23 @@ def test_a_killed_stage_loses_and_doubles_nothing(
     assert summary.restarts == 1
     assert any(stage in notice and "signal 9" in notice for notice in screen.notices)
     assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+def test_a_patient_of_another_run_does_not_end_the_summary(undisturbed: Collected) -> None:
+    """Nor is counted in it."""
+    tally = Tally()
+    statuses = [one for one in undisturbed.messages if isinstance(one, Status)]
+    stranger = msgspec.structs.replace(statuses[-1].patients[0], patient="stranger")
+    tally.take(statuses[-1])
+    alone = tally.summary([stream("sim")], 0)
+    tally.take(msgspec.structs.replace(statuses[-1], patients=[stranger]))
+    both = tally.summary([stream("sim")], 0, foreign=1)
+    assert both.beats == alone.beats > 0
+    assert (alone.foreign, both.foreign) == (0, 1)
+
+
+def stream(patient: str) -> Stream:
+    return Stream(patient, patient, "I", 250.0, 0, None)
 
 
 @pytest.mark.parametrize(("stage", "begun"), [("consumer", True), ("segmenter", False)])
