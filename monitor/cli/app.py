@@ -325,7 +325,8 @@ def consumer(
     with explained():
         _note(log, verbose)
         from monitor.journal.leader import led
-        from monitor.run.replay import journal_path, run_folder
+        from monitor.run.folder import run_folder
+        from monitor.run.replay import journal_path
         from monitor.stages.consumer import run
         from monitor.wire.free_endpoints import require_free
 

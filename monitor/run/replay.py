@@ -7,11 +7,7 @@ stages <--pause, stop, requests-- this loop <--keys, signals-- person
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from monitor.interrupts import Interrupts
 from monitor.journal.leader import led
 from monitor.journal.writer import newest_seq
 from monitor.log import note_to_stderr, run_log
+from monitor.run.folder import run_folder
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
     DRAIN_S,
@@ -44,7 +41,6 @@ from monitor.wire.sockets import Sockets
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
 CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
-FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
 
 FOREIGN = (
@@ -366,31 +362,3 @@ def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
     if not supervisor.started:
         for suffix in ("", "-wal", "-shm"):
             journal.with_name(journal.name + suffix).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def run_folder() -> Iterator[Path]:
-    """Make a private folder for one run's sockets, and remove it, and those of the killed."""
-    _remove_left_behind(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_left_behind(base: Path) -> None:
-    for folder in base.glob(f"{FOLDER_PREFIX}*-*"):
-        owner = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
-        if owner.isdecimal() and not _is_alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)  # another user's stays: it is not ours
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

@@ -76,6 +76,7 @@ class Supervisor:
     ) -> None:
         self._hung_s = hung_s
         self._settings = settings
+        self._folder = folder
         self._log = folder / "stages.log" if log is None else log
         self._log_size = 0
         self._locks = locks
@@ -225,11 +226,23 @@ class Supervisor:
         self.restarts += 1
         for other in self._processes.values():
             other.kill()
+        wrote += self._restore_folder()
         self._start_all(self._resume(), reason)
         return (
             f"{reason}; restarted from the journal (restart {self.restarts}; {self._budget.left} "
             f"left, one comes back every {HEAL_S:.0f} s without a fault){wrote}"
         )
+
+    def _restore_folder(self) -> str:
+        """Make the run's folder again if somebody removed it; return what a person should know."""
+        if self._folder.is_dir():
+            return ""
+        self._folder.mkdir(parents=True, mode=0o700)
+        self.lifecycle.unbind(self._endpoint)
+        self.lifecycle.bind(self._endpoint)
+        own_journal = self._folder == Path(self._settings[2].journal).parent
+        lost = ", with the run's own journal: it begins anew" if own_journal else ""
+        return f"; {self._folder} was removed by somebody{lost}"
 
     def _log_grew(self) -> bool:
         """Whether anything was written since the stages were started."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +22,13 @@ from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.errors import StageFailed, StageRefused
 from monitor.interrupts import Interrupts
+from monitor.run.folder import run_folder
 from monitor.run.liveness import HUNG_S
 from monitor.run.replay import (
     Replay,
     ReplayOptions,
     Summary,
     Tally,
-    run_folder,
     stage_settings,
 )
 from monitor.run.supervisor import Supervisor
@@ -256,6 +257,32 @@ def test_a_hung_stage_is_restarted_like_a_dead_one(
     assert any(f"the {stage} hangs" in notice for notice in screen.notices)
     reported = [one.text for one in screen.messages if isinstance(one, Technical)]
     assert any(f"the {stage} hangs" in text for text in reported)
+    assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+def test_a_folder_that_was_removed_ends_no_run(
+    record: Path, undisturbed: Collected, tmp_path: Path
+) -> None:
+    """With a journal elsewhere nothing is lost; neither its folder nor its log are needed."""
+    done: list[Path] = []
+    given = options(record, speed=30.0, journal=tmp_path / "j.sqlite")
+    screen = Collected()
+    with (
+        run_folder() as folder,
+        Interrupts() as interrupts,
+        Supervisor(stage_settings(given, folder), folder) as supervisor,
+        AlertSubscriber(given.alerts, (*screen.topics, "status")) as subscriber,
+    ):
+
+        def remove_and_kill(screen: Collected, controls: Controls) -> None:
+            if not done and len(screen.alerts()) >= 3:
+                done.append(folder)
+                shutil.rmtree(folder)
+                os.kill(supervisor.pids["producer"], signal.SIGKILL)
+
+        screen = Collected(remove_and_kill)
+        Replay(supervisor, subscriber, None, screen).run(interrupts)
+    assert any("was removed by somebody" in notice for notice in screen.notices)
     assert told(screen.alerts()) == told(undisturbed.alerts())
 
 
