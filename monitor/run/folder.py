@@ -18,6 +18,8 @@ from pathlib import Path
 
 FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
 
+MARK = "owner-holds-lock"  # a file in it: that it has no lock means something (in 0.1 it did not)
+
 
 @contextlib.contextmanager
 def run_folder() -> Iterator[Path]:
@@ -28,6 +30,7 @@ def run_folder() -> Iterator[Path]:
         lock = _locked(folder)
         if lock is not None:  # otherwise another run has just taken it for one left behind
             break
+    (folder / MARK).touch()
     try:
         yield folder
     finally:
@@ -36,7 +39,8 @@ def run_folder() -> Iterator[Path]:
 
 
 def _remove_left_behind(base: Path) -> None:
-    for folder in base.glob(f"{FOLDER_PREFIX}*-*"):
+    for mark in base.glob(f"{FOLDER_PREFIX}*/{MARK}"):
+        folder = mark.parent
         lock = _locked(folder)  # another user's cannot be: it is not ours
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)

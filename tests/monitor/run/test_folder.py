@@ -56,13 +56,15 @@ def test_a_folder_of_a_run_that_was_killed_is_removed(base: Path) -> None:
 
 
 def test_what_is_no_folder_of_a_run_stays(base: Path) -> None:
-    """Files, links and folders of other names."""
+    """Files, links, folders of other names; those of version 0.1, which locked none."""
     (base / "ecgm-1-file").write_text("a file")
-    (base / "elsewhere").mkdir()
+    for name in ("elsewhere", "ecgm-12345-old", "ecgm-chaos-abc"):
+        (base / name).mkdir()
     (base / "ecgm-1-link").symlink_to(base / "elsewhere")
     with run_folder():
         pass
-    assert {one.name for one in base.iterdir()} == {"ecgm-1-file", "elsewhere", "ecgm-1-link"}
+    left = {"ecgm-1-file", "elsewhere", "ecgm-1-link", "ecgm-12345-old", "ecgm-chaos-abc"}
+    assert {one.name for one in base.iterdir()} == left
 
 
 def test_two_that_begin_together_do_not_take_each_other_s(
