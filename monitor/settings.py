@@ -29,7 +29,6 @@ MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, sm
 # An orderly stop takes two seconds at most, closing sockets included:
 DRAIN_S = 0.9  # for what was sent to be scored
 LEAVE_S = 0.7  # for the processes to leave by themselves
-MAX_RESTARTS = 3
 KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with their beats
 
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
@@ -123,8 +122,11 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
 
     lifecycle: str | None = None  # endpoint of the supervisor; none when started alone
     parent: int | None = None  # its process; a stage that it left behind leaves
+    pulse: int | None = None  # descriptor for signs of life
+    verbose: bool = False  # whether every step is logged, to standard error
     keys: str | None = None  # folder of CURVE keys; none: loopback and ipc only
     restarts: int = 0
+    restarted: str = ""  # why, for the world to know
     resume: list[Resume] = []
 
 

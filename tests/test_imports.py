@@ -28,7 +28,7 @@ ALLOWED = {
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
     {"errors", "text_file"},
-    {"wire", "text", "interrupts", "sources"},
+    {"wire", "text", "interrupts", "safe_imports", "log", "sources"},
     {"settings", "journal", "plain"},
     {"step_result"},
     {"detection", "delivery"},

@@ -32,6 +32,7 @@ from monitor.cli.options import (
     KeysFolder,
     Lead,
     Learn,
+    LogFile,
     Loop,
     Records,
     RulesFile,
@@ -39,12 +40,15 @@ from monitor.cli.options import (
     Speed,
     StartAt,
     ThresholdText,
+    Verbose,
     learn_seconds,
 )
 from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
+from monitor.log import note_to_file, note_to_stderr
+from monitor.safe_imports import leave_working_directory_out
 from monitor.settings import (
     DEFAULT_ALERTS,
     DEFAULT_BEATS,
@@ -104,6 +108,7 @@ def main(
     \b
     Try: ecg-monitor replay
     """
+    leave_working_directory_out()  # what commands import later, and their workers
 
 
 @app.command()
@@ -129,6 +134,8 @@ def replay(
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
     ] = None,
     json: JsonLines = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Replay ECG records and raise alerts on anomalous beats.
 
@@ -174,10 +181,20 @@ def replay(
             keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
+            log=log,
+            verbose=verbose,
         )
         summary = run(options, screen)
         report(summary, as_json=json)
         raise typer.Exit(exit_code_of(summary))
+
+
+def _note(log: Path | None, verbose: bool) -> None:
+    """Log to the file that was given, or else to standard error."""
+    if log is not None:
+        note_to_file(log, verbose=verbose)
+    else:
+        note_to_stderr(verbose=verbose)
 
 
 def _rules(path: Path | None) -> Rules:
@@ -219,6 +236,8 @@ def producer(
         str, typer.Option(metavar="ENDPOINT", help="Socket on which the segmenter listens.")
     ] = DEFAULT_SAMPLES,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the first stage: send records' samples.
 
@@ -228,6 +247,7 @@ def producer(
     Try: ecg-monitor producer mitdb/119 --speed 4
     """
     with explained():
+        _note(log, verbose)
         from monitor.stages.producer import run
 
         not_fetched: dict[str, str] = {}
@@ -267,6 +287,8 @@ def segmenter(
         ),
     ] = BeatSpec().window,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the second stage: find beats in samples.
 
@@ -277,6 +299,7 @@ def segmenter(
     Try: ecg-monitor segmenter --window midpoint
     """
     with explained():
+        _note(log, verbose)
         from monitor.stages.segmenter import run
 
         spec = BeatSpec.from_mapping({"window": window})
@@ -302,6 +325,8 @@ def consumer(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the third stage: score beats, publish alerts.
 
@@ -312,13 +337,17 @@ def consumer(
     Try: ecg-monitor consumer --journal ward.sqlite
     """
     with explained():
-        from monitor.journal.lock import locked
-        from monitor.run.replay import journal_path, run_folder
+        _note(log, verbose)
+        from monitor.journal.leader import led
+        from monitor.run.folder import run_folder
+        from monitor.run.replay import journal_path
         from monitor.stages.consumer import run
+        from monitor.wire.free_endpoints import require_free
 
         if learn is not None:
             require_torch()
-        with run_folder() as folder, locked(journal_path(journal, folder)):
+        with run_folder() as folder, led(journal_path(journal, folder), complain):
+            require_free(alerts)
             run(
                 ConsumerSettings(
                     beats=beats,
@@ -343,6 +372,8 @@ def view(
         str, typer.Option(metavar="ENDPOINT", help="Socket that publishes waveforms.")
     ] = DEFAULT_WAVE,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Draw the live view of a monitor that runs elsewhere.
 
@@ -353,6 +384,7 @@ def view(
     Try: ecg-monitor view --alerts tcp://127.0.0.1:5571
     """
     with explained():
+        _note(log, verbose)
         from monitor.run.watch import watch
 
         watch(alerts, wave, _screen(json=False, live=None), load_optional_keys(keys))
@@ -410,6 +442,8 @@ def subscribe(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Exit when all records have ended.")
     ] = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Print a monitor's alerts, or hand them to programs.
 
@@ -421,6 +455,7 @@ def subscribe(
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():
+        _note(log, verbose)
         from monitor.delivery.sinks import Command, Webhook
         from monitor.run.watch import FollowOptions, follow
         from monitor.view.screens import JsonScreen, PlainScreen

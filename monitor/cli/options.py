@@ -201,3 +201,15 @@ KeepMb = Annotated[
     ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        help="Append warnings and errors to this file. A run's default: beside its --journal, or "
+        "in the state folder.",
+    ),
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log every step; also to standard error.")
+]

@@ -113,6 +113,9 @@ class AlertSubscriber:
         self._asked_s = -ASK_AGAIN_S
         self._ready: deque[Message] = deque()
         self.malformed = 0  # messages that are not of this protocol
+        self.only = ""  # a journal: what others send on this endpoint is dropped; empty: nothing is
+        self.foreign = 0  # messages that were dropped for it
+        self._is_foreign = False  # what was heard last
         self.recovered = 0  # alerts that had to be requested
         # Why the monitor refused what `ask` requested: the newest reason; the caller takes it out.
         self.refused: deque[str] = deque(maxlen=MAX_REFUSED)
@@ -225,6 +228,9 @@ class AlertSubscriber:
         except InvalidMessage:
             self.malformed += 1
             return
+        if self._sent_by_another(message):
+            self.foreign += 1
+            return
         match message:
             case Alert() | Technical():
                 self._take_numbered(message)
@@ -232,6 +238,12 @@ class AlertSubscriber:
                 self._take_heartbeat(message)
             case _:
                 self._hand_out(message)
+
+    def _sent_by_another(self, message: Message | Page) -> bool:
+        """Whether a monitor of another journal sends on this endpoint; beats name no journal."""
+        if self.only and isinstance(message, Alert | Technical | Status | Page):
+            self._is_foreign = message.journal != self.only
+        return self._is_foreign
 
     def _take_numbered(self, message: Alert | Technical) -> None:
         if message.seq == 0:  # the journal cannot keep it: published, but without a number
@@ -265,6 +277,8 @@ class AlertSubscriber:
             self.malformed += 1
             return
         match reply:
+            case Page() if self._sent_by_another(reply):
+                self.foreign += 1
             case Page():
                 self._take_page(reply)
             case Found() if self._seek is not None:

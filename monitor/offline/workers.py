@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from monitor.errors import InvalidOption, StageFailed
 from monitor.interrupts import Interrupts
+from monitor.safe_imports import safe_environment
 
 MAX_JOBS = 256
 THREADS = "OMP_NUM_THREADS"
@@ -67,11 +68,17 @@ def prepare_workers(module: str, jobs: int | None) -> None:
         return
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", module])  # no news to one that runs already
+    with safe_environment():
+        _start_origin()
+
+
+def _start_origin() -> None:
+    """Start what workers are forked from; what is started here, and all its forks, inherit it."""
     resource_tracker.ensure_running()  # first, since it lets interrupts through when it has begun
     threads = os.environ.get(THREADS)
     os.environ[THREADS] = "1"  # one core a worker; read when libraries are imported
     try:
-        with _interrupts_held():  # what is started here, and all its forks, inherit it
+        with _interrupts_held():
             forkserver.ensure_running()
     finally:
         os.environ.pop(THREADS)

@@ -64,7 +64,8 @@ def summary_table(summary: Summary) -> Table:
         ("technical", f"{summary.technical:,}"),
         ("lag", f"at most {summary.lag_max_s:.2f} s"),
     ]
-    faults = {name: getattr(summary, name) for name in ("malformed", "gaps", "dropped", "restarts")}
+    names = ("malformed", "foreign", "gaps", "dropped", "restarts")
+    faults = {name: getattr(summary, name) for name in names}
     rows += [(name, f"{count:,}") for name, count in faults.items() if count]
     rows += [("note", harmless(note, 300)) for note in summary.notes]
     rows += [("passed over", harmless(reason, 300)) for reason in summary.passed_over]

@@ -156,7 +156,9 @@ def run(settings: ConsumerSettings) -> Counters:
         commanders = host.keys.control if host.keys is not None and on_tcp else None
         consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)
         with contextlib.suppress(StageStopped):
-            start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
+            start = host.ready(
+                spec=dict(checkpoint.spec), meanwhile=consumer.be_heard, journal=journal.identity
+            )
             journal.begin(engine.journaled_run(start.streams))
             engine.expect(start.streams)
             host.say(
@@ -164,6 +166,8 @@ def run(settings: ConsumerSettings) -> Counters:
                 f"takes requests on {requests_endpoint(settings.alerts)}; "
                 f"journal {settings.journal}, model {checkpoint.identity[:8]}"
             )
+            if settings.restarted:
+                consumer.report_restart(settings.restarted)
             host.run(consumer)
     return host.counters
 
@@ -208,6 +212,14 @@ class ConsumerStage:
     def be_heard(self) -> None:
         """Send a heartbeat, so that who listens knows that the line is open."""
         self._publisher.publish([encoded(self._status(time.monotonic(), whole=True))])
+
+    def report_restart(self, reason: str) -> None:
+        """Report to the world, and to the journal, that stages were down, and why."""
+        if not self._lasting["stage_down"]:
+            self._engine.report_monitor(Change("stage_down", True, reason))
+        again = f"{reason}; all stages were restarted from the journal"
+        self._engine.report_monitor(Change("stage_down", False, again))
+        self._lasting["stage_down"] = False
 
     def inlets(self) -> Sequence[zmq.Socket[bytes]]:
         """Return the socket of beats; none while a training or a full disk holds them up."""

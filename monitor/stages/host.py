@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import select
 import signal
@@ -25,6 +26,7 @@ import zmq
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
 from monitor.stages.arrivals import Arrivals, NextStage
+from monitor.stages.pulse import Pulse
 from monitor.step_result import StepResult
 from monitor.text import harmless
 from monitor.wire.codec import (
@@ -55,6 +57,8 @@ from monitor.wire.sockets import Sockets, receive_waiting
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0
 ROUND_BYTES = 1 << 20  # taken in at once: some 1,700 beats, 260,000 samples
+_log = logging.getLogger(__name__)
+
 COLLECT_AFTER = 50_000  # objects more than there were
 LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
@@ -133,6 +137,7 @@ class StageHost:
         self.more_waits = False  # behind what was received last
         self._stage: StageName = stage
         self._stopping = False
+        self._pulse = Pulse(settings.pulse)
         self._start: Start | None = None
         self._arrivals = Arrivals(self.say)
         self._next_stage = NextStage(self.say)
@@ -167,6 +172,7 @@ class StageHost:
         streams: Sequence[Stream] = (),
         spec: dict[str, str | int] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
+        journal: str = "",
     ) -> Start:
         """Report that all is open and wait for Start; alone, start at once.
 
@@ -178,10 +184,12 @@ class StageHost:
         if not self.supervised:
             return Start(list(streams), spec or {})
         _collect_seldom()  # a process of its own
-        self._tell(Ready(self._stage, list(streams), spec or {}))
+        _log.info("the %s is ready", self._stage)
+        self._tell(Ready(self._stage, list(streams), spec or {}, journal))
         while self._start is None:
             meanwhile()
             self.wait([])
+        _log.info("the %s starts with %d streams", self._stage, len(self._start.streams))
         return self._start
 
     def run(self, stage: Stage) -> None:
@@ -239,7 +247,11 @@ class StageHost:
 
     @property
     def stopping(self) -> bool:
-        """Whether the stage was told to leave, or its supervisor is gone."""
+        """Whether the stage was told to leave, or its supervisor is gone.
+
+        Asked wherever the stage's loop goes round or waits: here it shows signs of life.
+        """
+        self._pulse.beat(time.monotonic())
         self.sockets.refused()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())

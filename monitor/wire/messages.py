@@ -451,6 +451,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
     stage: StageName
     streams: list[Stream] = []  # the producer's
     spec: dict[str, str | int] = {}  # the consumer's: how it wants beats cut
+    journal: str = ""  # the consumer's: tells its messages from another monitor's
 
 
 class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished"):

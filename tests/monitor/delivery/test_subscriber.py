@@ -438,3 +438,24 @@ def test_topics_can_be_changed_while_it_listens(endpoint: str, tmp_path: Path) -
             server.do(publish(*both, journaled=False))
             heard = subscriber.receive(0.05)
         assert (first.patient, topic_of(heard)) == ("1", "beat.2")
+
+
+def test_messages_of_a_foreign_journal_are_dropped_and_counted(
+    endpoint: str, tmp_path: Path
+) -> None:
+    """Another monitor took the endpoint over: nothing of it is handed out, beats neither."""
+    with AlertSubscriber(endpoint, (*TOPICS, "beat")) as subscriber:
+        with served(endpoint, tmp_path / "ours") as server:
+            server.do(lambda _, journal: setattr(subscriber, "only", journal.identity))
+            connect(server, subscriber)
+            server.do(publish(alert(seq=1), beat_scored()))
+            assert collect(subscriber, 1) == [1]
+            assert isinstance(subscriber.receive(10), BeatScored)
+            assert subscriber.foreign == 0
+        with served(endpoint, tmp_path / "theirs") as server:
+            deadline_s = time.monotonic() + 10
+            while subscriber.foreign < 10 and time.monotonic() < deadline_s:
+                server.do(publish(status(newest_seq=9), beat_scored(), journaled=False))
+                assert subscriber.receive(0.05) is None
+        assert subscriber.foreign >= 10
+        assert subscriber.last_seq == 1

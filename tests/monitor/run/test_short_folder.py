@@ -9,7 +9,8 @@ import pytest
 
 from monitor.errors import InvalidOption
 from monitor.run import short_folder
-from monitor.run.replay import ReplayOptions, run_folder, stage_settings
+from monitor.run.folder import run_folder
+from monitor.run.replay import ReplayOptions, stage_settings
 from monitor.run.short_folder import base_folder, first_short
 from monitor.wire.sockets import parse_endpoint
 

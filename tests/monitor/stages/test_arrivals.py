@@ -10,15 +10,15 @@ from monitor.wire.messages import EndHeader, SamplesHeader, SamplesMessage
 
 def samples(patient: str, position: int) -> SamplesMessage:
     header = SamplesHeader(
-        version=2, patient=patient, record="r", sequence=0, sent_ns=0, position=position,
-        lead="II", fs_hz=250.0, n_samples=2,
+        version=3, patient=patient, record="r", sequence=0, sent_ns=0, position=position,
+        lead="II", fs_hz=250.0, n_samples=2, sender=1,
     )  # fmt: skip
     return SamplesMessage(header, np.zeros(2, np.float32))
 
 
 def end(patient: str) -> EndHeader:
     return EndHeader(
-        version=2, patient=patient, record="r", sequence=1, sent_ns=0, position=500,
+        version=3, patient=patient, record="r", sequence=1, sent_ns=0, position=500,
         reason="complete", last=True,
     )  # fmt: skip
 
