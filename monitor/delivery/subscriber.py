@@ -203,8 +203,10 @@ class AlertSubscriber:
         return message
 
     def _keep_handled(self) -> None:
-        if self._inbox is not None and self._in_hand is not None:
-            self._inbox.keep(self._in_hand)
+        if self._inbox is not None:
+            if self._in_hand is not None:
+                self._inbox.keep(self._in_hand)
+            self._inbox.look()
         self._in_hand = None
 
     def follow(self, topics: Sequence[str]) -> None:

@@ -59,13 +59,20 @@ class JournalReader:
         self._database.close()
 
     def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
-        """Yield what was said since a wall time, in order, of one patient or of all."""
+        """Yield what was said since a wall time, in order, of one patient or of all.
+
+        It begins with the first alert of that time or later and leaves out none behind it, though
+        the wall clock was set back since.
+        """
         query = (
-            "SELECT seq, message FROM alerts WHERE seq > ?1 AND wall_time >= ?2 "
-            "AND (?3 IS NULL OR patient = ?3) ORDER BY seq LIMIT ?4"
+            "SELECT seq, message FROM alerts WHERE seq > ?1 "
+            "AND (?2 IS NULL OR patient = ?2) ORDER BY seq LIMIT ?3"
         )
-        last: object = 0
-        while rows := self._rows(query, last, since, patient, MAX_PAGE):
+        ((first,),) = self._rows("SELECT min(seq) FROM alerts WHERE wall_time >= ?", since)
+        if not isinstance(first, int):
+            return
+        last: object = first - 1
+        while rows := self._rows(query, last, patient, MAX_PAGE):
             yield from (self._decoded(message) for _, message in rows)
             last = rows[-1][0]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -19,12 +20,12 @@ import msgspec
 
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import as_bytes, decoded_alert, read_rows
 from monitor.journal.run import JournaledRun, decode_run, difference
 from monitor.wire.codec import Encoded
 from monitor.wire.messages import MAX_PAGE, Alert, Count, Name, Technical
 
-TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
 VERSION = 1  # of the tables; in the file's user_version
 # Beats lie in the order they come in, the key beside them: laid by patient, every commit of a ward
 # wrote a page for each patient who had one. Files that were begun so are read and written as ever.
@@ -102,6 +103,12 @@ def stored(progress: Progress[Any]) -> bytes:
 class Journal:
     """The journal's file, open for writing by one process.
 
+    Parameters
+    ----------
+    path : Path
+    clock : callable
+        Returns monotonic seconds; how long alerts are kept goes by it.
+
     Raises
     ------
     JournalFailed
@@ -109,7 +116,7 @@ class Journal:
         written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         try:
             path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
@@ -118,6 +125,7 @@ class Journal:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
+            self._own_time = OwnTime(self._database, clock)
             self.identity = self._read_identity()
         except (sqlite3.Error, OSError) as error:
             raise JournalFailed(
@@ -228,29 +236,40 @@ class Journal:
             self._undo()
             raise
 
-    def truncate(self, before: str, max_bytes: int) -> int:
-        """Remove alerts from before a wall time, and the oldest ones of a journal that is too big.
+    def truncate(self, keep_s: float, max_bytes: int) -> int:
+        """Remove some of what is too old, and of the oldest in a journal that is too big.
 
-        The newest alert stays, so that numbers go on behind it.
+        To be called once a minute: each call removes as many alerts as came since the last one,
+        and a hundredth of all (ten, where that is more), at most. Ages are the journal's own time:
+        the seconds in which it was written, whatever a wall clock shows. The newest alert stays,
+        so that numbers go on behind it.
+
+        Parameters
+        ----------
+        keep_s : float
+            Own time for which an alert is kept, in seconds.
+        max_bytes : int
+            Above which the oldest go.
 
         Returns
         -------
         int
             How many alerts were removed.
         """
-        kept_from = self.seq_before(before) + 1
-        if self._bytes_used() > max_bytes:
-            oldest, newest = self.oldest_seq, self.newest_seq
-            kept_from = max(kept_from, oldest + 1 + (newest - oldest) // TRUNCATED_PART)
-        kept_from = min(kept_from, self.newest_seq)
+        own_time, oldest, newest = self._own_time, self.oldest_seq, self.newest_seq
+        with self._transaction():
+            own_time.count(newest, keep_s)
+            until = newest if self._bytes_used() > max_bytes else own_time.expired(keep_s)
+        until = min(own_time.some_of(oldest, newest, until), newest - 1)
         removed = 0
-        while kept_from > self.oldest_seq:  # in parts: one long transaction would hold up alerts
-            until = min(kept_from, self.oldest_seq + MAX_PAGE)
+        while oldest <= until:  # in parts: one long transaction would hold up alerts
+            oldest = min(until + 1, oldest + MAX_PAGE)
             with self._transaction():
                 removed += self._database.execute(
-                    "DELETE FROM alerts WHERE seq < ?", (until,)
+                    "DELETE FROM alerts WHERE seq < ?", (oldest,)
                 ).rowcount
-                self._database.execute("DELETE FROM beats WHERE seq < ?", (until,))
+                self._database.execute("DELETE FROM beats WHERE seq < ?", (oldest,))
+                own_time.forget(oldest - 1)
         return removed
 
     def _bytes_used(self) -> int:

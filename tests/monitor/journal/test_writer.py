@@ -17,6 +17,16 @@ from tests.monitor.databases import execute
 from tools.messages import alert, technical
 
 
+class FakeClock:
+    """Monotonic seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 class State(msgspec.Struct):
     """What a consumer would go on from."""
 
@@ -173,7 +183,95 @@ def test_beats_are_kept_once_and_go_with_their_alerts(tmp_path: Path, older: boo
         with JournalReader(path) as reader:
             assert reader.beats_around("b", 9) == [later, again]
             assert reader.beats_around("a", 7) == [other]
-        journal.truncate("9999-01-01T00:00:00.000Z", 1 << 30)
+        journal.truncate(0, 1 << 30)
         with JournalReader(path) as reader:
             assert reader.beats_around("b", 9) == [later]
             assert reader.beats_around("a", 7) == []
+
+
+WRONG_CLOCK, RIGHT_CLOCK = "2027-03-01T00:00:00.000Z", "2026-12-01T00:00:00.000Z"
+DAY_S = 86_400.0
+
+
+def write(journal: Journal, first: int, last: int, wall_time: str = RIGHT_CLOCK) -> None:
+    for seq in range(first, last + 1):
+        beats = [KeptBeat("119", seq, 10.0, 26.0, bytes(560))]
+        said = alert(seq=seq, id=str(seq), wall_time=wall_time)
+        journal.commit(all_encoded([said]), [], beats)
+
+
+def test_no_wall_clock_removes_an_alert(tmp_path: Path) -> None:
+    """Times of messages, years ahead or years back, and time between two runs decide nothing."""
+    clock = FakeClock()
+    path = tmp_path / "j.sqlite"
+    with Journal(path, clock) as journal:
+        write(journal, 1, 40, "1970-01-01T00:00:00.000Z")
+        write(journal, 41, 60, "2099-01-01T00:00:00.000Z")
+        write(journal, 61, 80, RIGHT_CLOCK)
+        for _ in range(60):
+            clock.now_s += 60
+            assert journal.truncate(90 * DAY_S, 1 << 40) == 0
+    clock.now_s += 1_000 * DAY_S
+    with Journal(path, clock) as journal:
+        assert journal.truncate(90 * DAY_S, 1 << 40) == 0
+        clock.now_s += 1_000 * DAY_S  # it was stopped meanwhile, or this clock is wrong, too
+        assert journal.truncate(90 * DAY_S, 1 << 40) == 0
+        clock.now_s -= 5_000 * DAY_S
+        assert journal.truncate(90 * DAY_S, 1 << 40) == 0
+        assert (journal.oldest_seq, journal.newest_seq) == (1, 80)
+
+
+def test_retention_goes_by_the_time_in_which_the_journal_was_written(tmp_path: Path) -> None:
+    """Over several lives; an alert goes when it is old, not before, and the newest stays."""
+    clock, path = FakeClock(), tmp_path / "j.sqlite"
+    with Journal(path, clock) as journal:
+        write(journal, 1, 20)
+        look(journal, clock, minutes=4)
+    with Journal(path, clock) as journal:
+        write(journal, 21, 40)
+        look(journal, clock, minutes=4)
+        assert journal.oldest_seq == 1
+        look(journal, clock, minutes=2)
+        assert journal.oldest_seq == 1
+        look(journal, clock, minutes=2)
+        assert journal.oldest_seq == 21
+        look(journal, clock, minutes=20)
+        assert (journal.oldest_seq, journal.newest_seq) == (40, 40)
+        with JournalReader(path) as reader:
+            assert [one.sample for one in reader.beats_around("119", 30)] == [40]
+
+
+def look(journal: Journal, clock: FakeClock, minutes: int) -> None:
+    for _ in range(minutes):
+        clock.now_s += 60
+        journal.truncate(10 * 60, 1 << 40)
+
+
+def test_one_look_removes_little(tmp_path: Path) -> None:
+    """By age and by size: as many as came, and ten or a hundredth; the newest stays."""
+    with Journal(tmp_path / "j.sqlite", FakeClock()) as journal:
+        write(journal, 1, 30)
+        assert journal.truncate(0, 1 << 40) == 10
+        assert journal.truncate(1e9, 1000) == 10
+        write(journal, 31, 50)
+        assert journal.truncate(0, 1 << 40) == 29  # of 30: 20 that came, and 10
+        assert (journal.oldest_seq, journal.newest_seq) == (50, 50)
+        journal.commit(
+            all_encoded([alert(seq=seq, id=str(seq)) for seq in range(51, 2051)]), [], []
+        )
+    with Journal(tmp_path / "j.sqlite", FakeClock()) as journal:
+        assert journal.truncate(0, 1 << 40) == 20
+
+
+def test_a_journal_of_before_counts_from_now(tmp_path: Path) -> None:
+    """Of what has no own time yet nothing is old."""
+    path, clock = tmp_path / "j.sqlite", FakeClock()
+    with Journal(path) as journal:
+        write(journal, 1, 20, "2001-01-01T00:00:00.000Z")
+    execute(path, "DROP TABLE own_time", "DROP TABLE marks")
+    with Journal(path, clock) as journal:
+        assert journal.truncate(90 * DAY_S, 1 << 40) == 0
+        look(journal, clock, minutes=9)
+        assert journal.oldest_seq == 1
+        look(journal, clock, minutes=3)
+        assert journal.oldest_seq > 1
