@@ -48,6 +48,7 @@ from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
 MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
 MAX_REFUSED = 8
+REFUSED_LOOK_MS = 100  # while the key is refused: whether it is time to try again
 ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
 
 
@@ -128,6 +129,8 @@ class AlertSubscriber:
         self._poller = zmq.Poller()
         self._poller.register(self._messages, zmq.POLLIN)
         self._poller.register(self._requests, zmq.POLLIN)
+        for made in (self._messages, self._requests):
+            self._poller.register(self._sockets.events_of(made), zmq.POLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -174,6 +177,14 @@ class AlertSubscriber:
         return self._truncated
 
     @property
+    def refusal(self) -> str:
+        """Why the monitor does not let this client in, and what to do; empty if it does.
+
+        The client tries again every few seconds, so it need not be made anew.
+        """
+        return self._sockets.refusal
+
+    @property
     def silent_s(self) -> float:
         """How long no heartbeat has come; the monitor sends one a second."""
         return time.monotonic() - self._heard_s
@@ -190,7 +201,9 @@ class AlertSubscriber:
         deadline_s = time.monotonic() + timeout_s
         while not self._ready:
             remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
-            readable = dict(self._poller.poll(remaining_ms))
+            most_ms = REFUSED_LOOK_MS if self.refusal else remaining_ms
+            readable = dict(self._poller.poll(min(remaining_ms, most_ms)))
+            self._sockets.look_after()
             if self._requests in readable:
                 self._take_reply(self._requests.recv_multipart())
             if self._messages in readable:
@@ -217,9 +230,18 @@ class AlertSubscriber:
             self._topics = wanted
 
     def ask(self, request: Request) -> None:
-        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`."""
+        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`.
+
+        That the request cannot be sent is a refusal too.
+        """
+        if not self._sent(request):
+            self.refused.append(self.refusal or "not asked: no monitor takes requests; try again")
+
+    def _sent(self, request: Request) -> bool:
         with contextlib.suppress(zmq.Again):  # nobody is there to ask
             self._requests.send(encode_json(request), zmq.DONTWAIT)
+            return True
+        return False
 
     def _take(self, frames: list[bytes]) -> None:
         try:
@@ -308,7 +330,7 @@ class AlertSubscriber:
         now_s = time.monotonic()
         if now_s - self._asked_s >= ASK_AGAIN_S:
             self._asked_s = now_s
-            self.ask(self._seek or ReplayRequest(after=self.last_seq))
+            self._sent(self._seek or ReplayRequest(after=self.last_seq))
 
     def _hand_out(self, message: Message) -> None:
         if _topic_wanted(message, self._topics):

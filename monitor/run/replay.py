@@ -187,6 +187,8 @@ class Replay:
         """Have the consumer change something."""
         if self._supervisor.started:
             self._subscriber.ask(request)
+        else:
+            self._screen.notice("not asked: the stages are still starting; try again")
 
     def pause(self, paused: bool) -> bool:
         """Hold the producer, or let it go on."""

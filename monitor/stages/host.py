@@ -12,6 +12,7 @@ import gc
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -131,6 +132,7 @@ class StageHost:
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
         self._health_due_s = 0.0
+        self._refusal = ""
         self._lifecycle = (
             self.sockets.ask(settings.lifecycle) if settings.lifecycle is not None else None
         )
@@ -216,8 +218,17 @@ class StageHost:
     def stopping(self) -> bool:
         """Whether the stage was told to leave, or its supervisor is gone."""
         self.sockets.refused()
+        self._look_after_sockets()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())
+
+    def _look_after_sockets(self) -> None:
+        """Try the next stage again where it refused this one's key, and report that once."""
+        self.sockets.look_after()
+        refusal = self.sockets.refusal
+        if refusal and refusal != self._refusal:
+            sys.stderr.write(f"ecg-monitor {self._stage}: {refusal}; it is tried again\n")
+        self._refusal = refusal
 
     def wait(
         self,
