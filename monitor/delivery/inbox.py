@@ -17,7 +17,8 @@ from typing import Any, Self
 
 import platformdirs
 
-from monitor.errors import InboxFailed, InvalidMessage, InvalidOption
+from monitor.errors import InboxFailed, InvalidMessage, InvalidOption, JournalFailed
+from monitor.journal.lock import real_path, writing
 from monitor.journal.own_time import OwnTime
 from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.wire.codec import decode_numbered, encode_json
@@ -91,9 +92,12 @@ class Inbox:
         self._path = path
         self._keep_s, self._keep_bytes = keep_days * 86_400, keep_mb * 1e6
         self._kept_since_look = 0
+        self._open = contextlib.ExitStack()
         try:
             path.touch(mode=0o600)
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._open.enter_context(writing(path))
+            self._database = sqlite3.connect(real_path(path), isolation_level=None)
+            self._open.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
@@ -101,9 +105,13 @@ class Inbox:
             newest = self._database.execute(
                 "SELECT journal, seq FROM alerts ORDER BY number DESC LIMIT 1"
             ).fetchone()
+            self.truncate()
+        except JournalFailed as error:
+            self._open.close()
+            raise InboxFailed(str(error)) from error
         except (sqlite3.Error, OSError) as error:
+            self._open.close()
             raise InboxFailed(f"{path}: cannot be used as an inbox ({error})") from error
-        self.truncate()
         self.journal, self.last_seq = (str(newest[0]), int(newest[1])) if newest else ("", 0)
 
     def __enter__(self) -> Self:
@@ -117,7 +125,7 @@ class Inbox:
     ) -> None:
         with contextlib.suppress(InboxFailed):  # it is counted anew next time
             self.truncate()
-        self._database.close()
+        self._open.close()
 
     @property
     def is_new(self) -> bool:

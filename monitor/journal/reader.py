@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, KeptBeat
+from monitor.journal.lock import real_path, require_one_name
 from monitor.journal.run import JournaledRun, decode_run
 from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
@@ -35,9 +36,10 @@ class JournalReader:
         self._path = path
         if not path.is_file():
             raise JournalFailed(f"{path}: there is no such journal")
+        require_one_name(path)
         try:
             self._database = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+                f"file:{quote(str(real_path(path)))}?mode=ro", uri=True, isolation_level=None
             )
         except sqlite3.Error as error:
             raise JournalFailed(f"{path}: cannot be read ({error})") from error

@@ -20,6 +20,7 @@ import msgspec
 
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.lock import real_path, writing
 from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import as_bytes, decoded_alert, read_rows
 from monitor.journal.run import JournaledRun, decode_run, difference
@@ -118,9 +119,12 @@ class Journal:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._open = contextlib.ExitStack()
         try:
             path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._open.enter_context(writing(path))
+            self._database = sqlite3.connect(real_path(path), isolation_level=None)
+            self._open.callback(self._database.close)
             self._require_known_version(path)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
@@ -128,9 +132,13 @@ class Journal:
             self._own_time = OwnTime(self._database, clock)
             self.identity = self._read_identity()
         except (sqlite3.Error, OSError) as error:
+            self._open.close()
             raise JournalFailed(
                 f"{path}: cannot open the journal ({error}); name another with --journal"
             ) from error
+        except BaseException:
+            self._open.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +149,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._database.close()
+        self._open.close()
 
     def _require_known_version(self, path: Path) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()

@@ -21,7 +21,7 @@ import zmq
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.interrupts import Interrupts
-from monitor.journal.lock import locked
+from monitor.journal.lock import locked, real_path
 from monitor.journal.writer import newest_seq
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
@@ -330,8 +330,11 @@ def stage_settings(
 
 
 def journal_path(path: Path | None, folder: Path) -> Path:
-    """Return where a run's journal is: the file that was named, or one of the run's own."""
-    return folder / "journal.sqlite" if path is None else path.absolute()
+    """Return where a run's journal is: the file that was named, or one of the run's own.
+
+    By its real name: what lies beside it (log, lock, learnt models) is then the same for all.
+    """
+    return folder / "journal.sqlite" if path is None else real_path(path)
 
 
 def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
