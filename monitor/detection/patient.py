@@ -78,10 +78,15 @@ class Desk:
     """
 
     machine: AlertMachine
-    journal: str
+    identity: Callable[[], str]
     holds: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
+
+    @property
+    def journal(self) -> str:
+        """The journal's identity, which may change: it may turn out to be an older copy."""
+        return self.identity()
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import msgspec
 
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
-from monitor.journal.lock import real_path, writing
+from monitor.journal.lock import Mark, read_mark, real_path, writing
 from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import as_bytes, decoded_alert, read_rows
 from monitor.journal.run import JournaledRun, decode_run, difference
@@ -33,6 +33,7 @@ VERSION = 1  # of the tables; in the file's user_version
 _SCHEMA = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS identities (identity TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS run (description BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
     seq INTEGER PRIMARY KEY,
@@ -120,6 +121,7 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._open = contextlib.ExitStack()
+        self.renewed = ""  # why it got another identity since it was opened, for a person
         try:
             path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
             self._open.enter_context(writing(path))
@@ -130,7 +132,9 @@ class Journal:
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
             self._own_time = OwnTime(self._database, clock)
-            self.identity = self._read_identity()
+            self._mark = Mark(path)
+            self._open.callback(self._mark.close)
+            self._identify()
         except (sqlite3.Error, OSError) as error:
             self._open.close()
             raise JournalFailed(
@@ -159,13 +163,52 @@ class Journal:
                 "update, or name another with --journal"
             )
 
-    def _read_identity(self) -> str:
-        row = self._database.execute("SELECT identity FROM journal").fetchone()
-        if row is not None:
-            return str(row[0])
-        identity = uuid.uuid4().hex[:8]
-        self._database.execute("INSERT INTO journal VALUES (?)", (identity,))
-        return identity
+    def _identify(self) -> None:
+        """Learn the journal's identity; give it another one where it is an older copy, or a copy.
+
+        Both count on where others may have counted before: under the same identity one number
+        would be two alerts.
+        """
+        rows = self._database.execute("SELECT identity FROM journal").fetchall()
+        before = self._database.execute("SELECT identity FROM identities ORDER BY rowid").fetchall()
+        self.identity = str(rows[0][0]) if rows else ""
+        self.origin = str(before[0][0]) if before else self.identity
+        newest, mark = self.newest_seq, read_mark(self._path)
+        if not rows:
+            self._change_identity()
+        elif not before:  # of a version that left no mark
+            self._database.execute("INSERT INTO identities VALUES (?)", (self.identity,))
+        elif mark is None or mark[0] != self.identity:
+            self.renew(f"{self._path} is a copy, or was moved")
+        elif mark[1] > newest:
+            self.renew(f"{self._path} went back: it ends with alert {newest}, {mark[1]} was there")
+        self._mark.write(self.identity, newest)
+        self._mark.keep()
+
+    def _change_identity(self) -> None:
+        self.identity = uuid.uuid4().hex[:8]
+        self.origin = self.origin or self.identity
+        with self._transaction():
+            self._database.execute("DELETE FROM journal")
+            self._database.execute("INSERT INTO journal VALUES (?)", (self.identity,))
+            self._database.execute("INSERT INTO identities VALUES (?)", (self.identity,))
+
+    def renew(self, why: str) -> bool:
+        """Give the journal another identity, since it is not what it was; numbers go on.
+
+        Once while it is open: nobody can have had more of an identity that is as new as that.
+
+        Returns
+        -------
+        bool
+            Whether it got another now.
+        """
+        if self.renewed:
+            return False
+        self._change_identity()
+        self.renewed = f"{why}; it goes on behind its alert {self.newest_seq} as {self.identity}"
+        self._mark.write(self.identity, self.newest_seq)
+        return True
 
     @property
     def oldest_seq(self) -> int:
@@ -205,20 +248,18 @@ class Journal:
     ) -> None:
         """Write alerts, progress and the beats beside alerts, all or nothing."""
         write = self._database.executemany
-        with self._transaction():
-            write(
-                _INSERT_ALERT,
-                [
-                    (
-                        one.message.seq,
-                        one.message.id,
-                        one.message.patient,
-                        one.message.wall_time,
-                        one.json,
-                    )
-                    for one in alerts
-                ],
+        rows = [
+            (
+                one.message.seq,
+                one.message.id,
+                one.message.patient,
+                one.message.wall_time,
+                one.json,
             )
+            for one in alerts
+        ]
+        with self._transaction():
+            write(_INSERT_ALERT, rows)
             write(  # kept as long as the newest alert that may be theirs
                 _INSERT_BEAT,
                 [(one.patient, one.sample, one.loss, one.threshold, one.values) for one in beats],
@@ -227,6 +268,8 @@ class Journal:
                 "INSERT OR REPLACE INTO progress VALUES (?, ?)",
                 [(one.patient, stored(one)) for one in progress],
             )
+        if rows:
+            self._mark.write(self.identity, rows[-1][0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -308,11 +351,25 @@ class Journal:
         return {event for event, lasts in lasting.items() if lasts}
 
     def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
-        """Return at most `limit` alerts that come after a sequence number, oldest first."""
+        """Return at most `limit` alerts that come after a sequence number, oldest first.
+
+        All name the journal's present identity, in which their numbers count now.
+        """
         rows = self._rows(
             "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
         )
-        return [decoded_alert(self._path, message) for (message,) in rows]
+        alerts = [decoded_alert(self._path, message) for (message,) in rows]
+        return [
+            one
+            if one.journal == self.identity
+            else msgspec.structs.replace(one, journal=self.identity)
+            for one in alerts
+        ]
+
+    def id_of(self, seq: int) -> str | None:
+        """Return the identity of the alert of a number; None if it is not there."""
+        rows = self._rows("SELECT message FROM alerts WHERE seq = ?", seq)
+        return decoded_alert(self._path, rows[0][0]).id if rows else None
 
     def seq_before(self, since: str) -> int:
         """Return the number after which everything was said since a wall time, the newest else.
@@ -342,7 +399,9 @@ class Journal:
         return int(self._rows(query)[0][0])
 
 
-def newest_seq(path: Path) -> int:
-    """Return the newest sequence number of a journal that nobody writes."""
+def newest_seq(path: Path, notice: Callable[[str], None] = lambda _: None) -> int:
+    """Return the newest number of a journal that nobody writes; say if it has another identity."""
     with Journal(path) as journal:
+        if journal.renewed:
+            notice(journal.renewed)
         return journal.newest_seq

@@ -113,6 +113,7 @@ class Heartbeat:
             schema=1,
             newest_seq=report.newest_seq,
             journal=report.journal,
+            origin=report.origin,
             wall_time=utc_now(),
             speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
             patients=report.patients,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -9,6 +12,7 @@ import pytest
 
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.lock import lock_path
 from monitor.journal.reader import JournalReader
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal, Progress, StoredProgress
@@ -52,7 +56,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
         assert journal.identity == identity
         assert journal.newest_seq == 2
         assert [one.seq for one in journal.alerts_after(0, 10)] == [1, 2]
-        assert journal.alerts_after(1, 10) == [technical(seq=2, id="b")]
+        assert journal.alerts_after(1, 10) == [technical(seq=2, id="b", journal=identity)]
         assert journal.progress() == [kept(200)]
 
 
@@ -275,3 +279,91 @@ def test_a_journal_of_before_counts_from_now(tmp_path: Path) -> None:
         assert journal.oldest_seq == 1
         look(journal, clock, minutes=3)
         assert journal.oldest_seq > 1
+
+
+def back_up(path: Path, to: Path) -> None:
+    """Copy a journal while it is open, as SQLite's own backup does."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+
+
+def restore(copy: Path, path: Path) -> None:
+    """Put a copy in a journal's place, and leave what else lies beside it."""
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    shutil.copy(copy, path)
+
+
+def test_a_restored_older_copy_gets_another_identity(tmp_path: Path) -> None:
+    """Numbers go on behind the copy's, under a name that nobody has had them by; it is reported."""
+    path, copy = tmp_path / "j.sqlite", tmp_path / "backup"
+    with Journal(path) as journal:
+        first = journal.identity
+        write(journal, 1, 60)
+        back_up(path, copy)
+        write(journal, 61, 100)
+        assert journal.renewed == ""
+    restore(copy, path)
+    with Journal(path) as journal:
+        assert (journal.origin, journal.newest_seq) == (first, 60)
+        assert journal.identity != first
+        assert "ends with alert 60, 100 was there" in journal.renewed
+        assert {one.journal for one in journal.alerts_after(0, 100)} == {journal.identity}
+        second = journal.identity
+        write(journal, 61, 62)
+    with Journal(path) as journal:  # the same again is no older copy
+        assert (journal.identity, journal.origin, journal.renewed) == (second, first, "")
+        assert not journal.renewed
+
+
+def test_a_copy_by_another_name_gets_another_identity(tmp_path: Path) -> None:
+    """Both count on from the same number; so does one that was moved without what lies beside."""
+    path, copy = tmp_path / "j.sqlite", tmp_path / "copy.sqlite"
+    with Journal(path) as journal:
+        write(journal, 1, 3)
+    shutil.copy(path, copy)
+    with Journal(copy) as copied, Journal(path) as journal:
+        assert copied.identity != journal.identity
+        assert copied.origin == journal.origin == journal.identity
+        assert "is a copy, or was moved" in copied.renewed
+    for one in tmp_path.glob("copy.sqlite*"):
+        one.unlink()
+    with Journal(copy) as anew:
+        assert anew.origin == anew.identity
+        assert anew.renewed == ""
+
+
+def test_a_journal_of_before_keeps_its_identity(tmp_path: Path) -> None:
+    """It left no mark, so its lack tells nothing."""
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        write(journal, 1, 3)
+        identity = journal.identity
+    execute(path, "DROP TABLE identities")
+    lock_path(path).unlink()
+    with Journal(path) as journal:
+        assert (journal.identity, journal.origin, journal.renewed) == (identity, identity, "")
+
+
+def test_an_identity_is_changed_once_while_it_is_open(tmp_path: Path) -> None:
+    """Whoever says that it went back: of one that is so new nobody can have had more."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        first = journal.identity
+        assert journal.renew("a client had more")
+        second = journal.identity
+        assert not journal.renew("a client had more")
+        assert (journal.identity, journal.origin) == (second, first)
+        write(journal, 1, 2)
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert (journal.identity, journal.renewed) == (second, "")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\0" * 30, b"x", b"\xff"])
+def test_a_damaged_mark_is_no_mark(tmp_path: Path, mark: bytes) -> None:
+    """Then nobody knows whether the journal is what it was."""
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        first = journal.identity
+    lock_path(path).write_bytes(mark)
+    with Journal(path) as journal:
+        assert journal.identity != first
