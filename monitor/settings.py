@@ -174,7 +174,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     rules: Rules = Rules()
     live: bool = False  # the source does not wait: to catch up, late beats are not told
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
-    keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of wall time
+    keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of the journal's own time
     keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)
 
 

@@ -188,7 +188,8 @@ KeepDays = Annotated[
         min=0.001,
         max=100_000,
         callback=_finite,
-        help="Remove alerts that are older than this many days.",
+        help="Remove alerts, a few at a time, once the file has been in use for this many days "
+        "since; days on which nothing runs do not count.",
     ),
 ]
 KeepMb = Annotated[

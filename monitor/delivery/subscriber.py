@@ -48,6 +48,7 @@ from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
 MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
 MAX_REFUSED = 8
+REFUSED_LOOK_MS = 100  # while the key is refused: whether it is time to try again
 ASK_AGAIN_S = 1.0  # a request without an answer is repeated after this long
 
 
@@ -131,6 +132,8 @@ class AlertSubscriber:
         self._poller = zmq.Poller()
         self._poller.register(self._messages, zmq.POLLIN)
         self._poller.register(self._requests, zmq.POLLIN)
+        for made in (self._messages, self._requests):
+            self._poller.register(self._sockets.events_of(made), zmq.POLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -177,6 +180,14 @@ class AlertSubscriber:
         return self._truncated
 
     @property
+    def refusal(self) -> str:
+        """Why the monitor does not let this client in, and what to do; empty if it does.
+
+        The client tries again every few seconds, so it need not be made anew.
+        """
+        return self._sockets.refusal
+
+    @property
     def silent_s(self) -> float:
         """How long no heartbeat has come; the monitor sends one a second."""
         return time.monotonic() - self._heard_s
@@ -193,7 +204,9 @@ class AlertSubscriber:
         deadline_s = time.monotonic() + timeout_s
         while not self._ready:
             remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
-            readable = dict(self._poller.poll(remaining_ms))
+            most_ms = REFUSED_LOOK_MS if self.refusal else remaining_ms
+            readable = dict(self._poller.poll(min(remaining_ms, most_ms)))
+            self._sockets.look_after()
             if self._requests in readable:
                 self._take_reply(self._requests.recv_multipart())
             if self._messages in readable:
@@ -206,8 +219,10 @@ class AlertSubscriber:
         return message
 
     def _keep_handled(self) -> None:
-        if self._inbox is not None and self._in_hand is not None:
-            self._inbox.keep(self._in_hand)
+        if self._inbox is not None:
+            if self._in_hand is not None:
+                self._inbox.keep(self._in_hand)
+            self._inbox.look()
         self._in_hand = None
 
     def follow(self, topics: Sequence[str]) -> None:
@@ -218,9 +233,18 @@ class AlertSubscriber:
             self._topics = wanted
 
     def ask(self, request: Request) -> None:
-        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`."""
-        with contextlib.suppress(zmq.Again):  # no monitor is there to answer
+        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`.
+
+        That the request cannot be sent is a refusal too.
+        """
+        if not self._sent(request):
+            self.refused.append(self.refusal or "not asked: no monitor takes requests; try again")
+
+    def _sent(self, request: Request) -> bool:
+        with contextlib.suppress(zmq.Again):  # nobody is there to ask
             self._requests.send(encode_json(request), zmq.DONTWAIT)
+            return True
+        return False
 
     def _take(self, frames: list[bytes]) -> None:
         try:
@@ -320,7 +344,7 @@ class AlertSubscriber:
         now_s = time.monotonic()
         if now_s - self._asked_s >= ASK_AGAIN_S:
             self._asked_s = now_s
-            self.ask(self._seek or ReplayRequest(after=self.last_seq))
+            self._sent(self._seek or ReplayRequest(after=self.last_seq))
 
     def _hand_out(self, message: Message) -> None:
         if _topic_wanted(message, self._topics):

@@ -29,6 +29,7 @@ class Waves:
 
     def __init__(self, sockets: Sockets, endpoint: str, topics: tuple[str, ...]) -> None:
         self._topics = topics
+        self._sockets = sockets
         self.socket: zmq.Socket[bytes] = sockets.subscribe(endpoint, list(topics))
 
     def follow(self, topics: tuple[str, ...]) -> None:
@@ -41,6 +42,7 @@ class Waves:
 
         A topic stands for all that begin with it: those of other patients are left undecoded.
         """
+        self._sockets.look_after()
         wanted = {topic.encode() for topic in self._topics}
         takes_all = ALL_WAVES in self._topics
         for frames in receive_waiting(self.socket):

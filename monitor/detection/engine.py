@@ -52,6 +52,7 @@ class EngineReport:
 
     model: str  # identity of the checkpoint that patients begin with
     journal: str
+    origin: str  # the journal's first identity
     newest_seq: int
     replayed_s: float  # signal judged since the start, the mean over the patients
     patients: list[PatientStatus]
@@ -129,13 +130,13 @@ class Engine:
         self._pending: list[Message] = []  # for the next step: what a request gave rise to
         self._desk = Desk(
             AlertMachine(settings.rules.episode),
-            journal.identity,
+            lambda: journal.identity,
             journal.holds,
             self._next_seq,
             wall_time,
             on_verdict,
         )
-        self._journal = journal.identity
+        self._journal = journal
         self._newest_seq = journal.newest_seq
         self.admission = Admission(checkpoint.spec_identity, length, self._patients.keys())
         aim = settings.false_alerts_per_hour
@@ -226,7 +227,8 @@ class Engine:
             names = (names[first:] + names[:first])[:most]
         return EngineReport(
             model=self._base.checkpoint.identity,
-            journal=self._journal,
+            journal=self._journal.identity,
+            origin=self._journal.origin,
             newest_seq=self._newest_seq,
             replayed_s=self._replayed_s(),
             patients=[self._patients[name].status(name) for name in names],
@@ -247,9 +249,9 @@ class Engine:
             sample=0,
             time_s=0.0,
             wall_time=self._desk.wall_time(),
-            id=alert_identity(MONITOR, self._journal, change.event, seq),
+            id=alert_identity(MONITOR, self._desk.journal, change.event, seq),
             seq=seq,
-            journal=self._journal,
+            journal=self._desk.journal,
             event=change.event,
             state="onset" if change.onset else "cleared",
             text=change.text,

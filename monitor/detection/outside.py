@@ -42,6 +42,10 @@ class Past(Protocol):
         """Where sequence numbers count."""
 
     @property
+    def origin(self) -> str:
+        """The first identity that it had; one that went back got another."""
+
+    @property
     def newest_seq(self) -> int:
         """The newest number given."""
 

@@ -93,11 +93,16 @@ class Desk:
     """
 
     machine: AlertMachine
-    journal: str
+    identity: Callable[[], str]
     holds: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
     on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
+
+    @property
+    def journal(self) -> str:
+        """The journal's identity, which may change: it may turn out to be an older copy."""
+        return self.identity()
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, KeptBeat
+from monitor.journal.lock import real_path, require_one_name
 from monitor.journal.run import JournaledRun, decode_run
 from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
@@ -37,9 +38,10 @@ class JournalReader:
             raise JournalFailed(f"{path} is not a file; name the file that --journal named")
         if not path.is_file():
             raise JournalFailed(f"{path} does not exist; name the file that --journal named")
+        require_one_name(path)
         try:
             self._database = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+                f"file:{quote(str(real_path(path)))}?mode=ro", uri=True, isolation_level=None
             )
         except sqlite3.Error as error:
             raise JournalFailed(
@@ -63,13 +65,20 @@ class JournalReader:
         self._database.close()
 
     def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
-        """Yield the alerts since a wall time, in order, of one patient or of all."""
+        """Yield the alerts since a wall time, in order, of one patient or of all.
+
+        It begins with the first alert of that time or later and leaves out none behind it, though
+        the wall clock was set back since.
+        """
         query = (
-            "SELECT seq, message FROM alerts WHERE seq > ?1 AND wall_time >= ?2 "
-            "AND (?3 IS NULL OR patient = ?3) ORDER BY seq LIMIT ?4"
+            "SELECT seq, message FROM alerts WHERE seq > ?1 "
+            "AND (?2 IS NULL OR patient = ?2) ORDER BY seq LIMIT ?3"
         )
-        last: object = 0
-        while rows := self._rows(query, last, since, patient, MAX_PAGE):
+        ((first,),) = self._rows("SELECT min(seq) FROM alerts WHERE wall_time >= ?", since)
+        if not isinstance(first, int):
+            return
+        last: object = first - 1
+        while rows := self._rows(query, last, patient, MAX_PAGE):
             yield from (self._decoded(message) for _, message in rows)
             last = rows[-1][0]
 

@@ -223,7 +223,7 @@ def without_values(beats: Beats) -> Beats:
 class _NothingBefore:
     """No journal: nothing was said before."""
 
-    identity = "none"
+    identity = origin = "none"
     newest_seq = 0
 
     def holds(self, identity: str, /) -> bool:

@@ -19,6 +19,7 @@ from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.interrupts import Interrupts
 from monitor.journal.leader import led
+from monitor.journal.lock import real_path
 from monitor.journal.writer import newest_seq
 from monitor.log import note_to_stderr, run_log
 from monitor.run.folder import run_folder
@@ -222,6 +223,8 @@ class Replay:
         """Have the consumer change something."""
         if self._supervisor.started:
             self._subscriber.ask(request)
+        else:
+            self._screen.notice("not asked: the stages are still starting; try again")
 
     def pause(self, paused: bool) -> bool:
         """Hold the producer, or let it go on."""
@@ -323,7 +326,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         supervisor = Supervisor(settings, folder, (lock,), log)
         if is_new:
             stack.callback(_remove_unused, journal, supervisor)
-        before_seq = 0 if is_new else newest_seq(journal)
+        before_seq = 0 if is_new else newest_seq(journal, screen.notice)
         stack.enter_context(supervisor)
         keys = load_optional_keys(Path(options.keys) if options.keys else None)
         topics = (*screen.topics, "status")
@@ -376,8 +379,11 @@ def stage_settings(
 
 
 def journal_path(path: Path | None, folder: Path) -> Path:
-    """Return where a run's journal is: the file that was named, or one of the run's own."""
-    return folder / "journal.sqlite" if path is None else path.absolute()
+    """Return where a run's journal is: the file that was named, or one of the run's own.
+
+    By its real name: what lies beside it (log, lock, learnt models) is then the same for all.
+    """
+    return folder / "journal.sqlite" if path is None else real_path(path)
 
 
 def _remove_unused(journal: Path, supervisor: Supervisor) -> None:

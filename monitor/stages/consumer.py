@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import get_args
@@ -28,6 +28,7 @@ from monitor.detection.patient import is_numbered
 from monitor.detection.system_alerts import Change, Overload, changes, stage_down
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.buffer import JournalBuffer
+from monitor.journal.own_time import LOOK_S
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
@@ -58,7 +59,6 @@ STATUS_S = 1.0
 MOST_LISTENED_S = 1.5 * STATUS_S  # between two heartbeats; what is longer was no listening
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
-TRUNCATE_S = 60.0  # between two looks at what retention removes
 SHED_LAG_S = 2.0  # of a source that does not wait, beats are not published so late; alerts are
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
@@ -112,6 +112,7 @@ class Heartbeat:
             schema=1,
             newest_seq=report.newest_seq,
             journal=report.journal,
+            origin=report.origin,
             wall_time=utc_now(),
             speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
             patients=report.patients,
@@ -294,7 +295,7 @@ class ConsumerStage:
         if self._buffer.failing is not None:
             outgoing = [as_sent_only(one) for one in outgoing]
         if now_s >= self._truncate_due_s:
-            self._truncate_due_s = now_s + TRUNCATE_S
+            self._truncate_due_s = now_s + LOOK_S
             self._truncate()
         # Step 3: publish.
         self._host.counters.messages_out += len(outgoing)
@@ -394,9 +395,8 @@ class ConsumerStage:
             self._engine.listened(seconds, report=not self._lasting["stage_down"])
 
     def _truncate(self) -> None:
-        before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
         with contextlib.suppress(JournalFailed):  # the next commit reports it
-            self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
+            self._journal.truncate(self._settings.keep_s, self._settings.keep_bytes)
 
 
 def without_late_beats(messages: list[Message], lag_s: float) -> list[Message]:

@@ -144,6 +144,7 @@ class StageHost:
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
         self._health_due_s = 0.0
+        self._refusal = ""
         self._lifecycle = (
             self.sockets.ask(settings.lifecycle) if settings.lifecycle is not None else None
         )
@@ -253,8 +254,17 @@ class StageHost:
         """
         self._pulse.beat(time.monotonic())
         self.sockets.refused()
+        self._look_after_sockets()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())
+
+    def _look_after_sockets(self) -> None:
+        """Try the next stage again where it refused this one's key, and report that once."""
+        self.sockets.look_after()
+        refusal = self.sockets.refusal
+        if refusal and refusal != self._refusal:
+            sys.stderr.write(f"ecg-monitor {self._stage}: {refusal}; it is tried again\n")
+        self._refusal = refusal
 
     def wait(
         self,

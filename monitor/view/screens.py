@@ -41,6 +41,7 @@ from monitor.wire.messages import (
 THRESHOLD_STEP = 1.05  # one press of + or -
 STATUS_PERIOD_S = 10.0  # between two plain lines of how far a patient is
 SETTLE_S = 5.0  # the worst patient of a ward is shown so long, unless a high alert begins
+NOTICE_S = 10.0  # a notice takes the place of the keys for so long
 SILENT_S = 3.0  # without a heartbeat the view says so
 
 
@@ -199,6 +200,7 @@ class LiveScreen:
         self._clock = clock
         self._heard_s = clock()
         self._settled_s = clock()
+        self._noticed_s = clock()
         self.snapshot = Snapshot()
 
     @property
@@ -237,7 +239,8 @@ class LiveScreen:
         self.snapshot = apply(self.snapshot, message)
 
     def notice(self, text: str) -> None:
-        """Show a notice in the view."""
+        """Show a notice in the view, for a while."""
+        self._noticed_s = self._clock()
         self.snapshot = with_notice(self.snapshot, text)
 
     def refresh(self, controls: Controls) -> None:
@@ -245,6 +248,8 @@ class LiveScreen:
         keys = self._keys.read()
         for key in keys:
             self._obey(key, controls)
+        if self._clock() - self._noticed_s > NOTICE_S:
+            self.snapshot = with_notice(self.snapshot, "")
         silent_s = self._clock() - self._heard_s
         self.snapshot = with_silence(
             self.snapshot, float(round(silent_s)) if silent_s > SILENT_S else 0.0
@@ -304,5 +309,7 @@ class LiveScreen:
     def _ask_for(self, made: Callable[[str], ControlRequest], controls: Controls) -> None:
         """Ask for something to be done about the patient that is shown."""
         shown = selected(self.snapshot)
-        if shown is not None:
+        if shown is None:
+            self.notice("not asked: no patient is monitored yet")
+        else:
             controls.request(made(shown.patient))

@@ -346,6 +346,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     limited_requests: Count = 0  # requests refused because a client, or all, asked for too much
     journal_failing: str = ""  # why alerts cannot be kept; empty where they are
     ward: WardCounts = WardCounts()
+    origin: str = ""  # the journal's first identity: it gets another when an older copy is restored
 
 
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
@@ -366,10 +367,16 @@ Message = BeatScored | Alert | Technical | Status | Wave
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, tag_field="type", tag="replay"):
-    """Everything after a sequence number, a page at a time."""
+    """Everything after a sequence number, a page at a time.
+
+    A client that has had alerts names the newest: a journal that went back has another of its
+    number, or none.
+    """
 
     after: Count
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 500
+    journal: Annotated[str, Meta(max_length=64)] = ""  # where the client's number counts
+    id: Annotated[str, Meta(max_length=128)] = ""  # of the alert of that number; not given: ""
 
 
 class SeekRequest(msgspec.Struct, frozen=True, tag_field="type", tag="seek"):
@@ -399,6 +406,8 @@ class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
     oldest_seq: Count
     newest_seq: Count
     messages: list[Alert | Technical]
+    origin: str = ""  # the journal's first identity; the same for its copies
+    continues: bool | None = None  # whether the journal holds what the client had last; else none
 
 
 class Found(msgspec.Struct, frozen=True, tag_field="type", tag="found"):

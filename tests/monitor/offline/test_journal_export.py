@@ -200,24 +200,6 @@ def test_a_patient_s_name_leads_nowhere(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.alm"))
 
 
-def test_retention_removes_the_oldest_and_keeps_the_numbers(tmp_path: Path) -> None:
-    """By age and by size; the newest alert stays, and its beats; numbers go on behind it."""
-    old, new = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
-    with Journal(tmp_path / "j") as journal:
-        for seq in range(1, 131):
-            beats = [KeptBeat("119", seq, 10.0, 26.0, b"\0" * 560)]
-            said = alert(seq=seq, id=str(seq), wall_time=old if seq <= 70 else new)
-            journal.commit(all_encoded([said]), [], beats)
-        assert journal.truncate(before=old, max_bytes=1 << 40) == 0
-        assert journal.truncate(before=new, max_bytes=1 << 40) == 70
-        assert (journal.oldest_seq, journal.newest_seq) == (71, 130)
-        assert journal.truncate(before=new, max_bytes=1000) == 6  # a tenth at a time
-        assert journal.truncate(before="2027-01-01T00:00:00.000Z", max_bytes=1 << 40) == 53
-        assert (journal.oldest_seq, journal.newest_seq) == (130, 130)
-        with JournalReader(tmp_path / "j") as reader:
-            assert len(reader.beats_around("119", 130)) == 1
-
-
 @pytest.mark.parametrize("content", [None, b"", b"no database" * 500])
 def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) -> None:
     """A missing, empty or foreign file is named in one line, and not made a journal."""

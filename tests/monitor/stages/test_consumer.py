@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -61,8 +62,12 @@ def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
 
 
 def kept_threshold(folder: Path) -> float:
-    """Return the threshold that a restart would go on with."""
-    with Journal(folder / "j") as journal:
+    """Return the threshold that a restart would go on with, did the process die now."""
+    left = folder / "left"
+    left.mkdir(exist_ok=True)
+    for name in ("j", "j-wal"):
+        shutil.copy(folder / name, left / name)
+    with Journal(left / "j") as journal:
         (reached,) = journal.progress()
     return read_saved(reached.consumer_state, 140).threshold
 

@@ -11,6 +11,7 @@ from typing import TextIO
 import pytest
 from rich.console import Console
 
+from monitor.view.layout import render
 from monitor.view.screens import LiveScreen
 from monitor.view.snapshot import Snapshot
 from monitor.wire.messages import ControlRequest, RelearnRequest, ThresholdRequest
@@ -60,6 +61,30 @@ def test_keys_ask_for_the_patient_that_is_shown(
     (request,) = asked.requests
     assert isinstance(request, kind)
     assert request.patient == beat_scored().patient
+
+
+@pytest.mark.parametrize("key", ["a", "+", "-", "r"])
+def test_a_refusal_is_shown_in_the_footer_for_a_while(
+    terminal: tuple[int, TextIO], key: str
+) -> None:
+    """The monitor's words for ten seconds, then the keys again; also where nobody can be asked."""
+    typed, keyboard = terminal
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=24)
+    with LiveScreen(console, keyboard, lambda: now_s[0]) as screen:
+
+        def footer() -> str:
+            screen.refresh(Asked())
+            return str(render(screen.snapshot, 120, 24).rows[-1])
+
+        os.write(typed, key.encode())
+        assert "no patient is monitored yet" in footer()
+        screen.take(beat_scored())
+        screen.notice("this client may listen, not command; see control/ of --keys")
+        now_s[0] += 9
+        assert "this client may listen, not command" in footer()
+        now_s[0] += 2
+        assert "this client may listen" not in footer()
 
 
 class Keyboard:
