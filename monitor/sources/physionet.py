@@ -29,10 +29,9 @@ from urllib.request import Request
 import platformdirs
 
 from monitor.errors import DownloadError, InvalidOption, RecordError
+from monitor.sources.wfdb_formats import BYTES_PER_SAMPLE, NULL_FORMAT
 from monitor.sources.wfdb_header import (
-    BYTES_PER_SAMPLE,
     MAX_HEADER_BYTES,
-    NULL_FORMAT,
     RecordHeader,
     check_signal_files,
     read_header,
