@@ -6,7 +6,8 @@
             note: `loss=` and `threshold=`; a beat that comes early or late may be one at a lower
             loss, since its timing counts too
 
-Samples count at the lead's own rate, which the files state. Each file is written whole or not at
+Each annotation carries the number of the lead that was read (`chan`). Samples count at the lead's
+own rate, which the files state. Each file is written whole or not at
 all. Records are done in parallel processes; one that cannot be read does not keep the others.
 What was done before, with the same settings and from the same files, is not done again.
 """
@@ -65,6 +66,10 @@ class Annotated:
         Why nothing was written.
     was_done : bool
         It was annotated before; nothing was written.
+    lead : str
+        Name of the lead that was read.
+    warnings : tuple of str
+        What is wrong with the record and was read all the same.
     """
 
     record: str
@@ -74,6 +79,8 @@ class Annotated:
     signal_s: float = 0.0
     error: str | None = None
     was_done: bool = False
+    lead: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -239,6 +246,8 @@ def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
         n_anomalies=note.n_anomalies,
         signal_s=note.signal_s,
         was_done=was_done,
+        lead=note.lead,
+        warnings=note.warnings,
     )
 
 
@@ -262,7 +271,12 @@ def _annotate(task: _Task) -> Annotated:
         beats = _Judged.joined(list(_judged(blocks, model, first_judged)))
         files = {
             BEAT_EXTENSION: beat_file(
-                beats.r_sample, beats.judgeable, beats.quality, beats.delay_ms, record.fs_hz
+                beats.r_sample,
+                beats.judgeable,
+                beats.quality,
+                beats.delay_ms,
+                record.fs_hz,
+                record.channel,
             )
         }
         n_anomalies = None
@@ -270,7 +284,11 @@ def _annotate(task: _Task) -> Annotated:
             anomalous = (beats.weighted > model.threshold) & (beats.r_sample >= first_judged)
             n_anomalies = int(np.count_nonzero(anomalous))
             files[ALARM_EXTENSION] = alarm_file(
-                beats.r_sample[anomalous], beats.loss[anomalous], model.threshold, record.fs_hz
+                beats.r_sample[anomalous],
+                beats.loss[anomalous],
+                model.threshold,
+                record.fs_hz,
+                record.channel,
             )
         replace_files(task.out, record.record, files)
         note = Note(
@@ -281,6 +299,8 @@ def _annotate(task: _Task) -> Annotated:
             n_withheld=int(np.count_nonzero(~beats.judgeable)),
             n_anomalies=n_anomalies,
             signal_s=record.n_samples / record.fs_hz,
+            lead=record.lead,
+            warnings=record.warnings,
         )
         write_note(task.out, record.record, note)
         return _outcome(task, note)

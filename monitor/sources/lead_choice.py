@@ -36,8 +36,8 @@ _ECG_LEADS = _table(
     "cm1 cm2 cm3 cm4 cm5 cm6 cc1 cc2 cc3 cc4 cc5 cc6 cb5 cs5 cr5 mc5",  # Holter and exercise
     "es as ai lara llra llla rall lall rala",  # E-S, A-S, A-I: ltstdb
 )
-_ABOUT_THE_LEAD = _table(
-    "lead leads ch channel signal raw filtered filt mod modified original mv uv"
+_ABOUT_THE_LEAD = re.compile(
+    r"leads?|ch(annel)?\d*|signal|raw|filt(ered)?|mod(ified)?|original|[mu]v"
 )
 _OTHER_WORDS = _table(
     "abd chest sum flow co2 etco2 o2 rr imp",  # breathing
@@ -82,9 +82,8 @@ def is_ecg_name(name: str) -> bool:
     """
     words = _words(name)
     if any("ecg" in word or "ekg" in word or word.startswith("electrocard") for word in words):
-        return not any(_is_other(word) for word in words)
-    said = [word for word in words if word not in _ABOUT_THE_LEAD]
-    return "".join(said) in _ECG_LEADS
+        return not any(word.startswith(tuple(_OTHER_BEGINNINGS)) for word in words)
+    return _bare(name) in _ECG_LEADS
 
 
 def names_another_signal(name: str) -> bool:
@@ -165,7 +164,7 @@ def _find(candidates: Sequence[Candidate], lead: str | int) -> int | None:
 
 def _bare(name: str) -> str:
     """Return a name without spaces, punctuation and words like `lead`: `II` of `ECG lead II,`."""
-    words = [word for word in _words(name) if word not in _ABOUT_THE_LEAD]
+    words = [word for word in _words(name) if not _ABOUT_THE_LEAD.fullmatch(word)]
     return "".join(words[1:] if len(words) > 1 and words[0] in ("ecg", "ekg") else words)
 
 

@@ -258,7 +258,7 @@ def _read_text(file: Path) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")  # older headers; only comments, units and names may use it
-    return text.replace("\r\n", "\n")
+    return text
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -272,6 +272,7 @@ def _meaningful_lines(text: str, where: str) -> list[str]:
 
     ASCII control characters are refused in comments too: to wfdb, some of them end a line.
     """
+    text = text.replace("\r\n", "\n")
     lines = [line.strip() for line in text.split("\n")]
     kept = [line for line in lines if line and not line.startswith("#")]
     for character in _ASCII_CONTROL.findall(text) + [c for line in kept for c in line]:

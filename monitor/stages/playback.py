@@ -107,6 +107,7 @@ class Playback:
             first_sample=self.first_sample,
             n_samples=None if self.loop else self.stop_sample,
             digest=self._digest(),
+            warnings=[text[:1000] for text in self.source.warnings],
         )
 
     def _digest(self) -> str:
@@ -146,8 +147,7 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
 
 
 def _open(record: str, lead: str | None) -> Source:
-    index = int(lead) if lead is not None and lead.isdecimal() else lead
-    return WfdbRecord.open(Path(record), index)
+    return WfdbRecord.open(Path(record), lead)
 
 
 def patient_names(records: Sequence[str]) -> list[str]:
