@@ -586,10 +586,13 @@ def _outcome(results: list[Outcome], out: Path) -> int:
         if one.error is None:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
-                f"{harmless(one.record)}: {one.n_beats:,} beats, {one.n_withheld:,} of them "
-                f"without a verdict{anomalous}{', done before' if one.was_done else ''}\n"
+                f"{harmless(one.record)}: lead {harmless(one.lead)}, {one.n_beats:,} beats, "
+                f"{one.n_withheld:,} of them without a verdict{anomalous}"
+                f"{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()
+    for warning in (warning for one in results for warning in one.warnings):
+        complain(f"warning: {warning}")
     for one in failed:
         name = Path(one.record).name
         complain(str(one.error) if name in str(one.error) else f"record {name}: {one.error}")

@@ -38,7 +38,8 @@ Lead = Annotated[
     str | None,
     typer.Option(
         metavar="LEAD",
-        help="Lead to read, by name (MLII) or by index from 0. Default: the record's first.",
+        help="Lead to read, by name (MLII) or by index from 0. Default: the ECG lead that holds "
+        "most of the record.",
     ),
 ]
 Epochs = Annotated[

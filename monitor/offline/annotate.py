@@ -6,7 +6,8 @@
             note: `loss=` and `threshold=`; a beat that comes early or late may be one at a lower
             loss, since its timing counts too
 
-Samples count at the lead's own rate, which the files state. Each file is written whole or not at
+Each annotation carries the number of the lead that was read (`chan`). Samples count at the lead's
+own rate, which the files state. Each file is written whole or not at
 all. Records are done in parallel processes; one that cannot be read does not keep the others.
 What was done before, with the same settings and from the same files, is not done again.
 """
@@ -62,6 +63,10 @@ class Annotated:
         Why nothing was written.
     was_done : bool
         It was annotated before; nothing was written.
+    lead : str
+        Name of the lead that was read.
+    warnings : tuple of str
+        What is wrong with the record and was read all the same.
     """
 
     record: str
@@ -71,6 +76,8 @@ class Annotated:
     signal_s: float = 0.0
     error: str | None = None
     was_done: bool = False
+    lead: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -263,6 +270,8 @@ def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
         n_anomalies=note.n_anomalies,
         signal_s=note.signal_s,
         was_done=was_done,
+        lead=note.lead,
+        warnings=note.warnings,
     )
 
 
@@ -289,13 +298,22 @@ def _annotate(task: _Task) -> Annotated:
             beats = judged.beats
         files = {
             BEAT_EXTENSION: beat_file(
-                beats.r_sample, beats.judgeable, beats.quality, beats.delay_ms, record.fs_hz
+                beats.r_sample,
+                beats.judgeable,
+                beats.quality,
+                beats.delay_ms,
+                record.fs_hz,
+                record.channel,
             )
         }
         if judged is not None:
             rows = judged.anomalous
             files[ALARM_EXTENSION] = alarm_file(
-                beats.r_sample[rows], judged.loss[rows], judged.threshold, record.fs_hz
+                beats.r_sample[rows],
+                judged.loss[rows],
+                judged.threshold,
+                record.fs_hz,
+                record.channel,
             )
         replace_files(task.out, record.record, files)
         note = Note(
@@ -306,6 +324,8 @@ def _annotate(task: _Task) -> Annotated:
             n_withheld=int(np.count_nonzero(~beats.judgeable)),
             n_anomalies=None if judged is None else int(np.count_nonzero(judged.anomalous)),
             signal_s=record.n_samples / record.fs_hz,
+            lead=record.lead,
+            warnings=record.warnings,
         )
         write_note(task.out, record.record, note)
         return _outcome(task, note)

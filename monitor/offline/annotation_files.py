@@ -22,14 +22,19 @@ def beat_file(
     quality: NDArray[np.uint16],
     delay_ms: NDArray[np.float32],
     fs_hz: float,
+    channel: int = 0,
 ) -> bytes:
-    """Return the bytes of a `.qrs` file of beats, each array of shape (n,)."""
+    """Return the bytes of a `.qrs` file of beats, each array of shape (n,).
+
+    `channel` is the number of the signal in which they were found, as WFDB's detectors write it.
+    """
     return annotation_bytes(
         r_sample,
         [GOOD_BEAT if good else DOUBTFUL_BEAT for good in judgeable],
         [f"delay_ms={delay:.0f}" for delay in delay_ms],
         fs_hz,
         subtypes=(quality & _SUBTYPE_BITS).astype(np.int64),
+        channel=channel,
     )
 
 
@@ -38,6 +43,7 @@ def alarm_file(
     loss: NDArray[np.floating],
     threshold: NDArray[np.float32] | float,
     fs_hz: float,
+    channel: int = 0,
 ) -> bytes:
     """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
     thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
@@ -45,7 +51,7 @@ def alarm_file(
         f"loss={value:.2f} threshold={above:.2f}"
         for value, above in zip(loss, thresholds, strict=True)
     ]
-    return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz)
+    return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz, channel=channel)
 
 
 def annotation_bytes(
@@ -54,6 +60,7 @@ def annotation_bytes(
     notes: list[str],
     fs_hz: float,
     subtypes: NDArray[np.int64] | None = None,
+    channel: int = 0,
 ) -> bytes:
     """Return a WFDB annotation file's bytes; samples must rise or stay equal."""
     if not len(samples):
@@ -65,6 +72,7 @@ def annotation_bytes(
             samples,
             symbols,
             subtype=subtypes,
+            chan=np.full(len(samples), channel),  # a byte: headers have at most 256 signals
             aux_note=notes,
             fs=int(fs_hz) if fs_hz.is_integer() else fs_hz,
             write_dir=folder,

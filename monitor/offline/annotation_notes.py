@@ -17,7 +17,7 @@ import msgspec
 
 FOLDER = ".annotated"
 MAX_NOTE_BYTES = 1 << 16
-FORMAT = 1  # rises when the same settings give other annotations
+FORMAT = 2  # rises when the same settings give other annotations
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Note(msgspec.Struct, frozen=True):
         Digests of the settings, and of name, size and time of change of the record's files.
     files : dict
         Hash of each annotation file, by its extension.
-    n_beats, n_withheld, n_anomalies, signal_s
+    n_beats, n_withheld, n_anomalies, signal_s, lead, warnings
         As in `Annotated`.
     """
 
@@ -40,6 +40,8 @@ class Note(msgspec.Struct, frozen=True):
     n_withheld: int
     n_anomalies: int | None
     signal_s: float
+    lead: str
+    warnings: tuple[str, ...] = ()
 
 
 def settings_digest(settings: Mapping[str, str | int | float | None]) -> str:

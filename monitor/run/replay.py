@@ -23,6 +23,7 @@ from monitor.journal.lock import real_path
 from monitor.journal.writer import newest_seq
 from monitor.log import note_to_stderr, run_log
 from monitor.run.folder import run_folder
+from monitor.run.leads import opening_lines, warnings
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
     DRAIN_S,
@@ -54,6 +55,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     """What a run came to."""
 
     records: int
+    leads: dict[str, str]  # that were monitored, by patient
     signal_s: float  # judged, summed over the records
     elapsed_s: float  # real time from the start of the replay
     real_time_factor: float
@@ -130,6 +132,7 @@ class Tally:
         alerts = sum(one.alerts for one in patients)
         return Summary(
             records=len(streams),
+            leads={one.patient: one.lead for one in streams},
             signal_s=round(signal_s, 3),
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
@@ -146,7 +149,10 @@ class Tally:
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
-            notes=[f"{one.patient}: {one.note}" for one in patients if one.note],
+            notes=[
+                *warnings(streams),
+                *(f"{one.patient}: {one.note}" for one in patients if one.note),
+            ],
             passed_over=list(passed_over),
             stopped=stopped,
         )
@@ -190,6 +196,8 @@ class Replay:
                 started = True
                 self._supervisor.begin()
                 self._tally.start()
+                for text in opening_lines(self._supervisor.streams):
+                    self._screen.notice(text)
             self._take_messages()
             self._screen.refresh(self)
             self._follow()

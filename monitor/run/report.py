@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.plain import clock
+from monitor.run.leads import lead_rows
 from monitor.run.replay import Summary
 from monitor.text import harmless
 
@@ -56,6 +57,7 @@ def summary_table(summary: Summary) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows = [
         ("records", str(summary.records)),
+        *(("lead", harmless(row, 300)) for row in lead_rows(summary.leads)),
         ("signal", f"{clock(summary.signal_s, 1)} in {summary.elapsed_s:.1f} s"),
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
         ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),

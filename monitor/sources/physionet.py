@@ -35,10 +35,9 @@ import platformdirs
 
 from monitor.errors import DownloadError, InvalidOption, RecordError
 from monitor.sources.physionet_checksums import first_difference, published_digests
+from monitor.sources.wfdb_formats import BYTES_PER_SAMPLE, NULL_FORMAT
 from monitor.sources.wfdb_header import (
-    BYTES_PER_SAMPLE,
     MAX_HEADER_BYTES,
-    NULL_FORMAT,
     RecordHeader,
     check_signal_files,
     read_header,

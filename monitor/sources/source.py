@@ -22,6 +22,11 @@ class Source(Protocol):
         ...
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the record and is read all the same, a sentence each."""
+        ...
+
+    @property
     def fs_hz(self) -> float:
         """Sampling rate of the lead."""
         ...

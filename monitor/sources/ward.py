@@ -18,12 +18,13 @@ class InMemory:
     lead: str
     fs_hz: float
     samples: NDArray[np.float32]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: Source) -> InMemory:
         """Read a whole source."""
         samples = source.read(0, source.n_samples)
-        return cls(source.record, source.lead, source.fs_hz, samples)
+        return cls(source.record, source.lead, source.fs_hz, samples, source.warnings)
 
     @property
     def n_samples(self) -> int:

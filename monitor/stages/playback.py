@@ -114,6 +114,7 @@ class Playback:
             first_sample=self.first_sample,
             n_samples=None if self.loop else self.stop_sample,
             digest=self._digest(),
+            warnings=[text[:1000] for text in self.source.warnings],
         )
 
     def _digest(self) -> str:
@@ -186,8 +187,7 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
 
 def _open(record: str, lead: str | None) -> Source:
     """Open a record that can be segmented; an error names the record."""
-    index = int(lead) if lead is not None and lead.isdecimal() else lead
-    source = WfdbRecord.open(Path(record), index)
+    source = WfdbRecord.open(Path(record), lead)
     try:
         check_rate(source.fs_hz)
     except InvalidSignal as error:

@@ -178,6 +178,7 @@ def test_the_summary_adds_up(record: Path) -> None:
     screen = Collected()
     summary = run(options(record, duration_s=60.0), screen)
     assert summary.records == 1
+    assert summary.leads == {"rec": "ECG1"}
     assert summary.signal_s == pytest.approx(60.0)
     assert summary.beats == len(screen.beats())
     assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())

@@ -14,6 +14,7 @@ SUMMARY = Summary(
     records=1, signal_s=20.0, elapsed_s=1.0, real_time_factor=20.0, beats=24, judged=20,
     anomalous=1, withheld=4, alerts=1, alerts_per_hour=180.0, technical=0, lag_max_s=0.1,
     malformed=0, gaps=0, dropped=0, restarts=0, notes=[], passed_over=[], stopped=False, foreign=0,
+    leads={},
 )  # fmt: skip
 BAD = ["record x: sampling rate 5000.0 Hz is outside 100 to 2000 Hz; resample the record"]
 

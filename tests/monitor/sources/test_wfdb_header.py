@@ -29,48 +29,48 @@ SIGNAL = "rec.dat 16 200/mV 16 0 0 0 0 ECG"
     [
         ("", "is empty"),
         ("# only a comment\n", "is empty"),
-        ("rec\n", "is not a record line"),
-        ("../rec 1 250 500\n" + SIGNAL, "is not a record line"),
-        ("r.c 1 250 500\n" + SIGNAL, "is not a record line"),
+        ("rec\n", "is no record line"),
+        ("../rec 1 250 500\n" + SIGNAL, "is no record line"),
+        ("r.c 1 250 500\n" + SIGNAL, "is no record line"),
         ("rec 0 250 500\n", "0 signals"),
-        ("rec -1 250 500\n" + SIGNAL, "not a whole number"),
+        ("rec -1 250 500\n" + SIGNAL, "-1 signals"),
+        ("rec one 250 500\n" + SIGNAL, "not a whole number"),
         ("rec 257 250 500\n" + SIGNAL, "257 signals"),
-        (f"rec {'9' * 5000} 250 500\n" + SIGNAL, "is too large; correct it"),
+        (f"rec {'9' * 5000} 250 500\n" + SIGNAL, "absurd"),
         ("rec 2 250 500\n" + SIGNAL, "announces 2 signals and describes 1"),
         ("rec 1 0 500\n" + SIGNAL, "sampling rate '0'"),
         ("rec 1 -250 500\n" + SIGNAL, "sampling rate '-250'"),
         ("rec 1 nan 500\n" + SIGNAL, "sampling rate 'nan'"),
         ("rec 1 inf 500\n" + SIGNAL, "sampling rate 'inf'"),
-        ("rec 1 1e3 500\n" + SIGNAL, "sampling rate '1e3'"),
+        ("rec 1 250Hz 500\n" + SIGNAL, "sampling rate '250Hz'"),
         ("rec 1 10001 500\n" + SIGNAL, "up to 10000 Hz"),
         (f"rec 1 {'9' * 400} 500\n" + SIGNAL, "sampling rate"),
         ("rec 1 250 -500\n" + SIGNAL, "number of samples '-500'"),
         ("rec 1 250 1e9\n" + SIGNAL, "number of samples '1e9'"),
-        ("rec 1 250 1000000000000\n" + SIGNAL, "a record is at most a year long"),
-        ("rec 1 250 500 noon\n" + SIGNAL, "'noon' is not a start time"),
-        ("rec 1 250 500 12:00:00 1.1.2000\n" + SIGNAL, "is not a date"),
-        ("rec 1 250 500 12:75:00\n" + SIGNAL, "is not a start time"),
-        ("rec 1 250 500 12:00:00 31/02/2000\n" + SIGNAL, "is not a date"),
-        ("rec 1 250 500\nrec.dat", "is not a signal line"),
-        ("rec 1 250 500\nrec.dat 16 200/m$V", "is malformed"),
-        ("rec 1 250 500\nrec.dat 16 200/mV -5 0 0 0 0 ECG", "'-5' is not a whole number"),
+        ("rec 1 250 1000000000000\n" + SIGNAL, "no record is longer than a year"),
+        ("rec 1 250 500\nrec.dat", "is no signal line"),
+        ("rec 1 250 500\nrec.dat 16 200mV", "is malformed"),
+        ("rec 1 250 500\nrec.dat 16 200(1)mV", "is malformed"),
         ("rec 1 250 500\nrec.dat 16 200/mV 12 -: 0 0 0 ECG", "'-:' is not a whole number"),
         ("rec 1 250 500\nrec.dat 999 200/mV", "format '999' is unknown"),
         ("rec 1 250 500\nrec.dat 16y2 200/mV", "is malformed"),
-        ("rec 1 250 500\nrec.dat 0 200/mV", "format '0' is unknown"),
+        ("rec 1 250 500\nrec.dat 16x2y 200/mV", "is malformed"),
+        ("rec 1 250 500\n.dat 16 200/mV", "not a plain name"),
         ("rec 1 250 500\n../rec.dat 16 200/mV", "not a plain name"),
         ("rec 1 250 500\n/etc/passwd 16 200/mV", "not a plain name"),
         ("rec 1 250 500\n.. 16 200/mV", "not a plain name"),
         ("rec 1 250 500\nrec.dat 16 inf/mV", "gain 'inf/mV' is malformed"),
         ("rec 1 250 500\nrec.dat 16 nan", "is malformed"),
-        ("rec 1 250 500\nrec.dat 16 1e999/mV", "gain '1e999' is out of range"),
-        ("rec 1 250 500\nrec.dat 16 1e-300/mV", "gain '1e-300' is out of range"),
-        ("rec 1 250 500\nrec.dat 16 200(1e5)/mV", "is malformed"),
-        (f"rec 1 250 500\nrec.dat 16 200({'9' * 30})/mV", "is too large; correct it"),
+        ("rec 1 250 500\nrec.dat 16 1e999/mV", "gain '1e999' is absurd"),
+        ("rec 1 250 500\nrec.dat 16 1e-300/mV", "absurd"),
+        ("rec 1 250 500\nrec.dat 16 200(1e5)/mV", "'1e5' is not a whole number"),
+        ("rec 1 250 500\nrec.dat 16 200(1.5)/mV", "'1.5' is not a whole number"),
+        ("rec 1 250 500\nrec.dat 8 200/mV 8 0 1.5", "initial value '1.5' is not a whole number"),
+        (f"rec 1 250 500\nrec.dat 16 200({'9' * 30})/mV", "absurd"),
         ("rec 1 250 500\nrec.dat 16x0 200/mV", "0 samples per frame"),
         ("rec 1 250 500\nrec.dat 16x70000 200/mV", "samples a frame"),
         ("rec 1 250 500\nrec.dat 16:999999 200/mV", "skew"),
-        (f"rec 1 250 500\nrec.dat 16+{'9' * 40} 200/mV", "is too large; correct it"),
+        (f"rec 1 250 500\nrec.dat 16+{'9' * 40} 200/mV", "absurd"),
         ("rec 1 250 500\nrec.dat 16 200/mV 16 1024.5 0 0 0 ECG", "'1024.5' is not a whole number"),
         (f"rec 1 250 500\nrec.dat 16 200/mV 16 0 0 0 0 {'x' * 200}", "lead name"),
         ("rec 1 250 500\nrec.dat 16 200/mV 16 0 0 0 0 E\x1b[31mCG", "control character"),
@@ -79,7 +79,9 @@ SIGNAL = "rec.dat 16 200/mV 16 0 0 0 0 ECG"
         ("rec 3 250 500\na.dat 16\nb.dat 16\na.dat 16", "must follow each other"),
         ("rec/0 1 250 500\n", "0 segments"),
         ("rec/1 1 250 500\n../a 500\n", "not a plain name"),
-        ("rec/1 1 250 500\na -500\n", "is not a segment line"),
+        ("rec/1 1 250 500\na -500\n", "is no segment line"),
+        ("rec/1 1 250 500\na\n", "is no segment line"),
+        ("rec/2 1 250 500\na 500\n", "announces 2 segments and describes 1"),
     ],
 )
 def test_a_broken_header_ends_in_one_line(text: str, message: str) -> None:
@@ -94,7 +96,10 @@ def test_a_broken_header_ends_in_one_line(text: str, message: str) -> None:
 
 
 def _assert_read_alike(path: Path) -> None:
-    """Assert that wfdb and this parser agree on every field that decodes samples."""
+    """Assert that wfdb and this parser agree on every field that decodes samples.
+
+    Where wfdb is right: skew of one sample a frame, initial values that are given.
+    """
     ours, theirs = read_header(path), wfdb.rdheader(str(path))
     assert (ours.fs_hz, ours.n_frames, len(ours.signals)) == (
         theirs.fs,
@@ -107,14 +112,16 @@ def _assert_read_alike(path: Path) -> None:
         assert signal.skew == (theirs.skew[i] or 0)
         assert signal.byte_offset == (theirs.byte_offset[i] or 0)
         assert (signal.gain, signal.baseline) == (theirs.adc_gain[i], theirs.baseline[i])
-        assert signal.init_value == (theirs.init_value[i] or 0)
+        if signal.fmt == "8" and theirs.init_value[i] is not None:
+            assert signal.init_value == theirs.init_value[i]
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "rec.dat 212 200 11 1024 995 -22131 0 MLII",
-        "rec.dat 16x4:2+24 1000.5(-3)/mV 16 7 -119 1508 0 I",
+        "rec.dat 16x4+24 1000.5(-3)/mV 16 7 -119 1508 0 I",
+        "rec.dat 8:2 1000.5(-3)/mV 8 7 -119 1508 0 I",
         "rec.dat 16 0 12 0 0 0 0 V5",
         "rec.dat 16 -3.5e-1(5)/uV",
         "rec.dat 16",
@@ -145,18 +152,24 @@ DAMAGE = st.text(st.sampled_from("0123456789-+.eE/():x ~#\t\nabm_,;é"), max_siz
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(start=st.integers(0, len(GOOD_HEADER)), length=st.integers(0, 4), damage=DAMAGE)
-def test_a_damaged_header_is_refused_or_read_as_wfdb_reads_it(
+def test_a_damaged_header_is_refused_or_within_bounds(
     tmp_path: Path, start: int, length: int, damage: str
 ) -> None:
-    """A header never means one thing to the checks and another to the reader of the samples."""
+    """Whatever is read can be computed with: no zero, no infinity, nothing outside the folder."""
     text = GOOD_HEADER[:start] + damage + GOOD_HEADER[start + length :]
     (tmp_path / "rec.hea").write_text(text)
     try:
         header = read_header(tmp_path / "rec")
     except RecordError:
         return
-    if not header.segments:
-        _assert_read_alike(tmp_path / "rec")
+    assert 0 < header.fs_hz <= 10_000
+    assert header.n_frames is None or 0 < header.n_frames <= 366 * 86_400 * header.fs_hz
+    for signal in header.signals:
+        assert 1e-6 <= abs(signal.gain) <= 1e12
+        assert 1 <= signal.samples_per_frame <= header.frame_samples <= 1 << 16
+        assert 0 <= signal.skew <= 1 << 16
+        assert signal.byte_offset >= 0
+        assert Path(signal.file_name).name == signal.file_name
 
 
 @pytest.mark.parametrize(
@@ -179,7 +192,7 @@ def test_a_length_of_a_trillion_takes_no_memory(tmp_path: Path) -> None:
     (tmp_path / "rec.hea").write_text(f"rec 1 10000 300000000000\n{SIGNAL}\n")
     (tmp_path / "rec.dat").write_bytes(bytes(1000))
     tracemalloc.start()
-    with pytest.raises(RecordError, match=r"asks for 600000000000 bytes, it has 1000"):
+    with pytest.raises(RecordError, match=r"says 300000000000 samples a signal, it holds 500"):
         WfdbRecord.open(tmp_path / "rec")
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
@@ -189,7 +202,7 @@ def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
     """Over a mebibyte is refused by size alone."""
     with (tmp_path / "rec.hea").open("wb") as file:
         file.truncate(MAX_HEADER_BYTES + 1)
-    with pytest.raises(RecordError, match=r"more than the largest header"):
+    with pytest.raises(RecordError, match=r"no header is over a mebibyte"):
         read_header(tmp_path / "rec")
 
 
@@ -198,17 +211,17 @@ def test_pipes_and_folders_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.hea")
     (tmp_path / "folder.hea").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(RecordError, match=r"a folder, a device or a pipe, not a file"):
+        with pytest.raises(RecordError, match=r"not a regular file"):
             read_header(tmp_path / name)
     os.mkfifo(tmp_path / "rec.dat")
-    with pytest.raises(RecordError, match=r"a folder, a device or a pipe, not a file"):
+    with pytest.raises(RecordError, match=r"not a regular file"):
         check_signal_files(parse_header(f"rec 1 250 500\n{SIGNAL}", tmp_path / "rec"))
 
 
 def test_signals_that_no_file_holds_are_refused(tmp_path: Path) -> None:
     """A layout header is no record."""
     (tmp_path / "rec.hea").write_text("rec 1 250 500\n~ 0 200/mV 16 0 0 0 0 ECG\n")
-    with pytest.raises(RecordError, match=r"names signals without a file"):
+    with pytest.raises(RecordError, match=r"names signals that no file holds"):
         WfdbRecord.open(tmp_path / "rec")
 
 
@@ -218,21 +231,6 @@ def test_an_old_comment_in_latin_1_does_no_harm(tmp_path: Path) -> None:
         f"rec 1 250 500\n{SIGNAL}\n# caf\xe9\xa0!\n".encode("latin-1")
     )
     assert read_header(tmp_path / "rec").n_frames == 500
-
-
-def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
-    """Headers that a Windows editor saved are read, those of segments too."""
-    for name in ("one", "two"):
-        write_header(tmp_path, name, f"{name} 1 250 500\n{name}.dat 16 200/mV\n")
-        (tmp_path / f"{name}.dat").write_bytes(bytes(range(250)) * 4)
-    write_header(tmp_path, "both", "both/2 1 250 1000\none 500\ntwo 500\n")
-    with WfdbRecord.open(tmp_path / "both") as both, WfdbRecord.open(tmp_path / "one") as one:
-        assert both.n_samples == 1000
-        assert both.read(0, 500).tolist() == one.read(0, 500).tolist()
-
-
-def write_header(folder: Path, name: str, text: str) -> None:
-    (folder / f"{name}.hea").write_text(text, encoding="utf-8-sig")
 
 
 TOKENS = st.one_of(

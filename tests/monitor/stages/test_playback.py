@@ -24,6 +24,7 @@ class CountingSource:
     """A source whose samples are their own positions."""
 
     record, lead, fs_hz = "count", "I", 250.0
+    warnings = ()
 
     def __init__(self, n_samples: int) -> None:
         self.n_samples = n_samples
