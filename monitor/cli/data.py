@@ -430,6 +430,12 @@ def evaluate_beats(
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
             sys.stderr.write(f"without detections, so left out of all figures: {names}\n")
+        if report.without_reference:
+            names = harmless(", ".join(report.without_reference), 500)
+            sys.stderr.write(
+                "without a reference beat to compare with, so left out of gross and average: "
+                f"{names}\n"
+            )
         raise typer.Exit(_passed_over(report.failed))
 
 

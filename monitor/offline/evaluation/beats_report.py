@@ -67,20 +67,25 @@ class BeatsReport:
     records : dict of str to BeatScore
         By record name, sorted.
     gross : BeatScore
-        Over the beats of all records: long records and fast hearts weigh more.
+        Over the beats of all records whose reference has any: long records and fast hearts weigh
+        more.
     average : dict of str to float
-        Mean over the records of each of their RATES and ERRORS; records that do not define one
+        Mean over the same records of each of their RATES and ERRORS; records that do not define one
         are left out of it.
     not_detected : tuple of str
         Records with a reference but no detections; they are in no figure.
     failed : dict of str to str
         Records that could not be compared, and why; they are in no figure.
+    without_reference : tuple of str
+        Records whose reference has no beat at all: there is nothing to compare with, and they are
+        in neither gross nor average.
     """
 
     records: dict[str, BeatScore]
     gross: BeatScore
     average: dict[str, float]
     not_detected: tuple[str, ...]
+    without_reference: tuple[str, ...]
     start_s: float
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -146,11 +151,14 @@ def make_report(
 ) -> BeatsReport:
     """Make the report of comparisons by record name."""
     records = {name: score([comparison]) for name, comparison in comparisons.items()}
+    counted = [name for name, one in comparisons.items() if one.reference_has_beats]
+    scores = [records[name] for name in counted]
     return BeatsReport(
         records=records,
-        gross=score(comparisons.values()),
-        average={name: _mean(list(records.values()), name) for name in (*RATES, *ERRORS)},
+        gross=score(comparisons[name] for name in counted),
+        average={name: _mean(scores, name) for name in (*RATES, *ERRORS)},
         not_detected=not_detected,
+        without_reference=tuple(name for name in comparisons if name not in counted),
         start_s=start_s,
         failed=dict(failed or {}),
     )
@@ -210,6 +218,7 @@ def to_json(report: BeatsReport) -> str:
         "average": _plain(report.average),
         "not_detected": list(report.not_detected),
         "failed": report.failed,
+        "without_reference": list(report.without_reference),
     }
     return json.dumps(document, indent=2, allow_nan=False)
 
@@ -249,7 +258,7 @@ def _compare(
     fs_hz, n_samples = _timing(reference_path, reference.fs_hz, ref_ext)
     beats, _ = beats_and_flutter(detected.samples, detected.symbols)
     if detected.fs_hz not in (None, fs_hz):  # as WFDB does: annotations go to the record's samples
-        beats = np.round(beats * (fs_hz / detected.fs_hz)).astype(np.int64)
+        beats = np.floor(beats * (fs_hz / detected.fs_hz) + 0.5).astype(np.int64)
     return compare_beats(
         reference.samples, reference.symbols, beats, fs_hz, n_samples, start_s=start_s
     )

@@ -156,6 +156,20 @@ def test_json_and_csv_hold_the_same_figures(folders: tuple[Path, Path]) -> None:
     assert rows["average"]["true_positives"] == ""
 
 
+def test_a_reference_without_a_beat_is_left_out_of_the_gross(folders: tuple[Path, Path]) -> None:
+    """Its detections are shown in its row, count nowhere else, and the record is named."""
+    ref, det = folders
+    before = evaluate_beats(ref, det)
+    wfdb.wrann("d", "atr", np.array([5, 9]), ["+", '"'], fs=FS_HZ, write_dir=str(ref))
+    _annotate(det, "d", "qrs", BEATS)
+    (ref / "d.hea").write_text(f"d 1 {FS_HZ} {600 * FS_HZ}\nd.dat 16 200/mV 16 0 0 0 0 ECG\n")
+    report = evaluate_beats(ref, det)
+    assert report.without_reference == ("d",)
+    assert json.loads(to_json(report))["without_reference"] == ["d"]
+    assert report.records["d"].false_positives > 0
+    assert (report.gross, report.average) == (before.gross, before.average)
+
+
 def test_figures_that_are_not_defined_are_null(tmp_path: Path) -> None:
     """No beat in the test period: JSON has null, not NaN, and the table a dash."""
     for folder, extension in (("ref", "atr"), ("det", "qrs")):
