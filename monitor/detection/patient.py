@@ -24,6 +24,7 @@ from monitor.detection.alert_machine import (
 )
 from monitor.detection.explanation import loss_by_part, neighbours, verdict_of
 from monitor.detection.learning_phase import LearningPhase
+from monitor.detection.model_fit import FITS, ModelFit, doubted_anew, follow_fit, unfit_text
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
 from monitor.journal.writer import Progress
@@ -35,9 +36,10 @@ from monitor.wire.messages import (
     EndHeader,
     LossByPart,
     Message,
+    ModelKind,
     Neighbour,
     PatientStatus,
-    RecordEvent,
+    SignalKind,
     Stream,
     Technical,
     Why,
@@ -106,6 +108,7 @@ class Saved(msgspec.Struct, frozen=True):
     drift: list[float] | None = None
     relearn_until: int | None = None  # a learning that was asked for ends there
     judged_r: int = -1  # the last R peak judged; the segmenter's state may be of an earlier sample
+    fit: ModelFit = ModelFit()
 
 
 @dataclass
@@ -129,6 +132,8 @@ class Patient:
         What is followed of the patient: rhythm and drift.
     relearn_from : Progress or None
         What a restart goes on from while a learning that was asked for lasts: where it began.
+    fit : ModelFit
+        Whether the model fits; while it does not, its verdicts raise no alert.
     moved_on : bool
         Whether there is something new to journal.
     kept : list of KeptBeat
@@ -155,6 +160,7 @@ class Patient:
     lag_s: float = 0.0
     track: TrackState = field(default_factory=TrackState)
     relearn_from: Progress[Saved] | None = None
+    fit: ModelFit = field(default_factory=ModelFit)
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
 
     @property
@@ -171,7 +177,9 @@ class Patient:
         header, state = message.header, message.state
         messages: list[Message] = []
         for event in header.events:
-            messages.extend(self._technical(event, desk))
+            text = TECHNICAL_TEXTS[event.event]
+            onset = event.state == "onset"
+            messages.extend(self._technical(event.event, event.sample, desk, onset, text))
         for beat in beats:
             messages.extend(self._beat(beat, desk, header.sent_ns))
         self.position = max(self.position, header.position)
@@ -263,12 +271,13 @@ class Patient:
         drift = None if saved.drift is None else np.array(saved.drift)
         self.track = TrackState(saved.timing, drift)
         self.judged_r = saved.judged_r
+        self.fit = saved.fit if saved.learned is None else FITS
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
         """End the learning phase with what was learnt."""
         self.model, self.threshold = model, threshold
-        self.learned, self.note = learned, note
+        self.learned, self.note, self.fit = learned, note, FITS
         self.track = self.track.learnt()
         self.learning = self.relearn_from = None
 
@@ -276,9 +285,15 @@ class Patient:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         messages = [] if transition is None else self._of_episode(self.position, transition, desk)
+        messages += self._judge_model(doubted_anew(self.fit), self.position, desk)
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
+
+    def set_threshold(self, threshold: float, desk: Desk) -> list[Message]:
+        """Judge by another threshold from now on; a model that did not fit gets a new chance."""
+        self.threshold, self.moved_on = threshold, True
+        return self._judge_model(doubted_anew(self.fit), self.position, desk)
 
     def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
@@ -297,6 +312,7 @@ class Patient:
             drift=None if drift is None else drift.tolist(),
             relearn_until=relearn_until,
             judged_r=self.judged_r,
+            fit=self.fit,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
@@ -304,6 +320,10 @@ class Patient:
         verdict = verdict_of(beat.sample, beat.loss, self.threshold, beat.timing)
         self._count(beat, verdict)
         messages: list[Message] = [self._scored(beat, verdict, desk, sent_ns)]
+        fit = follow_fit(self.fit, beat.loss, self.threshold)
+        messages += self._judge_model(fit, beat.sample, desk)
+        if self.fit.is_unfit:
+            verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
@@ -460,10 +480,26 @@ class Patient:
         )
         return [alert]
 
-    def _technical(self, event: RecordEvent, desk: Desk) -> list[Message]:
-        onset = event.state == "onset"
-        self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
-        identity = self._identity(event.sample, event.event, "", event.state)
+    def _judge_model(self, fit: ModelFit, sample: int, desk: Desk) -> list[Message]:
+        """Take in what is known of the model; one that does not fit ends the episode it made."""
+        before, self.fit = self.fit, fit
+        if fit.is_unfit == before.is_unfit:
+            return []
+        if not fit.is_unfit:
+            text = "the model fits" if fit.state == "fits" else "the model is judged anew"
+            return self._technical("model_unfit", sample, desk, False, text)
+        messages = self._technical("model_unfit", sample, desk, True, unfit_text(fit))
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        if transition is not None:
+            messages += self._of_episode(sample, transition, desk)
+        return messages
+
+    def _technical(
+        self, event: SignalKind | ModelKind, sample: int, desk: Desk, onset: bool, text: str
+    ) -> list[Message]:
+        state: Literal["onset", "cleared"] = "onset" if onset else "cleared"
+        self.alert_state, news = desk.machine.technical(self.alert_state, event, onset)
+        identity = self._identity(sample, event, "", state)
         if not news or desk.holds(identity):
             return []
         technical = Technical(
@@ -471,15 +507,15 @@ class Patient:
             patient=self.stream.patient,
             record=self.stream.record,
             lead=self.stream.lead,
-            sample=event.sample,
-            time_s=self._time_s(event.sample),
+            sample=sample,
+            time_s=self._time_s(sample),
             wall_time=desk.wall_time(),
             id=identity,
             seq=desk.next_seq(),
             journal=desk.journal,
-            event=event.event,
-            state=event.state,
-            text=TECHNICAL_TEXTS[event.event],
+            event=event,
+            state=state,
+            text=text,
         )
         return [technical]
 

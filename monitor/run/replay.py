@@ -130,7 +130,15 @@ class Tally:
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
-            notes=[f"{one.patient}: {one.note}" for one in patients if one.note],
+            notes=[
+                *(f"{one.patient}: {one.note}" for one in patients if one.note),
+                *(
+                    f"{one.patient}: this model does not fit this record, or every beat is "
+                    "anomalous; learn the patient: --learn 5:00"
+                    for one in patients
+                    if "model_unfit" in one.technical
+                ),
+            ],
         )
 
 

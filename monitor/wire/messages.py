@@ -21,7 +21,8 @@ Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, se
 To the world (ZeroMQ PUB), two frames: `topic`, JSON.
 
     alert.<patient>       Alert       an anomaly episode begins, goes on, or is cleared
-    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence
+    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence; or the
+                                      model does not fit it
     beat.<patient>        BeatScored  every beat with its loss
     status                Status      once a second: newest sequence number, health of the stages
     wave.<patient>        Wave        the signal itself, for a view; on the segmenter's own socket
@@ -36,7 +37,7 @@ is counted and dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -64,7 +65,9 @@ Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times inf
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
 SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+_MODEL_KINDS = frozenset(get_args(ModelKind))
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -275,15 +278,23 @@ class Alert(Published, frozen=True, tag="alert"):
 
 
 class Technical(Published, frozen=True, tag="technical"):
-    """The signal cannot be judged, or can be again; the verdict is withheld meanwhile."""
+    """The signal cannot be judged, or can be again; meanwhile verdicts are withheld.
+
+    Of `model_unfit` they are published and raise no alert; the heart rate stands.
+    """
 
     id: str
     seq: Count
     journal: str
-    event: SignalKind | SystemKind
+    event: SignalKind | ModelKind | SystemKind
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+
+
+def is_unreadable(technical: Iterable[str]) -> bool:
+    """Tell whether technical events that last make the signal unreadable, and so the heart rate."""
+    return not _MODEL_KINDS.issuperset(technical)
 
 
 class PatientStatus(msgspec.Struct, frozen=True):

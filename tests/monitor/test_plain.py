@@ -60,6 +60,7 @@ def test_a_status_is_one_line() -> None:
     withheld = status_line(patient_status(75_000, technical=["lead_off"]))
     assert "HR --/min" in withheld
     assert withheld.endswith("withheld: lead_off")
+    assert "HR 74/min" in status_line(patient_status(75_000, technical=["model_unfit"]))
 
 
 def test_a_change_of_state_is_told_once() -> None:
