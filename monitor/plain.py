@@ -7,7 +7,14 @@ import re
 
 from monitor.text import harmless
 from monitor.wire.codec import encode_json
-from monitor.wire.messages import Alert, Message, PatientStatus, Technical, is_unreadable
+from monitor.wire.messages import (
+    Alert,
+    LearningStatus,
+    Message,
+    PatientStatus,
+    Technical,
+    is_unreadable,
+)
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
 _UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -37,8 +44,19 @@ def status_line(status: PatientStatus) -> str:
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
         f"  HR {rate}/min  {status.beats} beats"
         f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
-        f"  lag {status.lag_s:.2f} s{lasting}"
+        f"  lag {status.lag_s:.2f} s{learning_text(status.learning, before='  ')}{lasting}"
     )
+
+
+def learning_text(learning: LearningStatus | None, before: str = "") -> str:
+    """Return how far a learning is, behind `before`; empty where nothing is learnt."""
+    if learning is None:
+        return ""
+    if not learning.training:
+        left = clock(learning.left_s, 0).removeprefix("00:")
+        return f"{before}{left} left to learn  {learning.beats} beats so far"
+    ahead = f"  {learning.ahead} trained before" if learning.ahead else ""
+    return f"{before}training on {learning.beats} beats{ahead}  {learning.held} beats wait"
 
 
 def transition_line(before: PatientStatus | None, after: PatientStatus) -> str | None:

@@ -80,6 +80,6 @@ def doubted_anew(fit: ModelFit) -> ModelFit:
 def unfit_text(fit: ModelFit) -> str:
     """Return what to say of a model that does not fit, and what to do."""
     return (
-        f"this model does not fit, or every beat is anomalous ({sum(fit.above)} of the last "
-        f"{len(fit.above)}): learn the patient, key r or --learn 5:00"
+        f"this model does not fit, or every beat is anomalous, {sum(fit.above)} of "
+        f"{len(fit.above)}: learn the patient, key r or --learn 5:00"
     )

@@ -236,8 +236,9 @@ class Patient:
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
         return self._of_episode(self.position, transition, desk)
 
-    def status(self, name: str) -> PatientStatus:
+    def status(self, name: str, trainings_ahead: int = 0) -> PatientStatus:
         """Return how far this patient is, for the heartbeat."""
+        learning, fs_hz = self.learning, self.stream.fs_hz
         rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if self._rr_ms else None
         return PatientStatus(
             patient=name,
@@ -257,6 +258,9 @@ class Patient:
             technical=list(self.alert_state.technical),
             note=self.note or (self.learning.note if self.learning is not None else ""),
             latched=self.alert_state.latched,
+            learning=None
+            if learning is None or self.state != "learning"
+            else learning.status(self.position, fs_hz, trainings_ahead),
         )
 
     def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:

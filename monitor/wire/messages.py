@@ -297,6 +297,16 @@ def is_unreadable(technical: Iterable[str]) -> bool:
     return not _MODEL_KINDS.issuperset(technical)
 
 
+class LearningStatus(msgspec.Struct, frozen=True):
+    """How far the learning of one patient is: it collects beats, then a model is trained."""
+
+    left_s: float  # signal that is still collected; 0 once the training was asked for
+    beats: Count  # collected so far
+    training: bool = False  # collected: the model is trained, or waits to be
+    ahead: Count = 0  # trainings of other patients that come first
+    held: Count = 0  # beats that wait for the training's end; lag_s is how late they are
+
+
 class PatientStatus(msgspec.Struct, frozen=True):
     """How far one patient is."""
 
@@ -313,10 +323,13 @@ class PatientStatus(msgspec.Struct, frozen=True):
     withheld: Count  # beats that could not be judged
     threshold: float | None
     heart_rate_bpm: float | None
-    lag_s: float  # from the sending of the samples to the batch in which their beats are scored
+    # From the sending of the samples to the batch in which their beats are scored; of beats that
+    # wait for a training so far.
+    lag_s: float
     technical: list[str]  # technical alerts that last
     note: str  # what the learning says; empty otherwise
     latched: bool = False  # a high alert was not acknowledged
+    learning: LearningStatus | None = None  # while the state is learning
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -328,7 +341,7 @@ class WardCounts(msgspec.Struct, frozen=True):
     technical: Count = 0  # patients whose signal cannot be judged
     latched: Count = 0
     beats: Count = 0
-    lag_s: float = 0.0  # the largest of those that are monitored
+    lag_s: float = 0.0  # the largest of those that are monitored or wait for a training
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):

@@ -95,7 +95,7 @@ def test_the_text_says_what_and_what_to_do() -> None:
         harmless(text)
         == text
         == (
-            "this model does not fit, or every beat is anomalous (20 of the last 20): "
+            "this model does not fit, or every beat is anomalous, 20 of 20: "
             "learn the patient, key r or --learn 5:00"
         )
     )
