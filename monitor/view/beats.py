@@ -11,6 +11,7 @@ from monitor.view.patient_view import PatientView
 from monitor.view.plots import ANOMALY, DIM, RECONSTRUCTION, number, plot_losses
 from monitor.view.screen_rows import beside, blank, heading
 
+CAPTION_COLUMNS = 56  # below, the heading has the legend
 ERRORS_FROM_ROWS = 9  # below, the beat itself needs them
 
 
@@ -35,6 +36,7 @@ def _why(latest: AnomalousBeat, room: int) -> str:
 
 def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     latest = patient.latest
+    is_narrow = width < CAPTION_COLUMNS
     title = Text("latest anomalous beat", "bold")
     if latest is None:
         return [
@@ -45,9 +47,12 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     caption = Text(" loss ").append(number(latest.loss), ANOMALY)
     caption.append(f"/{number(latest.threshold)} x{number(latest.ratio)} RR ")
     caption.append(f"{milliseconds(latest.rr_before_ms)}/{milliseconds(latest.rr_after_ms)} ms")
-    if width >= 56:
-        caption.append("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
     errors = [plot_errors(latest, width)] if n_rows >= ERRORS_FROM_ROWS else []
+    if is_narrow:
+        title = Text("anomalous ", "bold").append("━", ANOMALY).append(" ╌ rebuilt", RECONSTRUCTION)
+    else:
+        caption.append("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
+        caption.append("  ▃ loss" if errors else "", ANOMALY)
     return [
         heading(title, Text(_why(latest, width - title.cell_len - 7), DIM), width),
         *plot_beat(latest, width, n_rows - 2 - len(errors)),

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.view.waveform import Waveform, add_wave
-from monitor.wire.messages import Alert, BeatScored, PatientStatus, Wave
+from monitor.wire.messages import Alert, BeatScored, LearningStatus, PatientStatus, Wave
 
 MAX_BEATS = 120  # losses kept a patient
-MAX_TECHNICAL = 8  # there are four kinds
+MAX_TECHNICAL = 8  # there are five kinds
 MAX_TEXT = 200  # characters kept of any free text
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
 
@@ -66,6 +66,7 @@ class AlertRow:
     loss: float | None = None  # at the highest ratio
     ratio: float | None = None  # the highest so far
     n_beats: int = 0
+    why: tuple[str, ...] = ()  # what made that beat anomalous
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +99,7 @@ class PatientView:
     episode: AlertRow | None = None  # that lasts
     technical: tuple[LastingTechnical, ...] = ()
     latched: bool = False  # a high alert was not acknowledged
+    learning: LearningStatus | None = None  # how far it is, while it lasts
     standing: Standing = field(init=False)  # how much the patient needs a look
     # What patients are listed by, the smallest first: standing, loss over threshold, name.
     urgency: tuple[int, float, str] = field(init=False)
@@ -211,4 +213,5 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         episode=patient.episode,
         technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
         latched=said.latched,
+        learning=said.learning,
     )
