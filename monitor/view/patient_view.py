@@ -140,9 +140,10 @@ class PatientView:
 
 def add_stretch(patient: PatientView, wave: Wave) -> PatientView:
     """Append a stretch of signal."""
-    if patient.fs_hz is None:
+    fs_hz = patient.fs_hz or wave.record_fs_hz
+    if fs_hz is None:
         return patient  # its place is not known before the first Status, a second at most
-    return replace(patient, waveform=add_wave(patient.waveform, wave, patient.fs_hz))
+    return replace(patient, waveform=add_wave(patient.waveform, wave, fs_hz))
 
 
 def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:

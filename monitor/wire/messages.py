@@ -365,7 +365,10 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
 
 
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
-    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing."""
+    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing.
+
+    Who begins to listen is sent the last ten seconds first, without their R peaks.
+    """
 
     schema: Literal[1]
     patient: Name
@@ -373,6 +376,7 @@ class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
     fs_hz: Rate  # of these values
     values: Annotated[list[float | None], Meta(max_length=4096)]  # mV
     r_samples: Annotated[list[int], Meta(max_length=1024)]  # R peaks that became known
+    record_fs_hz: Rate | None = None  # of the samples that `sample` and `r_samples` count
 
 
 Message = BeatScored | Alert | Technical | Status | Wave
