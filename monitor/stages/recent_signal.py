@@ -34,9 +34,9 @@ class RecentSignal:
     def __init__(self, fs_hz: float) -> None:
         self.every = max(1, round(fs_hz / WAVE_FS_HZ))
         self.fs_hz = fs_hz / self.every
-        capacity = min(MOST_VALUES, math.ceil(WAVE_S * self.fs_hz))
-        self._ring: NDArray[np.float32] = np.full(capacity, np.nan, np.float32)
-        self._first = self._end = -1  # of the values kept, in steps of `every` samples
+        self._capacity = min(MOST_VALUES, math.ceil(WAVE_S * self.fs_hz))
+        self._ring: NDArray[np.float32] = np.full(self._capacity, np.nan, np.float32)
+        self._first = self._end = -1  # of the values received, in steps of `every` samples
 
     def add(self, samples: NDArray[np.float32], position: int) -> None:
         """Take in what is new of the stream; what is missing before it is NaN.
@@ -48,22 +48,26 @@ class RecentSignal:
         position : int
             Sample of the record after the last one.
         """
-        first = -(-(position - len(samples)) // self.every)
-        thinned = samples[first * self.every - (position - len(samples)) :: self.every]
-        end = first + len(thinned)
+        every, n_ring = self.every, self._capacity
+        start = position - len(samples)
+        first = -(-start // every)
+        thinned = samples[first * every - start :: every]
+        if first != self._end:
+            self._pass_over(first)
+        place, self._end = first % n_ring, first + len(thinned)
+        if place + len(thinned) <= n_ring:  # nearly always
+            self._ring[place : place + len(thinned)] = thinned
+        else:
+            kept = thinned[-n_ring:]
+            self._ring[np.arange(self._end - len(kept), self._end) % n_ring] = kept
+
+    def _pass_over(self, first: int) -> None:
+        """Go on at another place than the last value's: what lies between is missing."""
         if self._end < 0 or first < self._end:  # the stream begins, or begins anew
-            self._first = self._end = first
-        n_ring = len(self._ring)
-        if first > self._end:
-            lost = np.arange(max(self._end, first - n_ring), first)
-            self._ring[lost % n_ring] = np.nan
-        kept = thinned[-n_ring:]
-        place = (end - len(kept)) % n_ring
-        n_before = min(len(kept), n_ring - place)  # the ring's end
-        self._ring[place : place + n_before] = kept[:n_before]
-        self._ring[: len(kept) - n_before] = kept[n_before:]
-        self._end = end
-        self._first = max(self._first, end - n_ring)
+            self._first = first
+            return
+        lost = np.arange(max(self._end, first - self._capacity), first)
+        self._ring[lost % self._capacity] = np.nan
 
     def since(self, sample: int) -> tuple[int, NDArray[np.float32]]:
         """Return what is kept from a sample of the record on: its first sample, and the values.
@@ -75,7 +79,7 @@ class RecentSignal:
         values : np.ndarray, shape (n,), float32
             Millivolts, oldest first; NaN where the signal is missing.
         """
-        first = max(self._first, -(-sample // self.every))
+        first = max(self._first, self._end - self._capacity, -(-sample // self.every))
         if self._end < 0 or first >= self._end:
             return max(sample, 0), np.empty(0, np.float32)
-        return first * self.every, self._ring[np.arange(first, self._end) % len(self._ring)]
+        return first * self.every, self._ring[np.arange(first, self._end) % self._capacity]
