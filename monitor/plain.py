@@ -55,8 +55,10 @@ def learning_text(learning: LearningStatus | None, before: str = "") -> str:
     if not learning.training:
         left = clock(learning.left_s, 0).removeprefix("00:")
         return f"{before}{left} left to learn  {learning.beats} beats so far"
-    ahead = f"  {learning.ahead} trained before" if learning.ahead else ""
-    return f"{before}training on {learning.beats} beats{ahead}  {learning.held} beats wait"
+    what = f"training on {learning.beats} beats"
+    if learning.ahead:
+        what = f"waits to be trained, {learning.ahead} before it"
+    return f"{before}{what}  {learning.held} beats wait"
 
 
 def transition_line(before: PatientStatus | None, after: PatientStatus) -> str | None:

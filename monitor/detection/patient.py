@@ -289,7 +289,8 @@ class Patient:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         messages = [] if transition is None else self._of_episode(self.position, transition, desk)
-        messages += self._judge_model(doubted_anew(self.fit), self.position, desk)
+        fit = doubted_anew(self.fit)
+        messages += self._judge_model(fit, self.position, desk, "the patient is learnt anew")
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
@@ -297,7 +298,8 @@ class Patient:
     def set_threshold(self, threshold: float, desk: Desk) -> list[Message]:
         """Judge by another threshold from now on; a model that did not fit gets a new chance."""
         self.threshold, self.moved_on = threshold, True
-        return self._judge_model(doubted_anew(self.fit), self.position, desk)
+        fit = doubted_anew(self.fit)
+        return self._judge_model(fit, self.position, desk, "the threshold was moved: judged anew")
 
     def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
@@ -484,14 +486,15 @@ class Patient:
         )
         return [alert]
 
-    def _judge_model(self, fit: ModelFit, sample: int, desk: Desk) -> list[Message]:
+    def _judge_model(
+        self, fit: ModelFit, sample: int, desk: Desk, over: str = "the model fits"
+    ) -> list[Message]:
         """Take in what is known of the model; one that does not fit ends the episode it made."""
         before, self.fit = self.fit, fit
         if fit.is_unfit == before.is_unfit:
             return []
         if not fit.is_unfit:
-            text = "the model fits" if fit.state == "fits" else "the model is judged anew"
-            return self._technical("model_unfit", sample, desk, False, text)
+            return self._technical("model_unfit", sample, desk, False, over)
         messages = self._technical("model_unfit", sample, desk, True, unfit_text(fit))
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         if transition is not None:

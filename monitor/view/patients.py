@@ -86,7 +86,7 @@ def _state(patient: PatientView) -> tuple[str, str, str]:
     if patient.state == "ended":
         return "E", f"ENDED{note}", ENDED_BAR
     left = learning_text(patient.learning, before="  ")
-    return "L", f"LEARNING  no verdict yet{left}{note}", LEARNING_BAR
+    return "L", f"LEARNING{left}  no verdict yet{note}", LEARNING_BAR
 
 
 def event_name(event: str) -> str:
