@@ -11,7 +11,6 @@ from monitor.view.patient_view import PatientView
 from monitor.view.plots import ANOMALY, DIM, RECONSTRUCTION, number, plot_losses
 from monitor.view.screen_rows import beside, blank, heading
 
-CAPTION_COLUMNS = 56  # below, the heading has the legend
 ERRORS_FROM_ROWS = 9  # below, the beat itself needs them
 
 
@@ -36,7 +35,6 @@ def _why(latest: AnomalousBeat, room: int) -> str:
 
 def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     latest = patient.latest
-    is_narrow = width < CAPTION_COLUMNS
     title = Text("latest anomalous beat", "bold")
     if latest is None:
         return [
@@ -48,11 +46,13 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     caption.append(f"/{number(latest.threshold)} x{number(latest.ratio)} RR ")
     caption.append(f"{milliseconds(latest.rr_before_ms)}/{milliseconds(latest.rr_after_ms)} ms")
     errors = [plot_errors(latest, width)] if n_rows >= ERRORS_FROM_ROWS else []
-    if is_narrow:
+    legend = Text("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
+    if caption.cell_len + legend.cell_len <= width:
+        caption.append_text(legend)
+    else:  # in the heading then
         title = Text("anomalous ", "bold").append("━", ANOMALY).append(" ╌ rebuilt", RECONSTRUCTION)
-    else:
-        caption.append("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
-        caption.append("  ▃ loss" if errors else "", ANOMALY)
+    if errors and caption.cell_len + len("  ▃ loss") <= width:
+        caption.append("  ▃ loss", ANOMALY)
     return [
         heading(title, Text(_why(latest, width - title.cell_len - 7), DIM), width),
         *plot_beat(latest, width, n_rows - 2 - len(errors)),
