@@ -37,9 +37,8 @@ def status_line(status: PatientStatus) -> str:
     is_told = status.heart_rate_bpm is not None and not is_unreadable(status.technical)
     rate = f"{status.heart_rate_bpm:.0f}" if is_told else "--"
     threshold = "--" if status.threshold is None else f"{status.threshold:.1f}"
-    lasting = (
-        f"  withheld: {', '.join(map(harmless, status.technical))}" if status.technical else ""
-    )
+    kept = "withheld" if is_unreadable(status.technical) else "no beat alerts"
+    lasting = f"  {kept}: {', '.join(map(harmless, status.technical))}" if status.technical else ""
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
         f"  HR {rate}/min  {status.beats} beats"

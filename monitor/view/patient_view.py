@@ -34,11 +34,12 @@ class ShownBeat:
     anomalous: bool
     quality: tuple[str, ...] = ()
     is_learning: bool = False  # there was no threshold yet
+    is_doubted: bool = False  # called anomalous by a model that does not fit
 
     @property
     def is_withheld(self) -> bool:
         """Whether it could not be judged."""
-        return self.loss is None and not self.is_learning
+        return self.is_doubted or (self.loss is None and not self.is_learning)
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,14 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
     """Append a beat's loss; a beat told again after a restart counts once."""
     if patient.beats and beat.sample <= patient.beats[-1].sample:
         return patient
+    is_unfit = any(lasting.event == "model_unfit" for lasting in patient.technical)
     scored = ShownBeat(
         beat.sample,
         beat.loss,
-        beat.anomalous,
+        beat.anomalous and not is_unfit,
         _bounded(beat.quality, MAX_FLAG),
         is_learning=beat.threshold is None,
+        is_doubted=beat.anomalous and is_unfit,
     )
     return replace(
         patient,

@@ -63,7 +63,9 @@ def test_a_status_is_one_line() -> None:
     learning = LearningStatus(left_s=200.0, beats=117)
     line = status_line(patient_status(9, state="learning", threshold=None, learning=learning))
     assert line.endswith("lag 0.12 s  03:20 left to learn  117 beats so far")
-    assert "HR 74/min" in status_line(patient_status(75_000, technical=["model_unfit"]))
+    unfit = status_line(patient_status(75_000, technical=["model_unfit"]))
+    assert "HR 74/min" in unfit
+    assert unfit.endswith("no beat alerts: model_unfit")
 
 
 def test_a_change_of_state_is_told_once() -> None:

@@ -466,6 +466,15 @@ def test_a_model_that_does_not_fit_is_told_whole_with_what_to_do() -> None:
     assert "key r learns" in text_of(late, 80, 24)
 
 
+def test_verdicts_of_a_model_that_does_not_fit_are_not_drawn_as_anomalous() -> None:
+    """They are marked as not judged, from the alert to its end; those before stay."""
+    scene = after([wave(5000, [0.0] * 600, [5000, 5200, 5400, 5600])], UNFIT)
+    scene = after([beat(5200, 90.0), beat(5400, 9.0)], scene)
+    over = technical(5500, "cleared", seq=2, event="model_unfit")
+    scene = after([over, beat(5600, 90.0)], scene)
+    assert lines_of(scene, 80, 24)[4].split() == ["'", "?", "·", "A"]
+
+
 def test_a_technical_alert_and_an_alert_to_acknowledge_are_both_in_sight() -> None:
     """Neither hides the other, nor the key."""
     scene = after([technical(600), status(patient_status(900, latched=True, technical=["noisy"]))])
