@@ -177,9 +177,7 @@ class Patient:
         header, state = message.header, message.state
         messages: list[Message] = []
         for event in header.events:
-            text = TECHNICAL_TEXTS[event.event]
-            onset = event.state == "onset"
-            messages.extend(self._technical(event.event, event.sample, desk, onset, text))
+            messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
             messages.extend(self._beat(beat, desk, header.sent_ns))
         self.position = max(self.position, header.position)
@@ -494,18 +492,22 @@ class Patient:
         if fit.is_unfit == before.is_unfit:
             return []
         if not fit.is_unfit:
-            return self._technical("model_unfit", sample, desk, False, over)
-        messages = self._technical("model_unfit", sample, desk, True, unfit_text(fit))
+            return self._technical("model_unfit", "cleared", sample, desk, over)
+        messages = self._technical("model_unfit", "onset", sample, desk, unfit_text(fit))
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         if transition is not None:
             messages += self._of_episode(sample, transition, desk)
         return messages
 
     def _technical(
-        self, event: SignalKind | ModelKind, sample: int, desk: Desk, onset: bool, text: str
+        self,
+        event: SignalKind | ModelKind,
+        state: Literal["onset", "cleared"],
+        sample: int,
+        desk: Desk,
+        text: str | None = None,
     ) -> list[Message]:
-        state: Literal["onset", "cleared"] = "onset" if onset else "cleared"
-        self.alert_state, news = desk.machine.technical(self.alert_state, event, onset)
+        self.alert_state, news = desk.machine.technical(self.alert_state, event, state == "onset")
         identity = self._identity(sample, event, "", state)
         if not news or desk.holds(identity):
             return []
@@ -522,7 +524,7 @@ class Patient:
             journal=desk.journal,
             event=event,
             state=state,
-            text=text,
+            text=TECHNICAL_TEXTS[event] if text is None else text,
         )
         return [technical]
 

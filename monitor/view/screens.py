@@ -55,6 +55,7 @@ SETTLE_S = 10.0  # the worst patient of a ward is shown so long, unless a high a
 HOLD_S = 10.0  # after a key of the list: neither its order nor the patient changes by itself
 CONFIRM_S = 5.0  # a key that stops a patient's alerts is pressed twice within this
 NOTICE_S = 10.0  # a notice gives the keys their row back then, or when a key is pressed
+NOBODY = "not asked: no patient is monitored yet"
 _MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end"}
 SILENT_S = 3.0  # without a heartbeat the view says so
 
@@ -351,6 +352,7 @@ class LiveScreen:
         """Ask before a patient is learnt anew, by name; do so when the key comes again in time."""
         shown, now_s = selected(self.snapshot), self._clock()
         if shown is None:
+            self.notice(NOBODY)
             return
         name = shown.patient
         if asked is not None and asked[0] == name and now_s <= asked[1]:
@@ -366,5 +368,7 @@ class LiveScreen:
     def _ask_for(self, made: Callable[[str], ControlRequest], controls: Controls) -> None:
         """Ask for something to be done about the patient that is shown."""
         shown = selected(self.snapshot)
-        if shown is not None:
+        if shown is None:
+            self.notice(NOBODY)
+        else:
             controls.request(made(shown.patient))

@@ -55,7 +55,9 @@ def test_keys_ask_for_the_patient_that_is_shown(
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
     asked = Asked()
     with LiveScreen(console, keyboard) as screen:
+        os.write(typed, key.encode())
         screen.refresh(asked)  # nobody is shown yet
+        assert screen.snapshot.notice == "not asked: no patient is monitored yet"
         screen.take(beat_scored())
         os.write(typed, key.encode())
         screen.refresh(asked)
