@@ -192,6 +192,7 @@ class Engine:
                 self._judge(ready, now_ns, result)
                 ready = []
         self._judge(ready, now_ns, result)
+        self.learner.late(now_ns)
         result.alerts = [one for one in result.messages if is_numbered(one)]
         result.progress = self._take_progress()
         return result
@@ -231,9 +232,13 @@ class Engine:
             origin=self._journal.origin,
             newest_seq=self._newest_seq,
             replayed_s=self._replayed_s(),
-            patients=[self._patients[name].status(name) for name in names],
+            patients=[self._status(self._patients[name], name) for name in names],
             ward=self._ward_counts(),
         )
+
+    def _status(self, patient: Patient, name: str) -> PatientStatus:
+        learning = patient.learning
+        return patient.status(name, 0 if learning is None else self.learner.ahead(learning))
 
     def report_monitor(self, change: Change) -> None:
         """Report with the next step that the monitor itself is in trouble, or no longer."""
@@ -410,7 +415,7 @@ class Engine:
             technical=sum(bool(one.alert_state.technical) for one in patients),
             latched=sum(one.alert_state.latched for one in patients),
             beats=sum(one.counts.beats for one in patients),
-            lag_s=max((one.lag_s for one in patients if one.state == MONITORED), default=0.0),
+            lag_s=max((one.lag_s for one in patients if _is_waited_for(one)), default=0.0),
         )
 
     def _next_seq(self) -> int:
@@ -421,6 +426,12 @@ class Engine:
 def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:
     """Tell whether an ended patient's stream comes again."""
     return header.n_beats > 0 or header.stretch != patient.timeline.stretch
+
+
+def _is_waited_for(patient: Patient) -> bool:
+    """Tell whether a patient's lag is one: not of who has ended, nor while beats are collected."""
+    training = patient.learning is not None and patient.learning.training
+    return training or patient.state == MONITORED
 
 
 def _header(message: Held) -> BeatsHeader | EndHeader:

@@ -62,6 +62,7 @@ class Learner:
         self._executor = executor
         self._patients = patients
         self._names: set[str] = set()  # who may be learning
+        self._queue: list[Future[Learned]] = []  # trainings in their order, one at a time
         self._leaving = threading.Event()
 
     @property
@@ -73,6 +74,18 @@ class Learner:
     def training(self) -> bool:
         """Whether a model is being trained."""
         return any(phase.training for _, phase in self._learning())
+
+    def ahead(self, phase: LearningPhase) -> int:
+        """Return how many trainings of others come before that of a phase; 0 if it has none."""
+        self._queue = [one for one in self._queue if not one.done()]
+        places = (place for place, one in enumerate(self._queue) if phase.is_trained_by(one))
+        return next(places, 0)
+
+    def late(self, now_ns: int) -> None:
+        """Count the wait for a training as lag of those who wait."""
+        for patient, phase in self._learning():
+            if phase.waits_since_ns is not None:
+                patient.lag_s = max(0.0, (now_ns - phase.waits_since_ns) / 1e9)
 
     def begin(self, name: str, until_sample: int) -> LearningPhase:
         """Return a phase in which a patient is learnt until a sample of the record."""
@@ -123,7 +136,8 @@ class Learner:
                 on_epoch=self._perhaps_leave,
             )
 
-        return self._executor.submit(learn, beats, rr_before_ms=rr_before_ms)
+        self._queue.append(self._executor.submit(learn, beats, rr_before_ms=rr_before_ms))
+        return self._queue[-1]
 
     def _perhaps_leave(self, epoch: Epoch) -> None:
         self._on_epoch()

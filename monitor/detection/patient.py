@@ -24,6 +24,7 @@ from monitor.detection.alert_machine import (
 )
 from monitor.detection.explanation import loss_by_part, neighbours, verdict_of
 from monitor.detection.learning_phase import LearningPhase
+from monitor.detection.model_fit import FITS, ModelFit, doubted_anew, follow_fit, unfit_text
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.timeline import Timeline
 from monitor.detection.verdict_watch import SILENT_S, reports
@@ -131,6 +132,7 @@ class Saved(msgspec.Struct, frozen=True):
     verdict_sample: int | None = None  # when the newest verdict became possible
     timeline: Timeline = Timeline()
     unheard: bool = False
+    fit: ModelFit = ModelFit()
 
 
 @dataclass
@@ -163,6 +165,8 @@ class Patient:
         What is followed of the patient: rhythm and drift.
     relearn_from : Progress or None
         What a restart goes on from while a learning that was asked for lasts: where it began.
+    fit : ModelFit
+        Whether the model fits; while it does not, its verdicts raise no alert.
     moved_on : bool
         Whether there is something new to journal.
     kept : list of KeptBeat
@@ -195,6 +199,7 @@ class Patient:
     lag_s: float = 0.0
     track: TrackState = field(default_factory=TrackState)
     relearn_from: Progress[Saved] | None = None
+    fit: ModelFit = field(default_factory=ModelFit)
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
     _silent_samples: int = 0
 
@@ -315,8 +320,9 @@ class Patient:
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
         return self._of_episode(self.position, transition, desk)
 
-    def status(self, name: str) -> PatientStatus:
+    def status(self, name: str, trainings_ahead: int = 0) -> PatientStatus:
         """Return how far this patient is, for the heartbeat."""
+        learning, fs_hz = self.learning, self.stream.fs_hz
         has_rate = self._rr_ms and not NO_RATE & {*self.alert_state.technical}
         rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if has_rate else None
         return PatientStatus(
@@ -338,6 +344,9 @@ class Patient:
             technical=list(self.alert_state.technical),
             note=self.note or (self.learning.note if self.learning is not None else ""),
             latched=self.alert_state.latched,
+            learning=None
+            if learning is None or self.state != "learning"
+            else learning.status(self.position, fs_hz, trainings_ahead),
         )
 
     def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:
@@ -355,6 +364,7 @@ class Patient:
         if saved.verdict_sample is not None:
             self.verdict_sample = saved.verdict_sample
         self.timeline, self.unheard = saved.timeline, saved.unheard
+        self.fit = saved.fit if saved.learned is None else FITS
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
@@ -362,7 +372,7 @@ class Patient:
         if self.learning is not None:
             self.learnt_until = self.learning.until_sample
         self.model, self.threshold = model, threshold
-        self.learned, self.note = learned, note
+        self.learned, self.note, self.fit = learned, note, FITS
         self.track = self.track.learnt()
         self.learning = self.relearn_from = None
 
@@ -370,9 +380,17 @@ class Patient:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         messages = [] if transition is None else self._of_episode(self.position, transition, desk)
+        fit = doubted_anew(self.fit)
+        messages += self._judge_model(fit, self.position, desk, "the patient is learnt anew")
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
+
+    def set_threshold(self, threshold: float, desk: Desk) -> list[Message]:
+        """Judge by another threshold from now on; a model that did not fit gets a new chance."""
+        self.threshold, self.moved_on = threshold, True
+        fit = doubted_anew(self.fit)
+        return self._judge_model(fit, self.position, desk, "the threshold was moved: judged anew")
 
     def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
@@ -394,6 +412,7 @@ class Patient:
             verdict_sample=self.verdict_sample,
             timeline=self.timeline,
             unheard=self.unheard,
+            fit=self.fit,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
@@ -408,6 +427,10 @@ class Patient:
             desk.on_verdict(beat, verdict)
         self._count(beat, verdict)
         messages.append(self._scored(beat, verdict, desk, sent_ns))
+        fit = follow_fit(self.fit, beat.loss, self.threshold)
+        messages += self._judge_model(fit, beat.sample, desk)
+        if self.fit.is_unfit:
+            verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
@@ -590,8 +613,28 @@ class Patient:
         self.verdict_sample = sample
         return messages + self._technical("stream_restarted", "onset", sample, desk)
 
+    def _judge_model(
+        self, fit: ModelFit, sample: int, desk: Desk, over: str = "the model fits"
+    ) -> list[Message]:
+        """Take in what is known of the model; one that does not fit ends the episode it made."""
+        before, self.fit = self.fit, fit
+        if fit.is_unfit == before.is_unfit:
+            return []
+        if not fit.is_unfit:
+            return self._technical("model_unfit", "cleared", sample, desk, over)
+        messages = self._technical("model_unfit", "onset", sample, desk, unfit_text(fit))
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        if transition is not None:
+            messages += self._of_episode(sample, transition, desk)
+        return messages
+
     def _technical(
-        self, event: PatientKind, state: Literal["onset", "cleared"], sample: int, desk: Desk
+        self,
+        event: PatientKind,
+        state: Literal["onset", "cleared"],
+        sample: int,
+        desk: Desk,
+        text: str | None = None,
     ) -> list[Message]:
         self.alert_state, news = desk.machine.technical(self.alert_state, event, state == "onset")
         identity = self._identity(sample, event, "", state)
@@ -610,7 +653,7 @@ class Patient:
             journal=desk.journal,
             event=event,
             state=state,
-            text=TECHNICAL_TEXTS[event],
+            text=TECHNICAL_TEXTS[event] if text is None else text,
         )
         return [technical]
 

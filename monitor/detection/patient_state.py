@@ -15,6 +15,7 @@ import msgspec
 
 from model.prematurity import USUAL_BEATS, TimingState
 from monitor.detection.alert_machine import NORMAL, AlertState
+from monitor.detection.model_fit import JUDGED_BEATS
 from monitor.detection.patient import Saved
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, AlertContext
@@ -58,6 +59,8 @@ def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
     yield "rhythm", _is_sane_timing(saved.timing)
     drift = saved.drift
     yield "drift", drift is None or (len(drift) == length and _are_reals(drift))
+    unfit = "model_unfit" in saved.alert_state.technical
+    yield "fit", len(saved.fit.above) <= JUDGED_BEATS and saved.fit.is_unfit == unfit
     yield "learning", saved.relearn_until is None or _are_counts([saved.relearn_until])
 
 

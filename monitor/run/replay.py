@@ -152,6 +152,12 @@ class Tally:
             notes=[
                 *warnings(streams),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),
+                *(
+                    f"{one.patient}: this model does not fit this record, or every beat is "
+                    "anomalous; learn the patient: --learn 5:00"
+                    for one in patients
+                    if "model_unfit" in one.technical
+                ),
             ],
             passed_over=list(passed_over),
             stopped=stopped,

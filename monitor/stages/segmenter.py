@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
+from monitor.stages.recent_signal import RecentSignal
 from monitor.step_result import StepResult
 from monitor.wire.codec import encode_message, numbers_or_none
 from monitor.wire.messages import (
@@ -43,9 +44,9 @@ from segmenter.tracker import SignalEvent
 
 MAX_PATIENTS = 10_000  # more names than a ward has patients are an attack on memory
 MAX_ROUND = 512  # messages a step, or a bundle more: some 30 ms of work
-WAVE_FS_HZ = 125.0
 WAVE_PERIOD_S = 0.1  # of real time between two stretches of a patient's waveform
-WAVE_S = 10.0  # signal a stretch at most: what a view can show
+ENDED = 256  # patients whose last seconds are kept when they have ended, 5 KB each
+HISTORIES = 16  # patients whose last seconds are sent at once to a view that has come
 # A state is 15 to 22 KB, takes 0.1 ms to make and is journaled. So each patient's goes along at
 # most every second, and of all patients so many a second, in turn: 1 MB. With 200 the disk decided
 # how large a ward may be (a 99th percentile of 1,080 ms at 1,000 patients, of 150 with 50).
@@ -63,6 +64,7 @@ RIVAL_S = 10.0  # without the second it is over
 # it skips more than an hour. An event says so, and nothing is dropped for longer.
 OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
 MAX_IDENTITY = 1 << 53
+WAVE_TOPIC = "wave."
 NO_SAMPLES: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
@@ -76,6 +78,7 @@ class PatientStream:
     origin: int
     position: int  # the sample of the record that is expected next
     number: int  # in the order in which patients came
+    recent: RecentSignal
     stretch: int  # tells it from the stretches of the patient before and after
     sender: int | None = None  # none after a restart: who sends first is the one
     heard_s: float = -inf
@@ -137,6 +140,7 @@ class SampleSegmenter:
         self._pools: dict[float, SegmenterPool] = {}
         self._opened = 0
         self._streams: dict[str, PatientStream] = {}
+        self._ended: dict[str, tuple[Stream, RecentSignal]] = {}  # the newest last
         states = {one.patient: one.segmenter_state for one in resume}
         for one in streams:
             if one.patient in states:
@@ -169,6 +173,23 @@ class SampleSegmenter:
         self._take(side_by_side, now_s, result)
         return result
 
+    def recent_waves(self, patients: Sequence[str]) -> list[Wave]:
+        """Return the last ten seconds of patients, for a view that has just come to them."""
+        now = {name: self._streams.get(name) for name in patients}
+        kept = [
+            self._ended.get(name) if one is None else (one.stream, one.recent)
+            for name, one in now.items()
+        ]
+        waves = [_wave(stream, recent, 0, []) for stream, recent in filter(None, kept)]
+        return [wave for wave in waves if wave.values]
+
+    def followed(self, topic: str) -> list[str]:
+        """Return the patients whose waveforms a topic asks for."""
+        name, known = topic.removeprefix(WAVE_TOPIC), self._streams | self._ended
+        if name in known:  # others may begin alike: of those nobody looks at the signal
+            return [name]
+        return [one for one in known if f"{WAVE_TOPIC}{one}".startswith(topic)]
+
     def _take(
         self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
     ) -> None:
@@ -199,9 +220,13 @@ class SampleSegmenter:
             found = self._pools[fs_hz].update(rows, chunk)
             self._pass_on(blocks, found, n, now_s, result)
             for place, block in enumerate(blocks):
+                block.stream.recent.add(block.samples, block.stream.position)
                 if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
                     block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                    result.waves.append(_wave(block.stream, block.samples, found.r_samples(place)))
+                    start = block.stream.position - len(block.samples)
+                    r_samples = [r + block.stream.origin for r in found.r_samples(place)]
+                    shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
+                    result.waves.append(shown)
 
     def _pass_on(
         self,
@@ -329,7 +354,8 @@ class SampleSegmenter:
         pool = self._pools.get(described.fs_hz)
         if pool is None:
             pool = self._pools[described.fs_hz] = SegmenterPool(described.fs_hz, self._spec)
-        stream = PatientStream(described, pool, pool.add(), origin, origin, self._opened, stretch)
+        row, recent, number = pool.add(), RecentSignal(described.fs_hz), self._opened
+        stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
         return stream
@@ -338,6 +364,10 @@ class SampleSegmenter:
         result.finished = result.finished or header.last
         stream = self._streams.get(header.patient)
         if stream is not None:
+            self._ended.pop(header.patient, None)
+            self._ended[header.patient] = stream.stream, stream.recent
+            if len(self._ended) > ENDED:
+                del self._ended[next(iter(self._ended))]
             # Not where a person stopped it: a run that is resumed cuts the open beats whole.
             flush = header.reason == "complete"
             self._close(stream, header.sent_ns, now_s, result, flush=flush)
@@ -380,20 +410,17 @@ class SampleSegmenter:
         )
 
 
-def _wave(stream: PatientStream, samples: NDArray[np.float32], r_samples: list[int]) -> Wave:
-    """Thin the newest samples for the view; on a fixed grid, so that stretches join."""
-    fs_hz = stream.stream.fs_hz
-    every = max(1, round(fs_hz / WAVE_FS_HZ))
-    start = max(stream.position - len(samples), stream.position - round(WAVE_S * fs_hz))
-    first = -(-start // every) * every
-    thinned = samples[len(samples) - (stream.position - first) :: every]
+def _wave(stream: Stream, recent: RecentSignal, start: int, r_samples: list[int]) -> Wave:
+    """Return the newest signal from a sample on, as a view draws it."""
+    first, values = recent.since(start)
     return Wave(
         schema=1,
-        patient=stream.stream.patient,
+        patient=stream.patient,
         sample=first,
-        fs_hz=fs_hz / every,
-        values=numbers_or_none(thinned, 4),
-        r_samples=[r + stream.origin for r in r_samples[-64:]],
+        fs_hz=recent.fs_hz,
+        values=numbers_or_none(values, 4),
+        r_samples=r_samples[-64:],
+        record_fs_hz=stream.fs_hz,
     )
 
 
@@ -409,6 +436,7 @@ class Audience:
     def __init__(self, publications: zmq.Socket[bytes]) -> None:
         self._publications = publications
         self._topics: set[str] = set()
+        self._new: list[str] = []
         self.is_shed = False
 
     def listen(self) -> None:
@@ -417,13 +445,21 @@ class Audience:
             topic = frames[0][1:].decode(errors="replace")
             if frames[0][:1] == b"\x01" and len(self._topics) < MAX_PATIENTS:
                 self._topics.add(topic)
+                self._new = [*self._new, topic][-HISTORIES:]
             elif frames[0][:1] == b"\x00":
                 self._topics.discard(topic)
 
     def wants(self, patient: str) -> bool:
         """Tell whether a patient's waveform is to be made."""
-        topic = f"wave.{patient}"
+        topic = f"{WAVE_TOPIC}{patient}"
         return not self.is_shed and any(topic.startswith(one) for one in self._topics)
+
+    def newly_asked(self) -> list[str]:
+        """Return the topics that were asked for since the last call; none while behind."""
+        if self.is_shed:
+            return []
+        asked, self._new = self._new, []
+        return asked
 
     def show(self, waves: list[Wave]) -> None:
         """Send waveforms to who looks; never blocks."""
@@ -503,7 +539,15 @@ class SegmenterStage:
         self._audience.listen()
         self._audience.is_shed = self._host.more_waits
         self._host.say_who_came(messages)
-        return self._segmenter.step(messages, now_s)
+        # Before the newest stretches, which then join what is sent here.
+        before = [
+            wave
+            for topic in self._audience.newly_asked()
+            for wave in self._segmenter.recent_waves(self._segmenter.followed(topic)[:HISTORIES])
+        ]
+        result = self._segmenter.step(messages, now_s)
+        result.waves[:0] = before
+        return result
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send beats to the consumer, waveforms to the views."""

@@ -21,7 +21,8 @@ Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, se
 To the world (ZeroMQ PUB), two frames: `topic`, JSON.
 
     alert.<patient>       Alert       an anomaly episode begins, goes on, or is cleared
-    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence
+    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence; or the
+                                      model does not fit it
     beat.<patient>        BeatScored  every beat with its loss
     status                Status      once a second: newest sequence number, health of the stages
     wave.<patient>        Wave        the signal itself, for a view; on the segmenter's own socket
@@ -36,7 +37,7 @@ is counted and dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -65,8 +66,10 @@ WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the signal shows
 StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
-PatientKind = Literal[SignalKind, StreamKind, "no_verdict"]
+ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
+PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
 SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+_MODEL_KINDS = frozenset(get_args(ModelKind))
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -282,7 +285,10 @@ class Alert(Published, frozen=True, tag="alert"):
 
 
 class Technical(Published, frozen=True, tag="technical"):
-    """The signal cannot be judged, or can be again; the verdict is withheld meanwhile."""
+    """The signal cannot be judged, or can be again; meanwhile verdicts are withheld.
+
+    Of `model_unfit` they are published and raise no alert; the heart rate stands.
+    """
 
     id: str
     seq: Count
@@ -291,6 +297,21 @@ class Technical(Published, frozen=True, tag="technical"):
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+
+
+def is_unreadable(technical: Iterable[str]) -> bool:
+    """Tell whether technical events that last make the signal unreadable, and so the heart rate."""
+    return not _MODEL_KINDS.issuperset(technical)
+
+
+class LearningStatus(msgspec.Struct, frozen=True):
+    """How far the learning of one patient is: it collects beats, then a model is trained."""
+
+    left_s: float  # signal that is still collected; 0 once the training was asked for
+    beats: Count  # collected so far
+    training: bool = False  # collected: the model is trained, or waits to be
+    ahead: Count = 0  # trainings of other patients that come first
+    held: Count = 0  # beats that wait for the training's end; lag_s is how late they are
 
 
 class PatientStatus(msgspec.Struct, frozen=True):
@@ -309,11 +330,14 @@ class PatientStatus(msgspec.Struct, frozen=True):
     withheld: Count  # beats that could not be judged
     threshold: float | None
     heart_rate_bpm: float | None
-    lag_s: float  # from the sending of the samples to the batch in which their beats are scored
+    # From the sending of the samples to the batch in which their beats are scored; of beats that
+    # wait for a training so far.
+    lag_s: float
     technical: list[str]  # technical alerts that last
     note: str  # what the learning says; empty otherwise
     latched: bool = False  # a high alert was not acknowledged
     judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
+    learning: LearningStatus | None = None  # while the state is learning
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -325,7 +349,7 @@ class WardCounts(msgspec.Struct, frozen=True):
     technical: Count = 0  # patients whose signal cannot be judged
     latched: Count = 0
     beats: Count = 0
-    lag_s: float = 0.0  # the largest of those that are monitored
+    lag_s: float = 0.0  # the largest of those that are monitored or wait for a training
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
@@ -350,7 +374,10 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
 
 
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
-    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing."""
+    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing.
+
+    Who begins to listen is sent the last ten seconds first, without their R peaks.
+    """
 
     schema: Literal[1]
     patient: Name
@@ -358,6 +385,7 @@ class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
     fs_hz: Rate  # of these values
     values: Annotated[list[float | None], Meta(max_length=4096)]  # mV
     r_samples: Annotated[list[int], Meta(max_length=1024)]  # R peaks that became known
+    record_fs_hz: Rate | None = None  # of the samples that `sample` and `r_samples` count
 
 
 Message = BeatScored | Alert | Technical | Status | Wave

@@ -200,8 +200,13 @@ class Sockets:
         return self._bind(zmq.PUB, endpoint, queue_messages, MAX_REPLY_BYTES)
 
     def publish_heard(self, endpoint: str, queue_messages: int) -> zmq.Socket[bytes]:
-        """Return an XPUB: as `publish`, and what is subscribed to can be received."""
-        return self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
+        """Return an XPUB: as `publish`, and every subscription can be received.
+
+        Also one to what another subscriber hears already, which ZeroMQ by itself does not report.
+        """
+        publication = self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
+        publication.setsockopt(zmq.XPUB_VERBOSE, 1)
+        return publication
 
     def subscribe(self, endpoint: str, topics: list[str]) -> zmq.Socket[bytes]:
         """Return a SUB for topics that begin with one of the given."""

@@ -31,6 +31,7 @@ from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    LearningStatus,
     Message,
     RecordEvent,
     RelearnRequest,
@@ -366,6 +367,45 @@ def test_learning_then_monitoring(bench: Bench) -> None:
     (status,) = engine.report().patients
     assert (status.state, status.threshold) == ("monitoring", 35.0)
     assert "9 of 10" in status.note
+
+
+def test_the_status_tells_how_far_a_learning_is(bench: Bench) -> None:
+    """What is left while beats are collected; then how many wait for the training, and how late."""
+    trainer = Trainer()
+    engine = bench.engine(learner=trainer, learn_s=10.0)
+    engine.step([beats_message([5.0] * 5)], 0)
+    (status,) = engine.report().patients
+    assert status.learning == LearningStatus(left_s=4.6, beats=5)  # 1,350 samples of 2,500
+    engine.step([beats_message([5.0] * 10, 1350, sent_ns=2_000_000_000)], 2_000_000_000)
+    (status,) = engine.report().patients
+    assert status.learning == LearningStatus(left_s=0.0, beats=10, training=True, held=5)
+    engine.step([beats_message([5.0], 3850, sent_ns=8_000_000_000)], 8_500_000_000)
+    engine.step([], 9_500_000_000)
+    report = engine.report()
+    assert report.patients[0].lag_s == report.ward.lag_s == 7.5  # of the oldest that waits
+    assert report.patients[0].learning == LearningStatus(0.0, 10, training=True, held=6)
+    trainer.learnt(threshold=35.0)
+    engine.step([], 9_600_000_000)
+    (status,) = engine.report().patients
+    assert status.learning is None
+    assert status.lag_s == pytest.approx(1.6)
+
+
+def test_the_status_tells_whose_training_comes_first(bench: Bench) -> None:
+    """One is trained at a time: who waits behind two others says so."""
+    trainer = Trainer()
+    engine = bench.engine(learner=trainer, learn_s=3.0)
+    for name in "cab":
+        engine.step([beats_message([5.0] * 5, patient=name)], 0)
+
+    def ahead() -> dict[str, int]:
+        learning = {one.patient: one.learning for one in engine.report().patients}
+        return {name: one.ahead for name, one in learning.items() if one is not None}
+
+    assert ahead() == {"c": 0, "a": 1, "b": 2}
+    trainer.futures[0].set_exception(CannotLearn("too mixed"))
+    engine.step([], 0)
+    assert ahead() == {"c": 0, "a": 0, "b": 1}
 
 
 @pytest.mark.parametrize("block", [1, 2, 5])

@@ -48,6 +48,7 @@ from monitor.wire.messages import (
 from monitor.wire.sockets import Sockets
 from tests.monitor.ports import free_port
 from tests.real_data import MITDB
+from tools.messages import patient_status, status
 
 ANOMALOUS = {"r", "V", "S", "Q"}
 WITHIN_S = 0.15  # of the annotation, as EC57 has it
@@ -171,6 +172,17 @@ def test_alerts_agree_with_the_annotations(record: Path, undisturbed: Collected)
 
 def _near(sample: int, others: object) -> bool:
     return bool(np.min(np.abs(np.asarray(others) - sample), initial=10**9) <= WITHIN_S * 250)
+
+
+def test_the_summary_tells_that_a_model_did_not_fit() -> None:
+    """Whose beats were all called anomalous, and what to do; nobody else is named."""
+    tally = Tally()
+    unfit = patient_status(patient="119", technical=["model_unfit"])
+    tally.take(status(patients=[unfit, patient_status(patient="120", technical=["noisy"])]))
+    streams = [Stream(name, name, "MLII", 360.0, 0, None) for name in ("119", "120")]
+    (note,) = tally.summary(streams, restarts=0).notes
+    assert note.startswith("119: this model does not fit this record, or every beat is anomalous")
+    assert "--learn 5:00" in note
 
 
 def test_the_summary_adds_up(record: Path) -> None:
