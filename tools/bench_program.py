@@ -104,7 +104,11 @@ def replay_part(bench: Bench) -> Found:
         ["episodes", f"{runs[-1].summary.alerts:,}"],
         ["messages malformed, gaps, dropped, restarts", spread(lost, ".0f")],
     ]
-    figures: Values = {"replay.times_real_time": factors, "replay.wall": walls_s, "replay.lost": lost}
+    figures: Values = {
+        "replay.times_real_time": factors,
+        "replay.wall": walls_s,
+        "replay.lost": lost,
+    }
     return _found(bench, REPLAY, rows, figures)
 
 
