@@ -12,8 +12,8 @@ import wfdb
 from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
+from tests.messages import alert, technical
 from tools.bench_program import Commits, compare_alerts, main
-from tools.messages import alert, technical
 
 FS_HZ = 100
 START_S = 10.0

@@ -14,7 +14,7 @@ from rich.console import Console
 from monitor.view.screens import LiveScreen
 from monitor.view.snapshot import Snapshot
 from monitor.wire.messages import ControlRequest, RelearnRequest, ThresholdRequest
-from tools.messages import beat_scored, patient_status, status
+from tests.messages import beat_scored, patient_status, status
 
 
 class Asked:
