@@ -8,8 +8,8 @@ import pytest
 
 from monitor.delivery.inbox import TRUNCATE_EVERY, Inbox, inbox_path
 from monitor.errors import InboxFailed, InvalidOption
+from tests.messages import alert, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, technical
 
 
 def test_what_was_kept_is_there_after_reopening(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from monitor.wire.messages import (
     Reply,
 )
 from monitor.wire.sockets import Sockets, requests_endpoint
+from tests.messages import alert
 from tests.monitor.databases import execute
-from tools.messages import alert
 
 
 class Asked:

@@ -26,7 +26,7 @@ from monitor.delivery.sinks import (
     Webhook,
 )
 from monitor.errors import InvalidOption
-from tools.messages import alert, beat_scored, technical
+from tests.messages import alert, beat_scored, technical
 
 PYTHON = f"{sys.executable} -c"
 

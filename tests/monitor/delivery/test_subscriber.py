@@ -28,8 +28,8 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from monitor.wire.sockets import Sockets, requests_endpoint
+from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, beat_scored, status, technical
 
 TOPICS = ("alert", "technical", "status")
 

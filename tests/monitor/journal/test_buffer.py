@@ -13,7 +13,7 @@ from monitor.journal.buffer import MAX_HELD, JournalBuffer
 from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
-from tools.messages import alert
+from tests.messages import alert
 
 
 @contextmanager

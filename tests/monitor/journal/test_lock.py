@@ -16,7 +16,7 @@ from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal
 from monitor.run.replay import journal_path
 from monitor.wire.codec import all_encoded
-from tools.messages import alert
+from tests.messages import alert
 
 
 @pytest.fixture

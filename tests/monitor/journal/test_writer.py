@@ -17,8 +17,8 @@ from monitor.journal.reader import JournalReader
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal, Progress, StoredProgress
 from monitor.wire.codec import all_encoded
+from tests.messages import alert, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, technical
 
 
 class FakeClock:

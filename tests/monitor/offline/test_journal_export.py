@@ -21,8 +21,8 @@ from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, Stream, Technical
+from tests.messages import alert, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, technical
 
 SAID: list[Alert | Technical] = [
     alert(seq=1, id="aaaa0001", sample=3600, wall_time="2026-01-01T00:00:01.000Z"),

@@ -46,9 +46,9 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from monitor.wire.sockets import Sockets
+from tests.messages import patient_status, status
 from tests.monitor.ports import free_port
 from tests.real_data import MITDB
-from tools.messages import patient_status, status
 
 ANOMALOUS = {"r", "V", "S", "Q"}
 WITHIN_S = 0.15  # of the annotation, as EC57 has it

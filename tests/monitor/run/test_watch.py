@@ -16,8 +16,8 @@ from monitor.run.watch import FollowOptions, Hearing, follow
 from monitor.view.screens import JsonScreen
 from monitor.wire.curve_keys import init_keys, load_keys
 from monitor.wire.messages import WardCounts
+from tests.messages import alert, patient_status, status
 from tests.monitor.delivery.test_subscriber import Server, beat_heart, publish, served
-from tools.messages import alert, patient_status, status
 
 
 def _printed(endpoint: str) -> list[int]:

@@ -18,10 +18,10 @@ from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beats
 from monitor.stages.host import StageHost
 from monitor.wire.messages import Message, ThresholdRequest
+from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.detection.test_engine import STREAM, beats_message
 from tests.monitor.journal.test_buffer import no_space
-from tools.messages import alert, beat_scored, status, technical
 
 SAID: list[Message] = [beat_scored(), alert(), beat_scored(), technical(), status()]
 

@@ -16,8 +16,8 @@ from monitor.view.screens import LiveScreen
 from monitor.view.selection import listed, selected
 from monitor.view.snapshot import Snapshot
 from monitor.wire.messages import ControlRequest, RelearnRequest, ThresholdRequest
+from tests.messages import beat_scored, patient_status, status
 from tests.monitor.view.scenes import alert
-from tools.messages import beat_scored, patient_status, status
 
 
 class Asked:

@@ -48,7 +48,7 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from segmenter.beat import Beats, Quality
-from tools.messages import alert, beat_scored, status, technical, wave
+from tests.messages import alert, beat_scored, status, technical, wave
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -25,8 +25,8 @@ from monitor.wire.codec import all_encoded
 from monitor.wire.curve_keys import Keys, init_keys, load_keys
 from monitor.wire.messages import AckRequest, SeekRequest, Status
 from monitor.wire.sockets import Sockets
+from tests.messages import status
 from tests.monitor.ports import free_port
-from tools.messages import status
 
 
 @pytest.fixture
