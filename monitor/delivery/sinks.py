@@ -35,7 +35,7 @@ MAX_LEFT_BEHIND = 4  # tries that a server still trickles answers to
 
 
 class DeliveryFailed(Exception):
-    """One try failed; the text says how, and `detail` what was said with it, if anything."""
+    """One try failed; the text describes how, and `detail` is the command's own error, if any."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
@@ -180,14 +180,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class Delivery:
     """Hands alerts on, one after the other, and counts.
 
-    A target's first failure of a kind is told with its error. What fails like it is counted; the
-    count is told at 10, 100, 1,000 and so on, when the target takes alerts again, and at the end.
+    A target's first failure of a kind is reported with its error. Further ones are counted; the
+    count is reported at 10, 100, 1,000 and so on, when the target takes alerts again, and at the
+    end.
 
     Parameters
     ----------
     targets : sequence of Target
     notice : callable
-        Tells a person what failed.
+        Shows a person what failed.
     """
 
     def __init__(self, targets: Sequence[Target], notice: Callable[[str], None]) -> None:
@@ -198,7 +199,7 @@ class Delivery:
         self.failed = 0
 
     def finish(self) -> None:
-        """Tell how many failures were counted and not told."""
+        """Report how many failures were counted since the last report."""
         for target, trouble in zip(self._targets, self._troubles, strict=True):
             if trouble.untold:
                 self._tell_count(target, trouble)

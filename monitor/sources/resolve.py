@@ -17,7 +17,7 @@ def resolve_record(
     """Return the path of a record, fetching it from PhysioNet if it is named so and not here.
 
     A path on this machine goes before a PhysioNet name. What is neither is returned as it is:
-    opening it says what is wrong.
+    opening it reports what is wrong.
 
     Parameters
     ----------
