@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from monitor.errors import EndpointInUse
-from monitor.text import harmless
 from monitor.wire.sockets import parse_endpoint, requests_endpoint
 
 LEAVES_S = 1.0  # a stage whose run was killed notices within 0.1 s, when it does not just load
@@ -65,13 +64,11 @@ def _refusal(alerts: str) -> str | None:
 
 
 def _port_taken(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as ZeroMQ does
-        try:
-            probe.bind((host, port))
-        except OSError as error:  # whatever else it is, the stage that listens reports
-            return error.errno == errno.EADDRINUSE
-    return False
+    try:
+        with socket.create_server((host, port)):  # with SO_REUSEADDR, as ZeroMQ
+            return False
+    except OSError as error:  # whatever else it is, the stage that listens reports
+        return error.errno == errno.EADDRINUSE
 
 
 def _path_holder(path: str) -> tuple[bool, int | None]:
@@ -116,7 +113,7 @@ def _who(pid: int | None) -> str:
             pid, command = (parent, _command(parent)) if _command(parent) else (pid, command)
     if pid is None:
         return "another process"
-    return f"process {pid}" + (f" ({harmless(command, MAX_COMMAND)})" if command else "")
+    return f"process {pid}" + (f" ({command[:MAX_COMMAND]})" if command else "")
 
 
 def _command(pid: int | None) -> str:
