@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from monitor.errors import EndpointInUse
-from monitor.text import harmless
 from monitor.wire.sockets import parse_endpoint, requests_endpoint
 
 LEAVES_S = 1.0  # a stage whose run was killed notices within 0.1 s, when it does not just load
@@ -114,7 +113,7 @@ def _who(pid: int | None) -> str:
             pid, command = (parent, _command(parent)) if _command(parent) else (pid, command)
     if pid is None:
         return "another process"
-    return f"process {pid}" + (f" ({harmless(command, MAX_COMMAND)})" if command else "")
+    return f"process {pid}" + (f" ({command[:MAX_COMMAND]})" if command else "")
 
 
 def _command(pid: int | None) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import faulthandler
 import logging
+import signal
 import sys
 
 from model.errors import ModelError
@@ -22,6 +25,8 @@ from monitor.wire.codec import encode_lifecycle
 from monitor.wire.messages import Failed
 from monitor.wire.sockets import Sockets
 from segmenter.errors import SegmenterError
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +48,19 @@ def run_stage(settings: AnyStageSettings) -> None:
             consumer.run(settings)
 
 
+def die_with_parent() -> None:
+    """Have the system kill this process when its parent has gone, however that went (Linux).
+
+    A stage notices by itself, but not one that hangs; and whoever goes on with the journal waits
+    for all to have left.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> int:
     """Run one stage; what cannot be used is reported to the supervisor, not retried."""
+    die_with_parent()
     settings = decode_settings(sys.stdin.buffer.read())
     name = stage_name(settings)
     note_to_stderr(verbose=settings.verbose)
