@@ -218,8 +218,8 @@ class Replay:
     def _take_messages(self) -> None:
         if not self._supervisor.started:
             return  # what is heard now would be another monitor's, on the same endpoint
-        while self._subscriber.refused:
-            self._screen.notice(self._subscriber.refused.popleft())
+        for text in self._subscriber.take_notices():
+            self._screen.notice(text)
         if self._waves is not None:
             for stretch in self._waves.receive():
                 self._screen.take(stretch)
