@@ -281,7 +281,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         supervisor = Supervisor(settings, folder, lock)
         if is_new:
             stack.callback(_remove_unused, journal, supervisor)
-        before_seq = 0 if is_new else newest_seq(journal, screen.notice)
+        before_seq = 0 if is_new else newest_seq(journal)
         stack.enter_context(supervisor)
         keys = load_optional_keys(Path(options.keys) if options.keys else None)
         topics = (*screen.topics, "status")

@@ -198,6 +198,7 @@ class ConsumerStage:
         self._lag_s = 0.0  # the largest since the last heartbeat
         self._last = False
         self._told_finished = False
+        self._told_renewed = False
         self._foreign_specs: set[str] = set()
 
     def be_heard(self) -> None:
@@ -284,6 +285,7 @@ class ConsumerStage:
         if whole or self._heartbeat.due(now_s):
             status = self._status(now_s, whole)
             self._publisher.publish([encoded(status)])
+            self._report_renewed()
             self._look_after_monitor(status)
 
     def _status(self, now_s: float, whole: bool) -> Status:
@@ -361,6 +363,13 @@ class ConsumerStage:
         for change in changes(lasting, now):
             lasting[change.event] = change.onset
             self._engine.report_monitor(change)
+
+    def _report_renewed(self) -> None:
+        """Report once that the journal is an older copy, or a copy: it lacks what some had."""
+        if self._journal.renewed and not self._told_renewed:
+            self._told_renewed = True
+            for onset, text in ((True, self._journal.renewed), (False, "numbers go on")):
+                self._engine.report_monitor(Change("journal_went_back", onset, text))
 
     def _truncate(self) -> None:
         with contextlib.suppress(JournalFailed):  # the next commit reports it

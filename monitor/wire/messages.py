@@ -64,7 +64,8 @@ Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times inf
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
-SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+# Of the patient MONITOR:
+SystemKind = Literal["stage_down", "overload", "journal_failing", "journal_went_back"]
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
