@@ -10,13 +10,15 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import platformdirs
 
+from monitor.delivery.position import Place
 from monitor.errors import InboxFailed, InvalidMessage, InvalidOption, JournalFailed
 from monitor.journal.lock import real_path, writing
 from monitor.journal.own_time import OwnTime
@@ -32,12 +34,16 @@ CREATE TABLE IF NOT EXISTS alerts (
     message BLOB NOT NULL,
     UNIQUE (journal, seq)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS positions (
+    origin TEXT PRIMARY KEY,
+    journal TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    id TEXT NOT NULL
+) STRICT;
 """
+# A journal's alerts bear its present identity. What was had and is no longer in a journal that went
+# back bears its first one, and a number below 0 that stands for nothing, until it comes again.
 TRUNCATE_EVERY = 100  # alerts kept, or a minute, between two looks at what retention removes
-# When a journal comes back, a subscriber continues behind its newest alert of it.
-_REMOVABLE = "number NOT IN (SELECT max(number) FROM alerts GROUP BY journal)"
-_OLDEST = f"SELECT coalesce(min(number), 1) FROM alerts WHERE {_REMOVABLE}"  # noqa: S608  ours
-_DELETE = f"DELETE FROM alerts WHERE number <= ? AND {_REMOVABLE}"  # noqa: S608
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
@@ -102,11 +108,10 @@ class Inbox:
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
             self._own_time = OwnTime(self._database, clock)
-            newest = self._database.execute(
-                "SELECT journal, seq FROM alerts ORDER BY number DESC LIMIT 1"
-            ).fetchone()
+            self._note_positions()
+            newest = self.newest()
             self.truncate()
-        except JournalFailed as error:
+        except (InboxFailed, JournalFailed) as error:
             self._open.close()
             raise InboxFailed(str(error)) from error
         except (sqlite3.Error, OSError) as error:
@@ -114,7 +119,9 @@ class Inbox:
             raise InboxFailed(
                 f"{path} cannot be used as an inbox ({error}); give another --durable name"
             ) from error
-        self.journal, self.last_seq = (str(newest[0]), int(newest[1])) if newest else ("", 0)
+        self._lost: defaultdict[str, deque[int]] | None = None  # numbers by identity
+        place = newest[1] if newest else Place("", 0, "")
+        self.journal, self.last_seq = place.journal, place.seq
 
     def __enter__(self) -> Self:
         return self
@@ -136,24 +143,119 @@ class Inbox:
 
     def last_seq_in(self, journal: str) -> int:
         """Return the number of the newest alert that was had of a journal; 0 if none was."""
-        rows = self._rows("SELECT coalesce(max(seq), 0) FROM alerts WHERE journal = ?", journal)
-        return int(rows[0][0])
+        rows = self._rows("SELECT seq FROM positions WHERE ? IN (journal, origin)", journal)
+        return max((int(seq) for (seq,) in rows), default=0)
 
-    def keep(self, message: Alert | Technical) -> None:
-        """Store an alert that was handled, and with it the position; InboxFailed if it cannot."""
-        try:
+    def newest(self) -> tuple[str, Place] | None:
+        """Return the first identity of the journal that was followed last, and the position."""
+        columns = "SELECT origin, journal, seq, id FROM positions"
+        rows = self._rows(f"{columns} ORDER BY rowid DESC LIMIT 1")
+        return (rows[0][0], Place(*rows[0][1:])) if rows else None
+
+    def place(self, origin: str) -> Place | None:
+        """Return the position in a journal, by its first identity."""
+        rows = self._rows("SELECT journal, seq, id FROM positions WHERE origin = ?", origin)
+        return Place(*rows[0]) if rows else None
+
+    def ids(self, journal: str) -> dict[int, str]:
+        """Return the identities of the alerts that are kept of a journal, by their numbers."""
+        rows = self._rows(
+            "SELECT seq, message FROM alerts WHERE journal = ? AND seq > 0 ORDER BY seq", journal
+        )
+        return {seq: self._decoded(message).id for seq, message in rows}
+
+    def lost(self, origin: str) -> Counter[str]:
+        """Return the identities of what a journal that went back lacks, as far as is known."""
+        return Counter({name: len(numbers) for name, numbers in self._lost_of(origin).items()})
+
+    def _lost_of(self, origin: str) -> defaultdict[str, deque[int]]:
+        found: defaultdict[str, deque[int]] = defaultdict(deque)
+        for number, message in self._rows(
+            "SELECT number, message FROM alerts WHERE journal = ? AND seq < 0 ORDER BY number",
+            origin,
+        ):
+            found[self._decoded(message).id].append(number)
+        return found
+
+    def keep(self, message: Alert | Technical, origin: str = "") -> None:
+        """Store an alert that was handled, and with it the position; InboxFailed if it cannot.
+
+        `origin` is the first identity of its journal, where that has got another one since.
+        """
+        with self._transaction("cannot keep an alert"):
             self._database.execute(
                 "INSERT INTO alerts (journal, seq, message) VALUES (?, ?, ?)",
                 (message.journal, message.seq, encode_json(message)),
             )
-        except sqlite3.Error as error:
-            raise InboxFailed(
-                f"{self._path}: cannot keep an alert ({error}); make sure that its disk has space, "
-                "and start again"
-            ) from error
+            self._move(origin or message.journal, Place(message.journal, message.seq, message.id))
         self.journal, self.last_seq = message.journal, message.seq
         self._kept_since_look += 1
         self.look()
+
+    def rename(self, origin: str, before: str, place: Place) -> None:
+        """Take note that a journal has another identity, and continues."""
+        with self._transaction("cannot note a journal's identity"):
+            self._database.execute(
+                "UPDATE OR IGNORE alerts SET journal = ? WHERE journal = ? AND seq > 0",
+                (place.journal, before),
+            )
+            self._move(origin, place)
+        self.journal, self.last_seq = place.journal, place.seq
+
+    def set_aside(self, origin: str, before: str, place: Place) -> None:
+        """Take note that a journal went back: which of its alerts it still has is to be seen."""
+        with self._transaction("cannot note that the journal went back"):
+            self._database.execute(
+                "UPDATE alerts SET journal = ?, seq = -number WHERE journal = ? AND seq > 0",
+                (origin, before),
+            )
+            self._move(origin, place)
+        self.journal, self.last_seq = place.journal, place.seq
+        self._lost = None
+
+    def had_again(self, origin: str, messages: Iterable[Alert | Technical]) -> None:
+        """Take note that alerts that were had came again, by the numbers they have now."""
+        if self._lost is None:
+            self._lost = self._lost_of(origin)
+        with self._transaction("cannot keep the position"):
+            for message in messages:
+                place = Place(message.journal, message.seq, message.id)
+                numbers = self._lost.get(message.id)
+                if numbers:
+                    self._database.execute(
+                        "UPDATE OR IGNORE alerts SET journal = ?, seq = ? WHERE number = ?",
+                        (message.journal, message.seq, numbers.popleft()),
+                    )
+                self._move(origin, place)
+                self.journal, self.last_seq = message.journal, message.seq
+
+    def _move(self, origin: str, place: Place) -> None:
+        self._database.execute("REPLACE INTO positions VALUES (?, ?, ?, ?)", (origin, *place))
+
+    def _note_positions(self) -> None:
+        """Note where to go on in each journal, of a file whose alerts alone tell."""
+        if self._number("SELECT count(*) FROM positions"):
+            return
+        rows = self._rows(
+            "SELECT journal, seq, message FROM alerts "
+            "WHERE number IN (SELECT max(number) FROM alerts GROUP BY journal) ORDER BY number"
+        )
+        with self._transaction("cannot keep the position"):
+            for journal, seq, message in rows:
+                self._move(journal, Place(journal, seq, self._decoded(message).id))
+
+    @contextlib.contextmanager
+    def _transaction(self, failed: str) -> Iterator[None]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            raise InboxFailed(f"{self._path}: {failed} ({error})") from error
+        except BaseException:
+            self._undo()
+            raise
 
     def look(self) -> None:
         """Look after retention if a minute has passed, or many alerts came; call it often."""
@@ -169,28 +271,19 @@ class Inbox:
     def truncate(self) -> None:
         """Remove some of what is too old, and of the oldest in an inbox that is too big.
 
-        Ages are the inbox's own time, in which it was open. The newest alert of each journal
-        stays: it marks where to continue.
+        Ages are the inbox's own time, in which it was open. The newest alert stays.
         """
         self._kept_since_look = 0
         newest = self._number("SELECT coalesce(max(number), 0) FROM alerts")
-        oldest = self._number(_OLDEST)
+        oldest = self._number("SELECT coalesce(min(number), 1) FROM alerts")
         too_big = self._bytes_used() > self._keep_bytes
         own_time = self._own_time
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
+        with self._transaction("cannot remove old alerts"):
             own_time.count(newest, self._keep_s)
             until = newest if too_big else own_time.expired(self._keep_s)
-            until = own_time.some_of(oldest, newest, until)
-            self._database.execute(_DELETE, (until,))
+            until = min(own_time.some_of(oldest, newest, until), newest - 1)
+            self._database.execute("DELETE FROM alerts WHERE number <= ?", (until,))
             own_time.forget(until)
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._undo()
-            raise InboxFailed(
-                f"{self._path}: cannot remove old alerts ({error}); make sure that its disk has "
-                "space, and start again"
-            ) from error
 
     def _undo(self) -> None:
         if self._database.in_transaction:

@@ -19,13 +19,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import zmq
 
 from monitor.delivery.inbox import Inbox
+from monitor.delivery.position import Answered, JournalPosition, NoPast
 from monitor.errors import InvalidMessage
 from monitor.settings import DEFAULT_ALERTS
 from monitor.wire.codec import decode_message, decode_reply, encode_json, topic_of
@@ -36,7 +39,6 @@ from monitor.wire.messages import (
     Message,
     Page,
     Refused,
-    ReplayRequest,
     Reply,
     Request,
     SeekRequest,
@@ -46,10 +48,18 @@ from monitor.wire.messages import (
 from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
 
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
-MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
 MAX_REFUSED = 8
 REFUSED_LOOK_MS = 100  # while the key is refused: whether it is time to try again
+TRUST_S = 5.0  # an open question that nobody answers does not hold up the alerts of our journal
 ASK_AGAIN_S = 1.0  # a request without an answer is repeated after this long
+
+
+@dataclass
+class _Noted:
+    """What the inbox is to note once all before it was handed out and kept."""
+
+    note: Callable[[], None]
+    again: list[Alert | Technical] = field(default_factory=list)  # that were had, and came again
 
 
 class AlertSubscriber:
@@ -102,17 +112,17 @@ class AlertSubscriber:
     ) -> None:
         self._topics = tuple(topics)
         self._sockets = Sockets(keys)
-        self._last_seq = after
-        self._journal = ""
-        self._had: dict[str, int] = {}  # the newest number of journals before this one
         self._seek = None if since is None else SeekRequest(since)
         self._inbox = inbox
         self._in_hand: Alert | Technical | None = None  # handed out, and not yet known as handled
         if inbox is not None and not inbox.is_new:
-            self._last_seq, self._journal, self._seek = inbox.last_seq, inbox.journal, None
+            self._seek = None
+        self._position = JournalPosition(after, NoPast() if inbox is None else inbox)
+        self._n_answered = 0  # connections that were made so far
         self._heard_s = time.monotonic()
         self._asked_s = -ASK_AGAIN_S
-        self._ready: deque[Message] = deque()
+        self._doubted_s = self._heard_s
+        self._ready: deque[Message | _Noted] = deque()
         self.malformed = 0  # messages that are not of this protocol
         self.only = ""  # a journal: what others send on this endpoint is dropped; empty: nothing is
         self.foreign = 0  # messages that were dropped for it
@@ -120,6 +130,9 @@ class AlertSubscriber:
         self.recovered = 0  # alerts that had to be requested
         # Why the monitor refused what `ask` requested: the newest reason; the caller takes it out.
         self.refused: deque[str] = deque(maxlen=MAX_REFUSED)
+        # What happened to the journal that a person should know, for the caller to take out.
+        self.notices: deque[str] = deque(maxlen=MAX_REFUSED)
+        self.went_back = 0  # how often the journal lacked what was had: an older copy was restored
         self._truncated = 0
         self._closed = False
         try:
@@ -167,12 +180,12 @@ class AlertSubscriber:
     @property
     def waiting(self) -> bool:
         """Whether messages wait that `receive` has not yet handed out."""
-        return bool(self._ready)
+        return any(not isinstance(one, _Noted) for one in self._ready)
 
     @property
     def last_seq(self) -> int:
         """The sequence number up to which everything has been handed out or is about to be."""
-        return self._last_seq or 0
+        return self._position.seq or 0
 
     @property
     def truncated(self) -> int:
@@ -202,26 +215,49 @@ class AlertSubscriber:
         """
         self._keep_handled()
         deadline_s = time.monotonic() + timeout_s
-        while not self._ready:
+        while (message := self._next_ready()) is None:
             remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
             most_ms = REFUSED_LOOK_MS if self.refusal else remaining_ms
             readable = dict(self._poller.poll(min(remaining_ms, most_ms)))
-            self._sockets.look_after()
+            self._look_after_sockets()
             if self._requests in readable:
                 self._take_reply(self._requests.recv_multipart())
             if self._messages in readable:
                 self._take(self._messages.recv_multipart())
             if not readable and remaining_ms == 0:
                 return None
-        message = self._ready.popleft()
         if isinstance(message, Alert | Technical) and message.seq:
             self._in_hand = message
         return message
 
+    def _next_ready(self) -> Message | None:
+        """Return the next message; what is to be noted before it is noted."""
+        while self._ready:
+            message = self._ready.popleft()
+            if not isinstance(message, _Noted):
+                return message
+            message.note()
+        return None
+
+    def _look_after_sockets(self) -> None:
+        """Have the position confirmed by whoever was connected to: it may be another monitor."""
+        self._sockets.look_after()
+        if self._n_answered != self._sockets.n_answered:
+            self._n_answered = self._sockets.n_answered
+            self._doubt()
+
+    def _doubt(self) -> None:
+        self._position.doubt()
+        if not self._position.settled:
+            self._doubted_s = time.monotonic()
+            self._asked_s = -ASK_AGAIN_S
+            self._ask_for_missed()
+
     def _keep_handled(self) -> None:
         if self._inbox is not None:
             if self._in_hand is not None:
-                self._inbox.keep(self._in_hand)
+                origin = self._position.origin_of(self._in_hand.journal)
+                self._inbox.keep(self._in_hand, origin)
             self._inbox.look()
         self._in_hand = None
 
@@ -231,6 +267,19 @@ class AlertSubscriber:
         if wanted != self._topics:
             change_topics(self._messages, _heard(self._topics), _heard(wanted))
             self._topics = wanted
+
+    def take_notices(self) -> list[str]:
+        """Take out what a person should know: why requests were refused, that a journal went back.
+
+        Returns
+        -------
+        list of str
+            In plain words, oldest first of each kind.
+        """
+        texts = [*self.refused, *self.notices]
+        self.refused.clear()
+        self.notices.clear()
+        return texts
 
     def ask(self, request: Request) -> None:
         """Send a request; a Page's alerts come with `receive`, a refusal with `refused`.
@@ -273,24 +322,46 @@ class AlertSubscriber:
         if message.seq == 0:  # the journal cannot keep it: published, but without a number
             self._hand_out(message)
             return
-        self._follow_journal(message.journal)
-        if self._seek is not None:
+        position = self._position
+        position.hear(message.journal)
+        unanswered_s = time.monotonic() - self._doubted_s
+        if unanswered_s > TRUST_S and message.journal == position.journal:
+            position.settled = True
+        if self._seek is not None or not position.settled:
             self._ask_for_missed()
             return
-        if self._last_seq is None:
-            self._last_seq = message.seq - 1
-        if message.seq == self._last_seq + 1:
-            self._last_seq = message.seq
-            self._hand_out(message)
-        elif message.seq > self._last_seq:
+        if position.seq is None:
+            position.seq = message.seq - 1
+        if message.seq == position.seq + 1:
+            self._take_next(message)
+        elif message.seq > position.seq:
             self._ask_for_missed()
+
+    def _take_next(self, message: Alert | Technical) -> None:
+        """Take the alert that comes next; what was had before the journal went back is passed."""
+        if self._position.take(message):
+            self._hand_out(message)
+        elif self._inbox is not None:
+            self._note_had_again(self._inbox, message)
+
+    def _note_had_again(self, inbox: Inbox, message: Alert | Technical) -> None:
+        """Have the inbox note it, with those of the same page in one transaction."""
+        last = self._ready[-1] if self._ready else None
+        if isinstance(last, _Noted) and last.again:
+            last.again.append(message)
+        else:
+            again, origin = [message], self._position.origin_of(message.journal)
+            self._ready.append(_Noted(partial(inbox.had_again, origin, again), again))
 
     def _take_heartbeat(self, status: Status) -> None:
         self._heard_s = time.monotonic()
-        self._follow_journal(status.journal)
-        if self._last_seq is None:
-            self._last_seq = status.newest_seq
-        if self._seek is not None or status.newest_seq > self._last_seq:
+        position = self._position
+        position.hear(status.journal, status.origin)
+        if position.settled and position.seq is None:
+            position.seq = status.newest_seq
+        if status.newest_seq < (position.seq or 0) and position.settled:
+            self._doubt()
+        if self._seek is not None or not position.settled or status.newest_seq > self.last_seq:
             self._ask_for_missed()
         self._hand_out(status)
 
@@ -307,7 +378,7 @@ class AlertSubscriber:
                 self._take_page(reply)
             case Found() if self._seek is not None:
                 self._seek = None
-                self._last_seq, self._journal = reply.after, reply.journal
+                self._position.begin(reply.journal, reply.after)
                 self._asked_s = -ASK_AGAIN_S
                 self._ask_for_missed()
             case Refused(text=text):
@@ -315,36 +386,48 @@ class AlertSubscriber:
             case _:
                 pass
 
-    def _take_page(self, reply: Page) -> None:
-        before = self._last_seq
+    def _take_page(self, page: Page) -> None:
+        position, before = self._position, self._position.seq
         self._asked_s = -ASK_AGAIN_S
-        if reply.journal == self._journal and reply.oldest_seq > self.last_seq + 1:
-            self._truncated += reply.oldest_seq - 1 - self.last_seq
-            self._last_seq = reply.oldest_seq - 1
-        for message in reply.messages:
-            if message.seq == self.last_seq + 1:
-                self._take_numbered(message)
-                self.recovered += 1
-        if self._last_seq != before and reply.newest_seq > self.last_seq:
+        if not position.settled or page.journal != position.journal:
+            before = None
+            self._settle(page)
+        if position.settled and page.journal == position.journal:
+            self._take_messages(page)
+        if not position.settled or (position.seq != before and page.newest_seq > self.last_seq):
             self._ask_for_missed()
 
-    def _follow_journal(self, journal: str) -> None:
-        """Take up the position in another journal when the monitor continues in it."""
-        if self._journal and journal != self._journal:
-            self._had[self._journal] = self.last_seq
-            if self._inbox is not None:
-                self._last_seq = self._inbox.last_seq_in(journal)
-            else:
-                self._last_seq = self._had.pop(journal, 0)
-            while len(self._had) > MAX_JOURNALS:
-                del self._had[next(iter(self._had))]
-        self._journal = journal
+    def _take_messages(self, page: Page) -> None:
+        if page.oldest_seq > self.last_seq + 1:
+            self._truncated += page.oldest_seq - 1 - self.last_seq
+            self._position.seq = page.oldest_seq - 1
+        for message in page.messages:
+            if message.seq == self.last_seq + 1:
+                self._take_next(message)
+                self.recovered += 1
+
+    def _settle(self, page: Page) -> None:
+        """Go on where the monitor's journal and what was had say, and note it in the inbox."""
+        position, inbox = self._position, self._inbox
+        before, had = position.journal, self.last_seq
+        found = position.settle(page)
+        if found is Answered.WENT_BACK:
+            self.went_back += 1
+            self.notices.append(
+                f"the journal went back: alert {had} was had of it, and it lacks that one now; it "
+                f"goes on behind alert {page.newest_seq} as {page.journal}, and nothing that was "
+                "had comes again"
+            )
+        if inbox is None or found not in (Answered.WENT_BACK, Answered.RENAMED):
+            return
+        note = inbox.rename if found is Answered.RENAMED else inbox.set_aside
+        self._ready.append(_Noted(partial(note, position.origin, before, position.place)))
 
     def _ask_for_missed(self) -> None:
         now_s = time.monotonic()
         if now_s - self._asked_s >= ASK_AGAIN_S:
             self._asked_s = now_s
-            self._sent(self._seek or ReplayRequest(after=self.last_seq))
+            self._sent(self._seek or self._position.request())
 
     def _hand_out(self, message: Message) -> None:
         if _topic_wanted(message, self._topics):

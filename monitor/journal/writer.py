@@ -110,6 +110,8 @@ class Journal:
     path : Path
     clock : callable
         Returns monotonic seconds; how long alerts are kept goes by it.
+    only_look : bool
+        Leave it to who writes the journal to notice that it is an older copy, and to report it.
 
     Raises
     ------
@@ -118,7 +120,13 @@ class Journal:
         written.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        only_look: bool = False,
+    ) -> None:
         self._path = path
         self._open = contextlib.ExitStack()
         self.renewed = ""  # why it got another identity since it was opened, for a person
@@ -134,7 +142,7 @@ class Journal:
             self._own_time = OwnTime(self._database, clock)
             self._mark = Mark(path)
             self._open.callback(self._mark.close)
-            self._identify()
+            self._identify(only_look=only_look)
         except (sqlite3.Error, OSError) as error:
             self._open.close()
             raise JournalFailed(
@@ -163,7 +171,7 @@ class Journal:
                 "update, or name another with --journal"
             )
 
-    def _identify(self) -> None:
+    def _identify(self, *, only_look: bool) -> None:
         """Learn the journal's identity; give it another one where it is an older copy, or a copy.
 
         Both count on where others may have counted before: under the same identity one number
@@ -174,6 +182,8 @@ class Journal:
         self.identity = str(rows[0][0]) if rows else ""
         self.origin = str(before[0][0]) if before else self.identity
         newest, mark = self.newest_seq, read_mark(self._path)
+        if rows and only_look:
+            return
         if not rows:
             self._change_identity()
         elif not before:  # of a version that left no mark
@@ -404,9 +414,7 @@ class Journal:
         return int(self._rows(query)[0][0])
 
 
-def newest_seq(path: Path, notice: Callable[[str], None] = lambda _: None) -> int:
-    """Return the newest number of a journal that no process writes; report another identity."""
-    with Journal(path) as journal:
-        if journal.renewed:
-            notice(journal.renewed)
+def newest_seq(path: Path) -> int:
+    """Return the newest sequence number of a journal that no process writes."""
+    with Journal(path, only_look=True) as journal:
         return journal.newest_seq

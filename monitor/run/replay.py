@@ -265,8 +265,8 @@ class Replay:
     def _take_messages(self) -> None:
         if not self._supervisor.started:
             return  # what is heard now would be another monitor's, on the same endpoint
-        while self._subscriber.refused:
-            self._screen.notice(self._subscriber.refused.popleft())
+        for text in self._subscriber.take_notices():
+            self._screen.notice(text)
         if self._subscriber.foreign and not self._told_foreign:
             self._told_foreign = True
             self._screen.notice(FOREIGN)
@@ -340,7 +340,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         supervisor = Supervisor(settings, folder, (lock,), log)
         if is_new:
             stack.callback(_remove_unused, journal, supervisor)
-        before_seq = 0 if is_new else newest_seq(journal, screen.notice)
+        before_seq = 0 if is_new else newest_seq(journal)
         stack.enter_context(supervisor)
         keys = load_optional_keys(Path(options.keys) if options.keys else None)
         topics = (*screen.topics, "status")

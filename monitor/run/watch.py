@@ -52,8 +52,8 @@ class Watch:
                 self._screen.take(message)
                 message = self._subscriber.receive(0)
             self._hearing.look(self._subscriber, idle=True)
-            while self._subscriber.refused:
-                self._screen.notice(self._subscriber.refused.popleft())
+            for text in self._subscriber.take_notices():
+                self._screen.notice(text)
             for stretch in self._waves.receive():
                 self._screen.take(stretch)
             self._screen.refresh(self)
@@ -170,6 +170,8 @@ def _follow(
         idle_turns = 0 if message is not None else idle_turns + 1
         idle = idle_turns > 1
         hearing.look(subscriber, idle=idle)
+        for text in subscriber.take_notices():
+            screen.notice(text)
         if isinstance(message, Status):
             status = message
         if message is not None and topic_of(message).startswith(options.topics):

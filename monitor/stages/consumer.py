@@ -208,6 +208,7 @@ class ConsumerStage:
         self._listened_s = time.monotonic()  # up to when it was looked for silent patients
         self._last = False
         self._told_finished = False
+        self._told_renewed = False
         self._foreign_specs: set[str] = set()
 
     def be_heard(self) -> None:
@@ -303,6 +304,7 @@ class ConsumerStage:
         if whole or self._heartbeat.due(now_s):
             status = self._status(now_s, whole)
             self._publisher.publish([encoded(status)])
+            self._report_renewed()
             self._look_after_monitor(status)
             self._look_for_silent(status, now_s)
 
@@ -393,6 +395,13 @@ class ConsumerStage:
         held = any(one.paused for one in status.stages) or self._host.more_waits
         if self._settings.real_time and not (held or self._last) and self.inlets():
             self._engine.listened(seconds, report=not self._lasting["stage_down"])
+
+    def _report_renewed(self) -> None:
+        """Report once that the journal is an older copy, or a copy: it lacks what some had."""
+        if self._journal.renewed and not self._told_renewed:
+            self._told_renewed = True
+            for onset, text in ((True, self._journal.renewed), (False, "numbers go on")):
+                self._engine.report_monitor(Change("journal_went_back", onset, text))
 
     def _truncate(self) -> None:
         with contextlib.suppress(JournalFailed):  # the next commit reports it

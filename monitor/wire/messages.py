@@ -68,7 +68,8 @@ SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the 
 StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
 ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
 PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
-SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+# Of the patient MONITOR:
+SystemKind = Literal["stage_down", "overload", "journal_failing", "journal_went_back"]
 _READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.delivery.inbox import TRUNCATE_EVERY, Inbox, inbox_path
+from monitor.delivery.position import Place
 from monitor.errors import InboxFailed, InvalidOption
 from tests.messages import alert, technical
 from tests.monitor.databases import execute
@@ -54,7 +55,7 @@ def test_a_name_names_a_file() -> None:
 
 
 def test_old_alerts_go_and_the_position_stays(tmp_path: Path) -> None:
-    """By the inbox's own time; the newest alert of each journal says where to go on."""
+    """By the inbox's own time; the newest alert of all stays, and each journal's position."""
     now = [0.0]
     with Inbox(tmp_path / "i", keep_days=1 / 24, clock=lambda: now[0]) as inbox:
         for seq in range(1, 151):
@@ -68,7 +69,7 @@ def test_old_alerts_go_and_the_position_stays(tmp_path: Path) -> None:
             now[0] += 60
             inbox.look()
         kept = [(one.journal, one.seq) for one in inbox.alerts()]
-        assert kept == [("old", 150), ("new", 1), ("new", 2), ("new", 3)]
+        assert kept == [("new", 1), ("new", 2), ("new", 3)]
         assert (inbox.journal, inbox.last_seq, inbox.last_seq_in("old")) == ("new", 3, 150)
 
 
@@ -107,4 +108,38 @@ def test_a_damaged_inbox_is_an_error_not_a_crash(tmp_path: Path, damage: str) ->
             inbox.alerts()
         if damage.startswith("DROP"):
             with pytest.raises(InboxFailed, match="inbox"):
-                inbox.last_seq_in("j1")
+                inbox.ids("j1")
+
+
+def test_an_inbox_of_before_goes_on_where_its_alerts_end(tmp_path: Path) -> None:
+    """A file that has no positions yet: the newest alert of each journal tells them."""
+    path = tmp_path / "i"
+    with Inbox(path) as inbox:
+        for journal, seq in (("a", 1), ("a", 2), ("b", 7)):
+            inbox.keep(alert(seq=seq, id=f"{journal}{seq}", journal=journal))
+    execute(path, "DROP TABLE positions")
+    with Inbox(path) as inbox:
+        assert (inbox.journal, inbox.last_seq) == ("b", 7)
+        assert inbox.newest() == ("b", Place("b", 7, "b7"))
+        assert inbox.place("a") == Place("a", 2, "a2")
+
+
+def test_what_a_journal_lacks_is_set_aside_until_it_comes_again(tmp_path: Path) -> None:
+    """Also over a restart; each alert stays in the file once, in the order in which it was had."""
+    path = tmp_path / "i"
+    with Inbox(path) as inbox:
+        for seq in range(1, 5):
+            inbox.keep(alert(seq=seq, id=f"a{seq}", journal="A"))
+        inbox.set_aside("A", "A", Place("B", 0, ""))
+        inbox.had_again("A", [alert(seq=seq, id=f"a{seq}", journal="B") for seq in (1, 2)])
+        assert inbox.lost("A") == {"a3": 1, "a4": 1}
+    with Inbox(path) as inbox:
+        assert inbox.newest() == ("A", Place("B", 2, "a2"))
+        assert inbox.lost("A") == {"a3": 1, "a4": 1}
+        inbox.had_again("A", [alert(seq=3, id="a4", journal="B")])
+        inbox.keep(alert(seq=4, id="new", journal="B"), "A")
+        inbox.rename("A", "B", Place("C", 4, "new"))
+        assert inbox.ids("C") == {1: "a1", 2: "a2", 3: "a4", 4: "new"}
+        assert inbox.lost("A") == {"a3": 1}
+        assert [one.id for one in inbox.alerts()] == ["a1", "a2", "a3", "a4", "new"]
+        assert (inbox.journal, inbox.last_seq, inbox.last_seq_in("A")) == ("C", 4, 4)

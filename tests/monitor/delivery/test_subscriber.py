@@ -233,13 +233,11 @@ def test_a_new_journal_is_followed_from_its_beginning(endpoint: str, tmp_path: P
     """A monitor that starts anew counts from 1; its first alerts are not taken for old ones."""
     with AlertSubscriber(endpoint, TOPICS) as subscriber:
         with served(endpoint, tmp_path / "j1") as server:
-            server.do(publish(*numbered(1, 2, 3), sent=False))  # `connect` drops what it hears
-            connect(server, subscriber, newest=3)
+            server.do(publish(*numbered(1, 2, 3), sent=False))
             heart = partial(server.do, beat_heart(3))
             assert collect(subscriber, 3, heart=heart) == [1, 2, 3]
         with served(endpoint, tmp_path / "j2") as server:
             server.do(publish(*numbered(1, 2), sent=False))
-            connect(server, subscriber, newest=2)
             heart = partial(server.do, beat_heart(2))
             assert collect(subscriber, 2, heart=heart) == [1, 2]
 
@@ -321,24 +319,22 @@ def test_an_inbox_goes_on_where_it_was(endpoint: str, tmp_path: Path) -> None:
     """Each alert is kept once and in order over several lives, however they ended."""
     with served(endpoint, tmp_path / "j") as server:
         server.do(publish(*numbered(*range(1, 9)), sent=False))
+        heart = partial(server.do, beat_heart(8))
         for _ in range(2):  # ends well: what was handed out is handled
             with (
                 Inbox(tmp_path / "i") as inbox,
                 AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
             ):
-                connect(server, alerts, newest=8)
-                assert len(collect(alerts, 2)) == 2
+                assert len(collect(alerts, 2, heart=heart)) == 2
         with Inbox(tmp_path / "i") as inbox:
             dies = AlertSubscriber(endpoint, TOPICS, inbox=inbox)
-            connect(server, dies, newest=8)
-            assert collect(dies, 2) == [5, 6]
+            assert collect(dies, 2, heart=heart) == [5, 6]
             dies.close()  # with 6 in hand: nobody knows whether it was handled
         with (
             Inbox(tmp_path / "i") as inbox,
             AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
         ):
-            connect(server, alerts, newest=8)
-            assert collect(alerts, 3) == [6, 7, 8]
+            assert collect(alerts, 3, heart=heart) == [6, 7, 8]
         with Inbox(tmp_path / "i") as inbox:
             assert [one.seq for one in inbox.alerts()] == list(range(1, 9))
 
@@ -352,8 +348,7 @@ def test_an_inbox_follows_a_new_journal(endpoint: str, tmp_path: Path) -> None:
             AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
         ):
             server.do(publish(*numbered(1, 2), sent=False))
-            connect(server, alerts, newest=2)
-            assert collect(alerts, 2) == [1, 2]
+            assert collect(alerts, 2, heart=partial(server.do, beat_heart(2))) == [1, 2]
     with Inbox(tmp_path / "i") as inbox:
         assert [one.seq for one in inbox.alerts()] == [1, 2, 1, 2]
         assert len({one.journal for one in inbox.alerts()}) == 2
@@ -376,7 +371,6 @@ def test_a_journal_that_comes_back_is_gone_on_with(
             with served(endpoint, tmp_path / journal) as server:
                 server.do(publish(*numbered(*numbers), sent=False))
                 newest = numbers[-1]
-                connect(server, alerts, newest)
                 heart = partial(server.do, beat_heart(newest))
                 assert collect(alerts, len(expected), heart=heart) == expected
 

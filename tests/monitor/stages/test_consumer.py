@@ -13,11 +13,13 @@ import pytest
 from monitor.detection.engine import Engine
 from monitor.detection.model_store import ModelStore
 from monitor.detection.patient_state import read_saved
-from monitor.journal.writer import Journal
+from monitor.journal.lock import lock_path
+from monitor.journal.writer import Journal, newest_seq
 from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beats
 from monitor.stages.host import StageHost
-from monitor.wire.messages import Message, ThresholdRequest
+from monitor.wire.codec import all_encoded
+from monitor.wire.messages import Message, Technical, ThresholdRequest
 from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.detection.test_engine import STREAM, beats_message
@@ -83,3 +85,31 @@ def test_a_command_that_cannot_be_kept_is_not_answered_as_done(consumer: Consume
     """The disk is full: it holds for now, and who asked hears that a restart would forget it."""
     with no_space(), pytest.raises(LookupError, match="a restart would forget it"):
         consumer.carry_out(ThresholdRequest(value=77.0))
+
+
+def test_a_journal_that_is_an_older_copy_is_reported_once(tmp_path: Path) -> None:
+    """As a technical alert of the monitor, which begins and ends; all who listen hear it."""
+    path = tmp_path / "j"
+    with Journal(path) as journal:
+        journal.commit(all_encoded([alert(seq=1)]), [])
+    lock_path(path).write_text(f"{journal.identity} 7")
+    assert newest_seq(path) == 1  # who only looks changes nothing
+    settings = ConsumerSettings(
+        beats=f"ipc://{tmp_path}/b", alerts=f"ipc://{tmp_path}/a", journal=str(path)
+    )
+    with ExitStack() as stack:
+        host = stack.enter_context(StageHost("consumer", settings))
+        journal = stack.enter_context(Journal(path))
+        executor = stack.enter_context(ThreadPoolExecutor(1))
+        models = ModelStore(tmp_path, journal.identity)
+        engine = Engine(template_checkpoint(), settings, journal, models, executor, lambda: "now")
+        receiver = host.sockets.pull(settings.beats)
+        stage = ConsumerStage(settings, host, engine, journal, receiver)
+        for now_s in (1.0, 3.0, 5.0):
+            stage.pass_on(stage.step([], now_s), now_s)
+        told = journal.alerts_after(1, 10)
+        assert [(one.event, one.state) for one in told if isinstance(one, Technical)] == [
+            ("journal_went_back", "onset"),
+            ("journal_went_back", "cleared"),
+        ]
+        assert "ends with alert 1, 7 was there" in getattr(told[0], "text", "")
