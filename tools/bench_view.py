@@ -49,8 +49,8 @@ from monitor.wire.messages import (
     Wave,
 )
 from monitor.wire.sockets import WAVE_MESSAGES, Sockets
-from tools.fuzz_damage import split_frames
-from tools.fuzz_decoders import valid
+from tests.fuzz_damage import split_frames
+from tests.fuzz_decoders import valid
 from tools.measured import CommandFailed
 from tools.pages import spread, table
 from tools.parts import Found, Plan, measure_parts, option

@@ -6,6 +6,7 @@
     python -m tools.fuzz --out docs/FUZZ.md                # writes the page's section
 
 docs/FUZZ.md says what a case is, and what counts as a finding; with findings the exit code is 1.
+The decoders and their damage are those that the tests try too: tests/fuzz_decoders.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from monitor.cli.progress import progress_bar
-from tools.fuzz_decoders import DECODERS, Build, Decoder
+from tests.fuzz_decoders import DECODERS, Build, Decoder
 from tools.measured import peak_mb
 from tools.pages import command_line, section, table, write_sections
 

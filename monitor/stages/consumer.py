@@ -85,6 +85,7 @@ class Heartbeat:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._due_s = 0.0
+        self._lists_patients = False
         self._began: tuple[float, float] | None = None  # when, and how much was judged by then
         self._upstream: dict[StageName, tuple[StageHealth, float]] = {}
 
@@ -92,13 +93,14 @@ class Heartbeat:
         """Keep the counters of a stage before this one."""
         self._upstream[health.stage] = (health, now_s)
 
-    def due(self, now_s: float) -> bool:
-        """Whether a second has passed since the last one."""
-        return now_s >= self._due_s
+    def due(self, now_s: float, has_patients: bool) -> bool:
+        """Whether a second has passed since the last one, or the first patients have come."""
+        return now_s >= self._due_s or (has_patients and not self._lists_patients)
 
     def status(self, report: EngineReport, now_s: float) -> Status:
         """Return the status; the next is due in a second."""
         self._due_s = now_s + STATUS_S
+        self._lists_patients = bool(report.patients)
         replayed_s = report.replayed_s
         if self._began is None and replayed_s > 0:
             self._began = now_s, replayed_s  # after a restart, or at full speed, not at 0
@@ -301,7 +303,7 @@ class ConsumerStage:
         # Step 3: publish.
         self._host.counters.messages_out += len(outgoing)
         self._publisher.publish(outgoing)
-        if whole or self._heartbeat.due(now_s):
+        if whole or self._heartbeat.due(now_s, bool(result.messages)):
             status = self._status(now_s, whole)
             self._publisher.publish([encoded(status)])
             self._report_renewed()

@@ -17,8 +17,8 @@ def test_ratios_are_of_the_same_turn() -> None:
 
 
 def test_a_small_archive_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two records of two minutes, really annotated; a section of the page, no headline."""
-    options = ["--records=2", "--hours=0.03", "--times=1", f"--out={tmp_path}"]
+    """Two records of half a minute, really annotated; a section of the page, no headline."""
+    options = ["--records=2", "--hours=0.01", "--times=1", f"--out={tmp_path}"]
     assert bench_archive.main(options) == 0
     assert "| 2 processes |" in capsys.readouterr().out
     page = (tmp_path / "program.md").read_text()

@@ -9,6 +9,7 @@ import pytest
 from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.codec import decode_message, encode_message
 from monitor.wire.messages import Alert
+from tools import bench_view
 from tools.bench_view import TICK_S, Ward, main
 
 
@@ -53,8 +54,11 @@ def test_every_episode_ends_a_second_later() -> None:
     assert len(open_now) <= 6
 
 
-def test_a_small_ward_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_ward_is_watched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A real view on a pseudo-terminal; nothing is written."""
+    monkeypatch.setattr(bench_view, "WARM_UP_BEATS", 2)  # each is a second
     assert main(["--quick", "--sizes", "80x24"]) == 0
     assert "| 80x24 | 2 |" in capsys.readouterr().out
 

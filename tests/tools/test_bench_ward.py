@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.run import ward_bench
 from tools import bench_ward
 from tools.bench_ward import growth
 
@@ -20,20 +21,24 @@ def test_growth_is_of_medians() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_ward_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A real one, with its plot; it tells nothing of the largest."""
-    options = ["--only", "growth", "--patients", "20", "--seconds", "3", "--times", "1"]
-    assert bench_ward.main([*options, "--out", str(tmp_path)]) == 0
-    assert "| 20 | 1 of 1 |" in capsys.readouterr().out
-    assert "![CPU and delay against patients](ward.png)" in (tmp_path / "ward.md").read_text()
-    assert (tmp_path / "ward.png").stat().st_size > 10_000
+def test_a_small_ward_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real ones, with their plots; they tell nothing of the largest, and no headline."""
+    monkeypatch.setattr(ward_bench, "WARM_UP_S", 3.0)  # of each ward
+    small = ["--patients", "20", "--seconds", "3", "--steady", "20", "--shown-s", "3"]
+    small += ["--minutes", "0.05", "--times", "1"]
+    assert bench_ward.main([*small, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "| 20 | 1 of 1 |" in printed
+    assert "| yes |" in printed
+    page = (tmp_path / "ward.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Delay",
+        "## Growth",
+        "## Memory",
+    ]
+    for plot in ("ward.png", "ward-memory.png"):
+        assert f"({plot})" in page
+        assert (tmp_path / plot).stat().st_size > 10_000
     assert (tmp_path / "figures.json").read_text() == "{}\n"
-
-
-@pytest.mark.slow
-def test_delay_and_memory_of_a_small_ward(capsys: pytest.CaptureFixture[str]) -> None:
-    """Quickly; nothing is written."""
-    assert bench_ward.main(["--quick", "--only", "delay", "--only", "memory"]) == 0
-    said = capsys.readouterr().out
-    assert "| yes |" in said
-    assert "| all three | " in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,14 @@ def test_the_page_of_the_project_is_that_of_its_figures() -> None:
     """docs/BENCH.md is written by the tools, and by them alone."""
     docs = Path(figures.__file__).resolve().parents[1] / "docs"
     assert (docs / PAGE).read_text() == figures.page(read(docs / KEPT))
+
+
+def test_every_command_of_the_page_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its tool is there, with these parts and options: a wrong one ends before the help does."""
+    docs = Path(figures.__file__).resolve().parents[1] / "docs"
+    for command in sorted({one.command for one in read(docs / KEPT).values()}):
+        python, dash_m, module, *options = shlex.split(command)
+        assert (python, dash_m) == ("python", "-m")
+        with pytest.raises(SystemExit) as ended:
+            import_module(module).main([*options, "--help"])
+        assert ended.value.code == 0, (command, capsys.readouterr().err)

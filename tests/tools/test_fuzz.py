@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from monitor.wire import codec
 from monitor.wire.messages import Lifecycle, Message, Reply, Request
+from tests.fuzz_damage import split_frames
+from tests.fuzz_decoders import DECODERS, Decoder, valid
 from tools import fuzz
-from tools.fuzz_damage import split_frames
-from tools.fuzz_decoders import DECODERS, Decoder, valid
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 CASES = 3000  # of all decoders together

@@ -239,6 +239,7 @@ def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
         ]
         try:
             told = ecg_monitor_process("subscribe", alerts, "--json", "--until-end")
+            running[-1].wait(timeout=60)  # the producer leaves by itself
         finally:
             for process in running:
                 process.send_signal(signal.SIGTERM)

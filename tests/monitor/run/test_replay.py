@@ -22,15 +22,10 @@ from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.errors import StageFailed, StageRefused
 from monitor.interrupts import Interrupts
+from monitor.run import replay
 from monitor.run.folder import run_folder
 from monitor.run.liveness import HUNG_S
-from monitor.run.replay import (
-    Replay,
-    ReplayOptions,
-    Summary,
-    Tally,
-    stage_settings,
-)
+from monitor.run.replay import Replay, ReplayOptions, Summary, Tally, stage_settings
 from monitor.run.supervisor import Supervisor
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.view.screens import Controls, OffTerminal
@@ -202,7 +197,8 @@ def test_the_summary_adds_up(record: Path) -> None:
 
 def test_another_process_receives_every_alert(record: Path) -> None:
     """`ecg-monitor subscribe` in its own process prints exactly the alerts of the run."""
-    given = options(record, speed=30.0)  # slow enough for the other process to start meanwhile
+    # Slow enough for the other process to start meanwhile.
+    given = options(record, speed=30.0, duration_s=120.0)
     command = [sys.executable, "-m", "monitor", "subscribe", given.alerts, "--json", "--until-end"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as subscriber:
         screen = Collected()
@@ -212,24 +208,22 @@ def test_another_process_receives_every_alert(record: Path) -> None:
     assert [one["id"] for one in printed] == [one.id for one in screen.alerts()]
 
 
-@pytest.mark.parametrize("stage", ["producer", "segmenter", "consumer"])
-def test_a_killed_stage_loses_and_doubles_nothing(
-    record: Path, undisturbed: Collected, stage: str
-) -> None:
-    """After kill -9 in the middle the run goes on, and says the same alerts in the same order."""
-    killed: list[int] = []
+def test_a_killed_stage_loses_and_doubles_nothing(record: Path, undisturbed: Collected) -> None:
+    """After kill -9 of each stage in turn the run continues: the same alerts in the same order."""
+    stages: tuple[StageName, ...] = ("producer", "segmenter", "consumer")
+    killed: list[StageName] = []
 
-    def kill_once(screen: Collected, controls: Controls) -> None:
+    def kill_in_turn(screen: Collected, controls: Controls) -> None:
         assert screen.supervisor is not None
-        if not killed and len(screen.alerts()) >= 3:
-            killed.append(screen.supervisor.pids[stage])  # type: ignore[index]
-            os.kill(killed[0], signal.SIGKILL)
+        if len(killed) < len(stages) and len(screen.alerts()) >= 3 * (len(killed) + 1):
+            killed.append(stages[len(killed)])
+            os.kill(screen.supervisor.pids[killed[-1]], signal.SIGKILL)
 
-    screen = Collected(kill_once)
-    summary = run(options(record, speed=30.0), screen)
-    assert killed
-    assert summary.restarts == 1
-    assert any(stage in notice and "signal 9" in notice for notice in screen.notices)
+    screen = Collected(kill_in_turn)
+    summary = run(options(record, speed=60.0), screen)
+    assert summary.restarts == len(killed) == len(stages)
+    for stage in stages:
+        assert any(stage in notice and "signal 9" in notice for notice in screen.notices)
     assert told(screen.alerts()) == told(undisturbed.alerts())
 
 
@@ -310,8 +304,11 @@ def test_restarts_are_bounded(record: Path) -> None:
         run(options(record, speed=1.0), Collected(kill_always))
 
 
-def test_quitting_scores_what_was_sent_and_is_quick(record: Path) -> None:
-    """`q` stops the producer first; what it had sent is still judged, within two seconds."""
+def test_quitting_scores_what_was_sent_and_then_ends(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`q` stops the producer first; once what it had sent is judged, nothing is waited for."""
+    monkeypatch.setattr(replay, "DRAIN_S", 60.0)  # a loaded machine may need more than usual
     asked: list[float] = []
 
     def quit_after_beats(screen: Collected, controls: Controls) -> None:
@@ -321,9 +318,25 @@ def test_quitting_scores_what_was_sent_and_is_quick(record: Path) -> None:
 
     screen = Collected(quit_after_beats)
     summary = run(options(record, speed=10.0), screen)
-    assert time.monotonic() - asked[0] < 2.5
+    assert time.monotonic() - asked[0] < 60.0
     assert summary.signal_s < 200
+    assert summary.beats >= 5
     assert screen.newest()[0].state == "ended"
+
+
+def test_quitting_at_once_still_lists_the_patient(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped within its first second, before all is judged, the run knows whose it is."""
+    monkeypatch.setattr(replay, "DRAIN_S", 0.2)
+
+    def quit_at_a_beat(screen: Collected, controls: Controls) -> None:
+        if screen.beats():
+            controls.quit()
+
+    screen = Collected(quit_at_a_beat)
+    run(options(record, speed=100.0), screen)
+    assert [one.patient for one in screen.newest()] == ["sim"]
 
 
 def test_pausing_holds_the_producer(record: Path) -> None:
@@ -371,7 +384,7 @@ def test_a_pause_survives_a_restart(record: Path) -> None:
 
 def test_another_monitor_on_the_endpoint_is_not_listened_to(record: Path) -> None:
     """With the port taken by another run, the second says so and shows none of its alerts."""
-    first = options(record, speed=20.0)
+    first = options(record, speed=40.0, duration_s=120.0)
     command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", first.alerts]
     second: list[subprocess.CompletedProcess[str]] = []
 

@@ -89,16 +89,22 @@ def test_the_figure_has_a_panel_for_each_explanation() -> None:
 HOSTILE = ["<script>alert(1)</script>", "$\\frac{$", "\x1b[31m\u202e", "漢字\ud800", "x" * 128]
 
 
+@pytest.fixture(scope="module")
+def plain_picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("plain") / "plain.png"
+    write_beat_report(explained(), path, None)
+    return path.read_bytes()
+
+
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_names_from_outside_are_only_text(name: str, tmp_path: Path) -> None:
+def test_names_from_outside_are_only_text(name: str, plain_picture: bytes, tmp_path: Path) -> None:
     """In the page: no tag, no control; the picture holds none of them."""
     hostile = explained(patient=name, record=name, lead=name, rule=name, model=name, id=name)
     write_beat_report(hostile, tmp_path / "h.png", tmp_path / "h.html")
     page = Page((tmp_path / "h.html").read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert not set("\x1b\u202e") & set(page.text)
-    write_beat_report(explained(), tmp_path / "plain.png", None)
-    assert (tmp_path / "h.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    assert (tmp_path / "h.png").read_bytes() == plain_picture
 
 
 @pytest.mark.parametrize("loss", [0.0, 1e-300, 1e300, float("inf")])

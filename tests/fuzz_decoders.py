@@ -53,7 +53,7 @@ from segmenter.bank import MAGIC
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidState
 from segmenter.stream import Segmenter
-from tools.fuzz_damage import (
+from tests.fuzz_damage import (
     Damage,
     damage_floats,
     damage_json,
@@ -67,13 +67,13 @@ from tools.fuzz_damage import (
     msgpack_bytes,
     split_frames,
 )
+from tests.messages import WALL_TIME
 
-CORPUS = Path(__file__).resolve().parents[1] / "tests" / "corpus"
+CORPUS = Path(__file__).with_name("corpus")
 ECG5000_SAMPLES = 20  # short lines: more cases
 SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
-WALL_TIME = "2026-01-01T00:00:00.000Z"
 SENT: dict[str, Any] = {
     "version": 3,
     "patient": "119",
