@@ -165,7 +165,8 @@ def test_the_summary_adds_up(record: Path) -> None:
     screen = Collected()
     summary = run(options(record, duration_s=60.0), screen)
     assert summary.records == 1
-    assert summary.leads == {"rec": "ECG1"}
+    assert summary.leads == {"sim": "ECG1"}
+    assert screen.notices == ["sim: lead ECG1 at 250 Hz"]
     assert summary.signal_s == pytest.approx(60.0)
     assert summary.beats == len(screen.beats())
     assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())
@@ -319,12 +320,12 @@ def test_what_the_consumer_refuses_is_shown(record: Path) -> None:
         if not asked and screen.beats():
             controls.request(ThresholdRequest("nobody", factor=1.1))
             asked.append(True)
-        if screen.notices:
+        if "no patient 'nobody' is monitored" in screen.notices:
             controls.quit()
 
     screen = Collected(ask)
     run(options(record, speed=60.0), screen)
-    assert screen.notices == ["no patient 'nobody' is monitored"]
+    assert screen.notices[1:] == ["no patient 'nobody' is monitored"]  # the first names the lead
 
 
 def test_several_records_side_by_side(record: Path, undisturbed: Collected) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from monitor.errors import RecordError
-from monitor.sources.lead_choice import Candidate, choose_lead, is_ecg_name, names_another_signal
+from monitor.sources.lead_choice import (
+    LeadCandidate,
+    choose_lead,
+    is_ecg_name,
+    names_another_signal,
+)
 
 ECG_NAMES = [
     *("I", "II", "III", "aVR", "AVL", "avf", "V", "V1", "V6", "V4R", "vx", "vz"),  # 12 leads, ptbdb
@@ -47,8 +52,8 @@ def test_names_that_say_nothing(name: str) -> None:
     assert not names_another_signal(name)
 
 
-def _candidates(*names: str, coverage: dict[str, float] | None = None) -> list[Candidate]:
-    return [Candidate(name, "mV", True, (coverage or {}).get(name, 1.0)) for name in names]
+def _candidates(*names: str, coverage: dict[str, float] | None = None) -> list[LeadCandidate]:
+    return [LeadCandidate(name, "mV", True, (coverage or {}).get(name, 1.0)) for name in names]
 
 
 @pytest.mark.parametrize(
