@@ -149,8 +149,10 @@ def load_shipped() -> Checkpoint:
     try:
         data = shipped.read_bytes()
     except OSError as error:
-        raise InvalidCheckpoint(f"the shipped checkpoint {SHIPPED} is missing") from error
-    return _parse(data, f"shipped {SHIPPED}")
+        raise InvalidCheckpoint(
+            f"the installed checkpoint {SHIPPED} is missing; install the package again"
+        ) from error
+    return _parse(data, f"installed checkpoint {SHIPPED}")
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -176,13 +178,15 @@ def read_bounded(path: Path) -> bytes:
     """Read a file that is no larger than a checkpoint can be; InvalidCheckpoint if it cannot be."""
     try:
         if not path.is_file():
-            raise InvalidCheckpoint(f"{path}: no such checkpoint file")
+            raise InvalidCheckpoint(f"{path} is not a file; give the path of a checkpoint")
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise InvalidCheckpoint(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_FILE_BYTES:
-        raise InvalidCheckpoint(f"{path}: larger than {MAX_FILE_BYTES} bytes, no checkpoint")
+        raise InvalidCheckpoint(
+            f"{path}: larger than {MAX_FILE_BYTES} bytes, so it is not a checkpoint"
+        )
     return data
 
 
@@ -202,7 +206,9 @@ def _parse(data: bytes, origin: str) -> Checkpoint:
             normal=normal,
         )
         if checkpoint.identity != document.get("identity"):
-            raise InvalidCheckpoint("contents and hash differ: damaged or altered")
+            raise InvalidCheckpoint(
+                "contents and hash differ, so it is damaged or altered: copy or train it again"
+            )
     except InvalidCheckpoint as error:
         raise InvalidCheckpoint(f"{origin}: {error}") from error
     return checkpoint
@@ -219,17 +225,23 @@ def metadata_document(data: bytes, key: str) -> dict[str, Any]:
     if not data:
         raise InvalidCheckpoint("is empty")
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise InvalidCheckpoint("a pickle or torch.save file, which is never read; use safetensors")
+        raise InvalidCheckpoint(
+            "is a pickle or torch.save file, which is never read; use safetensors"
+        )
     header_bytes = int.from_bytes(data[:8], "little")
     if len(data) < 8 or header_bytes > MAX_HEADER_BYTES:
-        raise InvalidCheckpoint("is no safetensors file")
+        raise InvalidCheckpoint(
+            "is not a safetensors file; give one that `ecg-monitor train` wrote"
+        )
     if len(data) < 8 + header_bytes:
-        raise InvalidCheckpoint("is truncated")
+        raise InvalidCheckpoint("is truncated; copy it again")
     header = _json(data[8 : 8 + header_bytes])
     metadata = header.get("__metadata__")
     text = metadata.get(key) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise InvalidCheckpoint("a safetensors file, but not of this project")
+        raise InvalidCheckpoint(
+            "is a safetensors file of another program; give one that `ecg-monitor train` wrote"
+        )
     document = _json(text.encode())
     if document.get("format") != FORMAT:
         raise InvalidCheckpoint(
@@ -275,7 +287,7 @@ def _part(document: Mapping[str, Any], key: str, kind: type[Part]) -> Part:
     except TypeError as error:
         raise InvalidCheckpoint(f"its {key} has missing or unknown fields") from error
     except InvalidConfig as error:
-        raise InvalidCheckpoint(f"its {key} is absurd: {error}") from error
+        raise InvalidCheckpoint(f"its {key} is invalid: {error}") from error
 
 
 def _spec_identity(document: Mapping[str, Any]) -> str:
@@ -303,14 +315,14 @@ def _normal(
     if reach is None and exemplars is None:
         return None
     if not isinstance(reach, float) or exemplars is None:
-        raise InvalidCheckpoint("of its usual beats, reach or exemplars are missing")
+        raise InvalidCheckpoint("the reach or the exemplars of its usual beats are missing")
     fits = exemplars.ndim == 2 and exemplars.shape[1] == config.length
     if not fits or len(exemplars) > MAX_EXEMPLARS or exemplars.dtype != np.float32:
         raise InvalidCheckpoint(f"its exemplars are {exemplars.dtype} {tuple(exemplars.shape)}")
     try:
         return Normal(reach, exemplars)
     except InvalidConfig as error:
-        raise InvalidCheckpoint(f"its usual beats are absurd: {error}") from error
+        raise InvalidCheckpoint(f"its usual beats are invalid: {error}") from error
 
 
 def _autoencoder(
@@ -325,10 +337,10 @@ def _autoencoder(
         if array.shape != expected[name] or array.dtype != np.float32:
             raise InvalidCheckpoint(
                 f"its {name} is {array.dtype} {array.shape}, "
-                f"the config asks for float32 {expected[name]}"
+                f"its config needs float32 {expected[name]}"
             )
         if not (np.abs(array) <= MAX_WEIGHT).all():  # NaN fails too
-            raise InvalidCheckpoint(f"its {name} holds NaN, infinite or absurd weights")
+            raise InvalidCheckpoint(f"its {name} holds NaN, infinite or implausibly large weights")
     if weights["scale"][0] < MIN_SCALE:  # its losses would be infinite, or NaN: never an alert
         raise InvalidCheckpoint(f"its scale is not positive, or below {MIN_SCALE}")
     return TrainedAutoencoder(config, weights)

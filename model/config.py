@@ -46,7 +46,9 @@ class AutoencoderConfig:
         _check_whole("length", self.length, LENGTH_BOUNDS)
         _check_whole("embedding", self.embedding, EMBEDDING_BOUNDS)
         if not isinstance(self.reverse, bool):
-            raise InvalidConfig(f"autoencoder reverse {self.reverse!r} is neither true nor false")
+            raise InvalidConfig(
+                f"autoencoder reverse {self.reverse!r} is not a truth value; use true or false"
+            )
         _check_whole("samples_per_step", self.samples_per_step, (1, self.length))
         if self.length % self.samples_per_step:
             raise InvalidConfig(
@@ -96,5 +98,5 @@ def _check_whole(name: str, value: object, bounds: tuple[int, int]) -> None:
     low, high = bounds
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise InvalidConfig(
-            f"autoencoder {name} {value!r} is not a whole number of {low} to {high}"
+            f"autoencoder {name} {value!r} is out of range; use a whole number of {low} to {high}"
         )

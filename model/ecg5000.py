@@ -1,7 +1,9 @@
-"""Read ECG5000 files in their published forms: .txt, .tsv, .arff and .ts."""
+"""Read ECG5000 files in their published forms: white space, tabs, commas, .arff and .ts."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,9 +22,11 @@ CLASSES = {
     5: "unclassifiable",
 }
 MAX_FILE_BYTES = 1 << 26  # ECG5000_TEST is 10 MB as text
-MAX_LINE_BYTES = 1 << 18  # 4,096 samples of up to 64 characters
+MAX_LINE_LENGTH = 1 << 18  # 4,096 samples of up to 64 characters
 
 Fields = tuple[str, list[str]]  # the label and the samples of one line, as text
+
+_BETWEEN = re.compile(r"\s*[,\s]\s*")  # white space since 2018, commas in the archive of 2015
 
 
 def read_ecg5000(
@@ -33,8 +37,9 @@ def read_ecg5000(
     Parameters
     ----------
     path : str or Path
-        `.txt` (label first, white space between), `.tsv` (label first, tabs between), `.arff`
+        `.txt`, `.tsv`, `.csv` or no suffix (label first, white space or commas between), `.arff`
         (label last, commas between, after @data) or `.ts` (samples, colon, label, after @data).
+        A byte-order mark in front is passed over.
     length : int
         Samples that every beat must have.
 
@@ -54,7 +59,10 @@ def read_ecg5000(
     path = Path(path)
     fields_of = _FORMS.get(path.suffix.lower())
     if fields_of is None:
-        raise InvalidDataset(f"{path}: unknown form; ECG5000 comes as {', '.join(_FORMS)}")
+        suffixes = ", ".join(filter(None, _FORMS))
+        raise InvalidDataset(
+            f"{path}: unknown form; ECG5000 comes as {suffixes}, or without suffix"
+        )
     labels: list[int] = []
     beats: list[NDArray[np.float32]] = []
     for number, line in _data_lines(path, header=path.suffix.lower() in _WITH_HEADER):
@@ -65,15 +73,14 @@ def read_ecg5000(
         except ValueError as error:
             raise InvalidDataset(f"{path}, line {number}: {error}") from error
     if not labels:
-        raise InvalidDataset(f"{path}: holds no beats")
+        raise InvalidDataset(f"{path} holds no beats; download it again")
     return np.array(labels, dtype=np.int64), np.stack(beats)
 
 
 def _data_lines(path: Path, header: bool) -> Iterator[tuple[int, str]]:
     """Yield the number and the text of each line that holds a beat."""
     in_header = header
-    for number, raw in enumerate(_raw_lines(path), start=1):
-        line = raw.decode("ascii", errors="replace").strip()  # what is no text is no number either
+    for number, line in enumerate(_lines(path), start=1):
         if not line or (header and line[0] in "#%"):
             continue
         if not in_header:
@@ -83,25 +90,35 @@ def _data_lines(path: Path, header: bool) -> Iterator[tuple[int, str]]:
         else:
             in_header = line.lower() != "@data"
     if in_header:
-        raise InvalidDataset(f"{path}: has no @data line")
+        raise InvalidDataset(f"{path} has no @data line; download it again")
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file without what is before and behind them, and without its mark."""
     try:
         size = path.stat().st_size
         if path.is_fifo() or path.is_char_device():
-            raise InvalidDataset(f"{path}: is no file but a device, which may never end")
+            raise InvalidDataset(
+                f"{path} is not a file but a device, which may never end; name a file"
+            )
         if size > MAX_FILE_BYTES:
-            raise InvalidDataset(f"{path}: {size} bytes, more than {MAX_FILE_BYTES}")
+            raise InvalidDataset(
+                f"{path} has {size} bytes, more than the {MAX_FILE_BYTES} of any ECG5000 file; "
+                "name another"
+            )
         with path.open("rb") as file:
-            while line := file.readline(MAX_LINE_BYTES):
-                yield line
+            mark = file.read(len(codecs.BOM_UTF16))
+        encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        # What is no ASCII is no number: `float` would take digits of other scripts.
+        with path.open(encoding=encoding, errors="replace", newline="\n") as text:
+            while line := text.readline(MAX_LINE_LENGTH):
+                yield line.encode("ascii", errors="replace").decode().strip()
     except OSError as error:
         raise InvalidDataset(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _label_first(line: str) -> Fields:
-    label, *samples = line.split()
+    label, *samples = _BETWEEN.split(line)
     return label, samples
 
 
@@ -121,9 +138,9 @@ def _label(text: str) -> int:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"label {text[:20]!r} is no number") from None
+        raise ValueError(f"label {text[:20]!r} is not a number") from None
     if value not in CLASSES:
-        raise ValueError(f"label {text[:20]!r} is none of 1 to 5")
+        raise ValueError(f"label {text[:20]!r} is not one of 1 to 5")
     return int(value)
 
 
@@ -135,7 +152,7 @@ def _beat(samples: list[str], length: int) -> NDArray[np.float32]:
             beat = np.array([float(sample) for sample in samples]).astype(np.float32)
     except ValueError:
         bad = next(sample for sample in samples if not _is_number(sample))
-        raise ValueError(f"sample {bad[:20]!r} is no number") from None
+        raise ValueError(f"sample {bad[:20]!r} is not a number") from None
     if not np.isfinite(beat).all():
         raise ValueError("a sample is NaN or infinite")
     return beat
@@ -150,8 +167,10 @@ def _is_number(text: str) -> bool:
 
 
 _FORMS: dict[str, Callable[[str], Fields]] = {
+    "": _label_first,
     ".txt": _label_first,
     ".tsv": _label_first,
+    ".csv": _label_first,
     ".arff": _label_last,
     ".ts": _label_after_colon,
 }

@@ -2,7 +2,8 @@
 
 The dominant morphology is taken for the normal one. Beats far from it are left out; the
 autoencoder is trained on the rest; the threshold comes from losses of beats that were not trained
-on, since a model's losses on its own training beats are too small: set on them, it rings all day.
+on, since a model's losses on its own training beats are too small: a threshold set on them would
+raise alerts all day.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from model.checkpoint import Checkpoint
 from model.config import AutoencoderConfig
@@ -98,7 +100,7 @@ def learn_patient(
     spec, spec_identity
         The beat spec they were cut by; carried into the checkpoint.
     base : Checkpoint, optional
-        Start from these weights; must be of the same spec. Without it training starts anew.
+        Start from these weights; must be of the same spec. Without it, from random weights.
     rr_before_ms : array_like, shape (n,), optional
         Their RR intervals to the beats before, NaN where there is none. Without them no beat is
         taken for premature or late, and the threshold is set by all of the dominant shape.
@@ -118,7 +120,7 @@ def learn_patient(
     CannotLearn
         If they are too few, or no morphology dominates.
     InvalidConfig
-        If the base is of another spec, or the target absurd.
+        If the base is of another spec, or the target out of range.
     MissingLibrary
         If PyTorch is not installed.
     """
@@ -129,12 +131,13 @@ def learn_patient(
 
     if base is not None and base.spec_identity != spec_identity:
         raise InvalidConfig(
-            f"the base checkpoint takes beats of spec {base.spec_identity}, "
-            f"these are {spec_identity}; use a base of that spec or none"
+            f"the base checkpoint expects beats of spec {base.spec_identity}, these are "
+            f"{spec_identity}; use a base of that spec, or none"
         )
     if not 0 < false_alerts_per_hour <= beats_per_hour / 2:
         raise InvalidConfig(
-            f"{false_alerts_per_hour!r} false alerts an hour of {beats_per_hour!r} beats"
+            f"{false_alerts_per_hour!r} false alerts an hour are out of range for "
+            f"{beats_per_hour!r} beats an hour; use more than 0 and fewer than half the beats"
         )
     config = base.config if base else AutoencoderConfig()
     checked = check_beats(beats, config.length)
@@ -175,7 +178,9 @@ def _check_intervals(rr_before_ms: ArrayLike | None, n_beats: int) -> NDArray[np
         return np.full(n_beats, np.nan)
     intervals_ms = np.asarray(rr_before_ms, np.float64)
     if intervals_ms.shape != (n_beats,):
-        raise InvalidBeats(f"{n_beats} beats have RR intervals of shape {intervals_ms.shape}")
+        raise InvalidBeats(
+            f"{n_beats} beats need as many RR intervals; these have the shape {intervals_ms.shape}"
+        )
     return intervals_ms
 
 
@@ -254,7 +259,7 @@ def _qrs_correlation(
     ours = beats[:, part] - beats[:, part].mean(axis=1, keepdims=True)
     learnt = template[part] - template[part].mean()
     norms = np.sqrt((ours**2).sum(axis=1) * (learnt**2).sum())
-    return np.asarray((ours @ learnt) / np.maximum(norms, 1e-12), np.float64)
+    return np.asarray((ours * learnt).sum(axis=1) / np.maximum(norms, 1e-12), np.float64)
 
 
 def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -279,7 +284,9 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
         If the beats are too few, no morphology dominates, or the dominant one is a flat line.
     """
     if len(beats) < MIN_BEATS:
-        raise CannotLearn(f"{len(beats)} beats are too few to learn from; {MIN_BEATS} are needed")
+        raise CannotLearn(
+            f"{len(beats)} beats are too few to learn from; at least {MIN_BEATS} are needed"
+        )
     kept = _grow(beats, _densest(beats))
     if 2 * kept.sum() < len(beats):
         rest = np.flatnonzero(~kept)
@@ -289,7 +296,7 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     n_kept = int(kept.sum())
     if n_kept < MIN_BEATS or n_kept < MIN_DOMINANT_SHARE * len(beats):
         raise CannotLearn(
-            f"only {n_kept} of {len(beats)} beats are alike: too mixed to tell what is normal"
+            f"only {n_kept} of {len(beats)} beats are alike: too mixed to learn what is normal"
         )
     if not np.ptp(beats[kept], axis=1).any():
         raise CannotLearn(f"{n_kept} of {len(beats)} beats are flat: there is no shape to learn")
@@ -323,8 +330,8 @@ def _densest(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Mark the CORE_SHARE of the beats nearest to the beat that has them nearest."""
     step = -(-len(beats) // MAX_REFERENCES)
     references = beats[::step].astype(np.float64)
-    squares = (references**2).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * references @ references.T  # (r, r), squared
+    # Not by a matrix product: its additions are ordered by the number of threads of the BLAS.
+    distances = cdist(references, references, "sqeuclidean")  # (r, r)
     rank = int(CORE_SHARE * len(references))
     centre = references[np.argmin(np.partition(distances, rank, axis=1)[:, rank])]
     to_centre = ((beats - centre) ** 2).sum(axis=1)  # (n,)

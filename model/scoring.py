@@ -45,7 +45,7 @@ class Scorer:
 
     def __init__(self, autoencoder: TrainedAutoencoder, max_batch: int = MAX_BATCH) -> None:
         if max_batch < 1:
-            raise ValueError(f"max_batch {max_batch} is not positive")
+            raise ValueError(f"max_batch {max_batch} is out of range; use at least 1")
         self.autoencoder = autoencoder
         self.max_batch = max_batch
         self._session = _session(autoencoder)
@@ -151,11 +151,13 @@ def check_beats(beats: ArrayLike, length: int) -> NDArray[np.float32]:
     try:
         checked = np.array(beats, dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
-        raise InvalidBeats(f"beats are no array of numbers: {error}") from error
+        raise InvalidBeats(f"beats are not an array of numbers: {error}") from error
     if checked.ndim != 2 or checked.shape[1] != length:
-        raise InvalidBeats(f"beats have the shape {checked.shape}, the model takes (n, {length})")
+        raise InvalidBeats(f"beats have the shape {checked.shape}; the model takes (n, {length})")
     rows_sound = (np.abs(checked) <= MAX_VALUE).all(axis=1)  # NaN fails too
     if not rows_sound.all():
         bad = int(np.argmin(rows_sound))
-        raise InvalidBeats(f"beat {bad} of {len(checked)} holds NaN, infinite or absurd values")
+        raise InvalidBeats(
+            f"beat {bad} of {len(checked)} holds NaN, infinite or implausibly large values"
+        )
     return checked

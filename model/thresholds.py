@@ -68,11 +68,18 @@ class Threshold:
     def __post_init__(self) -> None:
         numbers = [self.value, self.false_alerts_per_beat, self.low, self.high]
         if not all(_is_positive(number) for number in numbers if number is not None):
-            raise InvalidConfig(f"threshold {self.value!r} is not a positive number, or its range")
+            raise InvalidConfig(
+                f"threshold {self.value!r} or its interval is not a positive number; fit it again"
+            )
         if self.value is None or self.method not in get_args(Method):
-            raise InvalidConfig(f"threshold method {self.method!r} is unknown")
+            raise InvalidConfig(
+                f"threshold method {self.method!r} is unknown; use tail or log-normal"
+            )
         if not isinstance(self.n_losses, int) or self.n_losses < 0:
-            raise InvalidConfig(f"threshold of {self.n_losses!r} losses")
+            raise InvalidConfig(
+                f"threshold fitted to {self.n_losses!r} losses; their number is a whole one, 0 "
+                "or more"
+            )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the plain values, as kept in a checkpoint's JSON."""
@@ -100,7 +107,10 @@ def threshold_from_losses(losses: ArrayLike, false_alerts_per_beat: float) -> Th
         If the target is out of bounds.
     """
     if not 0 < false_alerts_per_beat <= 0.5:  # NaN fails too
-        raise InvalidConfig(f"false alerts per beat {false_alerts_per_beat!r} are not in (0, 0.5]")
+        raise InvalidConfig(
+            f"false alerts per beat {false_alerts_per_beat!r} is out of range; use more than 0 and "
+            "at most 0.5"
+        )
     checked = _check_losses(losses)
     method: Method = "tail" if len(checked) >= MIN_TAIL_LOSSES else "log-normal"
     quantile = _tail_quantile if method == "tail" else _log_normal_quantile
@@ -160,10 +170,13 @@ def _check_losses(losses: ArrayLike) -> NDArray[np.float64]:
     checked = np.asarray(losses, dtype=np.float64)
     if checked.ndim != 1 or len(checked) < MIN_LOSSES:
         raise InvalidBeats(
-            f"losses of shape {checked.shape}: a threshold needs {MIN_LOSSES} or more"
+            f"losses have the shape {checked.shape}; a threshold needs a row of at least "
+            f"{MIN_LOSSES}"
         )
     if not np.isfinite(checked).all() or (checked < 0).any() or not checked.any():
-        raise InvalidBeats("losses are NaN, infinite, negative or all zero")
+        raise InvalidBeats(
+            "losses are NaN, infinite, negative or all zero; check the beats they came from"
+        )
     return checked
 
 

@@ -8,7 +8,8 @@ sees the beat; the reconstruction is put back the same way, and the loss stays t
 differences between beat and reconstruction.
 
 The template follows beats that come in time and resemble it: slow change is followed, an anomaly or
-a sudden change is not, and rings. No loss enters, so that beats can still be scored in batches.
+a sudden change is not, and raises an alert. No loss enters, so that beats can still be scored in
+batches.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Normal:
         if not 0 < self.reach < 1e6:  # NaN fails too
             raise InvalidConfig(f"the usual beats' reach {self.reach!r} is not a positive number")
         if self.exemplars.ndim != 2 or not (np.abs(self.exemplars) <= MAX_VALUE).all():
-            raise InvalidConfig(f"exemplars of shape {self.exemplars.shape}, or not finite, absurd")
+            raise InvalidConfig(
+                f"exemplars of shape {self.exemplars.shape} must be (n, length), finite and "
+                "plausible"
+            )
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class TrackState:
     drift: NDArray[np.float64] | None = None
 
     def learnt(self) -> TrackState:
-        """Return the state behind a learning: the rhythm goes on, drift counts from here."""
+        """Return the state behind a learning: the rhythm continues, drift counts from here."""
         return TrackState(self.timing)
 
 
@@ -97,9 +101,9 @@ class Tracked:
     timings: tuple[Timing, ...]
 
     @property
-    def factors(self) -> NDArray[np.float32]:
+    def factors(self) -> NDArray[np.float64]:
         """What the losses are multiplied by for the verdict, shape (n,)."""
-        return np.array([timing.factor for timing in self.timings], np.float32)
+        return np.array([timing.factor for timing in self.timings], np.float64)
 
 
 def track(
@@ -135,7 +139,7 @@ def track_all(
     states : mapping of str to TrackState
         Where each patient is.
     of : iterable of (str, int)
-        Whose beats the next so many rows are; the same one may come again.
+        Whose beats the next rows are, and how many; the same one may come again.
     beats : np.ndarray, shape (n, length), float32
     rr_before_ms : np.ndarray, shape (n,)
         NaN where there is no beat before.
@@ -190,7 +194,7 @@ class Scored:
     reconstructions: NDArray[np.float32]
 
     @property
-    def weighted(self) -> NDArray[np.float32]:
+    def weighted(self) -> NDArray[np.float64]:
         """What is held against the threshold: losses times timing factors, shape (n,)."""
         return self.losses * self.tracked.factors
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ from model.scoring import Scorer, check_beats, reconstruction_losses
 from model.trained import TrainedAutoencoder
 from model.training_config import Epoch, Loss, TrainingConfig
 
-__all__ = ["Epoch", "Fit", "Trainer", "TrainingConfig", "TrainingState", "fit", "use_threads"]
+__all__ = ["Epoch", "Fit", "Trainer", "TrainingConfig", "TrainingState", "fit"]
 
 MIN_BEATS = 20  # below it a validation share holds too few beats to choose weights by
 WARM_UP_SHARE, FIRST_RATE, LAST_RATE = 0.3, 1 / 25, 4e-6  # of the steps; of the peak rate
@@ -64,8 +65,8 @@ def fit(
 ) -> Fit:
     """Train an autoencoder on normal beats.
 
-    The same beats and configs give the same weights on a CPU with the same number of threads. The
-    global generators of torch and numpy are neither read nor moved.
+    The same beats and configs give the same weights, however many cores and threads there are: on
+    the CPU, in one thread. The global generators of torch and numpy are neither read nor moved.
 
     Parameters
     ----------
@@ -96,13 +97,18 @@ def fit(
     return trainer.best()
 
 
-def use_threads(n_threads: int) -> None:
-    """Have torch train with so many threads in this process.
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute in one thread: the order of its additions depends on their number.
 
-    Its own choice is one a core, which is slow where other processes work on the same cores: its
-    threads then wait for each other.
+    At these batches more threads are no faster, and slower where other processes share the cores.
     """
-    torch.set_num_threads(n_threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Trainer:
@@ -115,9 +121,9 @@ class Trainer:
     ----------
     beats, config, training, base
         As `fit` takes them.
-    device : str, optional
-        Where torch computes; none is a CUDA device if there is one, else the CPU. The random
-        numbers come from the CPU in any case.
+    device : str
+        Where torch computes. The random numbers come from the CPU in any case; another device
+        gives other weights, and not always the same.
 
     Raises
     ------
@@ -133,16 +139,19 @@ class Trainer:
         config: AutoencoderConfig | None = None,
         training: TrainingConfig | None = None,
         base: TrainedAutoencoder | None = None,
-        device: str | None = None,
+        device: str = "cpu",
     ) -> None:
         self.training = training or TrainingConfig()
         config = config or (base.config if base else AutoencoderConfig())
         if base is not None and base.config != config:
-            raise InvalidConfig(f"the base is {base.config}, asked for is {config}")
+            raise InvalidConfig(
+                f"the base model has {base.config}, this training {config}; use a base of the "
+                "same size"
+            )
         checked = check_beats(beats, config.length)
         if len(checked) < MIN_BEATS:
             raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device
         self._generator = torch.Generator().manual_seed(self.training.seed)
         kept_apart, trained_on = _split(
             len(checked), self.training.validation_share, self._generator
@@ -153,7 +162,8 @@ class Trainer:
         self._patience = self.training.patience or math.ceil(self._epochs / 2)
         seed = self.training.seed
         autoencoder = LstmAutoencoder.of(base) if base else LstmAutoencoder(config, seed)
-        autoencoder.centre_on(self._beats)
+        with one_thread():
+            autoencoder.centre_on(self._beats)
         self._autoencoder = autoencoder.to(self.device)
         self._optimiser = torch.optim.Adam(self._autoencoder.parameters())
         self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
@@ -179,7 +189,8 @@ class Trainer:
 
     def train_epoch(self) -> Epoch:
         """Pass once over the training beats; return what came of it."""
-        training_loss = self._pass_over()
+        with one_thread():
+            training_loss = self._pass_over()
         losses = Scorer(self._autoencoder.trained()).losses(self._validation)
         is_best = bool(losses.mean() < self._best_losses.mean())
         if is_best:
@@ -234,15 +245,20 @@ class Trainer:
         """
         if state.identity != self._identity:
             raise InvalidConfig(
-                "the training to go on with had other beats or options; use the same, or start anew"
+                "the training to continue had other beats or options; give the same, or leave "
+                "--resume out"
             )
         if problem := self._misfit(state):
-            raise InvalidConfig(f"the training to go on with is damaged: {problem}")
+            raise InvalidConfig(
+                f"the training to continue is damaged: {problem}; leave --resume out"
+            )
         tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
         try:
             self._generator.set_state(tensors["generator"])
         except RuntimeError as error:
-            raise InvalidConfig(f"the training to go on with is damaged: {error}") from error
+            raise InvalidConfig(
+                f"the training to continue is damaged: {error}; leave --resume out"
+            ) from error
         self._best_losses = tensors["best_losses"].numpy()
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self._autoencoder.load_state_dict(_with_prefix("weights", tensors))

@@ -52,13 +52,15 @@ def load_training(path: str | Path) -> TrainingState:
             raise InvalidCheckpoint("its identity is missing")
         return TrainingState(identity, history, safetensors.torch.load(data))
     except (InvalidCheckpoint, SafetensorError, KeyError, ValueError) as error:
-        raise InvalidCheckpoint(f"{path}: no training to go on with: {error}") from error
+        raise InvalidCheckpoint(
+            f"{path} holds no training to continue: {error}; leave --resume out to begin one"
+        ) from error
 
 
 def _history(document: dict[str, Any]) -> list[Any]:
     history = document.get("history")
     if not isinstance(history, list) or len(history) > MAX_EPOCHS_ASKED:
-        raise InvalidCheckpoint("its history is missing or absurd")
+        raise InvalidCheckpoint("its history is missing or implausible")
     return history
 
 
@@ -66,4 +68,4 @@ def _epoch(values: object) -> Epoch:
     match values:
         case [int(number), int(of), float(training_loss), float(validation_loss), bool(is_best)]:
             return Epoch(number, of, training_loss, validation_loss, is_best)
-    raise InvalidCheckpoint("its history holds what is no epoch")
+    raise InvalidCheckpoint("its history holds an entry that is not an epoch")

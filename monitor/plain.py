@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from monitor.text import harmless
 from monitor.wire.codec import encode_json
-from monitor.wire.messages import Alert, Message, PatientStatus, Technical
+from monitor.wire.messages import (
+    Alert,
+    LearningStatus,
+    Message,
+    PatientStatus,
+    Technical,
+    is_unreadable,
+)
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
 _UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -27,17 +35,38 @@ def plain_line(message: Message) -> str | None:
 
 def status_line(status: PatientStatus) -> str:
     """Return one line of how far a patient is."""
-    rate = "--" if status.heart_rate_bpm is None else f"{status.heart_rate_bpm:.0f}"
+    is_told = status.heart_rate_bpm is not None and not is_unreadable(status.technical)
+    rate = f"{status.heart_rate_bpm:.0f}" if is_told else "--"
     threshold = "--" if status.threshold is None else f"{status.threshold:.1f}"
-    lasting = (
-        f"  withheld: {', '.join(map(harmless, status.technical))}" if status.technical else ""
-    )
+    kept = what_is_kept_back(status.technical) or "technical"
+    lasting = f"  {kept}: {', '.join(map(harmless, status.technical))}" if status.technical else ""
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
-        f"  HR {rate if not status.technical else '--'}/min  {status.beats} beats"
+        f"  HR {rate}/min  {status.beats} beats"
         f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
-        f"  lag {status.lag_s:.2f} s{lasting}"
+        f"  lag {status.lag_s:.2f} s{learning_text(status.learning, before='  ')}{lasting}"
     )
+
+
+def what_is_kept_back(technical: Iterable[str]) -> str:
+    """Return what is not said of a patient while technical events last; empty where all is."""
+    events = set(technical)
+    if is_unreadable(events):
+        return "verdict withheld"
+    return "no beat alerts" if "model_unfit" in events else ""
+
+
+def learning_text(learning: LearningStatus | None, before: str = "") -> str:
+    """Return how far a learning is, behind `before`; empty where nothing is learnt."""
+    if learning is None:
+        return ""
+    if not learning.training:
+        left = clock(learning.left_s, 0).removeprefix("00:")
+        return f"{before}{left} left to learn  {learning.beats} beats so far"
+    what = f"training on {learning.beats} beats"
+    if learning.ahead:
+        what = f"waits to be trained, {learning.ahead} before it"
+    return f"{before}{what}  {learning.held} beats wait"
 
 
 def transition_line(before: PatientStatus | None, after: PatientStatus) -> str | None:

@@ -29,7 +29,6 @@ MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, sm
 # An orderly stop takes two seconds at most, closing sockets included:
 DRAIN_S = 0.9  # for what was sent to be scored
 LEAVE_S = 0.7  # for the processes to leave by themselves
-MAX_RESTARTS = 3
 KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with their beats
 
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
@@ -68,12 +67,18 @@ class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= self.m <= 64:
-            raise InvalidOption(f"alert rule {self.n} of {self.m}: use 1 <= n <= m <= 64")
+            raise InvalidOption(
+                f"alert rule {self.n} of {self.m}: n and m are out of range; use 1 <= n <= m <= 64"
+            )
         counts = (self.clear_after, self.run_beats, self.repeat_beats)
         if not all(1 <= count <= 1000 for count in counts):
-            raise InvalidOption("alert rule: clear_after, run_beats and repeat_beats are 1 to 1000")
+            raise InvalidOption(
+                "alert rule: clear_after, run_beats or repeat_beats is out of range; use 1 to 1000"
+            )
         if not 0.1 <= self.clear_ratio <= 1.0:
-            raise InvalidOption(f"alert rule: clear_ratio {self.clear_ratio} is not 0.1 to 1")
+            raise InvalidOption(
+                f"alert rule: clear_ratio {self.clear_ratio} is out of range; use 0.1 to 1"
+            )
 
     @property
     def name(self) -> str:
@@ -117,8 +122,11 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
 
     lifecycle: str | None = None  # endpoint of the supervisor; none when started alone
     parent: int | None = None  # its process; a stage that it left behind leaves
+    pulse: int | None = None  # descriptor for signs of life
+    verbose: bool = False  # whether every step is logged, to standard error
     keys: str | None = None  # folder of CURVE keys; none: loopback and ipc only
     restarts: int = 0
+    restarted: str = ""  # why, for the world to know
     resume: list[Resume] = []
 
 
@@ -166,7 +174,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     rules: Rules = Rules()
     live: bool = False  # the source does not wait: to catch up, late beats are not told
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
-    keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of wall time
+    keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of the journal's own time
     keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)
 
 
@@ -199,7 +207,9 @@ def parse_duration(text: str, option: str) -> float:
         )
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     if match.group(2) is not None and seconds >= 60:
-        raise InvalidOption(f"{option} {text!r}: seconds after a colon are below 60")
+        raise InvalidOption(
+            f"{option} {text!r} has 60 seconds or more after the colon; write 1:30, not 0:90"
+        )
     return bounded_seconds(hours * 3600 + minutes * 60 + seconds, option)
 
 
@@ -236,7 +246,7 @@ def wall_time_text(moment: datetime) -> str:
 def bounded_seconds(seconds: float, option: str) -> float:
     """Return seconds if they are finite and at most 1e9 (31 years); InvalidOption otherwise."""
     if not math.isfinite(seconds) or not 0 <= seconds <= 1e9:
-        raise InvalidOption(f"{option} is out of bounds; use 0 to 1e9 seconds")
+        raise InvalidOption(f"{option} is out of range; use 0 to 1e9 seconds")
     return seconds
 
 
@@ -260,5 +270,7 @@ def parse_threshold(text: str) -> float:
     except ValueError:
         threshold = math.nan
     if not MIN_THRESHOLD <= threshold <= 1e6:
-        raise InvalidOption(f"--threshold {text!r} is not a number above 0, such as 26")
+        raise InvalidOption(
+            f"--threshold {text!r} is not a number above 0; give a loss, such as 26"
+        )
     return threshold

@@ -25,6 +25,7 @@ from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
 from segmenter.qrs import Decider, Durations
 from segmenter.quality import is_lost, second_flags, window_flags
+from segmenter.rates import check_rate
 from segmenter.signal_ring import SignalRing
 from segmenter.state import fill, pack, real, unpack, whole
 from segmenter.tracker import (
@@ -37,7 +38,6 @@ from segmenter.tracker import (
 )
 
 MAGIC = b"ecgseg02"
-FS_MIN_HZ, FS_MAX_HZ = 100.0, 2000.0
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
@@ -116,13 +116,9 @@ class SegmenterBank:
     """
 
     def __init__(self, rows: int, fs_hz: float, spec: BeatSpec) -> None:
-        if not FS_MIN_HZ <= fs_hz <= FS_MAX_HZ:  # NaN fails too
-            raise InvalidSignal(
-                f"sampling rate {fs_hz!r} Hz is outside {FS_MIN_HZ:g} to {FS_MAX_HZ:g} Hz; "
-                "resample the record"
-            )
+        check_rate(fs_hz)
         if rows < 1:
-            raise InvalidSignal(f"a bank of {rows} patients is none")
+            raise InvalidSignal(f"refused: {rows} patients given; a bank needs at least one")
         self.rows = rows
         self.fs_hz = float(fs_hz)
         self.spec = spec
@@ -216,8 +212,8 @@ class SegmenterBank:
         samples = np.asarray(chunk)
         if samples.ndim != 2 or len(samples) != self.rows or samples.dtype.kind not in "fiu":
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.rows}, n), not {samples.dtype} "
-                f"of shape {samples.shape}"
+                f"a chunk must be real numbers of shape ({self.rows}, n), in millivolts, not "
+                f"{samples.dtype} of shape {samples.shape}"
             )
         if samples.dtype.kind != "f" or samples.dtype.itemsize < 4:
             # Neither the least whole number nor a half-precision infinity has a magnitude.
@@ -229,9 +225,12 @@ class SegmenterBank:
     def gap(self, n_samples: int) -> BankSegmented:
         """Take missing samples of all rows: n NaN each, in bounded time and memory."""
         if n_samples < 0:
-            raise InvalidSignal(f"a gap of {n_samples} samples is none")
+            raise InvalidSignal(f"refused: a gap of {n_samples} samples; give 0 or more")
         if int(self._positions.max()) + n_samples > MAX_POSITION:
-            raise InvalidSignal(f"a gap of {n_samples} samples ends after sample {MAX_POSITION}")
+            raise InvalidSignal(
+                f"a gap of {n_samples} samples would end after sample {MAX_POSITION}, the last "
+                "that can be counted"
+            )
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._kept)
         for start in range(0, fed, self._piece):
@@ -286,7 +285,10 @@ class SegmenterBank:
     def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         fs_hz, spec = rate_and_spec(plain)
         if (fs_hz, spec) != (self.fs_hz, self.spec):
-            raise InvalidState(f"saved state: it is of {fs_hz:g} Hz and {spec}, not of this bank")
+            raise InvalidState(
+                f"saved state: it belongs to {fs_hz:g} Hz and {spec}, not to this bank; make a "
+                "bank like it"
+            )
         for name, target in {**self._kept_signal(row), **self._arrays(row)}.items():
             fill(target, arrays, name)
         position = whole(plain, "position", 0, MAX_POSITION)
@@ -302,7 +304,7 @@ class SegmenterBank:
         self._trackers[row].restore(tracker, position)
         awake = self._gaps[row] < self._sleep_gap
         if awake and self._trackers[row].decider.attempt < position:
-            raise InvalidState("saved state: the detector is behind the signal")
+            raise InvalidState("saved state: the detector lags behind the signal")
 
     def _kept_signal(self, row: int) -> dict[str, NDArray[Any]]:
         """Return views of a row's signal."""
@@ -445,6 +447,7 @@ class SegmenterBank:
             rr_after_ms=((known.next_r - known.r_sample) * to_ms).astype(np.float32),
             quality=quality.astype(np.uint16),
             delay_ms=((known.known - known.r_sample) * to_ms).astype(np.float32),
+            closed_sample=known.seen.astype(np.int64),
             values=values,
         )
 

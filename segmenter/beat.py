@@ -92,9 +92,11 @@ class BeatSpec:
                 f"beat window {self.window!r} is unknown; use one of {', '.join(get_args(Window))}"
             )
         if not isinstance(self.length, int) or not 16 <= self.length <= 4096:
-            raise InvalidSpec(f"beat length {self.length!r} is not a whole number of 16 to 4096")
+            raise InvalidSpec(
+                f"beat length {self.length!r} is out of range; use a whole number of 16 to 4096"
+            )
         if self.version != 1:
-            raise InvalidSpec(f"beat spec version {self.version!r} is unknown; this is version 1")
+            raise InvalidSpec(f"beat spec version {self.version!r} is unknown; use version 1")
 
     @property
     def identity(self) -> str:
@@ -112,7 +114,9 @@ class BeatSpec:
         try:
             return cls(**mapping)
         except TypeError as error:
-            raise InvalidSpec(f"not a beat spec: {mapping!r}") from error
+            raise InvalidSpec(
+                f"{mapping!r} is not a beat spec; give version, window and length"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,9 @@ class Beats:
         `Quality` flags of the beat's window.
     delay_ms : np.ndarray, shape (n,), float32
         Signal time from the R peak to the sample at which the detector was sure of it.
+    closed_sample : np.ndarray, shape (n,), int64
+        Samples of the stream that were seen when the beat closed: its next R peak was known, or
+        there was none in time. Its verdict is possible from then on.
     values : np.ndarray, shape (n, length), float32
         The cut beats, mean 0 and standard deviation 1 (n - 1); zeros where they cannot be
         standardised (FLAT, MISSING, TOO_LONG).
@@ -139,6 +146,7 @@ class Beats:
     rr_after_ms: NDArray[np.float32]
     quality: NDArray[np.uint16]
     delay_ms: NDArray[np.float32]
+    closed_sample: NDArray[np.int64]
     values: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -152,6 +160,7 @@ class Beats:
             self.rr_after_ms[selected],
             self.quality[selected],
             self.delay_ms[selected],
+            self.closed_sample[selected],
             self.values[selected],
         )
 
@@ -160,8 +169,12 @@ class Beats:
         return self.rows(np.arange(len(self)))
 
     def moved(self, n_samples: int | NDArray[np.int64]) -> Beats:
-        """Return the beats with their R peaks counted from `n_samples` earlier, all or each."""
-        return replace(self, r_sample=self.r_sample + n_samples)
+        """Return the beats with their samples counted from `n_samples` earlier, all or each."""
+        return replace(
+            self,
+            r_sample=self.r_sample + n_samples,
+            closed_sample=self.closed_sample + n_samples,
+        )
 
     @property
     def judgeable(self) -> NDArray[np.bool_]:
@@ -181,6 +194,7 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
             np.zeros(0, np.float32),
             np.zeros(0, np.uint16),
             np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
             np.zeros((0, length), np.float32),
         )
     return Beats(
@@ -189,5 +203,6 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
         np.concatenate([part.rr_after_ms for part in parts]),
         np.concatenate([part.quality for part in parts]),
         np.concatenate([part.delay_ms for part in parts]),
+        np.concatenate([part.closed_sample for part in parts]),
         np.concatenate([part.values for part in parts]),
     )

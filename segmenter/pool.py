@@ -134,7 +134,10 @@ class SegmenterPool:
         """
         samples = np.asarray(chunk)
         if samples.ndim != 2 or len(samples) != len(rows):
-            raise InvalidSignal(f"a chunk of shape {samples.shape} for {len(rows)} rows")
+            raise InvalidSignal(
+                f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give one "
+                "row of samples for each"
+            )
         found = []
         for start in range(0, len(rows), BLOCK):
             self._lay(list(rows[start : start + BLOCK]))

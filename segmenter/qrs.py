@@ -404,7 +404,7 @@ class Decider:
         self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(listing(plain, "rr", LEVELS_KEPT), LEVELS_KEPT)
         if any(type(rr) is not int or not 0 < rr <= self.timing.pause for rr in self.rr):
-            raise InvalidState("saved state: an interval between beats is none")
+            raise InvalidState("saved state: an interval between beats is not a positive number")
         self.recent = self._candidates(listing(plain, "recent", MAX_WAITING), position)
         held = [self._candidate(c, position) for c in listing(plain, "held", 1)]
         self.held = held[0] if held else None
@@ -415,7 +415,7 @@ class Decider:
         self._take_medians()
         self._set_due()
         if self.held is not None and self._held_until(self.held) < position:
-            raise InvalidState("saved state: the detector still holds what was decided")
+            raise InvalidState("saved state: the detector still holds a candidate that was decided")
 
     def _candidates(self, saved: list[Any], position: int) -> deque[Candidate]:
         candidates = [self._candidate(values, position) for values in saved]
@@ -425,13 +425,13 @@ class Decider:
 
     def _candidate(self, values: object, position: int) -> Candidate:
         if not isinstance(values, list) or len(values) != len(Candidate._fields):
-            raise InvalidState("saved state: a candidate has not its fields")
+            raise InvalidState("saved state: a candidate lacks fields")
         candidate = Candidate(*_finite(values))
         samples = (candidate.peak, candidate.known, candidate.positive, candidate.negative)
         if any(type(s) is not int or s >= position for s in samples):
             raise InvalidState("saved state: a candidate lies ahead of the signal")
         if candidate.known != candidate.peak + self.timing.dominance:
-            raise InvalidState("saved state: a candidate was not known when it should be")
+            raise InvalidState("saved state: a candidate was found at an impossible time")
         return candidate
 
 

@@ -54,7 +54,9 @@ class SignalRing:
         """
         n = held.shape[1]
         if n > self.room:
-            raise ValueError(f"{n} samples at once, where there is room for {self.room}")
+            raise ValueError(
+                f"{n} samples do not fit: there is room for {self.room}; give them in smaller parts"
+            )
         signal, ends = self.signal, self.ends
         for k, place in enumerate(places):
             end = ends[place]

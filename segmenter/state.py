@@ -66,7 +66,7 @@ def unpack(magic: bytes, state: bytes) -> tuple[dict[str, Any], dict[str, NDArra
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise InvalidState(f"saved state: the header cannot be read ({error})") from error
     if not isinstance(plain, dict):
-        raise InvalidState("saved state: the header holds no values")
+        raise InvalidState("saved state: the header is not a mapping")
     return plain, arrays
 
 
@@ -96,9 +96,9 @@ def fill(target: NDArray[Any], arrays: Arrays, name: str) -> None:
     """Copy a saved array over one of the same name, if type and shape agree and it is finite."""
     saved = arrays.get(name)
     if saved is None or saved.dtype != target.dtype or saved.shape != target.shape:
-        raise InvalidState(f"saved state: {name} is missing or of another shape")
+        raise InvalidState(f"saved state: {name} is missing or has another shape")
     if saved.dtype.kind == "f" and not (np.abs(saved) < MAX_REAL).all():  # NaN fails too
-        raise InvalidState(f"saved state: {name} is not finite, or absurd")
+        raise InvalidState(f"saved state: {name} holds NaN, infinite or implausibly large values")
     target[...] = saved
 
 
@@ -130,5 +130,5 @@ def listing(plain: Mapping[str, Any], name: str, most: int) -> list[Any]:
     """Return a saved list of at most so many items."""
     value = plain.get(name)
     if not isinstance(value, list) or len(value) > most:
-        raise InvalidState(f"saved state: {name} is no list of at most {most}")
+        raise InvalidState(f"saved state: {name} is not a list of at most {most}")
     return value

@@ -338,5 +338,5 @@ def _detection(saved: list[Any], position: int) -> Detection | None:
 def _intervals(plain: list[Any]) -> list[int]:
     """Return saved RR intervals; InvalidState if they are none."""
     if not all(type(rr) is int and 0 < rr <= MAX_POSITION for rr in plain):
-        raise InvalidState("saved state: rr holds what is no interval")
+        raise InvalidState("saved state: rr holds a value that is not an interval")
     return plain

@@ -313,3 +313,62 @@ def cut(signal: list[float], start: float, stop: float, length: int) -> list[flo
     mean = sum(values) / length
     deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (length - 1))
     return [(v - mean) / deviation for v in values]
+
+
+class Reader:
+    """Reads beats one at a time and knows the one after; begins and ends with what is no beat."""
+
+    def __init__(self, beats: list[int]) -> None:
+        self.rest = list(beats)
+        self.now = self.after = 0
+        self.is_beat = self.after_is_beat = False
+
+    def go_on(self) -> None:
+        self.now, self.is_beat = self.after, self.after_is_beat
+        self.after_is_beat = bool(self.rest)
+        self.after = self.rest.pop(0) if self.rest else 1 << 62
+
+    def has_ended(self) -> bool:
+        return self.now == 1 << 62
+
+
+def match(
+    reference: list[int],
+    detected: list[int],
+    start: int,
+    end: int | None,
+    window: int,
+    second_criterion: bool = True,
+) -> tuple[int, int, int]:
+    """Count pairs, missed and extra beats as WFDB's bxb does, before 2002 without the criterion."""
+    ref, det = Reader(reference), Reader(detected)
+    pairs = missed = extra = 0
+    ref.go_on()
+    while ref.now < start:
+        ref.go_on()
+    det.go_on()
+    while det.after < start:
+        det.go_on()
+    if ref.now - det.now <= window and ref.now - det.now < abs(ref.now - det.after):
+        pairs += ref.is_beat and det.is_beat
+        ref.go_on()
+        det.go_on()
+    else:
+        det.go_on()
+        if det.now - start <= window and abs(ref.now - det.after) < abs(ref.now - det.now):
+            det.go_on()
+    while (not ref.has_ended()) if end is None else (ref.now <= end or det.now <= end):
+        first, second = (det, ref) if det.now < ref.now else (ref, det)
+        near = second.now - first.now <= window
+        best = second.now - first.now < abs(second.now - first.after)
+        if second_criterion:
+            best = best or abs(second.after - first.after) < abs(second.now - first.after)
+        if near and best:
+            pairs += ref.is_beat and det.is_beat
+            ref.go_on()
+            det.go_on()
+        else:
+            missed += first is ref and ref.is_beat
+            extra += first is det and det.is_beat
+            first.go_on()
+    return pairs, missed, extra

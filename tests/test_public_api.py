@@ -19,8 +19,8 @@ import model
 import monitor
 import segmenter
 from monitor.wire.codec import encode_json
+from tests.messages import alert
 from tests.monitor.delivery.test_subscriber import beat_heart, publish, served
-from tools.messages import alert
 
 PACKAGES = [model, monitor, segmenter]
 PUBLIC = [(package, name) for package in PACKAGES for name in package.__all__]

@@ -5,8 +5,8 @@
     python -m tools.bench_archive --quick                  # 2 records of 6 minutes; writes nothing
 
 Simulated records, the shipped model, `ecg-monitor annotate` as a person runs it, each process with
-one thread, after one record that does not count. The ways take turns. The last one is the machine's
-own limit: as many commands at once, which share nothing, each with a part of the records.
+one thread, after one record that does not count. The ways take turns. docs/PERFORMANCE.md has the
+machine's own limit: as many commands at once, which share nothing, each with a part of the records.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,7 +28,7 @@ from tools.measured import CommandFailed, run_measured
 from tools.pages import PROGRAM, spread, table
 from tools.parts import Found, Plan, measure_parts, option
 
-ONE, SEVERAL, APART = "one process", "processes of one command", "commands at once"
+ONE, SEVERAL = "one process", "processes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +45,6 @@ def annotate(records: Sequence[Path], out: Path, jobs: int) -> None:
     checkpoint = resources.files("model") / "checkpoints" / "default.safetensors"
     options = ("--out", str(out), "--checkpoint", str(checkpoint), "--jobs", str(jobs), "--again")
     run_measured([*PROGRAM, "annotate", *map(str, records), *options], Path.cwd())
-
-
-def annotate_apart(records: Sequence[Path], out: Path, commands: int) -> None:
-    """Annotate records by several commands at once, each of which has a part of them."""
-    with ThreadPoolExecutor(commands) as starters:
-        parts = [records[first::commands] for first in range(commands)]
-        for started in [starters.submit(annotate, part, out, 1) for part in parts if part]:
-            started.result()
 
 
 def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
@@ -73,7 +64,6 @@ def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
     ways: dict[str, Callable[[Path], None]] = {
         ONE: lambda out: annotate(paths, out, 1),
         SEVERAL: lambda out: annotate(paths, out, archive.jobs),
-        APART: lambda out: annotate_apart(paths, out, archive.jobs),
     }
     walls_s: dict[str, list[float]] = {way: [] for way in ways}
     annotate(paths[:1], folder / "warm", 1)
@@ -85,10 +75,9 @@ def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
             run(folder / way)
             walls_s[way].append(time.perf_counter() - began_s)
     names = [f"{path.name}.{kind}" for path in paths for kind in ("qrs", "alm")]
-    for way in (SEVERAL, APART):
-        same, _, _ = filecmp.cmpfiles(folder / ONE, folder / way, names, shallow=False)
-        if len(same) != len(names):
-            raise CommandFailed(f"{ONE} and {way} wrote different files")
+    same, _, _ = filecmp.cmpfiles(folder / ONE, folder / SEVERAL, names, shallow=False)
+    if len(same) != len(names):
+        raise CommandFailed(f"{ONE} and {archive.jobs} wrote different files")
     return walls_s
 
 

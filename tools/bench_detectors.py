@@ -1,19 +1,16 @@
 """Our QRS detector beside others on the same records in one run: quality, speed, memory, delay.
 
-    python -m tools.bench_detectors --records ../shared/data/mitdb    # docs/detectors.md, a plot
+    python -m tools.bench_detectors --records ../shared/data/mitdb    # docs/detectors.md
     python -m tools.bench_detectors --quick                           # 2 records; writes nothing
 
 Each detector runs in a process of its own, on one core, one after the other; let nothing else
-compute meanwhile. Quality by EC57 (150 ms, from 5:00). Ours gets the record as a stream, in chunks
-of a second, gaps included; the others get it whole, as they are made for, gaps bridged by lines
-since they cannot take NaN. Time is that of the detection alone (with ours, of cutting the beats
-too), after a warm-up. Of those that are not installed nothing is shown.
+compute meanwhile. Ours gets the record as a stream, in chunks of a second, gaps included; the
+others get it whole, as they are made for, gaps bridged by lines since they cannot take NaN.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import resource
 import sys
 import time
 import warnings
@@ -23,25 +20,27 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from monitor.errors import MonitorError
 from monitor.offline.evaluation.beats_report import read_annotations
-from monitor.offline.evaluation.ec57 import TEST_START_S, BeatScore, compare_beats, score
+from monitor.offline.evaluation.ec57 import (
+    TEST_START_S,
+    BeatComparison,
+    BeatScore,
+    compare_beats,
+    score,
+)
 from monitor.sources.wfdb_record import WfdbRecord, list_records
-from segmenter.bank import SegmenterBank
 from segmenter.beat import BeatSpec
 from segmenter.stream import Segmenter
-from tools.measured import on_one_core
+from tools.measured import on_one_core, peak_mb
 from tools.pages import table
 from tools.parts import DATA, Found, NotMeasured, Plan, measure_parts, option, say
-from tools.plots import save
 
 Signal = NDArray[np.float64]  # (n,), millivolts
 
 CHUNK_S = 1.0
-BANK_S = 60.0  # signal of each patient of the bank
 WARM_UP_S = 30.0  # compiled code is loaded and caches are filled before the clock runs
 HEADINGS = (
     "detector",
@@ -55,7 +54,7 @@ HEADINGS = (
     "memory MB (grown by)",
     "delay ms (median, 99 %)",
 )
-BATCH = "whole record"  # the delay of what needs the end before it says anything
+BATCH = "whole record"  # the delay of a detector that needs the end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,6 @@ class Compared(Plan):
     limit: int = option(0, 2, "only the first N records; 0: all")
     lead: str = option("", "", "name or index; the first lead by default")
     start: float = option(TEST_START_S, TEST_START_S, "test period's start, s")
-    bank: int = option(500, 50, "patients side by side; 0: none")
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ PRESENT = [name for name, (module, _) in DETECTORS.items() if importlib.util.fin
 
 
 def measure(name: str, records: Sequence[str], lead: str, start_s: float) -> Result:
-    """Run one detector on records in this process."""
+    """Run one detector on records in this process; time is that of the detection alone."""
     detect = DETECTORS[name][1]
     comparisons, delays_ms, spent_s, signal_s, n_failed = [], [np.empty(0)], 0.0, 0.0, 0
     with warnings.catch_warnings(action="ignore"):  # theirs; what they find is what counts
@@ -180,27 +178,16 @@ def measure(name: str, records: Sequence[str], lead: str, start_s: float) -> Res
         before_mb = peak_mb()
         for path in records:
             signal, fs_hz = _signal(path, lead)
-            began = time.perf_counter()
+            began_s = time.perf_counter()
             try:
                 found = detect(signal, fs_hz)
             except Exception as error:  # one detector's trouble must not end the comparison
                 say(f"{name}: {type(error).__name__}: {error}")
                 found = Detections(np.empty(0, np.int64))
                 n_failed += 1
-            spent_s += time.perf_counter() - began
+            spent_s += time.perf_counter() - began_s
             signal_s += len(signal) / fs_hz
-            reference = read_annotations(Path(path), "atr")
-            scale = fs_hz / (reference.fs_hz or fs_hz)  # a lead may be faster than the frames
-            comparisons.append(
-                compare_beats(
-                    np.round(reference.samples * scale).astype(np.int64),
-                    reference.symbols,
-                    found.r_sample,
-                    fs_hz,
-                    len(signal),
-                    start_s=start_s,
-                )
-            )
+            comparisons.append(_compared(path, found.r_sample, fs_hz, len(signal), start_s))
             if found.delay_ms is not None:
                 delays_ms.append(found.delay_ms)
     joined = np.concatenate(delays_ms)
@@ -215,46 +202,22 @@ def measure(name: str, records: Sequence[str], lead: str, start_s: float) -> Res
     )
 
 
+def _compared(
+    path: str, r_sample: NDArray[np.int64], fs_hz: float, n_samples: int, start_s: float
+) -> BeatComparison:
+    """Compare with the reference annotations, by EC57: within 150 ms."""
+    reference = read_annotations(Path(path), "atr")
+    scale = fs_hz / (reference.fs_hz or fs_hz)  # a lead may be faster than the frames
+    samples = np.round(reference.samples * scale).astype(np.int64)
+    return compare_beats(samples, reference.symbols, r_sample, fs_hz, n_samples, start_s=start_s)
+
+
 def _signal(path: str, lead: str, until_s: float | None = None) -> tuple[Signal, float]:
     with WfdbRecord.open(path, lead or None) as record:
         stop = record.n_samples
         if until_s is not None:
             stop = min(stop, round(until_s * record.fs_hz))
         return record.read(0, stop).astype(np.float64), record.fs_hz
-
-
-def peak_mb() -> float:
-    """Return the largest resident memory of this process so far, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss counts the parent's memory in a forked child
-        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
-        return int(line.split()[1]) / 1e3
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
-
-
-def measure_bank(rows: int, records: Sequence[str], lead: str) -> str:
-    """Feed a bank with stretches of the records, each patient another one; how fast it is."""
-    signals = [_signal(path, lead) for path in records]
-    fs_hz = signals[0][1]
-    signals = [(signal, rate) for signal, rate in signals if rate == fs_hz]
-    n, chunk = round(BANK_S * fs_hz), round(CHUNK_S * fs_hz)
-    leads = np.empty((rows, n), np.float32)
-    for row in range(rows):
-        signal = signals[row % len(signals)][0]
-        leads[row] = np.resize(np.roll(signal, -row // len(signals) * n), n)
-    bank = SegmenterBank(rows, fs_hz, BeatSpec())
-    warm = round(WARM_UP_S / 2 * fs_hz) // chunk * chunk
-    bank.update(leads[:, :warm])
-    began = time.perf_counter()
-    for at in range(warm, n, chunk):
-        bank.update(leads[:, at : at + chunk])
-    spent_s = time.perf_counter() - began
-    samples_per_s = rows * (n - warm) / spent_s
-    return (
-        f"Ours as a bank of {rows} patients, fed in chunks of {CHUNK_S:g} s: "
-        f"{samples_per_s / 1e6:.1f} million samples a second on one core, as many as "
-        f"{samples_per_s / fs_hz:,.0f} patients send at {fs_hz:g} Hz; {peak_mb():.0f} MB."
-    )
 
 
 # --- showing ------------------------------------------------------------------------------------
@@ -281,22 +244,6 @@ def cells(result: Result) -> list[str]:
     ]
 
 
-def plot(results: Sequence[Result], file: Path) -> None:
-    """Draw quality and speed of the detectors."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    quality, speed = figure.subplots(1, 2)
-    for i, one in enumerate(results):
-        x, y = 100 * one.score.positive_predictivity, 100 * one.score.sensitivity
-        quality.plot(x, y, "o", color=f"C{i}", label=one.name)
-        speed.barh(i, one.real_time_factor, color=f"C{i}")
-    quality.set(xlabel="positive predictivity, %", ylabel="sensitivity, %", title="EC57, gross")
-    speed.set(xscale="log", xlabel="times real time, one core", title="speed")
-    speed.set_xlim(left=1)
-    speed.set_yticks(range(len(results)), [one.name for one in results])
-    speed.invert_yaxis()
-    save(figure, file)
-
-
 def compare(plan: Compared) -> Found:
     """Run the detectors, one after the other, each in a fresh process of its own."""
     if not plan.records.is_dir():
@@ -309,18 +256,19 @@ def compare(plan: Compared) -> Found:
     for name in PRESENT:
         results.append(on_one_core(measure, name, paths, plan.lead, plan.start))
         say(f"  {name}: done")
-    bank = on_one_core(measure_bank, plan.bank, paths, plan.lead) if plan.bank > 0 else ""
-    if plan.out is not None:
-        plot(results, plan.out / "detectors.png")
+    ours = results[0].score
+    figures = {
+        "detection.sensitivity": [100 * ours.sensitivity],
+        "detection.predictivity": [100 * ours.positive_predictivity],
+    }
     return Found(
-        f"{len(paths)} records of {plan.records.name}, lead {plan.lead or 0}, test period from "
+        f"{len(paths)} records of {plan.records.name}, lead {plan.lead or 0}, EC57 from "
         f"{plan.start:g} s, one core each; once.\n\n"
         f"{table(HEADINGS, [cells(result) for result in results])}\n\n"
         "Errors are detection minus reference. Memory is that of the whole process, imports\n"
-        "included, and how much the records added. Delay is signal time from the R peak until a\n"
-        f"beat is reported.\n\n{bank}\n\n"
-        "![Sensitivity and positive predictivity; speed](detectors.png)",
-        {},
+        "included, and how much the records added. Time is that of the detection alone, with ours\n"
+        "of cutting the beats too. Delay is signal time from the R peak until a beat is reported.",
+        figures if plan.is_whole("records", "limit", "lead", "start") else {},
     )
 
 

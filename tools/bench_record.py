@@ -30,28 +30,24 @@ from numpy.typing import NDArray
 from model.config import AutoencoderConfig
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ecg5000_report import area_under_curve
-from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
-from tools.measured import Measured, on_one_core, run_measured
-from tools.pages import PROGRAM, spread, table
+from tools.measured import Measured, on_one_core
+from tools.pages import spread, table
 from tools.parts import Found, Plan, measure_parts, option
 from tools.plots import draw_runs, plot_memory, save
+from tools.replays import RECORD, REPLAY, SEED, WARM_UP_S, make_record, replay
 
 if TYPE_CHECKING:  # where it is needed, it is imported in a process of its own
     import torch
 
-RECORD, SEED = "simulated", 7
 LONG_RECORD, LONGER = "longer", 3  # times as long: the one whose memory is looked at
-SIMULATE = f"ecg-monitor simulate {RECORD} --seed {SEED} --hours"
-WARM_UP_HOURS = 1 / 60  # of a replay that does not count: files are in memory
 HOURS = (1.0, 2.0, 5.0, 10.0, 20.0)
 SLICE_FROM_S, SLICE_S = 3600.0, 300.0  # what the published way is timed on
 AUC_S = 3600.0  # and from there on, how well both rank the beats
 TRAIN_S, TRAIN_STEPS = 1200.0, 1500  # of it, before; from normal beats alone, one a step
 EMBEDDING = 128
 BEAT_SAMPLES = 140
-REPLAY = ("replay", RECORD, "--speed", "max", "--no-live", "--json")
 PROCESSES = {
     "parent": "monitor.run.replay",
     "producer": "monitor.stages.producer",
@@ -213,12 +209,9 @@ def growth_mb(sum_mb: Sequence[float]) -> float:
     return statistics.median(last) - statistics.median(first)
 
 
-def replay(folder: Path, hours: float | None = None, record: str = RECORD) -> Measured:
-    """Replay a record, or its first hours, with a private alert socket."""
-    duration = [] if hours is None else ["--duration", f"{round(3600 * hours)}"]
-    told = [word.replace(RECORD, record) for word in REPLAY]
-    endpoint = f"ipc://{folder / 'alerts'}"
-    return run_measured([*PROGRAM, *told, *duration, "--alerts", endpoint], folder)
+def replay_hours(folder: Path, hours: float) -> Measured:
+    """Replay the first hours of the record."""
+    return replay(folder, "--duration", f"{round(3600 * hours)}").measured
 
 
 def imports(module: str) -> tuple[float, float]:
@@ -242,37 +235,23 @@ class Run(Plan):
 
     hours: float = option(HOURS[-1], 4 / 3, "of the record")
 
-    @property
-    def path(self) -> str:
-        """The record's path."""
-        return str(self.folder / RECORD)
-
-    def record(self) -> None:
-        """Write the record, unless another part has."""
-        if not Path(f"{self.path}.hea").exists():
-            write_record(Path(self.path), SimulationSettings(hours=self.hours, seed=SEED))
-
     def described(self) -> str:
         """Return what is run, and how often."""
         return (
-            f"A record of {self.hours:g} h, two leads, 250 Hz (`{SIMULATE} {self.hours:g}`), by "
-            f"`ecg-monitor {' '.join(REPLAY)}`: {self.times} runs."
+            f"A record of {self.hours:g} h, two leads, 250 Hz (`ecg-monitor simulate {RECORD} "
+            f"--seed {SEED} --hours {self.hours:g}`), by `ecg-monitor {' '.join(REPLAY)}`: "
+            f"{self.times} runs."
         )
 
 
 def published_part(run: Run) -> Found:
     """Compare with the published way, each run of ours beside one of it."""
-    import msgspec
-
-    from monitor.run.replay import Summary
-
-    run.record()
-    replay(run.folder, WARM_UP_HOURS)
+    path = str(make_record(run.folder, run.hours))
+    replay_hours(run.folder, WARM_UP_S / 3600)
     ratios, cpu_ratios, ours, theirs = [], [], [], []
     for number in range(run.times):
-        published = on_one_core(run_published, run.path, number == 0)
-        measured = replay(run.folder)
-        summary = msgspec.json.decode(measured.output.splitlines()[-1], type=Summary)
+        published = on_one_core(run_published, path, number == 0)
+        measured, summary = replay(run.folder)
         if number == 0:
             auc, n_anomalous = published.auc, published.n_anomalous
         published_s = published.of_record_s(summary.signal_s, summary.beats)
@@ -280,7 +259,7 @@ def published_part(run: Run) -> Found:
         cpu_ratios.append(published_s / measured.cpu_s)
         ours.append(measured)
         theirs.append(published_s)
-    our_auc = on_one_core(run_ours_on_slice, run.path)
+    our_auc = on_one_core(run_ours_on_slice, path)
     peaks_mb = [one.peak_mb for one in ours]
     assert auc is not None  # of the first run
     rows = [
@@ -314,13 +293,13 @@ def published_part(run: Run) -> Found:
 
 def growth_part(run: Run) -> Found:
     """Measure seconds against hours of record; draw them."""
-    run.record()
-    replay(run.folder, WARM_UP_HOURS)
+    make_record(run.folder, run.hours)
+    replay_hours(run.folder, WARM_UP_S / 3600)
     hours = [one for one in HOURS if one <= run.hours] or [run.hours]
     runs: dict[float, list[Measured]] = {one: [] for one in hours}
     for _ in range(run.times):  # in turn, so that what else the machine does hits all alike
         for one in hours:
-            runs[one].append(replay(run.folder, one))
+            runs[one].append(replay_hours(run.folder, one))
     rows = [
         [
             f"{one:g}",
@@ -356,8 +335,8 @@ def growth_part(run: Run) -> Found:
 def memory_part(run: Run) -> Found:
     """Measure memory against time; draw it."""
     hours = LONGER * run.hours
-    write_record(run.folder / LONG_RECORD, SimulationSettings(hours=hours, seed=SEED))
-    at_s, sum_mb = zip(*replay(run.folder, record=LONG_RECORD).held_mb, strict=True)
+    make_record(run.folder, hours, LONG_RECORD)
+    at_s, sum_mb = zip(*replay(run.folder, record=LONG_RECORD).measured.held_mb, strict=True)
     if run.out is not None:
         of_all = {"all four processes (they leave at the end)": sum_mb}
         across = f"s of a replay of {hours:g} h"

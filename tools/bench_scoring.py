@@ -3,26 +3,24 @@
     python -m tools.bench_scoring                # a section of docs/scoring.md
     python -m tools.bench_scoring --quick        # one round; writes nothing
 
-Measured in one process and in turn, round by round, the matrix product among them, so that what
-else the machine does hits all alike; torch's own layers, which training uses, stand beside it.
-Counted are the multiplications and additions of the matrix products alone. In one thread CPU time
-counts, in two wall time: with two threads let nothing else compute meanwhile.
+Measured in one process, round by round, the matrix product in each, so that what else the machine
+does hits both alike. Counted are the multiplications and additions of the matrix products alone. In
+one thread CPU time counts, in two wall time: with two threads let nothing else compute meanwhile.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.autoencoder import LstmAutoencoder
 from model.checkpoint import Checkpoint, load_shipped
 from model.scoring import MAX_BATCH, Scorer
 from model.trained import TrainedAutoencoder
@@ -35,7 +33,6 @@ from tools.parts import Found, Plan, measure_parts, option
 Beats = NDArray[np.float32]
 Reconstruct = Callable[[Beats], Beats]
 
-OURS, EAGER = "ONNX Runtime (ours)", "torch eager, oneDNN"
 BATCHES = (1, 64, 256, 1024)
 THREADS = (1, 2)
 PRODUCT_SIZE = 1024  # of the square matrices: fast, and in the cache
@@ -63,18 +60,6 @@ def ours(autoencoder: TrainedAutoencoder) -> Reconstruct:
     return reconstruct
 
 
-def eager(autoencoder: TrainedAutoencoder) -> Reconstruct:
-    """Return torch's own layers, which call oneDNN."""
-    network = LstmAutoencoder.of(autoencoder).eval()
-
-    def reconstruct(beats: Beats) -> Beats:
-        with torch.inference_mode():
-            written: Beats = network(torch.from_numpy(beats)).numpy()
-        return written
-
-    return reconstruct
-
-
 @dataclass(frozen=True)
 class Measurement:
     """What was measured, round by round.
@@ -83,40 +68,39 @@ class Measurement:
     ----------
     product_flops : dict of int to list of float
         Rates of the matrix product, by threads.
-    times_s : dict of (way, threads, batch) to list of float
+    times_s : dict of (threads, batch) to list of float
         Of one beat.
     """
 
     checkpoint: Checkpoint
     product_flops: dict[int, list[float]]
-    times_s: dict[tuple[str, int, int], list[float]]
+    times_s: dict[tuple[int, int], list[float]]
 
-    def shares(self, way: str, threads: int, batch: int) -> list[float]:
+    def shares(self, threads: int, batch: int) -> list[float]:
         """Return which part of the matrix product's rate is reached, in %, each round."""
         flop = 100 * self.checkpoint.config.flop_per_beat
-        pairs = zip(self.times_s[way, threads, batch], self.product_flops[threads], strict=True)
+        pairs = zip(self.times_s[threads, batch], self.product_flops[threads], strict=True)
         return [flop / time_s / rate for time_s, rate in pairs]
 
     def worst_shares(self, threads: int) -> list[float]:
         """Return our smallest share of the batches of 64 and more, for each round."""
-        of_each = [self.shares(OURS, threads, batch) for batch in BATCHES[1:]]
+        of_each = [self.shares(threads, batch) for batch in BATCHES[1:]]
         return [min(of_round) for of_round in zip(*of_each, strict=True)]
 
 
 def measure(checkpoint: Checkpoint, rounds: int) -> Measurement:
-    """Measure both ways in turn, on beats of a simulated record."""
+    """Measure on beats of a simulated record."""
     simulated = simulate(BeatSpec.from_mapping(checkpoint.spec), BEATS_HOURS, BEATS_SEED).beats
-    ways = {OURS: ours(checkpoint.autoencoder), EAGER: eager(checkpoint.autoencoder)}
+    reconstruct = ours(checkpoint.autoencoder)
     found = Measurement(checkpoint, {threads: [] for threads in THREADS}, {})
     for _ in range(rounds):
         for threads in THREADS:
             torch.set_num_threads(threads)
             found.product_flops[threads].append(_product_flops(threads))
-            for way, reconstruct in ways.items():
-                for batch in BATCHES:
-                    beats = np.resize(simulated, (batch, simulated.shape[1]))
-                    spent_s = _time_s(lambda r=reconstruct, b=beats: r(b), threads)  # type: ignore[misc]
-                    found.times_s.setdefault((way, threads, batch), []).append(spent_s / batch)
+            for batch in BATCHES:
+                beats = np.resize(simulated, (batch, simulated.shape[1]))
+                spent_s = _time_s(partial(reconstruct, beats), threads)
+                found.times_s.setdefault((threads, batch), []).append(spent_s / batch)
     return found
 
 
@@ -150,35 +134,32 @@ def _time_s(run: Callable[[], object], threads: int) -> float:
 
 
 def rate_part(plan: Rounds) -> Found:
-    """Compare with the matrix product: shares of its rate, then times."""
+    """Compare with the matrix product: shares of its rate, and times."""
     found = on_one_core(measure, load_shipped(), plan.times)
     config = found.checkpoint.config
     rates = ", ".join(
         f"{spread([rate / 1e9 for rate in rates], '.0f')} GFLOP/s in {threads} thread(s)"
         for threads, rates in found.product_flops.items()
     )
-    places = [(threads, batch) for threads in THREADS for batch in BATCHES[1:]]
-    shares = [
-        [way, *(f"{statistics.median(found.shares(way, *place)):.0f} %" for place in places)]
-        for way in (OURS, EAGER)
+    rows = [
+        [
+            f"{batch}",
+            *(spread(found.shares(threads, batch), ".0f") for threads in THREADS),
+            spread([1e3 * batch * one_s for one_s in found.times_s[1, batch]], ".2f"),
+        ]
+        for batch in BATCHES
     ]
-    times = [
-        [way, *(spread([1e3 * n * s for s in found.times_s[way, 1, n]], ".2f") for n in BATCHES)]
-        for way in (OURS, EAGER)
-    ]
+    headings = ["beats of a call", "% of that rate, 1 thread", "2 threads", "ms of CPU, 1 thread"]
     return Found(
         f"Embedding {config.embedding}, {config.samples_per_step} samples a step, "
         f"{config.flop_per_beat / 1e6:.2f} MFLOP of matrix products a beat. The machine's matrix "
         f"product of {PRODUCT_SIZE} x {PRODUCT_SIZE} in the same rounds: {rates}. Medians of "
-        f"{plan.times} rounds.\n\nShare of that rate, by the beats N of a call:\n\n"
-        + table(["way", *(f"N = {n}, {threads} thr." for threads, n in places)], shares)
-        + "\n\nOne call in one thread, ms of CPU (smallest to largest of the rounds):\n\n"
-        + table(["way", *(f"N = {batch}" for batch in BATCHES)], times)
-        + f"\n\nOurs takes {MAX_BATCH} beats at once, whatever the call.",
+        f"{plan.times} rounds.\n\n{table(headings, rows)}\n\n"
+        f"Ours takes {MAX_BATCH} beats at once, whatever the call.",
         {
             "scoring.share_one_thread": found.worst_shares(1),
             "scoring.share_two_threads": found.worst_shares(2),
-            "scoring.one_beat": [1e3 * one_s for one_s in found.times_s[OURS, 1, 1]],
+            "scoring.one_beat": [1e3 * one_s for one_s in found.times_s[1, 1]],
         },
     )
 

@@ -23,13 +23,14 @@ import sys
 import termios
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 from rich.console import Console
 
 from monitor.delivery.publisher import Publisher
@@ -37,7 +38,7 @@ from monitor.journal.writer import Journal
 from monitor.run.watch import watch
 from monitor.stages.consumer import STATUS_PATIENTS
 from monitor.view.screens import LiveScreen
-from monitor.wire.codec import all_encoded, encode_message
+from monitor.wire.codec import all_encoded, decode_message, encode_message
 from monitor.wire.messages import (
     Alert,
     BeatScored,
@@ -48,7 +49,8 @@ from monitor.wire.messages import (
     Wave,
 )
 from monitor.wire.sockets import WAVE_MESSAGES, Sockets
-from tools import messages
+from tools.fuzz_damage import split_frames
+from tools.fuzz_decoders import valid
 from tools.measured import CommandFailed
 from tools.pages import spread, table
 from tools.parts import Found, Plan, measure_parts, option
@@ -61,6 +63,11 @@ KEY_EVERY = 2  # heartbeats between two presses of the down key
 
 
 PUBLISH = "publish"  # what a process of a ward is started with
+# A message of each type, of which those of the ward are copies with changes.
+EXAMPLES = [decode_message(split_frames(case)) for case in valid("world-messages")]
+ALERT = next(one for one in EXAMPLES if isinstance(one, Alert))
+BEAT = next(one for one in EXAMPLES if isinstance(one, BeatScored))
+STATUS = next(one for one in EXAMPLES if isinstance(one, Status))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,87 +99,71 @@ class Ward:
         self._alerts_per_tick = alerts_per_s * TICK_S
         self._owed = 0.0
         self._seq = 0
-        self._open: list[tuple[int, Alert]] = []  # tick at which it ends
+        self._open: deque[tuple[int, Alert]] = deque()  # tick at which it ends
         self._tick = 0
-        self._told_of = 0
-        trace = np.sin(np.arange(25) / 4).round(3).tolist()
-        self._wave = Wave(1, self.names[0], 0, FS_HZ / 2, trace, [])
+        self._reported = 0
+        self._beat = np.sin(np.arange(140) / 9).round(3).tolist()
+        self._trace = self._beat[:25]
+
+    @property
+    def _sample(self) -> int:
+        return round(self._tick * TICK_S * FS_HZ)
 
     def waves(self) -> list[Wave]:
         """Return a stretch of each patient's signal."""
-        sample = round(self._tick * TICK_S * FS_HZ)
-        return [msgspec.structs.replace(self._wave, patient=n, sample=sample) for n in self.names]
+        return [Wave(1, name, self._sample, FS_HZ / 2, self._trace, []) for name in self.names]
 
     def beats(self) -> list[BeatScored]:
         """Return the beats of a tick: of about every fourth patient one."""
         chosen = np.flatnonzero(self._rng.random(len(self.names)) < 1.2 * TICK_S)
-        return [messages.beat_scored(**self._place(self.names[n])) for n in chosen]
+        return [replace(BEAT, loss=10.0, **self._place(self.names[n])) for n in chosen]
 
     def alerts(self) -> list[Alert]:
-        """Return the episodes that begin and end in this tick."""
+        """Return the episodes that end and begin in this tick."""
+        said = []
+        while self._open and self._open[0][0] <= self._tick:
+            nothing: dict[str, Any] = {"beat": [], "reconstruction": [], "neighbours": []}
+            said.append(self._numbered(self._open.popleft()[1], state="cleared", **nothing))
         self._owed += self._alerts_per_tick
-        begun = [self._alert(str(name)) for name in self._rng.choice(self.names, int(self._owed))]
-        self._owed -= len(begun)
-        ended = [self._cleared(alert) for tick, alert in self._open if tick <= self._tick]
-        self._open = [one for one in self._open if one[0] > self._tick]
-        self._open += [(self._tick + round(1 / TICK_S), alert) for alert in begun]
-        return [*ended, *begun]
+        for name in self._rng.choice(self.names, int(self._owed)):
+            ratio = round(float(self._rng.uniform(1, 4)), 2)
+            begun = self._numbered(
+                replace(ALERT, **self._place(str(name)), episode_start_sample=self._sample),
+                priority="medium" if self._seq % 20 else "high", loss=26.0 * ratio, ratio=ratio,
+                beat=self._beat, reconstruction=self._beat,
+                neighbours=[Neighbour(30.0, self._beat)] * 3,
+            )  # fmt: skip
+            self._open.append((self._tick + round(1 / TICK_S), begun))
+            said.append(begun)
+        self._owed %= 1
+        return said
 
     def status(self) -> Status:
         """Return the heartbeat: it speaks of some patients, in turn, as a monitor's does."""
-        position = round(self._tick * TICK_S * FS_HZ)
-        turn = [(self._told_of + n) % len(self.names) for n in range(STATUS_PATIENTS)]
-        self._told_of = (turn[-1] + 1) % len(self.names)
-        patients = [self._patient(self.names[n], n, position) for n in dict.fromkeys(turn)]
-        return messages.status(patients=patients)
+        turn = [(self._reported + n) % len(self.names) for n in range(STATUS_PATIENTS)]
+        self._reported = (turn[-1] + 1) % len(self.names)
+        return replace(STATUS, patients=[self._patient(n) for n in dict.fromkeys(turn)])
 
     def tick(self) -> bool:
         """Go on by one block; return whether a heartbeat is due."""
         self._tick += 1
         return self._tick % round(1 / TICK_S) == 0
 
-    def _patient(self, name: str, n: int, position: int) -> PatientStatus:
-        return messages.patient_status(
-            patient=name,
-            record=name,
-            fs_hz=FS_HZ,
-            position=position,
-            n_samples=None,
-            state="learning" if n % 50 == 0 else "monitoring",
-            beats=position // 200,
-            anomalous=n % 7,
-            alerts=n % 5,
+    def _patient(self, n: int) -> PatientStatus:
+        return replace(
+            STATUS.patients[0], patient=self.names[n], record=self.names[n], fs_hz=FS_HZ,
+            position=self._sample, n_samples=None, state="monitoring" if n % 50 else "learning",
+            beats=self._sample // 200, anomalous=n % 7, alerts=n % 5, technical=[],
             heart_rate_bpm=60.0 + (n + self._tick) % 40,
-        )
+        )  # fmt: skip
 
     def _place(self, name: str) -> dict[str, Any]:
-        sample = round(self._tick * TICK_S * FS_HZ)
-        return {"patient": name, "record": name, "sample": sample, "time_s": sample / FS_HZ}
+        time_s = self._sample / FS_HZ
+        return {"patient": name, "record": name, "sample": self._sample, "time_s": time_s}
 
-    def _alert(self, name: str) -> Alert:
+    def _numbered(self, alert: Alert, **changes: object) -> Alert:
         self._seq += 1
-        beat = np.sin(np.arange(140) / 9).round(3).tolist()
-        ratio = round(float(self._rng.uniform(1, 4)), 2)
-        place = self._place(name)
-        return messages.alert(
-            **place,
-            episode_start_sample=place["sample"],
-            id=f"{self._seq:032x}",
-            seq=self._seq,
-            priority="high" if self._seq % 20 == 0 else "medium",
-            loss=26.0 * ratio,
-            ratio=ratio,
-            beat=beat,
-            reconstruction=beat,
-            neighbours=[Neighbour(30.0, beat)] * 3,
-        )
-
-    def _cleared(self, alert: Alert) -> Alert:
-        self._seq += 1
-        return msgspec.structs.replace(
-            alert, id=f"{self._seq:032x}", seq=self._seq, state="cleared", beat=[],
-            reconstruction=[], neighbours=[],
-        )  # fmt: skip
+        return replace(alert, id=f"{self._seq:032x}", seq=self._seq, **changes)
 
 
 def publish(ward: Ward, folder: Path) -> NoReturn:
@@ -182,13 +173,13 @@ def publish(ward: Ward, folder: Path) -> NoReturn:
         waves = sockets.publish(endpoint(folder, "waves"), WAVE_MESSAGES)
         due_s = time.monotonic()
         while True:
-            alerts = [msgspec.structs.replace(a, journal=journal.identity) for a in ward.alerts()]
+            alerts = [replace(a, journal=journal.identity) for a in ward.alerts()]
             journal.commit(all_encoded(alerts), [])
             publisher.publish(all_encoded([*alerts, *ward.beats()]))
             for wave in ward.waves():
                 waves.send_multipart(encode_message(wave))
             if ward.tick():
-                status = msgspec.structs.replace(
+                status = replace(
                     ward.status(), journal=journal.identity, newest_seq=journal.newest_seq
                 )
                 publisher.publish(all_encoded([status]))
@@ -206,38 +197,18 @@ def endpoint(folder: Path, name: str) -> str:
 # --- the view ---------------------------------------------------------------------------------
 
 
-@dataclass
-class Heard:
-    """Heartbeats heard, and the processor time at the first and the last that count."""
-
-    n: int = 0
-    began_s: float = 0.0
-    ended_s: float = 0.0
-
-    def take(self) -> None:
-        """Count one."""
-        self.n += 1
-        self.ended_s = time.process_time()
-        if self.n == WARM_UP_BEATS:
-            self.began_s = self.ended_s
-
-    @property
-    def n_counted(self) -> int:
-        """Heartbeats after the warm-up."""
-        return self.n - WARM_UP_BEATS
-
-    @property
-    def cpu_s(self) -> float:
-        """Processor time after the warm-up."""
-        return self.ended_s - self.began_s
-
-
 class WatchedScreen(LiveScreen):
-    """The live view on one end of a pseudo-terminal, at whose other end keys are pressed."""
+    """The live view on one end of a pseudo-terminal, at whose other end keys are pressed.
+
+    Attributes
+    ----------
+    cpu_s : list of float
+        Processor time of this process at each heartbeat heard.
+    """
 
     def __init__(self, console: Console, typed: int, keyboard: TextIO, n_heartbeats: int) -> None:
         super().__init__(console, keyboard)
-        self.heard = Heard()
+        self.cpu_s: list[float] = []
         self._typed = typed
         self._n_heartbeats = n_heartbeats
 
@@ -245,15 +216,20 @@ class WatchedScreen(LiveScreen):
         """Take a message in; with every second heartbeat go a patient down, at the end leave."""
         super().take(message)
         if isinstance(message, Status) and message.patients:
-            self.heard.take()
-            if self.heard.n_counted >= self._n_heartbeats:
+            self.cpu_s.append(time.process_time())
+            if len(self.cpu_s) >= WARM_UP_BEATS + self._n_heartbeats:
                 os.write(self._typed, b"q")
-            elif self.heard.n % KEY_EVERY == 0:
+            elif len(self.cpu_s) % KEY_EVERY == 0:
                 os.write(self._typed, b"\x1b[B")
 
+    def share(self) -> float:
+        """Return the processor time a heartbeat, in % of its second, after the warm-up."""
+        counted = self.cpu_s[WARM_UP_BEATS - 1 :]
+        return 100 * (counted[-1] - counted[0]) / (len(counted) - 1)
 
-def measured(plan: Views, size: str, alerts_per_s: float) -> Heard:
-    """Return the processor time of the view over some heartbeats of the ward."""
+
+def measured(plan: Views, size: str, alerts_per_s: float) -> float:
+    """Return the view's share of a core, in %, over some heartbeats of the ward."""
     width, by, height = size.partition("x")
     if not (by and width.isdecimal() and height.isdecimal()):
         raise CommandFailed(f"--sizes: {size!r} is not like 80x24")
@@ -271,7 +247,7 @@ def measured(plan: Views, size: str, alerts_per_s: float) -> Heard:
         finally:
             ward.kill()
             ward.wait()
-    return screen.heard
+    return screen.share()
 
 
 def _drain(master: int) -> None:
@@ -288,8 +264,7 @@ def view_part(plan: Views) -> Found:
     shares: dict[tuple[str, float], list[float]] = {case: [] for case in cases}
     for _ in range(plan.times):  # in turn, so that what else the machine does hits all alike
         for size, rate in cases:
-            heard = measured(plan, size, rate)
-            shares[size, rate].append(100 * heard.cpu_s / heard.n_counted)
+            shares[size, rate].append(measured(plan, size, rate))
     rows = [[size, f"{rate:g}", spread(of_case, ".1f")] for (size, rate), of_case in shares.items()]
     figures = {}
     if plan.is_whole("patients"):

@@ -4,10 +4,12 @@
     python -m tools.chaos --kills 1000 --out docs/CHAOS.md     # hours; writes the page
 
 Real commands in processes of their own: `replay` with its three stages, and `subscribe --durable`.
-Each disturbance is a SIGKILL, or for some a SIGSTOP of up to three seconds, of one of the five; a
-parent or a subscriber that was killed is begun again. The run goes on in one journal until its
-record has ended: a round. Rounds are repeated until there were kills enough. In each, the alerts in
-the journal and those in the subscriber's inbox must be those of the undisturbed run, in order.
+Each disturbance is a SIGKILL, or for some a SIGSTOP of up to three seconds, of 30 s or (of a stage)
+for ever, of one of the five; a parent or a subscriber that was killed is begun again. The run goes
+on in one journal until its record has ended: a round. Rounds are repeated until there were kills
+enough. In each, the alerts in the journal and those in the subscriber's inbox must be those of the
+undisturbed run, in order. The first round, if its record is long enough, begins with four deaths of
+stages, ten minutes of signal apart, which one and the same `replay` must outlive.
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ VICTIMS = (*STAGES, "parent", "subscriber")
 SPEED = "150"  # blocks of 30 s, as at full speed, so that the order of alerts is the same
 PAUSE_SHARE = 0.2  # of the disturbances
 MAX_PAUSE_S = 3.0
+LONG_SHARE, LONG_S = 0.15, 30.0  # of the pauses, and so long: the run takes the stage for hung
+EVER_SHARE, EVER_S = 0.15, 90.0  # of the pauses, of stages alone; within so long they are killed
+DEATHS, APART_S = 4, 600.0  # of a round that is steady, and the signal between two
+STEADY_SPEED, RESTART_S = 20, 6.0  # and what a restart takes of the time between
 CATCH_UP_S = 120.0  # for a subscriber, when the record has ended
 LOOK_S = 0.1
 
@@ -46,7 +52,9 @@ class Tally:
     """What happened, and what became of the alerts."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    pauses: Counter[str] = field(default_factory=Counter)
+    pauses: Counter[str] = field(default_factory=Counter)  # short ones
+    long_pauses: Counter[str] = field(default_factory=Counter)
+    hangs: Counter[str] = field(default_factory=Counter)  # pauses for ever
     begun: int = 0  # times that a replay was begun
     rounds: int = 0
     expected: int = 0
@@ -91,23 +99,27 @@ class Round:
         self.inbox = folder / "state" / "ecg-monitor" / "subscribers" / "chaos.sqlite"
         self._record = record
         self._alerts = f"ipc://{folder / 'a'}"
+        self._speed = SPEED
         self._folder = folder
         self._chance = chance
         self._tally = tally
         self._environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def run(self, kills: int, every_s: float) -> None:
+    def run(self, kills: int, every_s: float, steady: bool = False) -> None:
         """Go to the record's end, disturbing it until there were so many kills in all.
 
         Raises
         ------
         ChaosFailed
-            If a replay ends with an error that no kill explains.
+            If a replay ends with an error that no kill explains, or a hung stage stays.
         """
+        self._speed = str(STEADY_SPEED) if steady else SPEED
         with self._ended_at_last():
             self._begin_subscriber()
             self._begin_replay()
+            if steady:
+                self._die_at_intervals()
             while not self._is_over():
                 if self._tally.kills.total() < kills:
                     self._wait(self._chance.uniform(0, 2 * every_s))
@@ -117,6 +129,19 @@ class Round:
                 self._begin_what_is_gone()
             self._serve_the_rest()
         self._tally.rounds += 1
+
+    def _die_at_intervals(self) -> None:
+        """Kill a stage now and then; healthy time between must give the run its restarts back."""
+        for _ in range(DEATHS):
+            self._wait(APART_S / STEADY_SPEED + RESTART_S)
+            victim = self._chance.choice(STAGES)
+            pid = self._pid(victim)
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                self._tally.kills[victim] += 1
+        self._wait(RESTART_S)
+        if self._running["parent"].poll() is not None:
+            raise ChaosFailed(f"the run did not outlive {DEATHS} deaths, {APART_S:.0f} s apart")
 
     def _wait(self, wait_s: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -136,7 +161,7 @@ class Round:
 
     def _begin_replay(self) -> None:
         self._tally.begun += 1
-        options = ("--journal", str(self.journal), "--speed", SPEED, "--json")
+        options = ("--journal", str(self.journal), "--speed", self._speed, "--json")
         self._begin("parent", "replay", str(self._record), "--alerts", self._alerts, *options)
 
     def _begin_subscriber(self) -> None:
@@ -159,12 +184,29 @@ class Round:
             return
         with contextlib.suppress(ProcessLookupError):
             if self._chance.random() < PAUSE_SHARE:
-                with stopped(pid):
-                    self._tally.pauses[victim] += 1
-                    time.sleep(self._chance.uniform(0, MAX_PAUSE_S))
+                self._pause(victim, pid)
             else:
                 os.kill(pid, signal.SIGKILL)
                 self._tally.kills[victim] += 1
+
+    def _pause(self, victim: str, pid: int) -> None:
+        kind = self._chance.random()
+        if kind < EVER_SHARE and victim in STAGES:
+            self._tally.hangs[victim] += 1
+            os.kill(pid, signal.SIGSTOP)
+            self._wait_until_gone(victim, pid)
+            return
+        is_long = kind < EVER_SHARE + LONG_SHARE
+        with stopped(pid):
+            (self._tally.long_pauses if is_long else self._tally.pauses)[victim] += 1
+            time.sleep(LONG_S if is_long else self._chance.uniform(0, MAX_PAUSE_S))
+
+    def _wait_until_gone(self, victim: str, pid: int) -> None:
+        deadline_s = time.monotonic() + EVER_S
+        while self._pid(victim) == pid:
+            if time.monotonic() > deadline_s:
+                raise ChaosFailed(f"the {victim} hung for {EVER_S:.0f} s, and nobody killed it")
+            time.sleep(LOOK_S)
 
     def _pid(self, victim: str) -> int | None:
         if victim in self._running:
@@ -213,7 +255,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 class ChaosFailed(Exception):
-    """A replay was refused: no kill explains that."""
+    """A replay was refused or given up, or a stage hung for ever: no kill explains that."""
 
 
 def stage_pid(parent: int, stage: str) -> int | None:
@@ -249,7 +291,8 @@ def chaos(kills: int, hours: float, every_s: float, seed: int) -> Tally:
             place = folder / str(tally.rounds)
             place.mkdir()
             one = Round(folder / "sim", place, chance, tally)
-            one.run(kills, every_s)
+            steady = tally.rounds == 0 and hours * 3600 > (DEATHS + 1) * APART_S
+            one.run(kills, every_s, steady)
             tally.expected += len(expected)
             tally.compare("journal", expected, journaled(one.journal))
             tally.compare("subscriber", expected, one.received())
@@ -265,8 +308,10 @@ def _signal(hours: float, seed: int) -> SimulationSettings:
 
 def tables(tally: Tally) -> str:
     """Return what happened as tables in Markdown."""
-    killed = [[one, f"{tally.kills[one]}", f"{tally.pauses[one]}"] for one in VICTIMS]
-    killed.append(["all", f"{tally.kills.total()}", f"{tally.pauses.total()}"])
+    faults = (tally.kills, tally.pauses, tally.long_pauses, tally.hangs)
+    killed = [[one, *(f"{fault[one]}" for fault in faults)] for one in VICTIMS]
+    killed.append(["all", *(f"{fault.total()}" for fault in faults)])
+    kinds = ["process", "kills", "pauses to 3 s", f"pauses of {LONG_S:.0f} s", "pauses for ever"]
     counts = (tally.lost, tally.doubled, tally.disordered)
     kept = [
         [place, f"{tally.expected}", *(f"{count[place]}" for count in counts)]
@@ -274,7 +319,7 @@ def tables(tally: Tally) -> str:
     ]
     headings = ["alerts in", "expected", "lost", "doubled", "rounds out of order"]
     return (
-        f"{table(['process', 'kills', 'pauses'], killed)}\n\n{table(headings, kept)}\n\n"
+        f"{table(kinds, killed)}\n\n{table(headings, kept)}\n\n"
         f"{tally.rounds} rounds; `replay` was begun {tally.begun} times."
     )
 

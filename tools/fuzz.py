@@ -3,15 +3,9 @@
     python -m tools.fuzz                                   # a million cases, each decoder its share
     python -m tools.fuzz --only checkpoints --cases 5000 --seed 7
     python -m tools.fuzz --only checkpoints --case FILE    # one case again
-    python -m tools.fuzz --out docs/FUZZ.md                # writes the page
+    python -m tools.fuzz --out docs/FUZZ.md                # writes the page's section
 
-A case is a valid input, damaged as Hypothesis draws it: bytes and pieces; or, behind its lengths
-and checksums, which are made right again, the values it holds. A decoder may accept a case (what it
-then makes is used as the monitor would) or raise the errors it documents. Anything else is a
-finding, as is a case that takes more processor time or memory than it may: the case, made as small
-as Hypothesis can, is written to a file, and the exit code is 1. Each decoder runs in a process of
-its own, whose address space is bounded; one that dies tells which case it died of. The same seed
-makes the same cases.
+docs/FUZZ.md says what a case is, and what counts as a finding; with findings the exit code is 1.
 """
 
 from __future__ import annotations
@@ -24,7 +18,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,12 +28,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from monitor.cli.progress import progress_bar
 from tools.fuzz_decoders import DECODERS, Build, Decoder
-from tools.pages import command_line, table
+from tools.measured import peak_mb
+from tools.pages import command_line, section, table, write_sections
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BATCH = 2000  # cases drawn at once: Hypothesis remembers those it has drawn
-MAX_FINDINGS = 20  # of one decoder, each from another place
+MEMORY_DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None
+LIBRARIES = ("hypothesis", "msgspec", "numpy", "wfdb")
 
 
 @dataclass
@@ -59,7 +54,7 @@ class Tally:
 def fuzz_decoder(
     decoder: Decoder, cases: int, chance: str, tally: Tally, findings: Path, most_s: float = 0.0
 ) -> None:
-    """Draw cases and let a decoder have them; findings are written to a folder.
+    """Draw cases and let a decoder have them, up to the first finding, which is kept in a folder.
 
     Parameters
     ----------
@@ -68,13 +63,12 @@ def fuzz_decoder(
     most_s : float
         Processor time of a case after which this process is ended; 0: no limit.
     """
-    known: set[str] = set()
     current, smallest = (findings / f"{tally.decoder}.{of}" for of in ("current", "smallest"))
 
-    def try_case(case: bytes) -> None:
+    def check(case: bytes) -> None:
         current.write_bytes(case)  # outlives this process: a hang or a crash will end it
-        began_s = time.process_time()
         tally.cases += 1
+        began_s = time.process_time()
         try:
             with warnings.catch_warnings(action="error"):  # a warning is a finding too
                 signal.setitimer(signal.ITIMER_PROF, most_s)
@@ -82,18 +76,12 @@ def fuzz_decoder(
             tally.accepted += 1
         except decoder.refusals:
             tally.refused += 1
+        except Exception:
+            smallest.write_bytes(case)  # Hypothesis ends with the smallest it found
+            raise
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0.0)
             tally.slowest_ms = max(tally.slowest_ms, 1e3 * (time.process_time() - began_s))
-
-    def check(case: bytes) -> None:
-        try:
-            try_case(case)
-        except Exception as error:
-            place = _place(error)
-            if place.partition(": ")[0] not in known:
-                smallest.write_bytes(case)
-                raise
 
     for first in range(0, cases, BATCH):
         quiet = settings(
@@ -107,24 +95,10 @@ def fuzz_decoder(
         except Exception as error:
             if not smallest.exists():  # the damage itself is wrong
                 raise
-            known.add(_place(error).partition(": ")[0])
-            path = findings / f"{tally.decoder}-{len(known)}.case"
-            smallest.rename(path)
-            tally.findings.append(f"{_place(error)} ({path})")
-            if len(known) == MAX_FINDINGS:
-                break
+            kept = smallest.rename(findings / f"{tally.decoder}.case")
+            tally.findings.append(f"{type(error).__name__}: {str(error)[:200]} ({kept})")
+            break
     current.unlink(missing_ok=True)
-
-
-def _place(error: Exception) -> str:
-    """Return what was raised and where: two cases of one place are one finding."""
-    frames = [
-        one
-        for one in traceback.extract_tb(error.__traceback__)
-        if "/tools/" not in one[0] and "/hypothesis/" not in one[0]
-    ]
-    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "the fuzzer"
-    return f"{type(error).__name__} at {where}: {str(error)[:200]}"
 
 
 # --- a decoder's process ----------------------------------------------------------------------
@@ -133,33 +107,19 @@ def _place(error: Exception) -> str:
 def run_decoder(
     name: str, build: Build, cases: int, chance: int, findings: Path, tell: Connection
 ) -> None:
-    """Fuzz one decoder, in a process of its own; tells the tally."""
-    with tempfile.TemporaryDirectory(prefix="ecg-fuzz-", dir=_memory_disk()) as folder:
+    """Fuzz one decoder, in a process of its own with bounded address space; sends the tally."""
+    with tempfile.TemporaryDirectory(prefix="ecg-fuzz-", dir=MEMORY_DISK) as folder:
         decoder, tally = build(Path(folder)), Tally(name)
         for case in decoder.seeds:
             decoder.decode(case)
-        before_mb = _peak_mb()
-        _bound_memory(decoder.most_mb)
+        before_mb = peak_mb()
+        statm = Path("/proc/self/statm")
+        if statm.exists():  # beyond it comes MemoryError
+            now = int(statm.read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (now + (decoder.most_mb << 20),) * 2)
         fuzz_decoder(decoder, cases, str(chance), tally, findings, decoder.most_s)
-        tally.grown_mb = _peak_mb() - before_mb
+        tally.grown_mb = peak_mb() - before_mb
     tell.send(tally)
-
-
-def _memory_disk() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def _bound_memory(most_mb: int) -> None:
-    """Let this process take so much more address space; beyond it comes MemoryError."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        now = int(statm.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + (most_mb << 20),) * 2)
 
 
 def watch_decoder(name: str, build: Build, cases: int, chance: int, findings: Path) -> Tally:
@@ -175,19 +135,15 @@ def watch_decoder(name: str, build: Build, cases: int, chance: int, findings: Pa
     except EOFError:
         tally = Tally(name)
     process.join()
-    if process.exitcode:
-        tally.findings.append(_death(name, process.exitcode, findings))
-    return tally
-
-
-def _death(name: str, code: int, findings: Path) -> str:
     current = findings / f"{name}.current"
-    if not current.exists():
-        return f"the process could not begin: a seed was refused? (exit code {code})"
-    kept = current.rename(findings / f"{name}-death.case")
-    if code == -signal.SIGPROF:
-        return f"takes too much processor time ({kept})"
-    return f"ended the process, exit code {code} ({kept})"
+    if process.exitcode and not current.exists():
+        tally.findings.append(f"the process could not begin, exit code {process.exitcode}")
+    elif process.exitcode:
+        kept = current.rename(findings / f"{name}.case")
+        hung = process.exitcode == -signal.SIGPROF
+        why = "too much processor time" if hung else f"ended the process ({process.exitcode})"
+        tally.findings.append(f"{why} ({kept})")
+    return tally
 
 
 # --- all of them ------------------------------------------------------------------------------
@@ -201,30 +157,15 @@ def shares(names: Sequence[str], cases: int) -> dict[str, int]:
 
 def results(tallies: Sequence[Tally]) -> str:
     """Return the tallies as a table in Markdown, with their sum."""
+    counts = [(one.cases, one.accepted, one.refused, len(one.findings)) for one in tallies]
+    sums = [sum(column) for column in zip(*counts, strict=True)]
     rows = [
-        [
-            one.decoder,
-            *(f"{n:,}" for n in (one.cases, one.accepted, one.refused, len(one.findings))),
-            f"{one.slowest_ms:.1f}",
-            f"{one.grown_mb:.1f}",
-        ]
-        for one in tallies
+        [one.decoder, *(f"{n:,}" for n in n_of), f"{one.slowest_ms:.1f}", f"{one.grown_mb:.1f}"]
+        for one, n_of in zip(tallies, counts, strict=True)
     ]
-    sums = [sum(int(row[at].replace(",", "")) for row in rows) for at in range(1, 5)]
     rows.append(["all", *(f"{n:,}" for n in sums), "", ""])
     headings = ["decoder", "cases", "accepted", "refused", "findings", "slowest, ms"]
     return table([*headings, "grown by, MB"], rows)
-
-
-def page(command: str, tallies: Sequence[Tally]) -> str:
-    """Return the page for docs/."""
-    idea = (__doc__ or "").partition("\n\nA case is")[2].rstrip()
-    return (
-        f"# Fuzzing\n\nA case is{idea}\n\nMeasured by `{command}`:\n\n{results(tallies)}\n\n"
-        "Slowest is the processor time of one case; grown by is the peak of the process's memory\n"
-        "over what it took to load and to decode the seeds. Cases of defects found so are kept\n"
-        "in `tests/corpus/`, and the tests replay them.\n"
-    )
 
 
 def again(name: str, path: Path) -> int:
@@ -249,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=DECODERS, metavar="DECODER")
     parser.add_argument("--case", type=Path, help="try this one again; needs --only")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder")
-    parser.add_argument("--out", type=Path, help="write a page in Markdown")
+    parser.add_argument("--out", type=Path, help="write a section of this page")
     options = parser.parse_args(arguments)
     names = options.only or list(DECODERS)
     if options.case is not None:
@@ -269,7 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for finding in one.findings:
             print(f"{one.decoder}: {finding}", file=sys.stderr)
     if options.out is not None:
-        options.out.write_text(page(command_line("fuzz", arguments), tallies))
+        measured = section(command_line("fuzz", arguments), results(tallies), LIBRARIES)
+        write_sections(options.out, "Fuzzing", {"Measured": measured})
     if not any(findings.iterdir()):
         findings.rmdir()
     return int(any(one.findings for one in tallies))

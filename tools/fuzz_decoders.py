@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import struct
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY, patch
 
 import msgspec
 import numpy as np
@@ -31,6 +31,7 @@ from model.training_config import TrainingConfig
 from model.training_file import METADATA_KEY as TRAINING_KEY
 from model.training_file import load_training, save_training
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.detection.rules import parse_rules
 from monitor.errors import (
     InvalidKeys,
@@ -66,15 +67,15 @@ from tools.fuzz_damage import (
     msgpack_bytes,
     split_frames,
 )
-from tools.messages import WALL_TIME
 
 CORPUS = Path(__file__).resolve().parents[1] / "tests" / "corpus"
 ECG5000_SAMPLES = 20  # short lines: more cases
 SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
+WALL_TIME = "2026-01-01T00:00:00.000Z"
 SENT: dict[str, Any] = {
-    "version": 2,
+    "version": 3,
     "patient": "119",
     "record": "119",
     "sequence": 7,
@@ -142,6 +143,7 @@ def some_beats(n: int, length: int) -> Beats:
         rr_before_ms=np.full(n, 1000, np.float32),
         rr_after_ms=np.full(n, 1000, np.float32),
         delay_ms=np.full(n, 250, np.float32),
+        closed_sample=460 + 360 * np.arange(n, dtype=np.int64),
         quality=np.zeros(n, np.uint16),
         values=np.tile(shape, (n, 1)),
     )
@@ -151,17 +153,9 @@ def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.Beat
     """Return a message of beats."""
     values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
     values |= {"length": beats.values.shape[1], "n_beats": len(beats)}
+    values |= {"stretch": 12, "first_sample": 40}
     events = [wire.RecordEvent("noisy", "onset", 1500)]
     return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
-
-
-def bundles(_: Path) -> Decoder:
-    """Messages between stages, of every kind; data are cut to what damaged headers announce."""
-
-    def decode(case: bytes) -> object:
-        return codec.decode_bundle(split_frames(case))
-
-    return Decoder(decode, (InvalidMessage,), valid("bundles"), damage_stage_frames)
 
 
 def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -195,15 +189,6 @@ def _announced(headers: list[Any]) -> tuple[int, int, int]:
     return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 4 * n_values
 
 
-def world_messages(_: Path) -> Decoder:
-    """Topic and JSON of every type, as a subscriber gets them."""
-
-    def decode(case: bytes) -> object:
-        return codec.decode_message(split_frames(case))
-
-    return Decoder(decode, (InvalidMessage,), valid("world-messages"), _damage_world_frames)
-
-
 def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
     topic, text = split_frames(case)
     tree = damage_tree(draw, json.loads(text))
@@ -213,15 +198,23 @@ def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames([topic, json_bytes(tree)])
 
 
-def plain(_: Path, name: str, decode: Decode, damage: Damage, refusal: Refusal) -> Decoder:
-    """Bytes that are a document: requests, replies, settings, rules, headers."""
+def document(_: Path, name: str, decode: Decode, damage: Damage, refusal: Refusal) -> Decoder:
+    """Bytes or frames that are a document: messages, settings, rules, headers."""
     return Decoder(decode, (refusal,), valid(name), damage)
 
 
-def _plain(
+def _document(
     name: str, decode: Decode, damage: Damage = damage_json, refusal: Refusal = InvalidMessage
 ) -> Build:
-    return partial(plain, name=name, decode=decode, damage=damage, refusal=refusal)
+    return partial(document, name=name, decode=decode, damage=damage, refusal=refusal)
+
+
+def _decode_bundle(case: bytes) -> object:
+    return codec.decode_bundle(split_frames(case))
+
+
+def _decode_message(case: bytes) -> object:
+    return codec.decode_message(split_frames(case))
 
 
 def _parse_header(case: bytes) -> object:
@@ -349,7 +342,14 @@ class Court:
     def engine(self) -> Engine:
         """Return an engine that goes on from the journal."""
         wall_time = WALL_TIME.__str__
-        return Engine(self._checkpoint, self._settings, self._journal, self._learner, wall_time)
+        return Engine(
+            self._checkpoint,
+            self._settings,
+            self._journal,
+            ModelStore(Path(self._settings.journal).parent, self._journal.identity),
+            self._learner,
+            wall_time,
+        )
 
 
 def _judged(engine: Engine, message: wire.BeatsMessage) -> None:
@@ -439,46 +439,14 @@ def checkpoints(folder: Path) -> Decoder:
 
     def decode(case: bytes) -> object:
         path.write_bytes(case)
-        checkpoint = load_checkpoint(path)
+        with patch.object(Checkpoint, "identity", ANY):  # damage gets behind the hash
+            checkpoint = load_checkpoint(path)
         if checkpoint.config.length == SPEC.length:
             Scorer(checkpoint.autoencoder).losses(beats)
         save_checkpoint(checkpoint, folder / "again.safetensors")
         return checkpoint
 
-    return Decoder(decode, (InvalidCheckpoint,), seeds, _damage_checkpoint, most_mb=256)
-
-
-def _damage_checkpoint(draw: st.DrawFn, case: bytes) -> bytes:
-    """Damage the document, the tensors or their header; the hash is made right again."""
-    header, tensors = split_tensors(case)
-    part = draw(st.integers(0, 4))
-    if part == 0:
-        return _sealed_tensors(damage_tree(draw, header), tensors)
-    document = json.loads(header["__metadata__"][METADATA_KEY])
-    if part == 1:
-        tensors = damage_floats(draw, tensors)
-    else:
-        document = damage_tree(draw, document)
-    if isinstance(document, dict):
-        document["identity"] = checkpoint_identity(document, header, tensors)
-    header["__metadata__"][METADATA_KEY] = json_bytes(document).decode()
-    return _sealed_tensors(header, tensors)
-
-
-def checkpoint_identity(document: dict[str, Any], header: dict[str, Any], tensors: bytes) -> str:
-    """Return the identity that a checkpoint of this document and these tensors has."""
-    named = ("reach", "config", "spec", "spec_identity", "threshold")
-    judged_by = {name: document[name] for name in named if name in document}
-    try:
-        canonical = json.dumps(judged_by, sort_keys=True, separators=(",", ":")).encode()
-    except (RecursionError, TypeError):  # too deep; or bytes, which will be text
-        return "0" * 32
-    digest = hashlib.sha256(canonical)
-    weights = sorted(header.keys() - {"__metadata__", "exemplars"})
-    for name in [*weights, "exemplars"] if "exemplars" in header else weights:
-        start, stop = header[name]["data_offsets"]
-        digest.update((b"" if name == "exemplars" else name.encode()) + tensors[start:stop])
-    return digest.hexdigest()[:32]
+    return Decoder(decode, (InvalidCheckpoint,), seeds, damage_model(METADATA_KEY), most_mb=256)
 
 
 def trainings(folder: Path) -> Decoder:
@@ -500,45 +468,40 @@ def trainings(folder: Path) -> Decoder:
         return fresh.history
 
     refusals = (InvalidCheckpoint, InvalidConfig)
-    return Decoder(decode, refusals, seeds, _damage_training, most_mb=256)
+    return Decoder(decode, refusals, seeds, damage_model(TRAINING_KEY), most_mb=256)
 
 
-def _damage_training(draw: st.DrawFn, case: bytes) -> bytes:
-    header, tensors = split_tensors(case)
-    match draw(st.integers(0, 2)):
-        case 0:
-            header = damage_tree(draw, header)
-        case 1:
-            tensors = damage_floats(draw, tensors)
-        case _:
-            document = damage_json(draw, header["__metadata__"][TRAINING_KEY].encode())
-            header["__metadata__"][TRAINING_KEY] = document.decode()
-    return _sealed_tensors(header, tensors)
+def damage_model(key: str) -> Damage:
+    """Return damage to a safetensors file: to its header, its tensors, or the document in it."""
 
+    def damage(draw: st.DrawFn, case: bytes) -> bytes:
+        (length,) = struct.unpack_from("<Q", case)
+        header, tensors = json.loads(case[8 : 8 + length]), case[8 + length :]
+        match draw(st.integers(0, 4)):
+            case 0:
+                header = damage_tree(draw, header)
+            case 1:
+                tensors = damage_floats(draw, tensors)
+            case _:
+                document = damage_json(draw, header["__metadata__"][key].encode())
+                header["__metadata__"][key] = document.decode()
+        text = json_bytes(header)
+        return struct.pack("<Q", len(text)) + text + tensors
 
-def split_tensors(case: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return the header of a safetensors file, and what follows it."""
-    (length,) = struct.unpack_from("<Q", case)
-    return json.loads(case[8 : 8 + length]), case[8 + length :]
-
-
-def _sealed_tensors(header: Any, tensors: bytes) -> bytes:
-    """Return a safetensors file with a right length of its header."""
-    text = json_bytes(header)
-    return struct.pack("<Q", len(text)) + text + tensors
+    return damage
 
 
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
 DECODERS: dict[str, tuple[int, Build]] = {
-    "bundles": (180, bundles),
-    "world-messages": (130, world_messages),
-    "kept-alerts": (80, _plain("kept-alerts", codec.decode_numbered)),
-    "requests": (100, _plain("requests", codec.decode_request)),
-    "replies": (70, _plain("replies", codec.decode_reply)),
-    "lifecycle": (70, _plain("lifecycle", codec.decode_lifecycle, damage_msgpack)),
-    "stage-settings": (60, _plain("stage-settings", decode_settings, damage_json, InvalidOption)),
-    "rules": (50, _plain("rules", parse_rules, damage_text, InvalidOption)),
-    "wfdb-headers": (90, _plain("wfdb-headers", _parse_header, damage_text, RecordError)),
+    "bundles": (180, _document("bundles", _decode_bundle, damage_stage_frames)),
+    "world-messages": (130, _document("world-messages", _decode_message, _damage_world_frames)),
+    "kept-alerts": (80, _document("kept-alerts", codec.decode_numbered)),
+    "requests": (100, _document("requests", codec.decode_request)),
+    "replies": (70, _document("replies", codec.decode_reply)),
+    "lifecycle": (70, _document("lifecycle", codec.decode_lifecycle, damage_msgpack)),
+    "stage-settings": (60, _document("stage-settings", decode_settings, refusal=InvalidOption)),
+    "rules": (50, _document("rules", parse_rules, damage_text, InvalidOption)),
+    "wfdb-headers": (90, _document("wfdb-headers", _parse_header, damage_text, RecordError)),
     "wfdb-records": (20, wfdb_records),
     "keys": (20, keys),
     "ecg5000-txt": (15, partial(ecg5000, suffix="txt")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -134,3 +135,12 @@ def tree_memory_mb(pid: int) -> dict[int, tuple[float, float]]:
     for child in children:  # none is found of a zombie
         of_each |= tree_memory_mb(child)
     return of_each
+
+
+def peak_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    own = tree_memory_mb(os.getpid())
+    if own:  # ru_maxrss counts the parent's memory in a forked child
+        return own[os.getpid()][0]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

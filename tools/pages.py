@@ -87,14 +87,14 @@ def page_of(title: str, sections: Mapping[str, str]) -> str:
 
 
 def write_sections(file: Path, title: str, measured: Mapping[str, str]) -> None:
-    """Write sections of a page, by their headings; those that it has besides stay as they are."""
-    held = sections_of(file.read_text()) if file.exists() else {}
-    file.write_text(page_of(title, held | dict(measured)))
+    """Write sections of a page, by their headings; all else that it holds stays as it is."""
+    page = file.read_text() if file.exists() else f"# {title}"
+    head = _HEADING.split(page, maxsplit=1)[0].removeprefix("# ").strip("\n")
+    file.write_text(page_of(head, sections_of(page) | dict(measured)))
 
 
 def sections_of(page: str) -> dict[str, str]:
     """Return a page's sections by their headings."""
     _, *parts = _HEADING.split(page)
-    return {
-        heading: text.strip("\n") for heading, text in zip(parts[::2], parts[1::2], strict=True)
-    }
+    texts = (text.strip("\n") for text in parts[1::2])
+    return dict(zip(parts[::2], texts, strict=True))

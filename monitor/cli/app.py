@@ -17,7 +17,7 @@ from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
 from monitor.cli.control import control
 from monitor.cli.data import files
-from monitor.cli.error_messages import OneLineErrors, explained
+from monitor.cli.error_messages import OneLineErrors, complain, explained
 from monitor.cli.history import past
 from monitor.cli.options import (
     WINDOWS,
@@ -32,6 +32,7 @@ from monitor.cli.options import (
     KeysFolder,
     Lead,
     Learn,
+    LogFile,
     Loop,
     Records,
     RulesFile,
@@ -39,10 +40,15 @@ from monitor.cli.options import (
     Speed,
     StartAt,
     ThresholdText,
+    Verbose,
+    learn_seconds,
 )
 from monitor.cli.progress import resolved
+from monitor.cli.terminal import why_plain
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
+from monitor.log import note_to_file, note_to_stderr
+from monitor.safe_imports import leave_working_directory_out
 from monitor.settings import (
     DEFAULT_ALERTS,
     DEFAULT_BEATS,
@@ -72,7 +78,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 app.add_typer(files)
 app.add_typer(past)
@@ -102,6 +108,7 @@ def main(
     \b
     Try: ecg-monitor replay
     """
+    leave_working_directory_out()  # what commands import later, and their workers
 
 
 @app.command()
@@ -127,6 +134,8 @@ def replay(
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
     ] = None,
     json: JsonLines = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Replay ECG records and raise alerts on anomalous beats.
 
@@ -148,13 +157,15 @@ def replay(
     with explained():
         from monitor.run.replay import ReplayOptions
         from monitor.run.replay import replay as run
-        from monitor.run.report import report
+        from monitor.run.report import exit_code_of, report
 
         if learn is not None:
             require_torch()
         screen = _screen(json, live)
+        not_fetched: dict[str, str] = {}
         options = ReplayOptions(
-            records=resolved(records or []),
+            records=resolved(records or [], not_fetched.__setitem__),
+            passed_over=tuple(not_fetched.values()),
             alerts=alerts,
             lead=lead,
             speed=parse_speed(speed),
@@ -163,15 +174,27 @@ def replay(
             loop=loop,
             checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
             threshold=None if threshold is None else parse_threshold(threshold),
-            learn_s=parse_optional_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn),
             false_alerts_per_hour=false_alerts_per_hour,
             journal=journal,
             rules=_rules(rules),
             keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
+            log=log,
+            verbose=verbose,
         )
-        report(run(options, screen), as_json=json)
+        summary = run(options, screen)
+        report(summary, as_json=json)
+        raise typer.Exit(exit_code_of(summary))
+
+
+def _note(log: Path | None, verbose: bool) -> None:
+    """Log to the file that was given, or else to standard error."""
+    if log is not None:
+        note_to_file(log, verbose=verbose)
+    else:
+        note_to_stderr(verbose=verbose)
 
 
 def _rules(path: Path | None) -> Rules:
@@ -192,9 +215,13 @@ def _screen(json: bool, live: bool | None) -> Screen:
         raise InvalidOption(
             "--live needs a terminal on standard input and output; leave it out, or use --json"
         )
-    if on_terminal if live is None else live:
-        return LiveScreen(Console(), sys.stdin)
-    return PlainScreen(sys.stdout, sys.stderr)
+    if not (on_terminal if live is None else live):
+        return PlainScreen(sys.stdout, sys.stderr)
+    reason = why_plain(sys.stdout)
+    if reason is not None:
+        complain(f"plain lines instead of the live view: {reason}")
+        return PlainScreen(sys.stdout, sys.stderr)
+    return LiveScreen(Console(), sys.stdin)
 
 
 @app.command()
@@ -209,6 +236,8 @@ def producer(
         str, typer.Option(metavar="ENDPOINT", help="Socket on which the segmenter listens.")
     ] = DEFAULT_SAMPLES,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the first stage: send records' samples.
 
@@ -218,11 +247,13 @@ def producer(
     Try: ecg-monitor producer mitdb/119 --speed 4
     """
     with explained():
+        _note(log, verbose)
         from monitor.stages.producer import run
 
-        run(
+        not_fetched: dict[str, str] = {}
+        counters = run(
             ProducerSettings(
-                records=resolved(records or []),
+                records=resolved(records or [], not_fetched.__setitem__),
                 samples=samples,
                 keys=_folder(keys),
                 lead=lead,
@@ -232,6 +263,9 @@ def producer(
                 loop=loop,
             )
         )
+        for reason in not_fetched.values():
+            complain(f"passed over: {reason}")
+        raise typer.Exit(1 if counters.passed_over or not_fetched else 0)
 
 
 @app.command()
@@ -253,6 +287,8 @@ def segmenter(
         ),
     ] = BeatSpec().window,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the second stage: find beats in samples.
 
@@ -263,6 +299,7 @@ def segmenter(
     Try: ecg-monitor segmenter --window midpoint
     """
     with explained():
+        _note(log, verbose)
         from monitor.stages.segmenter import run
 
         spec = BeatSpec.from_mapping({"window": window})
@@ -288,6 +325,8 @@ def consumer(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run only the third stage: score beats, publish alerts.
 
@@ -298,13 +337,17 @@ def consumer(
     Try: ecg-monitor consumer --journal ward.sqlite
     """
     with explained():
-        from monitor.journal.lock import locked
-        from monitor.run.replay import journal_path, run_folder
+        _note(log, verbose)
+        from monitor.journal.leader import led
+        from monitor.run.folder import run_folder
+        from monitor.run.free_endpoints import require_free
+        from monitor.run.replay import journal_path
         from monitor.stages.consumer import run
 
         if learn is not None:
             require_torch()
-        with run_folder() as folder, locked(journal_path(journal, folder)):
+        with run_folder() as folder, led(journal_path(journal, folder), complain):
+            require_free(alerts)
             run(
                 ConsumerSettings(
                     beats=beats,
@@ -312,7 +355,7 @@ def consumer(
                     journal=str(journal_path(journal, folder)),
                     checkpoint=None if checkpoint is None else str(checkpoint),
                     threshold=None if threshold is None else parse_threshold(threshold),
-                    learn_s=parse_optional_duration(learn, "--learn"),
+                    learn_s=learn_seconds(learn),
                     false_alerts_per_hour=false_alerts_per_hour,
                     rules=_rules(rules),
                     keys=_folder(keys),
@@ -329,6 +372,8 @@ def view(
         str, typer.Option(metavar="ENDPOINT", help="Socket that publishes waveforms.")
     ] = DEFAULT_WAVE,
     keys: KeysFolder = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Draw the live view of a monitor that runs elsewhere.
 
@@ -339,6 +384,7 @@ def view(
     Try: ecg-monitor view --alerts tcp://127.0.0.1:5571
     """
     with explained():
+        _note(log, verbose)
         from monitor.run.watch import watch
 
         watch(alerts, wave, _screen(json=False, live=None), load_optional_keys(keys))
@@ -396,6 +442,8 @@ def subscribe(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Exit when all records have ended.")
     ] = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Print a monitor's alerts, or hand them to programs.
 
@@ -407,6 +455,7 @@ def subscribe(
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():
+        _note(log, verbose)
         from monitor.delivery.sinks import Command, Webhook
         from monitor.run.watch import FollowOptions, follow
         from monitor.view.screens import JsonScreen, PlainScreen

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,12 +27,13 @@ from monitor.cli.options import (
     Learn,
     SomeRecords,
     WindowName,
+    learn_seconds,
 )
 from monitor.cli.progress import progress_bar, resolved, training_shown
-from monitor.errors import InvalidOption
+from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
-from monitor.settings import parse_duration, parse_optional_duration
+from monitor.settings import parse_duration
 from monitor.text import harmless
 from segmenter.beat import BeatSpec
 
@@ -51,12 +53,24 @@ class ModelByDefault(TyperGroup):
         super().format_options(ctx, formatter)
         with formatter.section("Options of `evaluate model`, for which `evaluate` is enough"):
             records = [option.get_help_record(ctx) for option in self.commands["model"].params]
-            formatter.write_dl([record for record in records if record is not None])
+            formatter.write_dl(  # without the types that typer puts behind an argument's name
+                [(one[0].partition(" <")[0], one[1]) for one in records if one is not None]
+            )
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer's context
         """Put the command's name first where it is left out."""
         named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if named else ["model", *args])
+        completing = ctx.resilient_parsing and not args  # nothing is typed but the word itself
+        return super().parse_args(ctx, args if named or completing else ["model", *args])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401  typer's
+        """Complete the names of the commands, and the options of the one that needs no name."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            known = {one.value for one in found}
+            of_model = self.commands["model"].shell_complete(ctx, incomplete)
+            found += [one for one in of_model if one.value not in known]
+        return found
 
 
 files = typer.Typer()
@@ -203,7 +217,7 @@ def train(
             epochs=epochs,
             seed=seed,
             lead=lead,
-            learn_s=parse_optional_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
             resume=resume,
@@ -214,9 +228,11 @@ def train(
         if report is not None:
             check_writable(report, overwrite or resume)
             check_writable(report.with_suffix(".png"), overwrite or resume)
-        options = replace(options, records=tuple(resolved(named) if named else ()))
+        failed: dict[str, str] = {}
+        paths = resolved(named, failed.__setitem__) if named else []
+        options = replace(options, records=tuple(paths))
         with progress_bar("cutting beats") as show:
-            beats = gather(options, show)
+            beats = gather(options, show, failed.__setitem__)
         with training_shown("training") as on_epoch:
             trained = run(options, beats, on_epoch)
         if report is not None:
@@ -225,6 +241,7 @@ def train(
             complain(how_to_go_on(trained, out))
             raise typer.Exit(130)
         sys.stderr.write(f"{harmless(summary_line(trained.checkpoint, out), 500)}\n")
+        raise typer.Exit(_passed_over(failed))
 
 
 def _report(trained: Trained, options: TrainingOptions) -> None:
@@ -253,7 +270,10 @@ def score(
         Path, typer.Option(metavar="FILE", help="Model file, trained on ECG5000 (window rr).")
     ],
     ecg5000: Annotated[
-        Path, typer.Option(metavar="FILE", help="ECG5000 file (.txt, .tsv, .arff, .ts).")
+        Path,
+        typer.Option(
+            metavar="FILE", help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix)."
+        ),
     ],
     json: JsonLines = False,
 ) -> None:
@@ -410,6 +430,13 @@ def evaluate_beats(
         if report.not_detected:
             names = harmless(", ".join(report.not_detected), 500)
             sys.stderr.write(f"without detections, so left out of all figures: {names}\n")
+        if report.without_reference:
+            names = harmless(", ".join(report.without_reference), 500)
+            sys.stderr.write(
+                "without a reference beat to compare with, so left out of gross and average: "
+                f"{names}\n"
+            )
+        raise typer.Exit(_passed_over(report.failed))
 
 
 @evaluate.command("patients")
@@ -456,7 +483,7 @@ def evaluate_patients(
         options = PatientsOptions(
             folder=folder,
             records=tuple(record or ()),
-            learn_s=parse_duration(learn, "--learn"),
+            learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
             from_scratch=from_scratch,
@@ -465,16 +492,24 @@ def evaluate_patients(
         )
         with progress_bar("learning") as show:
             results = run(
-                options, lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}")
+                options,
+                lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}"),
+                complain,
             )
         if json:
             sys.stdout.write(f"{to_json(results)}\n")
         else:
             width = None if sys.stdout.isatty() else PATIENTS_WIDTH
             Console(width=width).print(to_table(results))
-        for one in results:
-            if one.figures is None:
-                complain(f"record {one.record}: {one.note}")
+        failed = {one.record: one.note for one in results if one.figures is None}
+        raise typer.Exit(_passed_over(failed))
+
+
+def _passed_over(failed: Mapping[str, str]) -> int:
+    """Say why records were passed over; return the exit code: 1 if any was."""
+    for name, reason in failed.items():
+        complain(reason if Path(name).name in reason else f"record {name}: {reason}")
+    return 1 if failed else 0
 
 
 def _write(path: Path, text: str) -> None:
@@ -490,7 +525,8 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="RECORD",
-            help="WFDB records (paths or PhysioNet names), or folders of records.",
+            help="WFDB records (paths or PhysioNet names), or folders of records; a folder without "
+            "any stands for the folders in it.",
         ),
     ],
     out: Annotated[
@@ -528,20 +564,24 @@ def annotate(
             require_torch()
         if len(records) > 1 or Path(records[0]).is_dir():
             prepare_workers("monitor.offline.annotate", jobs)
+        from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
 
+        failed: dict[str, str] = {}
+        named = _records_and_folders(records, failed)
         with progress_bar("annotating") as show:
             results = annotate_records(
-                _records_and_folders(records),
+                named,
                 out,
                 lead,
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 jobs,
                 checkpoint,
-                parse_optional_duration(learn, "--learn"),
+                learn_seconds(learn),
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
             )
+        results += [Outcome(name, error=reason) for name, reason in failed.items()]
         raise typer.Exit(_outcome(results, out))
 
 
@@ -570,6 +610,17 @@ def _outcome(results: list[Outcome], out: Path) -> int:
     return 0 if not failed else 1 if len(failed) < len(results) else 2
 
 
-def _records_and_folders(names: list[str]) -> list[str]:
-    """Return paths: of the records named, fetched where need be, and of folders as they are."""
-    return [name if Path(name).is_dir() else resolved([name])[0] for name in names]
+def _records_and_folders(names: list[str], failed: dict[str, str]) -> list[str]:
+    """Return paths: of the records named, fetched where need be, and of folders as they are.
+
+    Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
+    """
+    paths: list[str] = []
+    for name in names:
+        try:
+            paths.append(name if Path(name).is_dir() else resolved([name])[0])
+        except DownloadError as error:
+            failed[name] = str(error)
+    if not paths:
+        raise DownloadError(next(iter(failed.values())))
+    return paths

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, cast
@@ -10,8 +12,12 @@ from typing import Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
+from monitor.cli.terminal import never_fail_on_characters
 from monitor.errors import MonitorError
+from monitor.log import keep_traceback
 from monitor.text import harmless
+
+_log = logging.getLogger(__name__)
 
 # Base of all that typer, or the click below it, cannot parse; its home differs by version.
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
@@ -29,11 +35,14 @@ class OneLineErrors(TyperGroup):
         """Run the command that the arguments name, and leave the process."""
         given = sys.argv[1:] if args is None else list(args)
         options["standalone_mode"] = False
+        never_fail_on_characters()
         try:
             exit_code = super().main(given or ["--help"], *others, **options)
         except UsageError as error:
             complain(f"{error.format_message().rstrip('.')}; see `ecg-monitor --help`")
             exit_code = 2
+        except Exception as error:
+            exit_code = _unexpected(error)
         sys.exit(exit_code)
 
 
@@ -55,8 +64,21 @@ def explained() -> Iterator[None]:
         sys.stderr.close()
         raise typer.Exit(0) from None
     except OSError as error:  # a full disk, a name too long: what nobody expected of the system
+        _log.debug("an error of the system", exc_info=error)
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         raise typer.Exit(2) from error
+
+
+def _unexpected(error: Exception) -> int:
+    """Report an error of the program itself, whose traceback is kept; return the exit code."""
+    where = keep_traceback(error)
+    if where is None:
+        traceback.print_exception(error)
+    complain(
+        f"the program itself failed ({type(error).__name__}: {error}); "
+        f"please report it, with {f'the end of {where}' if where else 'what stands above'}"
+    )
+    return 1
 
 
 def complain(text: str) -> None:

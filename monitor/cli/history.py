@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from monitor.cli.error_messages import explained
+from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import JsonLines, Since
+from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
 from monitor.settings import parse_since
 from monitor.text import harmless
@@ -97,11 +98,16 @@ def show(
     """
     with explained():
         from monitor.journal.reader import JournalReader
-        from monitor.offline.journal_export import drawn, find_one
+        from monitor.offline.journal_export import drawn, find_one, words_of
 
         with JournalReader(journal) as reader:
             message = find_one(reader, alert)
             if png is None and html is None:
+                reason = why_plain(sys.stdout) if sys.stdout.isatty() else None
+                if reason is not None:
+                    sys.stdout.write("".join(f"{line}\n" for line in words_of(message)))
+                    complain(f"its beat is not drawn: {reason}, or draw it with --png or --html")
+                    return
                 console = Console(highlight=False)
                 console.print(drawn(reader, message, min(console.width, 120)))
                 return

@@ -8,9 +8,12 @@ from typing import Annotated, get_args
 
 import typer
 
+from monitor.cli.error_messages import complain
+from monitor.settings import parse_optional_duration
 from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
+MIN_LEARN_S = 60.0  # below it no patient has shown enough beats
 JOBS_HELP = "Processes to use. Default: one for each processor core."
 
 
@@ -60,7 +63,7 @@ Ecg5000Files = Annotated[
     typer.Option(
         "--ecg5000",
         metavar="FILE",
-        help="ECG5000 file (.txt, .tsv, .arff, .ts); further files may follow it.",
+        help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix); others may follow it.",
     ),
 ]
 Speed = Annotated[
@@ -161,6 +164,18 @@ KeysFolder = Annotated[
 ]
 
 
+def learn_seconds(text: str | None) -> float | None:
+    """Read --learn as seconds; a bare number below a minute is obeyed, but hardly meant."""
+    seconds = parse_optional_duration(text, "--learn")
+    if text is not None and seconds and seconds < MIN_LEARN_S and ":" not in text:
+        minutes, rest = divmod(round(60 * seconds), 60)
+        complain(
+            f"--learn {text} is {seconds:g} seconds, hardly enough to learn from; "
+            f"for minutes write {minutes}:{rest:02d}"
+        )
+    return seconds
+
+
 def _finite(value: float) -> float:
     if not math.isfinite(value):  # the bounds let nan through
         raise typer.BadParameter(f"{value} is not an amount; give a finite number")
@@ -174,7 +189,8 @@ KeepDays = Annotated[
         min=0.001,
         max=100_000,
         callback=_finite,
-        help="Remove alerts that are older than this many days.",
+        help="Remove alerts, a few at a time, once the file has been in use for this many days "
+        "since; days on which nothing runs do not count.",
     ),
 ]
 KeepMb = Annotated[
@@ -187,3 +203,15 @@ KeepMb = Annotated[
     ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        help="Append warnings and errors to this file. A run's default: beside its --journal, or "
+        "in the state folder.",
+    ),
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log every step; also to standard error.")
+]

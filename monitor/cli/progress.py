@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
+from monitor.cli.error_messages import complain
+from monitor.cli.terminal import why_plain
 from monitor.cli.training_chart import training_chart
+from monitor.errors import DownloadError
 from monitor.text import harmless
 
 if TYPE_CHECKING:
@@ -42,28 +54,67 @@ def progress_bar(text: str) -> Iterator[Show]:
         yield show
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, left: ProgressColumn | None = None) -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TimeRemainingColumn(),
+        left or TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
 
 
+class TimeLeft:
+    """How long a training still takes, at most: it ends earlier where it no longer improves.
+
+    Rich's own estimate forgets what is older than 30 s, and so knows nothing of slow epochs.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_s = self._last_s = clock()
+        self._seen = 0
+
+    def update(self, epoch: Epoch) -> str:
+        """Take an epoch that has ended; return the time left as text, empty after the last."""
+        if epoch.number == 1:  # another seed's training begins
+            self._began_s, self._seen = self._last_s, 0
+        self._last_s = self._clock()
+        self._seen += 1
+        left = epoch.of - epoch.number
+        left_s = (self._last_s - self._began_s) / self._seen * left
+        return f"at most {_clock_text(left_s)} left" if left else ""
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 @contextmanager
-def training_shown(text: str) -> Iterator[Callable[[Epoch], None]]:
-    """Draw the losses of all epochs over a bar; off a terminal, a line of standard error each."""
+def training_shown(
+    text: str, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Epoch], None]]:
+    """Draw the losses of all epochs over a bar; off a terminal, a line of standard error each.
+
+    Both say how long it takes at most.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda epoch: _write_line(f"{text}, {epoch_text(epoch)}")
+    time_left = TimeLeft(clock)
+    if not console.is_terminal or why_plain(sys.stderr) is not None:
+
+        def write(epoch: Epoch) -> None:
+            words = [f"{text}, {epoch_text(epoch)}", time_left.update(epoch)]
+            _write_line(", ".join(filter(None, words)))
+
+        yield write
         return
     history: list[Epoch] = []
-    progress = _progress(console)
-    task = progress.add_task(text, total=1.0)
+    progress = _progress(console, TextColumn("{task.fields[left]}", markup=False))
+    task = progress.add_task(text, total=1.0, left="")
     with Live(console=console, transient=True, redirect_stdout=False, auto_refresh=False) as live:
 
         def on_epoch(epoch: Epoch) -> None:
@@ -71,7 +122,10 @@ def training_shown(text: str) -> Iterator[Callable[[Epoch], None]]:
                 history.clear()
             history.append(epoch)
             progress.update(
-                task, completed=epoch.number / epoch.of, description=f"{text}, {epoch_text(epoch)}"
+                task,
+                completed=epoch.number / epoch.of,
+                description=f"{text}, {epoch_text(epoch)}",
+                left=time_left.update(epoch),
             )
             n_rows = min(CHART_ROWS, console.height - 3)
             chart = training_chart(history, min(console.width, CHART_COLUMNS), n_rows)
@@ -93,8 +147,20 @@ def epoch_text(epoch: Epoch) -> str:
     )
 
 
-def resolved(names: list[str]) -> list[str]:
-    """Return the paths of the records named; none named is the simulated one."""
+def resolved(names: list[str], pass_over: Callable[[str, str], None] | None = None) -> list[str]:
+    """Return the paths of the records named; none named is the simulated one.
+
+    Parameters
+    ----------
+    pass_over : callable, optional
+        Receives which of several records cannot be fetched, and why; without it, or if none can be,
+        that is an error.
+
+    Raises
+    ------
+    DownloadError
+        If records cannot be fetched.
+    """
     if not names:
         from monitor.sources.simulated import default_record
 
@@ -102,13 +168,33 @@ def resolved(names: list[str]) -> list[str]:
             return [str(default_record(on_progress=show).absolute())]
     from monitor.sources.resolve import resolve_record
 
-    paths = []
+    paths: list[str] = []
+    failed: list[tuple[str, DownloadError]] = []
     for name in names:
-        with progress_bar(f"fetching {harmless(name, 60)}") as show:
-            on_bytes = _bytes_shown(show)
-            paths.append(str(resolve_record(name, on_bytes).absolute()))
+        text = f"fetching {harmless(name, 60)}"
+        with progress_bar(text) as show:
+            on_bytes = _bytes_shown(show, text)
+            try:
+                paths.append(str(resolve_record(name, on_bytes, complain).absolute()))
+            except DownloadError as error:
+                failed.append((name, error))
+                if pass_over is None:
+                    raise
+    if not paths:
+        raise failed[0][1]
+    for name, reason in failed:
+        if pass_over is not None:
+            pass_over(name, str(reason))
     return paths
 
 
-def _bytes_shown(show: Callable[[float], None]) -> Callable[[int, int | None], None]:
-    return lambda done, total: show(done / total if total else 0.0)
+def _bytes_shown(show: Show, text: str) -> Callable[[int, int | None], None]:
+    """Show the share that has come; of what has no known end, the megabytes."""
+
+    def on_bytes(done: int, total: int | None) -> None:
+        if total:
+            show(done / total)
+        else:
+            show(0.0, f"{text}, {done / 1e6:.1f} MB")
+
+    return on_bytes

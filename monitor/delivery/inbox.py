@@ -1,23 +1,26 @@
 """A durable subscriber's own file: the alerts it has had, and up to where; one transaction each.
 
-Stored together, alert and position cannot disagree: whenever the subscriber is killed, it goes on
+Stored together, alert and position cannot disagree: whenever the subscriber is killed, it continues
 behind the last alert that is in the file, so the file holds each alert once, in order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import platformdirs
 
-from monitor.errors import InboxFailed, InvalidMessage, InvalidOption
-from monitor.settings import KEEP_DAYS, KEEP_MB, wall_time_text
+from monitor.errors import InboxFailed, InvalidMessage, InvalidOption, JournalFailed
+from monitor.journal.lock import real_path, writing
+from monitor.journal.own_time import OwnTime
+from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.wire.codec import decode_numbered, encode_json
 from monitor.wire.messages import Alert, Technical
 
@@ -30,21 +33,19 @@ CREATE TABLE IF NOT EXISTS alerts (
     UNIQUE (journal, seq)
 ) STRICT;
 """
-TRUNCATE_EVERY = 100  # alerts kept, between two looks at what retention removes
-TRUNCATED_PART = 10  # of an inbox that is too big, at a time
-# Behind the newest alert of each journal a subscriber goes on when that journal comes back.
-_DELETE = """
-DELETE FROM alerts WHERE number <= ?
-AND number NOT IN (SELECT max(number) FROM alerts GROUP BY journal)
-"""
+TRUNCATE_EVERY = 100  # alerts kept, or a minute, between two looks at what retention removes
+# When a journal comes back, a subscriber continues behind its newest alert of it.
+_REMOVABLE = "number NOT IN (SELECT max(number) FROM alerts GROUP BY journal)"
+_OLDEST = f"SELECT coalesce(min(number), 1) FROM alerts WHERE {_REMOVABLE}"  # noqa: S608  ours
+_DELETE = f"DELETE FROM alerts WHERE number <= ? AND {_REMOVABLE}"  # noqa: S608
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 def inbox_path(name: str) -> Path:
-    """Return where the inbox of that name lies; InvalidOption if it is no name for a file."""
+    """Return where the inbox of that name lies; InvalidOption if it cannot name a file."""
     if _NAME.fullmatch(name) is None:
         raise InvalidOption(
-            f"--durable {name!r} is no name; use 1 to 64 letters, digits, dots, dashes"
+            f"--durable {name!r} cannot be a name; use 1 to 64 letters, digits, dots and dashes"
         )
     folder = platformdirs.user_state_path("ecg-monitor") / "subscribers"
     return folder / f"{name}.sqlite"
@@ -57,16 +58,16 @@ class Inbox:
     ----------
     path : Path
     keep_days : float
-        Alerts that were said longer ago are removed.
+        Alerts are removed, some at a time, once the file has been open for so long since.
     keep_mb : float
         Of a file that is bigger, the oldest alerts are removed.
-    now : callable
-        Returns the wall time.
+    clock : callable
+        Returns monotonic seconds; how long alerts are kept goes by it.
 
     Raises
     ------
     InboxFailed
-        If the file cannot be opened or is none of these; from each method, if it cannot be used.
+        If the file cannot be opened or is not an inbox; from each method, if it cannot be used.
 
     Examples
     --------
@@ -86,23 +87,33 @@ class Inbox:
         path: Path,
         keep_days: float = KEEP_DAYS,
         keep_mb: float = KEEP_MB,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
-        self._keep_days, self._keep_bytes, self._now = keep_days, keep_mb * 1e6, now
+        self._keep_s, self._keep_bytes = keep_days * 86_400, keep_mb * 1e6
         self._kept_since_look = 0
+        self._open = contextlib.ExitStack()
         try:
             path.touch(mode=0o600)
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._open.enter_context(writing(path))
+            self._database = sqlite3.connect(real_path(path), isolation_level=None)
+            self._open.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
+            self._own_time = OwnTime(self._database, clock)
             newest = self._database.execute(
                 "SELECT journal, seq FROM alerts ORDER BY number DESC LIMIT 1"
             ).fetchone()
+            self.truncate()
+        except JournalFailed as error:
+            self._open.close()
+            raise InboxFailed(str(error)) from error
         except (sqlite3.Error, OSError) as error:
-            raise InboxFailed(f"{path}: cannot be used as an inbox ({error})") from error
-        self.truncate()
+            self._open.close()
+            raise InboxFailed(
+                f"{path} cannot be used as an inbox ({error}); give another --durable name"
+            ) from error
         self.journal, self.last_seq = (str(newest[0]), int(newest[1])) if newest else ("", 0)
 
     def __enter__(self) -> Self:
@@ -114,7 +125,9 @@ class Inbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._database.close()
+        with contextlib.suppress(InboxFailed):  # it is counted anew next time
+            self.truncate()
+        self._open.close()
 
     @property
     def is_new(self) -> bool:
@@ -134,12 +147,19 @@ class Inbox:
                 (message.journal, message.seq, encode_json(message)),
             )
         except sqlite3.Error as error:
-            raise InboxFailed(f"{self._path}: cannot keep an alert ({error})") from error
+            raise InboxFailed(
+                f"{self._path}: cannot keep an alert ({error}); make sure that its disk has space, "
+                "and start again"
+            ) from error
         self.journal, self.last_seq = message.journal, message.seq
         self._kept_since_look += 1
-        if self._kept_since_look >= TRUNCATE_EVERY:
-            self._kept_since_look = 0
-            self.truncate()
+        self.look()
+
+    def look(self) -> None:
+        """Look after retention if a minute has passed, or many alerts came; call it often."""
+        if self._kept_since_look >= TRUNCATE_EVERY or self._own_time.is_due:
+            with contextlib.suppress(InboxFailed):  # `keep` says what is wrong with the file
+                self.truncate()
 
     def alerts(self) -> list[Alert | Technical]:
         """Return all that is kept, in order."""
@@ -147,46 +167,53 @@ class Inbox:
         return [self._decoded(message) for (message,) in rows]
 
     def truncate(self) -> None:
-        """Remove what is too old, and the oldest part of what is too much.
+        """Remove some of what is too old, and of the oldest in an inbox that is too big.
 
-        The newest alert of each journal stays: it says where to go on.
+        Ages are the inbox's own time, in which it was open. The newest alert of each journal
+        stays: it marks where to continue.
         """
-        before = wall_time_text(self._now() - timedelta(days=self._keep_days))
-        oldest, newest = self._rows("SELECT coalesce(min(number), 0), max(number) FROM alerts")[0]
-        until = self._last_before(before)
-        if newest is not None and self._bytes_used() > self._keep_bytes:
-            until = max(until, oldest + (newest - oldest) // TRUNCATED_PART)
+        self._kept_since_look = 0
+        newest = self._number("SELECT coalesce(max(number), 0) FROM alerts")
+        oldest = self._number(_OLDEST)
+        too_big = self._bytes_used() > self._keep_bytes
+        own_time = self._own_time
         try:
+            self._database.execute("BEGIN IMMEDIATE")
+            own_time.count(newest, self._keep_s)
+            until = newest if too_big else own_time.expired(self._keep_s)
+            until = own_time.some_of(oldest, newest, until)
             self._database.execute(_DELETE, (until,))
+            own_time.forget(until)
+            self._database.execute("COMMIT")
         except sqlite3.Error as error:
-            raise InboxFailed(f"{self._path}: cannot remove old alerts ({error})") from error
+            self._undo()
+            raise InboxFailed(
+                f"{self._path}: cannot remove old alerts ({error}); make sure that its disk has "
+                "space, and start again"
+            ) from error
 
-    def _last_before(self, before: str) -> int:
-        """Return the number up to which all was said before a wall time; 0 if nothing was."""
-        last = 0
-        try:
-            for number, message in self._database.execute(
-                "SELECT number, message FROM alerts ORDER BY number"
-            ):
-                if self._decoded(message).wall_time >= before:
-                    break
-                last = int(number)
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
-        return last
+    def _undo(self) -> None:
+        if self._database.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # the reason to undo is what is reported
+                self._database.execute("ROLLBACK")
 
     def _bytes_used(self) -> int:
         pages, free, size = (
-            int(self._rows(f"PRAGMA {name}")[0][0])
-            for name in ("page_count", "freelist_count", "page_size")
+            self._number(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
+
+    def _number(self, query: str) -> int:
+        return int(self._rows(query)[0][0])
 
     def _decoded(self, message: bytes) -> Alert | Technical:
         try:
             return decode_numbered(message)
         except InvalidMessage as error:
-            raise InboxFailed(f"{self._path} holds what is no alert ({error})") from error
+            raise InboxFailed(
+                f"{self._path} holds an alert that cannot be read ({error}); give another "
+                "--durable name"
+            ) from error
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
         try:

@@ -14,6 +14,7 @@ from monitor.wire.codec import Encoded, decode_request, encode_json
 from monitor.wire.messages import (
     MAX_REQUEST_BYTES,
     AckRequest,
+    Alert,
     ControlRequest,
     Done,
     Found,
@@ -25,6 +26,7 @@ from monitor.wire.messages import (
     Reply,
     Request,
     SeekRequest,
+    Technical,
     ThresholdRequest,
 )
 from monitor.wire.sockets import Sockets, receive_requests, requests_endpoint
@@ -36,7 +38,7 @@ TOTAL_BUDGET = Budget(per_s=10_000, burst=10_000)  # half a core; a flood delays
 
 
 class Publisher:
-    """PUB for what happens, ROUTER for what is asked.
+    """PUB for what happens, ROUTER for requests.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class Publisher:
     journal : Journal
         Where missed alerts are read from.
     carry_out : callable
-        Carries out a request and says what it did; LookupError if it cannot.
+        Carries out a request and returns what it did; LookupError if it cannot.
     commanders : frozenset of str or None
         Public keys of clients whose requests are carried out; None is everybody who can connect.
     clock : callable
@@ -72,16 +74,19 @@ class Publisher:
         self.requests: zmq.Socket[bytes] = sockets.serve(
             requests_endpoint(endpoint), MAX_REQUEST_BYTES
         )
+        self._published_seq = 0  # the newest number published since this process began
         self.malformed = 0
         self.limited = 0  # requests that were refused as too many
 
     def publish(self, messages: Iterable[Encoded[Message]]) -> None:
         """Send to whoever listens; never blocks."""
         for message in messages:
+            if isinstance(message.message, Alert | Technical):
+                self._published_seq = max(self._published_seq, message.message.seq)
             self._publications.send_multipart(message.frames, zmq.DONTWAIT)
 
     def answer_waiting(self) -> None:
-        """Answer the requests that wait; what is no request is counted and refused."""
+        """Answer the requests that wait; anything else is counted and refused."""
         for frames, sender in receive_requests(self.requests):
             *envelope, body = frames
             if len(envelope) == 1 or (len(envelope) == 2 and not envelope[1]):  # DEALER or REQ
@@ -90,7 +95,7 @@ class Publisher:
                 self.malformed += 1
 
     def _answer_in_bounds(self, body: bytes, sender: str | None, connection: bytes) -> Reply:
-        """Answer who has not asked for too much; a client is its key, or else its connection."""
+        """Answer clients within their limit; a client is its key, or else its connection."""
         client, now_s = sender or connection, self._clock()
         if not self._limit.admits(client, now_s):
             self.limited += 1
@@ -106,15 +111,13 @@ class Publisher:
         except InvalidMessage as error:
             self.malformed += 1
             return Refused(f"not a request of this protocol: {error}")
-        except JournalFailed as error:  # a disk that cannot be read is no reason to stop judging
+        except JournalFailed as error:  # judging continues though the disk cannot be read
             return Refused(str(error))
 
     def _carried_out(self, request: Request, sender: str | None) -> Reply:
         match request:
-            case ReplayRequest(after=after, limit=limit):
-                missed = self._journal.alerts_after(after, limit)
-                journal = self._journal
-                return Page(journal.identity, journal.oldest_seq, journal.newest_seq, missed)
+            case ReplayRequest():
+                return self._page(request)
             case SeekRequest(since=since):
                 return Found(self._journal.identity, self._journal.seq_before(since))
             case ThresholdRequest() | RelearnRequest() | AckRequest():
@@ -125,6 +128,35 @@ class Publisher:
                     return Done(self._carry_out(request))
                 except LookupError as error:
                     return Refused(str(error.args[0]))
+
+    def _page(self, asked: ReplayRequest) -> Page:
+        """Return a page; the journal gets another identity if a client had more of it than it has.
+
+        The client's word is taken for it, once: numbers go on, and those who know the identity of
+        before are told that it is the same journal.
+        """
+        journal = self._journal
+        continues = self._continues(asked)
+        if not continues and asked.journal == journal.identity:
+            journal.renew(f"the journal went back: a client had alert {asked.after} of it")
+        missed = journal.alerts_after(asked.after, asked.limit) if continues else []
+        return Page(
+            journal.identity,
+            journal.oldest_seq,
+            journal.newest_seq,
+            missed,
+            journal.origin,
+            continues,
+        )
+
+    def _continues(self, asked: ReplayRequest) -> bool:
+        """Whether the journal holds what a client had last, as far as can be known."""
+        newest = self._journal.newest_seq
+        if asked.after > newest:  # unless it was published and waits for the journal
+            return asked.after <= self._published_seq
+        if not asked.id or asked.after < self._journal.oldest_seq:
+            return True
+        return self._journal.id_of(asked.after) == asked.id
 
     def _reply(self, envelope: list[bytes], reply: Reply) -> None:
         frames = [*envelope, encode_json(reply)]

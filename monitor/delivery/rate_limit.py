@@ -1,6 +1,6 @@
 """How much clients may ask for: a budget each and one in all, refilled as time goes by. Pure.
 
-What is asked for is paid for afterwards, since only then is its cost known. Who is in debt by more
+A request is charged afterwards, since only then is its cost known. Who is in debt by more
 than its burst is refused until time has paid it off.
 """
 

@@ -2,7 +2,8 @@
 
 A subscriber is a process of its own: what waits here, waits here alone, and the monitor neither
 blocks nor forgets. Each alert is tried some times, each time within a limit; what fails all the
-same is counted and said, and the alert stays in the journal and in the subscriber's inbox.
+same is shown with its error once, then counted; the alert stays in the journal and in the
+subscriber's inbox.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
 
 from monitor.errors import InvalidOption
 from monitor.plain import json_line
@@ -26,11 +30,16 @@ from monitor.wire.messages import Alert, Message, Technical
 
 LIMIT_S = 10.0  # for one try
 TRIES = 3
+MAX_ERROR_BYTES = 4096  # looked at, of what a command wrote
 MAX_LEFT_BEHIND = 4  # tries that a server still trickles answers to
 
 
 class DeliveryFailed(Exception):
-    """One try failed; the text says how."""
+    """One try failed; the text describes how, `detail` what the command wrote, if anything."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.detail = detail
 
 
 class Target(Protocol):
@@ -48,7 +57,9 @@ class Command:
         try:
             self._words = shlex.split(line)
         except ValueError as error:
-            raise InvalidOption(f"--on-alert {line!r}: {error}") from error
+            raise InvalidOption(
+                f"--on-alert {line!r} cannot be split into words: {error}; check its quotes"
+            ) from error
         if not self._words:
             raise InvalidOption("--on-alert is empty; give a command, such as 'notify-send alert'")
         self._limit_s = limit_s
@@ -58,23 +69,46 @@ class Command:
 
     def send(self, line: str) -> None:
         """Run the command once; it is killed with all it started when it is not waited for."""
-        try:
-            process = subprocess.Popen(
-                self._words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise DeliveryFailed(error.strerror or str(error)) from error
-        with process, _killed_unless_done(process):
+        # A file, no pipe: what the command leaves behind may hold it open, and write on.
+        with _error_file() as errors:
             try:
-                process.communicate(f"{line}\n".encode(), timeout=self._limit_s)
-            except subprocess.TimeoutExpired as error:
-                raise DeliveryFailed(f"not done in {self._limit_s:g} s") from error
-        if process.returncode:
-            raise DeliveryFailed(f"exit code {process.returncode}")
+                process = subprocess.Popen(
+                    self._words,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise DeliveryFailed(error.strerror or str(error)) from error
+            with process, _killed_unless_done(process):
+                try:
+                    process.communicate(f"{line}\n".encode(), timeout=self._limit_s)
+                except subprocess.TimeoutExpired as error:
+                    reason = f"did not end within {self._limit_s:g} s"
+                    raise DeliveryFailed(reason, _last_line(errors)) from error
+            if process.returncode:
+                raise DeliveryFailed(_how_it_ended(process.returncode), _last_line(errors))
+
+
+def _error_file() -> IO[bytes]:
+    """Return a file for what a command writes to standard error; where none can be, it is lost."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # a full disk keeps no alert from being handed on
+        return Path(os.devnull).open("r+b")
+
+
+def _how_it_ended(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    """Return the last line of what a command wrote to standard error: what matters, mostly."""
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - MAX_ERROR_BYTES))
+    lines = errors.read(MAX_ERROR_BYTES).decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""
 
 
 @contextlib.contextmanager
@@ -96,9 +130,13 @@ class Webhook:
         try:
             parts = urllib.parse.urlsplit(url)
         except ValueError as error:
-            raise InvalidOption(f"--webhook {url!r}: {error}") from error
+            raise InvalidOption(
+                f"--webhook {url!r} is not an address: {error}; write https://host/path"
+            ) from error
         if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable():
-            raise InvalidOption(f"--webhook {url!r} is no http or https address")
+            raise InvalidOption(
+                f"--webhook {url!r} is not an http or https address; write https://host/path"
+            )
         self._url = url
         self._name = parts.hostname  # a token may be in the path
         self._limit_s = limit_s
@@ -113,7 +151,7 @@ class Webhook:
         """Post once; a server that trickles its answer is given up after the limit, too."""
         self._left_behind = [one for one in self._left_behind if one.is_alive()]
         if len(self._left_behind) >= MAX_LEFT_BEHIND:
-            raise DeliveryFailed(f"{MAX_LEFT_BEHIND} tries before are still being answered")
+            raise DeliveryFailed(f"{MAX_LEFT_BEHIND} earlier tries still wait for an answer")
         outcome: list[str] = []
         # A socket's time limit is for each of its reads: the thread is left behind instead.
         thread = threading.Thread(target=self._post, args=(line, outcome), daemon=True)
@@ -148,37 +186,81 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class Delivery:
     """Hands alerts on, one after the other, and counts.
 
+    A target's first failure of a kind is reported with its error. Further ones are counted; the
+    count is reported at 10, 100, 1,000 and so on, when the target takes alerts again, and at the
+    end.
+
     Parameters
     ----------
     targets : sequence of Target
     notice : callable
-        Tells a person what failed.
+        Shows a person what failed.
     """
 
     def __init__(self, targets: Sequence[Target], notice: Callable[[str], None]) -> None:
         self._targets = targets
         self._notice = notice
+        self._troubles = [_Trouble() for _ in targets]
         self.delivered = 0
         self.failed = 0
+
+    def finish(self) -> None:
+        """Report how many failures were counted since the last report."""
+        for target, trouble in zip(self._targets, self._troubles, strict=True):
+            if trouble.untold:
+                self._tell_count(target, trouble)
 
     def take(self, message: Message) -> None:
         """Hand on an alert or a technical alert; anything else is passed over."""
         if isinstance(message, Alert | Technical):
-            for target in self._targets:
-                self._deliver(target, json_line(message), message)
+            for target, trouble in zip(self._targets, self._troubles, strict=True):
+                self._deliver(target, trouble, json_line(message), message)
 
-    def _deliver(self, target: Target, line: str, message: Alert | Technical) -> None:
-        reason = ""
+    def _deliver(
+        self, target: Target, trouble: _Trouble, line: str, message: Alert | Technical
+    ) -> None:
+        failure = DeliveryFailed("")
         for _ in range(TRIES):
             try:
                 target.send(line)
             except DeliveryFailed as error:
-                reason = str(error)
+                failure = error
             else:
                 self.delivered += 1
+                trouble.delivered += 1
+                if trouble.untold:
+                    self._tell_count(target, trouble)
                 return
         self.failed += 1
+        trouble.failed += 1
+        reason = str(failure)
+        if reason not in trouble.told:
+            trouble.told.add(reason)
+            detail = f": {failure.detail}" if failure.detail else ""
+            self._notice(
+                f"{target}: alert {message.id} could not be handed on ({reason}{detail}); "
+                "further failures of this kind are counted"
+            )
+            return
+        trouble.untold += 1
+        if trouble.failed >= trouble.tell_at:
+            self._tell_count(target, trouble)
+
+    def _tell_count(self, target: Target, trouble: _Trouble) -> None:
+        trouble.untold = 0
+        while trouble.tell_at <= trouble.failed:
+            trouble.tell_at *= 10
         self._notice(
-            f"{target}: alert {message.id} could not be handed on ({reason}); "
-            f"{self.failed} failed, {self.delivered} delivered"
+            f"{target}: {trouble.failed} alerts could not be handed on, {trouble.delivered} were"
         )
+
+
+@dataclass
+class _Trouble:
+    """What a target failed at so far."""
+
+    failed: int = 0
+    delivered: int = 0
+    untold: int = 0  # failures since the last word on them
+    tell_at: int = 10
+    told: set[str] = field(default_factory=set)  # kinds of failures

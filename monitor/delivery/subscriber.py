@@ -7,7 +7,7 @@
             print(alert.patient, alert.time_s, alert.state)
 
     with Inbox(Path("mine.sqlite")) as inbox, AlertSubscriber(inbox=inbox) as alerts:
-        ...  # goes on where it was when it last ran, however that ended
+        ...  # continues where it stopped, however that was
 
 PUB drops what a slow or late subscriber misses. Every alert carries a sequence number without
 holes, and the heartbeat carries the newest: so the subscriber sees what it missed, asks for it, and
@@ -48,7 +48,8 @@ from monitor.wire.sockets import Sockets, change_topics, requests_endpoint
 NUMBERED = ("alert.", "technical.")  # topics that share the sequence
 MAX_JOURNALS = 64  # of which the newest number is remembered, beside the one in use
 MAX_REFUSED = 8
-ASK_AGAIN_S = 1.0  # a request unanswered for so long is asked again
+REFUSED_LOOK_MS = 100  # while the key is refused: whether it is time to try again
+ASK_AGAIN_S = 1.0  # a request without an answer is repeated after this long
 
 
 class AlertSubscriber:
@@ -112,9 +113,12 @@ class AlertSubscriber:
         self._heard_s = time.monotonic()
         self._asked_s = -ASK_AGAIN_S
         self._ready: deque[Message] = deque()
-        self.malformed = 0  # messages that were none of this protocol
-        self.recovered = 0  # alerts that had to be asked for
-        # Why the monitor did not do what `ask` asked for: the newest, for the caller to take out.
+        self.malformed = 0  # messages that are not of this protocol
+        self.only = ""  # a journal: what others send on this endpoint is dropped; empty: nothing is
+        self.foreign = 0  # messages that were dropped for it
+        self._is_foreign = False  # what was heard last
+        self.recovered = 0  # alerts that had to be requested
+        # Why the monitor refused what `ask` requested: the newest reason; the caller takes it out.
         self.refused: deque[str] = deque(maxlen=MAX_REFUSED)
         self._truncated = 0
         self._closed = False
@@ -128,6 +132,8 @@ class AlertSubscriber:
         self._poller = zmq.Poller()
         self._poller.register(self._messages, zmq.POLLIN)
         self._poller.register(self._requests, zmq.POLLIN)
+        for made in (self._messages, self._requests):
+            self._poller.register(self._sockets.events_of(made), zmq.POLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -170,8 +176,16 @@ class AlertSubscriber:
 
     @property
     def truncated(self) -> int:
-        """How many alerts retention had removed before they could be asked for."""
+        """How many alerts retention had removed before they could be requested."""
         return self._truncated
+
+    @property
+    def refusal(self) -> str:
+        """Why the monitor does not let this client in, and what to do; empty if it does.
+
+        The client tries again every few seconds, so it need not be made anew.
+        """
+        return self._sockets.refusal
 
     @property
     def silent_s(self) -> float:
@@ -190,7 +204,9 @@ class AlertSubscriber:
         deadline_s = time.monotonic() + timeout_s
         while not self._ready:
             remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
-            readable = dict(self._poller.poll(remaining_ms))
+            most_ms = REFUSED_LOOK_MS if self.refusal else remaining_ms
+            readable = dict(self._poller.poll(min(remaining_ms, most_ms)))
+            self._sockets.look_after()
             if self._requests in readable:
                 self._take_reply(self._requests.recv_multipart())
             if self._messages in readable:
@@ -203,8 +219,10 @@ class AlertSubscriber:
         return message
 
     def _keep_handled(self) -> None:
-        if self._inbox is not None and self._in_hand is not None:
-            self._inbox.keep(self._in_hand)
+        if self._inbox is not None:
+            if self._in_hand is not None:
+                self._inbox.keep(self._in_hand)
+            self._inbox.look()
         self._in_hand = None
 
     def follow(self, topics: Sequence[str]) -> None:
@@ -215,15 +233,27 @@ class AlertSubscriber:
             self._topics = wanted
 
     def ask(self, request: Request) -> None:
-        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`."""
+        """Send a request; a Page's alerts come with `receive`, a refusal with `refused`.
+
+        That the request cannot be sent is a refusal too.
+        """
+        if not self._sent(request):
+            self.refused.append(self.refusal or "not asked: no monitor takes requests; try again")
+
+    def _sent(self, request: Request) -> bool:
         with contextlib.suppress(zmq.Again):  # nobody is there to ask
             self._requests.send(encode_json(request), zmq.DONTWAIT)
+            return True
+        return False
 
     def _take(self, frames: list[bytes]) -> None:
         try:
             message = decode_message(frames)
         except InvalidMessage:
             self.malformed += 1
+            return
+        if self._sent_by_another(message):
+            self.foreign += 1
             return
         match message:
             case Alert() | Technical():
@@ -233,8 +263,14 @@ class AlertSubscriber:
             case _:
                 self._hand_out(message)
 
+    def _sent_by_another(self, message: Message | Page) -> bool:
+        """Whether a monitor of another journal sends on this endpoint; beats name no journal."""
+        if self.only and isinstance(message, Alert | Technical | Status | Page):
+            self._is_foreign = message.journal != self.only
+        return self._is_foreign
+
     def _take_numbered(self, message: Alert | Technical) -> None:
-        if message.seq == 0:  # the journal cannot keep it: it is said, and not counted
+        if message.seq == 0:  # the journal cannot keep it: published, but without a number
             self._hand_out(message)
             return
         self._follow_journal(message.journal)
@@ -265,6 +301,8 @@ class AlertSubscriber:
             self.malformed += 1
             return
         match reply:
+            case Page() if self._sent_by_another(reply):
+                self.foreign += 1
             case Page():
                 self._take_page(reply)
             case Found() if self._seek is not None:
@@ -291,7 +329,7 @@ class AlertSubscriber:
             self._ask_for_missed()
 
     def _follow_journal(self, journal: str) -> None:
-        """Count as far as was had of a journal when the monitor goes on in another one."""
+        """Take up the position in another journal when the monitor continues in it."""
         if self._journal and journal != self._journal:
             self._had[self._journal] = self.last_seq
             if self._inbox is not None:
@@ -306,7 +344,7 @@ class AlertSubscriber:
         now_s = time.monotonic()
         if now_s - self._asked_s >= ASK_AGAIN_S:
             self._asked_s = now_s
-            self.ask(self._seek or ReplayRequest(after=self.last_seq))
+            self._sent(self._seek or ReplayRequest(after=self.last_seq))
 
     def _hand_out(self, message: Message) -> None:
         if _topic_wanted(message, self._topics):
@@ -314,7 +352,7 @@ class AlertSubscriber:
 
 
 def _heard(topics: Sequence[str]) -> set[str]:
-    """Return the topics to hear: those asked for, and those by which missed alerts are noticed."""
+    """Return the topics asked for, and those by which missed alerts are noticed."""
     return {*NUMBERED, "status", *topics}
 
 

@@ -29,6 +29,7 @@ class Waves:
 
     def __init__(self, sockets: Sockets, endpoint: str, topics: tuple[str, ...]) -> None:
         self._topics = topics
+        self._sockets = sockets
         self.socket: zmq.Socket[bytes] = sockets.subscribe(endpoint, list(topics))
 
     def follow(self, topics: tuple[str, ...]) -> None:
@@ -37,10 +38,11 @@ class Waves:
         self._topics = topics
 
     def receive(self) -> Iterator[Message]:
-        """Yield the stretches that wait; what is no such message is passed over.
+        """Yield the stretches that wait; other messages are ignored.
 
         A topic stands for all that begin with it: those of other patients are left undecoded.
         """
+        self._sockets.look_after()
         wanted = {topic.encode() for topic in self._topics}
         takes_all = ALL_WAVES in self._topics
         for frames in receive_waiting(self.socket):

@@ -33,7 +33,8 @@ class Admission:
         self._spec_identity = spec_identity
         self._length = length
         self._patients = patients
-        self._reached: dict[str, tuple[int, int]] = {}  # next sequence and last R peak of a stream
+        # Of each patient: the stretch, the next sequence and the last R peak.
+        self._reached: dict[str, tuple[int, int, int]] = {}
 
     def check(self, message: BeatsMessage) -> None:
         """Raise SpecMismatch or InvalidMessage if the beats cannot be judged here."""
@@ -62,10 +63,14 @@ class Admission:
             self._reached.pop(message.patient, None)
             return False
         header = message.header
-        expected, last_r = self._reached.get(header.patient, (header.sequence, -1))
+        stretch, expected, last_r = self._reached.get(
+            header.patient, (header.stretch, header.sequence, -1)
+        )
+        if stretch != header.stretch:  # it counts anew, in samples or in messages
+            expected, last_r = header.sequence, -1
         first_r = message.first_r_sample if header.n_beats else last_r + 1
         if header.sequence < expected or first_r <= last_r:
             raise InvalidMessage(f"{header.patient}: these beats have come before")
         newest_r = message.last_r_sample if header.n_beats else last_r
-        self._reached[header.patient] = header.sequence + 1, newest_r
+        self._reached[header.patient] = header.stretch, header.sequence + 1, newest_r
         return header.sequence > expected

@@ -11,24 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.checkpoint import Checkpoint
 from model.libraries import require_torch
 from monitor.detection.admission import Admission
-from monitor.detection.alert_machine import AlertMachine, alert_identity
+from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
 from monitor.detection.learner import Learner
 from monitor.detection.learning_phase import Held
-from monitor.detection.model_store import ModelStore
+from monitor.detection.outside import EngineSettings, Models, Past
 from monitor.detection.patient import Desk, Model, Patient, Saved, is_numbered
 from monitor.detection.patient_state import read_saved
 from monitor.detection.requests import MONITORED, Requests
-from monitor.detection.scored_beats import score_messages
+from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
+from monitor.detection.timeline import Timeline
 from monitor.journal.run import JournaledRun
-from monitor.journal.writer import Journal, Progress
-from monitor.settings import ConsumerSettings
+from monitor.journal.writer import Progress
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
     MONITOR,
@@ -53,10 +52,22 @@ class EngineReport:
 
     model: str  # identity of the checkpoint that patients begin with
     journal: str
+    origin: str  # the journal's first identity
     newest_seq: int
     replayed_s: float  # signal judged since the start, the mean over the patients
     patients: list[PatientStatus]
     ward: WardCounts
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What judges one patient's beats."""
+
+    model: Checkpoint
+    threshold: float
+    is_learning: bool
+    learnt_until: int  # sample at which the learning ended; 0 where nothing was to be learnt
+    note: str  # what the learning says
 
 
 class Engine:
@@ -66,14 +77,20 @@ class Engine:
     ----------
     checkpoint : Checkpoint
         The model every patient begins with.
-    settings : ConsumerSettings
-        Threshold, learning, false alerts an hour.
-    journal : Journal
+    settings : EngineSettings
+        Threshold, learning, false alerts an hour, rules.
+    journal : Past
         Where patients that were monitored before a restart go on from.
+    models : Models
+        Where what is learnt of patients is kept.
     executor : Executor
         Trains a patient's model; one worker, so that trainings do not fight for the cores.
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
+    on_verdict : callable, optional
+        Hears of each beat and what was decided about it.
+    from_scratch, on_epoch
+        As a `Learner` takes them.
 
     Attributes
     ----------
@@ -86,14 +103,19 @@ class Engine:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        settings: ConsumerSettings,
-        journal: Journal,
+        settings: EngineSettings,
+        journal: Past,
+        models: Models,
         executor: Executor,
         wall_time: Callable[[], str],
+        *,
+        on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None,
+        from_scratch: bool = False,
+        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = Model.of(checkpoint)
         self._settings = settings
-        self._models = ModelStore(Path(settings.journal).parent, journal.identity)
+        self._models = models
         length = checkpoint.config.length
         self._saved = {
             reached.patient: (reached, read_saved(reached.consumer_state, length))
@@ -108,17 +130,31 @@ class Engine:
         self._pending: list[Message] = []  # for the next step: what a request gave rise to
         self._desk = Desk(
             AlertMachine(settings.rules.episode),
-            journal.identity,
+            lambda: journal.identity,
             journal.holds,
             self._next_seq,
             wall_time,
+            on_verdict,
         )
-        self._journal = journal.identity
+        self._journal = journal
         self._newest_seq = journal.newest_seq
         self.admission = Admission(checkpoint.spec_identity, length, self._patients.keys())
         aim = settings.false_alerts_per_hour
-        self.learner = Learner(checkpoint, aim, executor, self._patients)
+        self.learner = Learner(
+            checkpoint,
+            aim,
+            executor,
+            self._patients,
+            from_scratch=from_scratch,
+            on_epoch=on_epoch,
+        )
         self._requests = Requests(self._patients, self.learner, settings.learn_s, self._desk)
+
+    def judging(self, patient: str) -> Judging:
+        """Return what judges a patient's beats now."""
+        one = self._patients[patient]
+        is_learning = one.learning is not None
+        return Judging(one.model.checkpoint, one.threshold, is_learning, one.learnt_until, one.note)
 
     def journaled_run(self, streams: list[Stream]) -> JournaledRun:
         """Return what decides the alerts, for the journal to hold a resumed run to."""
@@ -156,6 +192,7 @@ class Engine:
                 self._judge(ready, now_ns, result)
                 ready = []
         self._judge(ready, now_ns, result)
+        self.learner.late(now_ns)
         result.alerts = [one for one in result.messages if is_numbered(one)]
         result.progress = self._take_progress()
         return result
@@ -166,6 +203,18 @@ class Engine:
         self._pending.extend(done.messages)
         self._touched.update(done.patients)
         return done.answer
+
+    def listened(self, seconds: float, *, report: bool) -> None:
+        """Take note of so much time in which all that was sent would have been heard.
+
+        Called about once a second. A patient of whom nothing came for too long is reported with the
+        next step, unless `report` is False: where a stage before is down, that is reported.
+        """
+        for name, patient in self._patients.items():
+            reports = patient.grow_old(seconds, self._desk, report=report)
+            if reports:
+                self._pending += reports
+                self._touched.add(name)
 
     def committed(self) -> None:
         """Take note that all progress that `step` returned is journaled."""
@@ -179,12 +228,17 @@ class Engine:
             names = (names[first:] + names[:first])[:most]
         return EngineReport(
             model=self._base.checkpoint.identity,
-            journal=self._journal,
+            journal=self._journal.identity,
+            origin=self._journal.origin,
             newest_seq=self._newest_seq,
             replayed_s=self._replayed_s(),
-            patients=[self._patients[name].status(name) for name in names],
+            patients=[self._status(self._patients[name], name) for name in names],
             ward=self._ward_counts(),
         )
+
+    def _status(self, patient: Patient, name: str) -> PatientStatus:
+        learning = patient.learning
+        return patient.status(name, 0 if learning is None else self.learner.ahead(learning))
 
     def report_monitor(self, change: Change) -> None:
         """Report with the next step that the monitor itself is in trouble, or no longer."""
@@ -200,9 +254,9 @@ class Engine:
             sample=0,
             time_s=0.0,
             wall_time=self._desk.wall_time(),
-            id=alert_identity(MONITOR, self._journal, change.event, seq),
+            id=alert_identity(MONITOR, self._desk.journal, change.event, seq),
             seq=seq,
-            journal=self._journal,
+            journal=self._desk.journal,
             event=change.event,
             state="onset" if change.onset else "cleared",
             text=change.text,
@@ -245,10 +299,17 @@ class Engine:
         if isinstance(message, EndHeader):
             patient = self._patients.get(message.patient)
         else:
-            patient = self._patients.get(message.header.patient)
-            if patient is None or (patient.state == "ended" and message.header.n_beats > 0):
-                self._forget_unless_continued(message.header)
-                patient = self._open(self._stream_of(message.header))
+            header = message.header
+            patient = self._patients.get(header.patient)
+            if patient is None or (patient.state == "ended" and _begins_anew(patient, header)):
+                self._forget_unless_continued(header)
+                patient = self._open(self._stream_of(header))
+            elif patient.state == "ended":
+                return [message]
+            elif (header.lead, header.fs_hz) != (patient.stream.lead, patient.stream.fs_hz):
+                patient = self._open_other(patient, header)
+            message, reports = patient.on_timeline(message, self._desk)
+            self._pending += reports
             message = patient.unjudged(message)
         if patient is None or patient.learning is None:
             return [message]
@@ -257,7 +318,9 @@ class Engine:
     def _forget_unless_continued(self, header: BeatsHeader) -> None:
         """Forget what an old journal holds of a patient whom a sender begins again."""
         before = self._saved.get(header.patient)
-        if before is not None and header.position <= before[0].position:
+        if before is None or header.stretch == before[1].timeline.stretch:
+            return
+        if header.position <= before[0].position:
             del self._saved[header.patient]
 
     def _stream_of(self, header: BeatsHeader) -> Stream:
@@ -267,9 +330,38 @@ class Engine:
             record=header.record,
             lead=header.lead,
             fs_hz=header.fs_hz,
-            first_sample=0,
+            first_sample=header.first_sample,
             n_samples=None,
         )
+
+    def _open_other(self, before: Patient, header: BeatsHeader) -> Patient:
+        """Begin a patient anew whose lead or sampling rate is another: what was learnt is of that.
+
+        Time goes on from where it had come.
+        """
+        end = EndHeader(
+            version=3,
+            patient=header.patient,
+            record=header.record,
+            sequence=header.sequence,
+            sent_ns=header.sent_ns,
+            position=before.position,
+            reason="complete",
+            last=False,
+        )
+        self._pending += before.finish(end, self._desk)
+        reached = round(before.position / before.stream.fs_hz * header.fs_hz)
+        stream = Stream(
+            patient=header.patient,
+            record=header.record,
+            lead=header.lead,
+            fs_hz=header.fs_hz,
+            first_sample=max(reached, header.first_sample),
+            n_samples=None,
+        )
+        patient = self._open(stream)
+        patient.timeline = Timeline(before.timeline.stretch, 0, reached)
+        return patient
 
     def _open(self, stream: Stream) -> Patient:
         patient = Patient(
@@ -323,12 +415,23 @@ class Engine:
             technical=sum(bool(one.alert_state.technical) for one in patients),
             latched=sum(one.alert_state.latched for one in patients),
             beats=sum(one.counts.beats for one in patients),
-            lag_s=max((one.lag_s for one in patients if one.state == MONITORED), default=0.0),
+            lag_s=max((one.lag_s for one in patients if _is_waited_for(one)), default=0.0),
         )
 
     def _next_seq(self) -> int:
         self._newest_seq += 1
         return self._newest_seq
+
+
+def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:
+    """Tell whether an ended patient's stream comes again."""
+    return header.n_beats > 0 or header.stretch != patient.timeline.stretch
+
+
+def _is_waited_for(patient: Patient) -> bool:
+    """Tell whether a patient's lag is one: not of who has ended, nor while beats are collected."""
+    training = patient.learning is not None and patient.learning.training
+    return training or patient.state == MONITORED
 
 
 def _header(message: Held) -> BeatsHeader | EndHeader:

@@ -39,6 +39,10 @@ class Learner:
         Trains a patient's model; one worker, so that trainings do not fight for the cores.
     patients : mapping of str to Patient
         All of them, by name, as they are at each call.
+    from_scratch : bool
+        Begin with random weights instead: how much the base helps is measured so.
+    on_epoch : callable
+        Called after each epoch; what it raises gives the training up.
     """
 
     def __init__(
@@ -47,12 +51,18 @@ class Learner:
         false_alerts_per_hour: float,
         executor: Executor,
         patients: Mapping[str, Patient],
+        *,
+        from_scratch: bool = False,
+        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = base
+        self._from_scratch = from_scratch
+        self._on_epoch = on_epoch
         self._false_alerts_per_hour = false_alerts_per_hour
         self._executor = executor
         self._patients = patients
         self._names: set[str] = set()  # who may be learning
+        self._queue: list[Future[Learned]] = []  # trainings in their order, one at a time
         self._leaving = threading.Event()
 
     @property
@@ -64,6 +74,18 @@ class Learner:
     def training(self) -> bool:
         """Whether a model is being trained."""
         return any(phase.training for _, phase in self._learning())
+
+    def ahead(self, phase: LearningPhase) -> int:
+        """Return how many trainings of others come before that of a phase; 0 if it has none."""
+        self._queue = [one for one in self._queue if not one.done()]
+        places = (place for place, one in enumerate(self._queue) if phase.is_trained_by(one))
+        return next(places, 0)
+
+    def late(self, now_ns: int) -> None:
+        """Count the wait for a training as lag of those who wait."""
+        for patient, phase in self._learning():
+            if phase.waits_since_ns is not None:
+                patient.lag_s = max(0.0, (now_ns - phase.waits_since_ns) / 1e9)
 
     def begin(self, name: str, until_sample: int) -> LearningPhase:
         """Return a phase in which a patient is learnt until a sample of the record."""
@@ -108,14 +130,16 @@ class Learner:
                 beats,
                 base.spec,
                 base.spec_identity,
-                base,
+                None if self._from_scratch else base,
                 rr_before_ms=rr_before_ms,
                 false_alerts_per_hour=self._false_alerts_per_hour,
                 on_epoch=self._perhaps_leave,
             )
 
-        return self._executor.submit(learn, beats, rr_before_ms=rr_before_ms)
+        self._queue.append(self._executor.submit(learn, beats, rr_before_ms=rr_before_ms))
+        return self._queue[-1]
 
     def _perhaps_leave(self, epoch: Epoch) -> None:
+        self._on_epoch()
         if self._leaving.is_set():
             raise LearningStopped

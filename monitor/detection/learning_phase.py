@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import CannotLearn
-from monitor.wire.messages import BeatsMessage, EndHeader
+from monitor.wire.messages import BeatsMessage, EndHeader, LearningStatus
 from segmenter.beat import Beats, joined_beats
 
 if TYPE_CHECKING:
@@ -53,6 +53,37 @@ class LearningPhase:
     def training(self) -> bool:
         """Whether the beats have been collected and a model is being trained on them."""
         return self._training is not None
+
+    @property
+    def waits_since_ns(self) -> int | None:
+        """When the oldest of what waits for the training was sent; None if nothing waits."""
+        if not self.held:
+            return None
+        oldest = self.held[0]
+        return oldest.sent_ns if isinstance(oldest, EndHeader) else oldest.header.sent_ns
+
+    def status(self, position: int, fs_hz: float, ahead: int) -> LearningStatus:
+        """Return how far it is.
+
+        Parameters
+        ----------
+        position : int
+            Samples of the record so far.
+        ahead : int
+            Trainings of others that come first.
+        """
+        left = 0 if self.training else max(0, self.until_sample - position)
+        return LearningStatus(
+            left_s=round(left / fs_hz, 1),
+            beats=sum(map(len, self._beats)),
+            training=self.training,
+            ahead=ahead,
+            held=sum(one.header.n_beats for one in self.held if isinstance(one, BeatsMessage)),
+        )
+
+    def is_trained_by(self, training: Future[Learned]) -> bool:
+        """Tell whether this is the training that it waits for."""
+        return self._training is training
 
     def admit(self, message: Held) -> list[Held]:
         """Take a message in; return the part that need not wait, whose beats are not scored."""
@@ -93,7 +124,9 @@ class LearningPhase:
         self._training = self._begin_training(header.length)
         rest_header = msgspec.structs.replace(header, n_beats=len(rest), events=[])
         self.held.append(BeatsMessage(rest_header, rest, state))
-        learnt_header = msgspec.structs.replace(header, n_beats=n_learnt)
+        # Not the whole message's position: the beats behind it wait, and will have a verdict.
+        position = min(header.position, self.until_sample)
+        learnt_header = msgspec.structs.replace(header, n_beats=n_learnt, position=position)
         return [BeatsMessage(learnt_header, learnt, b"")]
 
     def _begin_training(self, length: int) -> Future[Learned]:

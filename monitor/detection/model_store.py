@@ -54,9 +54,13 @@ class ModelStore:
             self._leaving |= self._replaced.pop(patient, set())
 
     def remove_replaced(self) -> None:
-        """Remove what the journal no longer names; to be called when it has been written."""
+        """Remove what the journal no longer names; to be called when it has been written.
+
+        Files of an identity that the journal had before stay: a copy of it may name them too.
+        """
         for file in self._leaving:
-            (self._folder / file).unlink(missing_ok=True)
+            if file.startswith(self._prefix):
+                (self._folder / file).unlink(missing_ok=True)
         self._leaving.clear()
 
     def remove_all_but(self, named: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeGuard
+from typing import Literal, TypeGuard, get_args
 
 import msgspec
 import numpy as np
@@ -24,7 +24,10 @@ from monitor.detection.alert_machine import (
 )
 from monitor.detection.explanation import loss_by_part, neighbours, verdict_of
 from monitor.detection.learning_phase import LearningPhase
+from monitor.detection.model_fit import FITS, ModelFit, doubted_anew, follow_fit, unfit_text
 from monitor.detection.scored_beats import ScoredBeat
+from monitor.detection.timeline import Timeline
+from monitor.detection.verdict_watch import SILENT_S, reports
 from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
 from monitor.journal.writer import Progress
 from monitor.wire.codec import quality_names
@@ -36,22 +39,34 @@ from monitor.wire.messages import (
     LossByPart,
     Message,
     Neighbour,
+    PatientKind,
     PatientStatus,
-    RecordEvent,
+    SignalKind,
     Stream,
     Technical,
     Why,
 )
-from segmenter.beat import BeatSpec, Window
+from segmenter.beat import UNJUDGEABLE, BeatSpec, Window
 
 _NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
+NO_VERDICT = int(UNJUDGEABLE)  # an IntFlag takes a microsecond to combine
+UNHEARD_S = 4.0  # so long without a sample is reported; a message comes at least once a second
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
 TECHNICAL_TEXTS = {
     "lead_off": "lead off or saturated",
     "signal_lost": "no samples arrive",
     "noisy": "too noisy to be read",
     "no_beat": "no beat for 4 s though the signal is good",
+    "no_verdict": f"no beat that could be judged for {SILENT_S:g} s",
+    "stream_restarted": "the samples began anew, or jumped: counted on from where they were",
+    "two_senders": "two producers send this patient's samples: those of the second are refused",
 }
+OF_SIGNAL: tuple[PatientKind, ...] = (*get_args(SignalKind), "two_senders")
+NO_RATE = {
+    "no_verdict",
+    "signal_lost",
+    "stream_restarted",
+}  # while one lasts there is no heart rate to be shown
 
 
 @dataclass(frozen=True)
@@ -74,14 +89,21 @@ class Desk:
     """What patients share: the alert rule, the sequence, the journal, the wall time.
 
     `holds` tells whether the journal has an alert of this identity: a patient that is learnt
-    anew after a restart comes past the same events again.
+    anew after a restart comes past the same events again. `on_verdict` hears of each beat and what
+    was decided about it; a beat of a patient who is learning has no verdict.
     """
 
     machine: AlertMachine
-    journal: str
+    identity: Callable[[], str]
     holds: Callable[[str], bool]
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
+    on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
+
+    @property
+    def journal(self) -> str:
+        """The journal's identity, which may change: it may turn out to be an older copy."""
+        return self.identity()
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -91,6 +113,7 @@ class Counts(msgspec.Struct, frozen=True):
     anomalous: int = 0
     alerts: int = 0  # onsets
     withheld: int = 0  # beats without a verdict, those of the learning phase apart
+    judged: int = 0  # beats with a verdict
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -106,6 +129,10 @@ class Saved(msgspec.Struct, frozen=True):
     drift: list[float] | None = None
     relearn_until: int | None = None  # a learning that was asked for ends there
     judged_r: int = -1  # the last R peak judged; the segmenter's state may be of an earlier sample
+    verdict_sample: int | None = None  # when the newest verdict became possible
+    timeline: Timeline = Timeline()
+    unheard: bool = False
+    fit: ModelFit = ModelFit()
 
 
 @dataclass
@@ -118,17 +145,28 @@ class Patient:
         Samples judged, from the record's start.
     judged_r : int
         The last R peak that was judged, -1 before the first.
+    verdict_sample : int
+        The sample at which the newest verdict became possible; where the stream began before one.
+    timeline : Timeline
+        Where the stretch of samples that is judged lies.
+    heard, unheard_s, unheard
+        Whether samples came since `grow_old` was last called; for how long none did; whether that
+        was reported.
     segmenter_state, state_position
         What the segmenter last sent of itself, and the sample it is of: a restart begins there, and
         passes over the beats up to `judged_r`, which the rest of the patient's state has seen.
     learning : LearningPhase or None
         The phase that has not yet ended.
+    learnt_until : int
+        The sample up to which was learnt, where a learning of this process has ended.
     learned : str or None
         File of the checkpoint that was learnt, for a restart.
     track : TrackState
         What is followed of the patient: rhythm and drift.
     relearn_from : Progress or None
         What a restart goes on from while a learning that was asked for lasts: where it began.
+    fit : ModelFit
+        Whether the model fits; while it does not, its verdicts raise no alert.
     moved_on : bool
         Whether there is something new to journal.
     kept : list of KeptBeat
@@ -143,6 +181,11 @@ class Patient:
     alert_state: AlertState = field(default_factory=AlertState)
     counts: Counts = field(default_factory=Counts)
     judged_r: int = -1
+    verdict_sample: int = -1
+    timeline: Timeline = field(default_factory=Timeline)
+    heard: bool = True
+    unheard_s: float = 0.0
+    unheard: bool = False
     segmenter_state: bytes = b""
     state_position: int = 0
     learned: str | None = None
@@ -152,10 +195,18 @@ class Patient:
     context: AlertContext = field(default_factory=AlertContext)
     kept: list[KeptBeat] = field(default_factory=list)
     note: str = ""
+    learnt_until: int = 0
     lag_s: float = 0.0
     track: TrackState = field(default_factory=TrackState)
     relearn_from: Progress[Saved] | None = None
+    fit: ModelFit = field(default_factory=ModelFit)
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
+    _silent_samples: int = 0
+
+    def __post_init__(self) -> None:
+        self._silent_samples = round(SILENT_S * self.stream.fs_hz)
+        if self.verdict_sample < 0:
+            self.verdict_sample = self.position
 
     @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
@@ -171,9 +222,13 @@ class Patient:
         header, state = message.header, message.state
         messages: list[Message] = []
         for event in header.events:
-            messages.extend(self._technical(event, desk))
+            if event.event == "stream_restarted":
+                messages.extend(self._begin_stretch(event.sample, desk))
+            else:
+                messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
             messages.extend(self._beat(beat, desk, header.sent_ns))
+        messages.extend(self._watch(header.position, False, desk))
         self.position = max(self.position, header.position)
         if beats:
             self.judged_r = beats[-1].sample
@@ -183,6 +238,40 @@ class Patient:
         # The rest of what was judged since the last state can be judged again from there.
         self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, messages))
         return messages
+
+    def on_timeline(self, message: BeatsMessage, desk: Desk) -> tuple[BeatsMessage, list[Message]]:
+        """Take note that samples came; return the message on the patient's timeline, and reports.
+
+        Reported is that samples come again.
+        """
+        before = self.timeline.reached
+        self.timeline, message = self.timeline.take(message)
+        reports: list[Message] = []
+        if self.timeline.reached > before:
+            self.heard = True
+            if self.unheard:
+                self.unheard, self.moved_on = False, True
+                reports = self._technical("signal_lost", "cleared", self.timeline.reached, desk)
+        return message, reports
+
+    def grow_old(self, listened_s: float, desk: Desk, *, report: bool) -> list[Message]:
+        """Note that so much time was listened, in s; report when nothing came for too long.
+
+        Parameters
+        ----------
+        report : bool
+            False where the cause is known: a stage before is down, which is said once, not of each
+            patient. The heart rate is not shown in any case.
+        """
+        self.unheard_s = 0.0 if self.heard else self.unheard_s + listened_s
+        self.heard = False
+        if self.ended or self.stopped or self.unheard_s < UNHEARD_S:
+            return []
+        self._rr_ms.clear()
+        if self.unheard or not report or "signal_lost" in self.alert_state.technical:
+            return []
+        self.unheard = self.moved_on = True
+        return self._technical("signal_lost", "onset", self.timeline.reached, desk)
 
     def unjudged(self, message: BeatsMessage) -> BeatsMessage:
         """Return a message without the beats that were judged before a restart."""
@@ -211,9 +300,12 @@ class Patient:
         if self.relearn_from is not None:  # what was learnt before still holds
             self.learning = self.relearn_from = None
         self.ended = self.moved_on = True
-        self.position = max(self.position, end.position)
+        self.position = max(self.position, end.position + self.timeline.shift)
+        messages = self._watch(self.position, False, desk)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
-        return [] if transition is None else self._of_episode(self.position, transition, desk)
+        if transition is not None:
+            messages += self._of_episode(self.position, transition, desk)
+        return messages
 
     def acknowledge(self, desk: Desk) -> list[Message]:
         """Take note that a person has seen the high alert; nothing if there is none to see."""
@@ -228,9 +320,11 @@ class Patient:
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
         return self._of_episode(self.position, transition, desk)
 
-    def status(self, name: str) -> PatientStatus:
+    def status(self, name: str, trainings_ahead: int = 0) -> PatientStatus:
         """Return how far this patient is, for the heartbeat."""
-        rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if self._rr_ms else None
+        learning, fs_hz = self.learning, self.stream.fs_hz
+        has_rate = self._rr_ms and not NO_RATE & {*self.alert_state.technical}
+        rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if has_rate else None
         return PatientStatus(
             patient=name,
             record=self.stream.record,
@@ -243,12 +337,16 @@ class Patient:
             anomalous=self.counts.anomalous,
             alerts=self.counts.alerts,
             withheld=self.counts.withheld,
+            judged=self.counts.judged,
             threshold=None if self.learning is not None else self.threshold,
             heart_rate_bpm=rate_bpm,
             lag_s=self.lag_s,
             technical=list(self.alert_state.technical),
             note=self.note or (self.learning.note if self.learning is not None else ""),
             latched=self.alert_state.latched,
+            learning=None
+            if learning is None or self.state != "learning"
+            else learning.status(self.position, fs_hz, trainings_ahead),
         )
 
     def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:
@@ -263,12 +361,18 @@ class Patient:
         drift = None if saved.drift is None else np.array(saved.drift)
         self.track = TrackState(saved.timing, drift)
         self.judged_r = saved.judged_r
+        if saved.verdict_sample is not None:
+            self.verdict_sample = saved.verdict_sample
+        self.timeline, self.unheard = saved.timeline, saved.unheard
+        self.fit = saved.fit if saved.learned is None else FITS
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
         """End the learning phase with what was learnt."""
+        if self.learning is not None:
+            self.learnt_until = self.learning.until_sample
         self.model, self.threshold = model, threshold
-        self.learned, self.note = learned, note
+        self.learned, self.note, self.fit = learned, note, FITS
         self.track = self.track.learnt()
         self.learning = self.relearn_from = None
 
@@ -276,9 +380,17 @@ class Patient:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         messages = [] if transition is None else self._of_episode(self.position, transition, desk)
+        fit = doubted_anew(self.fit)
+        messages += self._judge_model(fit, self.position, desk, "the patient is learnt anew")
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
+
+    def set_threshold(self, threshold: float, desk: Desk) -> list[Message]:
+        """Judge by another threshold from now on; a model that did not fit gets a new chance."""
+        self.threshold, self.moved_on = threshold, True
+        fit = doubted_anew(self.fit)
+        return self._judge_model(fit, self.position, desk, "the threshold was moved: judged anew")
 
     def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
@@ -297,13 +409,28 @@ class Patient:
             drift=None if drift is None else drift.tolist(),
             relearn_until=relearn_until,
             judged_r=self.judged_r,
+            verdict_sample=self.verdict_sample,
+            timeline=self.timeline,
+            unheard=self.unheard,
+            fit=self.fit,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
     def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
         verdict = verdict_of(beat.sample, beat.loss, self.threshold, beat.timing)
+        messages: list[Message] = []
+        if not beat.quality & NO_VERDICT:  # of one that is learning it will have one
+            messages += self._watch(beat.closed_sample, True, desk)
+            if "stream_restarted" in self.alert_state.technical:
+                messages += self._technical("stream_restarted", "cleared", beat.closed_sample, desk)
+        if desk.on_verdict is not None:
+            desk.on_verdict(beat, verdict)
         self._count(beat, verdict)
-        messages: list[Message] = [self._scored(beat, verdict, desk, sent_ns)]
+        messages.append(self._scored(beat, verdict, desk, sent_ns))
+        fit = follow_fit(self.fit, beat.loss, self.threshold)
+        messages += self._judge_model(fit, beat.sample, desk)
+        if self.fit.is_unfit:
+            verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
@@ -335,6 +462,7 @@ class Patient:
             counts.anomalous + (verdict.anomalous is True),
             counts.alerts,
             counts.withheld + withheld,
+            counts.judged + (verdict.anomalous is not None),
         )
         if beat.rr_before_ms is not None and beat.rr_before_ms > 0:
             self._rr_ms.append(beat.rr_before_ms)
@@ -460,10 +588,56 @@ class Patient:
         )
         return [alert]
 
-    def _technical(self, event: RecordEvent, desk: Desk) -> list[Message]:
-        onset = event.state == "onset"
-        self.alert_state, news = desk.machine.technical(self.alert_state, event.event, onset)
-        identity = self._identity(event.sample, event.event, "", event.state)
+    def _watch(self, now_sample: int, is_verdict: bool, desk: Desk) -> list[Message]:
+        """Look at how long there has been no verdict; `is_verdict` that there is one now."""
+        silent = "no_verdict" in self.alert_state.technical
+        newest, limit = self.verdict_sample, self._silent_samples
+        if is_verdict:
+            self.verdict_sample = max(newest, now_sample)
+        if not silent and now_sample - newest < limit:
+            return []  # nearly always
+        messages: list[Message] = []
+        for state, sample in reports(newest, silent, limit, now_sample, is_verdict):
+            if state == "onset":
+                self._rr_ms.clear()  # the rate is of beats long past
+            messages += self._technical("no_verdict", state, sample, desk)
+        return messages
+
+    def _begin_stretch(self, sample: int, desk: Desk) -> list[Message]:
+        """Report that the samples began anew; what lasted of the signal before is over."""
+        messages: list[Message] = []
+        for event in self.alert_state.technical:
+            if event in OF_SIGNAL:
+                messages += self._technical(event, "cleared", sample, desk)
+        self._rr_ms.clear()
+        self.verdict_sample = sample
+        return messages + self._technical("stream_restarted", "onset", sample, desk)
+
+    def _judge_model(
+        self, fit: ModelFit, sample: int, desk: Desk, over: str = "the model fits"
+    ) -> list[Message]:
+        """Take in what is known of the model; one that does not fit ends the episode it made."""
+        before, self.fit = self.fit, fit
+        if fit.is_unfit == before.is_unfit:
+            return []
+        if not fit.is_unfit:
+            return self._technical("model_unfit", "cleared", sample, desk, over)
+        messages = self._technical("model_unfit", "onset", sample, desk, unfit_text(fit))
+        self.alert_state, transition = desk.machine.finish(self.alert_state)
+        if transition is not None:
+            messages += self._of_episode(sample, transition, desk)
+        return messages
+
+    def _technical(
+        self,
+        event: PatientKind,
+        state: Literal["onset", "cleared"],
+        sample: int,
+        desk: Desk,
+        text: str | None = None,
+    ) -> list[Message]:
+        self.alert_state, news = desk.machine.technical(self.alert_state, event, state == "onset")
+        identity = self._identity(sample, event, "", state)
         if not news or desk.holds(identity):
             return []
         technical = Technical(
@@ -471,15 +645,15 @@ class Patient:
             patient=self.stream.patient,
             record=self.stream.record,
             lead=self.stream.lead,
-            sample=event.sample,
-            time_s=self._time_s(event.sample),
+            sample=sample,
+            time_s=self._time_s(sample),
             wall_time=desk.wall_time(),
             id=identity,
             seq=desk.next_seq(),
             journal=desk.journal,
-            event=event.event,
-            state=event.state,
-            text=TECHNICAL_TEXTS[event.event],
+            event=event,
+            state=state,
+            text=TECHNICAL_TEXTS[event] if text is None else text,
         )
         return [technical]
 

@@ -15,10 +15,11 @@ import msgspec
 
 from model.prematurity import USUAL_BEATS, TimingState
 from monitor.detection.alert_machine import NORMAL, AlertState
+from monitor.detection.model_fit import JUDGED_BEATS
 from monitor.detection.patient import Saved
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, AlertContext
-from monitor.wire.messages import MIN_THRESHOLD, SignalKind
+from monitor.wire.messages import MIN_THRESHOLD, PatientKind
 
 MAX_COUNT = 1 << 52  # half of what a message may say: it will be counted on
 MAX_REAL = 1e12  # of losses, thresholds, milliseconds
@@ -53,11 +54,15 @@ def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
     yield "model", saved.learned is None or _MODEL_FILE.fullmatch(saved.learned) is not None
     yield "alerts", _is_sane_alert_state(saved.alert_state)
     yield "last beat judged", -1 <= saved.judged_r <= MAX_COUNT
+    yield "last verdict", -1 <= (saved.verdict_sample or 0) <= MAX_COUNT
+    yield "timeline", _are_counts([saved.timeline.shift, saved.timeline.reached])
     yield "counts", _are_counts(msgspec.structs.astuple(saved.counts))
     yield "beats beside an alert", _is_sane_context(saved.context, length)
     yield "rhythm", _is_sane_timing(saved.timing)
     drift = saved.drift
     yield "drift", drift is None or (len(drift) == length and _are_reals(drift))
+    unfit = "model_unfit" in saved.alert_state.technical
+    yield "fit", len(saved.fit.above) <= JUDGED_BEATS and saved.fit.is_unfit == unfit
     yield "learning", saved.relearn_until is None or _are_counts([saved.relearn_until])
 
 
@@ -76,7 +81,7 @@ def _is_sane_alert_state(state: AlertState) -> bool:
         and all(NORMAL <= sample <= MAX_COUNT for sample in state.recent)
         and 0 <= state.peak_loss < MAX_REAL
         and len(set(state.technical)) == len(state.technical)
-        and set(state.technical) <= set(get_args(SignalKind))
+        and set(state.technical) <= set(get_args(PatientKind))
     )
 
 

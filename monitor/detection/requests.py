@@ -103,13 +103,14 @@ class Requests:
         chosen = [name for name in named if self._patients[name].learning is None]
         if not chosen:
             raise LookupError("no threshold to move: still learning, or nobody is monitored")
+        messages: list[Message] = []
         for name in chosen:
             patient = self._patients[name]
             value = patient.threshold if request.value is None else request.value
-            patient.threshold = float(np.clip(value * (request.factor or 1.0), MIN_THRESHOLD, 1e6))
-            patient.moved_on = True
+            threshold = float(np.clip(value * (request.factor or 1.0), MIN_THRESHOLD, 1e6))
+            messages += patient.set_threshold(threshold, self._desk)
         answer = ", ".join(f"{name}: {self._patients[name].threshold:.1f}" for name in chosen)
-        return CarriedOut(answer, [], chosen)
+        return CarriedOut(answer, messages, chosen)
 
     def _named(self, patient: str | None) -> list[str]:
         if patient is not None and patient not in self._patients:

@@ -9,20 +9,21 @@ import msgspec
 
 from monitor.errors import InvalidOption
 from monitor.settings import Rules
+from monitor.text_file import unmarked
 
 MAX_BYTES = 1 << 16
 EXPLANATIONS = {
     "episode": "Anomalous beats become one episode: onset, ongoing, cleared.",
     "n": "It begins when n of the last m judged beats are anomalous; fewer are pending.",
-    "m": "1 of 1 says every anomalous beat; 2 of 3 passes over a lone artefact.",
-    "clear_after": "Calm beats in a row that end it; 5 makes bigeminy one episode.",
-    "clear_ratio": "A beat is calm if its loss is at most so many thresholds: 0.9 is hysteresis.",
-    "repeat_beats": "It is said to go on at every so many further anomalous beats.",
-    "run_beats": "So many anomalous beats in a row make it high priority.",
-    "latch": "A high one asks to be acknowledged (key a, `ecg-monitor ack`), also when over.",
+    "m": "1 of 1 alerts on every anomalous beat; 2 of 3 ignores a lone artefact.",
+    "clear_after": "This many calm beats in a row end it; 5 makes bigeminy one episode.",
+    "clear_ratio": "Hysteresis: a beat is calm up to this share of the threshold.",
+    "repeat_beats": "It is reported again (ongoing) after this many further anomalous beats.",
+    "run_beats": "This many anomalous beats in a row make it high priority.",
+    "latch": "A high one waits to be acknowledged (key a, `ecg-monitor ack`), even when over.",
     "technical": "The monitor itself; the signal's own technical alerts have no settings.",
-    "stage_down_s": "stage_down: so long nothing was heard of producer or segmenter.",
-    "overload_lag_s": "overload: beats are scored so late for 3 heartbeats (or any is shed).",
+    "stage_down_s": "stage_down: seconds without a message from producer or segmenter.",
+    "overload_lag_s": "overload: beats come so late in 3 heartbeats, or some are shed.",
 }
 
 
@@ -32,9 +33,15 @@ def load_rules(path: Path) -> Rules:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InvalidOption(f"--rules {path}: {error.strerror}") from error
+        raise InvalidOption(
+            f"--rules {path} cannot be read: {error.strerror}; `ecg-monitor rules` prints such a "
+            "file"
+        ) from error
     if len(content) > MAX_BYTES:
-        raise InvalidOption(f"--rules {path}: more than {MAX_BYTES} bytes; this is no rules file")
+        raise InvalidOption(
+            f"--rules {path} has more than {MAX_BYTES} bytes, so it is not a file of rules; "
+            "`ecg-monitor rules` prints one"
+        )
     try:
         return parse_rules(content)
     except InvalidOption as error:
@@ -42,9 +49,9 @@ def load_rules(path: Path) -> Rules:
 
 
 def parse_rules(content: bytes) -> Rules:
-    """Check and read the bytes of a rules file; InvalidOption if they are not one."""
+    """Check and read the bytes of a rules file; InvalidOption if they cannot be rules."""
     try:
-        return msgspec.convert(tomllib.loads(content.decode()), Rules)
+        return msgspec.convert(tomllib.loads(unmarked(content).decode()), Rules)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         # ValueError: no TOML, no UTF-8, or a number of more digits than Python reads.
         raise InvalidOption(f"{error}; `ecg-monitor rules` prints what can be set") from error

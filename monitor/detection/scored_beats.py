@@ -36,6 +36,7 @@ class ScoredBeat(NamedTuple):
     rr_before_ms: float | None  # none where there is no beat before
     rr_after_ms: float | None
     quality: int  # flags
+    closed_sample: int  # from when on its verdict is possible, from the record's start
     loss: float | None  # none where it is not judgeable
     timing: Timing
     values: bytes  # float32, little-endian, standardised: a copy, that keeps no batch
@@ -102,6 +103,7 @@ def scored_beats(beats: Beats, scored: Scored) -> list[ScoredBeat]:
         _or_none(beats.rr_before_ms),
         _or_none(beats.rr_after_ms),
         beats.quality.tolist(),
+        beats.closed_sample.tolist(),
         _or_none(scored.losses),
         scored.tracked.timings,
         [values[row * size : (row + 1) * size] for row in range(n_beats)],

@@ -52,7 +52,7 @@ class JournalBuffer:
         self._beats += beats
 
     def commit(self, now_s: float) -> bool:
-        """Commit all that is held, in one transaction; say whether that was done."""
+        """Commit all that is held, in one transaction; return whether that was done."""
         if self.failing is not None and now_s < self._retry_due_s:
             return False
         self._retry_due_s = now_s + RETRY_S

@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, KeptBeat
+from monitor.journal.lock import real_path, require_one_name
 from monitor.journal.run import JournaledRun, decode_run
 from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
@@ -28,19 +29,24 @@ class JournalReader:
     Raises
     ------
     JournalFailed
-        If the file cannot be read or is no journal; from each method, too.
+        If the file cannot be read or is not a journal; each method raises it, too.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.exists() and not path.is_file():
+            raise JournalFailed(f"{path} is not a file; name the file that --journal named")
         if not path.is_file():
-            raise JournalFailed(f"{path}: there is no such journal")
+            raise JournalFailed(f"{path} does not exist; name the file that --journal named")
+        require_one_name(path)
         try:
             self._database = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+                f"file:{quote(str(real_path(path)))}?mode=ro", uri=True, isolation_level=None
             )
         except sqlite3.Error as error:
-            raise JournalFailed(f"{path}: cannot be read ({error})") from error
+            raise JournalFailed(
+                f"{path} cannot be read ({error}); check its permissions"
+            ) from error
         try:
             self._rows("SELECT identity FROM journal")
         except JournalFailed:
@@ -59,13 +65,20 @@ class JournalReader:
         self._database.close()
 
     def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
-        """Yield what was said since a wall time, in order, of one patient or of all."""
+        """Yield the alerts since a wall time, in order, of one patient or of all.
+
+        It begins with the first alert of that time or later and leaves out none behind it, though
+        the wall clock was set back since.
+        """
         query = (
-            "SELECT seq, message FROM alerts WHERE seq > ?1 AND wall_time >= ?2 "
-            "AND (?3 IS NULL OR patient = ?3) ORDER BY seq LIMIT ?4"
+            "SELECT seq, message FROM alerts WHERE seq > ?1 "
+            "AND (?2 IS NULL OR patient = ?2) ORDER BY seq LIMIT ?3"
         )
-        last: object = 0
-        while rows := self._rows(query, last, since, patient, MAX_PAGE):
+        ((first,),) = self._rows("SELECT min(seq) FROM alerts WHERE wall_time >= ?", since)
+        if not isinstance(first, int):
+            return
+        last: object = first - 1
+        while rows := self._rows(query, last, patient, MAX_PAGE):
             yield from (self._decoded(message) for _, message in rows)
             last = rows[-1][0]
 
@@ -95,10 +108,15 @@ class JournalReader:
         try:
             beats = msgspec.convert(rows, list[KeptBeat])
         except msgspec.ValidationError as error:
-            raise JournalFailed(f"{self._path} holds what is no beat ({error})") from error
+            raise JournalFailed(
+                f"{self._path} is damaged: a kept beat cannot be read ({error}); restore a copy"
+            ) from error
         for beat in beats:
             if not _is_beat(beat.values):
-                raise JournalFailed(f"{self._path} holds what is no beat, at sample {beat.sample}")
+                raise JournalFailed(
+                    f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; "
+                    "restore a copy"
+                )
         return beats
 
     def run(self) -> JournaledRun | None:
@@ -120,7 +138,9 @@ def read_rows(
     try:
         return database.execute(query, given).fetchall()
     except sqlite3.Error as error:
-        raise JournalFailed(f"{path} cannot be read as a journal ({error})") from error
+        raise JournalFailed(
+            f"{path} cannot be read as a journal ({error}); name the file that --journal named"
+        ) from error
 
 
 def decoded_alert(path: Path, message: object) -> Alert | Technical:
@@ -128,7 +148,9 @@ def decoded_alert(path: Path, message: object) -> Alert | Technical:
     try:
         return decode_numbered(as_bytes(message))
     except InvalidMessage as error:
-        raise JournalFailed(f"{path} holds what is no alert ({error})") from error
+        raise JournalFailed(
+            f"{path} is damaged: an alert cannot be read ({error}); restore a copy"
+        ) from error
 
 
 def _is_beat(values: bytes) -> bool:
@@ -139,5 +161,5 @@ def _is_beat(values: bytes) -> bool:
 
 
 def as_bytes(value: object) -> bytes:
-    """Return a blob of a row; what a damaged file has instead is empty, which is no message."""
+    """Return a blob of a row; empty where a damaged file holds something else."""
     return value if isinstance(value, bytes) else b""

@@ -1,4 +1,4 @@
-"""What a journal's run is of, so that only the same run goes on in it.
+"""What a journal's run consists of, so that only the same run continues in it.
 
 Resumed with another record, model, rule or threshold, the alerts would be those of no run at all.
 Speed and endpoints may change: they do not touch the alerts.
@@ -15,7 +15,7 @@ from monitor.wire.messages import Stream
 
 
 class JournaledRun(msgspec.Struct, frozen=True):
-    """All that decides which alerts a run says."""
+    """All that decides which alerts a run raises."""
 
     streams: list[Stream]  # empty where the records are not known beforehand
     model: str  # identity of the checkpoint that patients begin with
@@ -26,21 +26,23 @@ class JournaledRun(msgspec.Struct, frozen=True):
 
 
 def decode_run(content: bytes, journal: Path) -> JournaledRun:
-    """Read what a journal says of its run; JournalFailed if it cannot be read."""
+    """Read what a journal holds about its run; JournalFailed if it cannot be read."""
     try:
         return msgspec.json.decode(content, type=JournaledRun)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise JournalFailed(f"{journal}: its run cannot be read ({error})") from error
+        raise JournalFailed(
+            f"{journal} is damaged: its run cannot be read ({error}); name a new file"
+        ) from error
 
 
 def difference(before: JournaledRun, now: JournaledRun) -> str | None:
-    """Say in what two runs differ; None if one may go on where the other was."""
-    if now.streams and before.streams != now.streams:  # a consumer alone is told of none
-        return f"the records were {_listed(before)}, are {_listed(now)}"
+    """Describe how two runs differ; None if one may continue the other."""
+    if now.streams and before.streams != now.streams:  # a consumer alone knows of none
+        return f"its records are {_listed(before)}, those given are {_listed(now)}"
     for name, option in _OPTIONS.items():
         was, wanted = getattr(before, name), getattr(now, name)
         if was != wanted:
-            return f"{option} was {_said(was)}, is {_said(wanted)}"
+            return f"{option} was {_shown(was)} and is now {_shown(wanted)}"
     return None
 
 
@@ -53,13 +55,13 @@ _OPTIONS = {
 }
 
 
-def _said(value: str | float | None) -> str:
+def _shown(value: str | float | None) -> str:
     return "not given" if value is None else str(value)
 
 
 def _listed(run: JournaledRun) -> str:
     if not run.streams:
-        return "those that a consumer alone was sent"
+        return "unknown, as a consumer ran alone"
     return ", ".join(map(_described, run.streams[:5])) + (", …" if len(run.streams) > 5 else "")
 
 

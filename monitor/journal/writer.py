@@ -1,16 +1,17 @@
 """Durable alerts and the position reached: SQLite, one writer, one transaction a step.
 
 What is committed together: the alerts of a step, how far each patient is, and the states from which
-segmenter and alert machine go on behind that position. Alerts are published after the commit, so
-what anyone has heard of is in the journal, and what is in the journal can be asked for again.
+segmenter and alert machine continue behind that position. Alerts are published after the commit, so
+what anyone has received is in the journal, and what is in the journal can be requested again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -19,18 +20,20 @@ import msgspec
 
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.lock import Mark, read_mark, real_path, writing
+from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import as_bytes, decoded_alert, read_rows
 from monitor.journal.run import JournaledRun, decode_run, difference
 from monitor.wire.codec import Encoded
 from monitor.wire.messages import MAX_PAGE, Alert, Count, Name, Technical
 
-TRUNCATED_PART = 10  # of the alerts of a journal that is too big, at a time
 VERSION = 1  # of the tables; in the file's user_version
 # Beats lie in the order they come in, the key beside them: laid by patient, every commit of a ward
 # wrote a page for each patient who had one. Files that were begun so are read and written as ever.
 _SCHEMA = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS identities (identity TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS run (description BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
     seq INTEGER PRIMARY KEY,
@@ -75,7 +78,7 @@ State = TypeVar("State", bound=msgspec.Struct)
 
 
 class Progress(msgspec.Struct, Generic[State], frozen=True):
-    """How far one patient is, and what the stages need to go on from there."""
+    """How far one patient is, and what the stages need to continue from there."""
 
     patient: Name
     position: Count
@@ -84,7 +87,7 @@ class Progress(msgspec.Struct, Generic[State], frozen=True):
 
 
 class StoredProgress(msgspec.Struct, frozen=True):
-    """The same as the journal's file holds it: bytes that are checked by who goes on from them."""
+    """The same as the journal's file holds it: bytes, checked by whoever continues from them."""
 
     patient: Name
     position: Count
@@ -102,27 +105,44 @@ def stored(progress: Progress[Any]) -> bytes:
 class Journal:
     """The journal's file, open for writing by one process.
 
+    Parameters
+    ----------
+    path : Path
+    clock : callable
+        Returns monotonic seconds; how long alerts are kept goes by it.
+
     Raises
     ------
     JournalFailed
-        If the file cannot be opened or is no journal; from each method, if it cannot be read or
+        If the file cannot be opened or is not a journal; from each method, if it cannot be read or
         written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._open = contextlib.ExitStack()
+        self.renewed = ""  # why it got another identity since it was opened, for a person
         try:
             path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._open.enter_context(writing(path))
+            self._database = sqlite3.connect(real_path(path), isolation_level=None)
+            self._open.callback(self._database.close)
             self._require_known_version(path)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
-            self.identity = self._read_identity()
+            self._own_time = OwnTime(self._database, clock)
+            self._mark = Mark(path)
+            self._open.callback(self._mark.close)
+            self._identify()
         except (sqlite3.Error, OSError) as error:
+            self._open.close()
             raise JournalFailed(
-                f"{path}: cannot open the journal ({error}); name another with --journal"
+                f"journal {path} cannot be opened ({error}); name another with --journal"
             ) from error
+        except BaseException:
+            self._open.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +153,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._database.close()
+        self._open.close()
 
     def _require_known_version(self, path: Path) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -143,13 +163,52 @@ class Journal:
                 "update, or name another with --journal"
             )
 
-    def _read_identity(self) -> str:
-        row = self._database.execute("SELECT identity FROM journal").fetchone()
-        if row is not None:
-            return str(row[0])
-        identity = uuid.uuid4().hex[:8]
-        self._database.execute("INSERT INTO journal VALUES (?)", (identity,))
-        return identity
+    def _identify(self) -> None:
+        """Learn the journal's identity; give it another one where it is an older copy, or a copy.
+
+        Both count on where others may have counted before: under the same identity one number
+        would be two alerts.
+        """
+        rows = self._database.execute("SELECT identity FROM journal").fetchall()
+        before = self._database.execute("SELECT identity FROM identities ORDER BY rowid").fetchall()
+        self.identity = str(rows[0][0]) if rows else ""
+        self.origin = str(before[0][0]) if before else self.identity
+        newest, mark = self.newest_seq, read_mark(self._path)
+        if not rows:
+            self._change_identity()
+        elif not before:  # of a version that left no mark
+            self._database.execute("INSERT INTO identities VALUES (?)", (self.identity,))
+        elif mark is None or mark[0] != self.identity:
+            self.renew(f"{self._path} is a copy, or was moved")
+        elif mark[1] > newest:
+            self.renew(f"{self._path} went back: it ends with alert {newest}, {mark[1]} was there")
+        self._mark.write(self.identity, newest)
+        self._mark.keep()
+
+    def _change_identity(self) -> None:
+        self.identity = uuid.uuid4().hex[:8]
+        self.origin = self.origin or self.identity
+        with self._transaction():
+            self._database.execute("DELETE FROM journal")
+            self._database.execute("INSERT INTO journal VALUES (?)", (self.identity,))
+            self._database.execute("INSERT INTO identities VALUES (?)", (self.identity,))
+
+    def renew(self, why: str) -> bool:
+        """Give the journal another identity, since it is not what it was; numbers go on.
+
+        Once while it is open: nobody can have had more of an identity that is as new as that.
+
+        Returns
+        -------
+        bool
+            Whether it got another now.
+        """
+        if self.renewed:
+            return False
+        self._change_identity()
+        self.renewed = f"{why}; it goes on behind its alert {self.newest_seq} as {self.identity}"
+        self._mark.write(self.identity, self.newest_seq)
+        return True
 
     @property
     def oldest_seq(self) -> int:
@@ -157,7 +216,7 @@ class Journal:
         return self._number("SELECT coalesce(min(seq), 1) FROM alerts")
 
     def begin(self, run: JournaledRun) -> None:
-        """Note what the run is of, or go on in a journal that is of the same.
+        """Note what the run consists of, or continue a journal of the same run.
 
         Raises
         ------
@@ -172,8 +231,8 @@ class Journal:
         differs = difference(decode_run(as_bytes(rows[0][0]), self._path), run)
         if differs is not None:
             raise JournalMismatch(
-                f"{self._path} holds another run: {differs}; give what was given then to go on, "
-                "or name a new file"
+                f"{self._path} holds another run: {differs}; to continue it give the same as then, "
+                "otherwise name a new file"
             )
 
     @property
@@ -189,20 +248,18 @@ class Journal:
     ) -> None:
         """Write alerts, progress and the beats beside alerts, all or nothing."""
         write = self._database.executemany
-        with self._transaction():
-            write(
-                _INSERT_ALERT,
-                [
-                    (
-                        one.message.seq,
-                        one.message.id,
-                        one.message.patient,
-                        one.message.wall_time,
-                        one.json,
-                    )
-                    for one in alerts
-                ],
+        rows = [
+            (
+                one.message.seq,
+                one.message.id,
+                one.message.patient,
+                one.message.wall_time,
+                one.json,
             )
+            for one in alerts
+        ]
+        with self._transaction():
+            write(_INSERT_ALERT, rows)
             write(  # kept as long as the newest alert that may be theirs
                 _INSERT_BEAT,
                 [(one.patient, one.sample, one.loss, one.threshold, one.values) for one in beats],
@@ -211,6 +268,8 @@ class Journal:
                 "INSERT OR REPLACE INTO progress VALUES (?, ?)",
                 [(one.patient, stored(one)) for one in progress],
             )
+        if rows:
+            self._mark.write(self.identity, rows[-1][0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -220,37 +279,53 @@ class Journal:
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
-            raise JournalFailed(f"cannot write the journal: {error}; free space") from error
+            raise JournalFailed(
+                f"cannot write journal {self._path}: {error}; free space on its disk and start "
+                "again"
+            ) from error
         except sqlite3.Error as error:  # another wrote it, or it is damaged
             self._undo()
-            raise JournalFailed(f"cannot write the journal: {error}") from error
+            raise JournalFailed(
+                f"cannot write journal {self._path}: {error}; name another file"
+            ) from error
         except BaseException:
             self._undo()
             raise
 
-    def truncate(self, before: str, max_bytes: int) -> int:
-        """Remove alerts from before a wall time, and the oldest ones of a journal that is too big.
+    def truncate(self, keep_s: float, max_bytes: int) -> int:
+        """Remove some of what is too old, and of the oldest in a journal that is too big.
 
-        The newest alert stays, so that numbers go on behind it.
+        To be called once a minute: each call removes as many alerts as came since the last one,
+        and a hundredth of all (ten, where that is more), at most. Ages are the journal's own time:
+        the seconds in which it was written, whatever a wall clock shows. The newest alert stays,
+        so that numbering continues from it.
+
+        Parameters
+        ----------
+        keep_s : float
+            Own time for which an alert is kept, in seconds.
+        max_bytes : int
+            Above which the oldest go.
 
         Returns
         -------
         int
             How many alerts were removed.
         """
-        kept_from = self.seq_before(before) + 1
-        if self._bytes_used() > max_bytes:
-            oldest, newest = self.oldest_seq, self.newest_seq
-            kept_from = max(kept_from, oldest + 1 + (newest - oldest) // TRUNCATED_PART)
-        kept_from = min(kept_from, self.newest_seq)
+        own_time, oldest, newest = self._own_time, self.oldest_seq, self.newest_seq
+        with self._transaction():
+            own_time.count(newest, keep_s)
+            until = newest if self._bytes_used() > max_bytes else own_time.expired(keep_s)
+        until = min(own_time.some_of(oldest, newest, until), newest - 1)
         removed = 0
-        while kept_from > self.oldest_seq:  # in parts: one long transaction would hold up alerts
-            until = min(kept_from, self.oldest_seq + MAX_PAGE)
+        while oldest <= until:  # in parts: one long transaction would hold up alerts
+            oldest = min(until + 1, oldest + MAX_PAGE)
             with self._transaction():
                 removed += self._database.execute(
-                    "DELETE FROM alerts WHERE seq < ?", (until,)
+                    "DELETE FROM alerts WHERE seq < ?", (oldest,)
                 ).rowcount
-                self._database.execute("DELETE FROM beats WHERE seq < ?", (until,))
+                self._database.execute("DELETE FROM beats WHERE seq < ?", (oldest,))
+                own_time.forget(oldest - 1)
         return removed
 
     def _bytes_used(self) -> int:
@@ -261,7 +336,7 @@ class Journal:
 
     def _undo(self) -> None:
         if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off
-            with contextlib.suppress(sqlite3.Error):  # the reason to undo is what is said
+            with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
                 self._database.execute("ROLLBACK")
 
     def holds(self, identity: str) -> bool:
@@ -281,14 +356,28 @@ class Journal:
         return {event for event, lasts in lasting.items() if lasts}
 
     def alerts_after(self, seq: int, limit: int) -> list[Alert | Technical]:
-        """Return at most `limit` alerts that come after a sequence number, oldest first."""
+        """Return at most `limit` alerts that come after a sequence number, oldest first.
+
+        All name the journal's present identity, in which their numbers count now.
+        """
         rows = self._rows(
             "SELECT message FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
         )
-        return [decoded_alert(self._path, message) for (message,) in rows]
+        alerts = [decoded_alert(self._path, message) for (message,) in rows]
+        return [
+            one
+            if one.journal == self.identity
+            else msgspec.structs.replace(one, journal=self.identity)
+            for one in alerts
+        ]
+
+    def id_of(self, seq: int) -> str | None:
+        """Return the identity of the alert of a number; None if it is not there."""
+        rows = self._rows("SELECT message FROM alerts WHERE seq = ?", seq)
+        return decoded_alert(self._path, rows[0][0]).id if rows else None
 
     def seq_before(self, since: str) -> int:
-        """Return the number after which everything was said since a wall time, the newest else.
+        """Return the number of the last alert before a wall time; the newest if none came since.
 
         Wall clocks may be set back: then it is the first alert of that time or later that counts.
         """
@@ -304,7 +393,7 @@ class Journal:
             ]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalFailed(
-                f"{self._path} does not say how far its patients are ({error}); "
+                f"{self._path} does not hold how far its patients are ({error}); "
                 "name another with --journal"
             ) from error
 
@@ -315,7 +404,9 @@ class Journal:
         return int(self._rows(query)[0][0])
 
 
-def newest_seq(path: Path) -> int:
-    """Return the newest sequence number of a journal that nobody writes."""
+def newest_seq(path: Path, notice: Callable[[str], None] = lambda _: None) -> int:
+    """Return the newest number of a journal that no process writes; report another identity."""
     with Journal(path) as journal:
+        if journal.renewed:
+            notice(journal.renewed)
         return journal.newest_seq

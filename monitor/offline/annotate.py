@@ -14,16 +14,15 @@ What was done before, with the same settings and from the same files, is not don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.errors import ModelError
-from monitor.errors import InvalidOption, MonitorError, SpecMismatch
+from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.offline.annotation_notes import (
     Note,
@@ -33,18 +32,16 @@ from monitor.offline.annotation_notes import (
     valid_note,
     write_note,
 )
-from monitor.offline.workers import check_jobs, check_stop, run_tasks
-from monitor.sources.source import Source
+from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
+from monitor.offline.workers import check_jobs, run_tasks
+from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.wfdb_record import WfdbRecord, list_records
-from segmenter.beat import Beats, BeatSpec
+from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
-from segmenter.stream import Segmenter
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
-    from model.tracking import Scored
 
-BLOCK_S = 60.0  # signal between two looks at whether to stop
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 
 
@@ -85,7 +82,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker is told of each record."""
+    """What a worker needs to know about each record."""
 
     record: str
     out: Path
@@ -112,7 +109,8 @@ def annotate_records(
     Parameters
     ----------
     records : sequence of str or Path
-        Records as WFDB names them; a folder stands for all records in it.
+        Records as WFDB names them; a folder stands for all records in it, or, where it has none
+        itself, for those of its folders.
     out : str or Path
         Folder for `<record>.qrs` and `<record>.alm`; made if it is missing.
     spec : BeatSpec, optional
@@ -122,22 +120,23 @@ def annotate_records(
     checkpoint : str or Path, optional
         Model that tells anomalous beats.
     learn_s : float, optional
-        Learn each record's normal from so many seconds and look for anomalies after them,
-        beginning with the checkpoint's weights if there is one.
+        Learn each record's normal from so many seconds and look for anomalies after them, as
+        `replay` does: from the weights of the checkpoint, or of the one that ships.
     again : bool
-        Do records anew that were done with the same settings.
+        Annotate records again that were done with the same settings.
     on_progress : callable, optional
         Told of each record when it is done, how many are done, and of how many.
 
     Returns
     -------
     list of Annotated
-        In the order of the records.
+        In the order of the records, then the folders that hold none.
 
     Raises
     ------
     InvalidOption
-        If `out` cannot be written, two records share a name, or a number is out of bounds.
+        If there is no record, `out` cannot be written, two records share a name, or a number is
+        out of bounds.
     SpecMismatch
         If `spec` is not the checkpoint's.
     InvalidCheckpoint
@@ -147,10 +146,12 @@ def annotate_records(
     """
     check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
-        raise InvalidOption(f"{learn_s} s cannot be learnt from; use some minutes")
-    names = _expand(records)
+        raise InvalidOption(
+            f"--learn of {learn_s:g} s cannot be learnt from; give some minutes, such as 5:00"
+        )
+    names, failed = _expand(records)
     checkpoint = None if checkpoint is None else Path(checkpoint)
-    chosen_spec, model = _agreed_spec(spec, checkpoint)
+    chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
     settings = settings_digest(
         {"lead": lead, "spec": chosen_spec.identity, "model": model, "learn_s": learn_s}
@@ -173,26 +174,46 @@ def annotate_records(
         tell(one, n_before + n_done, len(tasks))
 
     done |= {one.record: one for one in run_tasks(_annotate_or_say_why, left, jobs, tell_of_all)}
-    return [done[name] for name in names]
+    return [done[name] for name in names] + failed
 
 
-def _expand(records: Sequence[str | Path]) -> list[str]:
-    """Put the records of a folder in the folder's place; refuse two that would share a file."""
+def _expand(records: Sequence[str | Path]) -> tuple[list[str], list[Annotated]]:
+    """Put the records of a folder in the folder's place; refuse two that would share a file.
+
+    A folder that holds none itself stands for those of its folders. Returned with them are the
+    folders that hold none at all, or cannot be read.
+    """
     names: list[str] = []
+    failed: list[Annotated] = []
     for record in records:
-        if Path(record).is_dir():
-            names += [str(Path(record) / name) for name in list_records(record)]
-        else:
+        if not Path(record).is_dir():
             names.append(str(record))
+            continue
+        try:
+            names += _records_of(Path(record))
+        except RecordError as error:
+            failed.append(Annotated(str(record), error=str(error)))
     if not names:
-        raise InvalidOption("there is no record to annotate; name records or a folder of them")
+        why = failed[0].error if failed else "name records, or a folder that holds .hea files"
+        raise InvalidOption(f"there is no record to annotate: {why}")
     by_name: dict[str, str] = {}
     for record in names:
         other = by_name.setdefault(_short_name(record), record)
         if other is not record:
             raise InvalidOption(
-                f"{other} and {record} would write the same files; do one at a time"
+                f"{other} and {record} would write the same files; annotate them one after "
+                "the other, each with its own --out"
             )
+    return names, failed
+
+
+def _records_of(folder: Path) -> list[str]:
+    """Return the records of a folder, or, where it holds none itself, of the folders in it."""
+    names = [str(folder / name) for name in list_records(folder)]
+    if not names:
+        names = [str(one / name) for one in folders_below(folder) for name in list_records(one)]
+    if not names:
+        raise RecordError(where_records_are(folder))
     return names
 
 
@@ -201,18 +222,21 @@ def _short_name(record: str) -> str:
     return name.removesuffix(".hea").removesuffix(".dat")
 
 
-def _agreed_spec(spec: BeatSpec | None, checkpoint: Path | None) -> tuple[BeatSpec, str | None]:
+def _agreed_spec(
+    spec: BeatSpec | None, checkpoint: Path | None, learn_s: float | None
+) -> tuple[BeatSpec, str | None]:
     """Return how beats are cut, and the identity of the model if there is one."""
-    if checkpoint is None:
+    if checkpoint is None and learn_s is None:
         return spec or BeatSpec(), None
-    from model.checkpoint import load_checkpoint
+    from model.checkpoint import load_checkpoint, load_shipped
 
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_shipped() if checkpoint is None else load_checkpoint(checkpoint)
+    named = "the installed model" if checkpoint is None else f"checkpoint {checkpoint}"
     trained_on = BeatSpec.from_mapping(loaded.spec)
     if spec is not None and spec.identity != trained_on.identity:
         raise SpecMismatch(
-            f"checkpoint {checkpoint} expects beats of spec {trained_on.identity}, asked for is "
-            f"{spec.identity}; leave the window to the checkpoint or use another one"
+            f"{named} expects beats of spec {trained_on.identity}, asked for is {spec.identity}; "
+            "leave the window to the model or use another --checkpoint"
         )
     return trained_on, loaded.identity
 
@@ -226,7 +250,7 @@ def _done_before(task: _Task) -> Annotated | None:
         with WfdbRecord.open(task.record, task.lead) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
-        return None  # said when it is tried
+        return None  # reported when the record is tried
     return None if note is None else _outcome(task, note, was_done=True)
 
 
@@ -235,7 +259,7 @@ def _length_s(task: _Task) -> float:
         with WfdbRecord.open(task.record, task.lead) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
-        return 0.0  # said when it is tried
+        return 0.0  # reported when the record is tried
 
 
 def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
@@ -265,10 +289,13 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
 def _annotate(task: _Task) -> Annotated:
     with WfdbRecord.open(task.record, task.lead) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
-        model = _model(task, record)
-        blocks = segment(record, task.spec, record.n_samples)
-        first_judged = 0 if task.learn_s is None else round(task.learn_s * record.fs_hz)
-        beats = _Judged.joined(list(_judged(blocks, model, first_judged)))
+        judged = None
+        if task.checkpoint is None and task.learn_s is None:
+            parts = [without_values(one) for one in segment(record, task.spec, record.n_samples)]
+            beats = joined_beats(parts, 0)
+        else:
+            judged = judge_record(record, _base(task), JudgeSettings(learn_s=task.learn_s))
+            beats = judged.beats
         files = {
             BEAT_EXTENSION: beat_file(
                 beats.r_sample,
@@ -279,14 +306,12 @@ def _annotate(task: _Task) -> Annotated:
                 record.channel,
             )
         }
-        n_anomalies = None
-        if model is not None:
-            anomalous = (beats.weighted > model.threshold) & (beats.r_sample >= first_judged)
-            n_anomalies = int(np.count_nonzero(anomalous))
+        if judged is not None:
+            rows = judged.anomalous
             files[ALARM_EXTENSION] = alarm_file(
-                beats.r_sample[anomalous],
-                beats.loss[anomalous],
-                model.threshold,
+                beats.r_sample[rows],
+                judged.loss[rows],
+                judged.threshold,
                 record.fs_hz,
                 record.channel,
             )
@@ -295,9 +320,9 @@ def _annotate(task: _Task) -> Annotated:
             settings=task.settings,
             source=source,
             files=hashes(files),
-            n_beats=len(beats.r_sample),
+            n_beats=len(beats),
             n_withheld=int(np.count_nonzero(~beats.judgeable)),
-            n_anomalies=n_anomalies,
+            n_anomalies=None if judged is None else int(np.count_nonzero(judged.anomalous)),
             signal_s=record.n_samples / record.fs_hz,
             lead=record.lead,
             warnings=record.warnings,
@@ -306,113 +331,10 @@ def _annotate(task: _Task) -> Annotated:
         return _outcome(task, note)
 
 
-def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
-    """Yield the beats of a source's first samples, block by block."""
-    segmenter = Segmenter(source.fs_hz, spec)
-    block = max(1, round(BLOCK_S * source.fs_hz))
-    for start in range(0, until_sample, block):
-        check_stop()
-        yield segmenter.update(source.read(start, min(start + block, until_sample))).beats
-    yield segmenter.flush().beats
+def _base(task: _Task) -> Checkpoint:
+    from model.checkpoint import load_checkpoint, load_shipped
 
-
-def _judged(blocks: Iterable[Beats], model: _Model | None, first_judged: int) -> Iterator[_Judged]:
-    """Judge beats block by block; drift counts from the sample `first_judged` on."""
-    for block in blocks:
-        n_before = int(np.searchsorted(block.r_sample, first_judged))
-        if n_before > 0 or len(block) == 0:
-            yield _Judged.of(block.rows(slice(0, n_before)), model)
-            if model is not None:
-                model.forget_drift()
-        if n_before < len(block):
-            yield _Judged.of(block.rows(slice(n_before, None)), model)
-
-
-class _Model:
-    """Judges the beats of one record as they come."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        from model.scoring import Scorer
-        from model.tracking import TrackState
-
-        self._scorer = Scorer(checkpoint.autoencoder)
-        self._normal = checkpoint.normal
-        self._state = TrackState()
-        self.threshold = float(checkpoint.threshold.value)
-
-    def forget_drift(self) -> None:
-        """Start anew from the learnt template: what was seen so far was learnt."""
-        self._state = self._state.learnt()
-
-    def follow(self, beats: Beats) -> Scored:
-        """Score the next beats of the record."""
-        from model.tracking import score_tracked
-
-        self._state, scored = score_tracked(
-            self._scorer,
-            self._normal,
-            self._state,
-            beats.values,
-            beats.rr_before_ms,
-            beats.judgeable,
-        )
-        return scored
-
-
-def _model(task: _Task, record: Source) -> _Model | None:
-    """Return the model of the task: the checkpoint's, or one learnt from the record's start."""
-    if task.checkpoint is None and task.learn_s is None:
-        return None
-    from model.checkpoint import load_checkpoint
-
-    base = None if task.checkpoint is None else load_checkpoint(task.checkpoint)
-    if task.learn_s is None:
-        return None if base is None else _Model(base)
-    from model.learning import learn_patient  # with torch: 1.4 s and 200 MB a process
-
-    until = min(round(task.learn_s * record.fs_hz), record.n_samples)
-    first = list(segment(record, task.spec, until))
-    learned = learn_patient(
-        np.concatenate([beats.values[beats.judgeable] for beats in first]),
-        task.spec.to_mapping(),
-        task.spec.identity,
-        base,
-        rr_before_ms=np.concatenate([beats.rr_before_ms[beats.judgeable] for beats in first]),
-    )
-    return _Model(learned.checkpoint)
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What is written of beats; their samples are let go, so that memory stays small."""
-
-    r_sample: NDArray[np.int64]
-    quality: NDArray[np.uint16]
-    delay_ms: NDArray[np.float32]
-    judgeable: NDArray[np.bool_]
-    loss: NDArray[np.float32]  # NaN where there is no verdict
-    weighted: NDArray[np.float32]  # the same, weighted by the beats' timing
-
-    @classmethod
-    def of(cls, beats: Beats, model: _Model | None) -> _Judged:
-        """Judge beats, if there is a model to do so."""
-        loss = weighted = np.full(len(beats), np.nan, np.float32)
-        if model is not None:
-            scored = model.follow(beats)
-            loss, weighted = scored.losses, scored.weighted
-        return cls(beats.r_sample, beats.quality, beats.delay_ms, beats.judgeable, loss, weighted)
-
-    @classmethod
-    def joined(cls, parts: list[_Judged]) -> _Judged:
-        """Join what came block by block."""
-        return cls(
-            np.concatenate([part.r_sample for part in parts]),
-            np.concatenate([part.quality for part in parts]),
-            np.concatenate([part.delay_ms for part in parts]),
-            np.concatenate([part.judgeable for part in parts]),
-            np.concatenate([part.loss for part in parts]),
-            np.concatenate([part.weighted for part in parts]),
-        )
+    return load_shipped() if task.checkpoint is None else load_checkpoint(task.checkpoint)
 
 
 def summary(results: Iterable[Annotated]) -> tuple[int, int]:

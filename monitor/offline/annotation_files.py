@@ -40,7 +40,7 @@ def beat_file(
 
 def alarm_file(
     r_sample: NDArray[np.int64],
-    loss: NDArray[np.float32],
+    loss: NDArray[np.floating],
     threshold: NDArray[np.float32] | float,
     fs_hz: float,
     channel: int = 0,

@@ -1,10 +1,10 @@
-"""What `annotate` notes beside its files, so that a run which was stopped goes on where it was.
+"""What `annotate` notes beside its files, so that a stopped run continues where it was.
 
     OUT/<record>.qrs, .alm          what people want
     OUT/.annotated/<record>.json    of what they were made, and their hashes; written last
 
-A record is done where a note says the same settings and the same files of the record, and its
-annotations are still those that were written. Anything else, a damaged note too, is done anew.
+A record is done where a note holds the same settings and the same files of the record, and its
+annotations are still those that were written. Anything else, a damaged note too, is done again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Note(msgspec.Struct, frozen=True):
     files : dict
         Hash of each annotation file, by its extension.
     n_beats, n_withheld, n_anomalies, signal_s, lead, warnings
-        As `Annotated` says them.
+        As in `Annotated`.
     """
 
     settings: str

@@ -20,7 +20,6 @@ from model.checkpoint import load_checkpoint, load_shipped
 from model.ecg5000 import read_ecg5000
 from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption
-from monitor.offline.annotate import segment
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import compare_beats
 from monitor.offline.evaluation.ecg5000_report import (
@@ -30,6 +29,7 @@ from monitor.offline.evaluation.ecg5000_report import (
     evaluate_training,
     plot_loss_densities,
 )
+from monitor.offline.record_judge import segment
 from monitor.offline.scoring_run import load_for_ecg5000
 from monitor.offline.training_run import ECG5000_SPEC, Labelled, check_writable
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
@@ -57,11 +57,11 @@ class EvaluationOptions:
     ecg5000 : tuple of Path
         Labelled files; none is a simulated record.
     protocol : str, optional
-        "pooled" or "official": train anew and test. None is "pooled" for files.
+        "pooled" or "official": train a new model and test it. None is "pooled" for files.
     checkpoint : Path, optional
         Judge this model instead; without files, none is the one that ships.
     seeds : int
-        Train so many times, with seeds from 0 on.
+        Train this many times, with seeds from 0 on.
     epochs : int, optional
         Of each training; none is its default.
     plot : Path, optional
@@ -90,17 +90,17 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in PROTOCOLS:
             raise InvalidOption(
-                f"protocol {self.protocol!r} is unknown; use {' or '.join(PROTOCOLS)}"
+                f"--protocol {self.protocol!r} is unknown; use {' or '.join(PROTOCOLS)}"
             )
         if not 1 <= self.seeds <= MAX_SEEDS:
-            raise InvalidOption(f"{self.seeds} seeds cannot be run; use 1 to {MAX_SEEDS}")
+            raise InvalidOption(f"--seeds {self.seeds} is out of range; use 1 to {MAX_SEEDS}")
         of_training = (
             self.protocol is not None or self.seeds > 1 or self.epochs is not None or self.compare
         )
         if of_training and (self.checkpoint is not None or not self.ecg5000):
             raise InvalidOption(
-                "--protocol, --seeds, --epochs and --compare are of a training on --ecg5000 files; "
-                "a checkpoint is judged as it is"
+                "--protocol, --seeds, --epochs and --compare need a training; give --ecg5000 files "
+                "and no --checkpoint"
             )
 
     @property

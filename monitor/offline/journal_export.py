@@ -38,7 +38,7 @@ _RECORD_NAME = re.compile(r"[-\w]+", re.ASCII)
 
 
 def plain_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
-    """Yield a line each: number, identity and wall time, then what a run says of it."""
+    """Yield a line each: number, identity and wall time, then the line that a run prints."""
     for one in messages:
         identity = harmless(one.id[:SHOWN_DIGITS])
         yield f"{one.seq:>6}  {identity}  {harmless(one.wall_time)}  {plain_line(one)}"
@@ -82,16 +82,18 @@ def find_one(journal: JournalReader, name: str) -> Alert | Technical:
         return found[0]
     if not found:
         raise InvalidOption(
-            f"no alert {name!r}; give a number or at least 4 digits of an identity, "
-            "as `ecg-monitor history` shows them"
+            f"no alert {name!r} in this journal; give its number, or at least 4 digits of its "
+            "identity, as `ecg-monitor history` lists them"
         )
     listed = ", ".join(one.id for one in found[:5])
-    raise InvalidOption(f"{name!r} is the beginning of {len(found)} identities: {listed}, …")
+    raise InvalidOption(
+        f"{len(found)} identities begin with {name!r}: {listed}, …; give more digits"
+    )
 
 
 def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Group:
     """Return one alert for a terminal: its words, beat over reconstruction, the losses around."""
-    rows = [Text(line) for line in _words(message)]
+    rows = [Text(line) for line in words_of(message)]
     if isinstance(message, Alert) and message.beat:
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
@@ -101,11 +103,12 @@ def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Gro
     return Group(*rows)
 
 
-def _words(message: Alert | Technical) -> list[str]:
+def words_of(message: Alert | Technical) -> list[str]:
+    """Return one alert in lines, without a drawing."""
     lines = [
         plain_line(message) or "",
         f"number {message.seq}  identity {harmless(message.id)}  "
-        f"said {harmless(message.wall_time)}",
+        f"reported {harmless(message.wall_time)}",
         f"record {harmless(message.record)}  lead {harmless(message.lead)}  "
         f"sample {message.sample}",
     ]
@@ -153,7 +156,7 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
     Raises
     ------
     InvalidOption
-        If a record's rate is not known, or its name is none of a file.
+        If a record's rate is not known, or its name cannot be a file's.
     """
     from monitor.offline.annotation_files import alarm_file, replace_files, writable_folder
 
@@ -167,14 +170,16 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
         alerts.sort(key=lambda one: one.sample)
     if unknown := sorted(set(beats) - set(rates)):
         raise InvalidOption(
-            f"{unknown[0]!r}: the journal does not say at what rate its samples count; "
-            "a consumer alone is not told"
+            f"the journal does not hold the sampling rate of {unknown[0]!r}, which --alm needs (a "
+            "consumer that runs alone does not know it); use --csv or --json"
         )
     names = {patient: patient.replace("#", "-") for patient in beats}
     if bad := [name for name in names.values() if _RECORD_NAME.fullmatch(name) is None]:
-        raise InvalidOption(f"{bad[0]!r} is no name for a WFDB file; choose others by --patient")
+        raise InvalidOption(
+            f"{bad[0]!r} cannot name a WFDB file; choose other patients with --patient"
+        )
     if len(set(names.values())) < len(names):
-        raise InvalidOption("two patients would share a file; choose one of them by --patient")
+        raise InvalidOption("two patients would share a file; choose one of them with --patient")
     folder = writable_folder(out)
     for patient, alerts in beats.items():
         content = alarm_file(

@@ -46,15 +46,15 @@ def load_for_ecg5000(path: Path) -> Checkpoint:
     if checkpoint.spec_identity != ECG5000_SPEC.identity:
         window = str(checkpoint.spec.get("window"))[:20]
         raise SpecMismatch(
-            f"{path}: the checkpoint takes beats of spec {checkpoint.spec_identity} (window "
+            f"checkpoint {path} expects beats of spec {checkpoint.spec_identity} (window "
             f"{window}), those of ECG5000 are {ECG5000_SPEC.identity} (window "
-            f"{ECG5000_SPEC.window}); make one with `ecg-monitor train --ecg5000`"
+            f"{ECG5000_SPEC.window}); train one with `ecg-monitor train --ecg5000`"
         )
     return checkpoint
 
 
 def score_file(checkpoint: Checkpoint, path: Path) -> ScoredFile:
-    """Score the beats of an ECG5000 file in the file's order; InvalidDataset if it is none."""
+    """Score the beats of an ECG5000 file in its order; InvalidDataset if it is another file."""
     labels, beats = read_ecg5000(path, checkpoint.config.length)
     losses = Scorer(checkpoint.autoencoder).losses(beats)
     return ScoredFile(labels, losses, checkpoint.threshold.value)

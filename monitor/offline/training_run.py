@@ -19,10 +19,12 @@ from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
-from monitor.errors import InvalidOption, SpecMismatch
-from monitor.offline.annotate import BLOCK_S, segment
+from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
+from monitor.offline.record_judge import BLOCK_S, segment
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
+from segmenter.errors import SegmenterError
+from segmenter.rates import check_rate
 
 if TYPE_CHECKING:  # with torch, which who judges a model does without
     from model.training import Fit, Trainer, TrainingState
@@ -58,13 +60,13 @@ class TrainingOptions:
     records : tuple of str
         paths of records, whose beats of the dominant shape are learnt.
     window : str, optional
-        How records are cut; by default as BeatSpec says. ECG5000 is cut by "rr".
+        How records are cut; by default as `BeatSpec` does. ECG5000 is cut by "rr".
     embedding, epochs, seed : int, optional
         Of the model and its training; none is their default.
     lead : str, optional
         Of the records.
     learn_s : float, optional
-        Learn from so many seconds of each record; none is all of it.
+        Learn from this many seconds of each record; None is all of it.
     false_alert_share : float, optional
         Share of normal beats meant to lie above the threshold.
     overwrite : bool
@@ -83,7 +85,7 @@ class TrainingOptions:
     SpecMismatch
         If ECG5000 is to be cut by another window than its own.
     InvalidSpec, InvalidConfig
-        If there is no such window, or a size is absurd.
+        If the window is unknown, or a size is out of range.
     """
 
     out: Path
@@ -103,23 +105,35 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if bool(self.ecg5000) == bool(self.records):
-            raise InvalidOption("train on either records or --ecg5000 files; name some of one kind")
+            raise InvalidOption(
+                "there is nothing to train on, or too much; name either records or --ecg5000 files"
+            )
         if self.ecg5000 and self.spec.identity != ECG5000_SPEC.identity:
             raise SpecMismatch(
-                f"the beats of ECG5000 are cut by the window {ECG5000_SPEC.window}, not "
-                f"{self.window}; leave --window out, or train on records"
+                f"ECG5000 beats have the window {ECG5000_SPEC.window}, not {self.window}; leave "
+                "--window out, or train on records"
             )
         if self.ecg5000 and (self.lead is not None or self.learn_s is not None):
-            raise InvalidOption("--lead and --learn are of records; ECG5000 files have beats only")
+            raise InvalidOption(
+                "--lead and --learn apply to records, not to ECG5000 files; leave them out"
+            )
         if self.tests and (self.records or self.report is None):
-            raise InvalidOption("--test names ECG5000 files for the --report of a training on such")
+            raise InvalidOption(
+                "--test needs --ecg5000 and --report; add them, or leave --test out"
+            )
         if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
-            raise InvalidOption(f"--report {self.report} is no page; name a file ending in .html")
+            raise InvalidOption(
+                f"--report {self.report} does not end in .html; name a file that does"
+            )
         share = self.false_alert_share
         if share is not None and not 0 < share <= 0.5:
-            raise InvalidOption(f"--false-alert-share {share:g} is not a share of 0 to 0.5")
+            raise InvalidOption(
+                f"--false-alert-share {share:g} is out of range; use more than 0 and at most 0.5"
+            )
         if self.learn_s is not None and not 0 < self.learn_s < math.inf:
-            raise InvalidOption(f"--learn of {self.learn_s:g} s holds no beat; use some minutes")
+            raise InvalidOption(
+                f"--learn of {self.learn_s:g} s holds no beat; give some minutes, such as 5:00"
+            )
         # Absurd values are found here, not when the records have been cut.
         _ = self.spec, self.config, self.training
 
@@ -162,8 +176,14 @@ class TrainingBeats:
     provenance: dict[str, Any]
 
 
-def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> TrainingBeats:
+def gather(
+    options: TrainingOptions,
+    on_progress: OnProgress | None = None,
+    pass_over: Callable[[str, str], None] = lambda _record, _text: None,
+) -> TrainingBeats:
     """Return the normal beats of ECG5000 files, or the usual ones of records.
+
+    Of several records, one that cannot be read or learnt from is passed over.
 
     Parameters
     ----------
@@ -171,13 +191,15 @@ def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> T
         Records as paths.
     on_progress : callable, optional
         Told of the share of the records that is cut.
+    pass_over : callable
+        Receives each record that is passed over, and why.
 
     Raises
     ------
     RecordError, InvalidDataset
-        If a file cannot be read.
+        If a file of ECG5000, or every record, cannot be read.
     CannotLearn
-        If a record's beats are too few, or no shape dominates among them.
+        If the beats of every record are too few, or no shape dominates among them.
     """
     if options.ecg5000:
         values = np.concatenate([normal_beats(path) for path in options.ecg5000])
@@ -185,14 +207,23 @@ def gather(options: TrainingOptions, on_progress: OnProgress | None = None) -> T
         return TrainingBeats(values, {**ECG5000_PROVENANCE, "files": files})
     tell = on_progress or (lambda _share: None)
     n_records = len(options.records)
-    parts = []
+    parts: list[NDArray[np.float32]] = []
+    names: list[str] = []
+    failed: list[tuple[str, MonitorError | SegmenterError | CannotLearn]] = []
     for number, path in enumerate(options.records):
 
         def on_record(share: float, done: int = number) -> None:
             tell((done + share) / n_records)
 
-        parts.append(usual_beats(path, options.lead, options.spec, options.learn_s, on_record))
-    names = [Path(path).name for path in options.records]
+        try:
+            parts.append(usual_beats(path, options.lead, options.spec, options.learn_s, on_record))
+            names.append(Path(path).name)
+        except (MonitorError, SegmenterError, CannotLearn) as error:
+            failed.append((path, error))
+    if not parts:
+        raise failed[0][1]
+    for path, reason in failed:
+        pass_over(path, str(reason))
     return TrainingBeats(
         np.concatenate(parts), {"data": "usual beats of records", "records": names}
     )
@@ -224,7 +255,7 @@ def train(
     """Train a model, set its threshold without labels, and write the checkpoint.
 
     The threshold comes from losses of beats kept apart from the training. A training that is
-    interrupted writes the best so far, and beside it what is needed to go on; so does, every few
+    interrupted writes the best so far, and beside it what is needed to continue; so does, every few
     epochs, one that is not, since a killed process writes nothing.
 
     Raises
@@ -232,7 +263,7 @@ def train(
     InvalidBeats, InvalidConfig
         If the beats are too few, or an option is out of bounds.
     InvalidOption
-        If the checkpoint cannot be written, or there is nothing to go on with.
+        If the checkpoint cannot be written, or there is no training to continue.
     InvalidCheckpoint
         If what is to be gone on with is damaged.
     KeyboardInterrupt
@@ -241,7 +272,7 @@ def train(
     n_needed = math.ceil(MIN_LOSSES / options.training.validation_share)
     if len(beats.values) < n_needed:  # or the threshold would fail when the training is over
         raise InvalidBeats(
-            f"{len(beats.values)} normal beats are too few to train on; give {n_needed} or more"
+            f"{len(beats.values)} normal beats are too few to train on; give at least {n_needed}"
         )
     check_writable(options.out, options.overwrite or options.resume)
     from model.training import Trainer
@@ -260,7 +291,9 @@ def train(
 
 def _state_left(path: Path) -> TrainingState:
     if not path.is_file():
-        raise InvalidOption(f"{path}: no training was left here; leave --resume out to begin one")
+        raise InvalidOption(
+            f"{path} does not exist, so no training can be continued; leave --resume out"
+        )
     from model.training_file import load_training
 
     return load_training(path)
@@ -306,7 +339,7 @@ def _checkpoint(options: TrainingOptions, beats: TrainingBeats, fitted: Fit) -> 
 
 
 def judged_beats(options: TrainingOptions, fitted: Fit) -> Labelled | None:
-    """Return the labelled beats to judge the model on in the report, none where nobody labelled.
+    """Return the labelled beats to judge the model on in the report; None without labels.
 
     Without test files, those of the files learnt from that no gradient has seen: the validation
     beats and the anomalous ones.
@@ -330,7 +363,7 @@ def how_to_go_on(trained: Trained, out: Path) -> str:
     last = trained.fitted.history[-1]
     return (
         f"interrupted after epoch {last.number} of {last.of}; {out} holds the best so far "
-        f"(epoch {trained.fitted.best_epoch}); go on with the same command and --resume"
+        f"(epoch {trained.fitted.best_epoch}); continue with the same command and --resume"
     )
 
 
@@ -349,7 +382,7 @@ def check_writable(out: Path, overwrite: bool) -> None:
     if out.is_dir():
         raise InvalidOption(f"{out} is a folder; name a file in it")
     if out.exists() and not out.is_file():  # to replace a device would break the system
-        raise InvalidOption(f"{out} is no regular file; choose another name")
+        raise InvalidOption(f"{out} is a device or a pipe, not a file; choose another name")
     if out.exists() and not overwrite:
         raise InvalidOption(f"{out} exists already; choose another name or add --overwrite")
     try:
@@ -380,7 +413,7 @@ def usual_beats(
     Raises
     ------
     RecordError
-        If the record cannot be read.
+        If the record cannot be read, or its rate cannot be segmented.
     CannotLearn
         If they are too few, or no shape dominates.
     """
@@ -390,6 +423,10 @@ def usual_beats(
             until = min(until, round(learn_s * record.fs_hz))
         n_blocks = math.ceil(until / (BLOCK_S * record.fs_hz)) + 1  # flushing is one more
         parts = [np.empty((0, spec.length), np.float32)]
+        try:
+            check_rate(record.fs_hz)
+        except SegmenterError as error:
+            raise RecordError(f"record {path}: {error}") from error
         for number, beats in enumerate(segment(record, spec, until), start=1):
             parts.append(beats.values[beats.judgeable])
             if on_progress is not None:

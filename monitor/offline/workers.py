@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from monitor.errors import InvalidOption, StageFailed
 from monitor.interrupts import Interrupts
+from monitor.safe_imports import safe_environment
 
 MAX_JOBS = 256
 THREADS = "OMP_NUM_THREADS"
@@ -46,9 +47,9 @@ def check_stop() -> None:
 
 
 def check_jobs(jobs: int | None) -> None:
-    """Raise InvalidOption if so many processes cannot be run."""
+    """Raise InvalidOption if the number of processes is out of range."""
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
-        raise InvalidOption(f"{jobs} jobs cannot be run; use 1 to {MAX_JOBS}")
+        raise InvalidOption(f"--jobs {jobs} is out of range; use 1 to {MAX_JOBS}")
 
 
 def prepare_workers(module: str, jobs: int | None) -> None:
@@ -67,11 +68,17 @@ def prepare_workers(module: str, jobs: int | None) -> None:
         return
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", module])  # no news to one that runs already
+    with safe_environment():
+        _start_origin()
+
+
+def _start_origin() -> None:
+    """Start what workers are forked from; what is started here, and all its forks, inherit it."""
     resource_tracker.ensure_running()  # first, since it lets interrupts through when it has begun
     threads = os.environ.get(THREADS)
     os.environ[THREADS] = "1"  # one core a worker; read when libraries are imported
     try:
-        with _interrupts_held():  # what is started here, and all its forks, inherit it
+        with _interrupts_held():
             forkserver.ensure_running()
     finally:
         os.environ.pop(THREADS)
@@ -132,7 +139,7 @@ def _run_in_processes(
     ):
         futures: list[Future[Result]] = []
         try:
-            with _interrupts_held():  # a worker is not told half of what it is to do
+            with _interrupts_held():  # or a worker would receive half of its task
                 for task in tasks:
                     futures.append(workers.submit(_do, work, task))
             for n_done, future in enumerate(as_completed(futures), 1):
@@ -140,8 +147,8 @@ def _run_in_processes(
         except BrokenProcessPool as error:
             n_done = sum(one.done() and one.exception() is None for one in futures)
             raise StageFailed(
-                f"a worker process died, killed perhaps for its memory, after {n_done} of "
-                f"{len(tasks)} records; use fewer jobs"
+                f"a worker process died after {n_done} of {len(tasks)} records, perhaps for lack "
+                "of memory; try again with fewer --jobs"
             ) from error
         finally:  # Ctrl-C comes here: workers leave when they next ask
             running.close()
@@ -182,7 +189,7 @@ def _leave_with_parent() -> None:
     """End this worker when its parent was killed; it would wait for the next task for ever."""
     parent = parent_process()
     if parent is None:
-        raise RuntimeError("a worker has a parent")
+        raise RuntimeError("no parent process to watch; start workers with run_tasks")
     parent.join()
     with _at_work:  # its task sees that it is to stop, and leaves no part-written files
         os._exit(1)

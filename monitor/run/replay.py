@@ -7,11 +7,8 @@ stages <--pause, stop, requests-- this loop <--keys, signals-- person
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +18,12 @@ import zmq
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.interrupts import Interrupts
-from monitor.journal.lock import locked
+from monitor.journal.leader import led
+from monitor.journal.lock import real_path
 from monitor.journal.writer import newest_seq
+from monitor.log import note_to_stderr, run_log
+from monitor.run.folder import run_folder
+from monitor.run.free_endpoints import require_free
 from monitor.run.leads import opening_lines, warnings
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
@@ -42,9 +43,12 @@ from monitor.wire.sockets import Sockets
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
-CATCH_UP_S = 1.0  # how long the last alerts may take to arrive when the record has ended
-FOLDER_PREFIX = "ecgm-"  # short: a socket's path has about 100 bytes, and macOS takes half
+CATCH_UP_S = 5.0  # how long the last alerts may take to arrive when the record has ended
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
+
+FOREIGN = (
+    "another monitor sends on this one's address for alerts; its messages are dropped and counted"
+)
 
 
 class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
@@ -56,6 +60,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     elapsed_s: float  # real time from the start of the replay
     real_time_factor: float
     beats: int
+    judged: int  # beats with a verdict: with none, nothing was monitored
     anomalous: int
     withheld: int  # beats without a verdict
     alerts: int  # episodes that began
@@ -63,10 +68,13 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     technical: int
     lag_max_s: float  # the largest of the heartbeats'
     malformed: int
+    foreign: int  # messages of another monitor, on an endpoint that it took over
     gaps: int
     dropped: int
     restarts: int
     notes: list[str]
+    passed_over: list[str]  # why records could not be replayed, or not to their end
+    stopped: bool  # by a person, before the records' end
 
 
 class Tally:
@@ -103,12 +111,18 @@ class Tally:
         )
 
     def summary(
-        self, streams: list[Stream], restarts: int, before: dict[str, int] | None = None
+        self,
+        streams: list[Stream],
+        restarts: int,
+        before: dict[str, int] | None = None,
+        passed_over: Sequence[str] = (),
+        stopped: bool = False,
+        foreign: int = 0,
     ) -> Summary:
         """Return what the run came to; `before` says which positions a resumed one began at."""
-        patients = list(self._patients.values())
-        stages = self.status.stages if self.status is not None else []
         first = {one.patient: one.first_sample for one in streams}
+        patients = [one for one in self._patients.values() if one.patient in first]
+        stages = self.status.stages if self.status is not None else []
         signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
         new_s = sum(
             (one.position - (before or {}).get(one.patient, first[one.patient])) / one.fs_hz
@@ -123,6 +137,7 @@ class Tally:
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
             beats=sum(one.beats for one in patients),
+            judged=sum(one.judged for one in patients),
             anomalous=sum(one.anomalous for one in patients),
             withheld=sum(one.withheld for one in patients),
             alerts=alerts,
@@ -130,13 +145,22 @@ class Tally:
             technical=self._technical,
             lag_max_s=round(self._lag_max_s, 3),
             malformed=sum(one.malformed for one in stages),
+            foreign=foreign,
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
             notes=[
                 *warnings(streams),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),
+                *(
+                    f"{one.patient}: this model does not fit this record, or every beat is "
+                    "anomalous; learn the patient: --learn 5:00"
+                    for one in patients
+                    if "model_unfit" in one.technical
+                ),
             ],
+            passed_over=list(passed_over),
+            stopped=stopped,
         )
 
 
@@ -155,6 +179,8 @@ class Replay:
         self._waves = waves
         self._screen = screen
         self._tally = Tally()
+        self._passed_over: list[str] = []
+        self._told_foreign = False
         self._quit_s: float | None = None
         self._ready_s: float | None = None
         self._poller = zmq.Poller()
@@ -163,13 +189,15 @@ class Replay:
             if readable is not None:
                 self._poller.register(readable, zmq.POLLIN)
 
-    def run(self, interrupted: Interrupts) -> Summary:
+    def run(self, interrupted: Interrupts, not_fetched: Sequence[str] = ()) -> Summary:
         """Go on until the records end, or someone wants to leave."""
         started = False
         while not self._over():
             self._poller.poll(round(1000 * LOOP_S))
             for notice in self._supervisor.poll():
                 self._screen.notice(notice)
+            self._report_passed_over()
+            self._subscriber.only = self._supervisor.journal
             if self._supervisor.ready and not started and self._line_is_open():
                 started = True
                 self._supervisor.begin()
@@ -182,8 +210,22 @@ class Replay:
             if interrupted.happened:
                 self.quit()
         self._catch_up()
-        supervisor = self._supervisor
-        return self._tally.summary(supervisor.streams, supervisor.restarts, supervisor.resumed)
+        supervisor, foreign = self._supervisor, self._subscriber.foreign
+        return self._tally.summary(
+            supervisor.streams,
+            supervisor.restarts,
+            supervisor.resumed,
+            [*not_fetched, *self._passed_over],
+            self._quit_s is not None,
+            foreign,
+        )
+
+    def _report_passed_over(self) -> None:
+        """Report each record that cannot be replayed once; the summary repeats it."""
+        said = len(self._passed_over)
+        for reason in list(self._supervisor.passed_over.values())[said:]:
+            self._passed_over.append(reason)
+            self._screen.notice(f"passed over: {reason}")
 
     def _follow(self) -> None:
         """Ask for what the screen needs now."""
@@ -195,6 +237,8 @@ class Replay:
         """Have the consumer change something."""
         if self._supervisor.started:
             self._subscriber.ask(request)
+        else:
+            self._screen.notice("not asked: the stages are still starting; try again")
 
     def pause(self, paused: bool) -> bool:
         """Hold the producer, or let it go on."""
@@ -208,10 +252,7 @@ class Replay:
             self._supervisor.stop()
 
     def _line_is_open(self) -> bool:
-        """Whether the consumer has been heard; what is sent before would be lost on us.
-
-        What is heard earlier is another monitor's, on an endpoint that ours could then not bind.
-        """
+        """Whether the consumer has been heard; what is sent before would be lost on us."""
         self._ready_s = self._ready_s or time.monotonic()
         heard = self._subscriber.receive(timeout_s=0) is not None
         return heard or time.monotonic() - self._ready_s > OPEN_WITHIN_S
@@ -226,6 +267,9 @@ class Replay:
             return  # what is heard now would be another monitor's, on the same endpoint
         while self._subscriber.refused:
             self._screen.notice(self._subscriber.refused.popleft())
+        if self._subscriber.foreign and not self._told_foreign:
+            self._told_foreign = True
+            self._screen.notice(FOREIGN)
         if self._waves is not None:
             for stretch in self._waves.receive():
                 self._screen.take(stretch)
@@ -267,6 +311,9 @@ class ReplayOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     keys: str | None = None
+    passed_over: tuple[str, ...] = ()  # why records that were named are not among `records`
+    log: Path | None = None
+    verbose: bool = False
 
 
 def replay(options: ReplayOptions, screen: Screen) -> Summary:
@@ -280,14 +327,20 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(run_folder())
         journal = journal_path(options.journal, folder)
-        lock = stack.enter_context(locked(journal))
+        lock = stack.enter_context(led(journal, screen.notice))
+        require_free(options.alerts)  # when the processes of a run that was killed have left
         interrupts = stack.enter_context(Interrupts())
         is_new = not journal.exists()
+        named = None if options.journal is None else journal
+        spare = folder / "stages.log"
+        log = stack.enter_context(run_log(options.log, named, spare, verbose=options.verbose))
+        if options.verbose and screen.fileno() is None:
+            note_to_stderr(verbose=True)
         settings = stage_settings(options, folder)
-        supervisor = Supervisor(settings, folder, lock)
+        supervisor = Supervisor(settings, folder, (lock,), log)
         if is_new:
             stack.callback(_remove_unused, journal, supervisor)
-        before_seq = 0 if is_new else newest_seq(journal)
+        before_seq = 0 if is_new else newest_seq(journal, screen.notice)
         stack.enter_context(supervisor)
         keys = load_optional_keys(Path(options.keys) if options.keys else None)
         topics = (*screen.topics, "status")
@@ -299,7 +352,9 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         stack.enter_context(screen)
         if not is_new:
             screen.notice(f"{journal} goes on behind its {before_seq} alerts")
-        return Replay(supervisor, subscriber, waves, screen).run(interrupts)
+        for reason in options.passed_over:
+            screen.notice(f"passed over: {reason}")
+        return Replay(supervisor, subscriber, waves, screen).run(interrupts, options.passed_over)
 
 
 def stage_settings(
@@ -316,8 +371,9 @@ def stage_settings(
         start_s=options.start_s,
         duration_s=options.duration_s,
         loop=options.loop,
+        verbose=options.verbose,
     )
-    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave)
+    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave, verbose=options.verbose)
     consumer = ConsumerSettings(
         beats=beats,
         alerts=options.alerts,
@@ -331,13 +387,17 @@ def stage_settings(
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),
+        verbose=options.verbose,
     )
     return producer, segmenter, consumer
 
 
 def journal_path(path: Path | None, folder: Path) -> Path:
-    """Return where a run's journal is: the file that was named, or one of the run's own."""
-    return folder / "journal.sqlite" if path is None else path.absolute()
+    """Return where a run's journal is: the file that was named, or one of the run's own.
+
+    By its real name: what lies beside it (log, lock, learnt models) is then the same for all.
+    """
+    return folder / "journal.sqlite" if path is None else real_path(path)
 
 
 def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
@@ -348,31 +408,3 @@ def _remove_unused(journal: Path, supervisor: Supervisor) -> None:
     if not supervisor.started:
         for suffix in ("", "-wal", "-shm"):
             journal.with_name(journal.name + suffix).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def run_folder() -> Iterator[Path]:
-    """Make a private folder for one run's sockets, and remove it, and those of the killed."""
-    _remove_left_behind(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_left_behind(base: Path) -> None:
-    for folder in base.glob(f"{FOLDER_PREFIX}*-*"):
-        owner = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
-        if owner.isdecimal() and not _is_alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)  # another user's stays: it is not ours
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

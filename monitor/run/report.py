@@ -14,14 +14,42 @@ from monitor.run.leads import lead_rows
 from monitor.run.replay import Summary
 from monitor.text import harmless
 
+PASSED_OVER, NOTHING_MONITORED = 1, 3  # exit codes
+
+
+def exit_code_of(summary: Summary) -> int:
+    """Return 3 where no beat got a verdict, 1 where records were passed over, else 0.
+
+    A run that a person stopped may have been too short for a verdict; of one of which no heartbeat
+    was heard, nothing is known.
+    """
+    if summary.signal_s > 0 and not summary.judged and not summary.stopped:
+        return NOTHING_MONITORED
+    return PASSED_OVER if summary.passed_over else 0
+
 
 def report(summary: Summary, *, as_json: bool) -> None:
-    """Print the summary: one JSON line, or a small table."""
+    """Print the summary: one JSON line, or a small table; report where nothing was monitored."""
     if as_json:
         sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
         sys.stdout.flush()
     else:
         Console().print(summary_table(summary))
+    if exit_code_of(summary) == NOTHING_MONITORED:
+        sys.stderr.write(f"ecg-monitor: {nothing_monitored(summary)}\n")
+
+
+def nothing_monitored(summary: Summary) -> str:
+    """Return why no beat got a verdict, as far as the summary shows, and what to do."""
+    if not summary.beats:
+        return (
+            "nothing was monitored: no beat was found in "
+            f"{clock(summary.signal_s, 1)} of signal; look at the lead (--lead)"
+        )
+    return (
+        f"nothing was monitored: of {summary.beats:,} beats none got a verdict; the signal is too "
+        "short or too poor, or all of it was learnt from (--learn)"
+    )
 
 
 def summary_table(summary: Summary) -> Table:
@@ -38,9 +66,11 @@ def summary_table(summary: Summary) -> Table:
         ("technical", f"{summary.technical:,}"),
         ("lag", f"at most {summary.lag_max_s:.2f} s"),
     ]
-    faults = {name: getattr(summary, name) for name in ("malformed", "gaps", "dropped", "restarts")}
+    names = ("malformed", "foreign", "gaps", "dropped", "restarts")
+    faults = {name: getattr(summary, name) for name in names}
     rows += [(name, f"{count:,}") for name, count in faults.items() if count]
     rows += [("note", harmless(note, 300)) for note in summary.notes]
+    rows += [("passed over", harmless(reason, 300)) for reason in summary.passed_over]
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage, MonitorError
+from monitor.run.short_folder import base_folder
 from monitor.run.supervisor import Supervisor
 from monitor.settings import ConsumerSettings, ProducerSettings, SegmenterSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
@@ -202,7 +203,9 @@ def run_ward(
         If the stages cannot be started, or die.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-")))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-", dir=base_folder()))
+        )
         settings = ward_settings(folder, patients, seed)
         supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())
@@ -222,7 +225,9 @@ def run_ward(
         ready_by_s = time.monotonic() + OPEN_S
         while not (supervisor.ready and ear.status is not None):
             if time.monotonic() > ready_by_s:
-                raise MonitorError(f"the stages were not ready within {OPEN_S:.0f} s")
+                raise MonitorError(
+                    f"the stages were not ready within {OPEN_S:.0f} s; try fewer patients"
+                )
             listen(time.monotonic() + 0.1)
         supervisor.begin()
         listen(time.monotonic() + WARM_UP_S)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from monitor.delivery.control_client import or_keys
 from monitor.delivery.inbox import Inbox, inbox_path
 from monitor.delivery.sinks import Delivery, Target
 from monitor.delivery.subscriber import AlertSubscriber
@@ -19,16 +21,24 @@ from monitor.view.screens import SILENT_S, Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import Keys
 from monitor.wire.messages import ControlRequest, Status
-from monitor.wire.sockets import Sockets
+from monitor.wire.sockets import TRY_AGAIN_S, Sockets
 
 LOOP_S = 0.1
 GONE_S = 10.0  # ten heartbeats
+REFUSED_AGAIN_S = 60.0  # between two notices that this client's key is refused
 
 
 class Watch:
     """A view's loop on another process's monitor; its keys act as far as the sockets reach."""
 
-    def __init__(self, subscriber: AlertSubscriber, waves: Waves, screen: Screen) -> None:
+    def __init__(
+        self,
+        subscriber: AlertSubscriber,
+        waves: Waves,
+        screen: Screen,
+        keys: Keys | None = None,
+    ) -> None:
+        self._hearing = Hearing(screen.notice, keys)
         self._subscriber = subscriber
         self._waves = waves
         self._screen = screen
@@ -41,6 +51,7 @@ class Watch:
             while message is not None:
                 self._screen.take(message)
                 message = self._subscriber.receive(0)
+            self._hearing.look(self._subscriber, idle=True)
             while self._subscriber.refused:
                 self._screen.notice(self._subscriber.refused.popleft())
             for stretch in self._waves.receive():
@@ -71,7 +82,7 @@ def watch(alerts: str, wave: str, screen: Screen, keys: Keys | None = None) -> N
     ):
         waves = Waves(sockets, wave, screen.wave_topics)
         with screen:
-            Watch(subscriber, waves, screen).run(interrupts)
+            Watch(subscriber, waves, screen, keys).run(interrupts)
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,7 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         )
         stack.enter_context(screen)
         delivery = Delivery(options.targets, screen.notice)
+        stack.callback(delivery.finish)
         _follow(options, subscriber, screen, delivery, interrupts)
 
 
@@ -149,7 +161,7 @@ def _follow(
     interrupts: Interrupts,
 ) -> None:
     status: Status | None = None
-    hearing = Hearing(screen.notice)
+    hearing = Hearing(screen.notice, options.keys)
     idle_turns = 0
     while not interrupts.happened:
         message = subscriber.receive(LOOP_S)
@@ -168,8 +180,9 @@ def _follow(
                 return
             if idle and subscriber.silent_s > GONE_S:
                 raise MonitorSilent(
-                    f"{options.endpoint}: the monitor has gone before its records ended; "
-                    f"alerts after number {subscriber.last_seq} may be missing"
+                    f"{options.endpoint}: the monitor stopped before its records ended; alerts "
+                    f"after number {subscriber.last_seq} may be missing; start it again with "
+                    "its --journal"
                 )
 
 
@@ -186,27 +199,61 @@ class Heard(Protocol):
         """How many alerts were kept no longer when they were asked for."""
         ...
 
+    @property
+    def refusal(self) -> str:
+        """Why the monitor does not let this client in; empty if it does."""
+        ...
+
 
 class Hearing:
-    """Says when the monitor falls silent or is heard again, and what retention took away."""
+    """Says when the monitor falls silent or is heard again, and what retention took away.
 
-    def __init__(self, notice: Callable[[str], None]) -> None:
+    Parameters
+    ----------
+    notice : callable
+        Tells the person.
+    keys : Keys or None
+        What this client has: a monitor with keys is silent to who has none, or others.
+    clock : callable
+        Returns monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        notice: Callable[[str], None],
+        keys: Keys | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._notice = notice
+        self._or_keys = or_keys(keys)
+        self._clock = clock
         self._silent = False
+        self._refused_due_s: float | None = None  # when a refusal is said again
         self._truncated = 0
 
     def look(self, subscriber: Heard, *, idle: bool) -> None:
         """Say what has changed; silence is heard only where nothing waits to be taken in."""
         silent = subscriber.silent_s > SILENT_S and (idle or self._silent)
-        if silent and not self._silent:
-            self._notice(f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled")
-        elif self._silent and not silent:
+        if subscriber.refusal:
+            self._say_refused(subscriber.refusal)
+        elif silent and not self._silent:
+            self._notice(
+                f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled, "
+                f"{self._or_keys}"
+            )
+        elif not silent and (self._silent or self._refused_due_s is not None):
             self._notice("the monitor is heard again")
+            self._refused_due_s = None
         self._silent = silent
         missing = subscriber.truncated - self._truncated
         if missing:
             self._notice(f"truncated: {missing} alerts are kept no longer and were missed")
         self._truncated = subscriber.truncated
+
+    def _say_refused(self, refusal: str) -> None:
+        if self._refused_due_s is None or self._clock() >= self._refused_due_s:
+            self._refused_due_s = self._clock() + REFUSED_AGAIN_S
+            self._notice(f"{refusal}; it is tried again every {TRY_AGAIN_S:.0f} s")
 
 
 def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:

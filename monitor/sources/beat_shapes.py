@@ -26,7 +26,7 @@ WINDOW_SAMPLES = 140
 # QRS and T, and P and QRS, keep their duration; diastole between them takes up the RR interval.
 HEAD_SAMPLES, TAIL_SAMPLES = 63, 46
 SHORTEST_DIASTOLE = 0.08  # of the RR interval; below it, everything is squeezed
-MAX_DEVIATION = 2.5  # standard deviations of a component; further out nobody has seen a beat
+MAX_DEVIATION = 2.5  # standard deviations of a component; no recorded beat lies further out
 
 
 @dataclass(frozen=True)

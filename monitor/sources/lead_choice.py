@@ -123,7 +123,7 @@ def choose_lead(where: str, candidates: Sequence[LeadCandidate], lead: str | int
         return _fullest_ecg(where, candidates, voltages)
     index = _find(candidates, lead)
     if index is None:
-        raise RecordError(f"record {where} has no lead {lead!r}; it has {offered}")
+        raise RecordError(f"record {where} has no lead {lead!r}; choose from {offered}")
     if index not in voltages:
         raise RecordError(
             f"lead {candidates[index].name!r} of record {where} is in "

@@ -3,16 +3,21 @@
 The bytes come through urllib and not through wfdb's downloader: that one has no time limit and no
 bound on what a server may send, reads whole files into memory, leaves half of them behind, and
 asks physionet.org for a database's version whatever base URL is set. Headers are checked by
-`monitor.sources.wfdb_header` before any file that they name is asked for.
+`monitor.sources.wfdb_header` before any file that they name is fetched.
 
 PhysioNet's layout, as wfdb knows it:
 
     /content/mitdb/                  leads to /content/mitdb/1.0.0/, the newest version
     /files/mitdb/1.0.0/208.hea       and 208.dat, 208.atr beside it
+    /files/mitdb/1.0.0/SHA256SUMS.txt    what all of them must be, byte for byte
+
+A name may lead through folders, `ptb-xl/records500/00000/00001_hr`, and name a version behind the
+database, `ptb-xl/1.0.3/records500/00000/00001_hr`, as the addresses of PhysioNet's files do.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import re
 import tempfile
@@ -29,6 +34,7 @@ from urllib.request import Request
 import platformdirs
 
 from monitor.errors import DownloadError, InvalidOption, RecordError
+from monitor.sources.physionet_checksums import first_difference, published_digests
 from monitor.sources.wfdb_formats import BYTES_PER_SAMPLE, NULL_FORMAT
 from monitor.sources.wfdb_header import (
     MAX_HEADER_BYTES,
@@ -47,18 +53,23 @@ MAX_RECORD_BYTES = 4 << 30
 MAX_SEGMENTS = 1000  # a header of its own each
 LARGEST_SAMPLE_BYTES = 4  # of any format
 FILE_SLACK_BYTES = 1 << 20  # headers and padding of a signal file
+MAX_SUMS_BYTES = 1 << 30  # five times the list of MIMIC-IV-ECG
+MAX_NAME_LENGTH = 1000
+MAX_FOLDER_LENGTH = 200  # of the 255 bytes that a file system gives a name
 BLOCK_BYTES = 1 << 16
 
-_NAME = re.compile(r"[A-Za-z0-9][-\w]{0,63}(?:/[A-Za-z0-9][-\w]{0,63}){1,4}", re.ASCII)
 _SITE = re.compile(r"https?://[-.\w]+(?::\d{1,5})?(?:/[-.\w~/]*)?", re.ASCII)
 _VERSION = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,3}", re.ASCII)
+_PART = r"[A-Za-z0-9][-\w]{0,127}"  # without a point, so that no part is a version
+_NAME = re.compile(rf"({_PART})(?:/({_VERSION.pattern}))?/((?:{_PART}/)*{_PART})", re.ASCII)
 _VERSION_IN_PAGE = re.compile(r"Version:\s*([\d.]{1,20})", re.ASCII)
 
 Progress = Callable[[int, int | None], None]
+Notice = Callable[[str], None]
 
 
 class _FetchFailed(Exception):
-    """A request failed; the text says why."""
+    """A request failed; the text gives the reason."""
 
 
 class _NotFound(_FetchFailed):
@@ -66,8 +77,8 @@ class _NotFound(_FetchFailed):
 
 
 def is_record_name(text: str) -> bool:
-    """Return whether `text` has the form of a PhysioNet record: database, slash, record."""
-    return _NAME.fullmatch(text) is not None
+    """Return whether `text` has the form of a PhysioNet record: database, folders, record."""
+    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
 def fetch_record(
@@ -76,23 +87,29 @@ def fetch_record(
     base_url: str | None = None,
     on_progress: Progress | None = None,
     *,
+    on_notice: Notice = lambda _text: None,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
     """Return the path of a PhysioNet record, which is fetched if the cache does not hold it.
 
     Header, signal files and the beat annotations, where there are any, are fetched whole or not
-    at all: into a temporary folder, checked, then moved, the header last.
+    at all: into a temporary folder, checked, also against the checksums that the database
+    publishes, then moved, the header last.
 
     Parameters
     ----------
     name : str
-        Database and record, for example `chfdb/chf07` or `mitdb/208`.
+        Database, perhaps its version, folders and record: `mitdb/208`,
+        `ptb-xl/1.0.3/records500/00000/00001_hr`. Without a version it is the newest.
     cache_dir : Path, optional
         Where records are kept; none is the user's cache folder.
     base_url : str, optional
         Another server with PhysioNet's layout.
     on_progress : callable, optional
-        Called with the bytes of signal files fetched, and their total where it is known.
+        Called with the bytes of signal files fetched, and their total where it is known; then
+        with those of the list of checksums, whose total is not, unless the cache has it.
+    on_notice : callable
+        Receives a note where the database publishes no checksums, so that nothing was compared.
     timeout_s : float
         How long the server may be silent.
 
@@ -106,24 +123,23 @@ def fetch_record(
     InvalidOption
         If the name or the URL is malformed.
     DownloadError
-        If the record can neither be fetched nor found in the cache; says where to put it by hand.
+        If the record can neither be fetched nor found in the cache; the text names the folder
+        to put it in by hand.
     """
     if not is_record_name(name):
         raise InvalidOption(
-            f"{name!a} is no PhysioNet record: give database/record, for example mitdb/208"
+            f"{name!a} cannot be a PhysioNet record; give database/record, for example mitdb/208"
         )
     site = _site(base_url or BASE_URL)
-    database, _, record = name.partition("/")
     cache = cache_dir or Path(platformdirs.user_cache_dir("ecg-monitor"))
-    # One flat folder a record: `+` is in no name, so that no two names share a folder.
-    path = cache / "physionet" / database / record.replace("/", "+") / record.rpartition("/")[2]
+    path = _place(name, cache / "physionet")
     if _is_whole(path):
         return path
-    fetch = _Fetch(site, timeout_s, on_progress)
+    fetch = _Fetch(site, timeout_s, on_progress, on_notice)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
-            fetch.record(database, record, Path(folder))
+            fetch.record(_parts(name), Path(folder), cache / "physionet")
             _move_in(Path(folder), path)
     except (_FetchFailed, RecordError) as error:
         raise DownloadError(
@@ -138,10 +154,26 @@ def fetch_record(
     return path
 
 
+def _parts(name: str) -> tuple[str, str | None, str]:
+    """Return a name's database, its version where it has one, and the record with its folders."""
+    match = _NAME.fullmatch(name)
+    assert match is not None, "checked before"
+    return match[1], match[2], match[3]
+
+
+def _place(name: str, cache: Path) -> Path:
+    """Return where a record is kept: `+` is in no name, so that no two names share a folder."""
+    database, _, rest = name.partition("/")
+    folder = rest.replace("/", "+")
+    if len(folder) > MAX_FOLDER_LENGTH:
+        folder = f"{folder[:128]}+{hashlib.sha256(rest.encode()).hexdigest()[:32]}"
+    return cache / database / folder / rest.rpartition("/")[2]
+
+
 def _site(url: str) -> str:
     """Return the checked base URL, without a slash at its end."""
     if _SITE.fullmatch(url) is None:
-        raise InvalidOption(f"base URL {url!a} is not of the form https://host/path")
+        raise InvalidOption(f"base URL {url!a} is not an address; write https://host/path")
     return url.rstrip("/")
 
 
@@ -188,17 +220,30 @@ class _Fetch:
     site: str
     timeout_s: float
     on_progress: Progress | None
+    on_notice: Notice
     opener: urllib.request.OpenerDirector = field(default_factory=lambda: _http_opener())
     done_bytes: int = 0
     total_bytes: int | None = None
 
-    def record(self, database: str, record: str, folder: Path) -> None:
+    def record(self, parts: tuple[str, str | None, str], folder: Path, cache: Path) -> None:
         """Fetch a record's files into `folder` and check them."""
-        base = f"{self.site}/files/{database}/{self.version(database)}/"
+        database, named_version, record = parts
+        version = named_version or self.version(database)
+        base = f"{self.site}/files/{database}/{version}/"
         parent, _, stem = record.rpartition("/")
-        base += f"{parent}/" if parent else ""
-        path = folder / stem
-        self.file(f"{base}{stem}.hea", path.with_suffix(".hea"), MAX_HEADER_BYTES)
+        inside = f"{parent}/" if parent else ""
+        self.files(base + inside, folder / stem)
+        files = {f"{inside}{file.name}": file for file in folder.iterdir()}
+        sums = self.checksums(base, cache / database / f"SHA256SUMS-{version}.txt", folder)
+        if sums is None:
+            self.on_notice(f"{database} {version} publishes no checksums: nothing was compared")
+            return
+        self.compare(files, sums)
+
+    def files(self, base: str, path: Path) -> None:
+        """Fetch a record's header, its segments, its signals and its annotations beside `path`."""
+        folder = path.parent
+        self.file(f"{base}{path.name}.hea", path.with_suffix(".hea"), MAX_HEADER_BYTES)
         segments = _segment_names(read_header(path))
         if len(segments) > MAX_SEGMENTS:
             raise _FetchFailed(f"the record has {len(segments)} segments, over {MAX_SEGMENTS}")
@@ -211,6 +256,33 @@ class _Fetch:
             check_signal_files(header)
         self.annotation(base, path)
 
+    def checksums(self, base: str, kept: Path, folder: Path) -> Path | None:
+        """Return the database's list of checksums, which is fetched once; None if it has none."""
+        if kept.is_file():
+            return kept
+        part = folder / kept.name
+        self.done_bytes, self.total_bytes = 0, None
+        try:
+            self.file(f"{base}SHA256SUMS.txt", part, MAX_SUMS_BYTES, counts=True)
+        except _NotFound:
+            part.unlink(missing_ok=True)
+            return None
+        return part.replace(kept)
+
+    def compare(self, files: dict[str, Path], sums: Path) -> None:
+        """Compare what was fetched with the checksums; one that differs is no file of the record.
+
+        The list is forgotten then: it may be what went wrong on its way.
+        """
+        published = published_digests(sums, files)
+        different = first_difference(files, published)
+        if different is not None:
+            sums.unlink(missing_ok=True)
+            raise _FetchFailed(f"{different} is not what its database publishes (SHA-256)")
+        unknown = sorted(files.keys() - published.keys())
+        if unknown:
+            self.on_notice(f"not among the database's checksums, so not compared: {unknown[0]}")
+
     def version(self, database: str) -> str:
         """Return the newest version of a database.
 
@@ -222,10 +294,10 @@ class _Fetch:
             if final and _VERSION.fullmatch(final[1]):
                 return final[1]
             page = response.read(MAX_PAGE_BYTES).decode("utf-8", errors="replace")
-        said = _VERSION_IN_PAGE.search(page)
-        if said is None or not _VERSION.fullmatch(said[1]):
+        version = _VERSION_IN_PAGE.search(page)
+        if version is None or not _VERSION.fullmatch(version[1]):
             raise _FetchFailed(f"the server does not say which version of {database} is newest")
-        return said[1]
+        return version[1]
 
     def signals(self, base: str, header: RecordHeader, folder: Path) -> None:
         """Fetch the signal files that a header names; none may be larger than it explains."""
@@ -320,7 +392,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             return super().http_error_302(req, fp, code, msg, headers)
         except ValueError as error:
             fp.close()
-            raise URLError("redirected to what is no URL") from error
+            raise URLError("redirected to something that is not an address") from error
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 

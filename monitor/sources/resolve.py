@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from monitor.errors import RecordError
-from monitor.sources.physionet import fetch_record, is_record_name
+from monitor.errors import DownloadError
+from monitor.sources.physionet import Notice, Progress, fetch_record, is_record_name
 
 
-def resolve_record(name: str, on_progress: Callable[[int, int | None], None] | None = None) -> Path:
+def resolve_record(
+    name: str,
+    on_progress: Progress | None = None,
+    on_notice: Notice = lambda _text: None,
+    base_url: str | None = None,
+) -> Path:
     """Return the path of a record, fetching it from PhysioNet if it is named so and not here.
 
-    A path on this machine goes before a PhysioNet name.
+    A path on this machine goes before a PhysioNet name. What is neither is returned as it is:
+    opening it reports what is wrong.
+
+    Parameters
+    ----------
+    on_progress, on_notice, base_url : optional
+        As `monitor.sources.physionet.fetch_record` takes them.
 
     Raises
     ------
-    RecordError
-        If there is neither such a record here nor such a name there.
     DownloadError
         If it cannot be fetched.
     """
     path = Path(name)
     base = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
-    if base.with_name(f"{base.name}.hea").exists() or not is_record_name(name):
+    if not base.name:  # . and / are folders
+        return path
+    if base.with_name(f"{base.name}.hea").exists():
         return base
-    if path.parent.is_dir():  # meant as a path, and mistyped
-        raise RecordError(f"no record {name!r} here: there is no {base.name}.hea in {path.parent}/")
-    return fetch_record(name, on_progress=on_progress)
+    if path.parent.is_dir() or not is_record_name(name):  # meant as a path, perhaps mistyped
+        return path
+    try:
+        return fetch_record(name, None, base_url, on_progress, on_notice=on_notice)
+    except DownloadError as error:
+        raise DownloadError(f"there is no folder {path.parent} here; {error}") from error

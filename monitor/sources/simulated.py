@@ -103,22 +103,26 @@ class SimulationSettings:
     def __post_init__(self) -> None:
         if not 1 / 3600 <= self.hours <= MAX_HOURS:
             raise InvalidOption(
-                f"hours {self.hours!r}: a simulated record is 1 second to {MAX_HOURS:g} hours long"
+                f"--hours {self.hours!r} is out of range; use one second (0.0003) to "
+                f"{MAX_HOURS:g} hours"
             )
         if not isinstance(self.seed, int) or self.seed < 0:
-            raise InvalidOption(f"seed {self.seed!r} is not a whole number of 0 or more")
+            raise InvalidOption(
+                f"--seed {self.seed!r} is out of range; use a whole number from 0 up"
+            )
         if self.anomaly_rate is not None and not 0 <= self.anomaly_rate <= MAX_ANOMALY_RATE:
             raise InvalidOption(
-                f"anomaly rate {self.anomaly_rate!r} is not a share from 0 to {MAX_ANOMALY_RATE}"
+                f"--anomaly-rate {self.anomaly_rate!r} is out of range; use a share of 0 to "
+                f"{MAX_ANOMALY_RATE}"
             )
         if not 0 <= self.lead_off_per_hour <= MAX_LEAD_OFF_PER_HOUR:
             raise InvalidOption(
-                f"lead-off gaps per hour {self.lead_off_per_hour!r}: use 0 to "
+                f"--lead-off-per-hour {self.lead_off_per_hour!r} is out of range; use 0 to "
                 f"{MAX_LEAD_OFF_PER_HOUR:g}"
             )
         if self.first_anomaly_s is not None and not 0 <= self.first_anomaly_s <= self.duration_s:
             raise InvalidOption(
-                f"first anomaly at {self.first_anomaly_s!r} s is outside the record"
+                f"first anomaly at {self.first_anomaly_s!r} s is outside the record; set it inside"
             )
 
     @property
@@ -163,14 +167,15 @@ def write_record(
     Raises
     ------
     InvalidOption
-        If the name is none that WFDB allows.
+        If WFDB does not allow the name.
     RecordError
         If the record exists already or its folder cannot be written.
     """
     path = Path(path)
     if not RECORD_NAME.fullmatch(path.name):
         raise InvalidOption(
-            f"record name {path.name!r}: WFDB allows letters, digits, - and _, without a suffix"
+            f"{path.name!r} cannot name a WFDB record; use letters, digits, - and _, without a "
+            "suffix"
         )
     _refuse_existing(path, overwrite)
     try:
@@ -226,7 +231,7 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     for suffix in (".hea", ".dat", f".{ANNOTATION_EXTENSION}"):
         file = path.with_suffix(suffix)
         if not overwrite and os.path.lexists(file):
-            raise RecordError(f"{file} exists already; choose another name or overwrite it")
+            raise RecordError(f"{file} exists already; choose another name or add --overwrite")
 
 
 def _is_whole(path: Path, settings: SimulationSettings) -> bool:

@@ -176,7 +176,7 @@ def _resonance(n_beats: int, frequency_hz: float, rng: np.random.Generator) -> F
 
 
 def _slow_noise(n_beats: int, time_beats: float, rng: np.random.Generator) -> Floats:
-    """Return noise of standard deviation 1 that forgets within `time_beats` beats."""
+    """Return noise of standard deviation 1 whose correlation dies out within `time_beats` beats."""
     memory = math.exp(-1 / time_beats)
     innovation = rng.standard_normal(n_beats)
     innovation[1:] *= math.sqrt(1 - memory**2)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources.lead_choice import LeadCandidate, choose_lead
+from monitor.sources.missing_record import why_no_record
 from monitor.sources.wfdb_formats import (
     DIFFERENCE_FORMAT,
     FLAC_BITS,
@@ -518,18 +519,8 @@ def _record_path(path: str | Path) -> Path:
     if not base.name or len(base.name) > MAX_NAME_LENGTH:
         raise RecordError(f"{text!r} is no record name; give the path of a record without suffix")
     if not base.with_name(f"{base.name}.hea").exists():
-        raise RecordError(_missing(text, base))
+        raise RecordError(why_no_record(Path(text)))
     return base
-
-
-def _missing(text: str, base: Path) -> str:
-    """Say that there is no such record, and which ones there are."""
-    folder = base if base.is_dir() else base.parent
-    if not folder.is_dir():
-        return f"record {text}: there is no folder {folder}"
-    names = list(header_names(folder))
-    what = f"{text} is a folder" if base.is_dir() else f"record {text} does not exist"
-    return f"{what}; {folder} holds {_listing(names) if names else 'no records'}"
 
 
 def _listing(names: list[str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
+import logging
 import sys
 
 from model.errors import ModelError
 from monitor.errors import MonitorError
+from monitor.log import note_to_stderr
 from monitor.settings import (
     AnyStageSettings,
     ConsumerSettings,
@@ -14,10 +17,13 @@ from monitor.settings import (
     decode_settings,
 )
 from monitor.stages.host import stage_name
+from monitor.stages.pulse import WHERE_SIGNAL, Pulse
 from monitor.wire.codec import encode_lifecycle
 from monitor.wire.messages import Failed
 from monitor.wire.sockets import Sockets
 from segmenter.errors import SegmenterError
+
+_log = logging.getLogger(__name__)
 
 
 def run_stage(settings: AnyStageSettings) -> None:
@@ -40,15 +46,27 @@ def run_stage(settings: AnyStageSettings) -> None:
 def main() -> int:
     """Run one stage; what cannot be used is reported to the supervisor, not retried."""
     settings = decode_settings(sys.stdin.buffer.read())
+    name = stage_name(settings)
+    note_to_stderr(verbose=settings.verbose)
+    faulthandler.enable()  # where a library crashes, its place is written, too
+    faulthandler.register(WHERE_SIGNAL, all_threads=True)  # and where a stage hangs
+    pulse = Pulse(settings.pulse)
+    pulse.beat_while_starting()
     try:
         run_stage(settings)
     except (MonitorError, SegmenterError, ModelError) as error:
+        _log.info("the %s cannot do what it was asked: %s", name, error)
         exit_code = error.exit_code if isinstance(error, MonitorError) else 2
         if settings.lifecycle is not None:
             with Sockets() as sockets:
-                failed = Failed(stage_name(settings), str(error), exit_code)
+                failed = Failed(name, str(error), exit_code)
                 sockets.ask(settings.lifecycle).send(encode_lifecycle(failed))
         return exit_code
+    except Exception as error:
+        _log.critical("the %s ends by an error that nobody expected", name, exc_info=error)
+        pulse.say(f"{type(error).__name__}: {error}")
+        return 1
+    _log.info("the %s has ended in order", name)
     return 0
 
 

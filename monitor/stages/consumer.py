@@ -7,12 +7,11 @@ only then publish.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import get_args
@@ -24,10 +23,12 @@ from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from monitor.delivery.publisher import Publisher
 from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
+from monitor.detection.model_store import ModelStore
 from monitor.detection.patient import is_numbered
 from monitor.detection.system_alerts import Change, Overload, changes, stage_down
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.buffer import JournalBuffer
+from monitor.journal.own_time import LOOK_S
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
@@ -50,14 +51,14 @@ from monitor.wire.messages import (
     SystemKind,
     Technical,
 )
-from monitor.wire.sockets import parse_endpoint
+from monitor.wire.sockets import parse_endpoint, requests_endpoint
 from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
 STATUS_S = 1.0
+MOST_LISTENED_S = 1.5 * STATUS_S  # between two heartbeats; what is longer was no listening
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
-TRUNCATE_S = 60.0  # between two looks at what retention removes
 SHED_LAG_S = 2.0  # of a source that does not wait, beats are not published so late; alerts are
 COMMIT_S = 1.0  # how old the journaled position may get while there are no alerts
 
@@ -74,10 +75,8 @@ def load_model(settings: ConsumerSettings) -> Checkpoint:
 
 
 def load_torch() -> None:
-    """Make torch ready to train; a core is left to the stages before."""
-    from model.training import use_threads
-
-    use_threads(max(1, (os.cpu_count() or 2) - 1))
+    """Make torch ready to train, in the time in which nothing is to be learnt yet."""
+    import model.training  # noqa: F401
 
 
 class Heartbeat:
@@ -113,6 +112,7 @@ class Heartbeat:
             schema=1,
             newest_seq=report.newest_seq,
             journal=report.journal,
+            origin=report.origin,
             wall_time=utc_now(),
             speed=round((replayed_s - before_s) / elapsed_s, 3) if elapsed_s > 0 else None,
             patients=report.patients,
@@ -150,15 +150,25 @@ def run(settings: ConsumerSettings) -> Counters:
         executor = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
         if settings.learn_s is not None:
             executor.submit(load_torch)  # now, not when the first minutes are over
-        engine = Engine(checkpoint, settings, journal, executor, utc_now)
+        models = ModelStore(Path(settings.journal).parent, journal.identity)
+        engine = Engine(checkpoint, settings, journal, models, executor, utc_now)
         stack.callback(engine.learner.leave)
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None
         consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)
         with contextlib.suppress(StageStopped):
-            start = host.ready(spec=dict(checkpoint.spec), meanwhile=consumer.be_heard)
+            start = host.ready(
+                spec=dict(checkpoint.spec), meanwhile=consumer.be_heard, journal=journal.identity
+            )
             journal.begin(engine.journaled_run(start.streams))
             engine.expect(start.streams)
+            host.say(
+                f"listens for beats on {settings.beats}, publishes alerts on {settings.alerts}, "
+                f"takes requests on {requests_endpoint(settings.alerts)}; "
+                f"journal {settings.journal}, model {checkpoint.identity[:8]}"
+            )
+            if settings.restarted:
+                consumer.report_restart(settings.restarted)
             host.run(consumer)
     return host.counters
 
@@ -195,6 +205,7 @@ class ConsumerStage:
         }
         self._overload = Overload()
         self._lag_s = 0.0  # the largest since the last heartbeat
+        self._listened_s = time.monotonic()  # up to when it was looked for silent patients
         self._last = False
         self._told_finished = False
         self._foreign_specs: set[str] = set()
@@ -202,6 +213,14 @@ class ConsumerStage:
     def be_heard(self) -> None:
         """Send a heartbeat, so that who listens knows that the line is open."""
         self._publisher.publish([encoded(self._status(time.monotonic(), whole=True))])
+
+    def report_restart(self, reason: str) -> None:
+        """Report to the world, and to the journal, that stages were down, and why."""
+        if not self._lasting["stage_down"]:
+            self._engine.report_monitor(Change("stage_down", True, reason))
+        again = f"{reason}; all stages were restarted from the journal"
+        self._engine.report_monitor(Change("stage_down", False, again))
+        self._lasting["stage_down"] = False
 
     def inlets(self) -> Sequence[zmq.Socket[bytes]]:
         """Return the socket of beats; none while a training or a full disk holds them up."""
@@ -217,6 +236,7 @@ class ConsumerStage:
         self._publisher.answer_waiting()
         self._host.counters.malformed += self._publisher.malformed - malformed_before
         admitted = [one for one in (self._admit(one, now_s) for one in messages) if one is not None]
+        self._host.say_who_came(admitted)
         return self._engine.step(admitted, round(1e9 * now_s))
 
     def carry_out(self, request: ControlRequest) -> str:
@@ -275,7 +295,7 @@ class ConsumerStage:
         if self._buffer.failing is not None:
             outgoing = [as_sent_only(one) for one in outgoing]
         if now_s >= self._truncate_due_s:
-            self._truncate_due_s = now_s + TRUNCATE_S
+            self._truncate_due_s = now_s + LOOK_S
             self._truncate()
         # Step 3: publish.
         self._host.counters.messages_out += len(outgoing)
@@ -284,6 +304,7 @@ class ConsumerStage:
             status = self._status(now_s, whole)
             self._publisher.publish([encoded(status)])
             self._look_after_monitor(status)
+            self._look_for_silent(status, now_s)
 
     def _status(self, now_s: float, whole: bool) -> Status:
         report = self._engine.report(None if whole else STATUS_PATIENTS)
@@ -361,10 +382,21 @@ class ConsumerStage:
             lasting[change.event] = change.onset
             self._engine.report_monitor(change)
 
+    def _look_for_silent(self, status: Status, now_s: float) -> None:
+        """Count the time in which patients could have been heard; report who was not.
+
+        It does not count while a person holds the producer, while beats wait to be received, nor
+        while this process itself stood still.
+        """
+        seconds = min(now_s - self._listened_s, MOST_LISTENED_S)
+        self._listened_s = now_s
+        held = any(one.paused for one in status.stages) or self._host.more_waits
+        if self._settings.real_time and not (held or self._last) and self.inlets():
+            self._engine.listened(seconds, report=not self._lasting["stage_down"])
+
     def _truncate(self) -> None:
-        before = datetime.now(UTC) - timedelta(seconds=self._settings.keep_s)
         with contextlib.suppress(JournalFailed):  # the next commit reports it
-            self._journal.truncate(wall_time_text(before), self._settings.keep_bytes)
+            self._journal.truncate(self._settings.keep_s, self._settings.keep_bytes)
 
 
 def without_late_beats(messages: list[Message], lag_s: float) -> list[Message]:

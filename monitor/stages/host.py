@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
+import msgspec
 import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.settings import AnyStageSettings, StageSettings
+from monitor.stages.arrivals import Arrivals, NextStage
+from monitor.stages.pulse import Pulse
 from monitor.step_result import StepResult
+from monitor.text import harmless
 from monitor.wire.codec import (
     decode_bundle,
     decode_lifecycle,
@@ -36,6 +42,7 @@ from monitor.wire.messages import (
     Finished,
     HealthHeader,
     Lifecycle,
+    PassedOver,
     Pause,
     Ready,
     StageHealth,
@@ -50,6 +57,8 @@ from monitor.wire.sockets import Sockets, receive_waiting
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0
 ROUND_BYTES = 1 << 20  # taken in at once: some 1,700 beats, 260,000 samples
+_log = logging.getLogger(__name__)
+
 COLLECT_AFTER = 50_000  # objects more than there were
 LAST_MESSAGES_MS = 30_000  # for the next stage to take them, where nobody supervises
 
@@ -69,6 +78,7 @@ class Counters:
         self.malformed = 0
         self.gaps = 0
         self.dropped = 0
+        self.passed_over = 0  # records; in no message
 
     def health(self) -> StageHealth:
         """Return the counters as they are now."""
@@ -127,10 +137,14 @@ class StageHost:
         self.more_waits = False  # behind what was received last
         self._stage: StageName = stage
         self._stopping = False
+        self._pulse = Pulse(settings.pulse)
         self._start: Start | None = None
+        self._arrivals = Arrivals(self.say)
+        self._next_stage = NextStage(self.say)
         # Told, not looked up: it may have been killed before this process came so far.
         self._parent = settings.parent
         self._health_due_s = 0.0
+        self._refusal = ""
         self._lifecycle = (
             self.sockets.ask(settings.lifecycle) if settings.lifecycle is not None else None
         )
@@ -159,6 +173,7 @@ class StageHost:
         streams: Sequence[Stream] = (),
         spec: dict[str, str | int] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
+        journal: str = "",
     ) -> Start:
         """Report that all is open and wait for Start; alone, start at once.
 
@@ -170,10 +185,12 @@ class StageHost:
         if not self.supervised:
             return Start(list(streams), spec or {})
         _collect_seldom()  # a process of its own
-        self._tell(Ready(self._stage, list(streams), spec or {}))
+        _log.info("the %s is ready", self._stage)
+        self._tell(Ready(self._stage, list(streams), spec or {}, journal))
         while self._start is None:
             meanwhile()
             self.wait([])
+        _log.info("the %s starts with %d streams", self._stage, len(self._start.streams))
         return self._start
 
     def run(self, stage: Stage) -> None:
@@ -208,16 +225,46 @@ class StageHost:
             while True:
                 self.wait([])
 
+    def pass_over(self, record: str, text: str) -> None:
+        """Report a record that cannot be replayed, or not to its end, while the others are."""
+        self.counters.passed_over += 1
+        self._tell(PassedOver(record, text))
+        self.say(f"passed over: {text}")
+
+    def say(self, text: str) -> None:
+        """Report to whoever started this stage alone; a supervisor has its own ways."""
+        if not self.supervised:
+            sys.stderr.write(f"ecg-monitor {self._stage}: {harmless(text, 1000)}\n")
+            sys.stderr.flush()
+
+    def say_who_came(self, messages: Sequence[StageMessage]) -> None:
+        """Report to whoever started this stage alone which patients came and went."""
+        if not self.supervised:
+            self._arrivals.look(messages)
+
     def failed(self, text: str, exit_code: int) -> None:
         """Report why this stage cannot do what it was asked."""
         self._tell(Failed(self._stage, text, exit_code))
 
     @property
     def stopping(self) -> bool:
-        """Whether the stage was told to leave, or its supervisor is gone."""
+        """Whether the stage was told to leave, or its supervisor is gone.
+
+        Asked wherever the stage's loop goes round or waits: here it shows signs of life.
+        """
+        self._pulse.beat(time.monotonic())
         self.sockets.refused()
+        self._look_after_sockets()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())
+
+    def _look_after_sockets(self) -> None:
+        """Try the next stage again where it refused this one's key, and report that once."""
+        self.sockets.look_after()
+        refusal = self.sockets.refusal
+        if refusal and refusal != self._refusal:
+            sys.stderr.write(f"ecg-monitor {self._stage}: {refusal}; it is tried again\n")
+        self._refusal = refusal
 
     def wait(
         self,
@@ -274,9 +321,13 @@ class StageHost:
         for bundle in in_bundles(messages):
             frames = encode_bundle(bundle)
             while not send_now(sender, frames):
+                if not self.supervised:
+                    endpoint = sender.getsockopt_string(zmq.LAST_ENDPOINT)
+                    self._next_stage.takes_nothing(time.monotonic(), endpoint)
                 sender.poll(round(1000 * WAIT_S), zmq.POLLOUT)
                 if self.stopping:
                     raise StageStopped
+            self._next_stage.takes()
             self.counters.messages_out += len(bundle)
 
     def send_before(
@@ -295,7 +346,8 @@ class StageHost:
         if now_s < self._health_due_s:
             return
         self._health_due_s = now_s + HEALTH_S
-        send_now(sender, encode_bundle([HealthHeader(2, self.counters.health())]))
+        health = msgspec.structs.replace(self.counters.health(), paused=self.paused)
+        send_now(sender, encode_bundle([HealthHeader(3, health)]))
 
     def _tell(self, message: Lifecycle) -> None:
         if self._lifecycle is not None:

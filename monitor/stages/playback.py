@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import InvalidOption
+from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
 from monitor.sources.source import Source
 from monitor.sources.ward import InMemory, beds
@@ -31,6 +32,10 @@ from monitor.wire.messages import (
     StageMessage,
     Stream,
 )
+from segmenter.errors import InvalidSignal, SegmenterError
+from segmenter.rates import check_rate
+
+PassOver = Callable[[str, str], None]
 
 DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 
@@ -50,6 +55,7 @@ class Playback:
     position: int
     sequence: int = 0
     block_s: float = BLOCK_S  # of real time
+    sender: int = 0  # the producer's identity
     ended: bool = False  # its end has been sent
 
     @property
@@ -70,7 +76,7 @@ class Playback:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=2,
+            version=3,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -79,6 +85,7 @@ class Playback:
             lead=self.source.lead,
             fs_hz=self.source.fs_hz,
             n_samples=len(samples),
+            sender=self.sender,
         )
         self.sequence += 1
         return SamplesMessage(header, samples)
@@ -87,7 +94,7 @@ class Playback:
         """End the stream; return the message that says so."""
         self.ended = True
         return EndHeader(
-            version=2,
+            version=3,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -116,22 +123,53 @@ class Playback:
         return hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest()[:16]
 
 
-def open_playbacks(settings: ProducerSettings) -> list[Playback]:
-    """Open all records; RecordError or InvalidOption if one cannot be replayed as asked."""
+def open_playbacks(
+    settings: ProducerSettings, pass_over: PassOver = lambda _record, _text: None
+) -> list[Playback]:
+    """Open all records; of several, one that cannot be replayed as asked is passed over.
+
+    Parameters
+    ----------
+    pass_over : callable
+        Receives each record that is passed over, and why.
+
+    Raises
+    ------
+    RecordError, InvalidOption, InvalidSignal
+        If none can be replayed: why the first cannot.
+    """
     if settings.ward is not None:
         return _ward_playbacks(settings, settings.ward)
-    sources = [_open(record, settings.lead) for record in settings.records]
-    names = patient_names([source.record for source in sources])
+    # Names are given before anything is opened, so that they do not depend on what can be read.
+    names = patient_names([_name_of(record) for record in settings.records])
     resume = {reached.patient: reached.position for reached in settings.resume}
-    return [
-        _playback(source, patient, settings, resume.get(patient))
-        for source, patient in zip(sources, names, strict=True)
-    ]
+    sender = secrets.randbits(53)
+    playbacks: list[Playback] = []
+    failed: list[tuple[str, MonitorError | SegmenterError]] = []
+    for record, patient in zip(settings.records, names, strict=True):
+        try:
+            source = _open(record, settings.lead)
+            playback = _playback(source, patient, settings, resume.get(patient), sender)
+            playback.stream()  # reads the first samples
+        except (MonitorError, SegmenterError) as error:
+            failed.append((record, error))
+        else:
+            playbacks.append(playback)
+    if not playbacks:
+        raise failed[0][1]
+    for record, reason in failed:
+        pass_over(record, str(reason))
+    return playbacks
+
+
+def _name_of(record: str) -> str:
+    return Path(record).name.removesuffix(".hea").removesuffix(".dat")
 
 
 def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
     held = [InMemory.of(_open(record, settings.lead)) for record in settings.records]
     resume = {reached.patient: reached.position for reached in settings.resume}
+    sender = secrets.randbits(53)
     return [
         Playback(
             source=bed.source,
@@ -141,13 +179,20 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
             loop=True,
             position=resume.get(bed.patient, bed.first_sample),
             block_s=bed.block_s,
+            sender=sender,
         )
         for bed in beds(held, ward.patients, ward.block_s, ward.seed)
     ]
 
 
 def _open(record: str, lead: str | None) -> Source:
-    return WfdbRecord.open(Path(record), lead)
+    """Open a record that can be segmented; an error names the record."""
+    source = WfdbRecord.open(Path(record), lead)
+    try:
+        check_rate(source.fs_hz)
+    except InvalidSignal as error:
+        raise RecordError(f"record {record}: {error}") from error
+    return source
 
 
 def patient_names(records: Sequence[str]) -> list[str]:
@@ -163,7 +208,7 @@ def patient_names(records: Sequence[str]) -> list[str]:
 
 
 def _playback(
-    source: Source, patient: str, settings: ProducerSettings, resumed: int | None
+    source: Source, patient: str, settings: ProducerSettings, resumed: int | None, sender: int
 ) -> Playback:
     first = round(settings.start_s * source.fs_hz)
     if first >= source.n_samples:
@@ -185,6 +230,7 @@ def _playback(
         stop_sample=stop,
         loop=settings.loop,
         position=first if resumed is None else resumed,
+        sender=sender,
     )
 
 
@@ -197,6 +243,7 @@ class Pacer:
         self._playbacks = playbacks
         self._began_s = now_s
         self._paused_s: float | None = None
+        self.failed: list[tuple[str, str]] = []  # patient and reason; who reports them clears it
         # With many streams, their first blocks are spread over one block's time.
         share = 1 / max(1, len(playbacks)) if speed is not None else 0.0
         self._offsets_s = [index * share * one.block_s for index, one in enumerate(playbacks)]
@@ -233,6 +280,8 @@ class Pacer:
     def take_due(self, now_s: float, sent_ns: int | None) -> list[StageMessage]:
         """Take what is due of all streams: of each one block at most, or its end.
 
+        Of several, one that cannot be read on ends, "stopped", and stands in `failed`.
+
         Parameters
         ----------
         sent_ns : int or None
@@ -247,9 +296,15 @@ class Pacer:
             if playback.exhausted:
                 is_last = not (self._queue or again)
                 taken.append(playback.end("complete", is_last, stamp_ns))
-            else:
+                continue
+            try:
                 taken.append(playback.take(self.block_samples(index), stamp_ns))
                 again.append(index)
+            except RecordError as error:
+                if len(self._playbacks) == 1:
+                    raise
+                self.failed.append((playback.patient, str(error)))
+                taken.append(playback.end("stopped", not (self._queue or again), stamp_ns))
         for index in again:
             heapq.heappush(self._queue, (self._due_s(index), index))
         return taken

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import zmq
 
 from monitor.settings import BLOCK_S, DRAIN_S, ProducerSettings
+from monitor.stages.arrivals import MAX_NAMED
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_now
 from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, Playback, open_playbacks
@@ -28,10 +29,14 @@ def run(settings: ProducerSettings) -> Counters:
         If a record, an option or an endpoint cannot be used.
     """
     with StageHost("producer", settings) as host:
-        playbacks = open_playbacks(settings)
+        playbacks = open_playbacks(settings, host.pass_over)
         sender = host.sockets.push(settings.samples)
         try:
             host.ready([playback.stream() for playback in playbacks])
+            for playback in playbacks[:MAX_NAMED]:
+                host.say(_what_is_sent(playback, settings.samples))
+            if len(playbacks) > MAX_NAMED:
+                host.say(f"sends {len(playbacks) - MAX_NAMED} further records")
             pacer = Pacer(playbacks, settings.speed, time.monotonic())
             if settings.live:
                 feed = LiveFeed(pacer, most_waiting(len(playbacks)))
@@ -43,6 +48,14 @@ def run(settings: ProducerSettings) -> Counters:
             running = [playback for playback in playbacks if not playback.ended]
             _end_early(host, sender, running)
     return host.counters
+
+
+def _what_is_sent(playback: Playback, endpoint: str) -> str:
+    source = playback.source
+    return (
+        f"sends record {source.record}, lead {source.lead}, {source.fs_hz:g} Hz, "
+        f"as patient {playback.patient} to {endpoint}, from sample {playback.position}"
+    )
 
 
 class ProducerStage:
@@ -74,8 +87,14 @@ class ProducerStage:
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send to the segmenter."""
+        self._report_failed()
         self._host.send_health(self._sender)
         self._host.send(self._sender, result.messages)
+
+    def _report_failed(self) -> None:
+        for patient, text in self._pacer.failed:
+            self._host.pass_over(patient, text)
+        self._pacer.failed.clear()
 
     def _wait_s(self, now_s: float) -> float:
         return min(self._pacer.wait_s(now_s, self._host.paused), BLOCK_S)
@@ -112,6 +131,7 @@ class LiveProducerStage(ProducerStage):
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send what waits in the feed, as much as the segmenter takes now."""
         counters, sender = self._host.counters, self._sender
+        self._report_failed()
         self._host.send_health(sender)
         counters.messages_out += self._feed.send(lambda frames: send_now(sender, frames))
         counters.dropped = self._feed.dropped

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
+from monitor.stages.recent_signal import RecentSignal
 from monitor.step_result import StepResult
 from monitor.wire.codec import encode_message, numbers_or_none
 from monitor.wire.messages import (
@@ -43,17 +44,27 @@ from segmenter.tracker import SignalEvent
 
 MAX_PATIENTS = 10_000  # more names than a ward has patients are an attack on memory
 MAX_ROUND = 512  # messages a step, or a bundle more: some 30 ms of work
-WAVE_FS_HZ = 125.0
 WAVE_PERIOD_S = 0.1  # of real time between two stretches of a patient's waveform
-WAVE_S = 10.0  # signal a stretch at most: what a view can show
+ENDED = 256  # patients whose last seconds are kept when they have ended, 5 KB each
+HISTORIES = 16  # patients whose last seconds are sent at once to a view that has come
 # A state is 15 to 22 KB, takes 0.1 ms to make and is journaled. So each patient's goes along at
 # most every second, and of all patients so many a second, in turn: 1 MB. With 200 the disk decided
 # how large a ward may be (a 99th percentile of 1,080 ms at 1,000 patients, of 150 with 50).
 STATE_S = 1.0
 STATES_PER_S = 50.0
-QUIET_S = 1.0  # after so long a message goes out though it has neither beats nor events
+# After so long, in real time or in the signal's, a message goes out though it has neither beats nor
+# events: the consumer must hear that samples come, and how far the signal is without a beat.
+QUIET_S = 1.0
 GOLDEN = 0.618034  # multiples of it, less their whole parts, lie evenly in 0 to 1
-_ORIGIN = struct.Struct("<q")
+_ORIGIN = struct.Struct("<qQ")  # where the stretch began, and its identity
+# Two producers of one patient: the second is refused for as long as the first was heard so lately.
+SENDER_S = 3.0
+RIVAL_S = 10.0  # without the second it is over
+# Samples that lie so far back were received before; further back the sender counts anew, as where
+# it skips more than an hour. An event says so, and nothing is dropped for longer.
+OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
+MAX_IDENTITY = 1 << 53
+WAVE_TOPIC = "wave."
 NO_SAMPLES: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
@@ -67,14 +78,22 @@ class PatientStream:
     origin: int
     position: int  # the sample of the record that is expected next
     number: int  # in the order in which patients came
+    recent: RecentSignal
+    stretch: int  # tells it from the stretches of the patient before and after
+    sender: int | None = None  # none after a restart: who sends first is the one
+    heard_s: float = -inf
+    rival_s: float = -inf  # when samples of another sender were last refused
+    rivals: bool = False  # whether that was reported
+    notices: list[RecordEvent] = field(default_factory=list)  # for the next message
     sequence: int = 0
     wave_due_s: float = 0.0
     state_due_s: float = -inf
     sent_s: float = -inf
+    sent_position: int = 0
 
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
-        return _ORIGIN.pack(self.origin) + self.pool.to_bytes(self.row)
+        return _ORIGIN.pack(self.origin, self.stretch) + self.pool.to_bytes(self.row)
 
 
 class Block(NamedTuple):
@@ -121,14 +140,15 @@ class SampleSegmenter:
         self._pools: dict[float, SegmenterPool] = {}
         self._opened = 0
         self._streams: dict[str, PatientStream] = {}
+        self._ended: dict[str, tuple[Stream, RecentSignal]] = {}  # the newest last
         states = {one.patient: one.segmenter_state for one in resume}
         for one in streams:
             if one.patient in states:
                 state = states[one.patient]
                 if len(state) < _ORIGIN.size:
                     raise InvalidState(f"saved state of {one.patient}: it is cut short")
-                (origin,) = _ORIGIN.unpack_from(state)
-                resumed = self._admit(one, origin)
+                origin, stretch = _ORIGIN.unpack_from(state)
+                resumed = self._admit(one, origin, stretch)
                 resumed.pool.restore(resumed.row, state[_ORIGIN.size :])
                 resumed.position = origin + resumed.pool.position(resumed.row)
 
@@ -153,6 +173,23 @@ class SampleSegmenter:
         self._take(side_by_side, now_s, result)
         return result
 
+    def recent_waves(self, patients: Sequence[str]) -> list[Wave]:
+        """Return the last ten seconds of patients, for a view that has just come to them."""
+        now = {name: self._streams.get(name) for name in patients}
+        kept = [
+            self._ended.get(name) if one is None else (one.stream, one.recent)
+            for name, one in now.items()
+        ]
+        waves = [_wave(stream, recent, 0, []) for stream, recent in filter(None, kept)]
+        return [wave for wave in waves if wave.values]
+
+    def followed(self, topic: str) -> list[str]:
+        """Return the patients whose waveforms a topic asks for."""
+        name, known = topic.removeprefix(WAVE_TOPIC), self._streams | self._ended
+        if name in known:  # others may begin alike: of those nobody looks at the signal
+            return [name]
+        return [one for one in known if f"{WAVE_TOPIC}{one}".startswith(topic)]
+
     def _take(
         self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
     ) -> None:
@@ -161,7 +198,7 @@ class SampleSegmenter:
         behind_holes: dict[tuple[float, int], list[Block]] = {}
         for header, samples in messages.values():
             try:
-                block = self._block(header, samples)
+                block = self._block(header, samples, now_s, result)
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
@@ -183,9 +220,13 @@ class SampleSegmenter:
             found = self._pools[fs_hz].update(rows, chunk)
             self._pass_on(blocks, found, n, now_s, result)
             for place, block in enumerate(blocks):
+                block.stream.recent.add(block.samples, block.stream.position)
                 if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
                     block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                    result.waves.append(_wave(block.stream, block.samples, found.r_samples(place)))
+                    start = block.stream.position - len(block.samples)
+                    r_samples = [r + block.stream.origin for r in found.r_samples(place)]
+                    shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
+                    result.waves.append(shown)
 
     def _pass_on(
         self,
@@ -203,20 +244,36 @@ class SampleSegmenter:
             stream = block.stream
             stream.position += n_samples
             has_state = now_s >= stream.state_due_s
-            if n_beats or events or has_state or now_s - stream.sent_s >= QUIET_S:
+            quiet_s = max(
+                now_s - stream.sent_s,
+                (stream.position - stream.sent_position) / stream.stream.fs_hz,
+            )
+            due = has_state or quiet_s >= QUIET_S
+            if n_beats or events or stream.notices or due:
                 state = self._state(stream, now_s) if has_state else b""
                 header = self._header(stream, block.sent_ns, n_beats, events)
+                stream.notices.clear()
                 result.messages.append(BeatsMessage(header, beats, state, first))
-                stream.sent_s = now_s
+                stream.sent_s, stream.sent_position = now_s, stream.position
                 stream.sequence += 1
             first += n_beats
 
-    def _block(self, header: SamplesHeader, samples: NDArray[np.float32]) -> Block:
+    def _block(
+        self,
+        header: SamplesHeader,
+        samples: NDArray[np.float32],
+        now_s: float,
+        result: StepResult[StageMessage],
+    ) -> Block:
         """Return what is new of a message, and how much is missing before it."""
         stream = self._streams.get(header.patient) or self._open(header)
-        if (header.fs_hz, header.lead) != (stream.stream.fs_hz, stream.stream.lead):
-            raise InvalidMessage(f"{header.patient}: rate or lead changed within a stream")
+        self._require_one_sender(stream, header, now_s)
         missing = header.position - stream.position
+        as_before = (header.fs_hz, header.lead) == (stream.stream.fs_hz, stream.stream.lead)
+        plausible = -OVERLAP_S * header.fs_hz <= missing <= MAX_GAP_S * header.fs_hz
+        if not (as_before and plausible):
+            stream = self._begin_stretch(stream, header, now_s, result)
+            missing = 0
         if missing < 0:  # received before, or a sender that went back
             self._counters.gaps += 1
             self._counters.dropped += min(-missing, len(samples))
@@ -225,6 +282,57 @@ class SampleSegmenter:
             self._counters.gaps += 1
             self._counters.dropped += missing
         return Block(stream, header.sent_ns, samples, max(missing, 0))
+
+    def _require_one_sender(
+        self, stream: PatientStream, header: SamplesHeader, now_s: float
+    ) -> None:
+        """Raise InvalidMessage if the patient's samples come from another sender at this time."""
+        if stream.sender not in (None, header.sender) and now_s - stream.heard_s < SENDER_S:
+            stream.rival_s = now_s
+            if not stream.rivals:
+                stream.rivals = True
+                stream.notices.append(RecordEvent("two_senders", "onset", stream.position))
+            self._counters.dropped += header.n_samples
+            raise InvalidMessage(f"{header.patient}: two senders at a time")
+        stream.sender, stream.heard_s = header.sender, now_s
+        if stream.rivals and now_s - stream.rival_s > RIVAL_S:
+            stream.rivals = False
+            stream.notices.append(RecordEvent("two_senders", "cleared", stream.position))
+
+    def _begin_stretch(
+        self,
+        before: PatientStream,
+        header: SamplesHeader,
+        now_s: float,
+        result: StepResult[StageMessage],
+    ) -> PatientStream:
+        """End a stretch of samples and begin another where the message begins."""
+        self._counters.gaps += 1
+        self._close(before, header.sent_ns, now_s, result)
+        after = self._open(header)
+        after.sequence, after.number = before.sequence, before.number
+        after.sender, after.heard_s = before.sender, before.heard_s
+        after.rival_s, after.rivals = before.rival_s, before.rivals
+        return after
+
+    def _close(
+        self,
+        stream: PatientStream,
+        sent_ns: int,
+        now_s: float,
+        result: StepResult[StageMessage],
+        *,
+        flush: bool = True,
+    ) -> None:
+        """Give up a patient's row; its last beats are sent on first."""
+        del self._streams[stream.stream.patient]
+        if flush:
+            stream.state_due_s = -inf
+            last = Block(stream, sent_ns, NO_SAMPLES, 0)
+            self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
+        stream.pool.remove(stream.row)
+        if not stream.pool.patients:
+            del self._pools[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
@@ -238,31 +346,31 @@ class SampleSegmenter:
             n_samples=None,
         )
         try:
-            return self._admit(described, header.position)
+            return self._admit(described, header.position, header.sent_ns % MAX_IDENTITY)
         except SegmenterError as error:
             raise InvalidMessage(f"{header.patient}: {error}") from error
 
-    def _admit(self, described: Stream, origin: int) -> PatientStream:
+    def _admit(self, described: Stream, origin: int, stretch: int) -> PatientStream:
         pool = self._pools.get(described.fs_hz)
         if pool is None:
             pool = self._pools[described.fs_hz] = SegmenterPool(described.fs_hz, self._spec)
-        stream = PatientStream(described, pool, pool.add(), origin, origin, self._opened)
+        row, recent, number = pool.add(), RecentSignal(described.fs_hz), self._opened
+        stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
         return stream
 
     def _end(self, header: EndHeader, now_s: float, result: StepResult[StageMessage]) -> None:
         result.finished = result.finished or header.last
-        stream = self._streams.pop(header.patient, None)
+        stream = self._streams.get(header.patient)
         if stream is not None:
-            if header.reason == "complete":
-                # Not where a person stopped it: a run that is resumed cuts the open beats whole.
-                stream.state_due_s = -inf
-                last = Block(stream, header.sent_ns, NO_SAMPLES, 0)
-                self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
-            stream.pool.remove(stream.row)
-            if not stream.pool.patients:
-                del self._pools[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
+            self._ended.pop(header.patient, None)
+            self._ended[header.patient] = stream.stream, stream.recent
+            if len(self._ended) > ENDED:
+                del self._ended[next(iter(self._ended))]
+            # Not where a person stopped it: a run that is resumed cuts the open beats whole.
+            flush = header.reason == "complete"
+            self._close(stream, header.sent_ns, now_s, result, flush=flush)
         result.messages.append(header)
 
     def _state(self, stream: PatientStream, now_s: float) -> bytes:
@@ -279,7 +387,7 @@ class SampleSegmenter:
     ) -> BeatsHeader:
         described = stream.stream
         return BeatsHeader(
-            version=2,
+            version=3,
             patient=described.patient,
             record=described.record,
             sequence=stream.sequence,
@@ -291,26 +399,28 @@ class SampleSegmenter:
             length=self._spec.length,
             n_beats=n_beats,
             events=[
-                RecordEvent(event.kind, event.state, stream.origin + event.sample)
-                for event in events
+                *stream.notices,
+                *(
+                    RecordEvent(event.kind, event.state, stream.origin + event.sample)
+                    for event in events
+                ),
             ],
+            stretch=stream.stretch,
+            first_sample=stream.origin,
         )
 
 
-def _wave(stream: PatientStream, samples: NDArray[np.float32], r_samples: list[int]) -> Wave:
-    """Thin the newest samples for the view; on a fixed grid, so that stretches join."""
-    fs_hz = stream.stream.fs_hz
-    every = max(1, round(fs_hz / WAVE_FS_HZ))
-    start = max(stream.position - len(samples), stream.position - round(WAVE_S * fs_hz))
-    first = -(-start // every) * every
-    thinned = samples[len(samples) - (stream.position - first) :: every]
+def _wave(stream: Stream, recent: RecentSignal, start: int, r_samples: list[int]) -> Wave:
+    """Return the newest signal from a sample on, as a view draws it."""
+    first, values = recent.since(start)
     return Wave(
         schema=1,
-        patient=stream.stream.patient,
+        patient=stream.patient,
         sample=first,
-        fs_hz=fs_hz / every,
-        values=numbers_or_none(thinned, 4),
-        r_samples=[r + stream.origin for r in r_samples[-64:]],
+        fs_hz=recent.fs_hz,
+        values=numbers_or_none(values, 4),
+        r_samples=r_samples[-64:],
+        record_fs_hz=stream.fs_hz,
     )
 
 
@@ -326,6 +436,7 @@ class Audience:
     def __init__(self, publications: zmq.Socket[bytes]) -> None:
         self._publications = publications
         self._topics: set[str] = set()
+        self._new: list[str] = []
         self.is_shed = False
 
     def listen(self) -> None:
@@ -334,13 +445,21 @@ class Audience:
             topic = frames[0][1:].decode(errors="replace")
             if frames[0][:1] == b"\x01" and len(self._topics) < MAX_PATIENTS:
                 self._topics.add(topic)
+                self._new = [*self._new, topic][-HISTORIES:]
             elif frames[0][:1] == b"\x00":
                 self._topics.discard(topic)
 
     def wants(self, patient: str) -> bool:
         """Tell whether a patient's waveform is to be made."""
-        topic = f"wave.{patient}"
+        topic = f"{WAVE_TOPIC}{patient}"
         return not self.is_shed and any(topic.startswith(one) for one in self._topics)
+
+    def newly_asked(self) -> list[str]:
+        """Return the topics that were asked for since the last call; none while behind."""
+        if self.is_shed:
+            return []
+        asked, self._new = self._new, []
+        return asked
 
     def show(self, waves: list[Wave]) -> None:
         """Send waveforms to who looks; never blocks."""
@@ -367,6 +486,10 @@ def run(settings: SegmenterSettings) -> Counters:
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 Segmenter(stream.fs_hz, spec)  # refuse now what cannot be segmented
+            host.say(
+                f"listens for samples on {settings.samples}, sends beats to {settings.beats}, "
+                f"publishes waveforms on {settings.wave}"
+            )
             segmenter = SampleSegmenter(
                 spec, start.streams, settings.resume, host.counters, audience.wants
             )
@@ -415,7 +538,16 @@ class SegmenterStage:
         """Find and cut the beats of what came; views are the first to go when more waits."""
         self._audience.listen()
         self._audience.is_shed = self._host.more_waits
-        return self._segmenter.step(messages, now_s)
+        self._host.say_who_came(messages)
+        # Before the newest stretches, which then join what is sent here.
+        before = [
+            wave
+            for topic in self._audience.newly_asked()
+            for wave in self._segmenter.recent_waves(self._segmenter.followed(topic)[:HISTORIES])
+        ]
+        result = self._segmenter.step(messages, now_s)
+        result.waves[:0] = before
+        return result
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send beats to the consumer, waveforms to the views."""

@@ -45,9 +45,14 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     caption = Text(" loss ").append(number(latest.loss), ANOMALY)
     caption.append(f"/{number(latest.threshold)} x{number(latest.ratio)} RR ")
     caption.append(f"{milliseconds(latest.rr_before_ms)}/{milliseconds(latest.rr_after_ms)} ms")
-    if width >= 56:
-        caption.append("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
     errors = [plot_errors(latest, width)] if n_rows >= ERRORS_FROM_ROWS else []
+    legend = Text("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
+    if caption.cell_len + legend.cell_len <= width:
+        caption.append_text(legend)
+    else:  # in the heading then
+        title = Text("anomalous ", "bold").append("━", ANOMALY).append(" ╌ rebuilt", RECONSTRUCTION)
+    if errors and caption.cell_len + len("  ▃ loss") <= width:
+        caption.append("  ▃ loss", ANOMALY)
     return [
         heading(title, Text(_why(latest, width - title.cell_len - 7), DIM), width),
         *plot_beat(latest, width, n_rows - 2 - len(errors)),

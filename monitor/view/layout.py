@@ -31,6 +31,7 @@ from monitor.view.plots import (
     MARK,
     TRACE,
     WITHHELD,
+    legend,
     number,
     plot_signal,
     window_s,
@@ -45,6 +46,8 @@ from monitor.view.screen_rows import (
     blank,
     fitted,
     heading,
+    in_rows,
+    wrapped,
 )
 from monitor.view.selection import selected
 from monitor.view.snapshot import Snapshot
@@ -54,6 +57,10 @@ VITALS_COLUMNS = 30
 STAGE_COLUMNS = 72
 WIDE_COLUMNS = 120
 TALL_ROWS = 36
+ROOMY_ROWS = 20  # from here on a long verdict may take up to three
+TINY_HEIGHT = 12  # below, the last row is of keys alone
+_BRIEF = {"fewer alerts": "fewer", "more alerts": "more"}  # of keys, where they have little room
+SHORT_DISCLAIMER = "research, not a medical device"
 DISCLAIMER = "research software, not a medical device"
 
 # Digits of three by five, drawn two columns wide to look square.
@@ -120,7 +127,9 @@ def _monitoring(snapshot: Snapshot, patient: PatientView, width: int, height: in
 
     The rows that matter most are kept when the terminal is small: title, verdict, signal, keys.
     """
-    top = [_title(snapshot, patient, width), _verdict_row(snapshot, patient, width)]
+    n_verdict = 3 if height >= ROOMY_ROWS else 1
+    verdict_rows = _verdict_rows(snapshot, patient, width, n_verdict)
+    top = [_title(snapshot, patient, width), *verdict_rows]
     bottom = _footer(snapshot, width, height)
     if height >= 8:
         top.insert(1, _progress(snapshot, patient, width))
@@ -203,11 +212,16 @@ def _progress(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
     return apart(left.append(tail), right, width)
 
 
-def _verdict_row(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
+def _verdict_rows(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -> list[Text]:
+    """Return the verdict in a row, or in as many as it needs, at most n_rows."""
     letter, said, style = verdict(snapshot, patient)
-    row = Text(f" {letter}  {said}", style)
-    row.truncate(width, overflow="ellipsis", pad=True)
-    return row
+    parts = wrapped(said, width - 5, n_rows)
+    rows = []
+    for part in parts:
+        row = Text(f" {letter}  {part}" if part is parts[0] else f"    {part}", style)
+        row.truncate(width, overflow="ellipsis", pad=True)
+        rows.append(row)
+    return rows
 
 
 def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -> list[Text]:
@@ -217,11 +231,13 @@ def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -
     has_vitals = width >= WIDE_COLUMNS and n_rows >= 16
     n_columns = width - VITALS_COLUMNS if has_vitals else width
     title = Text("ECG ", "bold").append(harmless(patient.lead, NAME_LENGTH), MARK)
-    legend = Text("A anomalous  ? not judged  ", DIM).append(f"{window_s(n_columns)} s", DIM)
+    seconds = f"{window_s(n_columns)} s"
+    right = legend(width - title.cell_len - len(seconds) - 9)
+    right.append(f"  {seconds}" if right else seconds, DIM)
     plot = plot_signal(patient, n_columns, n_rows - 1)
     if has_vitals:
         plot = beside(plot, n_columns, _vitals(snapshot, patient), n_rows - 1)
-    return [heading(title, legend, width), *plot]
+    return [heading(title, right, width), *plot]
 
 
 def _vitals(snapshot: Snapshot, patient: PatientView) -> list[Text]:
@@ -258,7 +274,8 @@ def _alerts(
     above = heading(Text("alerts", "bold"), Text(counts, DIM), width)
     newest = snapshot.rows[-(n_rows - 1) :][::-1]
     several = len(snapshot.patients) > 1
-    listed = [_alert_row(row, several) for row in newest] or [Text("   none so far", DIM)]
+    is_brief = width < WIDE_COLUMNS
+    listed = [_alert_row(row, several, is_brief) for row in newest] or [Text("   none so far", DIM)]
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
     n_left = width - STAGE_COLUMNS
@@ -266,52 +283,86 @@ def _alerts(
     return [above, *beside(listed, n_left, stages, n_rows - 1)]
 
 
-def _alert_row(row: AlertRow, with_patient: bool) -> Text:
-    """Return one line of the alert list."""
+def _alert_row(row: AlertRow, with_patient: bool, is_brief: bool) -> Text:
+    """Return one line of the alert list; a brief one leaves out the loss, and keeps the reason."""
     is_technical = row.priority == "technical"
     style = "" if not row.is_open else (WITHHELD if is_technical else ANOMALY)
     letter = ("T" if is_technical else "A") if row.is_open else " "
     state = row.state if not row.is_open else row.state.upper()
     text = Text(f" {letter} {clock(row.time_s, 1)}  {state:<8} {row.priority:<10}", style)
+    if with_patient:
+        text.append(f"{harmless(row.patient, NAME_LENGTH)}  ", NAME)
     if is_technical:
         text.append(event_name(row.event)).append(f"  {harmless(row.text)}", DIM)
     elif row.loss is not None and row.ratio is not None:
-        text.append(f"loss {number(row.loss):>6}  x{number(row.ratio):<5}")
-        text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}")
-    if with_patient:
-        text.append(f"  {harmless(row.patient, NAME_LENGTH)}", NAME)
+        text.append("" if is_brief else f"loss {number(row.loss):>6}  ")
+        text.append(f"x{number(row.ratio):<5}")
+        text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}  ")
+        text.append(harmless(", ".join(row.why)), DIM)
     return text
 
 
 def _footer(snapshot: Snapshot, width: int, height: int) -> list[Text]:
     """Return the keys, or what there is to say, and what this is not.
 
-    One row where both fit, else two; of a tiny screen the keys alone.
+    One row where both fit, else two, or three where the keys need two. Of a tiny screen the keys
+    alone, as many as one row takes.
     """
-    disclaimer = Text(DISCLAIMER, DIM)
+    is_tiny = height < TINY_HEIGHT
     if snapshot.is_typing or snapshot.notice:
         left = _query(snapshot) if snapshot.is_typing else Text(harmless(snapshot.notice), "bold")
-        left = Text(" ").append_text(left).append(" ")
-        return [apart(left, disclaimer, width)] if width >= 60 else [left]
-    full, brief = _keys(snapshot, " "), _keys(snapshot, " ", brief=True)
-    for keys in (_keys(snapshot, "  "), full, brief):
-        if keys.cell_len + 1 + disclaimer.cell_len <= width:
-            return [apart(keys, disclaimer, width)]
-    keys = full if full.cell_len <= width else brief
-    return [keys] if height < 12 else [keys, Text(" ").append_text(disclaimer)]
+        rows = [Text(" ").append_text(left).append(" ")]
+    else:
+        rows = _key_row(snapshot, width) if is_tiny else _key_rows(snapshot, width)
+    if is_tiny:
+        return rows
+    for disclaimer in (DISCLAIMER, SHORT_DISCLAIMER):
+        if _leaves_room(rows, disclaimer, width):
+            return [apart(rows[0], Text(disclaimer, DIM), width)]
+    return [*rows, Text(f" {DISCLAIMER}", DIM)]
+
+
+def _leaves_room(rows: list[Text], disclaimer: str, width: int) -> bool:
+    """Tell whether what this is not fits behind the keys."""
+    return len(rows) == 1 and rows[0].cell_len + 1 + len(disclaimer) <= width
+
+
+def _key_rows(snapshot: Snapshot, width: int) -> list[Text]:
+    """Return all keys: as wide as fits one row, or else in as few rows as there can be."""
+    keys = _keys(snapshot)
+    wide, full = in_rows(keys, "  ", width), in_rows(keys, " ", width)
+    brief = in_rows(_in_brief(keys), " ", width)
+    fitting = [
+        rows
+        for disclaimer in (DISCLAIMER, SHORT_DISCLAIMER)
+        for rows in (wide, full, brief)
+        if _leaves_room(rows, disclaimer, width)
+    ]
+    return fitting[0] if fitting else min(full, brief, key=len)
+
+
+def _key_row(snapshot: Snapshot, width: int) -> list[Text]:
+    """Return one row of keys: the last one leaves, those before it give way to it."""
+    keys = _in_brief(_keys(snapshot))
+    while len(keys) > 1 and len(in_rows(keys, " ", width)) > 1:
+        del keys[-2]
+    return in_rows(keys, " ", width)
+
+
+def _in_brief(keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(key, _BRIEF.get(what, what)) for key, what in keys]
 
 
 def _query(snapshot: Snapshot) -> Text:
     return Text(f"/{harmless(snapshot.query)}▏", "bold").append("  enter keep  esc all", DIM)
 
 
-def _keys(snapshot: Snapshot, space: str, *, brief: bool = False) -> Text:
-    """Return the keys that do something now; a brief row leaves out what it can."""
+def _keys(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Return the keys that do something now, and what."""
     shown = selected(snapshot)
-    alerts = "" if brief else " alerts"
-    keys = [("+", f"fewer{alerts}"), ("-", f"more{alerts}"), ("r", "relearn")]
+    keys = [("+", "fewer alerts"), ("-", "more alerts"), ("r", "learn")]
     keys.append(("p", "go on" if snapshot.paused else "pause"))
-    if shown is not None and shown.latest is not None and not brief:
+    if shown is not None and shown.latest is not None:
         keys.append(("e", "explain"))
     if shown is not None and shown.latched:
         keys.insert(0, ("a", "ACKNOWLEDGE"))
@@ -319,7 +370,4 @@ def _keys(snapshot: Snapshot, space: str, *, brief: bool = False) -> Text:
         keys += [("↑↓", "patient"), ("/", "search")]
     if snapshot.query or snapshot.selected is not None or snapshot.explaining:
         keys.append(("esc", "back"))
-    text = Text()
-    for place, (key, what) in enumerate([*keys, ("q", "quit")]):
-        text.append(space if place else " ").append(key, "bold").append(f" {what}")
-    return text
+    return [*keys, ("q", "quit")]

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.view.waveform import Waveform, add_wave
-from monitor.wire.messages import Alert, BeatScored, PatientStatus, Wave
+from monitor.wire.messages import Alert, BeatScored, LearningStatus, PatientStatus, Wave
 
 MAX_BEATS = 120  # losses kept a patient
-MAX_TECHNICAL = 8  # there are four kinds
+MAX_TECHNICAL = 8  # there are five kinds
 MAX_TEXT = 200  # characters kept of any free text
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
 
@@ -34,11 +34,12 @@ class ShownBeat:
     anomalous: bool
     quality: tuple[str, ...] = ()
     is_learning: bool = False  # there was no threshold yet
+    is_doubted: bool = False  # called anomalous by a model that does not fit
 
     @property
     def is_withheld(self) -> bool:
         """Whether it could not be judged."""
-        return self.loss is None and not self.is_learning
+        return self.is_doubted or (self.loss is None and not self.is_learning)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class AlertRow:
     loss: float | None = None  # at the highest ratio
     ratio: float | None = None  # the highest so far
     n_beats: int = 0
+    why: tuple[str, ...] = ()  # what made that beat anomalous
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +100,7 @@ class PatientView:
     episode: AlertRow | None = None  # that lasts
     technical: tuple[LastingTechnical, ...] = ()
     latched: bool = False  # a high alert was not acknowledged
+    learning: LearningStatus | None = None  # how far it is, while it lasts
     standing: Standing = field(init=False)  # how much the patient needs a look
     # What patients are listed by, the smallest first: standing, loss over threshold, name.
     urgency: tuple[int, float, str] = field(init=False)
@@ -138,21 +141,24 @@ class PatientView:
 
 def add_stretch(patient: PatientView, wave: Wave) -> PatientView:
     """Append a stretch of signal."""
-    if patient.fs_hz is None:
+    fs_hz = patient.fs_hz or wave.record_fs_hz
+    if fs_hz is None:
         return patient  # its place is not known before the first Status, a second at most
-    return replace(patient, waveform=add_wave(patient.waveform, wave, patient.fs_hz))
+    return replace(patient, waveform=add_wave(patient.waveform, wave, fs_hz))
 
 
 def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
     """Append a beat's loss; a beat told again after a restart counts once."""
     if patient.beats and beat.sample <= patient.beats[-1].sample:
         return patient
+    is_unfit = any(lasting.event == "model_unfit" for lasting in patient.technical)
     scored = ShownBeat(
         beat.sample,
         beat.loss,
-        beat.anomalous,
+        beat.anomalous and not is_unfit,
         _bounded(beat.quality, MAX_FLAG),
         is_learning=beat.threshold is None,
+        is_doubted=beat.anomalous and is_unfit,
     )
     return replace(
         patient,
@@ -211,4 +217,5 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         episode=patient.episode,
         technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
         latched=said.latched,
+        learning=said.learning,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from monitor.plain import clock
+from monitor.plain import clock, learning_text, what_is_kept_back
 from monitor.text import harmless
 from monitor.view.patient_view import PatientView, Standing
 from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
@@ -21,7 +21,11 @@ from monitor.view.screen_rows import (
 )
 from monitor.view.selection import counts, listed
 from monitor.view.snapshot import MAX_FOLLOWED, MAX_PATIENTS, Snapshot
+from monitor.wire.messages import is_unreadable
 
+TO_ACKNOWLEDGE = "HIGH ALERT to acknowledge"  # it may be over
+# To a view that came later than the alert: a heartbeat names only the event.
+_LATE_TEXTS = {"model_unfit": "this model does not fit, or every beat is anomalous: key r learns"}
 CALM: frozenset[Standing] = frozenset({"ended", "learning", "quiet"})
 _STANDING_STYLES: dict[Standing, str] = {
     "high": ANOMALY,
@@ -37,7 +41,8 @@ _STANDING_STYLES: dict[Standing, str] = {
 
 def is_withheld(snapshot: Snapshot, patient: PatientView) -> bool:
     """Whether nothing may be said of the heart: the signal or the word of it is missing."""
-    return bool(patient.technical) or snapshot.silent_s > 0
+    events = (lasting.event for lasting in patient.technical)
+    return is_unreadable(events) or snapshot.silent_s > 0
 
 
 def heart_rate(snapshot: Snapshot, patient: PatientView) -> str:
@@ -56,22 +61,36 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         events = ", ".join(event_name(lasting.event) for lasting in patient.technical)
         since = patient.technical[0].time_s
         began = "" if since is None else f" since {clock(since, 0)}"
-        text = " ".join(harmless(t.text) for t in patient.technical if t.text)
-        return "T", f"{events.upper()}{began}  verdict withheld  {text}".rstrip(), TECHNICAL_BAR
+        kept = what_is_kept_back(lasting.event for lasting in patient.technical)
+        seen = f"  {TO_ACKNOWLEDGE}" if patient.latched else ""
+        text = " ".join(harmless(t.text or _LATE_TEXTS.get(t.event, "")) for t in patient.technical)
+        return (
+            "T",
+            f"{events.upper()}{began}{seen}{f'  {kept}' if kept else ''}  {text.strip()}".rstrip(),
+            TECHNICAL_BAR,
+        )
     episode = patient.episode
     if episode is not None:
         beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
         ratio = "" if episode.ratio is None else f"  loss x{number(episode.ratio)}"
-        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {beats}{ratio}"
+        why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
+        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {beats}{ratio}{why}"
         return "A", said, ALARM_BAR
-    note = f"  {harmless(patient.note)}" if patient.note else ""
+    letter, said, style = _state(patient)
     if patient.latched:
-        return "A", f"HIGH ALERT to acknowledge  none is open{note}", ALARM_BAR
+        return "A", f"{TO_ACKNOWLEDGE}  {said}", ALARM_BAR
+    return letter, said, style
+
+
+def _state(patient: PatientView) -> tuple[str, str, str]:
+    """Return the same of a patient of whom nothing is open."""
+    note = f"  {harmless(patient.note)}" if patient.note else ""
     if patient.state == "monitoring":
         return "M", f"MONITORING  no open alert{note}", QUIET_BAR
     if patient.state == "ended":
         return "E", f"ENDED{note}", ENDED_BAR
-    return "L", f"LEARNING  no verdict yet{note}", LEARNING_BAR
+    left = learning_text(patient.learning, before="  ")
+    return "L", f"LEARNING{left}  no verdict yet{note}", LEARNING_BAR
 
 
 def event_name(event: str) -> str:

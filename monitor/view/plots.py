@@ -33,6 +33,14 @@ SCALE_STEP_MV = 0.5  # the scale moves by steps, not with every beat
 LOWEST_LOSS, HIGHEST_LOSS = 0.1, 1e5  # what lies outside is drawn at the edge
 BARS = " ▁▂▃▄▅▆▇█"
 Cell = tuple[str, str]  # a character and its style
+# What is written over an R peak, and under a loss: of each kind the cell, and what it means.
+MARKS: dict[str, tuple[Cell, str]] = {
+    "normal": (("·", MARK), "normal"),
+    "anomalous": (("A", ANOMALY), "anomalous"),
+    "withheld": (("?", WITHHELD), "not judged"),
+    "learning": (("L", DIM), "learnt"),
+    "waiting": (("'", DIM), "waits"),
+}
 _NOTHING: Cell = (" ", "")
 _LINE: Cell = ("╌", RECONSTRUCTION)
 _CROSSED: Cell = ("╌", f"#000000 on {ANOMALY.removeprefix('bold ')}")
@@ -48,9 +56,9 @@ def window_s(width: int) -> int:
 def plot_signal(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     """Draw the newest signal as a sweep: the trace stands still and is overwritten from the left.
 
-    The first row marks R peaks: "·" a beat below the threshold, "A" an anomalous one, "?" one
-    that could not be judged, "L" one that is learnt from, "'" one not scored yet. The last row
-    has a tick a second.
+    The first row marks R peaks (`MARKS`): a beat below the threshold, an anomalous one, one that
+    could not be judged, one that is learnt from, one not scored yet. The last row has a tick a
+    second.
     """
     n_columns = width - AXIS_COLUMNS
     if n_columns < 8 or n_rows < 3:
@@ -135,12 +143,23 @@ def _reach(peaks: Sequence[int], place: int, wave: Waveform) -> tuple[int, int]:
 def _mark(beat: ShownBeat | None) -> Cell:
     """Return the letter of a beat and its style."""
     if beat is None:
-        return "'", DIM
+        return MARKS["waiting"][0]
     if beat.anomalous:
-        return "A", ANOMALY
+        return MARKS["anomalous"][0]
     if beat.is_learning:
-        return "L", DIM
-    return ("?", WITHHELD) if beat.is_withheld else ("·", MARK)
+        return MARKS["learning"][0]
+    return MARKS["withheld" if beat.is_withheld else "normal"][0]
+
+
+def legend(room: int) -> Text:
+    """Return what each mark means, in so many columns: in words, or else the marks alone."""
+    for space in ("  ", " "):
+        text = Text()
+        for place, ((letter, style), meaning) in enumerate(MARKS.values()):
+            text.append(space if place else "").append(letter, style).append(f" {meaning}", DIM)
+        if text.cell_len <= room:
+            return text
+    return Text()
 
 
 def _axis_label(place: int, n_rows: int, bottom: float, top: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from monitor.view.plots import DIM
@@ -44,6 +45,28 @@ def heading(title: Text, right: Text, width: int) -> Text:
     if n_line < 1 or not right:
         return line.append("─" * max(width - line.cell_len, 0), DIM)
     return line.append("─" * n_line + " ", DIM).append_text(right).append(" ─", DIM)
+
+
+def wrapped(said: str, width: int, most: int) -> list[str]:
+    """Return a text in as few rows as it needs, at most so many; cut where words end."""
+    if cell_len(said) <= width or most <= 1:
+        return [said]
+    room = len(set_cell_size(said, max(width, 0)).rstrip())
+    end = said.rfind(" ", 0, room + 1)
+    if end <= 0:
+        return [said]
+    return [said[:end].rstrip(), *wrapped(said[end:].lstrip(), width, most - 1)]
+
+
+def in_rows(keys: Sequence[tuple[str, str]], space: str, width: int) -> list[Text]:
+    """Return keys and what they do, in as many rows as they need; none is cut in two."""
+    rows = [Text()]
+    for key, what in keys:
+        n_needed = cell_len(key) + 1 + cell_len(what)
+        if rows[-1] and rows[-1].cell_len + len(space) + n_needed > width:
+            rows.append(Text())
+        rows[-1].append(space if rows[-1] else " ").append(key, "bold").append(f" {what}")
+    return rows
 
 
 def beside(left: Sequence[Text], n_left: int, right: Sequence[Text], n_rows: int) -> list[Text]:

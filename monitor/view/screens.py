@@ -16,7 +16,18 @@ from monitor.plain import json_line, plain_line, status_line, transition_line
 from monitor.text import harmless
 from monitor.view.keyboard import KeyPresses
 from monitor.view.live import LiveView
-from monitor.view.selection import leaf, release, select, selected, settle, type_key, wanted_signal
+from monitor.view.screen_rows import NAME_LENGTH
+from monitor.view.selection import (
+    hold_order,
+    leaf,
+    let_go,
+    release,
+    select,
+    selected,
+    settle,
+    type_key,
+    wanted_signal,
+)
 from monitor.view.snapshot import (
     MAX_PATIENTS,
     Snapshot,
@@ -40,7 +51,12 @@ from monitor.wire.messages import (
 
 THRESHOLD_STEP = 1.05  # one press of + or -
 STATUS_PERIOD_S = 10.0  # between two plain lines of how far a patient is
-SETTLE_S = 5.0  # the worst patient of a ward is shown so long, unless a high alert begins
+SETTLE_S = 10.0  # the worst patient of a ward is shown so long, unless a high alert begins
+HOLD_S = 10.0  # after a key of the list: neither its order nor the patient changes by itself
+CONFIRM_S = 5.0  # a key that stops a patient's alerts is pressed twice within this
+NOTICE_S = 10.0  # a notice gives the keys their row back then, or when a key is pressed
+NOBODY = "not asked: no patient is monitored yet"
+_MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end"}
 SILENT_S = 3.0  # without a heartbeat the view says so
 
 
@@ -199,6 +215,9 @@ class LiveScreen:
         self._clock = clock
         self._heard_s = clock()
         self._settled_s = clock()
+        self._held_until_s = clock()
+        self._notice_until_s = clock()
+        self._to_confirm: tuple[str, float] | None = None  # whom to learn anew, and until when
         self.snapshot = Snapshot()
 
     @property
@@ -237,7 +256,8 @@ class LiveScreen:
         self.snapshot = apply(self.snapshot, message)
 
     def notice(self, text: str) -> None:
-        """Show a notice in the view."""
+        """Show a notice in the view, for a while."""
+        self._notice_until_s = self._clock() + NOTICE_S
         self.snapshot = with_notice(self.snapshot, text)
 
     def refresh(self, controls: Controls) -> None:
@@ -249,18 +269,43 @@ class LiveScreen:
         self.snapshot = with_silence(
             self.snapshot, float(round(silent_s)) if silent_s > SILENT_S else 0.0
         )
+        self._expire()
         self._settle()
         self._view.show(self.snapshot, at_once=bool(keys))
+
+    def _expire(self) -> None:
+        """Take back what was shown, asked or held for a while only."""
+        now_s = self._clock()
+        if self._to_confirm is not None and now_s > self._to_confirm[1]:
+            self._to_confirm = None
+            self.snapshot = with_notice(self.snapshot, "")
+        if now_s > self._notice_until_s:
+            self.snapshot = with_notice(self.snapshot, "")
+        if now_s >= self._held_until_s:
+            self.snapshot = let_go(self.snapshot)
+
+    def _hold(self) -> None:
+        """Have list and shown patient stay as they are for a while: a person is at it."""
+        self._held_until_s = self._clock() + HOLD_S
+        if not self.snapshot.held_order:
+            self.snapshot = hold_order(self.snapshot)
 
     def _settle(self) -> None:
         """Decide who is shown, and keep the signal of no more patients than are looked at."""
         now_s = self._clock()
-        settled = settle(self.snapshot, now_s - self._settled_s >= SETTLE_S)
+        if now_s < self._held_until_s and selected(self.snapshot) is not None:
+            settled = self.snapshot
+        else:
+            settled = settle(self.snapshot, now_s - self._settled_s >= SETTLE_S)
         if settled is not self.snapshot:
             self._settled_s = now_s
         self.snapshot = follow(settled, wanted_signal(settled))
 
     def _obey(self, key: str, controls: Controls) -> None:
+        asked, self._to_confirm = self._to_confirm, None
+        self.snapshot = with_notice(self.snapshot, "")
+        if self.snapshot.is_typing or key in _MOVES or key == "/":
+            self._hold()
         if self.snapshot.is_typing:
             self.snapshot = type_key(self.snapshot, key)
             return
@@ -275,13 +320,15 @@ class LiveScreen:
             case "a":
                 self._ask_for(AckRequest, controls)
             case "r":
-                self._ask_for(RelearnRequest, controls)
+                self._relearn(asked, controls)
             case "e":
                 self.snapshot = replace(self.snapshot, explaining=not self.snapshot.explaining)
             case "/":
                 self.snapshot = replace(self.snapshot, is_typing=True, query="")
             case "escape":
-                self.snapshot = release(self.snapshot)
+                self.snapshot = let_go(release(self.snapshot))
+                self._held_until_s = self._clock()
+                self._settled_s = self._held_until_s - SETTLE_S  # to the worst at once
             case "pageup" | "pagedown":
                 self.snapshot = leaf(self.snapshot, -1 if key == "pageup" else 1)
             case "home" | "end":
@@ -301,8 +348,27 @@ class LiveScreen:
         else:
             self.notice("only the replay's own view can pause it")
 
+    def _relearn(self, asked: tuple[str, float] | None, controls: Controls) -> None:
+        """Ask before a patient is learnt anew, by name; do so when the key comes again in time."""
+        shown, now_s = selected(self.snapshot), self._clock()
+        if shown is None:
+            self.notice(NOBODY)
+            return
+        name = shown.patient
+        if asked is not None and asked[0] == name and now_s <= asked[1]:
+            self.notice(f"{harmless(name, NAME_LENGTH)} is learnt anew")
+            controls.request(RelearnRequest(name))
+            return
+        self._to_confirm = name, now_s + CONFIRM_S
+        self._held_until_s = max(self._held_until_s, now_s + CONFIRM_S)
+        self.snapshot = replace(self.snapshot, settled=name)
+        named = harmless(name, NAME_LENGTH)
+        self.notice(f"r again within {CONFIRM_S:.0f} s: learn {named} anew (no verdicts meanwhile)")
+
     def _ask_for(self, made: Callable[[str], ControlRequest], controls: Controls) -> None:
         """Ask for something to be done about the patient that is shown."""
         shown = selected(self.snapshot)
-        if shown is not None:
+        if shown is None:
+            self.notice(NOBODY)
+        else:
             controls.request(made(shown.patient))

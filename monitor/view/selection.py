@@ -23,15 +23,37 @@ def selected(snapshot: Snapshot) -> PatientView | None:
 
 
 def listed(snapshot: Snapshot) -> Sequence[PatientView]:
-    """Return the patients that the query leaves, worst first."""
+    """Return the patients that the query leaves, worst first, or in the order that is held."""
+    ordered = _held(snapshot) if snapshot.held_order else snapshot.worst_first
     if not snapshot.query:
-        return snapshot.worst_first
+        return ordered
     wanted = snapshot.query.casefold()
     return [
         patient
-        for patient in snapshot.worst_first
+        for patient in ordered
         if wanted in patient.patient.casefold() or wanted in patient.record.casefold()
     ]
+
+
+def hold_order(snapshot: Snapshot) -> Snapshot:
+    """Keep the list in the order of this moment: who moves in it finds the next one below."""
+    return replace(snapshot, held_order=tuple(one.patient for one in listed(_all(snapshot))))
+
+
+def let_go(snapshot: Snapshot) -> Snapshot:
+    """Have the list in order of need again."""
+    return replace(snapshot, held_order=()) if snapshot.held_order else snapshot
+
+
+def _all(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, query="") if snapshot.query else snapshot
+
+
+def _held(snapshot: Snapshot) -> Sequence[PatientView]:
+    """Return all patients as they stood when the order was held; who came since is behind."""
+    places = {name: place for place, name in enumerate(snapshot.held_order)}
+    last = len(places)
+    return sorted(snapshot.worst_first, key=lambda one: places.get(one.patient, last))
 
 
 def counts(snapshot: Snapshot) -> dict[Standing, int]:

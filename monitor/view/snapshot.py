@@ -14,6 +14,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import get_args
 
+from monitor.view.anomalous_beat import MAX_WHY
 from monitor.view.patient_view import (
     MAX_TEXT,
     AlertRow,
@@ -61,6 +62,7 @@ class Snapshot:
     followed: str | None = None  # the only patient whose signal and beats are kept; none: all
     query: str = ""  # what is searched for among the names; empty: all are listed
     is_typing: bool = False  # keys go into the query
+    held_order: tuple[str, ...] = ()  # of the list, while a person moves in it; empty: worst first
     explaining: bool = False  # the latest anomalous beat has the screen
     paused: bool = False
     notice: str = ""
@@ -204,7 +206,15 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         loss=alert.loss if highest or before is None else before.loss,
         ratio=alert.ratio if highest or before is None else before.ratio,
         n_beats=alert.episode_beats,
+        why=_why(alert, before, is_worst=highest),
     )
+
+
+def _why(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str, ...]:
+    """Return what made the episode's worst beat anomalous; its end does not say."""
+    if before is None or (is_worst and alert.why):
+        return tuple(alert.why[:MAX_WHY])
+    return before.why
 
 
 def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:

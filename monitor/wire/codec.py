@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby, islice
-from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -154,6 +154,7 @@ def _decode_beats(
     if not (np.abs(values) <= MAX_BEAT_VALUE).all():  # NaN is not
         raise InvalidMessage("a beat holds values that are not finite, or absurd")
     _require_order(headers, columns["r_sample"])
+    _require_closed(headers, columns)
     messages: list[BeatsMessage] = []
     row = first = 0
     unpacked = iter(zip(headers, states, strict=True))
@@ -187,6 +188,15 @@ def _require_order(headers: list[BeatsHeader], r_samples: NDArray[np.int64]) -> 
                 raise InvalidMessage(f"{header.patient}: an R peak outside of the signal seen")
     if not_after:
         raise InvalidMessage("R peaks are not in rising order")
+
+
+def _require_closed(headers: list[BeatsHeader], columns: dict[str, NDArray[Any]]) -> None:
+    """Raise InvalidMessage unless each beat closed behind its R peak, within the signal seen."""
+    counts = [header.n_beats for header in headers]
+    seen = np.repeat(np.array([header.position for header in headers], np.int64), counts)
+    closed = columns["closed_sample"]
+    if (closed < columns["r_sample"]).any() or (closed > seen).any():
+        raise InvalidMessage("a beat that closed before its R peak, or outside of the signal seen")
 
 
 def _require_sizes(frames: Sequence[bytes], sizes: list[int]) -> None:

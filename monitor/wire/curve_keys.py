@@ -20,6 +20,7 @@ from pathlib import Path
 import zmq
 
 from monitor.errors import InvalidKeys
+from monitor.text_file import unmarked
 
 MAX_CLIENTS = 10_000
 _KEY_CHARACTERS = 40
@@ -128,7 +129,7 @@ def _lines(path: Path, n: int) -> list[str]:
     """Return a file's keys; InvalidKeys if they are not so many, or none."""
     try:
         with path.open("rb") as file:
-            keys = file.read(1000).decode("ascii", "replace").split()
+            keys = unmarked(file.read(1000)).decode("ascii", "replace").split()
     except OSError as error:
         raise InvalidKeys(f"{path}: {error.strerror}") from error
     if len(keys) != n or not all(map(_is_key, keys)):

@@ -21,7 +21,8 @@ Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, se
 To the world (ZeroMQ PUB), two frames: `topic`, JSON.
 
     alert.<patient>       Alert       an anomaly episode begins, goes on, or is cleared
-    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence
+    technical.<patient>   Technical   the signal cannot be judged: lead off, noise, silence; or the
+                                      model does not fit it
     beat.<patient>        BeatScored  every beat with its loss
     status                Status      once a second: newest sequence number, health of the stages
     wave.<patient>        Wave        the signal itself, for a view; on the segmenter's own socket
@@ -36,7 +37,7 @@ is counted and dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -63,8 +64,12 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times infinite
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
-SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
+SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the signal shows
+StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
+ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
+PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
 SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+_READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -75,6 +80,7 @@ BEAT_COLUMNS = np.dtype(
         ("rr_before_ms", "<f4"),
         ("rr_after_ms", "<f4"),
         ("delay_ms", "<f4"),
+        ("closed_sample", "<i8"),
         ("quality", "<u2"),
     ]
 )
@@ -83,7 +89,7 @@ BEAT_COLUMNS = np.dtype(
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What every message between stages says."""
 
-    version: Literal[2]
+    version: Literal[3]
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
@@ -97,12 +103,13 @@ class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=Tr
     lead: Name
     fs_hz: Rate
     n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+    sender: Count  # tells one producer from another; a number drawn when it starts
 
 
 class RecordEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The signal became unreadable, or readable again."""
+    """The signal became unreadable, or readable again; or its stream began anew."""
 
-    event: SignalKind
+    event: SignalKind | StreamKind
     state: Literal["onset", "cleared"]
     sample: Count
 
@@ -116,6 +123,8 @@ class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
     length: Annotated[int, Meta(ge=1, le=MAX_BEAT_LENGTH)]
     n_beats: Annotated[int, Meta(ge=0, le=MAX_BEATS)]
     events: Annotated[list[RecordEvent], Meta(max_length=MAX_BEATS)]
+    stretch: Count  # tells this stretch of the patient's samples from the one before
+    first_sample: Count  # where the stretch began
 
 
 class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
@@ -136,6 +145,7 @@ class StageHealth(msgspec.Struct, frozen=True):
     dropped: Count  # samples or beats lost in holes, overlaps and full queues
     restarts: Count
     age_s: float = 0.0  # since it was last heard
+    paused: bool = False  # by a person
 
 
 class HealthHeader(
@@ -143,7 +153,7 @@ class HealthHeader(
 ):
     """How the stage before is; passed down with the data, once a second."""
 
-    version: Literal[2]
+    version: Literal[3]
     health: StageHealth
 
 
@@ -275,15 +285,33 @@ class Alert(Published, frozen=True, tag="alert"):
 
 
 class Technical(Published, frozen=True, tag="technical"):
-    """The signal cannot be judged, or can be again; the verdict is withheld meanwhile."""
+    """The signal cannot be judged, or can be again; meanwhile verdicts are withheld.
+
+    Of `model_unfit` they are published and raise no alert; the heart rate stands.
+    """
 
     id: str
     seq: Count
     journal: str
-    event: SignalKind | SystemKind
+    event: PatientKind | SystemKind
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+
+
+def is_unreadable(technical: Iterable[str]) -> bool:
+    """Tell whether technical events that last make the signal unreadable, and so the heart rate."""
+    return not _READABLE.issuperset(technical)
+
+
+class LearningStatus(msgspec.Struct, frozen=True):
+    """How far the learning of one patient is: it collects beats, then a model is trained."""
+
+    left_s: float  # signal that is still collected; 0 once the training was asked for
+    beats: Count  # collected so far
+    training: bool = False  # collected: the model is trained, or waits to be
+    ahead: Count = 0  # trainings of other patients that come first
+    held: Count = 0  # beats that wait for the training's end; lag_s is how late they are
 
 
 class PatientStatus(msgspec.Struct, frozen=True):
@@ -302,10 +330,14 @@ class PatientStatus(msgspec.Struct, frozen=True):
     withheld: Count  # beats that could not be judged
     threshold: float | None
     heart_rate_bpm: float | None
-    lag_s: float  # from the sending of the samples to the batch in which their beats are scored
+    # From the sending of the samples to the batch in which their beats are scored; of beats that
+    # wait for a training so far.
+    lag_s: float
     technical: list[str]  # technical alerts that last
     note: str  # what the learning says; empty otherwise
     latched: bool = False  # a high alert was not acknowledged
+    judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
+    learning: LearningStatus | None = None  # while the state is learning
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -317,7 +349,7 @@ class WardCounts(msgspec.Struct, frozen=True):
     technical: Count = 0  # patients whose signal cannot be judged
     latched: Count = 0
     beats: Count = 0
-    lag_s: float = 0.0  # the largest of those that are monitored
+    lag_s: float = 0.0  # the largest of those that are monitored or wait for a training
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
@@ -338,10 +370,14 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     limited_requests: Count = 0  # requests refused because a client, or all, asked for too much
     journal_failing: str = ""  # why alerts cannot be kept; empty where they are
     ward: WardCounts = WardCounts()
+    origin: str = ""  # the journal's first identity: it gets another when an older copy is restored
 
 
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
-    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing."""
+    """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing.
+
+    Who begins to listen is sent the last ten seconds first, without their R peaks.
+    """
 
     schema: Literal[1]
     patient: Name
@@ -349,6 +385,7 @@ class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
     fs_hz: Rate  # of these values
     values: Annotated[list[float | None], Meta(max_length=4096)]  # mV
     r_samples: Annotated[list[int], Meta(max_length=1024)]  # R peaks that became known
+    record_fs_hz: Rate | None = None  # of the samples that `sample` and `r_samples` count
 
 
 Message = BeatScored | Alert | Technical | Status | Wave
@@ -358,10 +395,16 @@ Message = BeatScored | Alert | Technical | Status | Wave
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, tag_field="type", tag="replay"):
-    """Everything after a sequence number, a page at a time."""
+    """Everything after a sequence number, a page at a time.
+
+    A client that has had alerts names the newest: a journal that went back has another of its
+    number, or none.
+    """
 
     after: Count
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 500
+    journal: Annotated[str, Meta(max_length=64)] = ""  # where the client's number counts
+    id: Annotated[str, Meta(max_length=128)] = ""  # of the alert of that number; not given: ""
 
 
 class SeekRequest(msgspec.Struct, frozen=True, tag_field="type", tag="seek"):
@@ -391,6 +434,8 @@ class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
     oldest_seq: Count
     newest_seq: Count
     messages: list[Alert | Technical]
+    origin: str = ""  # the journal's first identity; the same for its copies
+    continues: bool | None = None  # whether the journal holds what the client had last; else none
 
 
 class Found(msgspec.Struct, frozen=True, tag_field="type", tag="found"):
@@ -444,6 +489,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
     stage: StageName
     streams: list[Stream] = []  # the producer's
     spec: dict[str, str | int] = {}  # the consumer's: how it wants beats cut
+    journal: str = ""  # the consumer's: tells its messages from another monitor's
 
 
 class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished"):
@@ -458,6 +504,13 @@ class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
     stage: StageName
     text: str
     exit_code: int
+
+
+class PassedOver(msgspec.Struct, frozen=True, tag_field="kind", tag="passed_over"):
+    """The producer cannot replay a record, or not to its end; the others go on."""
+
+    record: str
+    text: str
 
 
 class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
@@ -477,4 +530,4 @@ class Stop(msgspec.Struct, frozen=True, tag_field="kind", tag="stop"):
     """End in order: pass on what was received, then leave."""
 
 
-Lifecycle = Ready | Finished | Failed | Start | Pause | Stop
+Lifecycle = Ready | Finished | Failed | PassedOver | Start | Pause | Stop

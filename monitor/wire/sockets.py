@@ -11,13 +11,16 @@ import contextlib
 import errno
 import re
 import socket
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import parse_monitor_message
 
 from monitor.errors import EndpointInUse, InvalidEndpoint, InvalidKeys
 from monitor.wire.curve_keys import Keys
@@ -32,7 +35,9 @@ HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
 # Not for PUSH and PULL: a receiver that is behind does not read its peer's heartbeats either, is
 # taken for dead, and what was under way is lost.
 NO_HEARTBEAT = frozenset({zmq.PUSH, zmq.PULL})
+TRY_AGAIN_S = 3.0  # after this client's key was refused
 CLOSE_MS = 500  # what an ending process waits for its last messages to leave
+REQUESTS_SUFFIX = ".requests"
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
 _TCP = re.compile(r"tcp://([A-Za-z0-9.\-]+):(\d{1,5})")
@@ -45,6 +50,19 @@ _REFUSED = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+
+_ANSWERED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+
+@dataclass
+class _Connection:
+    """What is known of a connection that this process made."""
+
+    made: zmq.Socket[bytes]
+    endpoint: str
+    events: zmq.Socket[bytes]
+    refused: bool = False
+    due_s: float = 0.0  # when it is tried again
 
 
 class _AllowList:
@@ -84,7 +102,10 @@ def parse_endpoint(text: str) -> Endpoint:
     if text.startswith("ipc:///") and text.isprintable():
         path = text.removeprefix("ipc://")
         if len(path.encode()) > IPC_PATH_BYTES:
-            raise InvalidEndpoint(f"{text!r}: an ipc path has at most {IPC_PATH_BYTES} bytes")
+            raise InvalidEndpoint(
+                f"{text!r}: its path has {len(path.encode())} bytes, a socket's has at most "
+                f"{IPC_PATH_BYTES}; use a shorter one"
+            )
         return Endpoint("", 0, path)
     match = _TCP.fullmatch(text)
     if match is None or not 1 <= int(match[2]) <= 65535:
@@ -98,7 +119,13 @@ def requests_endpoint(alerts: str) -> str:
     """Return where requests go for an alert endpoint: the next port, or the path + `.requests`."""
     endpoint = parse_endpoint(alerts)
     if endpoint.path:
-        return str(parse_endpoint(f"{alerts}.requests"))
+        most = IPC_PATH_BYTES - len(REQUESTS_SUFFIX)
+        if len(endpoint.path.encode()) > most:
+            raise InvalidEndpoint(
+                f"{alerts!r}: its path has {len(endpoint.path.encode())} bytes; at most {most} "
+                f"leave room for the socket of requests, {REQUESTS_SUFFIX} behind it"
+            )
+        return f"{alerts}{REQUESTS_SUFFIX}"
     if endpoint.port == 65535:
         raise InvalidEndpoint(
             f"{alerts!r}: the next port, 65536, would take requests; use a lower one"
@@ -117,10 +144,17 @@ class Sockets:
     keys : Keys or None
         With keys every tcp socket is encrypted, and who connects must be authorised. Sockets of
         ipc stay as they are: the file system says who may use them.
+    clock : callable
+        Returns monotonic seconds.
     """
 
-    def __init__(self, keys: Keys | None = None) -> None:
+    def __init__(
+        self, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._keys = keys
+        self._clock = clock
+        self._connections: list[_Connection] = []
+        self.n_answered = 0  # handshakes of connections made here that went well
         self._gate: ThreadAuthenticator | None = None
         self._refusals: list[zmq.Socket[bytes]] = []
         self._refused = 0
@@ -138,13 +172,15 @@ class Sockets:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        monitored = [*self._refusals, *(one.events for one in self._connections)]
         for made in self._made:
-            if self._refusals:
-                self.refused()  # a full queue of these would hold up the closing
+            if monitored:
+                for events in monitored:  # a full queue of these would hold up the closing
+                    _count(events)
                 made.disable_monitor()
             made.close(linger=self.close_ms)
-        for refusals in self._refusals:
-            refusals.close(linger=0)
+        for events in monitored:
+            events.close(linger=0)
         if self._gate is not None:
             self._gate.stop()
         self._context.term()
@@ -164,8 +200,13 @@ class Sockets:
         return self._bind(zmq.PUB, endpoint, queue_messages, MAX_REPLY_BYTES)
 
     def publish_heard(self, endpoint: str, queue_messages: int) -> zmq.Socket[bytes]:
-        """Return an XPUB: as `publish`, and what is subscribed to can be received."""
-        return self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
+        """Return an XPUB: as `publish`, and every subscription can be received.
+
+        Also one to what another subscriber hears already, which ZeroMQ by itself does not report.
+        """
+        publication = self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
+        publication.setsockopt(zmq.XPUB_VERBOSE, 1)
+        return publication
 
     def subscribe(self, endpoint: str, topics: list[str]) -> zmq.Socket[bytes]:
         """Return a SUB for topics that begin with one of the given."""
@@ -204,8 +245,47 @@ class Sockets:
         made = self._make(kind, queue_messages, max_bytes)
         if self._keys is not None and not parsed.path:
             self._trust_server(made, self._keys)
+        if kind in (zmq.SUB, zmq.DEALER) or (self._keys is not None and not parsed.path):
+            events = made.get_monitor_socket(_ANSWERED)
+            self._connections.append(_Connection(made, str(parsed), events))
         made.connect(str(parsed))
         return made
+
+    def events_of(self, made: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """Return what becomes readable when a SUB or DEALER is let in or refused."""
+        return next(one.events for one in self._connections if one.made is made)
+
+    def look_after(self) -> None:
+        """Take note of who let this process in or refused its key, and try the latter again.
+
+        To be called now and then where something was connected. libzmq (4.3.5) itself connects
+        again after any failure but this one: a client that is refused by the server's list of keys
+        would stay without a word for ever, also once it is in the list. The sockets stay the same,
+        with what they subscribed to; what waits in them to be sent is lost.
+        """
+        for connection in self._connections:
+            for frames in receive_waiting(connection.events, WORLD_MESSAGES):
+                event = parse_monitor_message(frames)["event"]
+                connection.refused = event == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+                connection.due_s = self._clock() + TRY_AGAIN_S
+                self.n_answered += not connection.refused
+            if connection.refused and self._clock() >= connection.due_s:
+                connection.due_s = self._clock() + TRY_AGAIN_S
+                with contextlib.suppress(zmq.ZMQError):  # there may be nothing left to end
+                    connection.made.disconnect(connection.endpoint)
+                connection.made.connect(connection.endpoint)
+
+    @property
+    def refusal(self) -> str:
+        """Where this process's key was refused, and what to do; empty if it is nowhere."""
+        for one in self._connections:
+            if one.refused:
+                return (
+                    f"{one.endpoint}: this client's key is not authorised there; copy "
+                    "client.public of --keys into authorised/ of the monitor's keys and start the "
+                    "monitor again"
+                )
+        return ""
 
     def _trust_server(self, made: zmq.Socket[bytes], keys: Keys) -> None:
         if keys.client is None or keys.server_public is None:
@@ -234,7 +314,7 @@ class Sockets:
         of these stop all sockets.
         """
         for refusals in self._refusals:
-            self._refused += sum(1 for _ in receive_waiting(refusals, WORLD_MESSAGES))
+            self._refused += _count(refusals)
         return self._refused
 
     def _bind(
@@ -267,6 +347,11 @@ def receive_waiting(
     with contextlib.suppress(zmq.Again):
         for _ in range(max_messages):
             yield receiver.recv_multipart(zmq.DONTWAIT)
+
+
+def _count(events: zmq.Socket[bytes]) -> int:
+    """Take out what a socket's monitor has, and say how many these were."""
+    return sum(1 for _ in receive_waiting(events, WORLD_MESSAGES))
 
 
 def receive_requests(

@@ -1,4 +1,4 @@
-"""Reading ECG5000: its four forms, and files that are none of them."""
+"""Reading ECG5000: its published forms, and files that are none of them."""
 
 from __future__ import annotations
 
@@ -49,16 +49,31 @@ def as_ts(labels: NDArray[np.int64], beats: NDArray[np.float32]) -> str:
     return "# a comment\n@problemName ECG5000\n@classLabel true 1 2 3 4 5\n@data\n" + values
 
 
-FORMS = {".txt": as_txt, ".tsv": as_tsv, ".arff": as_arff, ".ts": as_ts}
+def as_csv(labels: NDArray[np.int64], beats: NDArray[np.float32]) -> str:
+    return as_tsv(labels, beats).replace("\t", ",")
 
 
-@pytest.mark.parametrize(("suffix", "form"), FORMS.items())
+FORMS = [
+    ("ECG5000_TRAIN.txt", as_txt),
+    ("ECG5000_TRAIN.tsv", as_tsv),
+    ("ECG5000_TRAIN.arff", as_arff),
+    ("ECG5000_TRAIN.ts", as_ts),
+    ("ECG5000_TRAIN", as_csv),  # the archive of 2015
+    ("ECG5000_TRAIN", as_txt),
+    ("ECG5000_TRAIN.txt", as_csv),
+    ("ECG5000_TRAIN.csv", as_csv),
+]
+MARKED = ["utf-8", "utf-8-sig", "utf-16"]  # the latter two with a byte-order mark
+
+
+@pytest.mark.parametrize("encoding", MARKED)
+@pytest.mark.parametrize(("name", "form"), FORMS)
 def test_every_published_form_gives_the_same_beats(
-    tmp_path: Path, suffix: str, form: Callable[..., str]
+    tmp_path: Path, name: str, form: Callable[..., str], encoding: str
 ) -> None:
-    """Label first or last, spaces, tabs or commas: the same arrays."""
-    path = tmp_path / f"ECG5000_TRAIN{suffix}"
-    path.write_text(form(LABELS, BEATS), encoding="utf-8")
+    """Label first or last, spaces, tabs or commas, a byte-order mark or none: the same arrays."""
+    path = tmp_path / name
+    path.write_text(form(LABELS, BEATS), encoding=encoding)
     labels, beats = read_ecg5000(path, length=6)
     np.testing.assert_array_equal(labels, LABELS)
     np.testing.assert_array_equal(beats, BEATS)
@@ -77,25 +92,26 @@ def test_line_ends_and_blank_lines_do_not_matter(tmp_path: Path) -> None:
     [
         ("a.txt", "1 0 0 0\n1 0 0\n", "line 2: 2 samples instead of 3"),
         ("a.txt", "1 0 0 0 0\n", "line 1: 4 samples instead of 3"),
-        ("a.txt", "1 0 zero 0\n", "line 1: sample 'zero' is no number"),
+        ("a.txt", "1 0 zero 0\n", "line 1: sample 'zero' is not a number"),
         ("a.txt", "1 0 nan 0\n", "line 1: a sample is NaN"),
         ("a.txt", "1 0 1e999 0\n", "line 1: a sample is NaN or infinite"),
         ("a.txt", "1 0 1e39 0\n", "line 1: a sample is NaN or infinite"),
-        ("a.txt", "6 0 0 0\n", "line 1: label '6' is none of 1 to 5"),
-        ("a.txt", "0 0 0 0\n", "label '0' is none"),
-        ("a.txt", "1.5 0 0 0\n", "label '1.5' is none"),
-        ("a.txt", "nan 0 0 0\n", "label 'nan' is none"),
-        ("a.txt", "one 0 0 0\n", "label 'one' is no number"),
+        ("a.txt", "6 0 0 0\n", "line 1: label '6' is not one of 1 to 5"),
+        ("a.txt", "0 0 0 0\n", "label '0' is not one of 1 to 5"),
+        ("a.txt", "1.5 0 0 0\n", "label '1.5' is not one of 1 to 5"),
+        ("a.txt", "nan 0 0 0\n", "label 'nan' is not one of 1 to 5"),
+        ("a.txt", "one 0 0 0\n", "label 'one' is not a number"),
         ("a.txt", "", "holds no beats"),
         ("a.txt", "\n \n", "holds no beats"),
-        ("a.tsv", "1,0,0,0\n", "line 1: label"),
+        ("a.txt", "1,0,,0\n", "line 1: sample '' is not a number"),
+        ("a.txt", "1,0,0,0,\n", "line 1: 4 samples instead of 3"),
+        ("a.txt", "1 0 \u0661 0\n", "line 1: sample '.' is not a number"),
         ("a.arff", "@relation x\n", "no @data"),
         ("a.arff", "@relation x\n@data\n", "holds no beats"),
         ("a.arff", "0,0,0,1\n", "line 1: values before @data"),
         ("a.ts", "@data\n0,0,0\n", "line 2: no colon"),
-        ("a.ts", "@data\n0,0,0:9\n", "line 2: label '9' is none"),
-        ("a.csv", "1,0,0,0\n", "unknown form"),
-        ("a", "1 0 0 0\n", "unknown form"),
+        ("a.ts", "@data\n0,0,0:9\n", "line 2: label '9' is not one of 1 to 5"),
+        ("a.xlsx", "1,0,0,0\n", "unknown form"),
     ],
 )
 def test_malformed_file_is_named_with_its_line(
@@ -103,7 +119,7 @@ def test_malformed_file_is_named_with_its_line(
 ) -> None:
     """The message says which file, which line and what is wrong with it."""
     path = tmp_path / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidDataset, match=message) as caught:
         read_ecg5000(path, length=3)
     assert str(path) in str(caught.value)
@@ -123,14 +139,14 @@ def test_too_large_a_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ecg5000, "MAX_FILE_BYTES", 10)
     path = tmp_path / "a.txt"
     path.write_text("1 0 0 0 0 0 0\n")
-    with pytest.raises(InvalidDataset, match="more than 10"):
+    with pytest.raises(InvalidDataset, match="more than the 10"):
         read_ecg5000(path, length=6)
 
 
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(junk=st.binary(max_size=300), suffix=st.sampled_from([".txt", ".tsv", ".arff", ".ts"]))
+@given(junk=st.binary(max_size=300), suffix=st.sampled_from(["", ".txt", ".tsv", ".arff", ".ts"]))
 def test_binary_junk_is_refused_and_harmless_to_a_terminal(
     tmp_path: Path, junk: bytes, suffix: str
 ) -> None:

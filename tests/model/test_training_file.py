@@ -116,7 +116,7 @@ def test_a_state_with_other_tensors_is_refused(
 def test_files_that_are_no_training_are_refused(left: TrainingState, tmp_path: Path) -> None:
     """Missing, empty, cut short, a pickle, a checkpoint, absurd histories."""
     path = tmp_path / "left"
-    with pytest.raises(InvalidCheckpoint, match="no such"):
+    with pytest.raises(InvalidCheckpoint, match="is not a file"):
         load_training(path)
     save_training(left, path)
     whole = path.read_bytes()
@@ -126,7 +126,7 @@ def test_files_that_are_no_training_are_refused(left: TrainingState, tmp_path: P
             load_training(path)
     model = Checkpoint(trained(0).best().autoencoder, {}, "00000000", Threshold(1.0))
     save_checkpoint(model, path)
-    with pytest.raises(InvalidCheckpoint, match="not of this project"):
+    with pytest.raises(InvalidCheckpoint, match="of another program"):
         load_training(path)
 
 

@@ -36,6 +36,7 @@ def beats_of_loss(losses: list[float], first_sample: int = 100, rr_samples: int 
         rr_after_ms=np.full(n, 4.0 * rr_samples, np.float32),
         quality=np.where(np.isnan(losses), 4, 0).astype(np.uint16),
         delay_ms=np.full(n, 200.0, np.float32),
+        closed_sample=first_sample + rr_samples * np.arange(1, n + 1, dtype=np.int64),
         values=values_at(shifts),
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.plain import clock, json_line, plain_line, status_line, transition_line
 from monitor.wire.codec import decode_message, topic_of
-from monitor.wire.messages import Message
+from monitor.wire.messages import LearningStatus, Message
 from tests.monitor.view.scenes import alert, beat, patient_status, status, technical, wave
 
 
@@ -60,6 +60,15 @@ def test_a_status_is_one_line() -> None:
     withheld = status_line(patient_status(75_000, technical=["lead_off"]))
     assert "HR --/min" in withheld
     assert withheld.endswith("withheld: lead_off")
+    learning = LearningStatus(left_s=200.0, beats=117)
+    line = status_line(patient_status(9, state="learning", threshold=None, learning=learning))
+    assert line.endswith("lag 0.12 s  03:20 left to learn  117 beats so far")
+    unfit = status_line(patient_status(75_000, technical=["model_unfit"]))
+    assert "HR 74/min" in unfit
+    assert unfit.endswith("no beat alerts: model_unfit")
+    assert status_line(patient_status(9, technical=["two_senders"])).endswith(
+        "lag 0.12 s  technical: two_senders"
+    )
 
 
 def test_a_change_of_state_is_told_once() -> None:

@@ -125,7 +125,7 @@ def test_a_damaged_state_leaves_a_row_as_a_new_one() -> None:
 def test_a_state_of_another_rate_or_spec_is_refused(fs_hz: float, spec: BeatSpec) -> None:
     """A bank has one sampling rate and one kind of beat."""
     state = SegmenterBank(1, fs_hz, spec).to_bytes(0)
-    with pytest.raises(InvalidState, match="not of this bank"):
+    with pytest.raises(InvalidState, match="not to this bank"):
         SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
 
 
@@ -138,5 +138,5 @@ def test_chunks_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_a_bank_of_nobody_is_refused() -> None:
     """There is at least one patient."""
-    with pytest.raises(InvalidSignal, match="bank of 0"):
+    with pytest.raises(InvalidSignal, match="0 patients given"):
         SegmenterBank(0, FS_HZ, BeatSpec())

@@ -190,7 +190,7 @@ def test_memory_is_bounded_by_those_who_are_there() -> None:
 def test_a_chunk_has_a_row_for_each() -> None:
     """Samples and rows belong together."""
     ward = SegmenterPool(FS_HZ, BeatSpec())
-    with pytest.raises(InvalidSignal, match="for 1 rows"):
+    with pytest.raises(InvalidSignal, match="1 rows were named"):
         ward.update([ward.add()], np.zeros((2, 5)))
 
 

@@ -1,4 +1,4 @@
-"""The detectors' comparison: fair scoring, absent and failing detectors named, page and plot."""
+"""The detectors' comparison: fair scoring, absent and failing detectors named, a page."""
 
 from __future__ import annotations
 
@@ -21,39 +21,18 @@ def folder(tmp_path: Path) -> Path:
     values = 0.005 * np.random.default_rng(0).standard_normal(60 * FS_HZ)
     for r in BEATS:
         values[r - 10 : r + 11] += np.exp(-0.5 * (np.arange(-10, 11) / 3) ** 2)
-    wfdb.wrsamp(
-        "rec",
-        fs=FS_HZ,
-        units=["mV"],
-        sig_name=["II"],
-        p_signal=values[:, None],
-        fmt=["16"],
-        adc_gain=[1000.0],
-        baseline=[0],
-        write_dir=str(tmp_path),
-    )
+    signal = {"p_signal": values[:, None], "fmt": ["16"], "adc_gain": [1000.0], "baseline": [0]}
+    wfdb.wrsamp("rec", FS_HZ, ["mV"], ["II"], **signal, write_dir=str(tmp_path))
     wfdb.wrann("rec", "atr", BEATS, ["N"] * len(BEATS), write_dir=str(tmp_path))
     return tmp_path
 
 
-def test_ours_finds_a_plain_record_and_says_its_delay(folder: Path) -> None:
-    """All beats after the first seconds, none invented, with the delay of a streaming detector."""
-    result = measure(OURS, [str(folder / "rec")], "", 5.0)
-    assert result.score is not None
-    assert (result.score.sensitivity, result.score.positive_predictivity) == (1.0, 1.0)
-    assert result.real_time_factor > 1
-    assert result.peak_mb > result.grown_mb >= 0
-    assert result.delay_ms is not None
-    assert 0 < result.delay_ms[0] <= result.delay_ms[1]
-
-
 @pytest.mark.parametrize("name", [name for name in DETECTORS if name != OURS])
-def test_the_others_find_it_too(folder: Path, name: str) -> None:
+def test_the_others_find_a_plain_record(folder: Path, name: str) -> None:
     """Each installed detector is called the way it is meant to be."""
     if name not in PRESENT:
         pytest.skip(f"{DETECTORS[name][0]} is not installed")
     result = measure(name, [str(folder / "rec")], "II", 5.0)
-    assert result.score is not None
     assert result.score.f1 > 0.95
     assert result.n_failed == 0
     assert result.delay_ms is None
@@ -67,23 +46,22 @@ def test_gaps_are_bridged_for_those_who_cannot_take_them() -> None:
     assert bridged(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
-def test_the_command_writes_page_and_plot(
+def test_the_command_writes_its_page(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """End to end, each detector in a process of its own, one row each."""
+    """End to end, each detector in a process of its own; ours tells the delay of a stream."""
     out = tmp_path / "out"
-    arguments = ["--records", str(folder), "--start", "5", "--bank", "3"]
-    arguments += ["--out", str(out)]
-    assert main(arguments) == 0
+    assert main(["--records", str(folder), "--start", "5", "--out", str(out)]) == 0
     assert OURS in capsys.readouterr().out
     page = (out / "detectors.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {len(HEADINGS) + 1}
     assert len(rows) == len(PRESENT) + 2
-    assert "| ours, 1 s chunks | 100.00 | 100.00 |" in page
-    assert "Ours as a bank of 3 patients" in page
+    (ours,) = (row.strip("| ").split(" | ") for row in rows if row.startswith(f"| {OURS}"))
+    assert ours[1:3] == ["100.00", "100.00"]
+    assert 0 < int(ours[-1].split(", ")[0]) <= int(ours[-1].split(", ")[1]) < 1000
     assert f"    python -m tools.bench_detectors --records {folder}" in page
-    assert (out / "detectors.png").stat().st_size > 1000
+    assert (out / "figures.json").read_text() == "{}\n"  # headlines are of MIT-BIH alone
 
 
 def test_a_folder_without_references_is_one_line(

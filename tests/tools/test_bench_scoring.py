@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.checkpoint import load_shipped
-from tools.bench_scoring import BATCHES, OURS, Measurement
+from tools.bench_scoring import BATCHES, Measurement
 
 
 def test_share_is_that_of_the_matrix_product_of_the_same_round() -> None:
@@ -13,9 +13,9 @@ def test_share_is_that_of_the_matrix_product_of_the_same_round() -> None:
     checkpoint = load_shipped()
     flop = checkpoint.config.flop_per_beat
     times_s = {
-        (OURS, 1, batch): [flop / (rate * 1e9)] * 2
+        (1, batch): [flop / (rate * 1e9)] * 2
         for batch, rate in zip(BATCHES, (1, 60, 40, 50), strict=True)
     }
     found = Measurement(checkpoint, {1: [100e9, 80e9]}, times_s)
-    assert found.shares(OURS, 1, 64) == pytest.approx([60, 75])
+    assert found.shares(1, 64) == pytest.approx([60, 75])
     assert found.worst_shares(1) == pytest.approx([40, 50])

@@ -9,7 +9,7 @@ import pytest
 from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.codec import decode_message, encode_message
 from monitor.wire.messages import Alert
-from tools.bench_view import TICK_S, WARM_UP_BEATS, Heard, Ward, main
+from tools.bench_view import TICK_S, Ward, main
 
 
 def test_a_second_of_the_ward_is_what_a_monitor_says() -> None:
@@ -51,15 +51,6 @@ def test_every_episode_ends_a_second_later() -> None:
         scene = apply(scene, alert)
     open_now = [patient for patient in scene.patients.values() if patient.episode is not None]
     assert len(open_now) <= 6
-
-
-def test_the_warm_up_does_not_count() -> None:
-    """Processor time begins with its last heartbeat."""
-    heard = Heard()
-    for _ in range(WARM_UP_BEATS + 3):
-        heard.take()
-    assert heard.n_counted == 3
-    assert heard.cpu_s >= 0
 
 
 def test_a_small_ward_is_watched(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def test_the_picture_is_whole() -> None:
     document = picture(monitoring_scene(20), 80, 24)
     root = ElementTree.fromstring(document)
     assert root.get("viewBox") == f"0 0 {80 * CELL_WIDTH} {24 * CELL_HEIGHT}"
-    assert {"MONITORING", "MLII", "latest", "device"} <= set(texts(document))
+    assert {"MONITORING", "MLII", "rebuilt", "device"} <= set(texts(document))
 
 
 def test_each_dot_is_drawn_at_its_place() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from monitor.wire.codec import encode_message
 from monitor.wire.messages import Alert, Message
-from tools.messages import alert, beat_scored, status, technical, wave
+from tests.messages import alert, beat_scored, status, technical, wave
 from tools.schemas import FOLDER, field_comments, main, schema_of, stale
 
 MESSAGES: list[Message] = [

@@ -53,10 +53,14 @@ def explained_alert(message: Alert | Technical, around: Sequence[KeptBeat]) -> E
         If the alert is not of a beat.
     """
     if isinstance(message, Technical):
-        raise InvalidOption(f"alert {message.seq} is of the signal, not of a beat: nothing to draw")
+        raise InvalidOption(
+            f"alert {message.seq} concerns the signal and has no beat to draw; name an alert on a "
+            "beat"
+        )
     if not message.beat or not message.reconstruction:
         raise InvalidOption(
-            f"alert {message.seq} ({message.state}) carries no beat; name the onset of its episode"
+            f"alert {message.seq} ({message.state}) carries no beat; name the alert that began the "
+            "episode (state onset)"
         )
     return ExplainedAlert(message, tuple(around))
 

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ from monitor.offline.evaluation.ec57 import (
     compare_beats,
     score,
 )
-from monitor.sources.wfdb_header import read_header, regular_file_size
+from monitor.sources.missing_record import where_records_are
+from monitor.sources.record_timing import read_timing
+from monitor.sources.wfdb_header import regular_file_size
 from monitor.text import harmless
 
 MAX_ANNOTATION_BYTES = 64 << 20  # some ten million beats
@@ -48,7 +50,7 @@ class Annotations:
         In order of time, at fs_hz.
     symbols : list of str, length n
     fs_hz : float or None
-        None where neither the file nor a header beside it says.
+        None where neither the file nor a header beside it holds it.
     """
 
     samples: NDArray[np.int64]
@@ -65,19 +67,27 @@ class BeatsReport:
     records : dict of str to BeatScore
         By record name, sorted.
     gross : BeatScore
-        Over the beats of all records: long records and fast hearts weigh more.
+        Over the beats of all records whose reference has any: long records and fast hearts weigh
+        more.
     average : dict of str to float
-        Mean over the records of each of their RATES and ERRORS; records that do not define one
+        Mean over the same records of each of their RATES and ERRORS; records that do not define one
         are left out of it.
     not_detected : tuple of str
         Records with a reference but no detections; they are in no figure.
+    failed : dict of str to str
+        Records that could not be compared, and why; they are in no figure.
+    without_reference : tuple of str
+        Records whose reference has no beat at all: there is nothing to compare with, and they are
+        in neither gross nor average.
     """
 
     records: dict[str, BeatScore]
     gross: BeatScore
     average: dict[str, float]
     not_detected: tuple[str, ...]
+    without_reference: tuple[str, ...]
     start_s: float
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def evaluate_beats(
@@ -102,58 +112,80 @@ def evaluate_beats(
     InvalidOption
         If an extension or the start is malformed, or the folders have no record in common.
     RecordError
-        If a file cannot be read.
+        If no record can be compared; the text gives the reason of the first.
     """
     ref_names = _annotated(Path(ref_dir), ref_ext)
     det_names = _annotated(Path(det_dir), det_ext)
     if not (math.isfinite(start_s) and start_s >= 0):
-        raise InvalidOption(f"start of the test period {start_s} is not a time; give 0 s or more")
+        raise InvalidOption(f"--start {start_s:g} s is not a time in a record; give 0 s or more")
     common = sorted(ref_names & det_names)
     if not common:
         raise InvalidOption(
             f"no record has both a .{ref_ext} in {ref_dir} and a .{det_ext} in {det_dir}"
+            f"{_hint(Path(ref_dir), ref_ext, ref_names)}{_hint(Path(det_dir), det_ext, det_names)}"
         )
-    comparisons = {
-        name: _compare(Path(ref_dir) / name, Path(det_dir) / name, ref_ext, det_ext, start_s)
-        for name in common
-    }
-    return make_report(comparisons, start_s, tuple(sorted(ref_names - det_names)))
+    comparisons: dict[str, BeatComparison] = {}
+    failed: dict[str, str] = {}
+    for name in common:
+        try:
+            comparisons[name] = _compare(
+                Path(ref_dir) / name, Path(det_dir) / name, ref_ext, det_ext, start_s
+            )
+        except RecordError as error:
+            failed[name] = str(error)
+    if not comparisons:
+        others = f" (and {len(failed) - 1} other records fail, too)" if len(failed) > 1 else ""
+        raise RecordError(f"{failed[common[0]]}{others}")
+    return make_report(comparisons, start_s, tuple(sorted(ref_names - det_names)), failed)
+
+
+def _hint(folder: Path, extension: str, names: set[str]) -> str:
+    return "" if names else f"; {where_records_are(folder, f'.{extension}')}"
 
 
 def make_report(
     comparisons: Mapping[str, BeatComparison],
     start_s: float = TEST_START_S,
     not_detected: tuple[str, ...] = (),
+    failed: Mapping[str, str] | None = None,
 ) -> BeatsReport:
     """Make the report of comparisons by record name."""
     records = {name: score([comparison]) for name, comparison in comparisons.items()}
+    counted = [name for name, one in comparisons.items() if one.reference_has_beats]
+    scores = [records[name] for name in counted]
     return BeatsReport(
         records=records,
-        gross=score(comparisons.values()),
-        average={name: _mean(list(records.values()), name) for name in (*RATES, *ERRORS)},
+        gross=score(comparisons[name] for name in counted),
+        average={name: _mean(scores, name) for name in (*RATES, *ERRORS)},
         not_detected=not_detected,
+        without_reference=tuple(name for name in comparisons if name not in counted),
         start_s=start_s,
+        failed=dict(failed or {}),
     )
 
 
 def read_annotations(path: Path, extension: str) -> Annotations:
-    """Read a WFDB annotation file; RecordError if it is missing, absurd or no such file."""
+    """Read a WFDB annotation file; RecordError if it is missing, too large or another file."""
     file = path.with_name(f"{path.name}.{extension}")
     what = f"annotation file {harmless(str(file), MAX_PATH_SHOWN)}"
     n_bytes = regular_file_size(file, what)
     if n_bytes > MAX_ANNOTATION_BYTES:
-        raise RecordError(f"{what} has {n_bytes} bytes; that is absurd")
+        raise RecordError(
+            f"{what} has {n_bytes:,} bytes, too many for one record; check the suffix"
+        )
     try:
         annotation = wfdb.rdann(str(path.absolute()), extension)
         samples = np.asarray(annotation.sample, np.int64)
         symbols = [str(symbol) for symbol in annotation.symbol]
         fs_hz = None if annotation.fs is None else float(annotation.fs)
     except Exception as error:  # wfdb raises whatever its parser meets
-        raise RecordError(f"{what} cannot be decoded") from error
+        raise RecordError(
+            f"{what} cannot be decoded as WFDB annotations; check the suffix or write it again"
+        ) from error
     if fs_hz is not None and not 0 < fs_hz < math.inf:
-        raise RecordError(f"{what} gives a sampling rate of {fs_hz} Hz")
+        raise RecordError(f"{what} gives an impossible sampling rate of {fs_hz} Hz; write it again")
     if np.any(np.diff(samples) < 0) or np.any(samples < 0):
-        raise RecordError(f"{what} is not in order of time")
+        raise RecordError(f"{what} is not in order of time; sort its annotations")
     return Annotations(samples, symbols, fs_hz)
 
 
@@ -185,6 +217,8 @@ def to_json(report: BeatsReport) -> str:
         "gross": _plain(figures(report.gross)),
         "average": _plain(report.average),
         "not_detected": list(report.not_detected),
+        "failed": report.failed,
+        "without_reference": list(report.without_reference),
     }
     return json.dumps(document, indent=2, allow_nan=False)
 
@@ -212,7 +246,7 @@ def _annotated(folder: Path, extension: str) -> set[str]:
     if not (extension.isascii() and extension.isalnum()):
         raise InvalidOption(f"annotation extension {extension!r} is malformed; use one like atr")
     if not folder.is_dir():
-        raise InvalidOption(f"{folder} is not a folder")
+        raise InvalidOption(f"{folder} is not a folder; name one that holds annotations")
     return {file.stem for file in folder.glob(f"*.{extension}")}
 
 
@@ -221,22 +255,36 @@ def _compare(
 ) -> BeatComparison:
     reference = read_annotations(reference_path, ref_ext)
     detected = read_annotations(detected_path, det_ext)
-    fs_hz, n_samples = reference.fs_hz, None
-    if reference_path.with_name(f"{reference_path.name}.hea").exists():
-        header = read_header(reference_path)
-        fs_hz, n_samples = fs_hz or header.fs_hz, header.n_frames
-        if n_samples is not None and fs_hz != header.fs_hz:
-            n_samples = round(n_samples * fs_hz / header.fs_hz)
-    if fs_hz is None:
-        raise RecordError(
-            f"no sampling rate of {reference_path}; put its .hea beside the .{ref_ext}"
-        )
+    fs_hz, n_samples = _timing(reference_path, reference.fs_hz, ref_ext)
     beats, _ = beats_and_flutter(detected.samples, detected.symbols)
     if detected.fs_hz not in (None, fs_hz):  # as WFDB does: annotations go to the record's samples
-        beats = np.round(beats * (fs_hz / detected.fs_hz)).astype(np.int64)
+        beats = np.floor(beats * (fs_hz / detected.fs_hz) + 0.5).astype(np.int64)
     return compare_beats(
         reference.samples, reference.symbols, beats, fs_hz, n_samples, start_s=start_s
     )
+
+
+def _timing(path: Path, annotated_hz: float | None, ref_ext: str) -> tuple[float, int | None]:
+    """Return the samples a second that annotations count in, and where the record ends, if known.
+
+    The annotations' own rate goes before the header's; with it, a header that cannot be read is
+    as one that is not there.
+    """
+    timing = None
+    if path.with_name(f"{path.name}.hea").exists():
+        try:
+            timing = read_timing(path)
+        except RecordError:
+            if annotated_hz is None:
+                raise
+    if timing is None:
+        if annotated_hz is None:
+            raise RecordError(f"no sampling rate of {path}; put its .hea beside the .{ref_ext}")
+        return annotated_hz, None
+    fs_hz = annotated_hz or timing.fs_hz
+    if timing.n_frames is None:
+        return fs_hz, None
+    return fs_hz, round(timing.n_frames * fs_hz / timing.fs_hz)
 
 
 def _mean(scores: list[BeatScore], name: str) -> float:

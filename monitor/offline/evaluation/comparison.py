@@ -46,7 +46,7 @@ from monitor.offline.evaluation.ecg5000_report import (
 from monitor.offline.training_run import Labelled
 
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
-# Embeddings to show, and how many seeds at most: none is no limit, a large one takes minutes each.
+# Embeddings to show, and how many seeds at most (None: all): large ones take minutes each.
 SIZES: dict[int, int | None] = {8: 3, 16: 3, 32: None, 64: 1}
 BEAT_BY_BEAT_SEEDS = 1  # of the networks trained beat by beat, which take minutes each
 
@@ -63,7 +63,7 @@ class Contestant:
     mflop : float or None
         Million operations a beat, where it is a network.
     max_seeds : int or None
-        Train with fewer seeds than asked for; none is no limit.
+        The most seeds to train with; None is all that were asked for.
     """
 
     name: str
@@ -218,8 +218,9 @@ def _trial(one: Contestant, protocol: Protocol, files: list[Labelled], seed: int
     learnt, labels, tested = split(files, protocol, seed)
     if round(HELD_OUT_SHARE * len(learnt)) < MIN_LOSSES:
         raise InvalidBeats(
-            f"{len(learnt)} normal beats are too few to compare scorers by: of those held out a "
-            f"threshold needs {MIN_LOSSES}, so give {math.ceil(MIN_LOSSES / HELD_OUT_SHARE)}"
+            f"{len(learnt)} normal beats are too few to compare scorers; give at least "
+            f"{math.ceil(MIN_LOSSES / HELD_OUT_SHARE)}, so that {MIN_LOSSES} can be held out for "
+            "the threshold"
         )
     began = process_time()
     fitted = one.learn(learnt, seed)

@@ -1,20 +1,24 @@
 """Beat-by-beat comparison of a detector with reference annotations, as EC57 defines it.
 
 ANSI/AAMI EC57 ("Testing and reporting performance results of cardiac rhythm and ST segment
-measurement algorithms"), section 4.3, in the reading of WFDB's reference program `bxb`, whose
-rules are followed one by one:
+measurement algorithms"), section 4.3, in the reading of `bxb`, the reference program of WFDB, as it
+has been since 24 November 2002 (WFDB 10.7.0). `walk` states its rule of matching; beside it:
 
-- the test period runs from 5:00 to the end of the record;
-- a detection matches a reference beat within 150 ms; both are walked in order of time, and an
-  annotation is left to its next neighbour where that one is nearer;
-- at the start of the test period, a reference beat may be matched by the last detection of the
-  learning period, and a detection just after the start that belongs to a reference beat of the
-  learning period is not counted;
-- reference beats between `[` and `]` (ventricular flutter or fibrillation) are not counted, nor
-  are unmatched detections there.
+- the test period runs from 5:00 to the end of the record, or to the last reference beat where the
+  record's length is unknown;
+- a detection matches a reference beat within 150 ms, 150 ms included;
+- what is no beat is not looked at; between `[` and `]` (ventricular flutter or fibrillation) no
+  reference beat is counted, nor is an unmatched detection.
 
-Departure: bxb calls detections in reference-marked shutdown false positives of their own kind (X);
-here they are plain false positives, which gives the same sensitivity and positive predictivity.
+Departures:
+
+- bxb counts detections in reference-marked shutdown, and beats in test-marked shutdown, as a kind
+  of their own (X); here they are plain false positives and negatives. Sensitivity and positive
+  predictivity are the same.
+- Flutter that is never ended lasts to the end of the record; to bxb it does so only if it is the
+  first. bxb also remembers no more than the last two periods; here each counts.
+- Flutter waves (`!`) outside of `[` and `]` are no beats; bxb matches detections with them, and
+  counts those as false positives.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,7 +36,7 @@ MATCH_WINDOW_S = 0.15  # EC57
 TEST_START_S = 300.0  # EC57: five minutes to learn
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # WFDB's beat codes
 FLUTTER_START, FLUTTER_STOP = "[", "]"
-_NEVER = 1 << 62  # the sample of the annotation after the last one, as in bxb a number like others
+NEVER = 1 << 62  # the sample of the annotation after the last one, as in bxb a number like others
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class BeatComparison:
         Detections without a reference beat.
     fs_hz : float
         Sampling rate of all samples here.
+    reference_has_beats : bool
+        Whether the reference has any beat, in or before the test period. Without one there is
+        nothing to compare with: `beats_report` leaves the record out of gross and average.
     """
 
     matched_reference: NDArray[np.int64]
@@ -56,6 +63,7 @@ class BeatComparison:
     missed: NDArray[np.int64]
     extra: NDArray[np.int64]
     fs_hz: float
+    reference_has_beats: bool = True
 
     @property
     def position_error_ms(self) -> NDArray[np.float64]:
@@ -158,7 +166,8 @@ def compare_beats(
     fs_hz : float
         Sampling rate of all samples.
     n_samples : int, optional
-        Length of the record: the test period's end. None ends it with the last reference beat.
+        Length of the record: the test period's end. None or 0, as of a header that does not say,
+        ends it with the last reference beat.
     start_s, window_s : float
         Start of the test period and half-width of the match; EC57's by default.
 
@@ -173,9 +182,8 @@ def compare_beats(
     beats, flutter = beats_and_flutter(reference_samples, reference_symbols)
     match_samples = math.floor(window_s * fs_hz + 0.5)  # as WFDB rounds a time to samples
     start = math.floor(start_s * fs_hz + 0.5)
-    end = n_samples if n_samples is not None else (int(beats[-1]) if len(beats) else 0)
-    pairs, missed, extra = _walk(
-        beats[beats >= start].tolist(), detected_samples.tolist(), start, end, match_samples
+    pairs, missed, extra = walk(
+        beats.tolist(), detected_samples.tolist(), start, n_samples or None, match_samples
     )
     extra = [t for t in extra if not any(first <= t <= last for first, last in flutter)]
     matched = np.array(pairs, np.int64).reshape(-1, 2)
@@ -185,62 +193,112 @@ def compare_beats(
         missed=np.array(missed, np.int64),
         extra=np.array(extra, np.int64),
         fs_hz=fs_hz,
+        reference_has_beats=len(beats) > 0,
     )
 
 
-def _walk(
-    reference: list[int], detected: list[int], start: int, end: int, match_samples: int
+def walk(
+    reference: Sequence[int], detected: Sequence[int], start: int, end: int | None, window: int
 ) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """Walk both lists in order of time; return pairs, missed reference beats, extra detections.
+    """Match two lists of beats in order of time; return pairs, missed beats, extra detections.
 
-    `reference` begins with the test period, `detected` with the record.
+    The rule, of the next beat of either list and the one after it:
+
+    1. The earlier of the two is looked at; of two at one sample, the reference beat.
+    2. If they are at most `window` apart, they are a pair where the later one is nearer to the
+       earlier one than to the earlier one's successor; or (since 2002) where the two successors are
+       nearer to each other than the later one is to the earlier one's successor, so that nothing is
+       taken from it. Both lists go on by one.
+    3. Else the earlier one is alone, and its list goes on by one.
+    4. It ends when both are after `end`. A beat may be matched by one after the end.
+
+    Before that, at the start of the test period, the first reference beat from `start` on
+
+    - is matched by the last detection before `start` if that is within the window and nearer than
+      the first one after it;
+    - or else, if the first detection from `start` on is within the window after `start`, and the
+      second one is nearer to the beat, the first one is not counted: its beat may lie before
+      `start`.
+
+    Both lists begin with something at sample 0 that is no beat, as in bxb. What is matched with it
+    is not counted: with a start of 0, a detection at sample 0 that is no beat's; with a start
+    within the window, a reference beat there.
+
+    Parameters
+    ----------
+    reference, detected : sequence of int
+        Samples of all beats of the record, in order of time, none negative.
+    start, end : int
+        Test period; no end is when the reference beats end.
+    window : int
+        Samples by which a pair may be apart, at most.
+
+    Source
+    ------
+    `bxb.c` of WFDB 10.7.0 (G. Moody; its revision of November 2002 after J. Pardey): the rule, in
+    our own words.
     """
-    pairs: list[tuple[int, int]] = []
-    missed: list[int] = []
-    extra: list[int] = []
-    i, j = _first(reference, detected, start, match_samples, pairs)
+    outcome = _Outcome()
+    refs, dets = [0, *reference], [0, *detected]
+    i = 0 if start <= 0 else bisect_left(refs, start, 1)
+    j = bisect_left(dets, start, 1) - 1  # the last before the test period
+    i, j = _first(refs, dets, i, j, start, window, outcome)
+    last = NEVER - 1 if end is None else end
     while True:
-        ref, next_ref = _at(reference, i), _at(reference, i + 1)
-        det, next_det = _at(detected, j), _at(detected, j + 1)
-        if min(ref, det) > end:
-            return pairs, missed, extra
-        if det < ref:
-            if ref - det <= match_samples and ref - det < abs(ref - next_det):
-                pairs.append((ref, det))
-                i, j = i + 1, j + 1
-            else:
-                extra.append(det)
-                j += 1
-        elif det - ref <= match_samples and det - ref < abs(det - next_ref):
-            pairs.append((ref, det))
+        ref, next_ref = _at(refs, i), _at(refs, i + 1)
+        det, next_det = _at(dets, j), _at(dets, j + 1)
+        if (ref if end is None else min(ref, det)) > last:
+            return outcome.pairs, outcome.missed, outcome.extra
+        apart = abs(ref - det)
+        # The rival of the earlier one is the one after it, for the later one.
+        rival = abs(ref - next_det) if det < ref else abs(det - next_ref)
+        if apart <= window and (apart < rival or abs(next_ref - next_det) < rival):
+            outcome.pair(refs, dets, i, j)
             i, j = i + 1, j + 1
+        elif det < ref:
+            if j:
+                outcome.extra.append(det)
+            j += 1
         else:
-            missed.append(ref)
+            if i:
+                outcome.missed.append(ref)
             i += 1
 
 
+@dataclass
+class _Outcome:
+    """What `walk` has found so far; index 0 of either list is no beat and is not counted."""
+
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
+    extra: list[int] = field(default_factory=list)
+
+    def pair(self, refs: list[int], dets: list[int], i: int, j: int) -> None:
+        if i and j:
+            self.pairs.append((refs[i], dets[j]))
+
+
 def _first(
-    reference: list[int],
-    detected: list[int],
+    refs: list[int],
+    dets: list[int],
+    i: int,
+    j: int,
     start: int,
-    match_samples: int,
-    pairs: list[tuple[int, int]],
+    window: int,
+    outcome: _Outcome,
 ) -> tuple[int, int]:
     """Decide on the beats about the test period's start; return where the walk goes on."""
-    j = bisect_left(detected, start)  # first detection of the test period
-    ref, det = _at(reference, 0), _at(detected, j)
-    if j > 0:
-        lag = ref - detected[j - 1]  # to the last detection of the learning period
-        if lag <= match_samples and lag < abs(ref - det):
-            pairs.append((ref, detected[j - 1]))
-            return 1, j
-    if det - start <= match_samples and abs(ref - _at(detected, j + 1)) < abs(ref - det):
-        return 0, j + 1
-    return 0, j
+    ref, det, next_det = _at(refs, i), _at(dets, j), _at(dets, j + 1)
+    if ref - det <= window and ref - det < abs(ref - next_det):
+        outcome.pair(refs, dets, i, j)
+        return i + 1, j + 1
+    near_start = next_det - start <= window
+    second_is_nearer = abs(ref - _at(dets, j + 2)) < abs(ref - next_det)
+    return i, j + (2 if near_start and second_is_nearer else 1)
 
 
 def _at(samples: list[int], index: int) -> int:
-    return samples[index] if index < len(samples) else _NEVER
+    return samples[index] if index < len(samples) else NEVER
 
 
 def score(comparisons: Iterable[BeatComparison]) -> BeatScore:

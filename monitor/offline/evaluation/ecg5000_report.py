@@ -26,7 +26,7 @@ from monitor.offline.training_run import ECG5000_FALSE_ALERTS, Labelled
 Protocol = Literal["pooled", "official", "checkpoint"]
 
 POOLED_TRAINING_SHARE = 0.85  # of the normal beats, as in the published tutorials
-NORMAL_COLOUR, ANOMALY_COLOUR = "#0072b2", "#d55e00"  # told apart by colour-blind readers too
+NORMAL_COLOUR, ANOMALY_COLOUR = "#0072b2", "#d55e00"  # colour-blind readers can distinguish them
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Ecg5000Report:
     def recall_at(self, false_positive_rate: float) -> float:
         """Recall at the threshold that gives this rate on these very test beats.
 
-        That threshold is chosen with labels: it says what the losses allow, not what a monitor
+        That threshold is chosen with labels: it shows what the losses allow, not what a monitor
         would do.
         """
         cut = np.quantile(self.losses[~self.anomalous], 1 - false_positive_rate)
@@ -197,7 +197,7 @@ def split(
     if protocol not in get_args(Protocol)[:2]:
         raise ValueError(f"protocol {protocol!r} is unknown; use pooled or official")
     if not files or (protocol == "official" and len(files) < 2):
-        raise InvalidBeats("the official protocol needs the training file and a test file")
+        raise InvalidBeats("the official protocol needs two files; give --ecg5000 TRAIN TEST")
     if protocol == "official":
         (train_labels, train_beats), *rest = files
         labels, beats = (np.concatenate(columns) for columns in zip(*rest, strict=True))
@@ -218,7 +218,9 @@ def area_under_curve(losses: NDArray[np.floating[Any]], anomalous: NDArray[np.bo
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # equal losses share their mean rank
     n_anomalous, n_normal = int(anomalous.sum()), int((~anomalous).sum())
     if not n_anomalous or not n_normal:
-        raise InvalidBeats("an area under the curve needs both normal and anomalous beats")
+        raise InvalidBeats(
+            "the test beats are all normal or all anomalous, so there is no AUC; give both kinds"
+        )
     surplus = float(ranks[anomalous].sum()) - n_anomalous * (n_anomalous + 1) / 2
     return surplus / (n_anomalous * n_normal)
 
@@ -280,4 +282,4 @@ def kernel_density(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDAr
 
 def _check_both_kinds(labels: NDArray[np.int64]) -> None:
     if not (labels == NORMAL).any() or (labels == NORMAL).all():
-        raise InvalidBeats("the test beats are all normal or all anomalous; give both")
+        raise InvalidBeats("the test beats are all normal or all anomalous; give both kinds")

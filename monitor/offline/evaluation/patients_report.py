@@ -72,7 +72,7 @@ class PatientFigures:
     recall, recall_s, recall_v : float
         Share of the anomalous beats above the threshold.
     false_alerts_per_hour, false_episodes_per_hour : float
-        Normal beats above the threshold, and runs of them (as alerts are told).
+        Normal beats above the threshold, and runs of them (each is one alert).
     recall_at_target : float
         At the threshold, chosen with labels, with so many false alerts as were aimed at: what the
         scores allow.
@@ -114,7 +114,7 @@ class PatientResult:
     learning_cpu_s : float
         Processor time of the learning.
     note : str
-        What the learning said, or why there are no figures.
+        What the learning reported, or why there are no figures.
     """
 
     record: str
@@ -132,7 +132,7 @@ def half_of(record: str) -> str:
 
 
 def make_figures(beats: JudgedBeats, hours: float, target_per_hour: float = 1.0) -> PatientFigures:
-    """Return the figures of one record's beats, tested for so many hours.
+    """Return the figures of one record's beats, tested for `hours`.
 
     Parameters
     ----------

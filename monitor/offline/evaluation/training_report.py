@@ -41,7 +41,7 @@ class TrainingReport:
     history : tuple of Epoch
     threshold : Threshold
     labels : np.ndarray, shape (n,), int64
-        Classes of the beats judged; all NORMAL where nobody labelled them.
+        Classes of the beats judged; all NORMAL where they have no labels.
     beats, reconstructions : np.ndarray, shape (n, length), float32
     losses : np.ndarray, shape (n,), float32
     facts : tuple of (str, str)

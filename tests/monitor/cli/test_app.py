@@ -157,6 +157,14 @@ def test_help_teaches_by_an_example(command: list[str]) -> None:
     assert f"ecg-monitor {command[0]}" in words.partition("Try:")[2]
 
 
+def test_the_help_of_evaluate_lists_what_it_takes_without_a_name() -> None:
+    """`evaluate` is `evaluate model`: its options stand there, in words."""
+    shown = ecg_monitor("evaluate", "--help").stdout
+    for option in ("--ecg5000 FILE", "--protocol NAME", "--plot FILE", "--json"):
+        assert option in shown
+    assert "<" not in shown.partition("Options of")[2].replace("<=", "")
+
+
 def test_simulate_writes_a_record(tmp_path: Path) -> None:
     """The record is where it was asked for; a second time it must be said to replace it."""
     arguments = ("simulate", tmp_path / "sim", "--hours", "0.01", "--seed", "5")
@@ -176,6 +184,31 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     assert messages[-1]["type"] == "summary"
     assert messages[-1]["beats"] > 100
     assert messages[-1]["alerts"] == sum(one.get("state") == "onset" for one in messages)
+
+
+def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
+    """The others are replayed; it is named in the summary and on standard error; exit code 1."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    (tmp_path / "fast.hea").write_text("fast 1 5000 20000\nfast.dat 16 200/mV\n")
+    (tmp_path / "fast.dat").write_bytes(bytes(40_000))
+    words = ("--speed", "max", "--json", "--duration", "30", "--alerts", alerts)
+    done = ecg_monitor_process("replay", record, tmp_path / "fast", *words)
+    assert done.returncode == 1
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["records"] == 1
+    (reason,) = summary["passed_over"]
+    assert "fast: sampling rate 5000.0 Hz" in reason
+    assert done.stderr == f"ecg-monitor: passed over: {reason}\n"
+
+
+def test_a_run_in_which_nothing_was_monitored_has_its_exit_code(tmp_path: Path) -> None:
+    """A flat lead: no beat is found, and none judged; 3 says so to a script."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    (tmp_path / "flat.hea").write_text("flat 1 250 5000\nflat.dat 16 200/mV\n")
+    (tmp_path / "flat.dat").write_bytes(bytes(10_000))
+    done = ecg_monitor_process("replay", tmp_path / "flat", "--speed", "max", "--alerts", alerts)
+    assert done.returncode == 3
+    assert "ecg-monitor: nothing was monitored: no beat was found in 00:00:20.0" in done.stderr
 
 
 def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
@@ -213,6 +246,13 @@ def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
     alerted = [json.loads(line) for line in told.stdout.splitlines()]
     assert {one["patient"] for one in alerted} == {"sim"}
     assert [process.returncode for process in running] == [0, 0, 0, 0], errors
+    consumer, segmenter, _view, producer = (one.decode() for one in errors)
+    assert f"ecg-monitor consumer: listens for beats on {ports['beats']}, publishes" in consumer
+    assert f"ecg-monitor segmenter: listens for samples on {ports['samples']}, sends" in segmenter
+    assert "ecg-monitor producer: sends record sim, lead ECG1, 250 Hz, as patient sim" in producer
+    for said in (consumer, segmenter):
+        assert "patient sim came: record sim, lead ECG1, 250 Hz" in said
+        assert "patient sim has ended (complete) at sample 30000" in said
 
 
 def test_train_on_ecg5000_then_score(ecg5000: Path, tmp_path: Path) -> None:
@@ -242,7 +282,7 @@ def test_train_writes_a_report_and_goes_on(ecg5000: Path, tmp_path: Path) -> Non
     assert done.exit_code == 0, done.stderr
     assert "140 normal, 20 anomalous" in page.read_text()
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    explains(*seen(ecg_monitor(*arguments, "--resume")), "no training was left", "--resume")
+    explains(*seen(ecg_monitor(*arguments, "--resume")), "no training can be continued", "--resume")
 
 
 def test_an_interrupted_train_says_how_to_go_on(
@@ -388,6 +428,23 @@ def test_annotate_goes_on_after_a_broken_record(record: Path, tmp_path: Path) ->
     assert [line for line in done.stderr.splitlines() if "broken" in line]
 
 
+def test_evaluate_beats_goes_on_after_a_broken_record(tmp_path: Path) -> None:
+    """It is named at the end, in no figure, and the exit code is 1."""
+    for folder, extension in (("ref", "atr"), ("det", "qrs")):
+        (tmp_path / folder).mkdir()
+        for name in ("good", "broken"):
+            at = np.arange(200, 150_000, 200)
+            write = {"fs": 250, "write_dir": str(tmp_path / folder)}
+            wfdb.wrann(name, extension, at, ["N"] * len(at), **write)
+    (tmp_path / "det" / "broken.qrs").write_bytes(b"\xff" * 9)
+    done = ecg_monitor("evaluate", "beats", tmp_path / "ref", tmp_path / "det", "--json")
+    assert done.exit_code == 1
+    assert list(json.loads(done.stdout)["records"]) == ["good"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ecg-monitor: annotation file ")
+    assert "broken.qrs" in line
+
+
 # --- what bad input gets ------------------------------------------------------------------------
 
 
@@ -418,7 +475,7 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["view", "--alerts", "udp://x:1"], ["udp://x:1"]),
         (["simulate", "{tmp}/x", "--hours", "long"], ["--hours"]),
         (["simulate", "{tmp}/x", "--hours", "0"], ["hours"]),
-        (["simulate", "{tmp}/x", "--anomaly-rate", "2"], ["anomaly rate"]),
+        (["simulate", "{tmp}/x", "--anomaly-rate", "2"], ["--anomaly-rate"]),
         (["simulate", "{tmp}/file/x"], ["{tmp}/file"]),
         (["train", "--out", "{tmp}/c"], ["--ecg5000"]),
         (["train", "--ecg5000", "{tmp}/no.txt"], ["--out"]),
@@ -436,7 +493,7 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--protocol", "mine", "--ecg5000", "x.txt"], ["mine", "pooled"]),
         (["evaluate", "--seeds", "0", "--ecg5000", "x.txt"], ["seeds"]),
         (["evaluate", "--seeds", "3"], ["--seeds", "--ecg5000"]),
-        (["evaluate", "--ecg5000", "{tmp}/no.csv"], ["no.csv", ".tsv"]),
+        (["evaluate", "--ecg5000", "{tmp}/no.xls"], ["no.xls", ".tsv"]),
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
@@ -445,7 +502,7 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),
         (["annotate", "x"], ["--out"]),
         (["annotate", "{tmp}", "--out", "{tmp}/found"], ["no record"]),
-        (["annotate", "{tmp}", "--out", "{tmp}/found", "--jobs", "0"], ["0 jobs"]),
+        (["annotate", "{tmp}", "--out", "{tmp}/found", "--jobs", "0"], ["--jobs 0"]),
         (["annotate", "{tmp}/../no", "--out", "{tmp}/found"], ["no"]),
         (["annotate", "a/../../etc/passwd", "--out", "{tmp}/found"], ["etc"]),
         (["annotate", "a\x1b[31mred", "--out", "{tmp}/found"], ["red"]),
@@ -516,7 +573,7 @@ def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -
 
 def test_a_record_that_cannot_be_learnt_is_named(record: Path, tmp_path: Path) -> None:
     """A second holds no normal: the line says of which record."""
-    done = ecg_monitor("annotate", record, "--learn", "1", "--out", tmp_path / "found")
+    done = ecg_monitor("annotate", record, "--learn", "0:01", "--out", tmp_path / "found")
     explains(*seen(done), "sim", "too few")
 
 

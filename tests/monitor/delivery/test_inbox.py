@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from monitor.delivery.inbox import TRUNCATE_EVERY, Inbox, inbox_path
 from monitor.errors import InboxFailed, InvalidOption
+from tests.messages import alert, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, technical
 
 
 def test_what_was_kept_is_there_after_reopening(tmp_path: Path) -> None:
@@ -19,7 +18,7 @@ def test_what_was_kept_is_there_after_reopening(tmp_path: Path) -> None:
         assert inbox.is_new
         inbox.keep(alert(seq=4, id="a"))
         inbox.keep(technical(seq=5, id="b"))
-    with Inbox(tmp_path / "i", keep_days=100_000) as inbox:
+    with Inbox(tmp_path / "i") as inbox:
         assert (inbox.journal, inbox.last_seq, inbox.is_new) == ("j1", 5, False)
         assert inbox.alerts() == [alert(seq=4, id="a"), technical(seq=5, id="b")]
 
@@ -54,28 +53,44 @@ def test_a_name_names_a_file() -> None:
     assert inbox_path("ward-desk.2").name == "ward-desk.2.sqlite"
 
 
-OLD, NEW = "2026-01-01T00:00:00.000Z", "2026-03-01T00:00:00.000Z"
-MARCH = datetime(2026, 3, 2, tzinfo=UTC)
-
-
 def test_old_alerts_go_and_the_position_stays(tmp_path: Path) -> None:
-    """By age; the newest alert of each journal stays, which says where to go on."""
-    with Inbox(tmp_path / "i", now=lambda: MARCH) as inbox:
+    """By the inbox's own time; the newest alert of each journal says where to go on."""
+    now = [0.0]
+    with Inbox(tmp_path / "i", keep_days=1 / 24, clock=lambda: now[0]) as inbox:
         for seq in range(1, 151):
-            inbox.keep(alert(seq=seq, id=str(seq), journal="old", wall_time=OLD))
+            inbox.keep(alert(seq=seq, id=str(seq), journal="old"))
+        for _ in range(59):
+            now[0] += 60
+            inbox.look()
         for seq in range(1, 4):
-            inbox.keep(alert(seq=seq, id=str(seq), journal="new", wall_time=NEW))
-    with Inbox(tmp_path / "i", keep_days=30, now=lambda: MARCH) as inbox:
+            inbox.keep(alert(seq=seq, id=str(seq), journal="new"))
+        for _ in range(30):
+            now[0] += 60
+            inbox.look()
         kept = [(one.journal, one.seq) for one in inbox.alerts()]
         assert kept == [("old", 150), ("new", 1), ("new", 2), ("new", 3)]
         assert (inbox.journal, inbox.last_seq, inbox.last_seq_in("old")) == ("new", 3, 150)
 
 
+@pytest.mark.parametrize("wall_time", ["1970-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"])
+def test_no_wall_clock_empties_an_inbox(tmp_path: Path, wall_time: str) -> None:
+    """Neither what messages say, nor a long time in which nobody had it open, nor a jump."""
+    now = [0.0]
+    for life in range(3):
+        with Inbox(tmp_path / "i", clock=lambda: now[0]) as inbox:
+            for seq in range(100 * life + 1, 100 * life + 101):
+                inbox.keep(alert(seq=seq, id=str(seq), wall_time=wall_time))
+            now[0] += 91 * 86_400
+            inbox.look()
+            assert len(inbox.alerts()) == 100 * life + 100
+        now[0] += 91 * 86_400
+
+
 def test_an_inbox_does_not_grow_for_ever(tmp_path: Path) -> None:
     """By size, while it is written: the oldest go, order and position stay."""
-    with Inbox(tmp_path / "i", keep_mb=0.3, now=lambda: MARCH) as inbox:
+    with Inbox(tmp_path / "i", keep_mb=0.6) as inbox:
         for seq in range(1, 4 * TRUNCATE_EVERY + 1):
-            inbox.keep(alert(seq=seq, id=str(seq), wall_time=NEW))
+            inbox.keep(alert(seq=seq, id=str(seq)))
         kept = [one.seq for one in inbox.alerts()]
     assert kept == list(range(kept[0], 4 * TRUNCATE_EVERY + 1))
     assert 1 < kept[0] < 3 * TRUNCATE_EVERY

@@ -22,8 +22,8 @@ from monitor.wire.messages import (
     Reply,
 )
 from monitor.wire.sockets import Sockets, requests_endpoint
+from tests.messages import alert
 from tests.monitor.databases import execute
-from tools.messages import alert
 
 
 class Asked:
@@ -112,5 +112,5 @@ def test_a_journal_that_cannot_be_read_is_said_and_stops_nothing(asked: Asked) -
     execute(asked.journal, "UPDATE alerts SET message = x'ff'")
     reply = asked.ask(client, encode_json(ReplayRequest(0)))
     assert isinstance(reply, Refused)
-    assert "no alert" in reply.text
+    assert "an alert cannot be read" in reply.text
     assert isinstance(asked.ask(client, b'{"type":"ack"}'), Done)

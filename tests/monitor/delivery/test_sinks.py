@@ -26,7 +26,7 @@ from monitor.delivery.sinks import (
     Webhook,
 )
 from monitor.errors import InvalidOption
-from tools.messages import alert, beat_scored, technical
+from tests.messages import alert, beat_scored, technical
 
 PYTHON = f"{sys.executable} -c"
 
@@ -85,7 +85,7 @@ def test_a_command_gets_the_alert_on_its_stdin(tmp_path: Path) -> None:
     ("line", "said"),
     [
         (f"{PYTHON} 'raise SystemExit(3)'", "exit code 3"),
-        (f"{PYTHON} 'import time; time.sleep(60)'", "not done in"),
+        (f"{PYTHON} 'import time; time.sleep(60)'", "did not end within"),
         ("/nowhere/at/all", "No such file"),
     ],
 )
@@ -98,6 +98,76 @@ def test_a_command_that_fails_is_counted_and_said(line: str, said: str) -> None:
     assert (delivery.delivered, delivery.failed) == (0, 2)
     assert said in told[0]
     assert "alert aa" in told[0]
+
+
+def test_a_command_s_error_is_shown_once_then_counted() -> None:
+    """The last line it wrote; then counts at 10, 100 and so on, and at the end."""
+    told: list[str] = []
+    script = "import sys; sys.stderr.write('Traceback\\nboom \\x1b[2J\\n'); sys.exit(3)"
+    command = Command(f'{PYTHON} "{script}"')
+    with pytest.raises(DeliveryFailed, match="exit code 3") as caught:
+        command.send("{}")
+    assert caught.value.detail == "boom \x1b[2J"  # a screen makes it harmless
+
+    class Failing:
+        def __str__(self) -> str:
+            return "pager"
+
+        def send(self, line: str) -> None:
+            raise caught.value
+
+    delivery = Delivery([Failing()], told.append)
+    for number in range(12):
+        delivery.take(alert(id=f"{number:02d}"))
+    first, *rest = told
+    assert "alert 00 could not be handed on (exit code 3: boom" in first
+    assert rest == ["pager: 10 alerts could not be handed on, 0 were"]
+    delivery.finish()
+    delivery.finish()
+    assert told[2:] == ["pager: 12 alerts could not be handed on, 0 were"]
+
+
+def test_each_kind_of_failure_is_shown_and_its_end() -> None:
+    """Another error is news; so is that alerts are taken again."""
+    told: list[str] = []
+    outcomes = ["refused"] * 3 + ["exit code 1"] + [""] * 2
+
+    class Mending:
+        def __str__(self) -> str:
+            return "pager"
+
+        def send(self, line: str) -> None:
+            outcome = outcomes[int(json.loads(line)["id"])]
+            if outcome:
+                raise DeliveryFailed(outcome)
+
+    delivery = Delivery([Mending()], told.append)
+    for number in range(len(outcomes)):
+        delivery.take(alert(id=f"{number:02d}"))
+    delivery.finish()
+    assert [one.partition(";")[0] for one in told] == [
+        "pager: alert 00 could not be handed on (refused)",
+        "pager: alert 03 could not be handed on (exit code 1)",
+        "pager: 4 alerts could not be handed on, 1 were",
+    ]
+    assert (delivery.delivered, delivery.failed) == (2, 4)
+
+
+def test_a_command_may_leave_something_running() -> None:
+    """What it left behind holds its standard error open; it is not waited for."""
+    Command("sh -c 'sleep 3 & exit 0'", limit_s=1.0).send("{}")
+
+
+def test_without_space_for_its_errors_a_command_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk keeps no alert from being handed on; what the command wrote is lost."""
+
+    def full() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(DeliveryFailed, match="exit code 3") as caught:
+        Command("sh -c 'echo boom >&2; exit 3'").send("{}")
+    assert caught.value.detail == ""
 
 
 def test_a_command_that_does_not_read_is_no_failure() -> None:
@@ -179,7 +249,7 @@ def test_tries_that_are_given_up_do_not_pile_up() -> None:
         for _ in range(MAX_LEFT_BEHIND):
             with pytest.raises(DeliveryFailed, match="no answer"):
                 target.send("{}")
-        with pytest.raises(DeliveryFailed, match="still being answered"):
+        with pytest.raises(DeliveryFailed, match="still wait for an answer"):
             target.send("{}")
         over.set()
         serving.shutdown()

@@ -28,8 +28,8 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from monitor.wire.sockets import Sockets, requests_endpoint
+from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, beat_scored, status, technical
 
 TOPICS = ("alert", "technical", "status")
 
@@ -323,23 +323,23 @@ def test_an_inbox_goes_on_where_it_was(endpoint: str, tmp_path: Path) -> None:
         server.do(publish(*numbered(*range(1, 9)), sent=False))
         for _ in range(2):  # ends well: what was handed out is handled
             with (
-                Inbox(tmp_path / "i", keep_days=100_000) as inbox,
+                Inbox(tmp_path / "i") as inbox,
                 AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
             ):
                 connect(server, alerts, newest=8)
                 assert len(collect(alerts, 2)) == 2
-        with Inbox(tmp_path / "i", keep_days=100_000) as inbox:
+        with Inbox(tmp_path / "i") as inbox:
             dies = AlertSubscriber(endpoint, TOPICS, inbox=inbox)
             connect(server, dies, newest=8)
             assert collect(dies, 2) == [5, 6]
             dies.close()  # with 6 in hand: nobody knows whether it was handled
         with (
-            Inbox(tmp_path / "i", keep_days=100_000) as inbox,
+            Inbox(tmp_path / "i") as inbox,
             AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
         ):
             connect(server, alerts, newest=8)
             assert collect(alerts, 3) == [6, 7, 8]
-        with Inbox(tmp_path / "i", keep_days=100_000) as inbox:
+        with Inbox(tmp_path / "i") as inbox:
             assert [one.seq for one in inbox.alerts()] == list(range(1, 9))
 
 
@@ -348,13 +348,13 @@ def test_an_inbox_follows_a_new_journal(endpoint: str, tmp_path: Path) -> None:
     for journal in ("j1", "j2"):
         with (
             served(endpoint, tmp_path / journal) as server,
-            Inbox(tmp_path / "i", keep_days=100_000) as inbox,
+            Inbox(tmp_path / "i") as inbox,
             AlertSubscriber(endpoint, TOPICS, inbox=inbox) as alerts,
         ):
             server.do(publish(*numbered(1, 2), sent=False))
             connect(server, alerts, newest=2)
             assert collect(alerts, 2) == [1, 2]
-    with Inbox(tmp_path / "i", keep_days=100_000) as inbox:
+    with Inbox(tmp_path / "i") as inbox:
         assert [one.seq for one in inbox.alerts()] == [1, 2, 1, 2]
         assert len({one.journal for one in inbox.alerts()}) == 2
 
@@ -365,7 +365,7 @@ def test_a_journal_that_comes_back_is_gone_on_with(
 ) -> None:
     """A night, another run, the night again: no alert of the first part comes twice."""
     with (
-        Inbox(tmp_path / "i", keep_days=100_000) as inbox,
+        Inbox(tmp_path / "i") as inbox,
         AlertSubscriber(endpoint, TOPICS, inbox=inbox if durable else None) as alerts,
     ):
         for journal, numbers, expected in (
@@ -438,3 +438,24 @@ def test_topics_can_be_changed_while_it_listens(endpoint: str, tmp_path: Path) -
             server.do(publish(*both, journaled=False))
             heard = subscriber.receive(0.05)
         assert (first.patient, topic_of(heard)) == ("1", "beat.2")
+
+
+def test_messages_of_a_foreign_journal_are_dropped_and_counted(
+    endpoint: str, tmp_path: Path
+) -> None:
+    """Another monitor took the endpoint over: nothing of it is handed out, beats neither."""
+    with AlertSubscriber(endpoint, (*TOPICS, "beat")) as subscriber:
+        with served(endpoint, tmp_path / "ours") as server:
+            server.do(lambda _, journal: setattr(subscriber, "only", journal.identity))
+            connect(server, subscriber)
+            server.do(publish(alert(seq=1), beat_scored()))
+            assert collect(subscriber, 1) == [1]
+            assert isinstance(subscriber.receive(10), BeatScored)
+            assert subscriber.foreign == 0
+        with served(endpoint, tmp_path / "theirs") as server:
+            deadline_s = time.monotonic() + 10
+            while subscriber.foreign < 10 and time.monotonic() < deadline_s:
+                server.do(publish(status(newest_seq=9), beat_scored(), journaled=False))
+                assert subscriber.receive(0.05) is None
+        assert subscriber.foreign >= 10
+        assert subscriber.last_seq == 1

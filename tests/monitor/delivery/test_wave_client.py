@@ -11,7 +11,7 @@ from monitor.delivery.wave_client import ALL_WAVES, Waves
 from monitor.wire.codec import encode_message
 from monitor.wire.messages import Wave
 from monitor.wire.sockets import Sockets
-from tools.messages import wave
+from tests.messages import wave
 
 
 def said_until(publisher: zmq.Socket[bytes], waves: Waves, names: list[str]) -> list[str]:

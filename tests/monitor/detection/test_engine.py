@@ -18,6 +18,7 @@ from model.errors import CannotLearn
 from model.learning import Learned
 from model.tracking import Normal
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.writer import Journal, Progress
 from monitor.settings import ConsumerSettings
@@ -30,6 +31,7 @@ from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    LearningStatus,
     Message,
     RecordEvent,
     RelearnRequest,
@@ -53,7 +55,7 @@ def beats_message(
     """Return beats of the given losses, one second apart."""
     beats = beats_of_loss(losses, first_sample)
     values: dict[str, Any] = {
-        "version": 2,
+        "version": 3,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -65,12 +67,14 @@ def beats_message(
         "length": 140,
         "n_beats": len(losses),
         "events": events or [],
+        "stretch": 0,
+        "first_sample": 0,
     }
     return BeatsMessage(BeatsHeader(**{**values, **changes}), beats, b"segmenter state")
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(2, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(3, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:
@@ -87,7 +91,12 @@ class Bench:
         learner = learner or self.stack.enter_context(ThreadPoolExecutor(1))
         made = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(path), **settings)
         engine = Engine(
-            checkpoint or template_checkpoint(), made, self.journal, learner, lambda: "now"
+            checkpoint or template_checkpoint(),
+            made,
+            self.journal,
+            ModelStore(self.folder, self.journal.identity),
+            learner,
+            lambda: "now",
         )
         engine.expect([STREAM])
         return engine
@@ -138,7 +147,7 @@ def test_beats_without_a_verdict_are_told_and_counted(bench: Bench) -> None:
     """A beat of bad quality has no loss, is no anomaly and is not taken for normal."""
     engine = bench.engine()
     said = engine.step([beats_message([40, NAN, NAN, NAN, NAN, NAN, 5])], now_ns=0).messages
-    assert states(said) == ["onset"]
+    assert [one.state for one in said if isinstance(one, Alert)] == ["onset"]
     withheld = [one for one in said if isinstance(one, BeatScored) and one.loss is None]
     assert [one.quality for one in withheld] == [["noisy"]] * 5
     (status,) = engine.report().patients
@@ -148,7 +157,7 @@ def test_beats_without_a_verdict_are_told_and_counted(bench: Bench) -> None:
 def test_the_cut_into_messages_does_not_matter(bench: Bench, tmp_path: Path) -> None:
     """One message of many beats and many of one beat say the same."""
     losses = [5.0, 40, 5, NAN, 50, 60, 5, 5, 5, 5, 5, 5, 90]
-    together = bench.engine().step([beats_message(losses), end()], 0).messages
+    together = bench.engine().step([beats_message(losses), end(4000)], 0).messages
     with ExitStack() as stack:
         other = tmp_path / "other"
         other.mkdir()
@@ -158,7 +167,7 @@ def test_the_cut_into_messages_does_not_matter(bench: Bench, tmp_path: Path) -> 
             for index, loss in enumerate(losses)
             for one in engine.step([beats_message([loss], 100 + 250 * index)], 0).messages
         ]
-        apart += engine.step([end()], 0).messages
+        apart += engine.step([end(4000)], 0).messages
     assert [_without_journal(one) for one in apart] == [_without_journal(one) for one in together]
 
 
@@ -186,8 +195,8 @@ def test_the_end_clears_what_is_open_once(bench: Bench) -> None:
     """The episode that lasts ends with the record; a second end says nothing."""
     engine = bench.engine()
     engine.step([beats_message([40])], 0)
-    assert states(engine.step([end()], 0).messages) == ["cleared"]
-    assert engine.step([end()], 0).messages == []
+    assert states(engine.step([end(1000)], 0).messages) == ["cleared"]
+    assert engine.step([end(1000)], 0).messages == []
     assert engine.report().patients[0].state == "ended"
 
 
@@ -360,6 +369,45 @@ def test_learning_then_monitoring(bench: Bench) -> None:
     assert "9 of 10" in status.note
 
 
+def test_the_status_tells_how_far_a_learning_is(bench: Bench) -> None:
+    """What is left while beats are collected; then how many wait for the training, and how late."""
+    trainer = Trainer()
+    engine = bench.engine(learner=trainer, learn_s=10.0)
+    engine.step([beats_message([5.0] * 5)], 0)
+    (status,) = engine.report().patients
+    assert status.learning == LearningStatus(left_s=4.6, beats=5)  # 1,350 samples of 2,500
+    engine.step([beats_message([5.0] * 10, 1350, sent_ns=2_000_000_000)], 2_000_000_000)
+    (status,) = engine.report().patients
+    assert status.learning == LearningStatus(left_s=0.0, beats=10, training=True, held=5)
+    engine.step([beats_message([5.0], 3850, sent_ns=8_000_000_000)], 8_500_000_000)
+    engine.step([], 9_500_000_000)
+    report = engine.report()
+    assert report.patients[0].lag_s == report.ward.lag_s == 7.5  # of the oldest that waits
+    assert report.patients[0].learning == LearningStatus(0.0, 10, training=True, held=6)
+    trainer.learnt(threshold=35.0)
+    engine.step([], 9_600_000_000)
+    (status,) = engine.report().patients
+    assert status.learning is None
+    assert status.lag_s == pytest.approx(1.6)
+
+
+def test_the_status_tells_whose_training_comes_first(bench: Bench) -> None:
+    """One is trained at a time: who waits behind two others says so."""
+    trainer = Trainer()
+    engine = bench.engine(learner=trainer, learn_s=3.0)
+    for name in "cab":
+        engine.step([beats_message([5.0] * 5, patient=name)], 0)
+
+    def ahead() -> dict[str, int]:
+        learning = {one.patient: one.learning for one in engine.report().patients}
+        return {name: one.ahead for name, one in learning.items() if one is not None}
+
+    assert ahead() == {"c": 0, "a": 1, "b": 2}
+    trainer.futures[0].set_exception(CannotLearn("too mixed"))
+    engine.step([], 0)
+    assert ahead() == {"c": 0, "a": 0, "b": 1}
+
+
 @pytest.mark.parametrize("block", [1, 2, 5])
 def test_what_is_learnt_does_not_depend_on_messages(bench: Bench, block: int) -> None:
     """The R peak alone says whether a beat is learnt."""
@@ -397,7 +445,7 @@ def test_the_end_waits_for_the_training(bench: Bench) -> None:
     """Beats and end that came during the training are judged after it."""
     trainer = Trainer()
     engine = bench.engine(learner=trainer, learn_s=3.0)
-    engine.step([beats_message([5.0] * 3 + [90.0]), end()], 0)
+    engine.step([beats_message([5.0] * 3 + [90.0]), end(1500)], 0)
     assert engine.learner.training
     trainer.learnt(threshold=35.0)
     assert states(engine.step([], 0).messages) == ["onset", "cleared"]
@@ -438,7 +486,7 @@ def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     engine = bench.restart(learner=Trainer(), learn_s=1.0)
     (status,) = engine.report().patients
     assert (status.state, status.threshold) == ("monitoring", 35.0)
-    (alert,) = engine.step([beats_message([40.0], 2000)], 0).alerts
+    (alert,) = engine.step([beats_message([40.0], 1200)], 0).alerts
     assert isinstance(alert, Alert)
     assert alert.model == template_checkpoint(35.0).identity
 

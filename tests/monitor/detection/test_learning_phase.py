@@ -25,10 +25,11 @@ def bundle(number: int) -> list[Any]:
         rr_after_ms=np.full(1, 1000, np.float32),
         quality=np.zeros(1, np.uint16),
         delay_ms=np.full(1, 250, np.float32),
+        closed_sample=np.array([r_sample + FS_HZ]),
         values=np.zeros((1, 140), np.float32),
     )
     header = BeatsHeader(
-        version=2,
+        version=3,
         patient="p",
         record="r",
         sequence=number,
@@ -40,6 +41,8 @@ def bundle(number: int) -> list[Any]:
         length=140,
         n_beats=1,
         events=[],
+        stretch=0,
+        first_sample=0,
     )
     return decode_bundle(encode_bundle([BeatsMessage(header, beats, b"")] * BUNDLED))
 

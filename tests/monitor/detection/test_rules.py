@@ -32,6 +32,14 @@ def test_what_is_left_out_has_its_default() -> None:
     assert parse_rules(b"[episode]\nn = 2\nm = 3\n").episode == AlertRule(n=2, m=3)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path, encoding: str) -> None:
+    """Rules that a Windows editor saved are the rules."""
+    path = tmp_path / "rules.toml"
+    path.write_text(rules_text(CHANGED), encoding=encoding)
+    assert load_rules(path) == CHANGED
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -44,8 +52,8 @@ def test_what_is_left_out_has_its_default() -> None:
         (b"[technical]\nstage_down_s = nan\n", "stage_down_s"),
         (b"episode = 3\n", "episode"),
         (b"[episode", "Expected"),
-        (b"\xff\xfe", "utf-8"),
-        (b"a" * 70_000, "no rules file"),
+        (b"\xff\xfd", "utf-8"),
+        (b"a" * 70_000, "not a file of rules"),
         (b"x = " + b"[" * 5000, ""),
     ],
 )

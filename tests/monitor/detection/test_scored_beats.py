@@ -18,7 +18,15 @@ from monitor.wire.messages import BeatsHeader, BeatsMessage, joined_messages
 from segmenter.beat import Beats, BeatSpec
 
 NAN = float("nan")
-COLUMNS = ("r_sample", "rr_before_ms", "rr_after_ms", "quality", "delay_ms", "values")
+COLUMNS = (
+    "r_sample",
+    "rr_before_ms",
+    "rr_after_ms",
+    "quality",
+    "delay_ms",
+    "closed_sample",
+    "values",
+)
 
 
 def some_beats(n_beats: int, length: int = 140, seed: int = 0) -> Beats:
@@ -29,13 +37,14 @@ def some_beats(n_beats: int, length: int = 140, seed: int = 0) -> Beats:
         rr_after_ms=rng.uniform(300, 2000, n_beats).astype(np.float32),
         quality=rng.integers(0, 256, n_beats).astype(np.uint16),
         delay_ms=rng.uniform(0, 300, n_beats).astype(np.float32),
+        closed_sample=np.arange(n_beats, dtype=np.int64) * 200 + 300,
         values=rng.standard_normal((n_beats, length)).astype(np.float32),
     )
 
 
 def message(n_beats: int, patient: str = "p", length: int = 140, seed: int = 0) -> BeatsMessage:
     header = BeatsHeader(
-        version=2,
+        version=3,
         patient=patient,
         record="r",
         sequence=0,
@@ -47,6 +56,8 @@ def message(n_beats: int, patient: str = "p", length: int = 140, seed: int = 0) 
         length=length,
         n_beats=n_beats,
         events=[],
+        stretch=0,
+        first_sample=0,
     )
     return BeatsMessage(header, some_beats(n_beats, length, seed), b"")
 

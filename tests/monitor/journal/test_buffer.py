@@ -13,7 +13,7 @@ from monitor.journal.buffer import MAX_HELD, JournalBuffer
 from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
-from tools.messages import alert
+from tests.messages import alert
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def test_what_could_not_be_kept_is_kept_when_there_is_space(tmp_path: Path) -> N
         assert commit(buffer, 0, said(1), at(1))
         with no_space():
             assert not commit(buffer, 1, said(4), at(2))
-            assert "cannot write the journal" in (buffer.failing or "")
+            assert "cannot write journal" in (buffer.failing or "")
             assert not commit(buffer, 3, said(7), at(3))
             assert buffer.held == 6
         assert not commit(buffer, 3.5)  # a second between two tries

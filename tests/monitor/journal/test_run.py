@@ -30,12 +30,12 @@ def of(**fields: object) -> JournaledRun:
     [
         (RUN, None),
         (changed(streams=[]), None),  # a consumer alone does not know what will come
-        (changed(model="m2"), "the model was m1, is m2"),
+        (changed(model="m2"), "the model was m1 and is now m2"),
         (changed(rules="loss-2-of-3"), "the alert rule was"),
-        (changed(threshold=20.0), "--threshold was not given, is 20.0"),
-        (changed(learn_s=300.0), "--learn was not given, is 300.0"),
-        (changed(false_alerts_per_hour=2.0), "--false-alerts-per-hour was 1.0, is 2.0"),
-        (changed(streams=[STREAM, STREAM]), "the records were 119 MLII"),
+        (changed(threshold=20.0), "--threshold was not given and is now 20.0"),
+        (changed(learn_s=300.0), "--learn was not given and is now 300.0"),
+        (changed(false_alerts_per_hour=2.0), "--false-alerts-per-hour was 1.0 and is now 2.0"),
+        (changed(streams=[STREAM, STREAM]), "its records are 119 MLII"),
         (of(record="208"), "are 208 MLII (360 Hz, 0 s to 1805.56 s, 9f2c)"),
         (of(lead="V1"), "are 119 V1"),
         (of(first_sample=360), "1 s to"),
@@ -52,7 +52,9 @@ def test_what_decides_the_alerts_is_compared(now: JournaledRun, said: str | None
 def test_a_journal_of_a_consumer_alone_takes_no_record_later() -> None:
     """Nobody knows of which record its positions are; a consumer alone goes on in it."""
     alone = changed(streams=[])
-    assert "that a consumer alone was sent, are 119 MLII" in (difference(alone, RUN) or "")
+    assert "unknown, as a consumer ran alone, those given are 119 MLII" in (
+        difference(alone, RUN) or ""
+    )
     assert difference(alone, alone) is None
 
 

@@ -27,8 +27,10 @@ from model.learning import Learned
 from model.thresholds import Threshold
 from monitor.errors import InvalidOption, SpecMismatch, StageFailed
 from monitor.offline import annotate
-from monitor.offline.annotate import Annotated, annotate_records, segment, summary
+from monitor.offline.annotate import Annotated, annotate_records, summary
 from monitor.offline.evaluation.beats_report import evaluate_beats
+from monitor.offline.record_judge import segment
+from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec, Quality
 from tests.real_data import MITDB
@@ -212,6 +214,8 @@ def test_each_record_can_be_learnt_first(
         base: Checkpoint,
         *,
         rr_before_ms: NDArray[np.float32],
+        false_alerts_per_hour: float,
+        on_epoch: object,
     ) -> Learned:
         """Stand in for the training, which has its own tests and takes its time."""
         assert (spec, identity) == (BeatSpec().to_mapping(), BeatSpec().identity)
@@ -308,7 +312,7 @@ def test_a_missing_lead_is_that_records_failure(tmp_path: Path) -> None:
     path = _write(tmp_path / "in", "rec", duration_s=10)
     (result,) = annotate_records([path], tmp_path / "out", lead="V5", jobs=1)
     assert result.error is not None
-    assert "it has II" in result.error
+    assert "choose from II" in result.error
 
 
 def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,6 +334,24 @@ def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert _annotations(out) == ["rec.qrs"]
 
 
+def test_a_folder_of_folders_stands_for_the_records_in_them(tmp_path: Path) -> None:
+    """At any depth, where it holds none itself; folders without any are passed over and said."""
+    deep, empty, out = tmp_path / "db" / "p1" / "s1", tmp_path / "empty", tmp_path / "out"
+    empty.mkdir()
+    for folder, name in ((deep, "a"), (deep.parent.parent / "p0", "b")):
+        folder.mkdir(parents=True)
+        write_record(folder / name, SimulationSettings(hours=20 / 3600, seed=1))
+    results = annotate_records([tmp_path / "db", empty], out, jobs=1)
+    assert [(Path(one.record).name, one.error is None) for one in results] == [
+        ("b", True),
+        ("a", True),
+        ("empty", False),
+    ]
+    assert "holds no records" in str(results[2].error)
+    with pytest.raises(InvalidOption, match=r"no record to annotate: .*empty holds no records"):
+        annotate_records([empty], out)
+
+
 def test_options_that_cannot_work_are_refused_before_anything_is_read(
     tmp_path: Path, checkpoint: Path
 ) -> None:
@@ -338,7 +360,7 @@ def test_options_that_cannot_work_are_refused_before_anything_is_read(
     out = tmp_path / "out"
     with pytest.raises(InvalidOption, match="would write the same files"):
         annotate_records([one, other], out)
-    with pytest.raises(InvalidOption, match="no record to annotate"):
+    with pytest.raises(InvalidOption, match="there is no record to annotate"):
         annotate_records([], out)
     for jobs in (0, -1, 1000):
         with pytest.raises(InvalidOption, match="jobs"):

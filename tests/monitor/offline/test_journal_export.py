@@ -21,8 +21,8 @@ from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, Stream, Technical
+from tests.messages import alert, technical
 from tests.monitor.databases import execute
-from tools.messages import alert, technical
 
 SAID: list[Alert | Technical] = [
     alert(seq=1, id="aaaa0001", sample=3600, wall_time="2026-01-01T00:00:01.000Z"),
@@ -116,14 +116,14 @@ def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
 
 
 def test_an_alert_is_explained_in_a_file(path: Path, tmp_path: Path) -> None:
-    """As a picture, as a page, or as both; an alert of the signal has nothing to draw."""
+    """As a picture, as a page, or as both; an alert of the signal has has no beat to draw."""
     wanted = [tmp_path / "1.png", tmp_path / "1.html"]
     assert listed("show", path, "1", "--png", wanted[0], "--html", wanted[1]) == ""
     assert wanted[0].read_bytes().startswith(b"\x89PNG")
     assert wanted[1].read_text().startswith("<!DOCTYPE html>")
     refused = CliRunner().invoke(app, ["show", str(path), "3", "--png", str(tmp_path / "3.png")])
     assert refused.exit_code == 2
-    assert "nothing to draw" in refused.stderr
+    assert "has no beat to draw" in refused.stderr
 
 
 def test_a_technical_alert_is_words_only(path: Path) -> None:
@@ -200,24 +200,6 @@ def test_a_patient_s_name_leads_nowhere(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.alm"))
 
 
-def test_retention_removes_the_oldest_and_keeps_the_numbers(tmp_path: Path) -> None:
-    """By age and by size; the newest alert stays, and its beats; numbers go on behind it."""
-    old, new = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
-    with Journal(tmp_path / "j") as journal:
-        for seq in range(1, 131):
-            beats = [KeptBeat("119", seq, 10.0, 26.0, b"\0" * 560)]
-            said = alert(seq=seq, id=str(seq), wall_time=old if seq <= 70 else new)
-            journal.commit(all_encoded([said]), [], beats)
-        assert journal.truncate(before=old, max_bytes=1 << 40) == 0
-        assert journal.truncate(before=new, max_bytes=1 << 40) == 70
-        assert (journal.oldest_seq, journal.newest_seq) == (71, 130)
-        assert journal.truncate(before=new, max_bytes=1000) == 6  # a tenth at a time
-        assert journal.truncate(before="2027-01-01T00:00:00.000Z", max_bytes=1 << 40) == 53
-        assert (journal.oldest_seq, journal.newest_seq) == (130, 130)
-        with JournalReader(tmp_path / "j") as reader:
-            assert len(reader.beats_around("119", 130)) == 1
-
-
 @pytest.mark.parametrize("content", [None, b"", b"no database" * 500])
 def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) -> None:
     """A missing, empty or foreign file is named in one line, and not made a journal."""
@@ -230,10 +212,10 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) ->
 
 
 def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
-    """Rows that hold what is no alert or no run are said in one line."""
+    """Rows that hold no alert or no run are reported in one line."""
     execute(path, "UPDATE alerts SET message = x'ff'", "UPDATE run SET description = x'00'")
     with JournalReader(path) as reader:
-        with pytest.raises(JournalFailed, match="no alert"):
+        with pytest.raises(JournalFailed, match="an alert cannot be read"):
             list(reader.alerts())
         with pytest.raises(JournalFailed, match="its run"):
             reader.run()
@@ -241,11 +223,11 @@ def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["x'000000'", "x'0000c07f'", "x'ffff7f7f'"])
 def test_a_kept_beat_that_is_damaged_is_one_line(path: Path, damage: str) -> None:
-    """Bytes that are no numbers, no finite ones, or absurd ones are none of a beat."""
+    """Bytes that are not numbers, not finite, or implausibly large cannot be a beat."""
     execute(path, f"UPDATE beats SET beat = {damage} WHERE sample = 3900")
     result = CliRunner().invoke(app, ["show", str(path), "1"])
     assert result.exit_code == 2
-    assert "no beat, at sample 3900" in result.stderr
+    assert "the kept beat at sample 3900 is not one" in result.stderr
 
 
 def test_colours_do_not_reach_a_pipe(path: Path) -> None:

@@ -9,17 +9,16 @@ import pytest
 
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.evaluation.patients_report import PatientResult
-from monitor.offline.patients_run import PACED, PatientsOptions, run
+from monitor.offline.patients_run import PatientsOptions, records_to_evaluate, run
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of two short simulated records, one of them under a paced one's name."""
+    """Return a folder of a short simulated record and a paced one of MIT-BIH, its header alone."""
     folder = tmp_path_factory.mktemp("records")
-    for name in ("12", PACED[0]):
-        settings = SimulationSettings(hours=0.1, seed=5, anomaly_rate=0.1)
-        write_record(folder / name, settings)
+    write_record(folder / "12", SimulationSettings(hours=0.1, seed=5, anomaly_rate=0.1))
+    (folder / "102.hea").write_text("102 1 360 650000\n102.dat 212 200 11 1024 0 0 0 V5\n")
     return folder
 
 
@@ -31,9 +30,13 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def evaluated(folder: Path, learn_s: float) -> list[PatientResult]:
     told: list[str] = []
+    said: list[str] = []
     options = PatientsOptions(folder, learn_s=learn_s, jobs=1, ref_ext=ANNOTATION_EXTENSION)
-    results = run(options, lambda one, n, of: told.append(f"{one.record} {n}/{of}"))
+    results = run(options, lambda one, n, of: told.append(f"{one.record} {n}/{of}"), said.append)
     assert told == [f"12 1/{len(results)}"]
+    assert said == [
+        "left out, as AAMI does: paced records of MIT-BIH, 102; --record 102 evaluates one"
+    ]
     return results
 
 
@@ -56,8 +59,31 @@ def test_learning_goes_on_where_the_first_seconds_do_not_suffice(folder: Path) -
 
 def test_a_record_that_cannot_be_learnt_says_why(folder: Path) -> None:
     """No figures are made up; with no record left it is an error."""
-    with pytest.raises(InvalidOption, match="nothing was learnt"):
+    with pytest.raises(InvalidOption, match=r"12: the record lasts 360 s.*use a shorter --learn"):
         evaluated(folder, learn_s=1000.0)
+
+
+def test_a_record_that_is_named_is_evaluated(folder: Path) -> None:
+    """Paced ones too; without others in the folder the message says how."""
+    assert records_to_evaluate(PatientsOptions(folder)) == (["12"], ["102"])
+    assert records_to_evaluate(PatientsOptions(folder, ("102",))) == (["102"], [])
+
+
+def test_a_folder_of_paced_records_alone_says_so(tmp_path: Path) -> None:
+    """A folder with records is never said to have none."""
+    (tmp_path / "102.hea").write_text("102 1 360 650000\n102.dat 212 200 11 1024 0 0 0 V5\n")
+    with pytest.raises(
+        InvalidOption, match=r"paced records of MIT-BIH alone \(102\).*--record 102"
+    ):
+        records_to_evaluate(PatientsOptions(tmp_path))
+
+
+def test_a_folder_of_folders_says_where_records_are(tmp_path: Path) -> None:
+    """One level up, the message names the folder that holds them."""
+    (tmp_path / "db" / "p1").mkdir(parents=True)
+    (tmp_path / "db" / "p1" / "a.hea").write_text("a 1 250 1000\na.dat 16\n")
+    with pytest.raises(InvalidOption, match=r"db holds no records itself; its folder .*p1 does"):
+        records_to_evaluate(PatientsOptions(tmp_path / "db"))
 
 
 @pytest.mark.parametrize(

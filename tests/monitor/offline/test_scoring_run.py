@@ -81,9 +81,9 @@ def test_the_right_spec_is_taken(tmp_path: Path) -> None:
     [
         (f"1{' 0.5' * 139}", "139 samples instead of 140"),
         (f"1{' 0.5' * 141}", "141 samples instead of 140"),
-        (f"6{' 0.5' * 140}", "label '6' is none of 1 to 5"),
+        (f"6{' 0.5' * 140}", "label '6' is not one of 1 to 5"),
         (f"1{' 0.5' * 139} nan", "a sample is NaN"),
-        (f"1{' 1e30' * 140}", "absurd"),
+        (f"1{' 1e30' * 140}", "implausibly large"),
     ],
 )
 def test_beats_that_cannot_be_scored_are_named(line: str, said: str, tmp_path: Path) -> None:

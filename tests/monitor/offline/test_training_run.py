@@ -86,6 +86,22 @@ def test_usual_beats_of_records_are_learnt(record: Path, tmp_path: Path) -> None
     assert gathered.provenance["records"] == ["sim", "sim"]
 
 
+def test_a_record_that_cannot_be_learnt_from_is_passed_over(record: Path, tmp_path: Path) -> None:
+    """The others are learnt, and the checkpoint names them alone; with none left it is an error."""
+    bad = str(tmp_path / "none")
+    told: list[tuple[str, str]] = []
+    options = TrainingOptions(tmp_path / "out", records=(bad, str(record)))
+    gathered = gather(options, pass_over=lambda *one: told.append(one))
+    assert gathered.provenance["records"] == ["sim"]
+    assert [name for name, _ in told] == [bad]
+    with pytest.raises(RecordError, match="none does not exist"):
+        gather(TrainingOptions(tmp_path / "out", records=(bad, bad)))
+    (tmp_path / "fast.hea").write_text("fast 1 5000 20000\nfast.dat 16 200/mV\n")
+    (tmp_path / "fast.dat").write_bytes(bytes(40_000))
+    with pytest.raises(RecordError, match=r"record .*fast: sampling rate 5000\.0 Hz"):
+        gather(TrainingOptions(tmp_path / "out", records=(str(tmp_path / "fast"),)))
+
+
 def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
     """Ten seconds hold too few beats: the error says of which record."""
     with pytest.raises(CannotLearn, match=str(record)):
@@ -178,7 +194,7 @@ def test_where_a_checkpoint_may_be_written(tmp_path: Path) -> None:
     check_writable(there, overwrite=True)
     assert there.read_text() == "mine"
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidOption, match="no regular file"):
+    with pytest.raises(InvalidOption, match="a device or a pipe, not a file"):
         check_writable(tmp_path / "pipe", overwrite=True)
     for out, match in ((tmp_path, "folder"), (tmp_path / "no/c", "no"), (there / "c", "there")):
         with pytest.raises(InvalidOption, match=match):
@@ -241,7 +257,7 @@ def test_a_killed_training_leaves_its_last_tenth_epoch(tmp_path: Path) -> None:
 def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path) -> None:
     """Nothing left, a damaged file, other beats, another seed; the checkpoint stays as it is."""
     out = tmp_path / "c"
-    with pytest.raises(InvalidOption, match="no training was left"):
+    with pytest.raises(InvalidOption, match="so no training can be continued"):
         train(options_to(out, resume=True), noisy_beats(140))
     interrupted_after(2, options_to(out))
     before = out.read_bytes()
@@ -250,7 +266,7 @@ def test_what_cannot_be_gone_on_with_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="other beats or options"):
         train(options_to(out, resume=True, seed=2), noisy_beats(140))
     options_to(out).state_path.write_bytes(b"damaged")
-    with pytest.raises(InvalidCheckpoint, match="no training to go on with"):
+    with pytest.raises(InvalidCheckpoint, match="no training to continue"):
         train(options_to(out, resume=True), noisy_beats(140))
     assert out.read_bytes() == before
 

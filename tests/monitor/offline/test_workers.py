@@ -141,5 +141,30 @@ def test_a_worker_that_dies_at_once_is_an_error_too(monkeypatch: pytest.MonkeyPa
 
 def test_a_worker_that_dies_is_an_error() -> None:
     """It says what may help."""
-    with pytest.raises(StageFailed, match="fewer jobs"):
+    with pytest.raises(StageFailed, match="fewer --jobs"):
         run_tasks(killed, [1, 2], 2, lambda *_: None)
+
+
+def test_workers_import_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    """Neither what they are forked from, nor they themselves, nor who clears up after them."""
+    for name in ("queue", "numpy", "secrets", "tempfile", "multiprocessing"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w'); raise SystemExit(3)\n")
+    program = (
+        "import os, sys\n"
+        "from monitor.offline.workers import prepare_workers, run_tasks\n"
+        "from tests.monitor.offline.test_workers import imported\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        "prepare_workers('monitor.offline.annotate', 2)\n"
+        "print(run_tasks(imported, [0, 1], 2, lambda *_: None))\n"
+    )
+    root = Path(__file__).resolve().parents[3]
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}"},
+    )
+    assert ran.stdout.strip() == "[(True, False), (True, False)]", ran.stderr
+    assert not (tmp_path / "ran").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import wfdb
@@ -20,7 +22,15 @@ from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.errors import StageFailed, StageRefused
 from monitor.interrupts import Interrupts
-from monitor.run.replay import Replay, ReplayOptions, Summary, run_folder, stage_settings
+from monitor.run.folder import run_folder
+from monitor.run.liveness import HUNG_S
+from monitor.run.replay import (
+    Replay,
+    ReplayOptions,
+    Summary,
+    Tally,
+    stage_settings,
+)
 from monitor.run.supervisor import Supervisor
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.view.screens import Controls, OffTerminal
@@ -29,10 +39,14 @@ from monitor.wire.messages import (
     BeatScored,
     Message,
     PatientStatus,
+    StageName,
     Status,
+    Stream,
+    Technical,
     ThresholdRequest,
 )
 from monitor.wire.sockets import Sockets
+from tests.messages import patient_status, status
 from tests.monitor.ports import free_port
 from tests.real_data import MITDB
 
@@ -84,12 +98,12 @@ def options(*records: str | Path, **changes: object) -> ReplayOptions:
     return ReplayOptions(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def run(given: ReplayOptions, screen: Collected) -> Summary:
+def run(given: ReplayOptions, screen: Collected, hung_s: float = HUNG_S) -> Summary:
     """Replay as `monitor.run.replay.replay` does, with the supervisor within the test's reach."""
     with (
         run_folder() as folder,
         Interrupts() as interrupts,
-        Supervisor(stage_settings(given, folder), folder) as supervisor,
+        Supervisor(stage_settings(given, folder), folder, hung_s=hung_s) as supervisor,
         AlertSubscriber(given.alerts, (*screen.topics, "status")) as subscriber,
         Sockets() as sockets,
     ):
@@ -160,6 +174,17 @@ def _near(sample: int, others: object) -> bool:
     return bool(np.min(np.abs(np.asarray(others) - sample), initial=10**9) <= WITHIN_S * 250)
 
 
+def test_the_summary_tells_that_a_model_did_not_fit() -> None:
+    """Whose beats were all called anomalous, and what to do; nobody else is named."""
+    tally = Tally()
+    unfit = patient_status(patient="119", technical=["model_unfit"])
+    tally.take(status(patients=[unfit, patient_status(patient="120", technical=["noisy"])]))
+    streams = [Stream(name, name, "MLII", 360.0, 0, None) for name in ("119", "120")]
+    (note,) = tally.summary(streams, restarts=0).notes
+    assert note.startswith("119: this model does not fit this record, or every beat is anomalous")
+    assert "--learn 5:00" in note
+
+
 def test_the_summary_adds_up(record: Path) -> None:
     """Beats, alerts and signal are those of the messages; the end is exit 0's reason."""
     screen = Collected()
@@ -206,6 +231,72 @@ def test_a_killed_stage_loses_and_doubles_nothing(
     assert killed
     assert summary.restarts == 1
     assert any(stage in notice and "signal 9" in notice for notice in screen.notices)
+    assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+def test_a_patient_of_another_run_does_not_end_the_summary(undisturbed: Collected) -> None:
+    """Nor is counted in it."""
+    tally = Tally()
+    statuses = [one for one in undisturbed.messages if isinstance(one, Status)]
+    stranger = msgspec.structs.replace(statuses[-1].patients[0], patient="stranger")
+    tally.take(statuses[-1])
+    alone = tally.summary([stream("sim")], 0)
+    tally.take(msgspec.structs.replace(statuses[-1], patients=[stranger]))
+    both = tally.summary([stream("sim")], 0, foreign=1)
+    assert both.beats == alone.beats > 0
+    assert (alone.foreign, both.foreign) == (0, 1)
+
+
+def stream(patient: str) -> Stream:
+    return Stream(patient, patient, "I", 250.0, 0, None)
+
+
+@pytest.mark.parametrize(("stage", "begun"), [("consumer", True), ("segmenter", False)])
+def test_a_hung_stage_is_restarted_like_a_dead_one(
+    record: Path, undisturbed: Collected, stage: StageName, begun: bool
+) -> None:
+    """Stopped for ever, at work or while it starts: killed, reported to all; no alert is lost."""
+    stopped: list[int] = []
+
+    def stop_once(screen: Collected, controls: Controls) -> None:
+        assert screen.supervisor is not None
+        if not stopped and (len(screen.alerts()) >= 3 or not begun):
+            stopped.append(screen.supervisor.pids[stage])
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    screen = Collected(stop_once)
+    summary = run(options(record, speed=30.0), screen, hung_s=4.0)
+    assert not is_alive(stopped[0])
+    assert summary.restarts == 1
+    assert any(f"the {stage} hangs" in notice for notice in screen.notices)
+    reported = [one.text for one in screen.messages if isinstance(one, Technical)]
+    assert any(f"the {stage} hangs" in text for text in reported)
+    assert told(screen.alerts()) == told(undisturbed.alerts())
+
+
+def test_a_folder_that_was_removed_ends_no_run(
+    record: Path, undisturbed: Collected, tmp_path: Path
+) -> None:
+    """With a journal elsewhere nothing is lost; neither its folder nor its log are needed."""
+    done: list[Path] = []
+    given = options(record, speed=30.0, journal=tmp_path / "j.sqlite")
+    screen = Collected()
+    with (
+        run_folder() as folder,
+        Interrupts() as interrupts,
+        Supervisor(stage_settings(given, folder), folder) as supervisor,
+        AlertSubscriber(given.alerts, (*screen.topics, "status")) as subscriber,
+    ):
+
+        def remove_and_kill(screen: Collected, controls: Controls) -> None:
+            if not done and len(screen.alerts()) >= 3:
+                done.append(folder)
+                shutil.rmtree(folder)
+                os.kill(supervisor.pids["producer"], signal.SIGKILL)
+
+        screen = Collected(remove_and_kill)
+        Replay(supervisor, subscriber, None, screen).run(interrupts)
+    assert any("was removed by somebody" in notice for notice in screen.notices)
     assert told(screen.alerts()) == told(undisturbed.alerts())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.run.ward_bench import Ear, WardResult, find_largest, result_lines
 from monitor.wire.messages import StageHealth, Status, WardCounts
-from tools.messages import alert, beat_scored, status, technical
+from tests.messages import alert, beat_scored, status, technical
 
 MS = 1_000_000
 

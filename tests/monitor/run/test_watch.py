@@ -14,9 +14,10 @@ import pytest
 from monitor.errors import MonitorSilent
 from monitor.run.watch import FollowOptions, Hearing, follow
 from monitor.view.screens import JsonScreen
+from monitor.wire.curve_keys import init_keys, load_keys
 from monitor.wire.messages import WardCounts
+from tests.messages import alert, patient_status, status
 from tests.monitor.delivery.test_subscriber import Server, beat_heart, publish, served
-from tools.messages import alert, patient_status, status
 
 
 def _printed(endpoint: str) -> list[int]:
@@ -99,6 +100,7 @@ class Heard:
 
     silent_s = 0.0
     truncated = 0
+    refusal = ""
 
 
 def test_silence_and_truncation_are_said_once() -> None:
@@ -132,3 +134,33 @@ def test_silence_is_heard_only_where_nothing_waits() -> None:
     hearing.look(heard, idle=True)
     hearing.look(heard, idle=False)
     assert len(said) == 1
+
+
+def test_silence_says_what_keys_may_have_to_do_with_it(tmp_path: Path) -> None:
+    """A monitor with keys is silent to who has none, or another monitor's."""
+    said: list[str] = []
+    heard = Heard()
+    heard.silent_s = 9.0
+    Hearing(said.append).look(heard, idle=True)
+    init_keys(tmp_path / "keys")
+    Hearing(said.append, load_keys(tmp_path / "keys")).look(heard, idle=True)
+    assert "or it needs --keys" in said[0]
+    assert "server.public of --keys is not that monitor's" in said[1]
+
+
+def test_a_refused_key_is_said_again_each_minute() -> None:
+    """In place of the silence that comes of it; until the monitor is heard."""
+    said: list[str] = []
+    now_s = [0.0]
+    hearing, heard = Hearing(said.append, clock=lambda: now_s[0]), Heard()
+    for now_s[0], heard.refusal, heard.silent_s in (
+        (0.0, "not authorised", 0.1),
+        (30.0, "not authorised", 30.0),
+        (61.0, "not authorised", 61.0),
+        (62.0, "", 62.0),  # let in, and no heartbeat yet
+        (63.0, "", 0.1),
+        (64.0, "", 0.1),
+    ):
+        hearing.look(heard, idle=True)
+    again = "not authorised; it is tried again every 3 s"
+    assert said == [again, again, "the monitor is heard again"]

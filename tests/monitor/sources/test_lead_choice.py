@@ -112,5 +112,5 @@ def test_a_lead_that_is_asked_for(names: list[str], asked: str | int, index: int
 @pytest.mark.parametrize("asked", ["Ecg", "V9", "", "7", -1, 2, "9" * 5000])
 def test_a_lead_that_is_not_there(asked: str | int) -> None:
     """Two names that differ in case alone are told apart by case alone."""
-    with pytest.raises(RecordError, match=r"has no lead .*; it has ECG, ecg"):
+    with pytest.raises(RecordError, match=r"has no lead .*; choose from ECG, ecg"):
         choose_lead("rec", _candidates("ECG", "ecg"), asked)

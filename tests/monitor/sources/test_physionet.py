@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -147,6 +148,104 @@ def test_record_in_a_subfolder(
     assert deep.parent != fetch_record("mitdb/208", cache, server.url).parent
 
 
+DEEP = "files/p1000/p10000000/s40000000/more/and/more/208"
+
+
+@pytest.mark.parametrize("version", ["", "1.0/"])
+def test_record_in_folders_of_any_depth(
+    server: PhysioNetServer, record: dict[str, bytes], cache: Path, version: str
+) -> None:
+    """Names of MIMIC-IV-ECG have six parts; a version, as in the addresses, may be among them."""
+    folder = DEEP.rpartition("/")[0]
+    server.add_database("mimic", "1.0", {f"{folder}/{n}": one for n, one in record.items()})
+    path = fetch_record(f"mimic/{version}{DEEP}", cache, server.url)
+    assert wfdb.rdrecord(str(path)).sig_len == 9000
+    assert f"/files/mimic/1.0/{DEEP}.dat" in server.requested
+    assert ("/content/mimic/" in server.requested) == (version == "")
+
+
+def test_a_version_that_is_named_is_the_one_fetched(
+    server: PhysioNetServer, record: dict[str, bytes], cache: Path
+) -> None:
+    """An older version than the newest is another record, kept apart from it."""
+    server.add_database("mitdb", "0.9", {**record, "208.atr": record["208.atr"][:-2] + b"\0\0"})
+    server.add_database("mitdb", "1.0.0", record)
+    old = fetch_record("mitdb/0.9/208", cache, server.url)
+    assert "/files/mitdb/0.9/208.dat" in server.requested
+    assert fetch_record("mitdb/208", cache, server.url) != old
+
+
+def test_a_name_longer_than_a_folder_may_be(
+    server: PhysioNetServer, record: dict[str, bytes], cache: Path
+) -> None:
+    """Two long names that differ in the middle alone have two places in the cache."""
+    places = set()
+    for middle in "ab":
+        folder = f"{'x' * 100}/{'y' * 100}/{middle}/{'z' * 100}"
+        server.add_database("long", "1.0", {f"{folder}/{n}": one for n, one in record.items()})
+        places.add(fetch_record(f"long/{folder}/208", cache, server.url))
+    assert len(places) == 2
+
+
+def with_sums(files: dict[str, bytes], line: str = "{digest} {name}\n") -> dict[str, bytes]:
+    """Return a database's files with their list of checksums."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    sums = "".join(line.format(digest=digest, name=name) for name, digest in digests.items())
+    return {**files, "SHA256SUMS.txt": sums.encode()}
+
+
+@pytest.mark.parametrize(
+    "line", ["{digest} {name}\n", "{digest}  {name}\r\n", "{digest} *./{name}\n"]
+)
+@pytest.mark.parametrize("folder", ["", "p1/p2/p3/p4/p5/"])
+def test_what_is_fetched_is_what_was_published(
+    server: PhysioNetServer, record: dict[str, bytes], cache: Path, folder: str, line: str
+) -> None:
+    """A file that was changed on its way is refused by name, and nothing of it is kept."""
+    files = with_sums({f"{folder}{name}": content for name, content in record.items()}, line)
+    server.add_database("mitdb", "1.0.0", files)
+    name, said = f"mitdb/{folder}208", list[str]()
+    for suffix in ("hea", "dat", "atr"):
+        whole = record[f"208.{suffix}"]
+        changed = whole[:-1] + bytes([whole[-1] ^ 1]) if suffix != "hea" else whole + b"# x\n"
+        server.files[f"{FILES}{folder}208.{suffix}"] = changed
+        assert f"{folder}208.{suffix} is not what" in refusal(cache, server, name)
+        server.files[f"{FILES}{folder}208.{suffix}"] = whole
+    path = fetch_record(name, cache, server.url, on_notice=said.append)
+    assert path.with_suffix(".dat").read_bytes() == record["208.dat"]
+    assert said == []
+
+
+def test_the_list_of_checksums_is_fetched_once(
+    server: PhysioNetServer, record: dict[str, bytes], cache: Path
+) -> None:
+    """That of MIMIC-IV-ECG has some 200 MB; a byte-order mark in it does no harm."""
+    other = {name.replace("208", "209"): content for name, content in record.items()}
+    other["209.hea"] = record["208.hea"].replace(b"208", b"209")
+    files = with_sums({**other, **record})
+    files["SHA256SUMS.txt"] = b"\xef\xbb\xbf" + files["SHA256SUMS.txt"]
+    server.add_database("mitdb", "1.0.0", files)
+    for name in ("mitdb/208", "mitdb/209"):
+        fetch_record(name, cache, server.url, on_notice=pytest.fail)
+    assert server.requested.count(f"{FILES}SHA256SUMS.txt") == 1
+
+
+def test_what_cannot_be_compared_is_said(
+    server: PhysioNetServer, record: dict[str, bytes], cache: Path
+) -> None:
+    """A database without checksums, and a file that is not among them."""
+    server.add_database("bare", "1.0.0", record)
+    files = with_sums({name: one for name, one in record.items() if name != "208.atr"})
+    server.add_database("part", "1.0.0", {**record, **files})
+    said: list[str] = []
+    for name in ("bare/208", "part/208"):
+        fetch_record(name, cache, server.url, on_notice=said.append)
+    assert said == [
+        "bare 1.0.0 publishes no checksums: nothing was compared",
+        "not among the database's checksums, so not compared: 208.atr",
+    ]
+
+
 def test_multi_segment_record(
     server: PhysioNetServer, record: dict[str, bytes], cache: Path
 ) -> None:
@@ -219,8 +318,11 @@ def test_half_a_record_in_the_cache_is_fetched_again(
         "mitdb\\208",
         "mitdb/२०८",
         "http://host/208",
-        "a/" + "b" * 65,
-        "a/b/c/d/e/f/g",
+        "a/" + "b" * 129,
+        "a" + "/b" * 500,
+        "mitdb/1.0.0",
+        "mitdb/208/1.0.0",
+        "mitdb/1.0.0/1.0.0/208",
         "mitdb/208?x=1",
         "mitdb/-208",
     ],

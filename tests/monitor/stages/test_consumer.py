@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.detection.patient_state import read_saved
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beats
 from monitor.stages.host import StageHost
 from monitor.wire.messages import Message, ThresholdRequest
+from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.detection.test_engine import STREAM, beats_message
 from tests.monitor.journal.test_buffer import no_space
-from tools.messages import alert, beat_scored, status, technical
 
 SAID: list[Message] = [beat_scored(), alert(), beat_scored(), technical(), status()]
 
@@ -44,7 +46,14 @@ def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
         host = stack.enter_context(StageHost("consumer", settings))
         journal = stack.enter_context(Journal(Path(settings.journal)))
         executor = stack.enter_context(ThreadPoolExecutor(1))
-        engine = Engine(template_checkpoint(), settings, journal, executor, lambda: "now")
+        engine = Engine(
+            template_checkpoint(),
+            settings,
+            journal,
+            ModelStore(tmp_path, journal.identity),
+            executor,
+            lambda: "now",
+        )
         engine.expect([STREAM])
         receiver = host.sockets.pull(settings.beats)
         stage = ConsumerStage(settings, host, engine, journal, receiver)
@@ -53,8 +62,12 @@ def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
 
 
 def kept_threshold(folder: Path) -> float:
-    """Return the threshold that a restart would go on with."""
-    with Journal(folder / "j") as journal:
+    """Return the threshold that a restart would go on with, did the process die now."""
+    left = folder / "left"
+    left.mkdir(exist_ok=True)
+    for name in ("j", "j-wal"):
+        shutil.copy(folder / name, left / name)
+    with Journal(left / "j") as journal:
         (reached,) = journal.progress()
     return read_saved(reached.consumer_state, 140).threshold
 

@@ -33,7 +33,7 @@ def bundles(n: int, seconds: float, *, broken: bool = False) -> Iterator[list[by
     samples = np.zeros(round(seconds * FS_HZ), np.float32)
     for number in range(n):
         position = number * len(samples)
-        header = SamplesHeader(2, "p", "r", number, 0, position, "I", FS_HZ, len(samples))
+        header = SamplesHeader(3, "p", "r", number, 0, position, "I", FS_HZ, len(samples), 7)
         frames = encode_bundle([SamplesMessage(header, samples)])
         yield [b"\xc1", *frames[1:]] if broken else frames
 

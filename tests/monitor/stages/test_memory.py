@@ -18,6 +18,7 @@ import pytest
 
 from model.checkpoint import load_shipped
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.journal.buffer import JournalBuffer
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, ProducerSettings, Ward
@@ -81,7 +82,14 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[H
     settings = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(folder / "j"))
     found: dict[str, list[Held]] = {}
     with Journal(Path(settings.journal)) as journal, ThreadPoolExecutor(1) as learner:
-        engine = Engine(load_shipped(), settings, journal, learner, lambda: "2026-01-01T00:00:00Z")
+        engine = Engine(
+            load_shipped(),
+            settings,
+            journal,
+            ModelStore(folder, journal.identity),
+            learner,
+            lambda: "2026-01-01T00:00:00Z",
+        )
         engine.expect([playback.stream() for playback in playbacks])
         buffer, view = JournalBuffer(journal), Snapshot()
         for now_s in range(4, 60 * MINUTES + 1, 4):

@@ -179,6 +179,52 @@ def test_what_cannot_be_replayed_is_said(
         open_playbacks(producer_settings(record, **changes))
 
 
+def test_of_several_records_a_bad_one_is_passed_over(record: str, tmp_path: Path) -> None:
+    """A rate that cannot be segmented, a missing record, a signal that ends too early to begin."""
+    fast = write_fast(tmp_path)
+    told: list[tuple[str, str]] = []
+    records = [fast, record, str(tmp_path / "none"), record]
+    settings = ProducerSettings(records=records, samples="ipc:///unused")
+    playbacks = open_playbacks(settings, lambda *one: told.append(one))
+    assert [one.patient for one in playbacks] == ["sim", "sim#2"]
+    assert [name for name, _ in told] == [fast, str(tmp_path / "none")]
+    assert told[0][1].startswith(f"record {fast}: sampling rate 5000.0 Hz is outside 100 to 2000")
+    with pytest.raises(RecordError, match=r"fast: sampling rate"):
+        open_playbacks(ProducerSettings(records=[fast, fast], samples="ipc:///unused"))
+
+
+def write_fast(folder: Path) -> str:
+    (folder / "fast.hea").write_text("fast 1 5000 20000\nfast.dat 16 200/mV\n")
+    (folder / "fast.dat").write_bytes(bytes(40_000))
+    return str(folder / "fast")
+
+
+class Ending(CountingSource):
+    """A source that cannot be read beyond its half."""
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        if stop > self.n_samples // 2:
+            raise RecordError("record count cannot be decoded from sample 500 on")
+        return super().read(start, stop)
+
+
+def test_a_record_that_cannot_be_read_on_ends_and_the_others_go_on() -> None:
+    """It is reported once; the run's last end is the last that comes."""
+    bad = Playback(Ending(1000), "bad", 0, 1000, False, 0)
+    pacer = Pacer([playback(1000), bad], None, now_s=0.0)
+    sent = [one for _ in range(10) for one in pacer.take_due(1.0, 0)]
+    ends = [one for one in sent if isinstance(one, EndHeader)]
+    assert [(one.patient, one.reason, one.last) for one in ends] == [
+        ("bad", "stopped", False),
+        ("p", "complete", True),
+    ]
+    assert pacer.failed == [("bad", "record count cannot be decoded from sample 500 on")]
+    assert not pacer
+    alone = Pacer([Playback(Ending(1000), "bad", 0, 1000, False, 0)], None, now_s=0.0)
+    with pytest.raises(RecordError):
+        alone.take_due(1.0, 0)
+
+
 def test_a_missing_record_is_said(tmp_path: Path) -> None:
     """The message names the path."""
     with pytest.raises(RecordError, match="nothing-here"):

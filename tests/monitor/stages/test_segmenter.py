@@ -16,9 +16,11 @@ from monitor.stages.host import Counters
 from monitor.stages.segmenter import MAX_PATIENTS, SampleSegmenter
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
+    BeatsHeader,
     BeatsMessage,
     EndHeader,
     HealthHeader,
+    RecordEvent,
     SamplesHeader,
     SamplesMessage,
     StageHealth,
@@ -42,7 +44,7 @@ def ecg(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
 
 def message(samples: NDArray[np.float32], position: int, **changes: Any) -> SamplesMessage:
     values: dict[str, Any] = {
-        "version": 2,
+        "version": 3,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -51,12 +53,13 @@ def message(samples: NDArray[np.float32], position: int, **changes: Any) -> Samp
         "lead": "I",
         "fs_hz": FS_HZ,
         "n_samples": len(samples),
+        "sender": 7,
     }
     return SamplesMessage(SamplesHeader(**{**values, **changes}), samples)
 
 
 def end(position: int) -> EndHeader:
-    return EndHeader(2, "p", "r", 99, 12, position, "complete", last=True)
+    return EndHeader(3, "p", "r", 99, 12, position, "complete", last=True)
 
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SampleSegmenter, Counters]:
@@ -122,7 +125,7 @@ def test_samples_sent_twice_are_dropped(ecg: NDArray[np.float32]) -> None:
     stage, counters = new_stage()
     produced = [
         stage.step([message(ecg[:3000], 0)], 0.0),
-        stage.step([message(ecg[1000:2000], 1000)], 0.0),  # wholly received before
+        stage.step([message(ecg[2000:3000], 2000)], 0.0),  # wholly received before
         stage.step([message(ecg[2500:], 2500)], 0.0),  # half of it
     ]
     assert r_samples(produced) == expected
@@ -161,15 +164,69 @@ def test_a_damaged_state_is_refused(ecg: NDArray[np.float32]) -> None:
             new_stage([Resume("p", len(ecg), broken)])
 
 
-@pytest.mark.parametrize("changes", [{"fs_hz": 360.0}, {"lead": "V1"}])
-def test_a_stream_keeps_its_rate_and_lead(
-    ecg: NDArray[np.float32], changes: dict[str, Any]
+def headers(result: StepResult[StageMessage]) -> list[BeatsHeader]:
+    return [one.header for one in beats_of([result])]
+
+
+@pytest.mark.parametrize(
+    ("position", "changes"),
+    [
+        (0, {}),  # the sender was started again
+        (1000, {}),  # its counter went back
+        (3000 + 3601 * 250, {}),  # it skipped more than an hour
+        (3000, {"fs_hz": 360.0}),
+        (3000, {"lead": "V1"}),
+    ],
+)
+def test_another_stretch_of_samples_is_cut_from_its_own_beginning(
+    ecg: NDArray[np.float32], position: int, changes: dict[str, Any]
 ) -> None:
-    """A message that contradicts the stream's first is refused."""
+    """Nothing of it is dropped, and its headers say that it is another, and where it began."""
     stage, counters = new_stage()
-    stage.step([message(ecg[:500], 0)], 0.0)
-    assert stage.step([message(ecg[500:], 500, **changes)], 9.0).messages == []
-    assert counters.malformed == 1
+    (first, *_) = headers(stage.step([message(ecg[:3000], 0)], 0.0))
+    again = message(ecg[3000:], position, sent_ns=12, sequence=5, **changes)
+    result = stage.step([again], 0.2)
+    *closing, last = headers(result)
+    assert {one.stretch for one in closing} <= {first.stretch}
+    assert last.stretch != first.stretch
+    assert (last.first_sample, last.position) == (position, position + len(ecg) - 3000)
+    assert [one.sequence for one in (first, *closing, last)] == [0, *range(1, len(closing) + 2)]
+    alone, _ = new_stage()
+    expected = r_samples([alone.step([again], 0.2)])
+    assert [r for r in r_samples([result]) if r >= position][-len(expected) :] == expected
+    assert (counters.malformed, counters.dropped, counters.gaps) == (0, 0, 1)
+
+
+def test_a_gap_of_minutes_is_no_other_stretch(ecg: NDArray[np.float32]) -> None:
+    """A gateway that was out of reach and counts on says itself where its samples lie."""
+    stage, _ = new_stage()
+    first = headers(stage.step([message(ecg[:3000], 0)], 0.0))
+    after = headers(stage.step([message(ecg[3000:], 3000 + 600 * 250)], 0.2))
+    assert {one.stretch for one in first} == {one.stretch for one in after}
+    assert after[-1].position == 3000 + 600 * 250 + len(ecg) - 3000
+
+
+def test_two_senders_of_one_patient_are_reported(ecg: NDArray[np.float32]) -> None:
+    """The first is believed while it lives, the second refused; that is an event of the patient."""
+    stage, counters = new_stage()
+    stage.step([message(ecg[:250], 0)], 0.0)
+    stage.step([message(ecg[:250], 10**12, sender=8)], 0.1)
+    assert (counters.malformed, counters.dropped) == (1, 250)
+    said = headers(stage.step([message(ecg[250:500], 250)], 1.1))
+    assert said[-1].position == 500
+    assert [one for header in said for one in header.events] == [
+        RecordEvent("two_senders", "onset", 250)
+    ]
+    said = headers(stage.step([message(ecg[500:750], 500)], 12.0))
+    assert [one.state for header in said for one in header.events] == ["cleared"]
+
+
+def test_another_sender_takes_over_when_the_first_is_gone(ecg: NDArray[np.float32]) -> None:
+    """It need not wait for long, and nobody else's samples are refused."""
+    stage, counters = new_stage()
+    stage.step([message(ecg[:3000], 0)], 0.0)
+    (taken,) = headers(stage.step([message(ecg[3000:], 3000, sender=8)], 3.1))
+    assert (taken.position, counters.malformed) == (len(ecg), 0)
 
 
 def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) -> None:
@@ -182,7 +239,7 @@ def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) ->
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
-    health = HealthHeader(2, StageHealth("producer", 0, 1, 0, 0, 0, 0))
+    health = HealthHeader(3, StageHealth("producer", 0, 1, 0, 0, 0, 0))
     assert len(stage.step([health], 0.0).messages) == 1  # passed on
     produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])

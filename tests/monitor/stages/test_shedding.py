@@ -18,6 +18,7 @@ import zmq
 
 from model.checkpoint import load_shipped
 from monitor.detection.engine import Engine
+from monitor.detection.model_store import ModelStore
 from monitor.detection.system_alerts import Overload
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, ProducerSettings, TechnicalRules, Ward
@@ -90,7 +91,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     stage = SampleSegmenter(BeatSpec(), [], [], counters)
     settings = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(folder / "j"))
     with Journal(Path(settings.journal)) as journal, ThreadPoolExecutor(1) as learner:
-        engine = Engine(load_shipped(), settings, journal, learner, lambda: "now")
+        engine = Engine(
+            load_shipped(),
+            settings,
+            journal,
+            ModelStore(folder, journal.identity),
+            learner,
+            lambda: "now",
+        )
         engine.expect([playback.stream() for playback in playbacks])
         seconds, said = _live(feed, stage, engine)
         yield Told(seconds, said, engine.report().newest_seq, counters)

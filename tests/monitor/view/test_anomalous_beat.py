@@ -6,7 +6,7 @@ import numpy as np
 
 from monitor.view.anomalous_beat import MAX_NEIGHBOURS, anomalous_beat
 from monitor.wire.messages import MAX_BEAT_LENGTH, LossByPart, Neighbour
-from tools.messages import alert
+from tests.messages import alert
 
 PARTS = LossByPart(p=0.2, qrs=0.5, t=0.3)
 

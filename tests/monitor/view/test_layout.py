@@ -14,12 +14,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 
+from monitor.detection.model_fit import ModelFit, unfit_text
 from monitor.view import plots
 from monitor.view import screen_rows as bars
 from monitor.view.layout import render
 from monitor.view.selection import select
 from monitor.view.snapshot import Snapshot, with_notice, with_pause, with_silence
-from monitor.wire.messages import Message, StageHealth
+from monitor.wire.messages import LearningStatus, Message, StageHealth
 from tests.monitor.view.scenes import (
     FS_HZ,
     after,
@@ -366,8 +367,9 @@ def test_a_beat_is_explained_on_the_whole_screen(size: tuple[int, int]) -> None:
 def test_keys_are_named_and_what_this_is_not() -> None:
     """The last row; a notice takes the place of the keys."""
     footer = lines_of(MONITORING, 80, 24)[-1]
-    assert footer.startswith(" + fewer - more r relearn p pause q quit")
-    assert footer.endswith("research software, not a medical device")
+    assert footer.startswith(" + fewer - more r learn p pause e explain q quit")
+    assert footer.endswith("research, not a medical device")
+    assert lines_of(MONITORING, 160, 48)[-1].endswith("research software, not a medical device")
     assert "↑↓ patient" in lines_of(WARD, 80, 24)[-2]  # no room for both in one row
     paused = lines_of(with_pause(MONITORING, True), 80, 24)
     assert "PAUSED" in paused[0]
@@ -375,6 +377,138 @@ def test_keys_are_named_and_what_this_is_not() -> None:
     assert (
         " threshold is 27.3 now" in lines_of(with_notice(WARD, "threshold is 27.3 now"), 80, 24)[-1]
     )
+
+
+LATCHED = patient_status(9, latched=True)
+ALL_KEYS = replace(after([status(LATCHED), alert(500)], WARD), selected="119")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_key_falls_off_the_footer(width: int) -> None:
+    """All that do something now, each whole, and what this is not; at 24 rows and more."""
+    lines = lines_of(ALL_KEYS, width, 24)
+    footer = "\n".join(lines[-4:])
+    for key in ("a ACKNOWLEDGE", "+ fewer", "- more", "r learn", "p pause", "e explain"):
+        assert key in footer
+    for key in ("↑↓ patient", "/ search", "esc back", "q quit", "not a medical device"):
+        assert key in footer
+
+
+def test_of_a_tiny_screen_the_last_key_leaves() -> None:
+    """However many keys there are, the one to leave by is in sight."""
+    footer = lines_of(ALL_KEYS, 40, 10)[-1]
+    assert footer.startswith(" a ACKNOWLEDGE")
+    assert footer.rstrip().endswith("q quit")
+
+
+def test_a_long_notice_has_a_row_of_its_own() -> None:
+    """What this is not stands below it."""
+    said = "r again within 5 s: learn 119 anew (no verdicts meanwhile)"
+    lines = lines_of(with_notice(MONITORING, said), 80, 24)
+    assert lines[-2].rstrip() == f" {said}"
+    assert lines[-1].rstrip() == " research software, not a medical device"
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 48)])
+def test_every_mark_stands_in_the_legend(width: int, height: int) -> None:
+    """Over an R peak and under a loss."""
+    (legend,) = [line for line in lines_of(MONITORING, width, height) if line.startswith("─ ECG")]
+    for (letter, _), meaning in plots.MARKS.values():
+        assert f"{letter} {meaning}" in legend
+    assert "━" in text_of(MONITORING, width, height)
+    assert "╌ rebuilt" in text_of(MONITORING, width, height)
+
+
+def test_the_reason_of_an_alert_stays_in_80_columns() -> None:
+    """In the verdict and in the list; also of one that is over, and in a ward."""
+    scene = after([status(patient_status(9)), alert(500, why=["shape", "premature"])])
+    lines = lines_of(scene, 80, 24)
+    assert lines[2].rstrip() == (
+        " A  ALERT medium since 00:00:02  1 beat  loss x1.6  shape, premature"
+    )
+    row = next(line for line in lines if "ONSET" in line)
+    assert row.rstrip().endswith("x1.6     1 beat   shape, premature")
+    over = after([alert(800, "cleared", seq=2, episode_start_sample=500)], scene)
+    row = next(line for line in lines_of(over, 80, 24) if "cleared" in line)
+    assert row.rstrip().endswith("shape, premature")
+    late = alert(90_000, seq=9999, why=["late"], patient="bed 12", record="bed 12")
+    ward = after([late], WARD)
+    row = next(line for line in lines_of(ward, 80, 24) if " ONSET    medium    bed 12" in line)
+    assert row.rstrip().endswith("late")
+
+
+UNFIT = after(
+    [
+        status(patient_status(5000)),
+        technical(
+            5000,
+            event="model_unfit",
+            text=unfit_text(ModelFit(above=(True,) * 20, state="unfit")),
+        ),
+    ]
+)
+
+
+def test_a_model_that_does_not_fit_is_told_whole_with_what_to_do() -> None:
+    """In two rows at 80 columns; the heart rate stands, since the signal is good."""
+    lines = lines_of(UNFIT, 80, 24)
+    assert lines[2].startswith(
+        " T  MODEL UNFIT since 00:00:20  no beat alerts  this model does not"
+    )
+    assert lines[3].rstrip().endswith("learn the patient, key r or --learn 5:00")
+    assert "HR  74 /min" in lines[0]
+    assert "signal withheld" not in lines[0]
+    seen = after([status(patient_status(5000, technical=["model_unfit"], latched=True))], UNFIT)
+    said = " ".join(" ".join(lines_of(seen, 80, 24)[2:5]).split())
+    assert "HIGH ALERT to acknowledge" in said
+    assert said.endswith("learn the patient, key r or --learn 5:00")
+    late = after([status(patient_status(5000, technical=["model_unfit"]))])
+    assert "key r learns" in text_of(late, 80, 24)
+
+
+def test_verdicts_of_a_model_that_does_not_fit_are_not_drawn_as_anomalous() -> None:
+    """They are marked as not judged, from the alert to its end; those before stay."""
+    scene = after([wave(5000, [0.0] * 600, [5000, 5200, 5400, 5600])], UNFIT)
+    scene = after([beat(5200, 90.0), beat(5400, 9.0)], scene)
+    over = technical(5500, "cleared", seq=2, event="model_unfit")
+    scene = after([over, beat(5600, 90.0)], scene)
+    assert lines_of(scene, 80, 24)[4].split() == ["'", "?", "·", "A"]
+
+
+def test_a_technical_alert_and_an_alert_to_acknowledge_are_both_in_sight() -> None:
+    """Neither hides the other, nor the key."""
+    scene = after([technical(600), status(patient_status(900, latched=True, technical=["noisy"]))])
+    text = text_of(scene, 80, 24)
+    assert " T  NOISY  HIGH ALERT to acknowledge  verdict withheld" in text
+    assert "a ACKNOWLEDGE" in text
+
+
+def learning(**changes: Any) -> Snapshot:
+    """Return a patient that is learnt, with an alert that nobody has acknowledged."""
+    how_far = LearningStatus(**{"left_s": 200.0, "beats": 117} | changes)
+    said = patient_status(9, state="learning", threshold=None, latched=True, learning=how_far)
+    return after([status(said)])
+
+
+@pytest.mark.parametrize(
+    ("scene", "said"),
+    [
+        (learning(), "03:20 left to learn  117 beats so far"),
+        (learning(left_s=0.0, training=True), "training on 117 beats  0 beats wait"),
+        (
+            learning(left_s=0.0, training=True, ahead=2, held=31),
+            "waits to be trained, 2 before it  31 beats wait",
+        ),
+    ],
+)
+def test_learning_is_shown_beside_an_alert_to_acknowledge(scene: Snapshot, said: str) -> None:
+    """How long it lasts, what comes first and what waits; the alert is still there."""
+    top = " ".join(lines_of(scene, 80, 24)[2:4]).split()
+    assert top == f"A  HIGH ALERT to acknowledge  LEARNING  {said}  no verdict yet".split()
+    assert "a ACKNOWLEDGE" in text_of(scene, 80, 24)
+    (patient,) = scene.patients.values()
+    quiet = replace(scene, patients={"119": replace(patient, latched=False)})
+    assert lines_of(quiet, 80, 24)[2].startswith(f" L  LEARNING  {said}")
 
 
 def test_a_record_without_an_end_has_a_time_but_no_share() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import stat
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import zmq
 from typer.testing import CliRunner
 
 from monitor.cli.app import app
@@ -21,10 +23,10 @@ from monitor.errors import InvalidEndpoint, InvalidKeys, InvalidOption, MonitorS
 from monitor.journal.writer import Journal
 from monitor.wire.codec import all_encoded
 from monitor.wire.curve_keys import Keys, init_keys, load_keys
-from monitor.wire.messages import AckRequest, Status
+from monitor.wire.messages import AckRequest, SeekRequest, Status
 from monitor.wire.sockets import Sockets
+from tests.messages import status
 from tests.monitor.ports import free_port
-from tools.messages import status
 
 
 @pytest.fixture
@@ -48,9 +50,9 @@ def client_of(folder: Path, name: str, *lists: str) -> Keys:
 class Monitor(threading.Thread):
     """A publisher with keys that sends a heartbeat; it owns its sockets in its thread."""
 
-    def __init__(self, keys: Path, journal: Path) -> None:
+    def __init__(self, keys: Path, journal: Path, endpoint: str | None = None) -> None:
         super().__init__(daemon=True)
-        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.endpoint = endpoint or f"tcp://127.0.0.1:{free_port()}"
         self.refused = 0
         self._keys = load_keys(keys)
         self._journal = journal
@@ -99,6 +101,58 @@ def test_only_who_is_authorised_is_let_in(folder: Path, tmp_path: Path) -> None:
             while monitor.refused == before and time.monotonic() < deadline_s:
                 time.sleep(0.02)
             assert monitor.refused > before
+
+
+def test_a_subscriber_that_was_refused_is_heard_once_it_is_authorised(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says why nothing comes, tries again by itself, and then gets alerts and answers."""
+    monkeypatch.setattr("monitor.wire.sockets.TRY_AGAIN_S", 0.2)
+    stranger = client_of(folder, "stranger")
+    with Monitor(folder, tmp_path / "j") as monitor:
+        subscriber = AlertSubscriber(monitor.endpoint, ["status"], keys=stranger)
+        with pytest.raises(MonitorSilent, match="not authorised there"):
+            carry_out(monitor.endpoint, AckRequest(), stranger)
+        for _ in range(2):  # the second time it was tried again meanwhile
+            assert subscriber.receive(0.5) is None
+            assert "client.public of --keys into authorised/" in subscriber.refusal
+    for authorised in ("authorised", "control"):
+        shutil.copy(tmp_path / "stranger" / "client.public", folder / authorised / "b.public")
+    with Monitor(folder, tmp_path / "j", monitor.endpoint), subscriber:
+        assert isinstance(subscriber.receive(10), Status)
+        subscriber.ask(SeekRequest("no time"))  # what is no request is refused
+        deadline_s = time.monotonic() + 10
+        while not subscriber.refused and time.monotonic() < deadline_s:
+            subscriber.receive(0.1)
+            subscriber.ask(SeekRequest("no time"))
+        assert "not a request" in subscriber.refused[-1]
+        assert subscriber.refusal == ""
+
+
+@pytest.mark.parametrize("kind", ["push", "subscribe"])
+def test_every_socket_that_was_refused_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A stage's and a view's as well: what they send or hear goes on once they are let in."""
+    monkeypatch.setattr("monitor.wire.sockets.TRY_AGAIN_S", 0.1)
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    stranger, before = client_of(folder, "stranger"), load_keys(folder)
+    shutil.copy(folder.with_name("stranger") / "client.public", folder / "authorised" / "b.public")
+    after = load_keys(folder)
+    with Sockets(stranger) as client:
+        made = client.push(endpoint) if kind == "push" else client.subscribe(endpoint, ["x"])
+        for keys in (before, after):
+            with Sockets(keys) as server:
+                bound = server.pull(endpoint) if kind == "push" else server.publish(endpoint)
+                sender, receiver = (made, bound) if kind == "push" else (bound, made)
+                deadline_s = time.monotonic() + (0.5 if keys is before else 10)
+                while not receiver.poll(20) and time.monotonic() < deadline_s:
+                    client.look_after()
+                    with contextlib.suppress(zmq.Again):
+                        sender.send(b"x", zmq.DONTWAIT)
+                assert bool(receiver.poll(0)) is (keys is after)
+                client.look_after()
+                assert bool(client.refusal) is (keys is before)
 
 
 def test_a_flood_of_strangers_stops_nobody(folder: Path) -> None:
@@ -172,6 +226,14 @@ def test_malformed_keys_are_refused(folder: Path, content: bytes) -> None:
     (folder / "authorised" / "own.public").write_bytes(content)
     with pytest.raises(InvalidKeys, match=r"own\.public"):
         load_keys(folder)
+
+
+def test_a_key_with_a_byte_order_mark_is_the_key(folder: Path) -> None:
+    """A public key that went through a Windows editor still lets its client in."""
+    before = load_keys(folder)
+    for name in ("server.public", "authorised/own.public"):
+        (folder / name).write_text((folder / name).read_text(), encoding="utf-8-sig")
+    assert load_keys(folder) == before
 
 
 def test_each_role_needs_its_keys(folder: Path, tmp_path: Path) -> None:

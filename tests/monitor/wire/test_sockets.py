@@ -50,6 +50,8 @@ def test_requests_have_the_next_endpoint() -> None:
     assert requests_endpoint("ipc:///run/alerts") == "ipc:///run/alerts.requests"
     with pytest.raises(InvalidEndpoint):
         requests_endpoint("tcp://127.0.0.1:65535")
+    with pytest.raises(InvalidEndpoint, match=r"has 96 bytes; at most 91 leave room"):
+        requests_endpoint("ipc:///" + "x" * 95)
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5571", "tcp://192.168.1.2:5571"])

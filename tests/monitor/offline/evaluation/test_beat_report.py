@@ -21,8 +21,8 @@ from monitor.offline.evaluation.beat_report import (
     write_beat_report,
 )
 from monitor.wire.messages import LossByPart, Neighbour
+from tests.messages import alert, technical
 from tests.monitor.offline.evaluation.pages import Page
-from tools.messages import alert, technical
 
 VALUES = np.sin(np.arange(140, dtype="<f4"))
 AROUND = [
@@ -120,7 +120,7 @@ def test_an_alert_without_kept_beats_is_drawn() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (technical(), "not of a beat"),
+        (technical(), "has no beat to draw"),
         (alert(state="cleared", beat=[], reconstruction=[]), "carries no beat"),
     ],
 )

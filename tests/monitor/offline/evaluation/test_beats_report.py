@@ -83,6 +83,47 @@ def test_the_rate_may_come_from_the_header(tmp_path: Path) -> None:
     assert evaluate_beats(tmp_path / "ref", tmp_path / "det").gross.sensitivity == 1.0
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["a 0 250 150000\n", "a 1 250 150000 1:00:00 22/02/89\na.dat 16 200 16 0 0 0 0 ECG\n"],
+)
+@pytest.mark.parametrize("fs", [None, FS_HZ])
+def test_a_header_need_not_describe_signals(tmp_path: Path, header: str, fs: int | None) -> None:
+    """Databases of annotations alone have headers of 0 signals; a date does not matter."""
+    _annotate(tmp_path / "ref", "a", "atr", BEATS, fs=fs)
+    _annotate(tmp_path / "det", "a", "qrs", [*BEATS.tolist(), 650 * FS_HZ], fs=fs)
+    (tmp_path / "ref" / "a.hea").write_text(header)
+    gross = evaluate_beats(tmp_path / "ref", tmp_path / "det").gross
+    assert (gross.sensitivity, gross.false_positives) == (1.0, 0)
+
+
+def test_a_header_that_cannot_be_read_does_not_matter_where_annotations_say_the_rate(
+    folders: tuple[Path, Path],
+) -> None:
+    """It is as one that is not there."""
+    ref, det = folders
+    before = evaluate_beats(ref, det)
+    (ref / "a.hea").write_bytes(b"\xff\x00")
+    assert evaluate_beats(ref, det) == before
+
+
+def test_a_record_that_cannot_be_compared_does_not_keep_the_others(
+    folders: tuple[Path, Path],
+) -> None:
+    """It is in no figure and named in the report; with none left it is an error."""
+    ref, det = folders
+    only_b = evaluate_beats(ref, det).records["b"]
+    (det / "a.qrs").write_bytes(b"\xff" * 9)
+    report = evaluate_beats(ref, det)
+    assert list(report.failed) == ["a"]
+    assert report.records == {"b": only_b}
+    assert report.gross.true_positives == only_b.true_positives
+    assert "a.qrs" in json.loads(to_json(report))["failed"]["a"]
+    (det / "b.qrs").write_bytes(b"\xff" * 9)
+    with pytest.raises(RecordError, match=r"a\.qrs .*and 1 other"):
+        evaluate_beats(ref, det)
+
+
 def test_the_test_period_ends_with_the_record(tmp_path: Path) -> None:
     """False detections up to the record's end count, also after its last beat."""
     _annotate(tmp_path / "ref", "a", "atr", BEATS)
@@ -113,6 +154,20 @@ def test_json_and_csv_hold_the_same_figures(folders: tuple[Path, Path]) -> None:
     for name in FIGURES:
         assert float(rows["b"][name]) == document["records"]["b"][name]
     assert rows["average"]["true_positives"] == ""
+
+
+def test_a_reference_without_a_beat_is_left_out_of_the_gross(folders: tuple[Path, Path]) -> None:
+    """Its detections are shown in its row, count nowhere else, and the record is named."""
+    ref, det = folders
+    before = evaluate_beats(ref, det)
+    wfdb.wrann("d", "atr", np.array([5, 9]), ["+", '"'], fs=FS_HZ, write_dir=str(ref))
+    _annotate(det, "d", "qrs", BEATS)
+    (ref / "d.hea").write_text(f"d 1 {FS_HZ} {600 * FS_HZ}\nd.dat 16 200/mV 16 0 0 0 0 ECG\n")
+    report = evaluate_beats(ref, det)
+    assert report.without_reference == ("d",)
+    assert json.loads(to_json(report))["without_reference"] == ["d"]
+    assert report.records["d"].false_positives > 0
+    assert (report.gross, report.average) == (before.gross, before.average)
 
 
 def test_figures_that_are_not_defined_are_null(tmp_path: Path) -> None:
@@ -174,12 +229,14 @@ def test_folders_without_a_common_record(folders: tuple[Path, Path], tmp_path: P
         evaluate_beats(folders[0], tmp_path / "empty")
     with pytest.raises(InvalidOption, match="is not a folder"):
         evaluate_beats(folders[0], tmp_path / "nowhere")
+    with pytest.raises(InvalidOption, match=r"holds no \.atr files itself; its folder .*ref does"):
+        evaluate_beats(tmp_path, folders[1])
 
 
 def test_a_pipe_is_no_annotation_file(tmp_path: Path) -> None:
     """It would block for ever."""
     os.mkfifo(tmp_path / "a.atr")
-    with pytest.raises(RecordError, match="not a regular file"):
+    with pytest.raises(RecordError, match="is not a regular file"):
         read_annotations(tmp_path / "a", "atr")
 
 

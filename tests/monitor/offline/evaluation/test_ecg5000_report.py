@@ -169,7 +169,7 @@ def test_beats_of_one_kind_cannot_be_evaluated() -> None:
     config = AutoencoderConfig(length=20, samples_per_step=1, embedding=3)
     with pytest.raises(InvalidBeats, match="all normal or all anomalous"):
         evaluate_training([labelled(40, 0)], "pooled", config)
-    with pytest.raises(InvalidBeats, match="training file and a test file"):
+    with pytest.raises(InvalidBeats, match="needs two files"):
         evaluate_training([labelled(40, 10)], "official", config)
 
 

@@ -1,4 +1,4 @@
-"""Messages to the world, made with a few words: for tests, and for the fuzzer to begin from."""
+"""Messages to the world, made with a few words."""
 
 from __future__ import annotations
 

@@ -1,0 +1,279 @@
+"""One record judged as a running monitor judges it: the same engine, without stages or journal.
+
+What `replay` says of a record is what is found here, to the bit: the model that is learnt, its
+threshold, each beat's verdict. Trainings are done at once, nothing is kept, and no clock is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint
+from model.errors import CannotLearn
+from monitor.detection.alert_machine import Verdict
+from monitor.detection.engine import Engine
+from monitor.detection.learning_phase import Held
+from monitor.detection.scored_beats import ScoredBeat
+from monitor.journal.writer import StoredProgress
+from monitor.offline.workers import check_stop
+from monitor.settings import Rules
+from monitor.sources.source import Source
+from monitor.wire.messages import BeatsHeader, BeatsMessage, EndHeader, RecordEvent, Stream
+from segmenter.beat import Beats, BeatSpec, joined_beats
+from segmenter.stream import Segmented, Segmenter
+
+BLOCK_S = 60.0  # signal between two looks at whether to stop
+PATIENT = "record"
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """What decides the verdicts, beside the model; the defaults are those of `replay`."""
+
+    threshold: float | None = None
+    learn_s: float | None = None
+    false_alerts_per_hour: float = 1.0
+    rules: Rules = field(default_factory=Rules)
+    from_scratch: bool = False  # begin learning with random weights
+
+
+class Judged(NamedTuple):
+    """A record's beats and what was decided about them: n rows in the order of the R peaks.
+
+    Attributes
+    ----------
+    beats : Beats
+        Every beat found; without values where they were not to be kept.
+    loss : np.ndarray, shape (n,), float64
+        NaN where a beat has no verdict: bad signal, or still learning.
+    ratio : np.ndarray, shape (n,), float64
+        The loss weighted by the beat's time, over the threshold; NaN as above.
+    anomalous : np.ndarray, shape (n,), bool
+    model : Checkpoint
+        What judged them: the one given, or the one that was learnt.
+    threshold : float
+    learnt_until : int
+        Sample at which the learning ended; 0 where nothing was to be learnt.
+    note : str
+        What the learning says.
+    learning_cpu_s : float
+        Processor time of the trainings.
+    """
+
+    beats: Beats
+    loss: NDArray[np.float64]
+    ratio: NDArray[np.float64]
+    anomalous: NDArray[np.bool_]
+    model: Checkpoint
+    threshold: float
+    learnt_until: int
+    note: str
+    learning_cpu_s: float
+
+
+def segmented(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[tuple[Segmented, int]]:
+    """Yield what is found in a source's first samples, block by block, and up to which sample."""
+    segmenter = Segmenter(source.fs_hz, spec)
+    block = max(1, round(BLOCK_S * source.fs_hz))
+    for start in range(0, until_sample, block):
+        check_stop()
+        stop = min(start + block, until_sample)
+        yield segmenter.update(source.read(start, stop)), stop
+    yield segmenter.flush(), until_sample
+
+
+def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
+    """Yield the beats of a source's first samples, block by block."""
+    for found, _ in segmented(source, spec, until_sample):
+        yield found.beats
+
+
+def judge_record(
+    source: Source, base: Checkpoint, settings: JudgeSettings, *, keep_values: bool = False
+) -> Judged:
+    """Judge a record from its start to its end.
+
+    Parameters
+    ----------
+    source : Source
+    base : Checkpoint
+        The model, or what a learning begins with.
+    settings : JudgeSettings
+    keep_values : bool
+        Return the cut beats too: 50 MB of 20 hours.
+
+    Raises
+    ------
+    CannotLearn
+        If the record ended before enough was learnt.
+    RecordError, SegmenterError
+        If the record cannot be read, or its rate not be segmented.
+    """
+    judge = _Judge(source, base, settings, keep_values)
+    for found, position in segmented(source, judge.spec, source.n_samples):
+        judge.take(found, position)
+    return judge.end()
+
+
+class _Judge:
+    """An engine with one patient."""
+
+    def __init__(
+        self, source: Source, base: Checkpoint, settings: JudgeSettings, keep_values: bool
+    ) -> None:
+        self._keep_values = keep_values
+        self.spec = BeatSpec.from_mapping(base.spec)
+        self._source = source
+        self._parts: list[Beats] = []
+        self._decided: list[tuple[float | None, float, bool]] = []
+        self._sequence = 0
+        self._executor = _AtOnce()
+        self._engine = Engine(
+            base,
+            settings,
+            _NothingBefore(),
+            _InMemory(),
+            self._executor,
+            lambda: "",
+            on_verdict=self._note,
+            from_scratch=settings.from_scratch,
+            on_epoch=check_stop,
+        )
+        stream = Stream(PATIENT, source.record, source.lead, source.fs_hz, 0, source.n_samples)
+        self._engine.expect([stream])
+
+    def take(self, found: Segmented, position: int) -> None:
+        """Judge what was found up to a sample."""
+        self._parts.append(found.beats if self._keep_values else without_values(found.beats))
+        events = [RecordEvent(one.kind, one.state, one.sample) for one in found.events]
+        header = BeatsHeader(
+            version=3,
+            patient=PATIENT,
+            record=self._source.record,
+            sequence=self._sequence,
+            sent_ns=0,
+            position=position,
+            lead=self._source.lead,
+            fs_hz=self._source.fs_hz,
+            spec=self.spec.identity,
+            length=self.spec.length,
+            n_beats=len(found.beats),
+            events=events,
+            stretch=0,
+            first_sample=0,
+        )
+        self._sequence += 1
+        self._step(BeatsMessage(header, found.beats, b""))
+
+    def end(self) -> Judged:
+        """End the record; return what was decided."""
+        source = self._source
+        end = EndHeader(
+            version=3,
+            patient=PATIENT,
+            record=source.record,
+            sequence=self._sequence,
+            sent_ns=0,
+            position=source.n_samples,
+            reason="complete",
+            last=True,
+        )
+        self._step(end)
+        return self._judged()
+
+    def _judged(self) -> Judged:
+        judging = self._engine.judging(PATIENT)
+        if judging.is_learning:
+            raise CannotLearn(judging.note)
+        loss, ratio, anomalous = zip(*self._decided, strict=True) if self._decided else ((), (), ())
+        losses = np.array([np.nan if one is None else one for one in loss], np.float64)
+        return Judged(
+            beats=joined_beats(self._parts, self.spec.length if self._keep_values else 0),
+            loss=losses,
+            ratio=np.where(np.isnan(losses), np.nan, np.array(ratio, np.float64)),
+            anomalous=np.array(anomalous, np.bool_),
+            model=judging.model,
+            threshold=judging.threshold,
+            learnt_until=judging.learnt_until,
+            note=judging.note,
+            learning_cpu_s=self._executor.cpu_s,
+        )
+
+    def _step(self, message: Held) -> None:
+        self._engine.step([message], 0)
+        while self._engine.learner.training:  # it is done: what it held can be judged
+            self._engine.step([], 0)
+
+    def _note(self, beat: ScoredBeat, verdict: Verdict) -> None:
+        self._decided.append((beat.loss, verdict.ratio, verdict.anomalous is True))
+
+
+def without_values(beats: Beats) -> Beats:
+    """Return beats whose samples are let go: of a long record they are most of the memory."""
+    return replace(beats, values=np.zeros((len(beats), 0), np.float32))
+
+
+class _NothingBefore:
+    """No journal: nothing was said before."""
+
+    identity = origin = "none"
+    newest_seq = 0
+
+    def holds(self, identity: str, /) -> bool:
+        """Say that no alert was journaled."""
+        return False
+
+    def progress(self) -> list[StoredProgress]:
+        """Return that no patient was monitored."""
+        return []
+
+
+class _InMemory:
+    """No files: models live as long as their patients."""
+
+    def save(self, patient: str, checkpoint: Checkpoint, before: str | None, /) -> str:
+        """Name a model."""
+        return checkpoint.identity
+
+    def load(self, file: str, /) -> Checkpoint:
+        """Nothing is restored from here."""
+        raise KeyError(file)
+
+    def take_progress(self, patients: Iterable[str], /) -> None:
+        """Nothing is journaled."""
+
+    def remove_replaced(self) -> None:
+        """Nothing was written."""
+
+    def remove_all_but(self, named: Collection[str], /) -> None:
+        """Nothing was written."""
+
+
+class _AtOnce(Executor):
+    """Does what is asked in the thread that asks; `cpu_s` is the processor time it took."""
+
+    cpu_s = 0.0
+
+    def submit(
+        self,
+        work: Callable[..., Any],
+        /,
+        *args: Any,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401
+    ) -> Future[Any]:
+        """Return a future that is done."""
+        future: Future[Any] = Future()
+        began_s = time.process_time()
+        try:
+            future.set_result(work(*args, **named))
+        except CannotLearn as reason:
+            future.set_exception(reason)
+        self.cpu_s += time.process_time() - began_s
+        return future

@@ -1,0 +1,110 @@
+"""Why a name is no record, and which name is meant, from the files that lie there."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from monitor.errors import RecordError
+from monitor.sources.wfdb_header import header_names, read_header
+
+HEADER = ".hea"
+MAX_LISTED = 20  # names in a message
+MAX_FOLDERS = 1000  # looked into, to find out where records lie
+MAX_HEADERS = 200  # read, to find out whose file it is
+
+
+def why_no_record(path: Path) -> str:
+    """Return why there is no record at `path`, and what to name instead.
+
+    Parameters
+    ----------
+    path : Path
+        As a person named it, perhaps with a suffix; there is no header of this name.
+    """
+    if path.is_dir():
+        return _of_folder(path)
+    if path.exists():
+        return _of_file(path)
+    if not path.parent.is_dir():
+        return f"record {shown(path)}: there is no folder {shown(path.parent)}"
+    alike = sorted(one.name for one in path.parent.glob(f"{glob.escape(path.name)}.*"))
+    if alike:
+        return f"no record {shown(path)}: there is {_listing(alike)}, but no {path.name}{HEADER}"
+    names = list(header_names(path.parent))
+    held = _listing(names) if names else "no records"
+    return f"record {shown(path)} does not exist; {shown(path.parent)} holds {held}"
+
+
+def where_records_are(folder: Path, suffix: str = HEADER) -> str:
+    """Return, of a folder that holds no file of a suffix, which of its folders does."""
+    kind = "records" if suffix == HEADER else f"{suffix} files"
+    first = next(folders_below(folder, suffix), None)
+    if first is None:
+        return f"{shown(folder)} holds no {kind} (*{suffix}), nor do its folders"
+    return f"{shown(folder)} holds no {kind} itself; its folder {shown(first)} does: name that"
+
+
+def folders_below(folder: Path, suffix: str = HEADER) -> Iterator[Path]:
+    """Yield the folders in a folder, at any depth, that hold files of a suffix; in order."""
+    walk = os.walk(folder)  # it does not follow links
+    next(walk, None)
+    for name, folders, files in walk:
+        folders.sort()
+        if any(file.endswith(suffix) for file in files):
+            yield Path(name)
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person would name it from here."""
+    try:
+        near = path.absolute().relative_to(Path.cwd())
+    except (ValueError, OSError):  # elsewhere, or the folder we are in is gone
+        return str(path)
+    return str(near)
+
+
+def _of_folder(folder: Path) -> str:
+    names = list(header_names(folder))
+    if names:
+        return (
+            f"{shown(folder)} is a folder; it holds {_listing(names)}: name one, such as "
+            f"{shown(folder / names[0])}"
+        )
+    first = next(islice(folders_below(folder), 1), None)
+    if first is None:
+        return f"{shown(folder)} is a folder that holds no records (*{HEADER})"
+    name = next(header_names(first))
+    return (
+        f"{shown(folder)} is a folder that holds no records itself, its folder {shown(first)} "
+        f"does: name one, such as {shown(first / name)}"
+    )
+
+
+def _of_file(path: Path) -> str:
+    owner = path.with_suffix("") if path.suffix else path
+    if path.suffix and owner.with_name(f"{owner.name}{HEADER}").exists():
+        return f"{shown(path)} is a file of record {owner.name}: name the record, {shown(owner)}"
+    for name in islice(header_names(path.parent), MAX_HEADERS):
+        if path.name in _signal_files(path.with_name(name)):
+            record = path.with_name(name)
+            return f"{shown(path)} is a file of record {name}: name the record, {shown(record)}"
+    return (
+        f"{shown(path)} is no WFDB record, which is what can be read: there is no header "
+        f"{owner.name}{HEADER} beside it; README.md shows how CSV and EDF are converted"
+    )
+
+
+def _signal_files(record: Path) -> set[str]:
+    try:
+        return {signal.file_name for signal in read_header(record).signals}
+    except RecordError:
+        return set()
+
+
+def _listing(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more

@@ -1,0 +1,125 @@
+"""One way to learn and to judge: a record gives the same wherever it is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import wfdb
+
+from model.checkpoint import Checkpoint, save_checkpoint
+from model.errors import CannotLearn
+from monitor.offline.annotate import annotate_records
+from monitor.offline.patients_run import PatientsOptions
+from monitor.offline.patients_run import run as evaluate_patients
+from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.wfdb_record import WfdbRecord
+from monitor.wire.messages import BeatScored
+from tests.monitor.checkpoints import template_checkpoint
+from tests.monitor.in_process import in_process
+
+LEARN_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two records of four minutes and a small model to begin with."""
+    folder = tmp_path_factory.mktemp("records")
+    for name, seed in (("a", 1), ("b", 2)):
+        settings = SimulationSettings(hours=240 / 3600, seed=seed, anomaly_rate=0.05)
+        write_record(folder / name, settings)
+    save_checkpoint(template_checkpoint(), folder / "base.st")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(folder: Path) -> Judged:
+    with WfdbRecord.open(folder / "a") as record:
+        return judge_record(record, template_checkpoint(), JudgeSettings(learn_s=LEARN_S))
+
+
+def anomalies(folder: Path, name: str = "a") -> list[int]:
+    return [int(sample) for sample in wfdb.rdann(str(folder / name), "alm").sample]
+
+
+def samples_of(judged: Judged) -> list[int]:
+    return [int(sample) for sample in judged.beats.r_sample[judged.anomalous]]
+
+
+def test_a_record_has_anomalies_behind_its_learning(judged: Judged) -> None:
+    """Otherwise that all agree on them would say nothing."""
+    assert len(samples_of(judged)) > 3
+    assert judged.learnt_until == LEARN_S * 250
+    assert min(samples_of(judged)) >= judged.learnt_until
+    assert np.isnan(judged.loss[judged.beats.r_sample < judged.learnt_until]).all()
+
+
+def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> None:
+    """In blocks as they come, with the training beside them: model, threshold and each beat."""
+    with (
+        WfdbRecord.open(folder / "a") as record,
+        in_process(record.fs_hz, learn_s=LEARN_S) as patient,
+    ):
+        said = []
+        for start in range(0, record.n_samples, 777):
+            said += patient.send(record.read(start, min(start + 777, record.n_samples)))
+        while patient.engine.learner.training:
+            said += patient.engine.step([], 0).messages
+        said += patient.end()
+        judging = patient.engine.judging("p")
+    assert judging.model.identity == judged.model.identity
+    assert judging.threshold == judged.threshold
+    beats = [one for one in said if isinstance(one, BeatScored)]
+    assert [one.sample for one in beats] == judged.beats.r_sample.tolist()
+    assert [one.sample for one in beats if one.anomalous] == samples_of(judged)
+    losses = [np.nan if one.loss is None else one.loss for one in beats]
+    np.testing.assert_array_equal(losses, np.round(judged.loss, 3))
+
+
+@pytest.mark.parametrize(("names", "jobs"), [(["a"], 1), (["b", "a"], 2)])
+def test_annotate_says_the_same(
+    folder: Path, judged: Judged, tmp_path: Path, names: list[str], jobs: int
+) -> None:
+    """Whatever other records are named, in however many processes."""
+    records = [folder / name for name in names]
+    results = annotate_records(
+        records, tmp_path, jobs=jobs, checkpoint=folder / "base.st", learn_s=LEARN_S
+    )
+    assert [one.error for one in results] == [None] * len(names)
+    assert anomalies(tmp_path) == samples_of(judged)
+
+
+def test_evaluate_says_the_same(folder: Path, judged: Judged) -> None:
+    """Its threshold is that of the monitor."""
+    options = PatientsOptions(
+        folder, ("a",), LEARN_S, checkpoint=folder / "base.st", jobs=1, ref_ext="ecg"
+    )
+    (result,) = evaluate_patients(options, lambda *_: None)
+    assert (result.note, result.threshold) == (judged.note, judged.threshold)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_threads_do_not_matter(folder: Path, judged: Judged, n_threads: int) -> None:
+    """Torch adds in another order in each number of threads: a training has one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with WfdbRecord.open(folder / "a") as record:
+            again = judge_record(record, template_checkpoint(), JudgeSettings(learn_s=LEARN_S))
+        assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert again.model.identity == judged.model.identity
+
+
+def test_a_record_that_ends_before_enough_is_learnt_cannot_be_judged(folder: Path) -> None:
+    """It says why."""
+    base: Checkpoint = template_checkpoint()
+    with (
+        WfdbRecord.open(folder / "a") as record,
+        pytest.raises(CannotLearn, match="before enough was learnt"),
+    ):
+        judge_record(record, base, JudgeSettings(learn_s=500))

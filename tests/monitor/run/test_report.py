@@ -1,0 +1,62 @@
+"""What a finished run says of itself, and its exit code."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from monitor.run.replay import Summary
+from monitor.run.report import exit_code_of, report
+
+SUMMARY = Summary(
+    records=1, signal_s=20.0, elapsed_s=1.0, real_time_factor=20.0, beats=24, judged=20,
+    anomalous=1, withheld=4, alerts=1, alerts_per_hour=180.0, technical=0, lag_max_s=0.1,
+    malformed=0, gaps=0, dropped=0, restarts=0, notes=[], passed_over=[], stopped=False, foreign=0,
+    leads={},
+)  # fmt: skip
+BAD = ["record x: sampling rate 5000.0 Hz is outside 100 to 2000 Hz; resample the record"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "exit_code"),
+    [
+        ({}, 0),
+        ({"passed_over": BAD}, 1),
+        ({"judged": 0}, 3),
+        ({"judged": 0, "beats": 0, "passed_over": BAD}, 3),
+        ({"judged": 0, "stopped": True}, 0),  # a person left before the first verdict
+        ({"judged": 0, "signal_s": 0.0}, 0),  # nothing was heard of it: nothing is known
+    ],
+)
+def test_the_exit_code_says_how_it_went(changes: dict[str, object], exit_code: int) -> None:
+    """3: nothing was monitored; 1: some records were passed over."""
+    assert exit_code_of(msgspec.structs.replace(SUMMARY, **changes)) == exit_code
+
+
+@pytest.mark.parametrize(
+    ("beats", "said"),
+    [(0, "no beat was found in 00:00:20.0 of signal"), (24, "of 24 beats none got")],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_monitored_is_said_in_words(
+    beats: int, said: str, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, whatever goes to standard output."""
+    report(msgspec.structs.replace(SUMMARY, beats=beats, judged=0), as_json=as_json)
+    out, errors = capsys.readouterr()
+    assert errors.startswith("ecg-monitor: nothing was monitored: ")
+    assert said in errors
+    assert (out.startswith("{")) == as_json
+
+
+def test_what_was_passed_over_stands_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a row for people, as a list for programs."""
+    summary = msgspec.structs.replace(SUMMARY, passed_over=BAD)
+    report(summary, as_json=False)
+    report(summary, as_json=True)
+    table, line = capsys.readouterr().out.rsplit("\n{", 1)
+    assert "passed over" in table
+    assert "5000.0 Hz" in table
+    assert json.loads("{" + line)["passed_over"] == BAD

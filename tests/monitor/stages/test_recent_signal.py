@@ -1,0 +1,148 @@
+"""The last ten seconds of a stream, for views that come later."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from monitor.delivery.wave_client import Waves
+from monitor.stages.host import Counters
+from monitor.stages.recent_signal import RecentSignal
+from monitor.stages.segmenter import HISTORIES, Audience, SampleSegmenter
+from monitor.view.snapshot import Snapshot, apply
+from monitor.wire.messages import Wave
+from monitor.wire.sockets import Sockets
+from segmenter.beat import BeatSpec
+from tests.monitor.stages.test_segmenter import end, message
+
+
+def signal(n: int) -> NDArray[np.float32]:
+    """Return samples that name their own place."""
+    return np.arange(n, dtype=np.float32)
+
+
+@given(
+    st.sampled_from([100.0, 250.0, 360.0, 1000.0]),
+    st.integers(0, 5000),
+    st.lists(st.integers(1, 4000), min_size=1, max_size=12),
+)
+def test_blocks_of_any_size_keep_the_same(fs_hz: float, origin: int, sizes: list[int]) -> None:
+    """On a grid fixed in the record; of more than ten seconds the last."""
+    recent, bounds = RecentSignal(fs_hz), [origin, *(origin + np.cumsum(sizes)).tolist()]
+    record = signal(bounds[-1])
+    for start, stop in pairwise(bounds):
+        recent.add(record[start:stop], stop)
+    first, values = recent.since(0)
+    step = max(1, round(fs_hz / 125))
+    expected = [n for n in range(0, bounds[-1], step) if n >= origin][-round(10 * fs_hz / step) :]
+    assert values.tolist() == expected
+    assert not expected or first == expected[0]
+
+
+def test_what_never_came_is_missing() -> None:
+    """A hole is NaN, also one longer than what is kept, and is not what was there before."""
+    recent = RecentSignal(250.0)
+    recent.add(signal(1000), 1000)
+    recent.add(signal(100), 1300)
+    first, values = recent.since(800)
+    assert (first, len(values)) == (800, 250)
+    assert np.isnan(values[100:200]).all()
+    assert not np.isnan(values[:100]).any()
+    recent.add(signal(10), 1_000_000)
+    first, values = recent.since(0)
+    assert (first, len(values)) == (1_000_000 - 2500, 1250)
+    assert np.isnan(values[:-5]).all()
+    assert values[-5:].tolist() == [0, 2, 4, 6, 8]
+
+
+def test_nothing_yet() -> None:
+    """No values, and no error."""
+    assert len(RecentSignal(250.0).since(77)[1]) == 0
+
+
+# --- in the stage -----------------------------------------------------------------------------
+
+
+def stage_of(*patients: str) -> SampleSegmenter:
+    """Return a stage nobody has looked at, after twenty seconds of each patient."""
+    stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0))
+    for start in range(0, 5000, 50):
+        block = signal(5000)[start : start + 50]
+        stage.step([message(block, start, patient=name) for name in patients], start / 250)
+    return stage
+
+
+def test_a_patient_who_is_shown_brings_the_last_ten_seconds() -> None:
+    """Of the patient that is named, not of others whose names begin alike; also when ended."""
+    stage = stage_of("p1", "p10")
+    assert stage.followed("wave.p1") == ["p1"]
+    assert set(stage.followed("wave.")) == {"p1", "p10"}
+    (wave,) = stage.recent_waves(["p1"])
+    assert (wave.patient, wave.sample, wave.fs_hz, wave.record_fs_hz) == ("p1", 2500, 125.0, 250.0)
+    assert wave.values == list(range(2500, 5000, 2))
+    stage.step([msgspec.structs.replace(end(5000), patient="p1")], 30.0)
+    assert stage.recent_waves(["p1"]) == [wave]
+    assert stage.recent_waves(["nobody"]) == []
+
+
+def test_a_view_draws_them_before_the_first_heartbeat() -> None:
+    """And joins what comes next, without a hole or a doubled stretch."""
+    stage = stage_of("p1")
+    (before,) = stage.recent_waves(["p1"])
+    scene = apply(Snapshot(), before)
+    scene = apply(scene, before)  # another view has come: it is heard twice
+    assert len(scene.patients["p1"].waveform.values) == 1250
+    watched = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0), lambda _: True)
+    (after,) = watched.step([message(signal(50), 5000, patient="p1")], 0.0).waves
+    waveform = apply(scene, after).patients["p1"].waveform
+    assert (waveform.first_index, len(waveform.values)) == (1250, 1275)
+    assert not np.isnan(waveform.values).any()
+
+
+def test_each_who_begins_to_listen_is_heard(tmp_path: Path) -> None:
+    """The second view of a patient too, and one that comes back; not while the stage is behind."""
+    endpoint = f"ipc://{tmp_path}/w"
+    with Sockets() as sockets:
+        audience = Audience(sockets.publish_heard(endpoint, 100))
+        first = Waves(sockets, endpoint, ("wave.p1",))
+        assert asked(audience, 1) == ["wave.p1"]
+        second = Waves(sockets, endpoint, ("wave.p1",))
+        assert asked(audience, 1) == ["wave.p1"]
+        first.follow(("wave.p2",))
+        assert asked(audience, 1) == ["wave.p2"]
+        audience.is_shed = True
+        first.follow(("wave.p1",))
+        assert audience.newly_asked() == []
+        audience.is_shed = False
+        assert asked(audience, 1) == ["wave.p1"]
+        audience.show(stage_of("p1").recent_waves(["p1"]))
+        for one in (first, second):
+            assert one.socket.poll(5000)
+            (wave,) = one.receive()
+            assert isinstance(wave, Wave)
+            assert len(wave.values) == 1250
+
+
+def asked(audience: Audience, n: int) -> list[str]:
+    """Return the topics that were asked for, once there are so many."""
+    found: list[str] = []
+    while len(found) < n:
+        audience.listen()
+        found += audience.newly_asked()
+    return found
+
+
+@pytest.mark.parametrize("n_patients", [3, 40])
+def test_who_asks_for_everybody_is_not_sent_a_ward(n_patients: int) -> None:
+    """A view of so many shows one alone; memory and time are bounded."""
+    stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0))
+    stage.step([message(signal(50), 0, patient=f"p{n}") for n in range(n_patients)], 0.0)
+    waves = stage.recent_waves(stage.followed("wave.")[:HISTORIES])
+    assert len(waves) == min(n_patients, HISTORIES)
