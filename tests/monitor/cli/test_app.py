@@ -179,7 +179,7 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     alerts = f"tcp://127.0.0.1:{free_port()}"
     done = ecg_monitor_process("replay", record, "--speed", "max", "--json", "--alerts", alerts)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == "ecg-monitor: sim: lead ECG1 at 250 Hz\n"
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert messages[-1]["type"] == "summary"
     assert messages[-1]["beats"] > 100
@@ -198,7 +198,10 @@ def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
     assert summary["records"] == 1
     (reason,) = summary["passed_over"]
     assert "fast: sampling rate 5000.0 Hz" in reason
-    assert done.stderr == f"ecg-monitor: passed over: {reason}\n"
+    assert sorted(done.stderr.splitlines()) == [
+        f"ecg-monitor: passed over: {reason}",
+        "ecg-monitor: sim: lead ECG1 at 250 Hz",
+    ]
 
 
 def test_a_run_in_which_nothing_was_monitored_has_its_exit_code(tmp_path: Path) -> None:
@@ -337,6 +340,7 @@ def test_train_on_a_record(tmp_path: Path) -> None:
     arguments = ("train", record, "--out", out, "--window", "midpoint", "--learn", "4:00")
     done = ecg_monitor(*arguments, "--epochs", 1, "--embedding", 2)
     assert done.exit_code == 0, done.stderr
+    assert "lead ECG1 of sim" in done.stderr
     made = load_checkpoint(out)
     assert made.spec["window"] == "midpoint"
     assert 150 < made.provenance["beats"] < 330
