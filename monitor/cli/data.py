@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +40,7 @@ from segmenter.beat import BeatSpec
 if TYPE_CHECKING:
     from monitor.offline.annotate import Annotated as Outcome
     from monitor.offline.training_run import Trained, TrainingOptions
+    from monitor.sources.wfdb_record import WfdbRecord
 
 PATIENTS_WIDTH = 140
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
@@ -231,8 +232,10 @@ def train(
         failed: dict[str, str] = {}
         paths = resolved(named, failed.__setitem__) if named else []
         options = replace(options, records=tuple(paths))
+        opened: list[WfdbRecord] = []
         with progress_bar("cutting beats") as show:
-            beats = gather(options, show, failed.__setitem__)
+            beats = gather(options, show, failed.__setitem__, opened.append)
+        _report_leads((one.record, one.lead, one.warnings) for one in opened)
         with training_shown("training") as on_epoch:
             trained = run(options, beats, on_epoch)
         if report is not None:
@@ -501,8 +504,20 @@ def evaluate_patients(
         else:
             width = None if sys.stdout.isatty() else PATIENTS_WIDTH
             Console(width=width).print(to_table(results))
+        _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
+
+
+def _report_leads(records: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
+    """Report which lead of each record was read, and what is wrong with the record."""
+    from monitor.run.leads import lead_rows
+
+    known = list(records)
+    for row in lead_rows({record: lead for record, lead, _ in known}):
+        sys.stderr.write(f"lead {harmless(row, 500)}\n")
+    for warning in (warning for _, _, warnings in known for warning in warnings):
+        complain(f"warning: {warning}")
 
 
 def _passed_over(failed: Mapping[str, str]) -> int:

@@ -166,6 +166,7 @@ def _evaluate(task: _Task) -> PatientResult:
     )
     with WfdbRecord.open(task.record) as record:
         fs_hz, n_samples = record.fs_hz, record.n_samples
+        lead, warnings = record.lead, record.warnings
         if n_samples <= options.learn_s * fs_hz:
             raise CannotLearn(
                 f"the record lasts {math.floor(n_samples / fs_hz)} s, and {options.learn_s:g} s of "
@@ -192,7 +193,9 @@ def _evaluate(task: _Task) -> PatientResult:
     hours = (n_samples / fs_hz - learnt_s) / 3600
     figures = make_figures(of_tested, hours, options.false_alerts_per_hour)
     cpu_s, threshold = judged.learning_cpu_s, judged.threshold
-    return PatientResult(name, half_of(name), figures, learnt_s, cpu_s, threshold, judged.note)
+    return PatientResult(
+        name, half_of(name), figures, learnt_s, cpu_s, threshold, judged.note, lead, warnings
+    )
 
 
 def _classes(

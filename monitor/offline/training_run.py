@@ -180,6 +180,7 @@ def gather(
     options: TrainingOptions,
     on_progress: OnProgress | None = None,
     pass_over: Callable[[str, str], None] = lambda _record, _text: None,
+    on_open: Callable[[WfdbRecord], None] = lambda _record: None,
 ) -> TrainingBeats:
     """Return the normal beats of ECG5000 files, or the usual ones of records.
 
@@ -193,6 +194,8 @@ def gather(
         Told of the share of the records that is cut.
     pass_over : callable
         Receives each record that is passed over, and why.
+    on_open : callable
+        Receives each record that is opened: its lead, and what is wrong with it.
 
     Raises
     ------
@@ -216,7 +219,9 @@ def gather(
             tell((done + share) / n_records)
 
         try:
-            parts.append(usual_beats(path, options.lead, options.spec, options.learn_s, on_record))
+            parts.append(
+                usual_beats(path, options.lead, options.spec, options.learn_s, on_record, on_open)
+            )
             names.append(Path(path).name)
         except (MonitorError, SegmenterError, CannotLearn) as error:
             failed.append((path, error))
@@ -407,6 +412,7 @@ def usual_beats(
     spec: BeatSpec,
     learn_s: float | None = None,
     on_progress: OnProgress | None = None,
+    on_open: Callable[[WfdbRecord], None] = lambda _record: None,
 ) -> NDArray[np.float32]:
     """Return a record's judgeable beats of the dominant shape, shape (n, length); no labels.
 
@@ -418,6 +424,7 @@ def usual_beats(
         If they are too few, or no shape dominates.
     """
     with WfdbRecord.open(path, lead) as record:
+        on_open(record)
         until = record.n_samples
         if learn_s is not None:
             until = min(until, round(learn_s * record.fs_hz))

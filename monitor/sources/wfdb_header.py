@@ -53,7 +53,7 @@ _MILLIVOLTS |= dict.fromkeys(("uV", "uv", "UV"), 1e-3)
 _MISSPELT = frozenset(("mv", "nv"))
 
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_NUMBER_TEXT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER_TEXT = r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d+)?"  # never backs into digits
 _NUMBER = re.compile(_NUMBER_TEXT, re.ASCII)
 _WHOLE = re.compile(r"([-+]?\d+)(?:\.0*)?", re.ASCII)
 _RECORD_NAME = re.compile(r"([-\w]+)(?:/(\d+))?", re.ASCII)
@@ -396,8 +396,8 @@ def _parse_gain(rest: str, where: str) -> tuple[float, int | None, str, str]:
     if not rest:
         return DEFAULT_GAIN, None, "mV", ""
     field, *after = rest.split(maxsplit=1)
-    match = _GAIN.fullmatch(field)
-    if match is None or len(field) > MAX_FIELD_LENGTH:
+    match = _GAIN.fullmatch(field) if len(field) <= MAX_FIELD_LENGTH else None
+    if match is None:
         raise RecordError(
             f"{where}: gain {_quote(field)} is malformed; it is a number, a baseline in brackets, "
             "and units after a slash"

@@ -5,7 +5,8 @@ Headers are checked by `wfdb_header`, samples decoded by `wfdb_formats`, the lea
 while decoding), of which the latest is kept; windows are cut from it.
 
 What a file lacks is missing, not an error: where a signal file is shorter than its header says,
-what is there is read, and `warnings` says so.
+what is there is read, and `warnings` says so. A file of less than half its length was not copied
+whole, and is refused.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from monitor.sources.wfdb_header import (
 
 BLOCK_SAMPLES = 1 << 20  # of all signals together, decoded at once
 MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
+LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
 _MAX_LISTED = 20  # records named in a message
 _MAX_WARNINGS = 5  # of the segments of one record
@@ -324,6 +326,12 @@ class _Segments:
         if not self._record.segments:
             held = _frames_held(self._record, wanted)
             n_frames = held if self._record.n_frames is None else self._record.n_frames
+            if held < LEAST_SHARE * n_frames:
+                file = self._record.path.with_name(wanted.file_name)
+                raise RecordError(
+                    f"signal file {file} is truncated: its header says {n_frames} samples a "
+                    f"signal, it holds {held}; fetch it again, or write {held} into the header"
+                )
             stop = min(n_frames, held) * wanted.samples_per_frame
             return [_Stretch(0, stop, self._record, channel, held)]
         stretches: list[_Stretch] = []

@@ -115,6 +115,10 @@ class PatientResult:
         Processor time of the learning.
     note : str
         What the learning reported, or why there are no figures.
+    lead : str
+        Name of the lead that was read.
+    warnings : tuple of str
+        What is wrong with the record and was read all the same.
     """
 
     record: str
@@ -124,6 +128,8 @@ class PatientResult:
     learning_cpu_s: float = math.nan
     threshold: float = math.nan
     note: str = ""
+    lead: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def half_of(record: str) -> str:

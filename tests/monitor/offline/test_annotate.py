@@ -125,6 +125,47 @@ def test_beats_are_readable_by_wfdb(tmp_path: Path) -> None:
     assert np.median(delays) <= 300
 
 
+@pytest.mark.parametrize(("lead", "channel"), [(None, 1), ("II", 1), (2, 2)])
+def test_annotations_carry_the_leads_number(
+    tmp_path: Path, checkpoint: Path, lead: str | int | None, channel: int
+) -> None:
+    """As WFDB's detectors write it; also after a run that did nothing anew, the lead is told."""
+    values = np.column_stack([np.sin(np.arange(20 * FS_HZ) / 200), *[_ecg(20)] * 2])
+    wfdb.wrsamp(
+        "rec",
+        fs=FS_HZ,
+        units=["mV"] * 3,
+        sig_name=["RESP", "II", "V5"],
+        p_signal=values,
+        fmt=["16"] * 3,
+        adc_gain=[1000.0] * 3,
+        baseline=[0] * 3,
+        write_dir=str(tmp_path),
+    )
+    for _ in range(2):
+        (result,) = annotate_records(
+            [tmp_path / "rec"], tmp_path / "out", lead, jobs=1, checkpoint=checkpoint
+        )
+        assert result.lead == ["RESP", "II", "V5"][channel]
+    for extension in ("qrs", "alm"):
+        assert set(wfdb.rdann(str(tmp_path / "out" / "rec"), extension).chan) <= {channel}
+    assert result.was_done
+    assert result.n_beats > 0
+
+
+def test_a_record_that_lacks_samples_is_annotated_with_a_warning(tmp_path: Path) -> None:
+    """Also told by a run that finds it done."""
+    path = _write(tmp_path / "in", "rec", duration_s=20)
+    file = path.with_suffix(".dat")
+    file.write_bytes(file.read_bytes()[:-2])
+    for _ in range(2):
+        (result,) = annotate_records([path], tmp_path / "out", jobs=1)
+        assert result.error is None
+        (warning,) = result.warnings
+        assert "its header says 5000 samples a signal, it holds 4999" in warning
+    assert result.was_done
+
+
 def test_what_is_written_is_what_the_segmenter_found(tmp_path: Path) -> None:
     """The file holds the segmenter's beats, sample by sample, whatever the block size."""
     path = _write(tmp_path / "in", "rec", duration_s=130)

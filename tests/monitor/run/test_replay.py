@@ -186,6 +186,7 @@ def test_the_summary_adds_up(record: Path) -> None:
     summary = run(options(record, duration_s=60.0), screen)
     assert summary.records == 1
     assert summary.leads == {record.name: "ECG1"}
+    assert screen.notices == [f"{record.name}: lead ECG1 at 250 Hz"]
     assert summary.signal_s == pytest.approx(60.0)
     assert summary.beats == len(screen.beats())
     assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())

@@ -198,6 +198,21 @@ def test_a_length_of_a_trillion_takes_no_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"rec 1 {'9' * 500_000}x 500\n{SIGNAL}",
+        f"rec 1 250 500\nrec.dat 16 {'9' * 500_000}x",
+        f"rec 1 250 500\nrec.dat 16 200 {'9' * 500_000}x",
+        f"rec 1 250 500\nrec.dat 16{':1' * 250_000}y 200",
+    ],
+)
+def test_a_field_of_half_a_megabyte_is_refused_at_once(text: str) -> None:
+    """No pattern takes time that grows faster than the field; minutes would end the test."""
+    with pytest.raises(RecordError):
+        parse_header(text, PATH)
+
+
 def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
     """Over a mebibyte is refused by size alone."""
     with (tmp_path / "rec.hea").open("wb") as file:
