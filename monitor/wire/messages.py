@@ -9,6 +9,7 @@ five frames, each of which may be empty:
     BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, n float32 beats of `length`, and
                     a state: what the segmenter needs to resume at `position`, or empty
     EndHeader       no more will come of a patient
+    ShedHeader      none will come of a patient until there is room: a source that cannot wait
     HealthHeader    how a stage is, so that the last one can tell the world how all are
 
 Headers are a msgpack array of tagged structs. The other frames hold what belongs to them, end to
@@ -134,6 +135,16 @@ class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
     last: bool  # the producer has no other stream left
 
 
+class ShedHeader(Header, frozen=True, tag="shed", forbid_unknown_fields=True):
+    """From `position` on nothing is sent of this patient, until samples come again: overload.
+
+    Said once when it begins, and now and then while it lasts.
+    """
+
+    lead: Name
+    fs_hz: Rate
+
+
 class StageHealth(msgspec.Struct, frozen=True):
     """What one stage says of itself; counters count from its start."""
 
@@ -208,7 +219,7 @@ def joined_messages(messages: Iterable[BeatsMessage], length: int) -> Beats:
     return joined_beats(stretches(messages), length)
 
 
-StageMessage = SamplesMessage | BeatsMessage | EndHeader | HealthHeader
+StageMessage = SamplesMessage | BeatsMessage | EndHeader | ShedHeader | HealthHeader
 
 
 # --- to the world -----------------------------------------------------------------------------
