@@ -71,6 +71,7 @@ ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts s
 PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
 SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
 _READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
+SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -344,7 +345,9 @@ class PatientStatus(msgspec.Struct, frozen=True):
     # From the sending of the samples to the batch in which their beats are scored; of beats that
     # wait for a training so far.
     lag_s: float
-    technical: list[str]  # technical alerts that last
+    # Technical alerts that last; and `shed`, of which no alert is raised for each patient: nothing
+    # is sent of the patient, because the monitor is overloaded.
+    technical: list[str]
     note: str  # what the learning says; empty otherwise
     latched: bool = False  # a high alert was not acknowledged
     judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
@@ -359,6 +362,7 @@ class WardCounts(msgspec.Struct, frozen=True):
     ended: Count = 0
     technical: Count = 0  # patients whose signal cannot be judged
     latched: Count = 0
+    shed: Count = 0  # patients of whom nothing is sent, because the monitor is overloaded
     beats: Count = 0
     lag_s: float = 0.0  # the largest of those that are monitored or wait for a training
 
