@@ -159,6 +159,7 @@ class SegmenterSettings(StageSettings, frozen=True, kw_only=True, tag="segmenter
     beats: str
     wave: str
     window: str | None = None  # none: as the consumer's checkpoint asks
+    live: bool = False  # the source does not wait: little may wait between the stages
 
 
 class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer"):

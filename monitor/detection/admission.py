@@ -46,9 +46,13 @@ class Admission:
             )
         if header.length != self._length:
             raise InvalidMessage(f"beats of {header.length} samples under spec {header.spec}")
-        if header.patient == MONITOR:
+        self.check_name(header.patient)
+
+    def check_name(self, patient: str) -> None:
+        """Raise InvalidMessage if nobody can be monitored under this name."""
+        if patient == MONITOR:
             raise InvalidMessage(f"{MONITOR!r} is the name of the monitor itself, of no patient")
-        if header.patient not in self._patients and len(self._patients) >= MAX_PATIENTS:
+        if patient not in self._patients and len(self._patients) >= MAX_PATIENTS:
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
 
     def hole_before(self, message: Held) -> bool:

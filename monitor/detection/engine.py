@@ -37,6 +37,7 @@ from monitor.wire.messages import (
     EndHeader,
     Message,
     PatientStatus,
+    ShedHeader,
     Stream,
     Technical,
     WardCounts,
@@ -216,6 +217,24 @@ class Engine:
                 self._pending += reports
                 self._touched.add(name)
 
+    def shed(self, header: ShedHeader) -> None:
+        """Take note that nothing is sent of a patient until there is room again.
+
+        Raises
+        ------
+        InvalidMessage
+            If nobody can be monitored under this name.
+        """
+        self.admission.check_name(header.patient)
+        patient = self._patients.get(header.patient)
+        if patient is None:
+            patient = self._open(self._stream_of(header))
+        patient.shed(header.position)
+
+    def shed_patients(self) -> list[str]:
+        """Return the names of the patients who are shed, in the order of their admission."""
+        return [name for name, one in self._patients.items() if one.shed_from is not None]
+
     def committed(self) -> None:
         """Take note that all progress that `step` returned is journaled."""
         self._models.remove_replaced()
@@ -323,14 +342,16 @@ class Engine:
         if header.position <= before[0].position:
             del self._saved[header.patient]
 
-    def _stream_of(self, header: BeatsHeader) -> Stream:
+    def _stream_of(self, header: BeatsHeader | ShedHeader) -> Stream:
         announced = self._streams.get(header.patient)
         return announced or Stream(
             patient=header.patient,
             record=header.record,
             lead=header.lead,
             fs_hz=header.fs_hz,
-            first_sample=header.first_sample,
+            first_sample=(
+                header.first_sample if isinstance(header, BeatsHeader) else header.position
+            ),
             n_samples=None,
         )
 
@@ -414,6 +435,7 @@ class Engine:
             ended=states["ended"],
             technical=sum(bool(one.alert_state.technical) for one in patients),
             latched=sum(one.alert_state.latched for one in patients),
+            shed=sum(one.shed_from is not None for one in patients),
             beats=sum(one.counts.beats for one in patients),
             lag_s=max((one.lag_s for one in patients if _is_waited_for(one)), default=0.0),
         )

@@ -32,8 +32,10 @@ from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
 from monitor.journal.writer import Progress
 from monitor.wire.codec import quality_names
 from monitor.wire.messages import (
+    SHED,
     Alert,
     BeatScored,
+    BeatsHeader,
     BeatsMessage,
     EndHeader,
     LossByPart,
@@ -152,6 +154,9 @@ class Patient:
     heard, unheard_s, unheard
         Whether samples came since `grow_old` was last called; for how long none did; whether that
         was reported.
+    shed_from : int or None
+        The sample of the sender's from which on nothing is sent of the patient, because the monitor
+        is overloaded; None while samples come. It is reported of all together, not of each.
     segmenter_state, state_position
         What the segmenter last sent of itself, and the sample it is of: a restart begins there, and
         passes over the beats up to `judged_r`, which the rest of the patient's state has seen.
@@ -186,6 +191,7 @@ class Patient:
     heard: bool = True
     unheard_s: float = 0.0
     unheard: bool = False
+    shed_from: int | None = None
     segmenter_state: bytes = b""
     state_position: int = 0
     learned: str | None = None
@@ -244,7 +250,8 @@ class Patient:
 
         Reported is that samples come again.
         """
-        before = self.timeline.reached
+        before, stretch = self.timeline.reached, self.timeline.stretch
+        self._end_shedding(message.header, is_other_stretch=message.header.stretch != stretch)
         self.timeline, message = self.timeline.take(message)
         reports: list[Message] = []
         if self.timeline.reached > before:
@@ -253,6 +260,21 @@ class Patient:
                 self.unheard, self.moved_on = False, True
                 reports = self._technical("signal_lost", "cleared", self.timeline.reached, desk)
         return message, reports
+
+    def shed(self, position: int) -> None:
+        """Take note that nothing is sent from a sample of the sender's on; it may be repeated."""
+        if not (self.ended or self.stopped):
+            self.shed_from = position
+            self.lag_s = 0.0
+            self._rr_ms.clear()
+
+    def _end_shedding(self, header: BeatsHeader, *, is_other_stretch: bool) -> None:
+        """Take note that samples come again; the time without a verdict counts from there."""
+        if self.shed_from is None:
+            return
+        if is_other_stretch or header.position > self.shed_from:
+            self.shed_from = None
+            self.verdict_sample = max(self.verdict_sample, header.position + self.timeline.shift)
 
     def grow_old(self, listened_s: float, desk: Desk, *, report: bool) -> list[Message]:
         """Note that so much time was listened, in s; report when nothing came for too long.
@@ -265,6 +287,9 @@ class Patient:
         """
         self.unheard_s = 0.0 if self.heard else self.unheard_s + listened_s
         self.heard = False
+        if self.shed_from is not None:
+            self.unheard_s = 0.0
+            return []
         if self.ended or self.stopped or self.unheard_s < UNHEARD_S:
             return []
         self._rr_ms.clear()
@@ -323,7 +348,8 @@ class Patient:
     def status(self, name: str, trainings_ahead: int = 0) -> PatientStatus:
         """Return how far this patient is, for the heartbeat."""
         learning, fs_hz = self.learning, self.stream.fs_hz
-        has_rate = self._rr_ms and not NO_RATE & {*self.alert_state.technical}
+        is_shed = self.shed_from is not None
+        has_rate = self._rr_ms and not is_shed and not NO_RATE & {*self.alert_state.technical}
         rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if has_rate else None
         return PatientStatus(
             patient=name,
@@ -341,7 +367,7 @@ class Patient:
             threshold=None if self.learning is not None else self.threshold,
             heart_rate_bpm=rate_bpm,
             lag_s=self.lag_s,
-            technical=list(self.alert_state.technical),
+            technical=[*self.alert_state.technical, *([SHED] if is_shed else [])],
             note=self.note or (self.learning.note if self.learning is not None else ""),
             latched=self.alert_state.latched,
             learning=None

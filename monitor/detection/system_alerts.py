@@ -6,7 +6,7 @@ record, and so are no part of what a resumed run must say again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.settings import TechnicalRules
@@ -14,6 +14,8 @@ from monitor.wire.messages import StageHealth, StageName, SystemKind
 
 LATE_HEARTBEATS = 3  # in a row, before overload is reported: a pause of a second is not one
 CALM_HEARTBEATS = 5  # in a row without lateness or loss, before it is over
+NAMED = 3  # patients who are shed, of thousands; the status of each shows it
+MORE = 2  # times as many as were reported are reported anew
 CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
 
 
@@ -41,15 +43,27 @@ class Overload:
 
     Whatever is shed is reported with the next heartbeat; lateness alone once it lasts. Late is what
     has come since the heartbeat before: a patient who sends nothing any more is not late for ever.
+
+    Attributes
+    ----------
+    is_more : bool
+        Whether overload that lasts is to be reported anew: far more patients are shed.
     """
 
     def __init__(self) -> None:
         self._shed: dict[StageName, int] = {"producer": 0, "consumer": 0}  # by the one before
         self._late = 0
         self._calm = 0
+        self._reported = 0  # patients who are shed
+        self.is_more = False
 
     def look(
-        self, stages: Sequence[StageHealth], lag_s: float, rules: TechnicalRules, lasting: bool
+        self,
+        stages: Sequence[StageHealth],
+        lag_s: float,
+        rules: TechnicalRules,
+        lasting: bool,
+        shed: Sequence[str] = (),
     ) -> str | None:
         """Say what is shed, or how late beats are; None if all is in time.
 
@@ -61,10 +75,17 @@ class Overload:
             How late the latest beats came since the call before, in s.
         lasting : bool
             Whether overload was reported and is not over.
+        shed : sequence of str
+            The patients of whom nothing is sent.
         """
         limit_s = rules.overload_lag_s * (CALM if lasting else 1.0)
         self._late = self._late + 1 if lag_s > limit_s else 0
-        reasons = self._newly_shed(stages)
+        reasons = self._newly_dropped(stages, of_shed=bool(shed))
+        if shed:
+            reasons.insert(0, shed_text(shed))
+        self.is_more = lasting and len(shed) >= max(1, MORE * self._reported)
+        if self.is_more or not lasting:
+            self._reported = len(shed)
         if self._late >= (1 if lasting else LATE_HEARTBEATS):
             reasons.append(f"beats are scored {lag_s:.1f} s after they were sent")
         self._calm = 0 if reasons else self._calm + 1
@@ -72,7 +93,8 @@ class Overload:
             return "behind until just now"
         return "; ".join(reasons) or None
 
-    def _newly_shed(self, stages: Sequence[StageHealth]) -> list[str]:
+    def _newly_dropped(self, stages: Sequence[StageHealth], of_shed: bool) -> list[str]:
+        """Say what was dropped; samples not where they are those of patients who are shed."""
         dropped = {one.stage: one.dropped for one in stages if one.stage in self._shed}
         new = {stage: n - self._shed[stage] for stage, n in dropped.items()}
         self._shed.update(dropped)
@@ -80,15 +102,30 @@ class Overload:
             "producer": "the oldest {} samples were dropped: the source does not wait",
             "consumer": "{} scores came too late and were not told",
         }
+        if of_shed:
+            new.pop("producer", None)
         return [texts[stage].format(n) for stage, n in sorted(new.items()) if n > 0]
 
 
+def shed_text(patients: Sequence[str]) -> str:
+    """Say how many patients are shed, and who the first of them are."""
+    more = len(patients) - NAMED
+    names = ", ".join(patients[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    be = "1 patient is" if len(patients) == 1 else f"{len(patients)} patients are"
+    return f"{be} not monitored, the machine cannot keep up with more: {names}"
+
+
 def changes(
-    lasting: Mapping[SystemKind, bool], now: Mapping[SystemKind, str | None]
+    lasting: Mapping[SystemKind, bool],
+    now: Mapping[SystemKind, str | None],
+    anew: Container[SystemKind] = (),
 ) -> list[Change]:
-    """Compare what lasts with what is the case now; `now` gives each event's text, or None."""
+    """Compare what lasts with what is the case now; `now` gives each event's text, or None.
+
+    What stands in `anew` is reported although it lasts.
+    """
     return [
         Change(event, text is not None, text or "over")
         for event, text in now.items()
-        if lasting.get(event, False) is (text is None)
+        if lasting.get(event, False) is (text is None) or (text is not None and event in anew)
     ]

@@ -56,6 +56,7 @@ class WardResult(msgspec.Struct, frozen=True):
     delay_p99_ms: float | None
     delay_max_ms: float | None
     alert_delay_p99_ms: float | None
+    shed: int  # patients of whom nothing was sent at the end: the machine cannot take more
     dropped: int  # samples and beats, in all stages
     missed: int  # beats that were scored, and did not arrive
     overloads: int
@@ -126,8 +127,9 @@ class Ear:
             case Status():
                 self._take_status(message)
             case Technical(event="overload", state=state):
+                # It is said anew when more patients are shed.
+                self._overloads += state == "onset" and not self.overloaded
                 self.overloaded = state == "onset"
-                self._overloads += self.overloaded  # also one that began before, and lasts
             case _:
                 pass
 
@@ -170,6 +172,7 @@ class Ear:
             delay_p99_ms=p99_ms,
             delay_max_ms=_quantile(delays_ms, 1.0),
             alert_delay_p99_ms=_quantile(alerts_ms, 0.99),
+            shed=0 if self.status is None else self.status.ward.shed,
             dropped=dropped,
             missed=self._missed,
             overloads=self._overloads,
@@ -278,6 +281,7 @@ def result_lines(result: WardResult) -> str:
             f"  delay ms    median {result.delay_median_ms}, p99 {result.delay_p99_ms}, "
             f"largest {result.delay_max_ms}; alerts p99 {result.alert_delay_p99_ms}",
             f"  lost        {result.dropped} dropped, {result.missed} not heard, "
+            f"{result.shed} patients shed, "
             f"{result.overloads} overload alerts",
             f"  CPU cores   {cores}",
             f"  memory MB   {memory}",
@@ -302,7 +306,7 @@ def ward_settings(
             live=True,
             ward=Ward(patients, seed=seed),
         ),
-        SegmenterSettings(samples=samples, beats=beats, wave=f"ipc://{folder}/wave"),
+        SegmenterSettings(samples=samples, beats=beats, wave=f"ipc://{folder}/wave", live=True),
         ConsumerSettings(
             beats=beats,
             alerts=_alerts(folder),

@@ -44,6 +44,7 @@ from monitor.wire.messages import (
     HealthHeader,
     Message,
     SamplesMessage,
+    ShedHeader,
     StageHealth,
     StageMessage,
     StageName,
@@ -51,7 +52,7 @@ from monitor.wire.messages import (
     SystemKind,
     Technical,
 )
-from monitor.wire.sockets import parse_endpoint, requests_endpoint
+from monitor.wire.sockets import parse_endpoint, queue_messages, requests_endpoint
 from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
@@ -146,7 +147,7 @@ def run(settings: ConsumerSettings) -> Counters:
     """
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(StageHost("consumer", settings))
-        receiver = host.sockets.pull(settings.beats)
+        receiver = host.sockets.pull(settings.beats, queue_messages(settings.live))
         checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
         executor = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
@@ -339,6 +340,8 @@ class ConsumerStage:
                     admission.hole_before(message)
                     self._last = self._last or message.last
                     return message
+                case ShedHeader():
+                    self._engine.shed(message)
                 case SamplesMessage():  # it takes beats
                     counters.malformed += 1
         except SpecMismatch as error:
@@ -378,11 +381,13 @@ class ConsumerStage:
         if self._last or not settings.real_time or self._engine.learner.training:
             return
         rules, lasting = settings.rules.technical, self._lasting
+        overload, is_behind = self._overload, lasting["overload"]
+        shed = self._engine.shed_patients() if status.ward.shed else []
         now: dict[SystemKind, str | None] = {
             "stage_down": stage_down(status.stages, rules, lasting["stage_down"]),
-            "overload": self._overload.look(status.stages, lag_s, rules, lasting["overload"]),
+            "overload": overload.look(status.stages, lag_s, rules, is_behind, shed),
         }
-        for change in changes(lasting, now):
+        for change in changes(lasting, now, ["overload"] if overload.is_more else []):
             lasting[change.event] = change.onset
             self._engine.report_monitor(change)
 

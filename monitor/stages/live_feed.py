@@ -1,21 +1,31 @@
-"""A source that cannot wait: while the next stage is behind its blocks queue up; the oldest go.
+"""A source that cannot wait: while the next stage is behind its blocks queue up; patients are shed.
 
-What is dropped is counted, and is a hole in the positions: the segmenter takes it as a gap, and the
-heartbeat says `overload`. Nothing here knows a clock or a socket.
+Who is shed is not sent at all until there is room again, see `shedding`; once a header says so to
+the stages behind, and again now and then. Only where nothing is taken for long do the oldest blocks
+of all go. What is dropped is counted, and is a hole in the positions: the segmenter takes it as a
+gap, and the heartbeat says `overload`. Nothing here knows a clock or a socket.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from monitor.stages.playback import Pacer
+from monitor.stages.shedding import Serving
 from monitor.wire.codec import encode_bundle, in_bundles
-from monitor.wire.messages import SamplesMessage
+from monitor.wire.messages import (
+    EndHeader,
+    SamplesHeader,
+    SamplesMessage,
+    ShedHeader,
+    StageMessage,
+)
 
 BLOCKS_A_PATIENT = 4  # that may wait, on the average: a second or a few
 FEWEST_BLOCKS = 32
+REPEAT_S = 10.0  # who is shed is said so often: a stage behind may have been started anew
 
 
 def most_waiting(patients: int) -> int:
@@ -23,12 +33,17 @@ def most_waiting(patients: int) -> int:
     return max(FEWEST_BLOCKS, BLOCKS_A_PATIENT * patients)
 
 
-class Waiting(NamedTuple):
-    """A bundle that waits to be sent."""
+@dataclass
+class Waiting:
+    """A bundle that waits to be sent; encoded when it is tried first."""
 
-    frames: list[bytes]
-    blocks: int
-    samples: int
+    messages: list[StageMessage]
+    frames: list[bytes] | None = None
+
+    @property
+    def blocks(self) -> list[SamplesMessage]:
+        """The messages that hold samples."""
+        return [one for one in self.messages if isinstance(one, SamplesMessage)]
 
 
 class LiveFeed:
@@ -40,6 +55,11 @@ class LiveFeed:
         When each block is due.
     most : int
         Blocks that may wait, beside the newest bundle.
+
+    Attributes
+    ----------
+    dropped : int
+        Samples that fell due and are not sent.
     """
 
     def __init__(self, pacer: Pacer, most: int) -> None:
@@ -47,32 +67,136 @@ class LiveFeed:
         self._most = most
         self._waiting: deque[Waiting] = deque()
         self._blocks = 0
-        self.dropped = 0  # samples
+        self._serving = Serving(pacer.patients)
+        self._newest: dict[str, SamplesHeader] = {}  # of those who are served
+        self._shed: dict[str, ShedHeader] = {}
+        self._repeat_due_s = 0.0
+        self._offered = self._taken = 0  # samples of who is served
+        self.dropped = 0
 
     @property
     def waiting(self) -> int:
-        """How many blocks wait."""
+        """How many messages wait."""
         return self._blocks
 
+    @property
+    def n_shed(self) -> int:
+        """How many patients are shed."""
+        return self._serving.n_shed
+
     def take_due(self, now_s: float) -> None:
-        """Take the blocks that have fallen due; when too many wait, the oldest are dropped."""
+        """Take the blocks that have fallen due; shed patients when too much waits for too long."""
+        self._shed_who_cannot_be_served(now_s)
         while due := self._pacer.take_due(now_s, None):  # again where several of a patient are
-            for bundle in in_bundles(due):
-                sizes = [len(one.samples) for one in bundle if isinstance(one, SamplesMessage)]
-                self._waiting.append(Waiting(encode_bundle(bundle), len(bundle), sum(sizes)))
-                self._blocks += len(bundle)
+            self._put([one for one in due if not self._is_shed(one)])
             if self._blocks > self._most:  # in one piece: holes cost the segmenter more than blocks
                 while self._blocks > self._most // 2 and len(self._waiting) > 1:
-                    self.dropped += self._next().samples
+                    self._drop_oldest()
+        if self._shed and now_s >= self._repeat_due_s:
+            self._repeat_due_s = now_s + REPEAT_S
+            self._put(self._shed.values())
 
     def send(self, try_send: Callable[[list[bytes]], bool]) -> int:
         """Send what waits, oldest first, until it is not taken; return how many messages were."""
         sent = 0
-        while self._waiting and try_send(self._waiting[0].frames):
-            sent += self._next().blocks
+        while self._waiting:
+            oldest = self._waiting[0]
+            if oldest.frames is None:
+                oldest.frames = encode_bundle(oldest.messages)
+            if not try_send(oldest.frames):
+                break
+            self._waiting.popleft()
+            sent += len(oldest.messages)
+            self._taken += _samples(oldest.blocks)
+        self._blocks -= sent
         return sent
 
-    def _next(self) -> Waiting:
+    def _put(self, messages: Iterable[StageMessage]) -> None:
+        """Let messages wait to be sent."""
+        for bundle in in_bundles(list(messages)):
+            waiting = Waiting(bundle)
+            self._waiting.append(waiting)
+            self._blocks += len(bundle)
+            self._offered += _samples(waiting.blocks)
+
+    def _is_shed(self, message: StageMessage) -> bool:
+        """Tell whether a message is not sent; a patient's end always is."""
+        if isinstance(message, EndHeader):
+            self._serving.end(message.patient)
+            self._newest.pop(message.patient, None)
+            self._shed.pop(message.patient, None)
+        if not isinstance(message, SamplesMessage):
+            return False
+        header = message.header
+        if not self._serving.is_shed(header.patient):
+            self._shed.pop(header.patient, None)
+            self._newest[header.patient] = header
+            return False
+        if header.patient not in self._shed:  # came when others were shed
+            self._shed[header.patient] = _shed_from(header, header.position)
+            self._repeat_due_s = 0.0
+        self.dropped += header.n_samples
+        return True
+
+    def _shed_who_cannot_be_served(self, now_s: float) -> None:
+        """Shed whole patients, with what waits of them, and say so before all else."""
+        shed = self._serving.look(now_s, self._late_s(now_s), self._offered, self._taken)
+        if not shed:
+            return
+        headers = {name: self._newest.pop(name) for name in shed if name in self._newest}
+        ends = {name: one.position + one.n_samples for name, one in headers.items()}
+        still_waiting: deque[Waiting] = deque()
+        for waiting in self._waiting:
+            kept: list[StageMessage] = []
+            for one in waiting.messages:
+                if isinstance(one, SamplesMessage) and one.header.patient in headers:
+                    name = one.header.patient
+                    ends[name] = min(ends[name], one.header.position)
+                    self.dropped += one.header.n_samples
+                else:
+                    kept.append(one)
+            if len(kept) == len(waiting.messages):
+                still_waiting.append(waiting)
+            elif kept:
+                still_waiting.append(Waiting(kept))
+        new = {name: _shed_from(one, ends[name]) for name, one in headers.items()}
+        self._shed.update(new)
+        first = [Waiting(bundle) for bundle in in_bundles(list(new.values()))]
+        self._waiting = deque([*first, *still_waiting])
+        self._blocks = sum(len(one.messages) for one in self._waiting)
+        self._repeat_due_s = now_s + REPEAT_S
+
+    def _late_s(self, now_s: float) -> float:
+        """Return for how long the oldest block has waited."""
+        for waiting in self._waiting:
+            for one in waiting.messages:
+                if isinstance(one, SamplesMessage):
+                    return now_s - one.header.sent_ns / 1e9
+        return 0.0
+
+    def _drop_oldest(self) -> None:
+        """Drop the samples that have waited longest; what else waits with them is kept."""
         oldest = self._waiting.popleft()
-        self._blocks -= oldest.blocks
-        return oldest
+        self.dropped += _samples(oldest.blocks)
+        kept = [one for one in oldest.messages if not isinstance(one, SamplesMessage)]
+        if kept:
+            self._waiting[0] = Waiting([*kept, *self._waiting[0].messages])
+        self._blocks -= len(oldest.blocks)
+
+
+def _samples(blocks: Iterable[SamplesMessage]) -> int:
+    return sum(one.header.n_samples for one in blocks)
+
+
+def _shed_from(header: SamplesHeader, position: int) -> ShedHeader:
+    """Say that a patient is not sent from a position on."""
+    return ShedHeader(
+        version=3,
+        patient=header.patient,
+        record=header.record,
+        sequence=header.sequence,
+        sent_ns=header.sent_ns,
+        position=position,
+        lead=header.lead,
+        fs_hz=header.fs_hz,
+    )

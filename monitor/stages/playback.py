@@ -253,6 +253,11 @@ class Pacer:
     def __bool__(self) -> bool:
         return bool(self._queue)
 
+    @property
+    def patients(self) -> list[str]:
+        """All patients' names, in the order in which they were given."""
+        return [playback.patient for playback in self._playbacks]
+
     def block_samples(self, index: int) -> int:
         """How many samples a block holds: 0.2 s of real time, at most 30 s of signal."""
         playback = self._playbacks[index]

@@ -14,6 +14,7 @@ from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, Playback, open_playbacks
 from monitor.step_result import StepResult
 from monitor.wire.messages import StageMessage
+from monitor.wire.sockets import queue_messages
 
 # How often a source that does not wait sends what fell due. The more goes together, the less of it
 # is what a step costs whatever it holds: with 20 ms the segmenter takes a sixth more CPU.
@@ -30,7 +31,7 @@ def run(settings: ProducerSettings) -> Counters:
     """
     with StageHost("producer", settings) as host:
         playbacks = open_playbacks(settings, host.pass_over)
-        sender = host.sockets.push(settings.samples)
+        sender = host.sockets.push(settings.samples, queue_messages(settings.live))
         try:
             host.ready([playback.stream() for playback in playbacks])
             for playback in playbacks[:MAX_NAMED]:

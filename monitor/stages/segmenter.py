@@ -31,11 +31,12 @@ from monitor.wire.messages import (
     RecordEvent,
     SamplesHeader,
     SamplesMessage,
+    ShedHeader,
     StageMessage,
     Stream,
     Wave,
 )
-from monitor.wire.sockets import WAVE_MESSAGES, receive_waiting
+from monitor.wire.sockets import WAVE_MESSAGES, queue_messages, receive_waiting
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState, SegmenterError
 from segmenter.pool import PoolSegmented, SegmenterPool
@@ -90,6 +91,7 @@ class PatientStream:
     state_due_s: float = -inf
     sent_s: float = -inf
     sent_position: int = 0
+    is_shed: bool = False  # by a source that cannot wait: the hole that follows is reported already
 
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
@@ -166,6 +168,10 @@ class SampleSegmenter:
             match message:
                 case EndHeader():
                     self._end(message, now_s, result)
+                case ShedHeader():
+                    if message.patient in self._streams:
+                        self._streams[message.patient].is_shed = True
+                    result.messages.append(message)
                 case HealthHeader():
                     result.messages.append(message)
                 case BeatsMessage():  # it takes samples
@@ -213,6 +219,10 @@ class SampleSegmenter:
         for (fs_hz, missing), blocks in behind_holes.items():
             rows = [block.stream.row for block in blocks]
             found = self._pools[fs_hz].gap(rows, missing)
+            for block, events in zip(blocks, found.events, strict=True):
+                if block.stream.is_shed:
+                    block.stream.is_shed = False
+                    events[:] = [one for one in events if not _is_loss(one)]
             self._pass_on(blocks, found, missing, now_s, result)
         for (fs_hz, n), blocks in alike.items():
             rows = [block.stream.row for block in blocks]
@@ -410,6 +420,10 @@ class SampleSegmenter:
         )
 
 
+def _is_loss(event: SignalEvent) -> bool:
+    return (event.kind, event.state) == ("signal_lost", "onset")
+
+
 def _wave(stream: Stream, recent: RecentSignal, start: int, r_samples: list[int]) -> Wave:
     """Return the newest signal from a sample on, as a view draws it."""
     first, values = recent.since(start)
@@ -478,9 +492,10 @@ def run(settings: SegmenterSettings) -> Counters:
         If a stream's sampling rate cannot be segmented.
     """
     with StageHost("segmenter", settings) as host:
-        receiver = host.sockets.pull(settings.samples)
+        n_queued = queue_messages(settings.live)
+        receiver = host.sockets.pull(settings.samples, n_queued)
         audience = Audience(host.sockets.publish_heard(settings.wave, WAVE_MESSAGES))
-        sender = host.sockets.push(settings.beats)
+        sender = host.sockets.push(settings.beats, n_queued)
         try:
             start = host.ready()
             spec = _beat_spec(settings, start.spec)

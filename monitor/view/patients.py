@@ -25,7 +25,10 @@ from monitor.wire.messages import is_unreadable
 
 TO_ACKNOWLEDGE = "HIGH ALERT to acknowledge"  # it may be over
 # To a view that came later than the alert: a heartbeat names only the event.
-_LATE_TEXTS = {"model_unfit": "this model does not fit, or every beat is anomalous: key r learns"}
+_LATE_TEXTS = {
+    "model_unfit": "this model does not fit, or every beat is anomalous: key r learns",
+    "shed": "not monitored: the machine cannot keep up with all patients",
+}
 CALM: frozenset[Standing] = frozenset({"ended", "learning", "quiet"})
 _STANDING_STYLES: dict[Standing, str] = {
     "high": ANOMALY,

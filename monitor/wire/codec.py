@@ -30,6 +30,7 @@ from monitor.wire.messages import (
     Request,
     SamplesHeader,
     SamplesMessage,
+    ShedHeader,
     StageMessage,
     Status,
     Technical,
@@ -45,7 +46,7 @@ Sent = TypeVar("Sent", bound=Message)
 
 _msgpack = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
-_StageHeader = SamplesHeader | BeatsHeader | EndHeader | HealthHeader
+_StageHeader = SamplesHeader | BeatsHeader | EndHeader | ShedHeader | HealthHeader
 _headers = msgspec.msgpack.Decoder(Annotated[list[_StageHeader], Meta(max_length=MAX_BUNDLE)])
 _State = Annotated[bytes, Meta(max_length=MAX_STATE_BYTES)]
 _states = msgspec.msgpack.Decoder(Annotated[list[_State], Meta(max_length=MAX_BUNDLE)])

@@ -9,6 +9,7 @@ five frames, each of which may be empty:
     BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, n float32 beats of `length`, and
                     a state: what the segmenter needs to resume at `position`, or empty
     EndHeader       no more will come of a patient
+    ShedHeader      none will come of a patient until there is room: a source that cannot wait
     HealthHeader    how a stage is, so that the last one can tell the world how all are
 
 Headers are a msgpack array of tagged structs. The other frames hold what belongs to them, end to
@@ -71,6 +72,7 @@ PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
 # Of the patient MONITOR:
 SystemKind = Literal["stage_down", "overload", "journal_failing", "journal_went_back"]
 _READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
+SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -133,6 +135,16 @@ class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
 
     reason: Literal["complete", "stopped"]
     last: bool  # the producer has no other stream left
+
+
+class ShedHeader(Header, frozen=True, tag="shed", forbid_unknown_fields=True):
+    """From `position` on nothing is sent of this patient, until samples come again: overload.
+
+    Said once when it begins, and now and then while it lasts.
+    """
+
+    lead: Name
+    fs_hz: Rate
 
 
 class StageHealth(msgspec.Struct, frozen=True):
@@ -209,7 +221,7 @@ def joined_messages(messages: Iterable[BeatsMessage], length: int) -> Beats:
     return joined_beats(stretches(messages), length)
 
 
-StageMessage = SamplesMessage | BeatsMessage | EndHeader | HealthHeader
+StageMessage = SamplesMessage | BeatsMessage | EndHeader | ShedHeader | HealthHeader
 
 
 # --- to the world -----------------------------------------------------------------------------
@@ -334,7 +346,9 @@ class PatientStatus(msgspec.Struct, frozen=True):
     # From the sending of the samples to the batch in which their beats are scored; of beats that
     # wait for a training so far.
     lag_s: float
-    technical: list[str]  # technical alerts that last
+    # Technical alerts that last; and `shed`, of which no alert is raised for each patient: nothing
+    # is sent of the patient, because the monitor is overloaded.
+    technical: list[str]
     note: str  # what the learning says; empty otherwise
     latched: bool = False  # a high alert was not acknowledged
     judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
@@ -349,6 +363,7 @@ class WardCounts(msgspec.Struct, frozen=True):
     ended: Count = 0
     technical: Count = 0  # patients whose signal cannot be judged
     latched: Count = 0
+    shed: Count = 0  # patients of whom nothing is sent, because the monitor is overloaded
     beats: Count = 0
     lag_s: float = 0.0  # the largest of those that are monitored or wait for a training
 
