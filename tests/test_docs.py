@@ -75,3 +75,15 @@ def test_endpoints_shown_are_the_defaults() -> None:
     for endpoint in (DEFAULT_SAMPLES, DEFAULT_BEATS, DEFAULT_WAVE, DEFAULT_ALERTS):
         assert f"`{endpoint}`" in PROTOCOL
     assert f'"{requests_endpoint(DEFAULT_ALERTS)}"' in PROTOCOL
+
+
+def test_what_holds_a_library_s_behaviour_is_a_test() -> None:
+    """Each test that docs/LIBRARIES.md names is there."""
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "LIBRARIES.md").read_text()))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert named
+    assert named <= there
