@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import nan
+from math import ceil, nan
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -46,7 +46,8 @@ class SignalEvent:
     """The signal became unreadable, or readable again.
 
     `sample` is where that began, at the resolution of a second; for `no_beat` it is the sample at
-    which it was noticed, and the R peak that ended it.
+    which it was noticed, and the R peak that ended it; its onset where that peak lies before it and
+    was found by looking back.
     """
 
     kind: EventKind
@@ -176,7 +177,8 @@ class Tracker:
     def _detected(self, detections: list[Detection], findings: Findings) -> None:
         for detection in detections:
             if self.active:
-                self._turn("no_beat", False, detection.r_sample, findings)
+                ended = max(detection.r_sample, self._no_beat_onset())
+                self._turn("no_beat", False, ended, findings)
             self.quiet_since = detection.r_sample
             self._close(detection, detection.known, findings)
             if self.noisy_seconds:
@@ -266,6 +268,11 @@ class Tracker:
             self._turn("no_beat", True, end, findings)
         if self.open is not None and end - self.open.r_sample > NO_RR_S * self.fs_hz:
             self._close(None, end, findings, too_long=True)
+
+    def _no_beat_onset(self) -> int:
+        """Return the sample at which `no_beat` begins, if no beat comes: the end of a second."""
+        earliest = self.quiet_since + NO_BEAT_S * self.fs_hz
+        return ceil(earliest / self.second) * self.second
 
     def _begin_and_end_events(self, end: int, flags: int, findings: Findings) -> None:
         start = end - self.second

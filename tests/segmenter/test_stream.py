@@ -480,3 +480,40 @@ def test_laws_hold_for_any_mixture(seed: int, window: str) -> None:
     assert segment(signal, FS_HZ, cuts, spec).same_as(whole)
     assert np.all(np.diff(whole.r_samples) > 0)
     assert np.isfinite(whole.beats.values).all()
+
+
+def tall_t(fs_hz: float, rr_s: float, ratio: float, width_s: float) -> tuple[np.ndarray, int]:
+    """Return half a minute with T waves of a multiple of the R waves, and its number of beats."""
+    r_s = np.arange(0.5, 29.5, rr_s)
+    t_s = np.arange(round(30 * fs_hz)) / fs_hz
+    after_s = 0.4 * np.sqrt(rr_s) - 1.5 * width_s  # Bazett: the wave ends where QT does
+    signal = 0.005 * np.random.default_rng(0).standard_normal(len(t_s))
+    for one_s in r_s:
+        signal += np.exp(-(((t_s - one_s) / 0.012) ** 2))
+        signal += ratio * np.exp(-(((t_s - one_s - after_s) / width_s) ** 2))
+    return signal, len(r_s)
+
+
+@pytest.mark.parametrize("fs_hz", [125.0, 360.0])
+@pytest.mark.parametrize("rr_s", [0.6, 0.8, 1.0])
+@pytest.mark.parametrize(
+    ("ratio", "width_s"), [(1.5, 0.035), (2.0, 0.045), (2.0, 0.06), (3.0, 0.08)]
+)
+def test_tall_t_waves_are_no_beats(fs_hz: float, rr_s: float, ratio: float, width_s: float) -> None:
+    """Twice the R waves and more, at rates of 60 to 100: blunter than the QRS complex before."""
+    signal, n_beats = tall_t(fs_hz, rr_s, ratio, width_s)
+    found = Segmenter(fs_hz, BeatSpec()).update(signal)
+    assert abs(len(found.r_samples) - n_beats) <= 2
+
+
+@pytest.mark.parametrize("rr_s", [2.5, 3.0, 4.5])
+def test_no_event_ends_before_it_begins(rr_s: float) -> None:
+    """A beat that is found by looking back lies before the report that there was none."""
+    t_s = np.arange(60 * 250) / 250
+    signal = np.exp(-(((t_s + rr_s / 2) % rr_s - rr_s / 2) ** 2) / 0.012**2)
+    began: dict[str, int] = {}
+    for event in Segmenter(250.0, BeatSpec()).update(signal).events:
+        if event.state == "onset":
+            began[event.kind] = event.sample
+        else:
+            assert event.sample >= began.pop(event.kind)
