@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -47,6 +48,8 @@ from tests.real_data import MITDB
 
 ANOMALOUS = {"r", "V", "S", "Q"}
 WITHIN_S = 0.15  # of the annotation, as EC57 has it
+# Each run has a socket of its own; a port might be another program's.
+SOCKETS, NUMBERS = tempfile.TemporaryDirectory(prefix="ecgt-"), itertools.count()
 
 Act = Callable[["Collected", Controls], None]
 
@@ -87,7 +90,7 @@ class Collected(OffTerminal):
 def options(*records: str | Path, **changes: object) -> ReplayOptions:
     values: dict[str, object] = {
         "records": [str(one) for one in records],
-        "alerts": f"tcp://127.0.0.1:{free_port()}",
+        "alerts": f"ipc://{SOCKETS.name}/{next(NUMBERS)}",
         "speed": None,
     }
     return ReplayOptions(**{**values, **changes})  # type: ignore[arg-type]
@@ -385,7 +388,8 @@ def test_a_pause_survives_a_restart(record: Path) -> None:
 
 def test_another_monitor_on_the_endpoint_is_not_listened_to(record: Path) -> None:
     """With the port taken by another run, the second says so and shows none of its alerts."""
-    first = options(record, speed=40.0, duration_s=120.0)
+    port = f"tcp://127.0.0.1:{free_port()}"
+    first = options(record, alerts=port, speed=40.0, duration_s=120.0)
     command = [sys.executable, "-m", "monitor", "replay", str(record), "--alerts", first.alerts]
     second: list[subprocess.CompletedProcess[str]] = []
 
