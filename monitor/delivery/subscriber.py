@@ -120,6 +120,7 @@ class AlertSubscriber:
         self._position = JournalPosition(after, NoPast() if inbox is None else inbox)
         self._n_answered = 0  # connections that were made so far
         self._heard_s = time.monotonic()
+        self.ever_heard = False  # whether a heartbeat has come
         self._asked_s = -ASK_AGAIN_S
         self._doubted_s = self._heard_s
         self._ready: deque[Message | _Noted] = deque()
@@ -342,7 +343,7 @@ class AlertSubscriber:
             self._ready.append(_Noted(partial(inbox.had_again, origin, again), again))
 
     def _take_heartbeat(self, status: Status) -> None:
-        self._heard_s = time.monotonic()
+        self._heard_s, self.ever_heard = time.monotonic(), True
         position = self._position
         position.hear(status.journal, status.origin)
         if position.settled and position.seq is None:
