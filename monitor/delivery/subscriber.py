@@ -87,6 +87,8 @@ class AlertSubscriber:
     ------
     InvalidEndpoint
         If the endpoint is malformed.
+    InboxFailed
+        If another process writes the inbox.
 
     Examples
     --------
@@ -110,6 +112,8 @@ class AlertSubscriber:
         inbox: Inbox | None = None,
         keys: Keys | None = None,
     ) -> None:
+        if inbox is not None:
+            inbox.hold()
         self._topics = tuple(topics)
         self._sockets = Sockets(keys)
         self._seek = None if since is None else SeekRequest(since)
