@@ -8,17 +8,19 @@ from monitor.errors import InvalidMessage, InvalidOption, MonitorSilent
 from monitor.wire.codec import decode_reply, encode_json
 from monitor.wire.curve_keys import Keys
 from monitor.wire.messages import ControlRequest, Done, Refused
-from monitor.wire.sockets import Sockets, requests_endpoint
+from monitor.wire.sockets import Sockets, parse_endpoint, requests_endpoint
 
 ANSWER_WITHIN_S = 5.0
 LOOK_MS = 50  # between two looks whether the key was refused
 
 
-def or_keys(keys: Keys | None) -> str:
-    """Return what else may be the reason that nothing is heard of a monitor."""
+def or_keys(endpoint: str, keys: Keys | None) -> str:
+    """Return what else may be the reason that nothing was ever heard of a monitor."""
+    if parse_endpoint(endpoint).path:  # the file system says who may use it
+        return ""
     if keys is None:
-        return "or it needs --keys"
-    return "or server.public of --keys is not that monitor's"
+        return ", or it needs --keys"
+    return ", or server.public of --keys is not that monitor's"
 
 
 def carry_out(
@@ -63,4 +65,7 @@ def carry_out(
 
 
 def _silence(endpoint: str, within_s: float, keys: Keys | None) -> str:
-    return f"{endpoint}: no answer in {within_s:g} s; no monitor runs there, {or_keys(keys)}"
+    return (
+        f"{endpoint}: no answer in {within_s:g} s; check that a monitor runs there"
+        f"{or_keys(endpoint, keys)}"
+    )

@@ -20,7 +20,7 @@ import platformdirs
 
 from monitor.delivery.position import Place
 from monitor.errors import InboxFailed, InvalidMessage, InvalidOption, JournalFailed
-from monitor.journal.lock import real_path, writing
+from monitor.journal.lock import real_path, require_one_name, writing
 from monitor.journal.own_time import OwnTime
 from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.wire.codec import decode_numbered, encode_json
@@ -58,7 +58,7 @@ def inbox_path(name: str) -> Path:
 
 
 class Inbox:
-    """The file, open for writing by one process.
+    """The file, open for reading by any number of processes, and for writing by one.
 
     Parameters
     ----------
@@ -99,9 +99,10 @@ class Inbox:
         self._keep_s, self._keep_bytes = keep_days * 86_400, keep_mb * 1e6
         self._kept_since_look = 0
         self._open = contextlib.ExitStack()
+        self._held = False
         try:
             path.touch(mode=0o600)
-            self._open.enter_context(writing(path))
+            require_one_name(path)
             self._database = sqlite3.connect(real_path(path), isolation_level=None)
             self._open.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -110,7 +111,6 @@ class Inbox:
             self._own_time = OwnTime(self._database, clock)
             self._note_positions()
             newest = self.newest()
-            self.truncate()
         except (InboxFailed, JournalFailed) as error:
             self._open.close()
             raise InboxFailed(str(error)) from error
@@ -132,9 +132,27 @@ class Inbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(InboxFailed):  # it is counted anew next time
-            self.truncate()
+        if self._held:
+            with contextlib.suppress(InboxFailed):  # it is counted anew next time
+                self.truncate()
         self._open.close()
+
+    def hold(self) -> None:
+        """Become the one that writes it, until it is closed; reading needs no such thing.
+
+        Raises
+        ------
+        InboxFailed
+            If another process writes it.
+        """
+        if self._held:
+            return
+        try:
+            self._open.enter_context(writing(self._path))
+        except (JournalFailed, OSError) as error:
+            raise InboxFailed(str(error)) from error
+        self._held = True
+        self.truncate()
 
     @property
     def is_new(self) -> bool:
@@ -182,6 +200,7 @@ class Inbox:
 
         `origin` is the first identity of its journal, where that has got another one since.
         """
+        self.hold()
         with self._transaction("cannot keep an alert"):
             self._database.execute(
                 "INSERT INTO alerts (journal, seq, message) VALUES (?, ?, ?)",
@@ -259,7 +278,7 @@ class Inbox:
 
     def look(self) -> None:
         """Look after retention if a minute has passed, or many alerts came; call it often."""
-        if self._kept_since_look >= TRUNCATE_EVERY or self._own_time.is_due:
+        if self._held and (self._kept_since_look >= TRUNCATE_EVERY or self._own_time.is_due):
             with contextlib.suppress(InboxFailed):  # `keep` says what is wrong with the file
                 self.truncate()
 

@@ -87,6 +87,8 @@ class AlertSubscriber:
     ------
     InvalidEndpoint
         If the endpoint is malformed.
+    InboxFailed
+        If another process writes the inbox.
 
     Examples
     --------
@@ -110,6 +112,8 @@ class AlertSubscriber:
         inbox: Inbox | None = None,
         keys: Keys | None = None,
     ) -> None:
+        if inbox is not None:
+            inbox.hold()
         self._topics = tuple(topics)
         self._sockets = Sockets(keys)
         self._seek = None if since is None else SeekRequest(since)
@@ -120,6 +124,7 @@ class AlertSubscriber:
         self._position = JournalPosition(after, NoPast() if inbox is None else inbox)
         self._n_answered = 0  # connections that were made so far
         self._heard_s = time.monotonic()
+        self.ever_heard = False  # whether a heartbeat has come
         self._asked_s = -ASK_AGAIN_S
         self._doubted_s = self._heard_s
         self._ready: deque[Message | _Noted] = deque()
@@ -354,7 +359,7 @@ class AlertSubscriber:
             self._ready.append(_Noted(partial(inbox.had_again, origin, again), again))
 
     def _take_heartbeat(self, status: Status) -> None:
-        self._heard_s = time.monotonic()
+        self._heard_s, self.ever_heard = time.monotonic(), True
         position = self._position
         position.hear(status.journal, status.origin)
         if position.settled and position.seq is None:

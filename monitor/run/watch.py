@@ -36,9 +36,9 @@ class Watch:
         subscriber: AlertSubscriber,
         waves: Waves,
         screen: Screen,
-        keys: Keys | None = None,
+        hint: str = "",
     ) -> None:
-        self._hearing = Hearing(screen.notice, keys)
+        self._hearing = Hearing(screen.notice, hint)
         self._subscriber = subscriber
         self._waves = waves
         self._screen = screen
@@ -82,7 +82,7 @@ def watch(alerts: str, wave: str, screen: Screen, keys: Keys | None = None) -> N
     ):
         waves = Waves(sockets, wave, screen.wave_topics)
         with screen:
-            Watch(subscriber, waves, screen, keys).run(interrupts)
+            Watch(subscriber, waves, screen, or_keys(alerts, keys)).run(interrupts)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _follow(
     interrupts: Interrupts,
 ) -> None:
     status: Status | None = None
-    hearing = Hearing(screen.notice, options.keys)
+    hearing = Hearing(screen.notice, or_keys(options.endpoint, options.keys))
     idle_turns = 0
     while not interrupts.happened:
         message = subscriber.receive(LOOP_S)
@@ -202,6 +202,11 @@ class Heard(Protocol):
         ...
 
     @property
+    def ever_heard(self) -> bool:
+        """Whether a heartbeat has come."""
+        ...
+
+    @property
     def refusal(self) -> str:
         """Why the monitor does not let this client in; empty if it does."""
         ...
@@ -214,8 +219,8 @@ class Hearing:
     ----------
     notice : callable
         Tells the person.
-    keys : Keys or None
-        What this client has: a monitor with keys is silent to who has none, or others.
+    hint : str
+        What else may be the reason where nothing was ever heard.
     clock : callable
         Returns monotonic seconds.
     """
@@ -223,11 +228,11 @@ class Hearing:
     def __init__(
         self,
         notice: Callable[[str], None],
-        keys: Keys | None = None,
+        hint: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._notice = notice
-        self._or_keys = or_keys(keys)
+        self._hint = hint
         self._clock = clock
         self._silent = False
         self._refused_due_s: float | None = None  # when a refusal is said again
@@ -240,8 +245,8 @@ class Hearing:
             self._say_refused(subscriber.refusal)
         elif silent and not self._silent:
             self._notice(
-                f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled, "
-                f"{self._or_keys}"
+                f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled"
+                + ("" if subscriber.ever_heard else self._hint)
             )
         elif not silent and (self._silent or self._refused_due_s is not None):
             self._notice("the monitor is heard again")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.delivery.inbox import Inbox
+from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import InboxFailed, JournalFailed
 from monitor.journal.lock import locked, writing
 from monitor.journal.reader import JournalReader
@@ -80,10 +81,17 @@ def test_a_hard_link_is_refused_whoever_opens_it(tmp_path: Path) -> None:
 
 
 def test_an_inbox_has_one_name_and_one_writer(tmp_path: Path) -> None:
-    """Like a journal."""
+    """Like a journal; reading it is free."""
     path = tmp_path / "desk.sqlite"
-    with Inbox(path), pytest.raises(InboxFailed, match="in use"):
-        Inbox(path)
+    with Inbox(path) as inbox, Inbox(path) as reader:
+        inbox.keep(alert(seq=1))
+        assert len(reader.alerts()) == 1
+        with pytest.raises(InboxFailed, match="in use"):
+            reader.keep(alert(seq=2))
+        with pytest.raises(InboxFailed, match="in use"):
+            AlertSubscriber(f"ipc://{tmp_path / 'a'}", inbox=reader)
+    with Inbox(path) as inbox:
+        inbox.keep(alert(seq=2))
     os.link(path, tmp_path / "two.sqlite")
     with pytest.raises(InboxFailed, match="2 names"):
         Inbox(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.delivery.control_client import or_keys
 from monitor.errors import MonitorSilent
 from monitor.run.watch import FollowOptions, Hearing, follow
 from monitor.view.screens import JsonScreen
@@ -101,6 +102,7 @@ class Heard:
     silent_s = 0.0
     truncated = 0
     refusal = ""
+    ever_heard = False
 
 
 def test_silence_and_truncation_are_said_once() -> None:
@@ -137,15 +139,22 @@ def test_silence_is_heard_only_where_nothing_waits() -> None:
 
 
 def test_silence_says_what_keys_may_have_to_do_with_it(tmp_path: Path) -> None:
-    """A monitor with keys is silent to who has none, or another monitor's."""
+    """A monitor with keys is silent to who has none, or another monitor's; not on an ipc path."""
     said: list[str] = []
     heard = Heard()
     heard.silent_s = 9.0
-    Hearing(said.append).look(heard, idle=True)
     init_keys(tmp_path / "keys")
-    Hearing(said.append, load_keys(tmp_path / "keys")).look(heard, idle=True)
-    assert "or it needs --keys" in said[0]
-    assert "server.public of --keys is not that monitor's" in said[1]
+    endpoint, keys = "tcp://127.0.0.1:5571", load_keys(tmp_path / "keys")
+    for hint in (or_keys(endpoint, None), or_keys(endpoint, keys), or_keys("ipc:///a", None)):
+        Hearing(said.append, hint).look(heard, idle=True)
+    heard.ever_heard = True
+    Hearing(said.append, or_keys(endpoint, None)).look(heard, idle=True)
+    assert [text.partition("stalled")[2] for text in said] == [
+        ", or it needs --keys",
+        ", or server.public of --keys is not that monitor's",
+        "",
+        "",
+    ]
 
 
 def test_a_refused_key_is_said_again_each_minute() -> None:
