@@ -323,6 +323,7 @@ class Engine:
             if patient is None or (patient.state == "ended" and _begins_anew(patient, header)):
                 self._forget_unless_continued(header)
                 patient = self._open(self._stream_of(header))
+                patient.verdict_sample = max(patient.verdict_sample, header.first_sample)
             elif patient.state == "ended":
                 return [message]
             elif (header.lead, header.fs_hz) != (patient.stream.lead, patient.stream.fs_hz):
