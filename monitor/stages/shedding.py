@@ -125,6 +125,7 @@ class Serving:
         # A next stage that takes nothing for so long hangs or is down, and one that catches up did:
         # neither says what its capacity is.
         if not before.taken < half.taken < taken:
+            self._first = look
             return []
         share = min(1.0, (taken - before.taken) / max(1, offered - before.offered))
         grows = share < 1.0 and before.late_s < half.late_s < late_s
@@ -163,6 +164,6 @@ class Serving:
                 self._shed.remove(patient)
                 self._served[patient] = None
             self._calm_from_s = self._stepped_s = now_s
-            self._step = min(2 * self._step, LARGEST_STEP)
             if self._step > SURE_STEP:
                 self._calm_s = max(CALM_S, self._calm_s / 2)
+            self._step = min(2 * self._step, LARGEST_STEP)
