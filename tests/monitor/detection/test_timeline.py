@@ -194,8 +194,9 @@ def test_a_shed_patient_whose_samples_come_again_is_judged_from_there(bench: Ben
     engine = bench.engine()
     engine.step([beats_message([5, 5], 100)], 0)
     engine.shed(shed(850))  # before what was sent earlier is judged: one batch holds both
-    engine.step([beats_message([5], 600)], 0)
+    engine.step([beats_message([5], 600)], 10**9)
     assert engine.shed_patients() == ["p"]
+    assert (status_of(engine).lag_s, engine.report().ward.lag_s) == (0.0, 0.0)
     said = engine.step([beats_message([], 100_000)], 0).messages
     assert technicals(said) == []
     said = engine.step([beats_message([5, 5], 100_100)], 0).messages
