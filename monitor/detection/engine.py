@@ -452,7 +452,10 @@ def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:
 
 
 def _is_waited_for(patient: Patient) -> bool:
-    """Tell whether a patient's lag is one: not of who has ended or is shed, nor while beats are collected."""
+    """Tell whether a patient's lag is one.
+
+    Not of who has ended or is shed, nor while beats are collected.
+    """
     if patient.shed_from is not None:
         return False
     training = patient.learning is not None and patient.learning.training
