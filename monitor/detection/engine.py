@@ -19,7 +19,7 @@ from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
 from monitor.detection.learner import Learner
 from monitor.detection.learning_phase import Held
-from monitor.detection.outside import EngineSettings, Models, Past
+from monitor.detection.outside import EngineSettings, Journaled, Models
 from monitor.detection.patient import Desk, Model, Patient, Saved, is_numbered
 from monitor.detection.patient_state import read_saved
 from monitor.detection.requests import MONITORED, Requests
@@ -80,7 +80,7 @@ class Engine:
         The model every patient begins with.
     settings : EngineSettings
         Threshold, learning, false alerts an hour, rules.
-    journal : Past
+    journal : Journaled
         Where patients that were monitored before a restart go on from.
     models : Models
         Where what is learnt of patients is kept.
@@ -105,7 +105,7 @@ class Engine:
         self,
         checkpoint: Checkpoint,
         settings: EngineSettings,
-        journal: Past,
+        journal: Journaled,
         models: Models,
         executor: Executor,
         wall_time: Callable[[], str],
@@ -323,6 +323,7 @@ class Engine:
             if patient is None or (patient.state == "ended" and _begins_anew(patient, header)):
                 self._forget_unless_continued(header)
                 patient = self._open(self._stream_of(header))
+                patient.verdict_sample = max(patient.verdict_sample, header.first_sample)
             elif patient.state == "ended":
                 return [message]
             elif (header.lead, header.fs_hz) != (patient.stream.lead, patient.stream.fs_hz):
@@ -451,7 +452,12 @@ def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:
 
 
 def _is_waited_for(patient: Patient) -> bool:
-    """Tell whether a patient's lag is one: not of who has ended, nor while beats are collected."""
+    """Tell whether a patient's lag is one.
+
+    Not of who has ended or is shed, nor while beats are collected.
+    """
+    if patient.shed_from is not None:
+        return False
     training = patient.learning is not None and patient.learning.training
     return training or patient.state == MONITORED
 

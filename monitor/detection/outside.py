@@ -34,7 +34,7 @@ class EngineSettings(Protocol):
         """When alerts begin and end."""
 
 
-class Past(Protocol):
+class Journaled(Protocol):
     """What was journaled before."""
 
     @property

@@ -265,7 +265,6 @@ class Patient:
         """Take note that nothing is sent from a sample of the sender's on; it may be repeated."""
         if not (self.ended or self.stopped):
             self.shed_from = position
-            self.lag_s = 0.0
             self._rr_ms.clear()
 
     def _end_shedding(self, header: BeatsHeader, *, is_other_stretch: bool) -> None:
@@ -366,7 +365,7 @@ class Patient:
             judged=self.counts.judged,
             threshold=None if self.learning is not None else self.threshold,
             heart_rate_bpm=rate_bpm,
-            lag_s=self.lag_s,
+            lag_s=0.0 if is_shed else self.lag_s,
             technical=[*self.alert_state.technical, *([SHED] if is_shed else [])],
             note=self.note or (self.learning.note if self.learning is not None else ""),
             latched=self.alert_state.latched,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from monitor.stages.playback import Pacer
 from monitor.stages.shedding import Serving
@@ -23,9 +24,12 @@ from monitor.wire.messages import (
     StageMessage,
 )
 
-BLOCKS_A_PATIENT = 4  # that may wait, on the average: a second or a few
+BLOCKS_A_PATIENT = 16  # that may wait, on the average: of the shortest, 3 s
+MOST_LATE_S = 3.0  # that a block may wait: a second behind it, nobody would hear of its beats
 FEWEST_BLOCKS = 32
-REPEAT_S = 10.0  # who is shed is said so often: a stage behind may have been started anew
+# Who is shed is said again within this time: a stage behind may have been started anew. In turn:
+# 10,000 at once would be a burst.
+REPEAT_S = 30.0
 
 
 def most_waiting(patients: int) -> int:
@@ -70,7 +74,7 @@ class LiveFeed:
         self._serving = Serving(pacer.patients)
         self._newest: dict[str, SamplesHeader] = {}  # of those who are served
         self._shed: dict[str, ShedHeader] = {}
-        self._repeat_due_s = 0.0
+        self._repeated_s: float | None = None
         self._offered = self._taken = 0  # samples of who is served
         self.dropped = 0
 
@@ -89,12 +93,13 @@ class LiveFeed:
         self._shed_who_cannot_be_served(now_s)
         while due := self._pacer.take_due(now_s, None):  # again where several of a patient are
             self._put([one for one in due if not self._is_shed(one)])
-            if self._blocks > self._most:  # in one piece: holes cost the segmenter more than blocks
-                while self._blocks > self._most // 2 and len(self._waiting) > 1:
+            # In one piece: holes cost the segmenter more than blocks.
+            if self._blocks > self._most or self._late_s(now_s) > MOST_LATE_S:
+                while len(self._waiting) > 1 and (
+                    self._blocks > self._most // 2 or self._late_s(now_s) > MOST_LATE_S / 2
+                ):
                     self._drop_oldest()
-        if self._shed and now_s >= self._repeat_due_s:
-            self._repeat_due_s = now_s + REPEAT_S
-            self._put(self._shed.values())
+        self._put(self._to_be_repeated(now_s))
 
     def send(self, try_send: Callable[[list[bytes]], bool]) -> int:
         """Send what waits, oldest first, until it is not taken; return how many messages were."""
@@ -134,7 +139,7 @@ class LiveFeed:
             return False
         if header.patient not in self._shed:  # came when others were shed
             self._shed[header.patient] = _shed_from(header, header.position)
-            self._repeat_due_s = 0.0
+            self._put([self._shed[header.patient]])
         self.dropped += header.n_samples
         return True
 
@@ -164,7 +169,17 @@ class LiveFeed:
         first = [Waiting(bundle) for bundle in in_bundles(list(new.values()))]
         self._waiting = deque([*first, *still_waiting])
         self._blocks = sum(len(one.messages) for one in self._waiting)
-        self._repeat_due_s = now_s + REPEAT_S
+
+    def _to_be_repeated(self, now_s: float) -> list[ShedHeader]:
+        """Return some of those who are shed, each in its turn."""
+        elapsed_s = 0.0 if self._repeated_s is None else now_s - self._repeated_s
+        n_due = int(len(self._shed) * min(1.0, elapsed_s / REPEAT_S))
+        if n_due or not self._shed or self._repeated_s is None:
+            self._repeated_s = now_s
+        due = list(islice(self._shed, n_due))
+        for name in due:
+            self._shed[name] = self._shed.pop(name)  # behind the others
+        return [self._shed[name] for name in due]
 
     def _late_s(self, now_s: float) -> float:
         """Return for how long the oldest block has waited."""

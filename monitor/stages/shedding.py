@@ -9,16 +9,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from math import inf
+from typing import NamedTuple
 
 LATE_S = 0.25  # what waits longer than this is behind; a pause of a stage is shorter
 LOOK_S = 1.0  # over which is measured what the next stage takes; it takes a few bundles at a time
-STUBBORN_LOOKS = 5  # in a row in which what waits became no more, but stayed late
-ROOM = 0.92  # of the measured capacity that is used: the rest is for what waits to be caught up
-LEAST_KEPT = 0.5  # of the served at one look: the next look corrects a measure that was too low
-STEP = 0.05  # of all patients who are served again at a time
+SETTLE_S = 1.0  # after shedding: what is under way is still of all
+STUBBORN_S = 6.0  # so long behind, and no less late than at first, is too much though all is taken
+ROOM = 0.88  # of the measured capacity that is used: the rest is for what waits to be caught up
+AT_LEAST = 0.02  # of the served are shed at a time
+LEAST_KEPT = 0.2  # of the served at one look: the next look corrects a measure that was too low
+STEP = 0.05  # of the served, who are served again at first; twice as many at each further step,
+LARGEST_STEP = 0.5  # up to this
+SURE_STEP = 0.2  # after one so large there is room, and the next come sooner
 CALM_S = 3.0  # without anything late, before a step
-MOST_CALM_S = 60.0  # it doubles up to this where steps turned out too large
+MOST_CALM_S = 30.0  # it doubles up to this where steps turned out too large
 PROVED_S = 30.0  # after so long without being late a step was not too large
+
+
+class Look(NamedTuple):
+    """What was known at a moment."""
+
+    now_s: float
+    late_s: float
+    offered: int
+    taken: int
 
 
 class Serving:
@@ -34,6 +49,8 @@ class Serving:
     >>> serving = Serving(["bed-1", "bed-2", "bed-3", "bed-4"])
     >>> serving.look(0.0, late_s=0.5, offered=0, taken=0)
     []
+    >>> serving.look(0.5, late_s=0.7, offered=500, taken=300)
+    []
     >>> serving.look(1.0, late_s=1.0, offered=1000, taken=600)  # four offer, two can be taken
     ['bed-4', 'bed-3']
     """
@@ -42,10 +59,13 @@ class Serving:
         self._served = dict.fromkeys(patients)
         self._waiting: deque[str] = deque()  # the next to be served again last
         self._shed: set[str] = set()
-        self._behind: tuple[float, float, int, int] | None = None  # the look's beginning
-        self._looks = 0  # since it is behind
+        self._first: Look | None = None  # since it is behind
+        self._before: Look | None = None
+        self._half: Look | None = None  # between that and the next
+        self._settles_s = -inf
         self._calm_from_s: float | None = None
         self._calm_s = CALM_S
+        self._step = STEP
         self._stepped_s: float | None = None
 
     @property
@@ -87,49 +107,63 @@ class Serving:
             Samples so far: of the patients served, and those that the next stage took.
         """
         if late_s <= LATE_S:
-            self._behind, self._looks = None, 0
+            self._forget_looks()
             self._stay_calm(now_s)
             return []
         self._calm_from_s = None
-        if self._behind is None:
-            self._behind = now_s, late_s, offered, taken
+        if now_s < self._settles_s:
             return []
-        began_s, late_before_s, offered_before, taken_before = self._behind
-        if now_s - began_s < LOOK_S:
+        look = Look(now_s, late_s, offered, taken)
+        if self._first is None or self._before is None:
+            self._first = self._before = look
             return []
-        self._behind = now_s, late_s, offered, taken
-        self._looks += 1
-        new = offered - offered_before
-        share = (taken - taken_before) / new if new else 1.0
-        is_stubborn = self._looks >= STUBBORN_LOOKS
-        # A next stage that takes nothing at all hangs or is down: that says nothing of capacity.
-        if share == 0 or not (late_s > late_before_s or is_stubborn):
+        if self._half is None and now_s - self._before.now_s >= LOOK_S / 2:
+            self._half = look
+        if self._half is None or now_s - self._before.now_s < LOOK_S:
             return []
-        return self._shed_beyond(min(share, 1.0), now_s)
+        before, half, self._before, self._half = self._before, self._half, look, None
+        # A next stage that takes nothing for so long hangs or is down, and one that catches up did:
+        # neither says what its capacity is.
+        if not before.taken < half.taken < taken:
+            self._first = look
+            return []
+        share = min(1.0, (taken - before.taken) / max(1, offered - before.offered))
+        grows = share < 1.0 and before.late_s < half.late_s < late_s
+        is_stubborn = now_s - self._first.now_s >= STUBBORN_S and late_s >= self._first.late_s
+        return self._shed_beyond(share, now_s) if grows or is_stubborn else []
 
     def _shed_beyond(self, share: float, now_s: float) -> list[str]:
-        """Shed who was admitted last, so that about this share of what is offered is left."""
-        self._looks = 0
+        """Shed who was admitted last, where so much of what is offered can be taken.
+
+        What is beyond it and as much again, but no more than leaves `ROOM`.
+        """
+        self._forget_looks()
+        self._settles_s = now_s + SETTLE_S
         if self._stepped_s is not None and now_s - self._stepped_s < PROVED_S:
             self._calm_s = min(2 * self._calm_s, MOST_CALM_S)
-            self._stepped_s = None
+        self._stepped_s, self._step = None, STEP
         n_served = len(self._served)
-        n_kept = max(1, int(n_served * max(share * ROOM, LEAST_KEPT)))
+        kept = max(share * ROOM, 2 * share - 1 - AT_LEAST, LEAST_KEPT)
+        n_kept = max(1, int(n_served * kept))
         shed = [self._served.popitem()[0] for _ in range(n_served - n_kept)]
         self._waiting.extend(shed)
         self._shed.update(shed)
         return shed
 
+    def _forget_looks(self) -> None:
+        self._first = self._before = self._half = None
+
     def _stay_calm(self, now_s: float) -> None:
         """Serve some patients again once nothing was late for long enough."""
         if self._calm_from_s is None:
             self._calm_from_s = now_s
-        if self._stepped_s is not None and now_s - self._stepped_s >= PROVED_S:
-            self._stepped_s, self._calm_s = None, CALM_S
         if self._shed and now_s - self._calm_from_s >= self._calm_s:
-            step = max(1, round(STEP * (len(self._served) + len(self._shed))))
+            step = max(1, round(self._step * len(self._served)))
             for _ in range(min(step, len(self._shed))):
                 patient = self._waiting.pop()
                 self._shed.remove(patient)
                 self._served[patient] = None
             self._calm_from_s = self._stepped_s = now_s
+            if self._step > SURE_STEP:
+                self._calm_s = max(CALM_S, self._calm_s / 2)
+            self._step = min(2 * self._step, LARGEST_STEP)

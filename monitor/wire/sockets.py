@@ -29,7 +29,7 @@ from monitor.wire.messages import MAX_FRAME_BYTES, MAX_REPLY_BYTES
 QUEUE_MESSAGES = 32  # between stages: what is queued is what a kill can lose, until resumed
 # The same of a source that cannot wait, 0.05 s a bundle: so what waits between all stages of a
 # monitor that is behind is well below a second, and what comes through is not too late.
-LIVE_MESSAGES = 4
+LIVE_MESSAGES = 2
 WORLD_MESSAGES = 10_000  # a subscriber, before PUB drops (it can ask for the alerts it missed)
 WAVE_MESSAGES = 100  # a view that lags 10 s needs no older waveform
 HANDSHAKE_MS = 2_000

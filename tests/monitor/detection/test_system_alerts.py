@@ -97,6 +97,51 @@ def test_a_heartbeat_without_the_other_stages_is_no_trouble() -> None:
     assert said == [True] * (CALM_HEARTBEATS - 1) + [False]
 
 
+def said_of_shed(numbers: Iterable[int]) -> list[tuple[str | None, bool]]:
+    """Return what is said at heartbeats with so many patients shed, and whether it is said anew."""
+    overload, lasting, said = Overload(), False, []
+    for n, beat in zip(numbers, range(1000), strict=False):
+        shed = [f"bed-{number}" for number in range(n)]
+        dropped = msgspec.structs.replace(HEALTH, dropped=500 * beat)
+        text = overload.look([dropped], 0.0, RULES, lasting, shed)
+        lasting = text is not None
+        said.append((text, overload.is_more))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (1, "1 patient is not monitored, the machine cannot keep up with more: bed-0"),
+        (3, "3 patients are not monitored, the machine cannot keep up with more: bed-0, bed-1, "),
+        (5000, "5000 patients are not monitored, the machine cannot keep up with more: bed-0, "),
+    ],
+)
+def test_shed_patients_are_counted_and_the_first_named(n: int, text: str) -> None:
+    """Not all of thousands; their samples are not told beside them, as if all had lost some."""
+    ((said, _),) = said_of_shed([n])
+    assert said is not None
+    assert said.startswith(text)
+    assert len(said) < 200
+    assert said.endswith("bed-2 and 4997 more") is (n == 5000)
+
+
+def test_overload_is_said_anew_when_far_more_are_shed() -> None:
+    """A few times, not once a heartbeat; it lasts until all are served again.
+
+    The first are news where overload had begun with samples that were dropped of all.
+    """
+    numbers = [0, 0, 10, 15, 19, 20, 30, 5000, 5000, 4000, 1, *[0] * 6]
+    said = said_of_shed(numbers)
+    assert [n for n, (_, anew) in zip(numbers, said, strict=True) if anew] == [10, 20, 5000]
+    assert all(text is not None for n, (text, _) in zip(numbers, said, strict=True) if n)
+    late = Overload()
+    assert late.look([], 99.0, RULES, lasting=True) is not None
+    assert not late.is_more
+    assert late.look([], 0.0, RULES, lasting=True, shed=["bed-1"]) is not None
+    assert late.is_more  # it was about lateness; now there is a name
+
+
 def test_only_changes_are_said() -> None:
     """What lasts is not said again; what is over is said once."""
     lasting: dict[SystemKind, bool] = {"overload": True, "stage_down": False}
@@ -106,4 +151,9 @@ def test_only_changes_are_said() -> None:
         Change("stage_down", True, "why"),
     ]
     assert changes({"overload": True}, {"overload": "still"}) == []
+    anew = changes({"overload": True}, {"overload": "more"}, ["overload"])
+    assert anew == [Change("overload", True, "more")]
+    assert changes({"overload": True}, {"overload": None}, ["overload"]) == [
+        Change("overload", False, "over")
+    ]
     assert changes({}, {"overload": None}) == []

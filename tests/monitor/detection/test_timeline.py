@@ -11,12 +11,14 @@ import pytest
 
 from monitor.detection.engine import Engine
 from monitor.detection.timeline import Timeline
+from monitor.errors import InvalidMessage
 from monitor.wire.messages import (
     Alert,
     BeatScored,
     Message,
     PatientStatus,
     RecordEvent,
+    ShedHeader,
     Technical,
 )
 from tests.monitor.detection.test_engine import Bench, beats_message, end
@@ -166,3 +168,67 @@ def test_one_that_has_ended_need_not_be_heard(bench: Bench) -> None:
     for _ in range(9):
         engine.listened(1.0, report=True)
     assert technicals(engine.step([], 0).messages) == []
+
+
+def shed(position: int, patient: str = "p") -> ShedHeader:
+    return ShedHeader(3, patient, "r", 9, 0, position, "I", 250.0)
+
+
+def test_a_shed_patient_is_shown_and_not_reported(bench: Bench) -> None:
+    """No heart rate, however long it lasts and however often it is said; the ward counts it."""
+    engine = bench.engine()
+    engine.step([beats_message([5, 5, 5], 100)], 10**9)
+    assert status_of(engine).heart_rate_bpm == 60
+    for _ in range(2):
+        engine.shed(shed(850))
+        engine.listened(60.0, report=True)
+        assert engine.step([], 0).messages == []
+    status = status_of(engine)
+    assert (status.technical, status.heart_rate_bpm, status.lag_s) == (["shed"], None, 0.0)
+    assert engine.report().ward.shed == 1
+    assert engine.shed_patients() == ["p"]
+
+
+def test_a_shed_patient_whose_samples_come_again_is_judged_from_there(bench: Bench) -> None:
+    """The hole is no silence of the patient; what was sent before it does not end it."""
+    engine = bench.engine()
+    engine.step([beats_message([5, 5], 100)], 0)
+    engine.shed(shed(850))  # before what was sent earlier is judged: one batch holds both
+    engine.step([beats_message([5], 600)], 10**9)
+    assert engine.shed_patients() == ["p"]
+    assert (status_of(engine).lag_s, engine.report().ward.lag_s) == (0.0, 0.0)
+    said = engine.step([beats_message([], 100_000)], 0).messages
+    assert technicals(said) == []
+    said = engine.step([beats_message([5, 5], 100_100)], 0).messages
+    assert technicals(said) == []
+    assert len([one for one in said if isinstance(one, BeatScored)]) == 2
+    assert (status_of(engine).technical, engine.shed_patients()) == ([], [])
+    engine.listened(1.0, report=True)
+    engine.listened(3.5, report=True)
+    engine.listened(3.5, report=True)
+    assert [one[:2] for one in technicals(engine.step([], 0).messages)] == [
+        ("signal_lost", "onset")
+    ]
+
+
+def test_a_shed_patient_may_begin_anew(bench: Bench) -> None:
+    """A producer that was started again counts from 0: its samples are not those before."""
+    engine = bench.engine()
+    engine.step([beats_message([5, 5], 100_000, stretch=1)], 0)
+    engine.shed(shed(100_850))
+    engine.step([beats_message([5, 5], 100, stretch=2)], 0)
+    assert engine.shed_patients() == []
+
+
+def test_a_patient_shed_from_the_start_is_in_the_status(bench: Bench) -> None:
+    """Nobody has seen a sample; one who has ended is not shed; nobody has the monitor's name."""
+    engine = bench.engine()
+    engine.shed(shed(0, "late"))
+    assert [(one.patient, one.technical) for one in engine.report().patients] == [
+        ("late", ["shed"])
+    ]
+    engine.step([beats_message([5, 5]), end()], 0)
+    engine.shed(shed(9000))
+    assert engine.shed_patients() == ["late"]
+    with pytest.raises(InvalidMessage):
+        engine.shed(shed(0, "monitor"))

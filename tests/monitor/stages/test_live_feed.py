@@ -136,13 +136,13 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
 def test_memory_is_bounded_by_the_patients(settings: ProducerSettings, patients: int) -> None:
     """However long the line is stuck."""
     most = most_waiting(patients)
-    assert most <= max(32, 4 * patients)
+    assert most <= max(32, 16 * patients)
     feed = feed_of(msgspec.structs.replace(settings, ward=Ward(patients)), most)
     for tick in range(1000):
         feed.take_due(100.0 + 0.1 * tick)
         assert feed.waiting <= most
     assert feed.dropped > 0
-    assert feed.waiting >= most // 4
+    assert feed.waiting >= patients  # what is not older than seconds is kept
 
 
 def test_a_ward_is_the_same_for_the_same_seed(settings: ProducerSettings) -> None:

@@ -23,6 +23,7 @@ from monitor.wire.messages import (
     RecordEvent,
     SamplesHeader,
     SamplesMessage,
+    ShedHeader,
     StageHealth,
     StageMessage,
     Stream,
@@ -116,6 +117,33 @@ def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
     assert later <= found
     events = [event.event for one in beats_of(produced) for event in one.header.events]
     assert "signal_lost" in events
+
+
+def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) -> None:
+    """Of who is shed one alert speaks of all; the announcement is passed on, the hole counted."""
+    stage, counters = new_stage()
+    shed = ShedHeader(3, "p", "r", 1, 11, 2500, "I", FS_HZ)
+    produced = [
+        stage.step([message(ecg[:2500], 0)], 0.0),
+        stage.step([shed], 1.0),
+        stage.step([shed], 11.0),  # it is repeated
+        stage.step([message(ecg[4000:5000], 4000)], 20.0),
+    ]
+    assert [one.messages for one in produced[1:3]] == [[shed], [shed]]
+    assert (counters.gaps, counters.dropped) == (1, 1500)
+    onsets = [
+        event.event
+        for one in beats_of(produced)
+        for event in one.header.events
+        if event.state == "onset"
+    ]
+    assert onsets == []
+    assert beats_of(produced[3:])[0].header.position == 4000  # said at once, behind the hole
+    again = stage.step([message(ecg[6500:], 6500)], 26.0)
+    assert "signal_lost" in [e.event for one in headers(again) for e in one.events]
+    stranger = ShedHeader(3, "q", "r", 1, 11, 2500, "I", FS_HZ)
+    assert stage.step([stranger], 27.0).messages == [stranger]
+    assert counters.malformed == 0
 
 
 def test_samples_sent_twice_are_dropped(ecg: NDArray[np.float32]) -> None:

@@ -40,6 +40,7 @@ from monitor.wire.messages import (
     ReplayRequest,
     SamplesHeader,
     SamplesMessage,
+    ShedHeader,
     StageHealth,
     StageMessage,
     Start,
@@ -138,6 +139,7 @@ def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
 
 
 END = EndHeader(3, "119", "119", 9, 1, 650_000, "complete", last=True)
+SHED = ShedHeader(3, "121", "119", 9, 1, 650_000, "MLII", 360.0)
 HEALTH = HealthHeader(3, StageHealth("producer", 0, 3, 0, 0, 0, 1))
 MESSAGES: list[StageMessage] = [
     samples_message(),
@@ -150,7 +152,10 @@ MESSAGES: list[StageMessage] = [
 ]
 
 
-@pytest.mark.parametrize("messages", [[], *([one] for one in MESSAGES), MESSAGES, MESSAGES[::-1]])
+@pytest.mark.parametrize(
+    "messages",
+    [[], *([one] for one in [*MESSAGES, SHED]), [*MESSAGES, SHED], [SHED, *MESSAGES[::-1]]],
+)
 def test_bundles_survive(messages: list[StageMessage]) -> None:
     """Samples with their gaps, beats, events, states and headers alone come back, in order."""
     decoded = decode_bundle(encode_bundle(messages))
