@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import nan
+from math import ceil, nan
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ class SignalEvent:
     """The signal became unreadable, or readable again.
 
     `sample` is where that began, at the resolution of a second; for `no_beat` it is the sample at
-    which it was noticed, and the R peak that ended it.
+    which it was noticed, and the R peak that ended it, or where it began if that R lies before.
     """
 
     kind: EventKind
@@ -176,7 +176,9 @@ class Tracker:
     def _detected(self, detections: list[Detection], findings: Findings) -> None:
         for detection in detections:
             if self.active:
-                self._turn("no_beat", False, detection.r_sample, findings)
+                # R may lie before the event: its beat was known late.
+                ended = max(detection.r_sample, self._no_beat_onset())
+                self._turn("no_beat", False, ended, findings)
             self.quiet_since = detection.r_sample
             self._close(detection, detection.known, findings)
             if self.noisy_seconds:
@@ -184,6 +186,11 @@ class Tracker:
             self.open = detection
             findings.r_samples.append(detection.r_sample)
             findings.r_rows.append(self.row)
+
+    def _no_beat_onset(self) -> int:
+        """Return the end of the second at which `no_beat` begins, if no beat comes."""
+        noticed = self.quiet_since + NO_BEAT_S * self.fs_hz
+        return ceil(noticed / self.second) * self.second
 
     def _close(
         self, next_beat: Detection | None, seen: int, findings: Findings, *, too_long: bool = False

@@ -480,3 +480,15 @@ def test_laws_hold_for_any_mixture(seed: int, window: str) -> None:
     assert segment(signal, FS_HZ, cuts, spec).same_as(whole)
     assert np.all(np.diff(whole.r_samples) > 0)
     assert np.isfinite(whole.beats.values).all()
+
+
+def test_no_event_ends_before_it_begins() -> None:
+    """At 20 beats a minute each R is known after `no_beat` began, or lies before it."""
+    events = segment(ecg(250.0, regular(3.0, 40), 40), 250.0).events
+    begun: dict[str, int] = {}
+    for event in events:
+        if event.state == "onset":
+            begun[event.kind] = event.sample
+        else:
+            assert event.sample >= begun[event.kind]
+    assert "no_beat" in begun
