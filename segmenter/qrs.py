@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import sqrt
 from typing import Any, NamedTuple, TypeVar
 
 from segmenter.candidates import DOMINANCE_S, Candidate
@@ -32,6 +33,9 @@ LEVELS_KEPT = 8  # peaks and intervals that the running levels are medians of (H
 
 T_WAVE_S = 0.36  # a T wave comes sooner (Pan, Tompkins 1985)
 T_WAVE_END_S = 0.5  # of the longest usual QT interval
+T_PEAK_S = 0.40  # at 60 a minute no T wave peaks later after R; by Bazett with the root of RR
+T_LONGEST_RR_S = 1.2  # after a longer interval it comes no later: beats may have been missed
+BLUNT = 0.6  # of the last beat's sharpness: no QRS complex so soon after it is blunter, a T wave is
 T_WAVE_SLOPE = 0.85  # of the last beat's: steeper is no T wave at the refractory period's end
 P_WAVE_BEFORE_S = (0.3, 0.1)  # P waves lie so long before the expected beat
 P_WAVE_HEIGHT = 0.9  # of the signal level: lower is weak
@@ -85,6 +89,8 @@ class Durations:
     refractory: int
     t_wave: int
     t_wave_end: int
+    t_peak: float  # over the root of the usual interval, in samples
+    t_longest: int
     p_first: int
     p_last: int
     learn: int
@@ -108,6 +114,8 @@ class Durations:
             refractory=samples(REFRACTORY_S),
             t_wave=samples(T_WAVE_S),
             t_wave_end=samples(T_WAVE_END_S),
+            t_peak=T_PEAK_S * sqrt(fs_hz),
+            t_longest=samples(T_LONGEST_RR_S),
             p_first=samples(P_WAVE_BEFORE_S[0]),
             p_last=samples(P_WAVE_BEFORE_S[1]),
             learn=samples(LEARN_S),
@@ -182,6 +190,8 @@ class Decider:
         self.noise_level = median(self.noise) if self.noise else 0.0
         self.usual_rr = median(self.rr) if self.rr else 0  # 0: not known
         self.threshold = self.noise_level + THRESHOLD * (self.qrs_level - self.noise_level)
+        rr = min(self.usual_rr or self.timing.second, self.timing.t_longest)
+        self.t_until = self.timing.t_peak * sqrt(rr)
 
     def update(self, candidate: Candidate) -> list[Detection]:
         """Take the next candidate; return the beats that it makes certain."""
@@ -249,15 +259,26 @@ class Decider:
         since, timing = candidate.peak - self.last.peak, self.timing
         if since < timing.refractory:
             return False
+        if self._is_t_wave(candidate):
+            return False
         fall = (timing.t_wave_end - since) / (timing.t_wave_end - timing.refractory)
         return candidate.slope >= T_WAVE_SLOPE * fall * self.last.slope
+
+    def _is_t_wave(self, candidate: Candidate) -> bool:
+        """Tell whether it is blunt and comes when the last beat's T wave may."""
+        last = self.last
+        if last is None or candidate.peak - last.peak > self.t_until:
+            return False
+        return _is_blunt(candidate, last)
 
     def _is_p_like(self, candidate: Candidate) -> bool:
         if self.last is None or not self.usual_rr:
             return False
         expected = self.last.peak + self.usual_rr
         before_next = self.timing.p_last <= expected - candidate.peak <= self.timing.p_first
-        return before_next and candidate.height < P_WAVE_HEIGHT * self.qrs_level
+        if not before_next or candidate.height >= P_WAVE_HEIGHT * self.qrs_level:
+            return False
+        return not _is_blunt(self.last, candidate)  # else the last beat was no QRS complex
 
     def _take(self, candidate: Candidate, known: int) -> list[Detection]:
         """Accept a candidate, and before it one that was passed over if a beat is missing."""
@@ -280,7 +301,11 @@ class Decider:
             return None
         start = self.last.peak + self.timing.t_wave
         limit = max(SECOND_LOOK * self.threshold, CLEAR_OF_NOISE * self.noise_level)
-        missed = [c for c in self.waiting if start <= c.peak <= stop and c.height > limit]
+        missed = [
+            c
+            for c in self.waiting
+            if start <= c.peak <= stop and c.height > limit and not self._is_t_wave(c)
+        ]
         return max(missed, key=lambda c: c.height) if missed else None
 
     def _accept(self, candidate: Candidate, known: int) -> Detection:
@@ -291,7 +316,11 @@ class Decider:
                 self.rr.append(interval)
             # A T wave is no measure of the noise.
             quiet = before.peak + timing.t_wave
-            between = [c.height for c in self.waiting if quiet <= c.peak < candidate.peak]
+            between = [
+                c.height
+                for c in self.waiting
+                if quiet <= c.peak < candidate.peak and not self._is_t_wave(c)
+            ]
             if not between:  # no peak tells of the noise: old ones slowly lose their weight
                 between = [NOISE_DECAY * height for height in self.noise]
             self.noise.extend(between)
@@ -457,6 +486,13 @@ def _stands_out(
         return False
     intervals = [b.peak - a.peak for a, b in pairwise(high)]
     return max(intervals) - min(intervals) < REGULAR * median(intervals)
+
+
+def _is_blunt(one: Candidate, other: Candidate) -> bool:
+    """Tell whether one is much less steep than the other for its height, in the signal."""
+    height = one.positive_height + one.negative_height
+    other_height = other.positive_height + other.negative_height
+    return one.slope * other_height < BLUNT * other.slope * height
 
 
 def _tops(window: Collection[Candidate]) -> list[Candidate]:
