@@ -34,6 +34,7 @@ LEVELS_KEPT = 8  # peaks and intervals that the running levels are medians of (H
 T_WAVE_S = 0.36  # a T wave comes sooner (Pan, Tompkins 1985)
 T_WAVE_END_S = 0.5  # of the longest usual QT interval
 T_PEAK_S = 0.40  # at 60 a minute no T wave peaks later after R; by Bazett with the root of RR
+T_LONGEST_RR_S = 1.2  # after a longer interval it comes no later: beats may have been missed
 BLUNT = 0.6  # of the last beat's sharpness: no QRS complex so soon after it is blunter, a T wave is
 T_WAVE_SLOPE = 0.85  # of the last beat's: steeper is no T wave at the refractory period's end
 P_WAVE_BEFORE_S = (0.3, 0.1)  # P waves lie so long before the expected beat
@@ -89,6 +90,7 @@ class Durations:
     t_wave: int
     t_wave_end: int
     t_peak: float  # over the root of the usual interval, in samples
+    t_longest: int
     p_first: int
     p_last: int
     learn: int
@@ -113,6 +115,7 @@ class Durations:
             t_wave=samples(T_WAVE_S),
             t_wave_end=samples(T_WAVE_END_S),
             t_peak=T_PEAK_S * sqrt(fs_hz),
+            t_longest=samples(T_LONGEST_RR_S),
             p_first=samples(P_WAVE_BEFORE_S[0]),
             p_last=samples(P_WAVE_BEFORE_S[1]),
             learn=samples(LEARN_S),
@@ -187,7 +190,8 @@ class Decider:
         self.noise_level = median(self.noise) if self.noise else 0.0
         self.usual_rr = median(self.rr) if self.rr else 0  # 0: not known
         self.threshold = self.noise_level + THRESHOLD * (self.qrs_level - self.noise_level)
-        self.t_until = self.timing.t_peak * sqrt(self.usual_rr or self.timing.second)
+        rr = min(self.usual_rr or self.timing.second, self.timing.t_longest)
+        self.t_until = self.timing.t_peak * sqrt(rr)
 
     def update(self, candidate: Candidate) -> list[Detection]:
         """Take the next candidate; return the beats that it makes certain."""

@@ -46,8 +46,7 @@ class SignalEvent:
     """The signal became unreadable, or readable again.
 
     `sample` is where that began, at the resolution of a second; for `no_beat` it is the sample at
-    which it was noticed, and the R peak that ended it; its onset where that peak lies before it and
-    was found by looking back.
+    which it was noticed, and the R peak that ended it, or where it began if that R lies before.
     """
 
     kind: EventKind
@@ -177,6 +176,7 @@ class Tracker:
     def _detected(self, detections: list[Detection], findings: Findings) -> None:
         for detection in detections:
             if self.active:
+                # R may lie before the event: its beat was known late.
                 ended = max(detection.r_sample, self._no_beat_onset())
                 self._turn("no_beat", False, ended, findings)
             self.quiet_since = detection.r_sample
@@ -186,6 +186,11 @@ class Tracker:
             self.open = detection
             findings.r_samples.append(detection.r_sample)
             findings.r_rows.append(self.row)
+
+    def _no_beat_onset(self) -> int:
+        """Return the end of the second at which `no_beat` begins, if no beat comes."""
+        noticed = self.quiet_since + NO_BEAT_S * self.fs_hz
+        return ceil(noticed / self.second) * self.second
 
     def _close(
         self, next_beat: Detection | None, seen: int, findings: Findings, *, too_long: bool = False
@@ -268,11 +273,6 @@ class Tracker:
             self._turn("no_beat", True, end, findings)
         if self.open is not None and end - self.open.r_sample > NO_RR_S * self.fs_hz:
             self._close(None, end, findings, too_long=True)
-
-    def _no_beat_onset(self) -> int:
-        """Return the sample at which `no_beat` begins, if no beat comes: the end of a second."""
-        earliest = self.quiet_since + NO_BEAT_S * self.fs_hz
-        return ceil(earliest / self.second) * self.second
 
     def _begin_and_end_events(self, end: int, flags: int, findings: Findings) -> None:
         start = end - self.second

@@ -163,8 +163,19 @@ class Rules:
         )
         if since < refractory:
             return False
+        if self.t_wave(peak):
+            return False
         share = (end - since) / (end - refractory)
         return peak.slope >= qrs.T_WAVE_SLOPE * share * last.slope
+
+    def t_wave(self, peak: Peak) -> bool:
+        state = self.state
+        if state.last is None:
+            return False
+        usual = upper_median(list(state.rr)) if state.rr else self.s(1.0)
+        rr = min(usual, self.s(qrs.T_LONGEST_RR_S))
+        soon = peak.at - state.last.at <= qrs.T_PEAK_S * math.sqrt(self.fs_hz) * math.sqrt(rr)
+        return soon and blunter(peak, state.last)
 
     def is_qrs(self, peak: Peak) -> bool:
         return peak.height > self.threshold() and self.follows(peak)
@@ -189,7 +200,7 @@ class Rules:
         ahead = state.last.at + upper_median(list(state.rr)) - peak.at
         first, last = (self.s(t) for t in qrs.P_WAVE_BEFORE_S)
         weak = peak.height < qrs.P_WAVE_HEIGHT * upper_median(state.signal_levels)
-        return weak and last <= ahead <= first
+        return weak and last <= ahead <= first and not blunter(state.last, peak)
 
     def take(self, peak: Peak, now: int) -> None:
         state = self.state
@@ -212,7 +223,7 @@ class Rules:
         limit = max(qrs.SECOND_LOOK * self.threshold(), qrs.CLEAR_OF_NOISE * self.noise())
         best = None
         for peak in state.passed:
-            if start <= peak.at <= stop and peak.height > limit:
+            if start <= peak.at <= stop and peak.height > limit and not self.t_wave(peak):
                 best = peak if best is None or peak.height > best.height else best
         return best
 
@@ -237,7 +248,9 @@ class Rules:
             if peak.at - state.last.at <= self.s(qrs.PAUSE_S):
                 state.rr.append(peak.at - state.last.at)
             quiet = state.last.at + self.s(qrs.T_WAVE_S)
-            seen = [p.height for p in state.passed if quiet <= p.at < peak.at]
+            seen = [
+                p.height for p in state.passed if quiet <= p.at < peak.at and not self.t_wave(p)
+            ]
             kept = state.noise_levels[-qrs.LEVELS_KEPT :]
             state.noise_levels += seen or [qrs.NOISE_DECAY * level for level in kept]
         if state.signal_levels and state.last is not None:
@@ -292,6 +305,13 @@ class Rules:
         usual = upper_median_all([float(i) for i in intervals])
         regular = max(intervals) - min(intervals) < qrs.REGULAR * usual
         return regular and level >= qrs.MIN_CREST_REGULAR * mean
+
+
+def blunter(one: Peak, other: Peak) -> bool:
+    """Tell whether one is much less steep than the other for its height."""
+    height = one.positive[1] + one.negative[1]
+    other_height = other.positive[1] + other.negative[1]
+    return one.slope * other_height < qrs.BLUNT * other.slope * height
 
 
 def upper_median_all(values: list[float]) -> float:

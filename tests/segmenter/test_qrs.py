@@ -71,3 +71,17 @@ def test_a_constant_gives_nothing_from_the_start() -> None:
     band_pass.settle(0, 3.0)
     heights = envelope.update(band_pass.update(np.full((1, 500), 3.0), ROW), ROW)
     assert heights.max() / STEPS_PER_MV < 1e-6
+
+
+@pytest.mark.parametrize("ratio", [1.5, 2.0, 3.0])
+@pytest.mark.parametrize("fs_hz", [125.0, 250.0, 500.0])
+def test_a_tall_t_wave_is_no_beat(ratio: float, fs_hz: float) -> None:
+    """However much higher than R: it is blunter, and comes within the QT interval."""
+    r_s = regular(0.8, 40)
+    signal = ecg(fs_hz, r_s, 40)
+    t = np.arange(len(signal)) / fs_hz
+    for r in r_s:
+        signal += (ratio * np.exp(-0.5 * ((t - r - 0.3) / 0.042) ** 2)).astype(np.float32)
+    found = segment(signal, fs_hz).r_samples / fs_hz
+    assert np.abs(found - r_s[: len(found)]).max() < 0.02
+    assert len(found) >= len(r_s) - 1
