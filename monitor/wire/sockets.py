@@ -44,7 +44,9 @@ _TCP = re.compile(r"tcp://([A-Za-z0-9.\-]+):(\d{1,5})")
 _LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost")
 
 
-ZAP_DOMAIN = "ecg-monitor"  # sockets without one are not asked about
+# What sockets are for, by which the gate tells who may use them; those without one are not asked
+# about.
+LISTENERS, SENDERS = "ecg-monitor listen", "ecg-monitor send"
 _REFUSED = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -142,8 +144,9 @@ class Sockets:
     Parameters
     ----------
     keys : Keys or None
-        With keys every tcp socket is encrypted, and who connects must be authorised. Sockets of
-        ipc stay as they are: the file system says who may use them.
+        With keys every tcp socket is encrypted, and who connects must be authorised: to send
+        where samples or beats are received (PULL), to listen elsewhere. Sockets of ipc stay as
+        they are: the file system says who may use them.
     clock : callable
         Returns monotonic seconds.
     """
@@ -280,10 +283,12 @@ class Sockets:
         """Where this process's key was refused, and what to do; empty if it is nowhere."""
         for one in self._connections:
             if one.refused:
+                what, role = "listen", "authorised"
+                if one.made.type == zmq.PUSH:
+                    what, role = "send samples", "send"
                 return (
-                    f"{one.endpoint}: this client's key is not authorised there; copy "
-                    "client.public of --keys into authorised/ of the monitor's keys and start the "
-                    "monitor again"
+                    f"{one.endpoint}: this client's key may not {what} there; copy client.public "
+                    f"of --keys into {role}/ of the monitor's keys and start the monitor again"
                 )
         return ""
 
@@ -300,11 +305,13 @@ class Sockets:
         if self._gate is None:
             self._gate = ThreadAuthenticator(self._context)
             self._gate.start()
-            self._gate.configure_curve_callback(ZAP_DOMAIN, _AllowList(keys.authorised))
+            self._gate.configure_curve_callback(LISTENERS, _AllowList(keys.authorised))
+            self._gate.configure_curve_callback(SENDERS, _AllowList(keys.send))
         made.setsockopt(zmq.CURVE_SERVER, 1)
         made.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.server.public)
         made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.server.secret)
-        made.setsockopt_string(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+        of_senders = made.type == zmq.PULL
+        made.setsockopt_string(zmq.ZAP_DOMAIN, SENDERS if of_senders else LISTENERS)
         self._refusals.append(made.get_monitor_socket(_REFUSED))
 
     def refused(self) -> int:
