@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from monitor.text import harmless
 from monitor.wire.codec import encode_json
@@ -37,7 +38,7 @@ def status_line(status: PatientStatus) -> str:
     is_told = status.heart_rate_bpm is not None and not is_unreadable(status.technical)
     rate = f"{status.heart_rate_bpm:.0f}" if is_told else "--"
     threshold = "--" if status.threshold is None else f"{status.threshold:.1f}"
-    kept = "withheld" if is_unreadable(status.technical) else "no beat alerts"
+    kept = what_is_kept_back(status.technical) or "technical"
     lasting = f"  {kept}: {', '.join(map(harmless, status.technical))}" if status.technical else ""
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
@@ -45,6 +46,14 @@ def status_line(status: PatientStatus) -> str:
         f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
         f"  lag {status.lag_s:.2f} s{learning_text(status.learning, before='  ')}{lasting}"
     )
+
+
+def what_is_kept_back(technical: Iterable[str]) -> str:
+    """Return what is not said of a patient while technical events last; empty where all is."""
+    events = set(technical)
+    if is_unreadable(events):
+        return "verdict withheld"
+    return "no beat alerts" if "model_unfit" in events else ""
 
 
 def learning_text(learning: LearningStatus | None, before: str = "") -> str:

@@ -153,7 +153,7 @@ def resolved(names: list[str], pass_over: Callable[[str, str], None] | None = No
     Parameters
     ----------
     pass_over : callable, optional
-        Told which of several records cannot be fetched, and why; without it, or if none can be,
+        Receives which of several records cannot be fetched, and why; without it, or if none can be,
         that is an error.
 
     Raises

@@ -48,7 +48,7 @@ def declared_locale(environ: Mapping[str, str], utf8_mode: bool) -> str:
     then, and a mode, unless a person asked for that.
     """
     if environ.get("PYTHONUTF8") == "1" or environ.get("PYTHONIOENCODING"):
-        return ""  # asked for: the stream's own encoding says what it is
+        return ""  # asked for: the stream's own encoding counts
     chosen = environ.get("LC_CTYPE", "")
     if utf8_mode and chosen in COERCED:
         chosen = ""

@@ -186,14 +186,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class Delivery:
     """Hands alerts on, one after the other, and counts.
 
-    A target's first failure of a kind is told with its error. What fails like it is counted; the
-    count is told at 10, 100, 1,000 and so on, when the target takes alerts again, and at the end.
+    A target's first failure of a kind is reported with its error. Further ones are counted; the
+    count is reported at 10, 100, 1,000 and so on, when the target takes alerts again, and at the
+    end.
 
     Parameters
     ----------
     targets : sequence of Target
     notice : callable
-        Tells a person what failed.
+        Shows a person what failed.
     """
 
     def __init__(self, targets: Sequence[Target], notice: Callable[[str], None]) -> None:
@@ -204,7 +205,7 @@ class Delivery:
         self.failed = 0
 
     def finish(self) -> None:
-        """Tell how many failures were counted and not told."""
+        """Report how many failures were counted since the last report."""
         for target, trouble in zip(self._targets, self._troubles, strict=True):
             if trouble.untold:
                 self._tell_count(target, trouble)

@@ -124,7 +124,9 @@ class LearningPhase:
         self._training = self._begin_training(header.length)
         rest_header = msgspec.structs.replace(header, n_beats=len(rest), events=[])
         self.held.append(BeatsMessage(rest_header, rest, state))
-        learnt_header = msgspec.structs.replace(header, n_beats=n_learnt)
+        # Not the whole message's position: the beats behind it wait, and will have a verdict.
+        position = min(header.position, self.until_sample)
+        learnt_header = msgspec.structs.replace(header, n_beats=n_learnt, position=position)
         return [BeatsMessage(learnt_header, learnt, b"")]
 
     def _begin_training(self, length: int) -> Future[Learned]:

@@ -124,7 +124,7 @@ def run(
     tell : callable
         Told of each result when it is there, how many there are, and of how many.
     notice : callable
-        Told which records are left out.
+        Receives which records are left out.
 
     Raises
     ------

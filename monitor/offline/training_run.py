@@ -192,7 +192,7 @@ def gather(
     on_progress : callable, optional
         Told of the share of the records that is cut.
     pass_over : callable
-        Told which record is passed over, and why.
+        Receives each record that is passed over, and why.
 
     Raises
     ------

@@ -221,7 +221,7 @@ class Replay:
         )
 
     def _report_passed_over(self) -> None:
-        """Tell the person which records cannot be replayed, each once; the summary repeats it."""
+        """Report each record that cannot be replayed once; the summary repeats it."""
         said = len(self._passed_over)
         for reason in list(self._supervisor.passed_over.values())[said:]:
             self._passed_over.append(reason)

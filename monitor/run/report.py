@@ -29,7 +29,7 @@ def exit_code_of(summary: Summary) -> int:
 
 
 def report(summary: Summary, *, as_json: bool) -> None:
-    """Print the summary: one JSON line, or a small table; say where nothing was monitored."""
+    """Print the summary: one JSON line, or a small table; report where nothing was monitored."""
     if as_json:
         sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
         sys.stdout.flush()
@@ -40,7 +40,7 @@ def report(summary: Summary, *, as_json: bool) -> None:
 
 
 def nothing_monitored(summary: Summary) -> str:
-    """Say why no beat got a verdict, as far as the summary tells, and what to do."""
+    """Return why no beat got a verdict, as far as the summary shows, and what to do."""
     if not summary.beats:
         return (
             "nothing was monitored: no beat was found in "

@@ -30,9 +30,9 @@ def base_folder() -> Path:
     base = first_short((temporary, *others))
     if base is None:
         raise InvalidOption(
-            f"the folder for temporary files, {temporary}, has a path of over "
-            f"{IPC_PATH_BYTES - NAME_BYTES} bytes, too long for sockets, and neither "
-            f"{' nor '.join(map(str, others))} can be written; set TMPDIR to a shorter path"
+            f"sockets cannot lie in the folder for temporary files, {temporary}, whose path may "
+            f"have {IPC_PATH_BYTES - NAME_BYTES} bytes, and neither in "
+            f"{' nor in '.join(map(str, others))}; set TMPDIR to a short path that can be written"
         )
     return base
 
@@ -41,6 +41,7 @@ def first_short(folders: Iterable[Path]) -> Path | None:
     """Return the first folder that can be written and whose path leaves room for a socket's."""
     for folder in folders:
         is_short = len(os.fsencode(folder)) + NAME_BYTES <= IPC_PATH_BYTES
-        if is_short and folder.is_absolute() and os.access(folder, os.W_OK | os.X_OK):
+        is_path = folder.is_absolute() and str(folder).isprintable()  # as endpoints want it
+        if is_short and is_path and os.access(folder, os.W_OK | os.X_OK):
             return folder
     return None

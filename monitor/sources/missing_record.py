@@ -1,4 +1,4 @@
-"""Why a name is no record, and which name is meant: said of what lies there, never guessed."""
+"""Why a name is no record, and which name is meant, from the files that lie there."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def is_paced_mitdb(path: Path) -> bool:
     """Return whether a record is one of MIT-BIH's four with a pacemaker.
 
     Its name and its rate must be theirs; and its length, the list of records beside it, or the
-    folder's name tell the database.
+    folder's name identify the database.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def fetch_record(
         Called with the bytes of signal files fetched, and their total where it is known; then
         with those of the list of checksums, whose total is not, unless the cache has it.
     on_notice : callable
-        Told where the database publishes no checksums, so that nothing could be compared.
+        Receives a note where the database publishes no checksums, so that nothing was compared.
     timeout_s : float
         How long the server may be silent.
 
@@ -155,7 +155,7 @@ def fetch_record(
 
 
 def _parts(name: str) -> tuple[str, str | None, str]:
-    """Return a name's database, its version where it says one, and the record with its folders."""
+    """Return a name's database, its version where it has one, and the record with its folders."""
     match = _NAME.fullmatch(name)
     assert match is not None, "checked before"
     return match[1], match[2], match[3]

@@ -26,7 +26,7 @@ _RATE = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class RecordTiming:
-    """What a record line says of time.
+    """Rate and length, as a record line gives them.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ def resolve_record(
     """Return the path of a record, fetching it from PhysioNet if it is named so and not here.
 
     A path on this machine goes before a PhysioNet name. What is neither is returned as it is:
-    opening it says what is wrong.
+    opening it reports what is wrong.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ def resolve_record(
     """
     path = Path(name)
     base = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
+    if not base.name:  # . and / are folders
+        return path
     if base.with_name(f"{base.name}.hea").exists():
         return base
     if path.parent.is_dir() or not is_record_name(name):  # meant as a path, perhaps mistyped

@@ -11,7 +11,7 @@ BLOCKED_S = 3.0  # without anything taken; a stage that is only behind takes som
 
 
 class Arrivals:
-    """Tells of patients whose first samples or beats come, and whose last.
+    """Reports patients whose first samples or beats come, and whose last.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Arrivals:
                     pass
 
     def _may_name(self, patient: str) -> bool:
-        """Take note of a patient while there are few; tell once that more are not named."""
+        """Take note of a patient while there are few; report once that more are not named."""
         if len(self._here) < MAX_NAMED:
             self._here.add(patient)
             return True
@@ -56,7 +56,7 @@ class Arrivals:
 
 
 class NextStage:
-    """Tells when the next stage takes nothing: it does not run, or listens elsewhere.
+    """Reports when the next stage takes nothing: it does not run, or listens elsewhere.
 
     Parameters
     ----------

@@ -232,13 +232,13 @@ class StageHost:
         self.say(f"passed over: {text}")
 
     def say(self, text: str) -> None:
-        """Tell whoever started this stage alone; a supervisor tells in its own way."""
+        """Report to whoever started this stage alone; a supervisor has its own ways."""
         if not self.supervised:
             sys.stderr.write(f"ecg-monitor {self._stage}: {harmless(text, 1000)}\n")
             sys.stderr.flush()
 
     def say_who_came(self, messages: Sequence[StageMessage]) -> None:
-        """Tell whoever started this stage alone which patients came and went."""
+        """Report to whoever started this stage alone which patients came and went."""
         if not self.supervised:
             self._arrivals.look(messages)
 

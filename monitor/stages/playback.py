@@ -131,7 +131,7 @@ def open_playbacks(
     Parameters
     ----------
     pass_over : callable
-        Told which record is passed over, and why.
+        Receives each record that is passed over, and why.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from monitor.plain import clock, learning_text
+from monitor.plain import clock, learning_text, what_is_kept_back
 from monitor.text import harmless
 from monitor.view.patient_view import PatientView, Standing
 from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
@@ -61,10 +61,14 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         events = ", ".join(event_name(lasting.event) for lasting in patient.technical)
         since = patient.technical[0].time_s
         began = "" if since is None else f" since {clock(since, 0)}"
-        kept = "verdict withheld" if is_withheld(snapshot, patient) else "no beat alerts"
+        kept = what_is_kept_back(lasting.event for lasting in patient.technical)
         seen = f"  {TO_ACKNOWLEDGE}" if patient.latched else ""
         text = " ".join(harmless(t.text or _LATE_TEXTS.get(t.event, "")) for t in patient.technical)
-        return "T", f"{events.upper()}{began}{seen}  {kept}  {text.strip()}".rstrip(), TECHNICAL_BAR
+        return (
+            "T",
+            f"{events.upper()}{began}{seen}{f'  {kept}' if kept else ''}  {text.strip()}".rstrip(),
+            TECHNICAL_BAR,
+        )
     episode = patient.episode
     if episode is not None:
         beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"

@@ -69,7 +69,7 @@ StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
 ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
 PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
 SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
-_MODEL_KINDS = frozenset(get_args(ModelKind))
+_READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 StageName = Literal["producer", "segmenter", "consumer"]
@@ -301,7 +301,7 @@ class Technical(Published, frozen=True, tag="technical"):
 
 def is_unreadable(technical: Iterable[str]) -> bool:
     """Tell whether technical events that last make the signal unreadable, and so the heart rate."""
-    return not _MODEL_KINDS.issuperset(technical)
+    return not _READABLE.issuperset(technical)
 
 
 class LearningStatus(msgspec.Struct, frozen=True):

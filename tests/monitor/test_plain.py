@@ -66,6 +66,9 @@ def test_a_status_is_one_line() -> None:
     unfit = status_line(patient_status(75_000, technical=["model_unfit"]))
     assert "HR 74/min" in unfit
     assert unfit.endswith("no beat alerts: model_unfit")
+    assert status_line(patient_status(9, technical=["two_senders"])).endswith(
+        "lag 0.12 s  technical: two_senders"
+    )
 
 
 def test_a_change_of_state_is_told_once() -> None:

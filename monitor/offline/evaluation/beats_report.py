@@ -112,7 +112,7 @@ def evaluate_beats(
     InvalidOption
         If an extension or the start is malformed, or the folders have no record in common.
     RecordError
-        If no record can be compared; of several it says why the first cannot.
+        If no record can be compared; the text gives the reason of the first.
     """
     ref_names = _annotated(Path(ref_dir), ref_ext)
     det_names = _annotated(Path(det_dir), det_ext)

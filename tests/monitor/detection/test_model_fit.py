@@ -232,7 +232,7 @@ def test_a_damaged_state_of_it_is_refused(bench: Bench) -> None:
 def test_the_end_of_the_record_leaves_it_open(bench: Bench) -> None:
     """The summary tells it."""
     engine = bench.engine()
-    bench.step(engine, beats_message([HIGH] * 25), end())
+    bench.step(engine, beats_message([HIGH] * 25), end(position=250 * 26))
     (status,) = engine.report().patients
     assert (status.state, status.technical) == ("ended", ["model_unfit"])
 

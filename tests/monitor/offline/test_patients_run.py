@@ -78,10 +78,12 @@ def test_a_folder_of_paced_records_alone_says_so(tmp_path: Path) -> None:
         records_to_evaluate(PatientsOptions(tmp_path))
 
 
-def test_a_folder_of_folders_says_where_records_are(folder: Path) -> None:
+def test_a_folder_of_folders_says_where_records_are(tmp_path: Path) -> None:
     """One level up, the message names the folder that holds them."""
-    with pytest.raises(InvalidOption, match=f"its folder .*{folder.name} does: name that"):
-        records_to_evaluate(PatientsOptions(folder.parent))
+    (tmp_path / "db" / "p1").mkdir(parents=True)
+    (tmp_path / "db" / "p1" / "a.hea").write_text("a 1 250 1000\na.dat 16\n")
+    with pytest.raises(InvalidOption, match=r"db holds no records itself; its folder .*p1 does"):
+        records_to_evaluate(PatientsOptions(tmp_path / "db"))
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,11 @@ def test_of_a_long_one_the_system_s_own_is_used(long_tmpdir: Path) -> None:
 
 
 def test_what_cannot_be_used_is_passed_over(tmp_path: Path) -> None:
-    """Too long, missing, relative."""
-    long = tmp_path / ("x" * 100)
+    """Too long, missing, relative, of characters that no endpoint has."""
+    long, odd = tmp_path / ("x" * 100), Path(tempfile.mkdtemp(prefix="\n", dir="/tmp"))
     long.mkdir()
+    assert first_short([odd]) is None
+    odd.rmdir()
     wanted = Path("/")
     assert first_short([long, Path("/no/such"), Path("relative"), wanted]) == wanted
     assert first_short([long, Path("/no/such")]) is None
@@ -55,5 +57,5 @@ def test_without_any_the_message_names_what_was_tried(
     """It speaks of TMPDIR, which a person can set, not of a path that nobody gave."""
     monkeypatch.setattr(short_folder, "first_short", lambda _folders: None)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    with pytest.raises(InvalidOption, match=r"/tmp nor /var/tmp nor /run/user/7.*set TMPDIR"):
+    with pytest.raises(InvalidOption, match=r"/tmp nor in /var/tmp nor in /run/user/7; set TMPDIR"):
         base_folder()

@@ -27,7 +27,9 @@ def test_a_record_that_is_here_is_not_fetched(name: str) -> None:
     assert resolve_record(name, base_url=NOBODY) == Path("mitdb/100")
 
 
-@pytest.mark.parametrize("name", ["mitdb/101", "mitdb", "night.edf", "mitdb/100.atr", "101"])
+@pytest.mark.parametrize(
+    "name", [".", "/", "..", "mitdb/101", "mitdb", "night.edf", "mitdb/100.atr"]
+)
 def test_what_is_meant_as_a_path_is_not_fetched(name: str) -> None:
     """A folder that is here, or a point in the name: opening it says what is wrong with it."""
     assert resolve_record(name, base_url=NOBODY) == Path(name)
