@@ -68,7 +68,9 @@ SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the 
 StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
 ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
 PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
-SystemKind = Literal["stage_down", "overload", "journal_failing"]  # of the patient MONITOR
+SystemKind = Literal[  # of the patient MONITOR
+    "stage_down", "overload", "journal_failing", "limit_reached"
+]
 _READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
@@ -146,6 +148,7 @@ class StageHealth(msgspec.Struct, frozen=True):
     restarts: Count
     age_s: float = 0.0  # since it was last heard
     paused: bool = False  # by a person
+    refused_patients: Count = 0  # messages of patients for whom there was no room
 
 
 class HealthHeader(

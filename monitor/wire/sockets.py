@@ -24,6 +24,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from monitor.errors import EndpointInUse, InvalidEndpoint, InvalidKeys
 from monitor.wire.curve_keys import Keys
+from monitor.wire.descriptors import Crowd, raise_limit
 from monitor.wire.messages import MAX_FRAME_BYTES, MAX_REPLY_BYTES
 
 QUEUE_MESSAGES = 32  # between stages: what is queued is what a kill can lose, until resumed
@@ -37,6 +38,7 @@ HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
 NO_HEARTBEAT = frozenset({zmq.PUSH, zmq.PULL})
 TRY_AGAIN_S = 3.0  # after this client's key was refused
 CLOSE_MS = 500  # what an ending process waits for its last messages to leave
+TRACKED_BYTES = 512  # smaller messages are copied; QUEUE_MESSAGES of them wait for each client
 REQUESTS_SUFFIX = ".requests"
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
@@ -165,6 +167,8 @@ class Sockets:
         self.close_ms = CLOSE_MS
         self._made: list[zmq.Socket[bytes]] = []
         self._bound_paths: list[str] = []
+        self._listening: list[int] = []  # libzmq's descriptors of them
+        self._crowd = Crowd(raise_limit())
 
     def __enter__(self) -> Self:
         return self
@@ -221,6 +225,16 @@ class Sockets:
     def serve(self, endpoint: str, max_bytes: int = MAX_REPLY_BYTES) -> zmq.Socket[bytes]:
         """Return a ROUTER that answers requests of at most so many bytes, or leads stages."""
         return self._bind(zmq.ROUTER, endpoint, QUEUE_MESSAGES, max_bytes)
+
+    def serve_strangers(self, endpoint: str, max_bytes: int) -> zmq.Socket[bytes]:
+        """Return a ROUTER as `serve` does, which tells what it cannot send.
+
+        Of what is sent with `track`, it is known from `TRACKED_BYTES` on when it has left.
+        """
+        server = self.serve(endpoint, max_bytes)
+        server.copy_threshold = TRACKED_BYTES
+        server.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else what is dropped raises nothing
+        return server
 
     def ask(self, endpoint: str) -> zmq.Socket[bytes]:
         """Return a DEALER that asks a ROUTER."""
@@ -312,7 +326,7 @@ class Sockets:
         made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.server.secret)
         of_senders = made.type == zmq.PULL
         made.setsockopt_string(zmq.ZAP_DOMAIN, SENDERS if of_senders else LISTENERS)
-        self._refusals.append(made.get_monitor_socket(_REFUSED))
+        self._refusals.append(made.get_monitor_socket(_REFUSED | zmq.EVENT_LISTENING))
 
     def refused(self) -> int:
         """Return how many attempts to connect were refused so far: no keys, wrong ones, unknown.
@@ -338,13 +352,29 @@ class Sockets:
         made = self._make(kind, queue_messages, max_bytes)
         if self._keys is not None and not parsed.path:
             self._let_in_authorised(made, self._keys)
+        keyed = self._keys is not None and not parsed.path
+        events = self._refusals[-1] if keyed else made.get_monitor_socket(zmq.EVENT_LISTENING)
         try:
             made.bind(str(parsed))
+            if parsed.path:
+                self._bound_paths.append(parsed.path)
+            else:
+                self._listening.append(parse_monitor_message(events.recv_multipart())["value"])
         except zmq.ZMQError as error:
             raise _bind_error(endpoint, error) from error
-        if parsed.path:
-            self._bound_paths.append(parsed.path)
+        finally:
+            if not keyed:
+                made.disable_monitor()
+                events.close(linger=0)
         return made
+
+    def look_for_room(self) -> bool:
+        """Let nobody new in while few descriptors are left; return whether that is so.
+
+        To be called several times a second.
+        """
+        self._crowd.look(self._listening, self._clock())
+        return self._crowd.is_full
 
 
 def receive_waiting(
