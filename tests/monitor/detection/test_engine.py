@@ -792,7 +792,7 @@ def test_whoever_is_monitored_is_not_forgotten(
 def test_a_restart_goes_on_with_who_was_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those whom the journal holds as ended leave first; a record that was announced stays there."""
+    """Those whom the journal holds as ended leave first; it keeps a record that was announced."""
     monkeypatch.setattr("monitor.detection.admission.MAX_PATIENTS", 3)
     engine = bench.engine()
     come_and_go(bench, engine, ["p", "a", "b"])
