@@ -212,7 +212,9 @@ class ConsumerStage:
         }
         self._overload = Overload()
         self._limits = Limits()
-        self._crowded = 0  # heartbeats in which nobody new was let in
+        # Heartbeats in which nobody new was let in, and in which a training or a journal that fails
+        # held up everything.
+        self._crowded = self._held_by_training = self._held_by_journal = 0
         self._lag_s = 0.0  # the largest since the last heartbeat
         self._listened_s = time.monotonic()  # up to when it was looked for silent patients
         self._last = False
@@ -399,11 +401,15 @@ class ConsumerStage:
     def _look_for_limits(self, status: Status) -> None:
         """Report which bounds are reached, and when that is over."""
         self._crowded += self._host.sockets.look_for_room()
+        self._held_by_training += self._settings.real_time and self._engine.learner.full
+        self._held_by_journal += self._buffer.full
         refused: dict[LimitKind, int] = {
             "patients": sum(one.refused_patients for one in status.stages),
             "connections": self._crowded,
             "requests": status.limited_requests,
             "replies": self._publisher.dropped,
+            "learning": self._held_by_training,
+            "journal": self._held_by_journal,
         }
         change = self._limits.look(refused, self._lasting["limit_reached"])
         if change is not None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 MOST_DESCRIPTORS = 16_384  # a connection takes some 40 KB: 0.6 GB with all
 MOST_KEPT_FREE = 1_024  # and of few descriptors a quarter: connections come by the hundred
+OF_REQUESTS = 0.5  # of what is kept free: so far commands are taken while listeners are not
 LOOK_S = 0.05  # between two counts, and 10 us more for each that is open, as it takes about 1 us
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h
 _FOLDER = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
@@ -90,7 +91,7 @@ class Crowd:
     Attributes
     ----------
     is_full : bool
-        Whether nobody new is let in at present.
+        Whether nobody new is let in at present, or only those who ask.
     n_open : int
         Descriptors that were open at the last look.
     """
@@ -100,19 +101,32 @@ class Crowd:
         self._count = count
         self._free = min(MOST_KEPT_FREE, limit // 4)
         self._due_s = float("-inf")
-        self.is_full = False
+        self.is_full = self._asks_are_full = False
         self.n_open = 0
 
-    def look(self, listening: Iterable[int], now_s: float) -> None:
-        """Count, if it is time to, and have listening sockets do as is right then."""
+    def look(self, listening: Iterable[int], now_s: float, of_requests: Iterable[int] = ()) -> None:
+        """Count, if it is time to, and have listening sockets do as is right then.
+
+        Those of requests go on until half of what is kept free is gone: somebody must be able to
+        acknowledge an alert in a flood of listeners.
+        """
         if now_s < self._due_s:
             return
         self.n_open = self._count(self._limit)
         self._due_s = now_s + LOOK_S + 1e-5 * self.n_open
-        # It begins with a part left and ends with a half more: who comes and goes does not flutter.
-        free = self._free * 3 // 2 if self.is_full else self._free
+        self.is_full = self._shut(self.is_full, self._free, listening)
+        self._asks_are_full = self._shut(
+            self._asks_are_full, int(OF_REQUESTS * self._free), of_requests
+        )
+
+    def _shut(self, was_full: bool, kept: int, listening: Iterable[int]) -> bool:
+        """Open or close doors, unless they are as they should be; return whether they are closed.
+
+        They close with so many left and open with a half more: who comes and goes does not flutter.
+        """
+        free = kept * 3 // 2 if was_full else kept
         is_full = self.n_open > self._limit - free
-        if is_full != self.is_full:
-            self.is_full = is_full
+        if is_full != was_full:
             for one in listening:
                 let_in(one, not is_full)
+        return is_full

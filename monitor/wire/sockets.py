@@ -167,7 +167,8 @@ class Sockets:
         self.close_ms = CLOSE_MS
         self._made: list[zmq.Socket[bytes]] = []
         self._bound_paths: list[str] = []
-        self._listening: list[int] = []  # libzmq's descriptors of them
+        self._listening: list[int] = []  # libzmq's descriptors
+        self._of_requests: list[int] = []  # those of ROUTER
         self._crowd = Crowd(raise_limit())
 
     def __enter__(self) -> Self:
@@ -359,7 +360,8 @@ class Sockets:
             if parsed.path:
                 self._bound_paths.append(parsed.path)
             else:
-                self._listening.append(parse_monitor_message(events.recv_multipart())["value"])
+                doors = self._of_requests if kind == zmq.ROUTER else self._listening
+                doors.append(parse_monitor_message(events.recv_multipart())["value"])
         except zmq.ZMQError as error:
             raise _bind_error(endpoint, error) from error
         finally:
@@ -373,7 +375,7 @@ class Sockets:
 
         To be called several times a second.
         """
-        self._crowd.look(self._listening, self._clock())
+        self._crowd.look(self._listening, self._clock(), self._of_requests)
         return self._crowd.is_full
 
 

@@ -70,13 +70,15 @@ def test_nobody_new_is_let_in_and_nobody_is_thrown_out() -> None:
 def test_a_socket_of_the_monitor_lets_nobody_in_while_it_is_crowded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its listener goes on with its answers, takes no more, and takes them again in time."""
+    """Who was there goes on; a new one waits. Requests are taken longer than listeners are."""
     n, now_s = 0, 0.0
     monkeypatch.setattr("monitor.wire.sockets.Crowd", lambda limit: Crowd(100, lambda _: n))
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     with Sockets(clock=lambda: now_s) as sockets, Sockets() as clients:
         server = sockets.serve(endpoint)
         early = clients.ask(endpoint)
+        n, now_s = 85, 0.5  # listeners are left outside
+        assert sockets.look_for_room()
         early.send(b"1")
         assert server.poll(10_000)
         server.recv_multipart()
