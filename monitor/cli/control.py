@@ -94,5 +94,6 @@ def keys_init(
         init_keys(folder)
         sys.stderr.write(
             f"wrote keys to {harmless(str(folder), 500)}; to admit another client, give "
-            "it server.public and copy its own client.public into authorised/ here\n"
+            "it server.public and copy its own client.public here into authorised/ (to listen), "
+            "control/ (to command) or send/ (to send samples)\n"
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import zmq
 
 from monitor.delivery.rate_limit import Budget, RateLimit
+from monitor.delivery.reply_memory import ReplyMemory
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal.writer import Journal
 from monitor.wire.codec import Encoded, decode_request, encode_json
@@ -33,6 +34,7 @@ from monitor.wire.sockets import Sockets, receive_requests, requests_endpoint
 
 # In messages of a page, each about 50 us of one core: a page has at most 500 of them.
 REQUEST_COST = 2.0  # of any request, beside what its page holds
+COMMAND_COST = 600.0  # of a command: it is committed before it is answered, and a disk syncs
 CLIENT_BUDGET = Budget(per_s=5_000, burst=5_000)
 TOTAL_BUDGET = Budget(per_s=10_000, burst=10_000)  # half a core; a flood delays beats by 0.5 s
 
@@ -54,6 +56,8 @@ class Publisher:
         Public keys of clients whose requests are carried out; None is everybody who can connect.
     clock : callable
         Returns monotonic seconds, for the limit on what clients may ask for.
+    memory : ReplyMemory, optional
+        Bounds the replies that wait for clients to read them.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Publisher:
         carry_out: Callable[[ControlRequest], str],
         commanders: frozenset[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        memory: ReplyMemory | None = None,
     ) -> None:
         self._clock = clock
         self._limit: RateLimit[str | bytes] = RateLimit(CLIENT_BUDGET, TOTAL_BUDGET)
@@ -71,12 +76,14 @@ class Publisher:
         self._journal = journal
         self._carry_out = carry_out
         self._publications = sockets.publish(endpoint)
-        self.requests: zmq.Socket[bytes] = sockets.serve(
+        self.requests: zmq.Socket[bytes] = sockets.serve_strangers(
             requests_endpoint(endpoint), MAX_REQUEST_BYTES
         )
+        self._memory = memory or ReplyMemory()
         self._published_seq = 0  # the newest number published since this process began
         self.malformed = 0
         self.limited = 0  # requests that were refused as too many
+        self.dropped = 0  # replies for which there was no room, since clients do not read
 
     def publish(self, messages: Iterable[Encoded[Message]]) -> None:
         """Send to whoever listens; never blocks."""
@@ -101,8 +108,13 @@ class Publisher:
             self.limited += 1
             return Refused("too many requests; ask again in a second")
         reply = self._answer(body, sender)
-        n_messages = len(reply.messages) if isinstance(reply, Page) else 0
-        self._limit.charge(client, REQUEST_COST + n_messages, now_s)
+        cost = REQUEST_COST
+        match reply:
+            case Page(messages=messages):
+                cost += len(messages)
+            case Done():
+                cost += COMMAND_COST
+        self._limit.charge(client, cost, now_s)
         return reply
 
     def _answer(self, body: bytes, sender: str | None) -> Reply:
@@ -159,8 +171,19 @@ class Publisher:
         return self._journal.id_of(asked.after) == asked.id
 
     def _reply(self, envelope: list[bytes], reply: Reply) -> None:
-        frames = [*envelope, encode_json(reply)]
+        """Send a reply, unless too many bytes wait already for clients that do not read."""
+        body = encode_json(reply)
+        if not self._memory.has_room(len(body)):
+            self.dropped += 1
+            body = encode_json(Refused("too many answers wait to be read; ask again in a second"))
         try:
-            self.requests.send_multipart(frames, zmq.DONTWAIT)
+            sent = self.requests.send_multipart(
+                [*envelope, body], zmq.DONTWAIT, copy=False, track=True
+            )
+            if sent is not None:
+                self._memory.add(sent, len(body))
         except zmq.Again:  # a client that asks and does not read; it may ask again
-            return
+            self.dropped += 1
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:  # it has gone
+                raise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sized
+from collections.abc import Callable, Container, Sized
 from typing import Protocol
 
 from monitor.detection.learning_phase import Held
 from monitor.errors import InvalidMessage, SpecMismatch
 from monitor.wire.messages import MONITOR, BeatsMessage, EndHeader
 
-MAX_PATIENTS = 10_000
+MAX_PATIENTS = 10_000  # at a time; those that ended leave when others need the room
 
 
 class Names(Container[str], Sized, Protocol):
@@ -27,12 +27,27 @@ class Admission:
         Samples of a beat.
     patients : container of str
         Names of those who are monitored, as they are at each check.
+    has_room : callable
+        Tells whether another patient may come though `MAX_PATIENTS` are there.
+
+    Attributes
+    ----------
+    refused : int
+        Messages of patients for whom there was no room.
     """
 
-    def __init__(self, spec_identity: str, length: int, patients: Names) -> None:
+    def __init__(
+        self,
+        spec_identity: str,
+        length: int,
+        patients: Names,
+        has_room: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._spec_identity = spec_identity
         self._length = length
         self._patients = patients
+        self._has_room = has_room
+        self.refused = 0
         # Of each patient: the stretch, the next sequence and the last R peak.
         self._reached: dict[str, tuple[int, int, int]] = {}
 
@@ -52,8 +67,14 @@ class Admission:
         """Raise InvalidMessage if nobody can be monitored under this name."""
         if patient == MONITOR:
             raise InvalidMessage(f"{MONITOR!r} is the name of the monitor itself, of no patient")
-        if patient not in self._patients and len(self._patients) >= MAX_PATIENTS:
+        is_new = patient not in self._patients
+        if is_new and len(self._patients) >= MAX_PATIENTS and not self._has_room():
+            self.refused += 1
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
+
+    def forget(self, patient: str) -> None:
+        """Forget where a patient's stream was."""
+        self._reached.pop(patient, None)
 
     def hole_before(self, message: Held) -> bool:
         """Take note of a message's place in its stream; return whether some before it were lost.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from model.checkpoint import Checkpoint
 from model.libraries import require_torch
+from monitor.detection import admission
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
 from monitor.detection.learner import Learner
@@ -127,6 +128,11 @@ class Engine:
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
         self._touched: set[str] = set()  # patients who may have something new to journal
+        self._ending: set[str] = set()  # ended, and not committed
+        # Who may be forgotten when others need the room, the longest ended first; at first those
+        # whom the journal holds from before.
+        self._gone = {name: None for name, (_, saved) in self._saved.items() if saved.ended}
+        self._forgotten: dict[str, str | None] = {}  # whom the journal may forget; their models
         self._reported = 0  # patients, in the heartbeats of a ward's present turn
         self._pending: list[Message] = []  # for the next step: what a request gave rise to
         self._desk = Desk(
@@ -139,7 +145,9 @@ class Engine:
         )
         self._journal = journal
         self._newest_seq = journal.newest_seq
-        self.admission = Admission(checkpoint.spec_identity, length, self._patients.keys())
+        self.admission = Admission(
+            checkpoint.spec_identity, length, self._patients.keys(), lambda: bool(self._gone)
+        )
         aim = settings.false_alerts_per_hour
         self.learner = Learner(
             checkpoint,
@@ -235,9 +243,36 @@ class Engine:
         """Return the names of the patients who are shed, in the order of their admission."""
         return [name for name, one in self._patients.items() if one.shed_from is not None]
 
-    def committed(self) -> None:
-        """Take note that all progress that `step` returned is journaled."""
+    def committed(self) -> list[str]:
+        """Take note that all progress that `step` returned is journaled.
+
+        Returns
+        -------
+        list of str
+            Patients who were forgotten to make room: the journal need not keep their progress.
+        """
         self._models.remove_replaced()
+        self._gone.update(dict.fromkeys(sorted(self._ending)))
+        self._ending.clear()
+        forgotten, self._forgotten = self._forgotten, {}
+        for file in forgotten.values():
+            if file is not None:  # it goes after the next commit: the journal names it until then
+                self._models.forget(file)
+        return list(forgotten)
+
+    def _make_room(self) -> None:
+        """Forget the longest ended patients, as many as it takes for another one.
+
+        What they were stays in the journal's alerts; one who comes again is a new patient.
+        """
+        while self._gone and len(self._patients) + len(self._saved) >= admission.MAX_PATIENTS:
+            name = next(iter(self._gone))
+            del self._gone[name]
+            patient, saved = self._patients.pop(name, None), self._saved.pop(name, None)
+            self.admission.forget(name)
+            if name not in self._streams:  # a record that was announced is not monitored again
+                learned = saved[1].learned if saved is not None else None
+                self._forgotten[name] = patient.learned if patient is not None else learned
 
     def report(self, most: int | None = None) -> EngineReport:
         """Return how far every patient is; or of at most so many, in turn from call to call."""
@@ -297,6 +332,7 @@ class Engine:
             elif message.patient in self._patients:
                 result.messages += self._patients[message.patient].finish(message, self._desk)
                 self._touched.add(message.patient)
+                self._ending.add(message.patient)
 
     def _take_progress(self) -> list[Progress[Saved]]:
         touched = [(name, self._patients[name]) for name in sorted(self._touched)]
@@ -394,6 +430,11 @@ class Engine:
             position=stream.first_sample,
         )
         before = self._saved.pop(stream.patient, None)
+        self._ending.discard(stream.patient)
+        self._gone.pop(stream.patient, None)
+        self._forgotten.pop(stream.patient, None)
+        if stream.patient not in self._patients:
+            self._make_room()
         self._patients[stream.patient] = patient
         if before is not None:
             reached, saved = before

@@ -53,6 +53,10 @@ class ModelStore:
         for patient in patients:
             self._leaving |= self._replaced.pop(patient, set())
 
+    def forget(self, file: str) -> None:
+        """Take note that the journal will not name this file any more, once it is written again."""
+        self._leaving.add(file)
+
     def remove_replaced(self) -> None:
         """Remove what the journal no longer names; to be called when it has been written.
 

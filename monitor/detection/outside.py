@@ -68,6 +68,9 @@ class Models(Protocol):
     def take_progress(self, patients: Iterable[str], /) -> None:
         """Take note that what is journaled next names these patients' newest models."""
 
+    def forget(self, file: str, /) -> None:
+        """Take note that a model will not be named any more."""
+
     def remove_replaced(self) -> None:
         """Remove what is no longer named."""
 

@@ -7,7 +7,7 @@ record, and so are no part of what a resumed run must say again.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from monitor.settings import TechnicalRules
 from monitor.wire.messages import StageHealth, StageName, SystemKind
@@ -17,6 +17,22 @@ CALM_HEARTBEATS = 5  # in a row without lateness or loss, before it is over
 NAMED = 3  # patients who are shed, of thousands; the status of each shows it
 MORE = 2  # times as many as were reported are reported anew
 CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
+
+LimitKind = Literal["patients", "connections", "requests", "replies", "learning", "journal"]
+LIMIT_TEXTS: dict[LimitKind, str] = {
+    "patients": "{n} messages of further patients were refused, since no more can be monitored; "
+    "end the streams of those who left, or start another monitor",
+    "connections": "nobody new is let in, since few descriptors are left; close connections, or "
+    "raise the limit (ulimit -n) and start again",
+    "requests": "{n} requests were refused, since clients asked for too much; have them ask less "
+    "often",
+    "learning": "no beats are received, since too many wait for a training; nobody is judged "
+    "meanwhile: learn fewer patients at a time, or before the monitoring begins",
+    "journal": "no beats are received, since too many alerts wait for the journal; free space on "
+    "its disk",
+    "replies": "{n} answers were not sent, since too many wait for clients that do not read; stop "
+    "those clients",
+}
 
 
 class Change(NamedTuple):
@@ -113,6 +129,50 @@ def shed_text(patients: Sequence[str]) -> str:
     names = ", ".join(patients[:NAMED]) + (f" and {more} more" if more > 0 else "")
     be = "1 patient is" if len(patients) == 1 else f"{len(patients)} patients are"
     return f"{be} not monitored, the machine cannot keep up with more: {names}"
+
+
+class Limits:
+    """Which of the monitor's bounds are reached, from one heartbeat to the next.
+
+    One is over when nothing more was refused for some heartbeats.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[LimitKind, int] = {}
+        self._reached: dict[LimitKind, int] = {}  # how many were refused since it began
+        self._calm: dict[LimitKind, int] = {}  # heartbeats since the last
+        self._quiet = 0  # heartbeats in a row in which no bound was reached
+
+    def look(self, refused: Mapping[LimitKind, int], lasting: bool) -> Change | None:
+        """Return what is to be reported: a bound that is reached now, too, or that all is over.
+
+        Parameters
+        ----------
+        refused : mapping
+            How many were refused so far at each bound.
+        lasting : bool
+            Whether a bound was reported as reached and is not over.
+        """
+        new = {kind: n - self._before.get(kind, 0) for kind, n in refused.items()}
+        self._before.update(refused)
+        newly = [kind for kind, n in new.items() if n > 0 and kind not in self._reached]
+        for kind, n in new.items():
+            if n > 0:
+                self._reached[kind] = self._reached.get(kind, 0) + n
+                self._calm[kind] = 0
+            elif kind in self._reached:
+                self._calm[kind] += 1
+                if self._calm[kind] >= CALM_HEARTBEATS:
+                    del self._reached[kind]
+        self._quiet = 0 if self._reached else self._quiet + 1
+        if newly:
+            reasons = [LIMIT_TEXTS[kind].format(n=n) for kind, n in self._reached.items()]
+            return Change("limit_reached", True, "; ".join(reasons))
+        # After a restart it is not known what had been reached.
+        over = bool(self._calm) or self._quiet >= CALM_HEARTBEATS
+        if lasting and not self._reached and over:
+            return Change("limit_reached", False, "over")
+        return None
 
 
 def changes(

@@ -281,6 +281,13 @@ class Journal:
         if rows:
             self._mark.write(self.identity, rows[-1][0])
 
+    def forget(self, patients: Iterable[str]) -> None:
+        """Remove how far patients were who ended long ago; their alerts stay."""
+        with self._transaction():
+            self._database.executemany(
+                "DELETE FROM progress WHERE patient = ?", [(one,) for one in patients]
+            )
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
@@ -395,8 +402,8 @@ class Journal:
         return self.newest_seq if first is None else int(first) - 1
 
     def progress(self) -> list[StoredProgress]:
-        """Return how far each patient is."""
-        rows = self._rows("SELECT state FROM progress ORDER BY patient")
+        """Return how far each patient is, whose was committed last at the end."""
+        rows = self._rows("SELECT state FROM progress ORDER BY rowid")
         try:
             return [
                 msgspec.msgpack.decode(as_bytes(state), type=StoredProgress) for (state,) in rows

@@ -249,6 +249,9 @@ class _InMemory:
     def take_progress(self, patients: Iterable[str], /) -> None:
         """Nothing is journaled."""
 
+    def forget(self, file: str, /) -> None:
+        """Nothing was written."""
+
     def remove_replaced(self) -> None:
         """Nothing was written."""
 

@@ -25,7 +25,14 @@ from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
 from monitor.detection.model_store import ModelStore
 from monitor.detection.patient import is_numbered
-from monitor.detection.system_alerts import Change, Overload, changes, stage_down
+from monitor.detection.system_alerts import (
+    Change,
+    LimitKind,
+    Limits,
+    Overload,
+    changes,
+    stage_down,
+)
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.buffer import JournalBuffer
 from monitor.journal.own_time import LOOK_S
@@ -207,6 +214,10 @@ class ConsumerStage:
             event: event in journal.lasting(MONITOR) for event in SYSTEM_KINDS
         }
         self._overload = Overload()
+        self._limits = Limits()
+        # Heartbeats in which nobody new was let in, and in which a training or a journal that fails
+        # held up everything.
+        self._crowded = self._held_by_training = self._held_by_journal = 0
         self._lag_s = 0.0  # the largest since the last heartbeat
         self._listened_s = time.monotonic()  # up to when it was looked for silent patients
         self._last = False
@@ -309,6 +320,7 @@ class ConsumerStage:
             self._publisher.publish([encoded(status)])
             self._report_renewed()
             self._look_after_monitor(status)
+            self._look_for_limits(status)
             self._look_for_silent(status, now_s)
 
     def _status(self, now_s: float, whole: bool) -> Status:
@@ -348,6 +360,7 @@ class ConsumerStage:
             self._refuse_spec(error)
         except InvalidMessage:
             counters.malformed += 1
+            counters.refused_patients = admission.refused
         return None
 
     def _refuse_spec(self, error: SpecMismatch) -> None:
@@ -362,7 +375,10 @@ class ConsumerStage:
         buffer, engine = self._buffer, self._engine
         was_failing, held = buffer.failing, buffer.held
         if buffer.commit(now_s):
-            engine.committed()
+            forgotten = engine.committed()
+            if forgotten:
+                with contextlib.suppress(JournalFailed):  # rows too many do no harm
+                    self._journal.forget(forgotten)
             if was_failing is not None:
                 text = f"kept again; {held} alerts were kept late"
                 engine.report_monitor(Change("journal_failing", False, text))
@@ -389,6 +405,24 @@ class ConsumerStage:
         }
         for change in changes(lasting, now, ["overload"] if overload.is_more else []):
             lasting[change.event] = change.onset
+            self._engine.report_monitor(change)
+
+    def _look_for_limits(self, status: Status) -> None:
+        """Report which bounds are reached, and when that is over."""
+        self._crowded += self._host.sockets.look_for_room()
+        self._held_by_training += self._settings.real_time and self._engine.learner.full
+        self._held_by_journal += self._buffer.full
+        refused: dict[LimitKind, int] = {
+            "patients": sum(one.refused_patients for one in status.stages),
+            "connections": self._crowded,
+            "requests": status.limited_requests,
+            "replies": self._publisher.dropped,
+            "learning": self._held_by_training,
+            "journal": self._held_by_journal,
+        }
+        change = self._limits.look(refused, self._lasting["limit_reached"])
+        if change is not None:
+            self._lasting["limit_reached"] = change.onset
             self._engine.report_monitor(change)
 
     def _look_for_silent(self, status: Status, now_s: float) -> None:

@@ -78,6 +78,7 @@ class Counters:
         self.malformed = 0
         self.gaps = 0
         self.dropped = 0
+        self.refused_patients = 0  # messages of those for whom there was no room
         self.passed_over = 0  # records; in no message
 
     def health(self) -> StageHealth:
@@ -90,6 +91,7 @@ class Counters:
             gaps=self.gaps,
             dropped=self.dropped,
             restarts=self._restarts,
+            refused_patients=self.refused_patients,
         )
 
 
@@ -254,6 +256,7 @@ class StageHost:
         """
         self._pulse.beat(time.monotonic())
         self.sockets.refused()
+        self.sockets.look_for_room()
         self._look_after_sockets()
         self._take_orders()
         return self._stopping or self._parent not in (None, os.getppid())

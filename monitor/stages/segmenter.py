@@ -346,6 +346,7 @@ class SampleSegmenter:
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
+            self._counters.refused_patients += 1
             raise InvalidMessage(f"more than {MAX_PATIENTS} patients")
         described = Stream(
             patient=header.patient,

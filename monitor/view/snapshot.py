@@ -271,7 +271,7 @@ def _newest(snapshot: Snapshot, journal: str, seq: int) -> int:
 
 def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
     """Take what the consumer says of all patients and stages: it is the truth."""
-    patients = dict(snapshot.patients)
+    patients = _with_room(dict(snapshot.patients), status)
     n_refused = snapshot.n_refused
     for said in status.patients:
         known = patients.get(said.patient)
@@ -291,6 +291,19 @@ def _apply_status(snapshot: Snapshot, status: Status) -> Snapshot:
         n_refused=n_refused,
         faults=tuple(_faults(status)),
     )
+
+
+def _with_room(patients: dict[str, PatientView], status: Status) -> dict[str, PatientView]:
+    """Forget patients who have ended, those who came first, as far as others need their room."""
+    here = {said.patient for said in status.patients}
+    n_over = len(patients) + len(here - patients.keys()) - MAX_PATIENTS
+    if n_over > 0:
+        ended = [
+            name for name, one in patients.items() if one.state == "ended" and name not in here
+        ]
+        for name in ended[:n_over]:
+            del patients[name]
+    return patients
 
 
 def _faults(status: Status) -> Iterator[str]:

@@ -1,19 +1,23 @@
-"""CURVE keys in a folder: who this monitor is, who this client is, who is let in, who may command.
+"""CURVE keys in a folder: who this monitor is, who this client is, and who may do what.
 
     server.secret   the monitor's own pair; stays on its host          (0600)
     server.public   what clients must know of it; copied to them
     client.secret   this client's own pair; stays on its host          (0600)
     client.public   what the monitor must know of it; copied to its host, into:
-    authorised/     NAME.public: clients that may connect
-    control/        NAME.public: clients that may also give commands
+    authorised/     NAME.public: clients that may listen
+    control/        NAME.public: those of them that may also give commands
+    send/           NAME.public: clients that may send samples, or beats, to the stages
 
 Secret files hold two lines, public and secret key; public ones the first. Keys are 40 characters
-of Z85, as ZeroMQ writes them.
+of Z85, as ZeroMQ writes them. Who writes into the folder decides who is let in, so a folder that
+others may write is refused. Where there is no send/ (a folder made by version 0.1), those in
+control/ may send: who may move thresholds may do harm as it is.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +27,8 @@ from monitor.errors import InvalidKeys
 from monitor.text_file import unmarked
 
 MAX_CLIENTS = 10_000
+ROLES = ("authorised", "control", "send")
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _KEY_CHARACTERS = 40
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 
@@ -48,8 +54,8 @@ class Keys:
         To bind, and to connect.
     server_public : str or None
         The monitor that a client trusts.
-    authorised, control : frozenset of str
-        Public keys of clients that may connect, and that may give commands.
+    authorised, control, send : frozenset of str
+        Public keys of clients that may listen, that may give commands, and that may send samples.
     """
 
     server: Pair | None
@@ -57,19 +63,20 @@ class Keys:
     server_public: str | None
     authorised: frozenset[str]
     control: frozenset[str]
+    send: frozenset[str]
 
 
 def init_keys(folder: Path) -> None:
     """Make a monitor's pair and a client's, and let that client in; InvalidKeys if one exists."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("authorised", "control"):
+        for name in ROLES:
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         for role in ("server", "client"):
             public, secret = (part.decode() for part in zmq.curve_keypair())
             _write(folder / f"{role}.secret", f"{public}\n{secret}\n", 0o600)
             _write(folder / f"{role}.public", f"{public}\n", 0o644)
-        for name in ("authorised", "control"):
+        for name in ROLES:
             _write(folder / name / "own.public", f"{public}\n", 0o644)
     except FileExistsError as error:
         raise InvalidKeys(f"{error.filename} exists; keys are never replaced, remove it") from error
@@ -88,10 +95,11 @@ def load_keys(folder: Path) -> Keys:
     Raises
     ------
     InvalidKeys
-        If it holds none, a file is malformed, or others may read a secret.
+        If it holds none, a file is malformed, or others may read a secret or write the folder.
     """
     if not folder.is_dir():
         raise InvalidKeys(f"{folder}: no folder of keys; `ecg-monitor keys init` makes one")
+    _require_own(folder)
     server, client = (_pair(folder / f"{role}.secret") for role in ("server", "client"))
     public = folder / "server.public"
     if server is None and client is None:
@@ -102,6 +110,35 @@ def load_keys(folder: Path) -> Keys:
         server_public=_lines(public, 1)[0] if public.exists() else None,
         authorised=_listed(folder / "authorised"),
         control=_listed(folder / "control"),
+        send=_listed(folder / ("send" if (folder / "send").is_dir() else "control")),
+    )
+
+
+def _require_own(folder: Path) -> None:
+    """Raise InvalidKeys if others may put keys into the folder, or replace it."""
+    mode = folder.stat().st_mode
+    if mode & WRITABLE_BY_OTHERS:
+        raise InvalidKeys(_writable(folder))
+    if mode & stat.S_IXGRP or mode & stat.S_IXOTH:  # others may reach what is in it
+        inside = [folder / role for role in ROLES if (folder / role).is_dir()]
+        inside += [path for role in inside for path in role.glob("*.public")]
+        inside += [path for path in folder.iterdir() if path.suffix in (".public", ".secret")]
+        for path in inside:
+            if path.stat().st_mode & WRITABLE_BY_OTHERS:
+                raise InvalidKeys(_writable(path))
+    for parent in folder.resolve().parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:  # /tmp is sticky: only owners rename
+            raise InvalidKeys(
+                f"{folder} lies in {parent}, where anybody may put another folder in its place; "
+                f"move it, or chmod o-w {parent}"
+            )
+
+
+def _writable(path: Path) -> str:
+    return (
+        f"{path} can be written by others, who could let themselves in; chmod go-w {path}, then "
+        "check which keys it holds"
     )
 
 

@@ -69,8 +69,9 @@ SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the 
 StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
 ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
 PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
-# Of the patient MONITOR:
-SystemKind = Literal["stage_down", "overload", "journal_failing", "journal_went_back"]
+SystemKind = Literal[  # of the patient MONITOR
+    "stage_down", "overload", "journal_failing", "journal_went_back", "limit_reached"
+]
 _READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
@@ -159,6 +160,7 @@ class StageHealth(msgspec.Struct, frozen=True):
     restarts: Count
     age_s: float = 0.0  # since it was last heard
     paused: bool = False  # by a person
+    refused_patients: Count = 0  # messages of patients for whom there was no room
 
 
 class HealthHeader(

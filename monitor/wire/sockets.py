@@ -24,6 +24,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from monitor.errors import EndpointInUse, InvalidEndpoint, InvalidKeys
 from monitor.wire.curve_keys import Keys
+from monitor.wire.descriptors import Crowd, raise_limit
 from monitor.wire.messages import MAX_FRAME_BYTES, MAX_REPLY_BYTES
 
 QUEUE_MESSAGES = 32  # between stages: what is queued is what a kill can lose, until resumed
@@ -40,6 +41,7 @@ HEARTBEAT_MS = 2_000  # a peer that is silent for two of these is gone
 NO_HEARTBEAT = frozenset({zmq.PUSH, zmq.PULL})
 TRY_AGAIN_S = 3.0  # after this client's key was refused
 CLOSE_MS = 500  # what an ending process waits for its last messages to leave
+TRACKED_BYTES = 512  # smaller messages are copied; QUEUE_MESSAGES of them wait for each client
 REQUESTS_SUFFIX = ".requests"
 IPC_PATH_BYTES = 100  # the systems' limits are 104 (macOS) and 108 (Linux)
 
@@ -47,7 +49,9 @@ _TCP = re.compile(r"tcp://([A-Za-z0-9.\-]+):(\d{1,5})")
 _LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost")
 
 
-ZAP_DOMAIN = "ecg-monitor"  # sockets without one are not asked about
+# What sockets are for, by which the gate tells who may use them; those without one are not asked
+# about.
+LISTENERS, SENDERS = "ecg-monitor listen", "ecg-monitor send"
 _REFUSED = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -150,8 +154,9 @@ class Sockets:
     Parameters
     ----------
     keys : Keys or None
-        With keys every tcp socket is encrypted, and who connects must be authorised. Sockets of
-        ipc stay as they are: the file system says who may use them.
+        With keys every tcp socket is encrypted, and who connects must be authorised: to send
+        where samples or beats are received (PULL), to listen elsewhere. Sockets of ipc stay as
+        they are: the file system says who may use them.
     clock : callable
         Returns monotonic seconds.
     """
@@ -170,6 +175,9 @@ class Sockets:
         self.close_ms = CLOSE_MS
         self._made: list[zmq.Socket[bytes]] = []
         self._bound_paths: list[str] = []
+        self._listening: list[int] = []  # libzmq's descriptors
+        self._of_requests: list[int] = []  # those of ROUTER
+        self._crowd = Crowd(raise_limit())
 
     def __enter__(self) -> Self:
         return self
@@ -226,6 +234,16 @@ class Sockets:
     def serve(self, endpoint: str, max_bytes: int = MAX_REPLY_BYTES) -> zmq.Socket[bytes]:
         """Return a ROUTER that answers requests of at most so many bytes, or leads stages."""
         return self._bind(zmq.ROUTER, endpoint, QUEUE_MESSAGES, max_bytes)
+
+    def serve_strangers(self, endpoint: str, max_bytes: int) -> zmq.Socket[bytes]:
+        """Return a ROUTER as `serve` does, which tells what it cannot send.
+
+        Of what is sent with `track`, it is known from `TRACKED_BYTES` on when it has left.
+        """
+        server = self.serve(endpoint, max_bytes)
+        server.copy_threshold = TRACKED_BYTES
+        server.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else what is dropped raises nothing
+        return server
 
     def ask(self, endpoint: str) -> zmq.Socket[bytes]:
         """Return a DEALER that asks a ROUTER."""
@@ -288,10 +306,12 @@ class Sockets:
         """Where this process's key was refused, and what to do; empty if it is nowhere."""
         for one in self._connections:
             if one.refused:
+                what, role = "listen", "authorised"
+                if one.made.type == zmq.PUSH:
+                    what, role = "send samples", "send"
                 return (
-                    f"{one.endpoint}: this client's key is not authorised there; copy "
-                    "client.public of --keys into authorised/ of the monitor's keys and start the "
-                    "monitor again"
+                    f"{one.endpoint}: this client's key may not {what} there; copy client.public "
+                    f"of --keys into {role}/ of the monitor's keys and start the monitor again"
                 )
         return ""
 
@@ -308,12 +328,14 @@ class Sockets:
         if self._gate is None:
             self._gate = ThreadAuthenticator(self._context)
             self._gate.start()
-            self._gate.configure_curve_callback(ZAP_DOMAIN, _AllowList(keys.authorised))
+            self._gate.configure_curve_callback(LISTENERS, _AllowList(keys.authorised))
+            self._gate.configure_curve_callback(SENDERS, _AllowList(keys.send))
         made.setsockopt(zmq.CURVE_SERVER, 1)
         made.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.server.public)
         made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.server.secret)
-        made.setsockopt_string(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
-        self._refusals.append(made.get_monitor_socket(_REFUSED))
+        of_senders = made.type == zmq.PULL
+        made.setsockopt_string(zmq.ZAP_DOMAIN, SENDERS if of_senders else LISTENERS)
+        self._refusals.append(made.get_monitor_socket(_REFUSED | zmq.EVENT_LISTENING))
 
     def refused(self) -> int:
         """Return how many attempts to connect were refused so far: no keys, wrong ones, unknown.
@@ -339,13 +361,30 @@ class Sockets:
         made = self._make(kind, queue_messages, max_bytes)
         if self._keys is not None and not parsed.path:
             self._let_in_authorised(made, self._keys)
+        keyed = self._keys is not None and not parsed.path
+        events = self._refusals[-1] if keyed else made.get_monitor_socket(zmq.EVENT_LISTENING)
         try:
             made.bind(str(parsed))
+            if parsed.path:
+                self._bound_paths.append(parsed.path)
+            else:
+                doors = self._of_requests if kind == zmq.ROUTER else self._listening
+                doors.append(parse_monitor_message(events.recv_multipart())["value"])
         except zmq.ZMQError as error:
             raise _bind_error(endpoint, error) from error
-        if parsed.path:
-            self._bound_paths.append(parsed.path)
+        finally:
+            if not keyed:
+                made.disable_monitor()
+                events.close(linger=0)
         return made
+
+    def look_for_room(self) -> bool:
+        """Let nobody new in while few descriptors are left; return whether that is so.
+
+        To be called several times a second.
+        """
+        self._crowd.look(self._listening, self._clock(), self._of_requests)
+        return self._crowd.is_full
 
 
 def receive_waiting(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from monitor.delivery.publisher import CLIENT_BUDGET, TOTAL_BUDGET, Publisher
+from monitor.delivery.publisher import CLIENT_BUDGET, COMMAND_COST, TOTAL_BUDGET, Publisher
+from monitor.delivery.reply_memory import ReplyMemory
 from monitor.journal.writer import Journal
 from monitor.wire.codec import all_encoded, decode_reply, encode_json
 from monitor.wire.messages import (
@@ -25,6 +26,8 @@ from monitor.wire.sockets import Sockets, requests_endpoint
 from tests.messages import alert
 from tests.monitor.databases import execute
 
+MOST_WAITING_BYTES = 3_000_000
+
 
 class Asked:
     """A publisher and its clients in one thread, at a time that the test says."""
@@ -36,8 +39,14 @@ class Asked:
         journal.commit(all_encoded([alert(seq=n, id=str(n)) for n in range(1, MAX_PAGE + 1)]), [])
         self.sockets = stack.enter_context(Sockets())
         self.endpoint = f"ipc://{folder / 'a'}"
+        self.memory = ReplyMemory(MOST_WAITING_BYTES)
         self.publisher = Publisher(
-            self.sockets, self.endpoint, journal, lambda request: "", clock=lambda: self.now_s
+            self.sockets,
+            self.endpoint,
+            journal,
+            lambda request: "",
+            clock=lambda: self.now_s,
+            memory=self.memory,
         )
 
     def client(self) -> zmq.Socket[bytes]:
@@ -114,3 +123,40 @@ def test_a_journal_that_cannot_be_read_is_said_and_stops_nothing(asked: Asked) -
     assert isinstance(reply, Refused)
     assert "an alert cannot be read" in reply.text
     assert isinstance(asked.ask(client, b'{"type":"ack"}'), Done)
+
+
+def test_a_command_costs_more_than_a_page(asked: Asked) -> None:
+    """It is committed before it is answered; who gives too many is refused for a while."""
+    client, n = asked.client(), 0
+    while isinstance(asked.ask(client, b'{"type":"ack"}'), Done):
+        n += 1
+    assert COMMAND_COST > MAX_PAGE
+    assert n == pytest.approx(CLIENT_BUDGET.burst / COMMAND_COST, abs=1)
+
+
+def test_pages_that_nobody_reads_take_bounded_memory(asked: Asked) -> None:
+    """Clients that ask and do not read, however many, are refused; once they go, all is well."""
+    with zmq.Context() as context:
+        deaf = [context.socket(zmq.DEALER) for _ in range(4)]
+        for client in deaf:
+            client.setsockopt(zmq.RCVHWM, 1)
+            client.setsockopt(zmq.LINGER, 0)
+            client.connect(requests_endpoint(asked.endpoint))
+        for _ in range(12):
+            for client in deaf:
+                client.send(encode_json(ReplayRequest(0)))
+            while asked.publisher.requests.poll(50):
+                asked.publisher.answer_waiting()
+                asked.now_s += 10.0
+                assert asked.memory.n_bytes <= MOST_WAITING_BYTES + 10_000  # refusals are small
+        assert asked.publisher.dropped > 8
+        assert asked.memory.n_bytes > MOST_WAITING_BYTES / 2
+        for client in deaf:
+            client.close()
+    reader = asked.client()
+    for _ in range(100):
+        reply = asked.ask(reader, encode_json(ReplayRequest(0)))
+        asked.now_s += 10.0
+        if isinstance(reply, Page):
+            break
+    assert isinstance(reply, Page)

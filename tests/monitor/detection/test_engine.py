@@ -744,3 +744,64 @@ def test_the_lag_of_a_step_is_that_of_who_waited_longest(bench: Bench) -> None:
     both = [beats_message([5], patient="a", sent_ns=0), beats_message([5], patient="b", sent_ns=9)]
     assert engine.step(both, now_ns=3_000_000_000).lag_s == pytest.approx(3.0)
     assert engine.step([], now_ns=9_000_000_000).lag_s == 0.0
+
+
+def come_and_go(bench: Bench, engine: Engine, names: list[str]) -> None:
+    """Have patients come one after the other, each for a beat."""
+    for name in names:
+        message = beats_message([5.0], patient=name)
+        engine.admission.check(message)
+        bench.step(engine, message, end(patient=name))
+        bench.journal.forget(engine.committed())
+
+
+def test_the_longest_ended_leave_when_others_need_the_room(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Admissions never end a monitor: the bound is of those who are there at a time."""
+    monkeypatch.setattr("monitor.detection.admission.MAX_PATIENTS", 3)
+    engine = bench.engine()
+    come_and_go(bench, engine, ["a", "b", "c", "d", "e"])
+    assert [one.patient for one in engine.report().patients] == ["c", "d", "e"]
+    assert [one.patient for one in bench.journal.progress()] == ["c", "d", "e"]
+    come_and_go(bench, engine, ["a", "d"])  # they come again, as new patients
+    assert {one.patient: one.beats for one in engine.report().patients} == {"e": 1, "a": 1, "d": 1}
+
+
+def test_whoever_is_monitored_is_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor who has ended, before that is journaled: then the new one is refused, and counted."""
+    monkeypatch.setattr("monitor.detection.admission.MAX_PATIENTS", 3)
+    engine = bench.engine()
+    bench.step(engine, *(beats_message([5.0], patient=name) for name in "abc"))
+    bench.step(engine, end(patient="b"))
+    new = beats_message([5.0], patient="d")
+    with pytest.raises(InvalidMessage, match="more than 3 patients"):
+        engine.admission.check(new)
+    assert engine.admission.refused == 1
+    engine.committed()
+    engine.admission.check(new)
+    bench.step(engine, new)
+    assert [one.patient for one in engine.report().patients] == ["a", "c", "d"]
+    with pytest.raises(InvalidMessage):
+        engine.admission.check(beats_message([5.0], patient="e"))
+    assert engine.admission.refused == 2
+
+
+def test_a_restart_goes_on_with_who_was_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those whom the journal holds as ended leave first; it keeps a record that was announced."""
+    monkeypatch.setattr("monitor.detection.admission.MAX_PATIENTS", 3)
+    engine = bench.engine()
+    come_and_go(bench, engine, ["p", "a", "b"])
+    bench.step(engine, beats_message([5.0] * 4, patient="c"))  # p is forgotten, the journal has it
+    assert [one.patient for one in bench.journal.progress()] == ["p", "a", "b", "c"]
+    engine = bench.restart()
+    assert engine.report().patients[0].state == "ended"
+    come_and_go(bench, engine, ["d", "e"])
+    bench.step(engine, beats_message([5.0], 1100, patient="c", sequence=1))
+    counts = {one.patient: one.beats for one in engine.report().patients}
+    assert counts["c"] == 5
+    assert len(counts) <= 3

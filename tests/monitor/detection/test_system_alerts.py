@@ -7,7 +7,15 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from monitor.detection.system_alerts import CALM_HEARTBEATS, Change, Overload, changes, stage_down
+from monitor.detection.system_alerts import (
+    CALM_HEARTBEATS,
+    Change,
+    LimitKind,
+    Limits,
+    Overload,
+    changes,
+    stage_down,
+)
 from monitor.settings import TechnicalRules
 from monitor.wire.messages import StageHealth, SystemKind
 
@@ -157,3 +165,44 @@ def test_only_changes_are_said() -> None:
         Change("overload", False, "over")
     ]
     assert changes({}, {"overload": None}) == []
+
+
+def reached(refused: Iterable[dict[LimitKind, int]], lasting: bool = False) -> list[str]:
+    """Return what is reported at each of some heartbeats of counts so far: its first words."""
+    limits, said = Limits(), []
+    for counts in refused:
+        change = limits.look(counts, lasting)
+        lasting = lasting if change is None else change.onset
+        said.append("" if change is None else change.text)
+    return said
+
+
+def test_a_bound_that_is_reached_is_said_once_and_when_it_is_over() -> None:
+    """It names how many were refused and what to do; it ends after some calm heartbeats."""
+    counts: list[dict[LimitKind, int]] = [{"patients": n} for n in (0, 3, 9, 9, 9, 9, 9, 9, 9)]
+    said = reached(counts)
+    assert said[1].startswith("3 messages of further patients were refused")
+    assert "start another monitor" in said[1]
+    assert said[2:] == ["", "", "", "", "", "over", ""]
+
+
+def test_another_bound_is_said_although_one_lasts() -> None:
+    """Both are named then; it is over when both are."""
+    counts: list[dict[LimitKind, int]] = [
+        {"requests": 1, "replies": 0},
+        {"requests": 5, "replies": 0},
+        {"requests": 5, "replies": 2},
+    ]
+    said = reached(counts + counts[-1:] * CALM_HEARTBEATS)
+    assert said[0].startswith("1 requests were refused")
+    assert said[2].startswith("5 requests were refused")
+    assert "; 2 answers were not sent" in said[2]
+    assert [text for text in said[3:] if text] == ["over"]
+    assert said[-1] == "over"
+
+
+def test_a_bound_of_before_a_restart_is_over_in_time() -> None:
+    """Counters of a stage that began anew are no refusal, and what lasted is ended."""
+    said = reached([{"patients": 0}] * (CALM_HEARTBEATS + 1), lasting=True)
+    assert said == [""] * (CALM_HEARTBEATS - 1) + ["over", ""]
+    assert reached([{"patients": 7}, {"patients": 0}])[1] == ""

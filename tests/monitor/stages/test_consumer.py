@@ -14,12 +14,13 @@ from monitor.detection.engine import Engine
 from monitor.detection.model_store import ModelStore
 from monitor.detection.patient_state import read_saved
 from monitor.journal.lock import lock_path
+from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal, newest_seq
 from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beats
 from monitor.stages.host import StageHost
 from monitor.wire.codec import all_encoded
-from monitor.wire.messages import Message, Technical, ThresholdRequest
+from monitor.wire.messages import MONITOR, Message, Technical, ThresholdRequest
 from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.detection.test_engine import STREAM, beats_message
@@ -61,6 +62,24 @@ def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
         stage = ConsumerStage(settings, host, engine, journal, receiver)
         stage.pass_on(stage.step([beats_message([5.0])], now_s=1.0), now_s=1.0)
         yield stage
+
+
+def test_a_bound_that_is_reached_is_an_alert(
+    consumer: ConsumerStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patient for whom there is no room: the journal holds why, and later that it is over."""
+    monkeypatch.setattr("monitor.detection.admission.MAX_PATIENTS", 1)
+    refused = [beats_message([5.0], patient="q")]
+    for second in range(2, 12):
+        result = consumer.step(refused if second == 2 else [], now_s=float(second))
+        consumer.pass_on(result, now_s=float(second))
+    with JournalReader(tmp_path / "j") as journal:
+        said = [one for one in journal.alerts(patient=MONITOR) if isinstance(one, Technical)]
+    assert [(one.event, one.state) for one in said] == [
+        ("limit_reached", "onset"),
+        ("limit_reached", "cleared"),
+    ]
+    assert said[0].text.startswith("1 messages of further patients were refused")
 
 
 def kept_threshold(folder: Path) -> float:

@@ -286,6 +286,7 @@ def test_patients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counters.malformed == 0
     assert stage.step([message(samples, 0, patient="p3")], 0.0).messages == []
     assert counters.malformed == 1
+    assert counters.health().refused_patients == 1  # of which the consumer makes an alert
 
 
 def test_waves_are_thinned_on_a_fixed_grid(ecg: NDArray[np.float32]) -> None:

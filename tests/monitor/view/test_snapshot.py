@@ -231,6 +231,19 @@ def test_patients_are_bounded_and_the_refused_counted() -> None:
     assert (len(scene.patients), scene.n_refused) == (limits.MAX_PATIENTS, 40)
 
 
+def test_who_has_ended_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Admissions fill no view: those who ended leave it when others need the room."""
+    monkeypatch.setattr("monitor.view.snapshot.MAX_PATIENTS", 3)
+    ended = [patient_status(0, patient=name, state="ended") for name in "ab"]
+    scene = after([status(*ended, patient_status(0, patient="c"))])
+    assert list(scene.patients) == ["a", "b", "c"]
+    scene = after([status(patient_status(0, patient="d"), patient_status(0, patient="c"))], scene)
+    assert (list(scene.patients), scene.n_refused) == (["b", "c", "d"], 0)
+    more = [patient_status(0, patient=name) for name in "ef"]
+    scene = after([status(*more)], scene)
+    assert (list(scene.patients), scene.n_refused) == (["c", "d", "e"], 1)
+
+
 def test_beats_of_a_ward_are_bounded() -> None:
     """Of patients that rang long ago the beat is forgotten; the alert is not."""
     names = [f"p{n}" for n in range(limits.MAX_WITH_BEAT + 20)]

@@ -111,7 +111,7 @@ def test_a_subscriber_that_was_refused_is_heard_once_it_is_authorised(
     stranger = client_of(folder, "stranger")
     with Monitor(folder, tmp_path / "j") as monitor:
         subscriber = AlertSubscriber(monitor.endpoint, ["status"], keys=stranger)
-        with pytest.raises(MonitorSilent, match="not authorised there"):
+        with pytest.raises(MonitorSilent, match="may not listen there"):
             carry_out(monitor.endpoint, AckRequest(), stranger)
         for _ in range(2):  # the second time it was tried again meanwhile
             assert subscriber.receive(0.5) is None
@@ -137,7 +137,8 @@ def test_every_socket_that_was_refused_is_tried_again(
     monkeypatch.setattr("monitor.wire.sockets.TRY_AGAIN_S", 0.1)
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     stranger, before = client_of(folder, "stranger"), load_keys(folder)
-    shutil.copy(folder.with_name("stranger") / "client.public", folder / "authorised" / "b.public")
+    role = "send" if kind == "push" else "authorised"
+    shutil.copy(folder.with_name("stranger") / "client.public", folder / role / "b.public")
     after = load_keys(folder)
     with Sockets(stranger) as client:
         made = client.push(endpoint) if kind == "push" else client.subscribe(endpoint, ["x"])
@@ -162,7 +163,7 @@ def test_a_flood_of_strangers_stops_nobody(folder: Path) -> None:
     with Sockets(keys) as sockets, Sockets(keys) as clients:
         receiver = sockets.pull(endpoint)
         host, port = endpoint.removeprefix("tcp://").split(":")
-        for n in range(3000):
+        for n in range(2200):  # the queues of events hold 2,000
             socket.create_connection((host, int(port)), 5).close()
             if n % 100 == 0:
                 sockets.refused()
@@ -249,3 +250,85 @@ def test_each_role_needs_its_keys(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidKeys, match="neither"):
         load_keys(tmp_path / "empty")
+
+
+def received(folder: Path, sender: Keys, within_s: float) -> tuple[list[bytes], str]:
+    """Return what a stage with these keys receives from a sender, and why that was refused."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with Sockets(load_keys(folder)) as stage, Sockets(sender) as other:
+        receiver, pushed = stage.pull(endpoint), other.push(endpoint)
+        deadline_s = time.monotonic() + within_s
+        while time.monotonic() < deadline_s and not other.refusal:
+            other.look_after()
+            with contextlib.suppress(zmq.Again):
+                pushed.send(b"samples", zmq.DONTWAIT)
+            if receiver.poll(20):
+                return receiver.recv_multipart(), ""
+        return [], other.refusal
+
+
+def test_who_may_listen_may_not_send(folder: Path) -> None:
+    """A listener's samples could silence a patient: they are not received, and it hears why."""
+    listener = client_of(folder, "listener", "authorised", "control")
+    frames, refusal = received(folder, listener, 10)
+    assert frames == []
+    assert "may not send samples there; copy client.public of --keys into send/" in refusal
+
+
+def test_who_may_send_need_not_listen(folder: Path, tmp_path: Path) -> None:
+    """A gateway sends; alerts are not for it."""
+    gateway = client_of(folder, "gateway", "send")
+    assert received(folder, gateway, 10) == ([b"samples"], "")
+    with Monitor(folder, tmp_path / "j") as monitor:
+        assert not hears(monitor.endpoint, gateway, 0.5)
+
+
+def test_the_monitor_s_own_stages_may_send(folder: Path) -> None:
+    """They have the folder's own client key."""
+    assert received(folder, load_keys(folder), 10) == ([b"samples"], "")
+
+
+def test_without_a_list_of_senders_those_who_may_command_may_send(folder: Path) -> None:
+    """A folder of version 0.1 has no such list, and goes on working."""
+    shutil.rmtree(folder / "send")
+    commander = client_of(folder, "commander", "authorised", "control")
+    assert received(folder, commander, 10)[0] == [b"samples"]
+    listener = client_of(folder, "listener", "authorised")
+    assert received(folder, listener, 10)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("", 0o770),
+        ("", 0o702),
+        ("authorised", 0o777),
+        ("send", 0o775),
+        ("control/own.public", 0o666),
+        ("server.public", 0o664),
+    ],
+)
+def test_a_folder_that_others_may_write_is_refused(folder: Path, name: str, mode: int) -> None:
+    """They could let themselves in; the message says what to do."""
+    folder.chmod(0o755)
+    (folder / name).chmod(mode)
+    with pytest.raises(InvalidKeys, match=r"can be written by others.*chmod go-w"):
+        load_keys(folder)
+
+
+def test_in_a_folder_that_others_cannot_enter_modes_do_not_matter(folder: Path) -> None:
+    """Copies made under a lax umask are out of reach."""
+    (folder / "authorised" / "own.public").chmod(0o664)
+    assert load_keys(folder).authorised
+
+
+def test_a_folder_that_anybody_may_replace_is_refused(tmp_path: Path) -> None:
+    """A parent that all may write, without the sticky bit of /tmp."""
+    parent = tmp_path / "open"
+    parent.mkdir()
+    init_keys(parent / "keys")
+    parent.chmod(0o777)
+    with pytest.raises(InvalidKeys, match="may put another folder in its place"):
+        load_keys(parent / "keys")
+    parent.chmod(0o1777)
+    assert load_keys(parent / "keys").send
