@@ -18,10 +18,12 @@ from model.libraries import require_torch
 from monitor.detection import admission
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
+from monitor.detection.desk import Desk, Model
 from monitor.detection.learner import Learner
 from monitor.detection.learning_phase import Held
 from monitor.detection.outside import EngineSettings, Journaled, Models
-from monitor.detection.patient import Desk, Model, Patient, Saved, is_numbered
+from monitor.detection.patient import Patient, Saved
+from monitor.detection.patient_messages import is_numbered
 from monitor.detection.patient_state import read_saved
 from monitor.detection.requests import MONITORED, Requests
 from monitor.detection.scored_beats import ScoredBeat, score_messages

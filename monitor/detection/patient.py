@@ -3,109 +3,59 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint
 from model.prematurity import TimingState
-from model.scoring import Scorer
 from model.tracking import TrackState
 from monitor.detection.alert_machine import (
-    AlertMachine,
     AlertState,
     Transition,
     Verdict,
-    alert_identity,
 )
-from monitor.detection.explanation import loss_by_part, neighbours, verdict_of
+from monitor.detection.desk import Desk, Model
+from monitor.detection.explanation import verdict_of
 from monitor.detection.learning_phase import LearningPhase
 from monitor.detection.model_fit import FITS, ModelFit, doubted_anew, follow_fit, unfit_text
+from monitor.detection.patient_messages import (
+    TECHNICAL_TEXTS,
+    beat_alert,
+    beat_scored,
+    episode_alert,
+    is_numbered,
+    technical,
+)
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.timeline import Timeline
 from monitor.detection.verdict_watch import SILENT_S, reports
 from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
 from monitor.journal.writer import Progress
-from monitor.wire.codec import quality_names
 from monitor.wire.messages import (
     SHED,
-    Alert,
-    BeatScored,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
-    LossByPart,
     Message,
-    Neighbour,
     PatientKind,
     PatientStatus,
     SignalKind,
     Stream,
-    Technical,
-    Why,
 )
-from segmenter.beat import UNJUDGEABLE, BeatSpec, Window
+from segmenter.beat import UNJUDGEABLE
 
-_NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
 NO_VERDICT = int(UNJUDGEABLE)  # an IntFlag takes a microsecond to combine
 UNHEARD_S = 4.0  # so long without a sample is reported; a message comes at least once a second
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
-TECHNICAL_TEXTS = {
-    "lead_off": "lead off or saturated",
-    "signal_lost": "no samples arrive",
-    "noisy": "too noisy to be read",
-    "no_beat": "no beat for 4 s though the signal is good",
-    "no_verdict": f"no beat that could be judged for {SILENT_S:g} s",
-    "stream_restarted": "the samples began anew, or jumped: counted on from where they were",
-    "two_senders": "two producers send this patient's samples: those of the second are refused",
-}
 OF_SIGNAL: tuple[PatientKind, ...] = (*get_args(SignalKind), "two_senders")
 NO_RATE = {
     "no_verdict",
     "signal_lost",
     "stream_restarted",
 }  # while one lasts there is no heart rate to be shown
-
-
-@dataclass(frozen=True)
-class Model:
-    """A checkpoint ready to score."""
-
-    checkpoint: Checkpoint
-    scorer: Scorer
-    window: Window
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Model:
-        """Make a checkpoint ready."""
-        window = BeatSpec.from_mapping(checkpoint.spec).window
-        return cls(checkpoint, Scorer(checkpoint.autoencoder), window)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What patients share: the alert rule, the sequence, the journal, the wall time.
-
-    `holds` tells whether the journal has an alert of this identity: a patient that is learnt
-    anew after a restart comes past the same events again. `on_verdict` hears of each beat and what
-    was decided about it; a beat of a patient who is learning has no verdict.
-    """
-
-    machine: AlertMachine
-    identity: Callable[[], str]
-    holds: Callable[[str], bool]
-    next_seq: Callable[[], int]
-    wall_time: Callable[[], str]
-    on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
-
-    @property
-    def journal(self) -> str:
-        """The journal's identity, which may change: it may turn out to be an older copy."""
-        return self.identity()
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -451,7 +401,8 @@ class Patient:
         if desk.on_verdict is not None:
             desk.on_verdict(beat, verdict)
         self._count(beat, verdict)
-        messages.append(self._scored(beat, verdict, desk, sent_ns))
+        threshold = None if self.learning is not None else self.threshold
+        messages.append(beat_scored(self.stream, beat, verdict, threshold, desk, sent_ns))
         fit = follow_fit(self.fit, beat.loss, self.threshold)
         messages += self._judge_model(fit, beat.sample, desk)
         if self.fit.is_unfit:
@@ -462,7 +413,9 @@ class Patient:
             return messages
         if transition.state == "cleared":
             return [*messages, *self._of_episode(verdict.sample, transition, desk)]
-        alerts = self._anomaly(beat, verdict, transition, desk)
+        alerts = beat_alert(
+            self.stream, self.model, self.threshold, beat, verdict, transition, desk
+        )
         if transition.state == "onset":
             onsets = self.counts.alerts + len(alerts)
             self.counts = msgspec.structs.replace(self.counts, alerts=onsets)
@@ -492,126 +445,8 @@ class Patient:
         if beat.rr_before_ms is not None and beat.rr_before_ms > 0:
             self._rr_ms.append(beat.rr_before_ms)
 
-    def _scored(self, beat: ScoredBeat, verdict: Verdict, desk: Desk, sent_ns: int) -> BeatScored:
-        return BeatScored(
-            schema=1,
-            patient=self.stream.patient,
-            record=self.stream.record,
-            lead=self.stream.lead,
-            sample=beat.sample,
-            time_s=self._time_s(beat.sample),
-            wall_time=desk.wall_time(),
-            loss=None if beat.loss is None else round(beat.loss, 3),
-            threshold=None if self.learning is not None else round(self.threshold, 3),
-            anomalous=verdict.anomalous is True,
-            why=list(verdict.why),
-            rr_before_ms=_rounded(beat.rr_before_ms),
-            rr_after_ms=_rounded(beat.rr_after_ms),
-            quality=quality_names(beat.quality),
-            sent_ns=sent_ns,
-        )
-
-    def _anomaly(
-        self, beat: ScoredBeat, verdict: Verdict, transition: Transition, desk: Desk
-    ) -> list[Message]:
-        """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
-        beats, scored = beat.batch
-        values, reconstruction = beats.values[beat.row], scored.reconstructions[beat.row]
-        return self._alert(
-            beat.sample,
-            transition,
-            desk,
-            loss=verdict.loss,
-            rr_before_ms=_rounded(beat.rr_before_ms),
-            rr_after_ms=_rounded(beat.rr_after_ms),
-            quality=quality_names(beat.quality),
-            delay_ms=round(float(beats.delay_ms[beat.row]), 1),
-            beat=_listed(values),
-            reconstruction=_listed(reconstruction),
-            why=list(verdict.why),
-            score=round(verdict.ratio, 3),
-            parts=loss_by_part(values, reconstruction, self.model.window),
-            neighbours=neighbours(scored.tracked.inputs[beat.row], self.model.checkpoint.normal),
-        )
-
     def _of_episode(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
-        """Make the alert that ends or acknowledges: it speaks of the whole, and shows no beat."""
-        return self._alert(
-            sample,
-            transition,
-            desk,
-            loss=transition.peak_loss,
-            rr_before_ms=None,
-            rr_after_ms=None,
-            quality=[],
-            delay_ms=None,
-            beat=[],
-            reconstruction=[],
-            why=[],
-            score=None,
-            parts=None,
-            neighbours=[],
-        )
-
-    def _alert(
-        self,
-        sample: int,
-        transition: Transition,
-        desk: Desk,
-        *,
-        loss: float,
-        rr_before_ms: float | None,
-        rr_after_ms: float | None,
-        quality: list[str],
-        delay_ms: float | None,
-        beat: list[float],
-        reconstruction: list[float],
-        why: list[Why],
-        score: float | None,
-        parts: LossByPart | None,
-        neighbours: list[Neighbour],
-    ) -> list[Message]:
-        rule, model = desk.machine.rule.name, self.model.checkpoint.identity
-        identity = self._identity(sample, rule, model, transition.state)
-        span = transition.episode_last_sample - transition.episode_start_sample
-        duration_s = span / self.stream.fs_hz
-        beats_after_first = transition.episode_beats - 1
-        if desk.holds(identity):
-            return []
-        alert = Alert(
-            schema=1,
-            patient=self.stream.patient,
-            record=self.stream.record,
-            lead=self.stream.lead,
-            sample=sample,
-            time_s=self._time_s(sample),
-            wall_time=desk.wall_time(),
-            id=identity,
-            seq=desk.next_seq(),
-            journal=desk.journal,
-            state=transition.state,
-            priority=transition.priority,
-            rule=rule,
-            loss=round(loss, 3),
-            threshold=round(self.threshold, 3),
-            ratio=round(loss / self.threshold, 3),
-            rr_before_ms=rr_before_ms,
-            rr_after_ms=rr_after_ms,
-            quality=quality,
-            episode_beats=transition.episode_beats,
-            episode_start_sample=transition.episode_start_sample,
-            model=model,
-            delay_ms=delay_ms,
-            beat=beat,
-            reconstruction=reconstruction,
-            why=why,
-            score=score,
-            parts=parts,
-            neighbours=neighbours,
-            duration_s=round(duration_s, 4),
-            rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
-        )
-        return [alert]
+        return episode_alert(self.stream, self.model, self.threshold, sample, transition, desk)
 
     def _watch(self, now_sample: int, is_verdict: bool, desk: Desk) -> list[Message]:
         """Look at how long there has been no verdict; `is_verdict` that there is one now."""
@@ -662,43 +497,7 @@ class Patient:
         text: str | None = None,
     ) -> list[Message]:
         self.alert_state, news = desk.machine.technical(self.alert_state, event, state == "onset")
-        identity = self._identity(sample, event, "", state)
-        if not news or desk.holds(identity):
+        if not news:
             return []
-        technical = Technical(
-            schema=1,
-            patient=self.stream.patient,
-            record=self.stream.record,
-            lead=self.stream.lead,
-            sample=sample,
-            time_s=self._time_s(sample),
-            wall_time=desk.wall_time(),
-            id=identity,
-            seq=desk.next_seq(),
-            journal=desk.journal,
-            event=event,
-            state=state,
-            text=TECHNICAL_TEXTS[event] if text is None else text,
-        )
-        return [technical]
-
-    def _identity(self, sample: int, rule: str, model: str, state: str) -> str:
-        stream = self.stream
-        return alert_identity(stream.patient, stream.record, sample, rule, model, state)
-
-    def _time_s(self, sample: int) -> float:
-        return round(sample / self.stream.fs_hz, 4)
-
-
-def is_numbered(message: Message) -> TypeGuard[Alert | Technical]:
-    """Tell whether a message carries a sequence number and is journaled."""
-    return isinstance(message, _NUMBERED)
-
-
-def _rounded(interval_ms: float | None) -> float | None:
-    return None if interval_ms is None else round(interval_ms, 1)
-
-
-def _listed(values: NDArray[np.float32]) -> list[float]:
-    rounded: list[float] = np.round(values.astype(np.float64), 3).tolist()
-    return rounded
+        said = text or TECHNICAL_TEXTS[event]
+        return technical(self.stream, event, state, sample, said, desk)

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from model.libraries import TORCH_MISSING, torch_is_installed
+from monitor.detection.desk import Desk
 from monitor.detection.learner import Learner
-from monitor.detection.patient import Desk, Patient, is_numbered
+from monitor.detection.patient import Patient
+from monitor.detection.patient_messages import is_numbered
 from monitor.wire.messages import (
     MIN_THRESHOLD,
     AckRequest,

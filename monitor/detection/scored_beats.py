@@ -19,7 +19,8 @@ from monitor.wire.messages import BeatsMessage, joined_messages
 from segmenter.beat import Beats
 
 if TYPE_CHECKING:  # these modules need each other's types alone
-    from monitor.detection.patient import Model, Patient
+    from monitor.detection.desk import Model
+    from monitor.detection.patient import Patient
 
 
 class Batch(NamedTuple):

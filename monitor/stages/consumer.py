@@ -24,7 +24,7 @@ from monitor.delivery.publisher import Publisher
 from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
 from monitor.detection.model_store import ModelStore
-from monitor.detection.patient import is_numbered
+from monitor.detection.patient_messages import is_numbered
 from monitor.detection.system_alerts import (
     Change,
     LimitKind,

@@ -1,0 +1,244 @@
+"""What is published of one patient: beats, alerts and technical alerts, made of plain values."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detection.alert_machine import Transition, Verdict, alert_identity
+from monitor.detection.desk import Desk, Model
+from monitor.detection.explanation import loss_by_part, neighbours
+from monitor.detection.scored_beats import ScoredBeat
+from monitor.detection.verdict_watch import SILENT_S
+from monitor.wire.codec import quality_names
+from monitor.wire.messages import (
+    Alert,
+    BeatScored,
+    LossByPart,
+    Message,
+    Neighbour,
+    PatientKind,
+    Stream,
+    Technical,
+    Why,
+)
+
+_NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
+TECHNICAL_TEXTS = {
+    "lead_off": "lead off or saturated",
+    "signal_lost": "no samples arrive",
+    "noisy": "too noisy to be read",
+    "no_beat": "no beat for 4 s though the signal is good",
+    "no_verdict": f"no beat that could be judged for {SILENT_S:g} s",
+    "stream_restarted": "the samples began anew, or jumped: counted on from where they were",
+    "two_senders": "two producers send this patient's samples: those of the second are refused",
+}
+
+
+def beat_scored(
+    stream: Stream,
+    beat: ScoredBeat,
+    verdict: Verdict,
+    threshold: float | None,
+    desk: Desk,
+    sent_ns: int,
+) -> BeatScored:
+    """Make the message of one beat; without a threshold its patient is still learnt."""
+    return BeatScored(
+        schema=1,
+        patient=stream.patient,
+        record=stream.record,
+        lead=stream.lead,
+        sample=beat.sample,
+        time_s=_time_s(stream, beat.sample),
+        wall_time=desk.wall_time(),
+        loss=None if beat.loss is None else round(beat.loss, 3),
+        threshold=None if threshold is None else round(threshold, 3),
+        anomalous=verdict.anomalous is True,
+        why=list(verdict.why),
+        rr_before_ms=_rounded(beat.rr_before_ms),
+        rr_after_ms=_rounded(beat.rr_after_ms),
+        quality=quality_names(beat.quality),
+        sent_ns=sent_ns,
+    )
+
+
+def beat_alert(
+    stream: Stream,
+    model: Model,
+    threshold: float,
+    beat: ScoredBeat,
+    verdict: Verdict,
+    transition: Transition,
+    desk: Desk,
+) -> list[Message]:
+    """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
+    beats, scored = beat.batch
+    values, reconstruction = beats.values[beat.row], scored.reconstructions[beat.row]
+    return _alert(
+        stream,
+        model,
+        threshold,
+        beat.sample,
+        transition,
+        desk,
+        loss=verdict.loss,
+        rr_before_ms=_rounded(beat.rr_before_ms),
+        rr_after_ms=_rounded(beat.rr_after_ms),
+        quality=quality_names(beat.quality),
+        delay_ms=round(float(beats.delay_ms[beat.row]), 1),
+        beat=_listed(values),
+        reconstruction=_listed(reconstruction),
+        why=list(verdict.why),
+        score=round(verdict.ratio, 3),
+        parts=loss_by_part(values, reconstruction, model.window),
+        neighbours=neighbours(scored.tracked.inputs[beat.row], model.checkpoint.normal),
+    )
+
+
+def episode_alert(
+    stream: Stream,
+    model: Model,
+    threshold: float,
+    sample: int,
+    transition: Transition,
+    desk: Desk,
+) -> list[Message]:
+    """Make the alert that ends or acknowledges: it speaks of the whole, and shows no beat."""
+    return _alert(
+        stream,
+        model,
+        threshold,
+        sample,
+        transition,
+        desk,
+        loss=transition.peak_loss,
+        rr_before_ms=None,
+        rr_after_ms=None,
+        quality=[],
+        delay_ms=None,
+        beat=[],
+        reconstruction=[],
+        why=[],
+        score=None,
+        parts=None,
+        neighbours=[],
+    )
+
+
+def _alert(
+    stream: Stream,
+    model: Model,
+    threshold: float,
+    sample: int,
+    transition: Transition,
+    desk: Desk,
+    *,
+    loss: float,
+    rr_before_ms: float | None,
+    rr_after_ms: float | None,
+    quality: list[str],
+    delay_ms: float | None,
+    beat: list[float],
+    reconstruction: list[float],
+    why: list[Why],
+    score: float | None,
+    parts: LossByPart | None,
+    neighbours: list[Neighbour],
+) -> list[Message]:
+    rule, judge = desk.machine.rule.name, model.checkpoint.identity
+    identity = _identity(stream, sample, rule, judge, transition.state)
+    span = transition.episode_last_sample - transition.episode_start_sample
+    duration_s = span / stream.fs_hz
+    beats_after_first = transition.episode_beats - 1
+    if desk.holds(identity):
+        return []
+    alert = Alert(
+        schema=1,
+        patient=stream.patient,
+        record=stream.record,
+        lead=stream.lead,
+        sample=sample,
+        time_s=_time_s(stream, sample),
+        wall_time=desk.wall_time(),
+        id=identity,
+        seq=desk.next_seq(),
+        journal=desk.journal,
+        state=transition.state,
+        priority=transition.priority,
+        rule=rule,
+        loss=round(loss, 3),
+        threshold=round(threshold, 3),
+        ratio=round(loss / threshold, 3),
+        rr_before_ms=rr_before_ms,
+        rr_after_ms=rr_after_ms,
+        quality=quality,
+        episode_beats=transition.episode_beats,
+        episode_start_sample=transition.episode_start_sample,
+        model=judge,
+        delay_ms=delay_ms,
+        beat=beat,
+        reconstruction=reconstruction,
+        why=why,
+        score=score,
+        parts=parts,
+        neighbours=neighbours,
+        duration_s=round(duration_s, 4),
+        rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
+    )
+    return [alert]
+
+
+def technical(
+    stream: Stream,
+    event: PatientKind,
+    state: Literal["onset", "cleared"],
+    sample: int,
+    text: str,
+    desk: Desk,
+) -> list[Message]:
+    """Make a technical alert; none where the journal has it: the signal came by here before."""
+    identity = _identity(stream, sample, event, "", state)
+    if desk.holds(identity):
+        return []
+    return [
+        Technical(
+            schema=1,
+            patient=stream.patient,
+            record=stream.record,
+            lead=stream.lead,
+            sample=sample,
+            time_s=_time_s(stream, sample),
+            wall_time=desk.wall_time(),
+            id=identity,
+            seq=desk.next_seq(),
+            journal=desk.journal,
+            event=event,
+            state=state,
+            text=text,
+        )
+    ]
+
+
+def _identity(stream: Stream, sample: int, rule: str, model: str, state: str) -> str:
+    return alert_identity(stream.patient, stream.record, sample, rule, model, state)
+
+
+def _time_s(stream: Stream, sample: int) -> float:
+    return round(sample / stream.fs_hz, 4)
+
+
+def is_numbered(message: Message) -> TypeGuard[Alert | Technical]:
+    """Tell whether a message carries a sequence number and is journaled."""
+    return isinstance(message, _NUMBERED)
+
+
+def _rounded(interval_ms: float | None) -> float | None:
+    return None if interval_ms is None else round(interval_ms, 1)
+
+
+def _listed(values: NDArray[np.float32]) -> list[float]:
+    rounded: list[float] = np.round(values.astype(np.float64), 3).tolist()
+    return rounded
