@@ -13,7 +13,7 @@ from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import SampleSegmenter
 from monitor.wire.codec import decode_bundle
-from monitor.wire.messages import BeatsMessage, SamplesMessage, StageMessage
+from monitor.wire.messages import BeatsMessage, SamplesMessage, ShedHeader, StageMessage
 from segmenter.beat import BeatSpec
 
 PATIENTS = 5
@@ -24,12 +24,15 @@ class Line:
 
     def __init__(self) -> None:
         self.stuck = False
+        self.room = 1_000_000  # bundles
         self.taken: list[StageMessage] = []
 
     def try_send(self, frames: list[bytes]) -> bool:
-        if not self.stuck:
+        is_open = not self.stuck and self.room > 0
+        if is_open:
+            self.room -= 1
             self.taken += decode_bundle(frames)
-        return not self.stuck
+        return is_open
 
     @property
     def positions(self) -> list[tuple[str, int, int]]:
@@ -130,6 +133,28 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
     for name, end in newest.items():
         peaks = [r for one in said if one.header.patient == name for r in one.beats.r_sample]
         assert end - 3 * 250 < max(peaks) < end
+
+
+def test_who_is_shed_is_said_once_and_now_and_then(settings: ProducerSettings) -> None:
+    """However many at once, also while the line is stuck for long; before the hole, and in turn."""
+    n = 2500  # the bundle that says so may not be too large, nor lose one who has ended
+    settings = msgspec.structs.replace(settings, ward=Ward(n, block_s=(1.0,)))
+    feed, line = feed_of(settings, most_waiting(n)), Line()
+    for tick in range(1, 400):
+        now_s = 100.0 + 0.05 * tick
+        line.room = int(tick % 4 == 0 and not 200 < tick < 300)  # a bundle in four ticks, then none
+        feed.take_due(now_s)
+        feed.send(line.try_send)
+    line.room = 1000
+    feed.take_due(120.0)
+    feed.send(line.try_send)
+    assert feed.n_shed > n // 2
+    said = [one for one in line.taken if isinstance(one, ShedHeader)]
+    assert len({one.patient for one in said}) >= feed.n_shed
+    assert len(said) < 4 * feed.n_shed
+    reached = {name: position + size for name, position, size in line.positions}
+    of_last = {one.patient: one.position for one in said}
+    assert all(position >= reached.get(name, 0) for name, position in of_last.items())
 
 
 @pytest.mark.parametrize("patients", [1, 40])
