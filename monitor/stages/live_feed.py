@@ -142,6 +142,8 @@ class LiveFeed:
             self._shed.pop(header.patient, None)
             self._newest[header.patient] = header
             return False
+        if self._serving.is_starting:
+            return True  # nobody has been told of this patient yet
         if header.patient not in self._shed:  # came when others were shed
             self._shed[header.patient] = _shed_from(header, header.position)
             self._put([self._shed[header.patient]])

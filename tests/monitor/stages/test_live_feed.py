@@ -136,25 +136,46 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
 
 
 def test_who_is_shed_is_said_once_and_now_and_then(settings: ProducerSettings) -> None:
-    """However many at once, also while the line is stuck for long; before the hole, and in turn."""
-    n = 2500  # the bundle that says so may not be too large, nor lose one who has ended
+    """However many at once, and though the line is stuck from then on until samples are dropped.
+
+    What says so is then still sent, in bundles that the next stage takes.
+    """
+    n = 2500
     settings = msgspec.structs.replace(settings, ward=Ward(n, block_s=(1.0,)))
     feed, line = feed_of(settings, most_waiting(n)), Line()
-    for tick in range(1, 400):
-        now_s = 100.0 + 0.05 * tick
-        line.room = int(tick % 4 == 0 and not 200 < tick < 300)  # a bundle in four ticks, then none
+    now_s, was_stuck_s = 100.0, 0.0
+    for tick in range(1, 600):
+        now_s += 0.05
+        line.room = int(tick % 4 == 0 or tick < 100)  # then it takes a bundle in four ticks
+        if tick > 100 and feed.n_shed and was_stuck_s < 6.0:
+            was_stuck_s += 0.05
+            line.room = 0
         feed.take_due(now_s)
         feed.send(line.try_send)
+    assert was_stuck_s >= 6.0
     line.room = 1000
-    feed.take_due(120.0)
+    feed.take_due(now_s)
     feed.send(line.try_send)
-    assert feed.n_shed > n // 2
     said = [one for one in line.taken if isinstance(one, ShedHeader)]
-    assert len({one.patient for one in said}) >= feed.n_shed
+    assert len({one.patient for one in said}) >= feed.n_shed > n // 2
     assert len(said) < 4 * feed.n_shed
-    reached = {name: position + size for name, position, size in line.positions}
-    of_last = {one.patient: one.position for one in said}
-    assert all(position >= reached.get(name, 0) for name, position in of_last.items())
+
+
+def test_a_large_ward_is_begun_with_step_by_step(settings: ProducerSettings) -> None:
+    """Who is not begun with loses nothing, and is not said to be shed."""
+    n = 1500
+    settings = msgspec.structs.replace(settings, ward=Ward(n, block_s=(0.4,)))
+    feed, line = feed_of(settings, most_waiting(n)), Line()
+    came = []
+    for tick in range(1, 90):
+        feed.take_due(100.0 + 0.05 * tick)
+        feed.send(line.try_send)
+        came.append(len({name for name, _, _ in line.positions}))
+    assert came[18] == 500
+    assert came[-1] == n
+    assert feed.dropped == 0
+    assert continuous(line.positions)
+    assert not any(isinstance(one, ShedHeader) for one in line.taken)
 
 
 @pytest.mark.parametrize("patients", [1, 40])
