@@ -17,7 +17,7 @@ OWN = {"monitor", "segmenter", "model", "tools", "tests"}
 # What each package may import beside the standard library and itself.
 ALLOWED = {
     "segmenter": {"numpy", "scipy"},
-    "model": {"numpy", "onnx", "onnxruntime", "torch", "safetensors"},
+    "model": {"numpy", "scipy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
         "platformdirs", "matplotlib", "soundfile",

@@ -19,6 +19,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,11 +28,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
-from monitor.delivery.inbox import Inbox
-from monitor.journal.writer import Journal
+from monitor.journal.reader import JournalReader
 from monitor.sources.simulated import SimulationSettings, write_record
-from monitor.wire.messages import MAX_PAGE, MONITOR, Alert, Technical
+from monitor.wire.codec import decode_numbered
+from monitor.wire.messages import MONITOR, Alert, Technical
 from tools.pages import PROGRAM, command_line, table
 
 STAGES = ("producer", "segmenter", "consumer")
@@ -83,12 +85,9 @@ def identities(messages: Sequence[Alert | Technical]) -> list[str]:
 
 
 def journaled(path: Path) -> list[str]:
-    """Return what a journal holds."""
-    found: list[Alert | Technical] = []
-    with Journal(path) as journal:
-        while page := journal.alerts_after(found[-1].seq if found else 0, MAX_PAGE):
-            found += page
-    return identities(found)
+    """Return what a journal holds, also while a monitor writes it."""
+    with JournalReader(path) as journal:
+        return identities(list(journal.alerts()))
 
 
 class Round:
@@ -230,8 +229,10 @@ class Round:
         """Return what the subscriber has stored."""
         if not self.inbox.exists():
             return []
-        with Inbox(self.inbox) as inbox:
-            return identities(inbox.alerts())
+        path = f"file:{quote(str(self.inbox))}?mode=ro"  # the subscriber writes it
+        with contextlib.closing(sqlite3.connect(path, uri=True)) as inbox:
+            rows = inbox.execute("SELECT message FROM alerts ORDER BY number").fetchall()
+        return identities([decode_numbered(message) for (message,) in rows])
 
     @contextlib.contextmanager
     def _ended_at_last(self) -> Iterator[None]:

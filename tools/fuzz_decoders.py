@@ -153,6 +153,7 @@ def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.Beat
     """Return a message of beats."""
     values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
     values |= {"length": beats.values.shape[1], "n_beats": len(beats)}
+    values |= {"stretch": 12, "first_sample": 40}
     events = [wire.RecordEvent("noisy", "onset", 1500)]
     return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
 

@@ -340,9 +340,9 @@ def consumer(
         _note(log, verbose)
         from monitor.journal.leader import led
         from monitor.run.folder import run_folder
+        from monitor.run.free_endpoints import require_free
         from monitor.run.replay import journal_path
         from monitor.stages.consumer import run
-        from monitor.wire.free_endpoints import require_free
 
         if learn is not None:
             require_torch()

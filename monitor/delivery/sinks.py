@@ -85,7 +85,7 @@ class Command:
                 try:
                     process.communicate(f"{line}\n".encode(), timeout=self._limit_s)
                 except subprocess.TimeoutExpired as error:
-                    reason = f"not done in {self._limit_s:g} s"
+                    reason = f"did not end within {self._limit_s:g} s"
                     raise DeliveryFailed(reason, _last_line(errors)) from error
             if process.returncode:
                 raise DeliveryFailed(_how_it_ended(process.returncode), _last_line(errors))

@@ -54,6 +54,8 @@ def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
     yield "model", saved.learned is None or _MODEL_FILE.fullmatch(saved.learned) is not None
     yield "alerts", _is_sane_alert_state(saved.alert_state)
     yield "last beat judged", -1 <= saved.judged_r <= MAX_COUNT
+    yield "last verdict", -1 <= (saved.verdict_sample or 0) <= MAX_COUNT
+    yield "timeline", _are_counts([saved.timeline.shift, saved.timeline.reached])
     yield "counts", _are_counts(msgspec.structs.astuple(saved.counts))
     yield "beats beside an alert", _is_sane_context(saved.context, length)
     yield "rhythm", _is_sane_timing(saved.timing)

@@ -23,6 +23,7 @@ from monitor.journal.lock import real_path
 from monitor.journal.writer import newest_seq
 from monitor.log import note_to_stderr, run_log
 from monitor.run.folder import run_folder
+from monitor.run.free_endpoints import require_free
 from monitor.run.leads import opening_lines, warnings
 from monitor.run.supervisor import Supervisor
 from monitor.settings import (
@@ -37,7 +38,6 @@ from monitor.settings import (
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
-from monitor.wire.free_endpoints import require_free
 from monitor.wire.messages import ControlRequest, Message, PatientStatus, Status, Stream, Technical
 from monitor.wire.sockets import Sockets
 

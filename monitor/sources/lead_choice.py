@@ -55,7 +55,7 @@ _ELECTRODE = re.compile(r"(?:fp|af|[acfmopt])(?:z|\d{1,2})")  # on the head, of 
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LeadCandidate:
     """What is known of a signal before it is read.
 
     Attributes
@@ -99,7 +99,7 @@ def names_another_signal(name: str) -> bool:
     return not is_ecg_name(name) and (on_the_head or any(_is_other(word) for word in words))
 
 
-def choose_lead(where: str, candidates: Sequence[Candidate], lead: str | int | None) -> int:
+def choose_lead(where: str, candidates: Sequence[LeadCandidate], lead: str | int | None) -> int:
     """Return the index of the lead to read.
 
     Parameters
@@ -123,7 +123,7 @@ def choose_lead(where: str, candidates: Sequence[Candidate], lead: str | int | N
         return _fullest_ecg(where, candidates, voltages)
     index = _find(candidates, lead)
     if index is None:
-        raise RecordError(f"record {where} has no lead {lead!r}; it has {offered}")
+        raise RecordError(f"record {where} has no lead {lead!r}; choose from {offered}")
     if index not in voltages:
         raise RecordError(
             f"lead {candidates[index].name!r} of record {where} is in "
@@ -132,7 +132,7 @@ def choose_lead(where: str, candidates: Sequence[Candidate], lead: str | int | N
     return index
 
 
-def _fullest_ecg(where: str, candidates: Sequence[Candidate], voltages: list[int]) -> int:
+def _fullest_ecg(where: str, candidates: Sequence[LeadCandidate], voltages: list[int]) -> int:
     there = [i for i in voltages if candidates[i].coverage > 0] or voltages
     ecg = [i for i in there if is_ecg_name(candidates[i].name)]
     fitting = ecg or [i for i in there if not names_another_signal(candidates[i].name)]
@@ -146,7 +146,7 @@ def _fullest_ecg(where: str, candidates: Sequence[Candidate], voltages: list[int
     return next(i for i in fitting if candidates[i].coverage >= NEARLY_AS_MUCH * most)
 
 
-def _find(candidates: Sequence[Candidate], lead: str | int) -> int | None:
+def _find(candidates: Sequence[LeadCandidate], lead: str | int) -> int | None:
     """Return the index of a lead by index, name, or the one name that differs in form alone."""
     if isinstance(lead, str) and lead.isascii() and lead.isdigit() and len(lead) <= 4:
         lead = int(lead) if int(lead) < len(candidates) else lead  # a number is an index first

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
-from monitor.sources.lead_choice import Candidate, choose_lead
+from monitor.sources.lead_choice import LeadCandidate, choose_lead
 from monitor.sources.missing_record import why_no_record
 from monitor.sources.wfdb_formats import (
     DIFFERENCE_FORMAT,
@@ -143,7 +143,7 @@ class WfdbRecord:
         segments = _Segments(header)
         layout = segments.layout()
         candidates = [
-            Candidate(one.name, one.units, one.millivolts_per_unit is not None, coverage)
+            LeadCandidate(one.name, one.units, one.millivolts_per_unit is not None, coverage)
             for one, coverage in zip(layout.signals, segments.coverages(), strict=True)
         ]
         channel = choose_lead(str(base), candidates, lead)

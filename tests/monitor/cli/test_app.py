@@ -179,7 +179,7 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     alerts = f"tcp://127.0.0.1:{free_port()}"
     done = ecg_monitor_process("replay", record, "--speed", "max", "--json", "--alerts", alerts)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == "ecg-monitor: sim: lead ECG1 at 250 Hz\n"
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert messages[-1]["type"] == "summary"
     assert messages[-1]["beats"] > 100
@@ -198,7 +198,8 @@ def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
     assert summary["records"] == 1
     (reason,) = summary["passed_over"]
     assert "fast: sampling rate 5000.0 Hz" in reason
-    assert done.stderr == f"ecg-monitor: passed over: {reason}\n"
+    told = f"ecg-monitor: passed over: {reason}\necg-monitor: sim: lead ECG1 at 250 Hz\n"
+    assert done.stderr == told
 
 
 def test_a_run_in_which_nothing_was_monitored_has_its_exit_code(tmp_path: Path) -> None:
@@ -548,7 +549,6 @@ def header_is_a_folder(path: Path) -> None:
 
 BROKEN = {
     "no signal file": (without_signals, "sim.dat"),
-    "truncated": (cut_short, "sim.dat"),
     "header no file": (header_is_a_folder, "sim.hea"),
     "fs 0": (replaced("fs", " 250 ", " 0 "), "sim.hea"),
     "fs negative": (replaced("fs", " 250 ", " -250 "), "sim.hea"),
@@ -571,10 +571,20 @@ def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -
     assert not list((tmp_path / "found").iterdir())
 
 
+def test_a_record_that_is_short_is_read_as_far_as_it_goes(record: Path, tmp_path: Path) -> None:
+    """A warning says how much is missing, and what to do if that should be there."""
+    broken = copied(record, tmp_path)
+    cut_short(broken)
+    done = ecg_monitor("annotate", broken, "--out", tmp_path / "found")
+    assert done.exit_code == 0
+    assert "sim.dat is short: its header says 30000 samples" in done.stderr
+    assert "fetch it again" in done.stderr
+
+
 def test_a_record_that_cannot_be_learnt_is_named(record: Path, tmp_path: Path) -> None:
-    """A second holds no normal: the line says of which record."""
-    done = ecg_monitor("annotate", record, "--learn", "0:01", "--out", tmp_path / "found")
-    explains(*seen(done), "sim", "too few")
+    """Two minutes do not hold five: the line says of which record."""
+    done = ecg_monitor("annotate", record, "--learn", "5:00", "--out", tmp_path / "found")
+    explains(*seen(done), "sim", "before enough was learnt")
 
 
 def copied(record: Path, folder: Path) -> Path:
@@ -669,7 +679,7 @@ def test_errors_of_the_stages_come_out_of_replay(
 ) -> None:
     """What a stage's process finds is the command's one line, and nothing stays behind."""
     broken = copied(record, tmp_path)
-    cut_short(broken)
+    without_signals(broken)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(checkpoint.read_bytes())
     corrupt(damaged)

@@ -157,7 +157,7 @@ def test_beats_without_a_verdict_are_told_and_counted(bench: Bench) -> None:
 def test_the_cut_into_messages_does_not_matter(bench: Bench, tmp_path: Path) -> None:
     """One message of many beats and many of one beat say the same."""
     losses = [5.0, 40, 5, NAN, 50, 60, 5, 5, 5, 5, 5, 5, 90]
-    together = bench.engine().step([beats_message(losses), end()], 0).messages
+    together = bench.engine().step([beats_message(losses), end(4000)], 0).messages
     with ExitStack() as stack:
         other = tmp_path / "other"
         other.mkdir()
@@ -167,7 +167,7 @@ def test_the_cut_into_messages_does_not_matter(bench: Bench, tmp_path: Path) -> 
             for index, loss in enumerate(losses)
             for one in engine.step([beats_message([loss], 100 + 250 * index)], 0).messages
         ]
-        apart += engine.step([end()], 0).messages
+        apart += engine.step([end(4000)], 0).messages
     assert [_without_journal(one) for one in apart] == [_without_journal(one) for one in together]
 
 
@@ -195,8 +195,8 @@ def test_the_end_clears_what_is_open_once(bench: Bench) -> None:
     """The episode that lasts ends with the record; a second end says nothing."""
     engine = bench.engine()
     engine.step([beats_message([40])], 0)
-    assert states(engine.step([end()], 0).messages) == ["cleared"]
-    assert engine.step([end()], 0).messages == []
+    assert states(engine.step([end(1000)], 0).messages) == ["cleared"]
+    assert engine.step([end(1000)], 0).messages == []
     assert engine.report().patients[0].state == "ended"
 
 
@@ -445,7 +445,7 @@ def test_the_end_waits_for_the_training(bench: Bench) -> None:
     """Beats and end that came during the training are judged after it."""
     trainer = Trainer()
     engine = bench.engine(learner=trainer, learn_s=3.0)
-    engine.step([beats_message([5.0] * 3 + [90.0]), end()], 0)
+    engine.step([beats_message([5.0] * 3 + [90.0]), end(1500)], 0)
     assert engine.learner.training
     trainer.learnt(threshold=35.0)
     assert states(engine.step([], 0).messages) == ["onset", "cleared"]

@@ -173,6 +173,8 @@ def test_each_record_can_be_learnt_first(
         base: Checkpoint,
         *,
         rr_before_ms: NDArray[np.float32],
+        false_alerts_per_hour: float,
+        on_epoch: object,
     ) -> Learned:
         """Stand in for the training, which has its own tests and takes its time."""
         assert (spec, identity) == (BeatSpec().to_mapping(), BeatSpec().identity)
@@ -317,7 +319,7 @@ def test_options_that_cannot_work_are_refused_before_anything_is_read(
     out = tmp_path / "out"
     with pytest.raises(InvalidOption, match="would write the same files"):
         annotate_records([one, other], out)
-    with pytest.raises(InvalidOption, match="no records were given or found"):
+    with pytest.raises(InvalidOption, match="there is no record to annotate"):
         annotate_records([], out)
     for jobs in (0, -1, 1000):
         with pytest.raises(InvalidOption, match="jobs"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from monitor.run.folder import run_folder
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have runs make their folders in the test's own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Have runs make their folders in the test's own, whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="ecgt-", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 def test_a_folder_is_private_and_removed_at_the_end(base: Path) -> None:
@@ -73,8 +75,8 @@ def test_two_that_begin_together_do_not_take_each_other_s(
     """Between making a folder and locking it, another may take it for one left behind."""
     make, made = tempfile.mkdtemp, list[Path]()
 
-    def make_and_lose(prefix: str) -> str:
-        folder = make(prefix=prefix)
+    def make_and_lose(*, prefix: str, dir: Path) -> str:
+        folder = make(prefix=prefix, dir=dir)
         made.append(Path(folder))
         if len(made) == 1:
             made[0].rmdir()

@@ -190,7 +190,7 @@ def test_the_summary_adds_up(record: Path) -> None:
     screen = Collected()
     summary = run(options(record, duration_s=60.0), screen)
     assert summary.records == 1
-    assert summary.leads == {"rec": "ECG1"}
+    assert summary.leads == {record.name: "ECG1"}
     assert summary.signal_s == pytest.approx(60.0)
     assert summary.beats == len(screen.beats())
     assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())
@@ -410,12 +410,14 @@ def test_what_the_consumer_refuses_is_shown(record: Path) -> None:
         if not asked and screen.beats():
             controls.request(ThresholdRequest("nobody", factor=1.1))
             asked.append(True)
-        if screen.notices:
+        if refusal in screen.notices:
             controls.quit()
 
+    refusal = "no patient 'nobody' is monitored"
     screen = Collected(ask)
-    run(options(record, speed=60.0), screen)
-    assert screen.notices == ["no patient 'nobody' is monitored"]
+    summary = run(options(record, speed=60.0), screen)
+    assert screen.notices[-1] == refusal
+    assert summary.stopped
 
 
 def test_several_records_side_by_side(record: Path, undisturbed: Collected) -> None:

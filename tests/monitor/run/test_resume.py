@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_goes_on(
     assert 0 < len(lines) - 1 < len(undisturbed)  # those of before are not printed again
     refused = replay(record, journal, "--threshold", "20")
     assert refused.returncode == 2
-    assert "holds another run: --threshold was not given, is 20.0" in refused.stderr
+    assert "holds another run: --threshold was not given and is now 20.0" in refused.stderr
     assert told(journal) == undisturbed
 
 

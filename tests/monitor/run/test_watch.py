@@ -67,7 +67,7 @@ def test_a_monitor_that_goes_is_not_waited_for(
         server.do(beat_heart(0))
         thread = _in_the_background(server, ended=False, stop=stop)
         threading.Timer(1.5, stop.set).start()
-        with pytest.raises(MonitorSilent, match="has gone"):
+        with pytest.raises(MonitorSilent, match="stopped before its records ended"):
             _printed(endpoint)
         thread.join()
 

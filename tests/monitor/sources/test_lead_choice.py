@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from monitor.errors import RecordError
-from monitor.sources.lead_choice import Candidate, choose_lead, is_ecg_name, names_another_signal
+from monitor.sources.lead_choice import (
+    LeadCandidate,
+    choose_lead,
+    is_ecg_name,
+    names_another_signal,
+)
 
 ECG_NAMES = [
     *("I", "II", "III", "aVR", "AVL", "avf", "V", "V1", "V6", "V4R", "vx", "vz"),  # 12 leads, ptbdb
@@ -47,8 +52,8 @@ def test_names_that_say_nothing(name: str) -> None:
     assert not names_another_signal(name)
 
 
-def _candidates(*names: str, coverage: dict[str, float] | None = None) -> list[Candidate]:
-    return [Candidate(name, "mV", True, (coverage or {}).get(name, 1.0)) for name in names]
+def _candidates(*names: str, coverage: dict[str, float] | None = None) -> list[LeadCandidate]:
+    return [LeadCandidate(name, "mV", True, (coverage or {}).get(name, 1.0)) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -107,5 +112,5 @@ def test_a_lead_that_is_asked_for(names: list[str], asked: str | int, index: int
 @pytest.mark.parametrize("asked", ["Ecg", "V9", "", "7", -1, 2, "9" * 5000])
 def test_a_lead_that_is_not_there(asked: str | int) -> None:
     """Two names that differ in case alone are told apart by case alone."""
-    with pytest.raises(RecordError, match=r"has no lead .*; it has ECG, ecg"):
+    with pytest.raises(RecordError, match=r"has no lead .*; choose from ECG, ecg"):
         choose_lead("rec", _candidates("ECG", "ecg"), asked)

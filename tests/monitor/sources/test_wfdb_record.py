@@ -404,7 +404,7 @@ def test_leads_go_by_name_or_index(tmp_path: Path, lead: str | int | None, name:
 @pytest.mark.parametrize("lead", ["V9", "2", -1, 2, "", "9" * 5000])
 def test_a_missing_lead_names_those_there_are(tmp_path: Path, lead: str | int) -> None:
     """The message lists the leads of the record."""
-    with pytest.raises(RecordError, match=r"it has MLII, V1"):
+    with pytest.raises(RecordError, match=r"choose from MLII, V1"):
         WfdbRecord.open(_write(tmp_path), lead)
 
 

@@ -236,7 +236,7 @@ def test_folders_without_a_common_record(folders: tuple[Path, Path], tmp_path: P
 def test_a_pipe_is_no_annotation_file(tmp_path: Path) -> None:
     """It would block for ever."""
     os.mkfifo(tmp_path / "a.atr")
-    with pytest.raises(RecordError, match="a folder, a device or a pipe, not a file"):
+    with pytest.raises(RecordError, match="is not a regular file"):
         read_annotations(tmp_path / "a", "atr")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import EndpointInUse, InvalidEndpoint
-from monitor.wire.free_endpoints import require_free
+from monitor.run.free_endpoints import require_free
 from monitor.wire.sockets import Sockets
 from tests.monitor.ports import free_port
 

@@ -65,12 +65,10 @@ def _refusal(alerts: str) -> str | None:
 
 
 def _port_taken(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as ZeroMQ does
-        try:
-            probe.bind((host, port))
-        except OSError as error:  # whatever else it is, the stage that listens reports
-            return error.errno == errno.EADDRINUSE
+    try:
+        socket.create_server((host, port), backlog=0).close()  # reuses the address, as ZeroMQ does
+    except OSError as error:  # whatever else it is, the stage that listens reports
+        return error.errno == errno.EADDRINUSE
     return False
 
 
