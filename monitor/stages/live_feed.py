@@ -80,8 +80,13 @@ class LiveFeed:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait."""
+        """How many blocks wait."""
         return self._blocks
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return not self._waiting
 
     @property
     def n_shed(self) -> int:
@@ -95,10 +100,10 @@ class LiveFeed:
             self._put([one for one in due if not self._is_shed(one)])
             # In one piece: holes cost the segmenter more than blocks.
             if self._blocks > self._most or self._late_s(now_s) > MOST_LATE_S:
-                while len(self._waiting) > 1 and (
+                while (
                     self._blocks > self._most // 2 or self._late_s(now_s) > MOST_LATE_S / 2
-                ):
-                    self._drop_oldest()
+                ) and self._drop_oldest():
+                    pass
         self._put(self._to_be_repeated(now_s))
 
     def send(self, try_send: Callable[[list[bytes]], bool]) -> int:
@@ -112,8 +117,8 @@ class LiveFeed:
                 break
             self._waiting.popleft()
             sent += len(oldest.messages)
+            self._blocks -= len(oldest.blocks)
             self._taken += _samples(oldest.blocks)
-        self._blocks -= sent
         return sent
 
     def _put(self, messages: Iterable[StageMessage]) -> None:
@@ -121,7 +126,7 @@ class LiveFeed:
         for bundle in in_bundles(list(messages)):
             waiting = Waiting(bundle)
             self._waiting.append(waiting)
-            self._blocks += len(bundle)
+            self._blocks += len(waiting.blocks)
             self._offered += _samples(waiting.blocks)
 
     def _is_shed(self, message: StageMessage) -> bool:
@@ -137,6 +142,8 @@ class LiveFeed:
             self._shed.pop(header.patient, None)
             self._newest[header.patient] = header
             return False
+        if self._serving.is_starting:
+            return True  # nobody has been told of this patient yet
         if header.patient not in self._shed:  # came when others were shed
             self._shed[header.patient] = _shed_from(header, header.position)
             self._put([self._shed[header.patient]])
@@ -168,7 +175,7 @@ class LiveFeed:
         self._shed.update(new)
         first = [Waiting(bundle) for bundle in in_bundles(list(new.values()))]
         self._waiting = deque([*first, *still_waiting])
-        self._blocks = sum(len(one.messages) for one in self._waiting)
+        self._blocks = sum(len(one.blocks) for one in self._waiting)
 
     def _to_be_repeated(self, now_s: float) -> list[ShedHeader]:
         """Return some of those who are shed, each in its turn."""
@@ -189,14 +196,25 @@ class LiveFeed:
                     return now_s - one.header.sent_ns / 1e9
         return 0.0
 
-    def _drop_oldest(self) -> None:
-        """Drop the samples that have waited longest; what else waits with them is kept."""
-        oldest = self._waiting.popleft()
-        self.dropped += _samples(oldest.blocks)
-        kept = [one for one in oldest.messages if not isinstance(one, SamplesMessage)]
+    def _drop_oldest(self) -> bool:
+        """Drop the bundle of blocks that has waited longest, unless it is the newest.
+
+        What else it holds is kept. Returns whether blocks were dropped.
+        """
+        last = len(self._waiting) - 1
+        place = next((n for n, one in enumerate(self._waiting) if one.blocks), last)
+        if place >= last:
+            return False
+        waiting = self._waiting[place]
+        self.dropped += _samples(waiting.blocks)
+        self._blocks -= len(waiting.blocks)
+        kept: list[StageMessage]
+        kept = [one for one in waiting.messages if not isinstance(one, SamplesMessage)]
         if kept:
-            self._waiting[0] = Waiting([*kept, *self._waiting[0].messages])
-        self._blocks -= len(oldest.blocks)
+            self._waiting[place] = Waiting(kept)
+        else:
+            del self._waiting[place]
+        return True
 
 
 def _samples(blocks: Iterable[SamplesMessage]) -> int:

@@ -121,7 +121,7 @@ class LiveProducerStage(ProducerStage):
     def waits_for(self) -> Waits:
         """Wait until the next block is due, or until the next stage takes what waits."""
         wait_s = max(self._wait_s(time.monotonic()), TICK_S)
-        return Waits(wait_s, writable=self._sender if self._feed.waiting else None)
+        return Waits(wait_s, writable=None if self._feed.is_empty else self._sender)
 
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
         """Let the feed take the blocks that have fallen due."""

@@ -27,6 +27,12 @@ MOST_CALM_S = 30.0  # it doubles up to this where steps turned out too large
 PROVED_S = 30.0  # after so long without being late a step was not too large
 
 
+# A large ward begins with so many patients, and twice as many at each step while nothing is late: a
+# patient's first block costs the stages 20 times as much as the next.
+AT_FIRST = 500
+START_S = 1.0
+
+
 class Look(NamedTuple):
     """What was known at a moment."""
 
@@ -44,6 +50,11 @@ class Serving:
     patients : iterable of str
         Those known from the start, in the order of their admission.
 
+    Attributes
+    ----------
+    is_starting : bool
+        Whether those who are not served have not been begun with yet, and nobody is shed.
+
     Examples
     --------
     >>> serving = Serving(["bed-1", "bed-2", "bed-3", "bed-4"])
@@ -56,9 +67,11 @@ class Serving:
     """
 
     def __init__(self, patients: Iterable[str]) -> None:
-        self._served = dict.fromkeys(patients)
-        self._waiting: deque[str] = deque()  # the next to be served again last
-        self._shed: set[str] = set()
+        known = list(patients)
+        self._served = dict.fromkeys(known[:AT_FIRST])
+        self._waiting = deque(reversed(known[AT_FIRST:]))  # the next to be served last
+        self._shed = set(self._waiting)
+        self.is_starting = bool(self._shed)
         self._first: Look | None = None  # since it is behind
         self._before: Look | None = None
         self._half: Look | None = None  # between that and the next
@@ -70,7 +83,7 @@ class Serving:
 
     @property
     def n_shed(self) -> int:
-        """How many patients are shed."""
+        """How many patients are shed, or not begun with."""
         return len(self._shed)
 
     def is_shed(self, patient: str) -> bool:
@@ -138,6 +151,7 @@ class Serving:
         What is beyond it and as much again, but no more than leaves `ROOM`.
         """
         self._forget_looks()
+        self.is_starting = False
         self._settles_s = now_s + SETTLE_S
         if self._stepped_s is not None and now_s - self._stepped_s < PROVED_S:
             self._calm_s = min(2 * self._calm_s, MOST_CALM_S)
@@ -150,6 +164,13 @@ class Serving:
         self._shed.update(shed)
         return shed
 
+    def _serve(self, most: int) -> None:
+        """Serve so many more, the earliest admitted first."""
+        for _ in range(min(most, len(self._waiting))):
+            patient = self._waiting.pop()
+            self._shed.remove(patient)
+            self._served[patient] = None
+
     def _forget_looks(self) -> None:
         self._first = self._before = self._half = None
 
@@ -157,13 +178,14 @@ class Serving:
         """Serve some patients again once nothing was late for long enough."""
         if self._calm_from_s is None:
             self._calm_from_s = now_s
-        if self._shed and now_s - self._calm_from_s >= self._calm_s:
-            step = max(1, round(self._step * len(self._served)))
-            for _ in range(min(step, len(self._shed))):
-                patient = self._waiting.pop()
-                self._shed.remove(patient)
-                self._served[patient] = None
+        calm_s = now_s - self._calm_from_s
+        if self.is_starting and calm_s >= START_S:
+            self._calm_from_s = now_s
+            self._serve(len(self._served))
+            self.is_starting = bool(self._shed)
+        elif self._shed and not self.is_starting and calm_s >= self._calm_s:
             self._calm_from_s = self._stepped_s = now_s
+            self._serve(max(1, round(self._step * len(self._served))))
             if self._step > SURE_STEP:
                 self._calm_s = max(CALM_S, self._calm_s / 2)
             self._step = min(2 * self._step, LARGEST_STEP)

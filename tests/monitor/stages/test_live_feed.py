@@ -13,7 +13,7 @@ from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_playbacks
 from monitor.stages.segmenter import SampleSegmenter
 from monitor.wire.codec import decode_bundle
-from monitor.wire.messages import BeatsMessage, SamplesMessage, StageMessage
+from monitor.wire.messages import BeatsMessage, SamplesMessage, ShedHeader, StageMessage
 from segmenter.beat import BeatSpec
 
 PATIENTS = 5
@@ -24,12 +24,15 @@ class Line:
 
     def __init__(self) -> None:
         self.stuck = False
+        self.room = 1_000_000  # bundles
         self.taken: list[StageMessage] = []
 
     def try_send(self, frames: list[bytes]) -> bool:
-        if not self.stuck:
+        is_open = not self.stuck and self.room > 0
+        if is_open:
+            self.room -= 1
             self.taken += decode_bundle(frames)
-        return not self.stuck
+        return is_open
 
     @property
     def positions(self) -> list[tuple[str, int, int]]:
@@ -130,6 +133,49 @@ def test_what_was_dropped_is_a_gap_to_the_segmenter(settings: ProducerSettings) 
     for name, end in newest.items():
         peaks = [r for one in said if one.header.patient == name for r in one.beats.r_sample]
         assert end - 3 * 250 < max(peaks) < end
+
+
+def test_who_is_shed_is_said_once_and_now_and_then(settings: ProducerSettings) -> None:
+    """However many at once, and though the line is stuck from then on until samples are dropped.
+
+    What says so is then still sent, in bundles that the next stage takes.
+    """
+    n = 2500
+    settings = msgspec.structs.replace(settings, ward=Ward(n, block_s=(1.0,)))
+    feed, line = feed_of(settings, most_waiting(n)), Line()
+    now_s, was_stuck_s = 100.0, 0.0
+    for tick in range(1, 600):
+        now_s += 0.05
+        line.room = int(tick % 4 == 0 or tick < 100)  # then it takes a bundle in four ticks
+        if tick > 100 and feed.n_shed and was_stuck_s < 6.0:
+            was_stuck_s += 0.05
+            line.room = 0
+        feed.take_due(now_s)
+        feed.send(line.try_send)
+    assert was_stuck_s >= 6.0
+    line.room = 1000
+    feed.take_due(now_s)
+    feed.send(line.try_send)
+    said = [one for one in line.taken if isinstance(one, ShedHeader)]
+    assert len({one.patient for one in said}) >= feed.n_shed > n // 2
+    assert len(said) < 4 * feed.n_shed
+
+
+def test_a_large_ward_is_begun_with_step_by_step(settings: ProducerSettings) -> None:
+    """Who is not begun with loses nothing, and is not said to be shed."""
+    n = 1500
+    settings = msgspec.structs.replace(settings, ward=Ward(n, block_s=(0.4,)))
+    feed, line = feed_of(settings, most_waiting(n)), Line()
+    came = []
+    for tick in range(1, 90):
+        feed.take_due(100.0 + 0.05 * tick)
+        feed.send(line.try_send)
+        came.append(len({name for name, _, _ in line.positions}))
+    assert came[18] == 500
+    assert came[-1] == n
+    assert feed.dropped == 0
+    assert continuous(line.positions)
+    assert not any(isinstance(one, ShedHeader) for one in line.taken)
 
 
 @pytest.mark.parametrize("patients", [1, 40])

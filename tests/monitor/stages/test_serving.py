@@ -137,3 +137,22 @@ def test_nobody_is_served_again_before_it_was_calm() -> None:
     queue.lates_s.clear()
     queue.run(CALM_S - TICK_S, patients(100))
     assert queue.serving.n_shed == n_shed
+
+
+def test_a_large_ward_begins_with_some_and_has_all_in_seconds() -> None:
+    """Nobody is shed meanwhile; where not all can be served, the rest is not begun with."""
+    names = [f"bed-{number}" for number in range(10_000)]
+    serving = Serving(names)
+    assert [serving.is_shed(one) for one in names] == [False] * 500 + [True] * 9500
+    served, starting = [], [serving.is_starting]
+    for tick in range(round(6 / TICK_S)):
+        assert serving.look(tick * TICK_S, 0.0, tick, tick) == []
+        served.append(10_000 - serving.n_shed)
+        starting.append(serving.is_starting)
+    assert sorted(set(served)) == [500, 1000, 2000, 4000, 8000, 10_000]
+    assert (starting[0], starting[-1]) == (True, False)
+    beyond = Queue(names[:2000])
+    beyond.run(12, patients(900))
+    assert not beyond.serving.is_starting
+    assert 720 <= 2000 - beyond.serving.n_shed <= 1000
+    assert max(beyond.n_served) <= 2000
