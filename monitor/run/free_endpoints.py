@@ -98,10 +98,16 @@ def _port_holder(port: int) -> int | None:
         return None
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has gone, or is another user's
-            for descriptor in (process / "fd").iterdir():
-                if str(descriptor.readlink()) in inodes:
-                    return int(process.name)
+            if any(_target(one) in inodes for one in (process / "fd").iterdir()):
+                return int(process.name)
     return None
+
+
+def _target(descriptor: Path) -> str:
+    """Return what a descriptor stands for; nothing where it was closed meanwhile."""
+    with contextlib.suppress(OSError):
+        return str(descriptor.readlink())
+    return ""
 
 
 def _who(pid: int | None) -> str:

@@ -10,6 +10,7 @@ nothing of the sockets, which may be what hangs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -34,6 +35,8 @@ class Pulse:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._due_s = 0.0
+        self._writing = threading.Lock()
+        self._said = False  # the last words: nothing may follow them
         if descriptor is not None:
             os.set_blocking(descriptor, False)  # a supervisor that is stopped reads nothing
 
@@ -45,7 +48,7 @@ class Pulse:
 
     def say(self, last_words: str) -> None:
         """Leave behind why the process ends."""
-        self._write(LAST_WORDS + last_words.encode(errors="replace")[:MAX_WORDS])
+        self._write(LAST_WORDS + last_words.encode(errors="replace")[:MAX_WORDS], is_last=True)
 
     def beat_while_starting(self, limit_s: float = START_S) -> None:
         """Show that the process is alive until it should be ready, from a thread of its own.
@@ -62,9 +65,10 @@ class Pulse:
             time.sleep(BEAT_S)
             self._write(STARTING)
 
-    def _write(self, sign: bytes) -> None:
-        if self._descriptor is not None:
-            try:
-                os.write(self._descriptor, sign)
-            except OSError:  # full, or the supervisor is gone: the stage's loop notices that
+    def _write(self, sign: bytes, *, is_last: bool = False) -> None:
+        with self._writing:
+            if self._descriptor is None or self._said:
                 return
+            self._said = is_last
+            with contextlib.suppress(OSError):  # full, or the supervisor is gone: the loop notices
+                os.write(self._descriptor, sign)
