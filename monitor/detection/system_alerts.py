@@ -18,7 +18,9 @@ NAMED = 3  # patients who are shed, of thousands; the status of each shows it
 MORE = 2  # times as many as were reported are reported anew
 CALM = 0.5  # of a limit: it must fall so low before an alert is cleared, so that none flutters
 
-LimitKind = Literal["patients", "connections", "requests", "replies", "learning", "journal"]
+LimitKind = Literal[
+    "patients", "connections", "requests", "replies", "learning", "journal", "views"
+]
 LIMIT_TEXTS: dict[LimitKind, str] = {
     "patients": "{n} messages of further patients were refused, since no more can be monitored; "
     "end the streams of those who left, or start another monitor",
@@ -26,6 +28,8 @@ LIMIT_TEXTS: dict[LimitKind, str] = {
     "raise the limit (ulimit -n) and start again",
     "requests": "{n} requests were refused, since clients asked for too much; have them ask less "
     "often",
+    "views": "{n} subscriptions to waveforms were refused: too many different ones are open; "
+    "close views, or subscribe to all waveforms at once",
     "learning": "no beats are received, since too many wait for a training; nobody is judged "
     "meanwhile: learn fewer patients at a time, or before the monitoring begins",
     "journal": "no beats are received, since too many alerts wait for the journal; free space on "

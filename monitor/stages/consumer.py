@@ -419,6 +419,7 @@ class ConsumerStage:
             "replies": self._publisher.dropped,
             "learning": self._held_by_training,
             "journal": self._held_by_journal,
+            "views": sum(one.refused_views for one in status.stages),
         }
         change = self._limits.look(refused, self._lasting["limit_reached"])
         if change is not None:

@@ -78,6 +78,7 @@ class Counters:
         self.malformed = 0
         self.gaps = 0
         self.dropped = 0
+        self.refused_views = 0  # subscriptions to waveforms for which there was no room
         self.refused_patients = 0  # messages of those for whom there was no room
         self.passed_over = 0  # records; in no message
 
@@ -92,6 +93,7 @@ class Counters:
             dropped=self.dropped,
             restarts=self._restarts,
             refused_patients=self.refused_patients,
+            refused_views=self.refused_views,
         )
 
 

@@ -453,14 +453,19 @@ class Audience:
         self._topics: set[str] = set()
         self._new: list[str] = []
         self.is_shed = False
+        self.refused = 0  # subscriptions to more topics than are kept
 
     def listen(self) -> None:
         """Take note of subscriptions that began or ended."""
         for frames in receive_waiting(self._publications):
             topic = frames[0][1:].decode(errors="replace")
-            if frames[0][:1] == b"\x01" and len(self._topics) < MAX_PATIENTS:
+            if frames[0][:1] == b"\x01" and (
+                topic in self._topics or len(self._topics) < MAX_PATIENTS
+            ):
                 self._topics.add(topic)
                 self._new = [*self._new, topic][-HISTORIES:]
+            elif frames[0][:1] == b"\x01":
+                self.refused += 1
             elif frames[0][:1] == b"\x00":
                 self._topics.discard(topic)
 
@@ -553,6 +558,7 @@ class SegmenterStage:
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
         """Find and cut the beats of what came; views are the first to go when more waits."""
         self._audience.listen()
+        self._host.counters.refused_views = self._audience.refused
         self._audience.is_shed = self._host.more_waits
         self._host.say_who_came(messages)
         # Before the newest stretches, which then join what is sent here.

@@ -119,6 +119,12 @@ def _require_own(folder: Path) -> None:
     mode = folder.stat().st_mode
     if mode & WRITABLE_BY_OTHERS:
         raise InvalidKeys(_writable(folder))
+    for path in (folder, *(folder / role for role in ROLES)):
+        if path.is_dir() and path.stat().st_uid not in (0, os.geteuid()):
+            raise InvalidKeys(
+                f"{path} belongs to another user, who could let others in; make it your own "
+                f"(chown -R), then check which keys it holds"
+            )
     if mode & stat.S_IXGRP or mode & stat.S_IXOTH:  # others may reach what is in it
         inside = [folder / role for role in ROLES if (folder / role).is_dir()]
         inside += [path for role in inside for path in role.glob("*.public")]

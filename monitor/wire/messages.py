@@ -161,6 +161,7 @@ class StageHealth(msgspec.Struct, frozen=True):
     age_s: float = 0.0  # since it was last heard
     paused: bool = False  # by a person
     refused_patients: Count = 0  # messages of patients for whom there was no room
+    refused_views: Count = 0  # subscriptions to waveforms for which there was no room
 
 
 class HealthHeader(

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -146,3 +147,25 @@ def test_who_asks_for_everybody_is_not_sent_a_ward(n_patients: int) -> None:
     stage.step([message(signal(50), 0, patient=f"p{n}") for n in range(n_patients)], 0.0)
     waves = stage.recent_waves(stage.followed("wave.")[:HISTORIES])
     assert len(waves) == min(n_patients, HISTORIES)
+
+
+def test_views_beyond_the_bound_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more topics than there may be patients none is kept, and the monitor reports it."""
+    monkeypatch.setattr("monitor.stages.segmenter.MAX_PATIENTS", 2)
+    endpoint = f"ipc://{tmp_path / 'w'}"
+    with Sockets() as sockets:
+        publications = sockets.publish_heard(endpoint, 100)
+        audience = Audience(publications)
+        subscription = sockets.subscribe(endpoint, ["wave.a", "wave.b", "wave.c"])
+        while audience.refused == 0 and publications.poll(10_000):
+            audience.listen()
+        assert audience.refused == 1
+        assert (audience.wants("a"), audience.wants("c")) == (True, False)
+        subscription.setsockopt(zmq.UNSUBSCRIBE, b"wave.a")  # one leaves, and there is room
+        subscription.setsockopt(zmq.SUBSCRIBE, b"wave.d")
+        while not audience.wants("d") and publications.poll(10_000):
+            audience.listen()
+        assert audience.wants("d")
+        assert audience.refused == 1

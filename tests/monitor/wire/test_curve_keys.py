@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import stat
@@ -313,6 +314,20 @@ def test_a_folder_that_others_may_write_is_refused(folder: Path, name: str, mode
     folder.chmod(0o755)
     (folder / name).chmod(mode)
     with pytest.raises(InvalidKeys, match=r"can be written by others.*chmod go-w"):
+        load_keys(folder)
+
+
+@pytest.mark.parametrize("name", ["", "authorised", "send"])
+def test_a_folder_of_another_user_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever owns it decides who is let in: that must be who starts the monitor, or root."""
+    load_keys(folder)
+    if os.geteuid() == 0:
+        os.chown(folder / name, 12_345, -1)
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: 12_345)
+    with pytest.raises(InvalidKeys, match="belongs to another user"):
         load_keys(folder)
 
 
