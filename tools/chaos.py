@@ -1,15 +1,10 @@
 """Kill and pause a running monitor at random, and compare what it said with an undisturbed run.
 
     python -m tools.chaos --kills 100
-    python -m tools.chaos --kills 1000 --out docs/CHAOS.md     # hours; writes the page
+    python -m tools.chaos --kills 1000 --out docs/CHAOS.md     # hours; writes its section
 
-Real commands in processes of their own: `replay` with its three stages, and `subscribe --durable`.
-Each disturbance is a SIGKILL, or for some a SIGSTOP of up to three seconds, of 30 s or (of a stage)
-for ever, of one of the five; a parent or a subscriber that was killed is begun again. The run goes
-on in one journal until its record has ended: a round. Rounds are repeated until there were kills
-enough. In each, the alerts in the journal and those in the subscriber's inbox must be those of the
-undisturbed run, in order. The first round, if its record is long enough, begins with four deaths of
-stages, ten minutes of signal apart, which one and the same `replay` must outlive.
+docs/CHAOS.md says what a disturbance and a round are, and what must hold; with alerts lost or
+doubled the exit code is 1.
 """
 
 from __future__ import annotations
@@ -34,7 +29,7 @@ from monitor.journal.reader import JournalReader
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MONITOR, Alert, Technical
-from tools.pages import PROGRAM, command_line, table
+from tools.pages import PROGRAM, command_line, section, table, write_sections
 
 STAGES = ("producer", "segmenter", "consumer")
 VICTIMS = (*STAGES, "parent", "subscriber")
@@ -303,7 +298,11 @@ def chaos(kills: int, hours: float, every_s: float, seed: int) -> Tally:
             tally.expected += len(expected)
             tally.compare("journal", expected, journaled(one.journal))
             tally.compare("subscriber", expected, one.received())
-            sys.stderr.write(f"round {tally.rounds}: {tally.kills.total()} kills so far\n")
+            wrong = sum((tally.lost + tally.doubled + tally.disordered).values())
+            sys.stderr.write(
+                f"round {tally.rounds}: {tally.kills.total()} kills so far, of {tally.expected} "
+                f"alerts {wrong} lost or doubled\n"
+            )
     return tally
 
 
@@ -331,13 +330,6 @@ def tables(tally: Tally) -> str:
     )
 
 
-def page(tally: Tally, command: str) -> str:
-    """Return the page for docs/."""
-    assert __doc__ is not None
-    what = __doc__.split("\n\n")[2].strip()
-    return f"# Chaos\n\n{what}\n\nMeasured by `{command}`:\n\n{tables(tally)}\n"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit code 1 if anything was lost, doubled or out of order."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -345,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=2.0, help="signal of a round")
     parser.add_argument("--every", type=float, default=6.0, help="mean seconds between two")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="write the page here, too")
+    parser.add_argument("--out", type=Path, help="page whose section is written, too")
     given = parser.parse_args(arguments)
     try:
         tally = chaos(given.kills, given.hours, given.every, given.seed)
@@ -354,7 +346,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(tables(tally))
     if given.out is not None:
-        given.out.write_text(page(tally, command_line("chaos", arguments)))
+        measured = section(command_line("chaos", arguments), tables(tally))
+        write_sections(given.out, "Chaos", {"Measured": measured})
     return 0 if tally.flawless else 1
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tools.chaos import Tally, chaos, page, stopped
+from tools.chaos import Tally, chaos, stopped, tables
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_a_disturbed_run_says_the_same() -> None:
     tally = chaos(kills=4, hours=0.4, every_s=3.0, seed=4)
     assert tally.kills.total() == 4
     assert tally.expected > 60
-    assert tally.flawless, page(tally, "this test")
-    assert "| journal | " in page(tally, "this test")
+    assert tally.flawless, tables(tally)
+    assert "| journal | " in tables(tally)
 
 
 def test_what_was_stopped_goes_on_however_the_pause_ends() -> None:
