@@ -70,13 +70,21 @@ class Tally:
         surplus = Counter(found) - Counter(expected)
         self.lost[place] += missing.total()
         self.doubled[place] += surplus.total()
+        for identity in [*missing, *surplus][:5]:
+            sys.stderr.write(
+                f"{place}: {'missing' if identity in missing else 'doubled'} {identity}\n"
+            )
         in_order = missing or surplus or list(expected) == list(found)
         self.disordered[place] += not in_order
 
 
 def identities(messages: Sequence[Alert | Technical]) -> list[str]:
     """Return what two runs must agree in; what the monitor says of itself is of one run only."""
-    return [f"{one.id} {one.state}" for one in messages if one.patient != MONITOR]
+    return [
+        f"{one.id} {one.state} {one.event if isinstance(one, Technical) else one.rule}"
+        for one in messages
+        if one.patient != MONITOR
+    ]
 
 
 def journaled(path: Path) -> list[str]:

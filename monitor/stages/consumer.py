@@ -64,6 +64,7 @@ from segmenter.beat import BeatSpec
 
 SYSTEM_KINDS: tuple[SystemKind, ...] = get_args(SystemKind)
 STATUS_S = 1.0
+IN_TIME_S = 2.5 * STATUS_S  # a stage that was heard so lately is alive: it says so once a second
 MOST_LISTENED_S = 1.5 * STATUS_S  # between two heartbeats; what is longer was no listening
 STATUS_PATIENTS = 200  # a heartbeat speaks of, in turn; the last one of a run of all
 MAX_ROUND = 1024  # messages a step, whose beats are scored in few batches
@@ -434,9 +435,13 @@ class ConsumerStage:
         """
         seconds = min(now_s - self._listened_s, MOST_LISTENED_S)
         self._listened_s = now_s
-        held = any(one.paused for one in status.stages) or self._host.more_waits
+        before = [one for one in status.stages if one.stage != "consumer"]
+        held = any(one.paused for one in before) or self._host.more_waits
         if self._settings.real_time and not (held or self._last) and self.inlets():
-            self._engine.listened(seconds, report=not self._lasting["stage_down"])
+            # Whose stages are late or not there yet, after a restart, is not to be blamed.
+            in_time = bool(before) and all(one.age_s <= IN_TIME_S for one in before)
+            report = in_time and not self._lasting["stage_down"]
+            self._engine.listened(seconds, report=report)
 
     def _report_renewed(self) -> None:
         """Report once that the journal is an older copy, or a copy: it lacks what some had."""
