@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +21,14 @@ from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beats
 from monitor.stages.host import StageHost
 from monitor.wire.codec import all_encoded
-from monitor.wire.messages import MONITOR, Message, Technical, ThresholdRequest
+from monitor.wire.messages import (
+    MONITOR,
+    HealthHeader,
+    Message,
+    StageHealth,
+    Technical,
+    ThresholdRequest,
+)
 from tests.messages import alert, beat_scored, status, technical
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.detection.test_engine import STREAM, beats_message
@@ -132,3 +140,20 @@ def test_a_journal_that_is_an_older_copy_is_reported_once(tmp_path: Path) -> Non
             ("journal_went_back", "cleared"),
         ]
         assert "ends with alert 1, 7 was there" in getattr(told[0], "text", "")
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_patient_is_lost_only_while_the_stages_before_are_in_time(
+    consumer: ConsumerStage, in_time: bool
+) -> None:
+    """A stage that is late or not there yet, as after a restart, is what there is to report."""
+    told: list[str] = []
+    start_s = time.monotonic()
+    for second in range(8):
+        now_s = start_s + 1.01 * second
+        health = [HealthHeader(3, StageHealth("segmenter", 0, 0, 0, 0, 0, 0))]
+        messages = [beats_message([5.0, 5.0])] if second == 0 else []
+        result = consumer.step([*messages, *(health if in_time else [])], now_s)
+        told += [one.event for one in result.messages if isinstance(one, Technical)]
+        consumer.pass_on(result, now_s)
+    assert ("signal_lost" in told) is in_time
