@@ -399,17 +399,7 @@ class Engine:
 
         Time goes on from where it had come.
         """
-        end = EndHeader(
-            version=3,
-            patient=header.patient,
-            record=header.record,
-            sequence=header.sequence,
-            sent_ns=header.sent_ns,
-            position=before.position,
-            reason="complete",
-            last=False,
-        )
-        self._pending += before.finish(end, self._desk)
+        self._pending += before.close(before.position, self._desk)
         reached = round(before.position / before.stream.fs_hz * header.fs_hz)
         stream = Stream(
             patient=header.patient,

@@ -273,8 +273,12 @@ class Patient:
             return []
         if self.relearn_from is not None:  # what was learnt before still holds
             self.learning = self.relearn_from = None
+        return self.close(end.position + self.timeline.shift, desk)
+
+    def close(self, position: int, desk: Desk) -> list[Message]:
+        """End the stream at a sample of the timeline, and the episode that is open."""
         self.ended = self.moved_on = True
-        self.position = max(self.position, end.position + self.timeline.shift)
+        self.position = max(self.position, position)
         messages = self._watch(self.position, False, desk)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         if transition is not None:

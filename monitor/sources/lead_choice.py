@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.errors import RecordError
+from monitor.sources.listing import listing
 
-MAX_LISTED = 20  # leads named in a message
 NEARLY_AS_MUCH = 0.95  # of the fullest lead: a little less is no reason to leave the order
 
 
@@ -115,9 +115,9 @@ def choose_lead(where: str, candidates: Sequence[LeadCandidate], lead: str | int
         If no lead fits; says which there are.
     """
     voltages = [i for i, one in enumerate(candidates) if one.is_voltage]
-    offered = _listing([candidates[i].name for i in voltages])
+    offered = listing([candidates[i].name for i in voltages])
     if not voltages:
-        units = _listing(sorted({one.units for one in candidates}))
+        units = listing(sorted({one.units for one in candidates}))
         raise RecordError(f"record {where} has no lead in V, mV or uV, only {units}")
     if lead is None:
         return _fullest_ecg(where, candidates, voltages)
@@ -137,7 +137,7 @@ def _fullest_ecg(where: str, candidates: Sequence[LeadCandidate], voltages: list
     ecg = [i for i in there if is_ecg_name(candidates[i].name)]
     fitting = ecg or [i for i in there if not names_another_signal(candidates[i].name)]
     if not fitting:
-        names = _listing([candidates[i].name for i in there])
+        names = listing([candidates[i].name for i in there])
         raise RecordError(
             f"record {where} has no ECG lead, only {names}; "
             "name one of them as the lead to read it all the same"
@@ -174,8 +174,3 @@ def _words(name: str) -> list[str]:
 
 def _is_other(word: str) -> bool:
     return word in _OTHER_WORDS or word.startswith(tuple(_OTHER_BEGINNINGS))
-
-
-def _listing(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(names[:MAX_LISTED]) + more

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 from monitor.errors import RecordError
+from monitor.sources.listing import listing
 from monitor.sources.wfdb_header import header_names, read_header
 
 HEADER = ".hea"
-MAX_LISTED = 20  # names in a message
 MAX_FOLDERS = 1000  # looked into, to find out where records lie
 MAX_HEADERS = 200  # read, to find out whose file it is
 
@@ -33,9 +33,9 @@ def why_no_record(path: Path) -> str:
         return f"record {shown(path)}: there is no folder {shown(path.parent)}"
     alike = sorted(one.name for one in path.parent.glob(f"{glob.escape(path.name)}.*"))
     if alike:
-        return f"no record {shown(path)}: there is {_listing(alike)}, but no {path.name}{HEADER}"
+        return f"no record {shown(path)}: there is {listing(alike)}, but no {path.name}{HEADER}"
     names = list(header_names(path.parent))
-    held = _listing(names) if names else "no records"
+    held = listing(names) if names else "no records"
     return f"record {shown(path)} does not exist; {shown(path.parent)} holds {held}"
 
 
@@ -71,7 +71,7 @@ def _of_folder(folder: Path) -> str:
     names = list(header_names(folder))
     if names:
         return (
-            f"{shown(folder)} is a folder; it holds {_listing(names)}: name one, such as "
+            f"{shown(folder)} is a folder; it holds {listing(names)}: name one, such as "
             f"{shown(folder / names[0])}"
         )
     first = next(islice(folders_below(folder), 1), None)
@@ -103,8 +103,3 @@ def _signal_files(record: Path) -> set[str]:
         return {signal.file_name for signal in read_header(record).signals}
     except RecordError:
         return set()
-
-
-def _listing(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(names[:MAX_LISTED]) + more

@@ -46,7 +46,6 @@ BLOCK_SAMPLES = 1 << 20  # of all signals together, decoded at once
 MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
 LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
-_MAX_LISTED = 20  # records named in a message
 _MAX_WARNINGS = 5  # of the segments of one record
 
 
@@ -529,8 +528,3 @@ def _record_path(path: str | Path) -> Path:
     if not base.with_name(f"{base.name}.hea").exists():
         raise RecordError(why_no_record(Path(text)))
     return base
-
-
-def _listing(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + more

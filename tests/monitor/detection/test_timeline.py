@@ -232,3 +232,13 @@ def test_a_patient_shed_from_the_start_is_in_the_status(bench: Bench) -> None:
     assert engine.shed_patients() == ["late"]
     with pytest.raises(InvalidMessage):
         engine.shed(shed(0, "monitor"))
+
+
+def test_another_lead_behind_a_moved_stretch_goes_on_where_that_had_come(bench: Bench) -> None:
+    """The samples of the stretch before are moved once, not twice."""
+    engine = bench.engine()
+    engine.step([beats_message([5, 5], 100, stretch=1)], 0)
+    engine.step([beats_message([5], 100, stretch=2)], 0)
+    assert status_of(engine).position == 950
+    said = engine.step([beats_message([5], 100, stretch=3, lead="V1")], 0).messages
+    assert technicals(said)[0] == ("stream_restarted", "onset", 950)
