@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
@@ -282,13 +283,11 @@ class Trainer:
 
         Torch writes them: a `Scorer` of each epoch's weights would take as long as a step.
         """
-        autoencoder = self._autoencoder.eval()
+        autoencoder, beats = self._autoencoder.eval(), torch.from_numpy(self._validation)
         with one_thread(), torch.no_grad():
             written = [
-                autoencoder(torch.from_numpy(beats).to(self.device)).cpu().numpy()
-                for beats in np.split(
-                    self._validation, range(MAX_BATCH, len(self._validation), MAX_BATCH)
-                )
+                autoencoder(beats[start : start + MAX_BATCH].to(self.device)).cpu().numpy()
+                for start in range(0, len(beats), MAX_BATCH)
             ]
         return reconstruction_losses(self._validation, np.concatenate(written))
 
@@ -328,8 +327,9 @@ class Adam:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
-        self._sizes = [weights.numel() for weights in parameters]
-        self.mean = torch.zeros(sum(self._sizes), device=parameters[0].device)
+        edges = list(accumulate((weights.numel() for weights in parameters), initial=0))
+        self._parts = [slice(start, end) for start, end in pairwise(edges)]
+        self.mean = torch.zeros(edges[-1], device=parameters[0].device)
         self.square = torch.zeros_like(self.mean)
 
     @torch.no_grad()
@@ -342,8 +342,8 @@ class Adam:
         self.square.lerp_(gradient.square(), 1 - ADAM_SECOND_MOMENT)
         size = (self.square / (1 - ADAM_SECOND_MOMENT**number)).sqrt_().add_(ADAM_FLOOR)
         moves = self.mean / size * (-rate / (1 - momentum**number))
-        for weights, move in zip(self._parameters, moves.split(self._sizes), strict=True):
-            weights.add_(move.view_as(weights))
+        for weights, part in zip(self._parameters, self._parts, strict=True):
+            weights.add_(moves[part].view_as(weights))
 
 
 @dataclass(frozen=True)
