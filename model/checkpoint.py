@@ -112,12 +112,8 @@ class Checkpoint:
         }
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644) -> None:
-    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes.
-
-    `mode` says who may read it: one that was learnt from a patient is that patient's own.
-    """
-    path = Path(path)
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return a checkpoint as the bytes of its file; the same checkpoint gives the same."""
     document = {
         "format": FORMAT,
         **checkpoint._judged_by(),
@@ -127,8 +123,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644)
     arrays = dict(checkpoint.autoencoder.weights)
     if checkpoint.normal is not None:
         arrays[EXEMPLARS] = np.ascontiguousarray(checkpoint.normal.exemplars)
-    data = safetensors.numpy.save(arrays, {METADATA_KEY: _canonical(document).decode()})
-    write_atomically(path, data, mode)
+    return safetensors.numpy.save(arrays, {METADATA_KEY: _canonical(document).decode()})
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644) -> None:
+    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes.
+
+    `mode` says who may read it: one that was learnt from a patient is that patient's own.
+    """
+    write_atomically(Path(path), checkpoint_bytes(checkpoint), mode)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -140,7 +143,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         If the file is missing, foreign, damaged or absurd; the message says which.
     """
     path = Path(path)
-    return _parse(read_bounded(path), str(path))
+    return parse_checkpoint(read_bounded(path), str(path))
 
 
 def load_shipped() -> Checkpoint:
@@ -152,7 +155,7 @@ def load_shipped() -> Checkpoint:
         raise InvalidCheckpoint(
             f"the installed checkpoint {SHIPPED} is missing; install the package again"
         ) from error
-    return _parse(data, f"installed checkpoint {SHIPPED}")
+    return parse_checkpoint(data, f"installed checkpoint {SHIPPED}")
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -190,7 +193,14 @@ def read_bounded(path: Path) -> bytes:
     return data
 
 
-def _parse(data: bytes, origin: str) -> Checkpoint:
+def parse_checkpoint(data: bytes, origin: str) -> Checkpoint:
+    """Read and check the bytes of a checkpoint.
+
+    Raises
+    ------
+    InvalidCheckpoint
+        If they are foreign, damaged or absurd; the message says which, and names their origin.
+    """
     try:
         document = metadata_document(data, METADATA_KEY)
         config = _part(document, "config", AutoencoderConfig)

@@ -88,13 +88,13 @@ class Engine:
     models : Models
         Where what is learnt of patients is kept.
     executor : Executor
-        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+        Trains patients' models: it does `learn` of `training_task`, here or elsewhere.
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
     on_verdict : callable, optional
         Hears of each beat and what was decided about it.
-    from_scratch, on_epoch
-        As a `Learner` takes them.
+    from_scratch
+        As a `Learner` takes it.
 
     Attributes
     ----------
@@ -115,7 +115,6 @@ class Engine:
         *,
         on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None,
         from_scratch: bool = False,
-        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = Model.of(checkpoint)
         self._settings = settings
@@ -157,7 +156,6 @@ class Engine:
             executor,
             self._patients,
             from_scratch=from_scratch,
-            on_epoch=on_epoch,
         )
         self._requests = Requests(self._patients, self.learner, settings.learn_s, self._desk)
 

@@ -144,7 +144,6 @@ class _Judge:
             lambda: "",
             on_verdict=self._note,
             from_scratch=settings.from_scratch,
-            on_epoch=check_stop,
         )
         stream = Stream(PATIENT, source.record, source.lead, source.fs_hz, 0, source.n_samples)
         self._engine.expect([stream])
@@ -260,7 +259,7 @@ class _InMemory:
 
 
 class _AtOnce(Executor):
-    """Does what is asked in the thread that asks; `cpu_s` is the processor time it took."""
+    """Trains in the thread that asks, and stops with the run; `cpu_s` is the time it took."""
 
     cpu_s = 0.0
 
@@ -275,7 +274,7 @@ class _AtOnce(Executor):
         future: Future[Any] = Future()
         began_s = time.process_time()
         try:
-            future.set_result(work(*args, **named))
+            future.set_result(work(*args, **named, on_epoch=lambda _epoch: check_stop()))
         except CannotLearn as reason:
             future.set_exception(reason)
         self.cpu_s += time.process_time() - began_s

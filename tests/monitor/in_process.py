@@ -99,4 +99,3 @@ def in_process(
             stream = Stream("p", "r", "I", fs_hz, 0, None)
             engine.expect([stream])
             yield InProcess(engine, stream)
-            engine.learner.leave()

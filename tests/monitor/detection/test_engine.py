@@ -337,8 +337,9 @@ class Trainer(Executor):
         self.futures: list[Future[Any]] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        assert kwargs["rr_before_ms"].shape == (len(args[0]),)
-        self.given.append(args[0])
+        (task,) = args
+        assert task.rr_before_ms.shape == (len(task.beats),)
+        self.given.append(task.beats)
         self.futures.append(Future())
         return self.futures[-1]
 
