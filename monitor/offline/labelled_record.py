@@ -69,8 +69,8 @@ class Reference(NamedTuple):
         """Return which alerts hold no anomalous beat by reference, shape (n_episodes,).
 
         One counts that lies within 150 ms of the stretch from the alert's first to its last
-        anomalous beat, whether the monitor found it or not. An alert that overlaps flutter holds
-        something, though no beat of it is annotated.
+        anomalous beat, whether the monitor found it or not. So does flutter, of which no beat is
+        annotated.
         """
         reach = math.floor(MATCH_WINDOW_S * fs_hz + 0.5)
         first, last = np.array(episodes, np.int64).reshape(-1, 2).T

@@ -235,7 +235,7 @@ def peer_scores(record: LabelledRecord) -> dict[str, NDArray[np.float32]]:
         for name, known in (("unlabelled", seen), ("labelled", seen_normal))
         if len(known) >= N_NEIGHBOURS
     }
-    if scikit_learn_is_installed():
+    if scikit_learn_is_installed() and len(seen) >= N_NEIGHBOURS:
         scores["svm"] = one_class_svm(seen, 0)(tested)
         scores["forest"] = isolation_forest(seen, 0)(tested)
     return {name: _laid_out(one, record.tested) for name, one in scores.items()}

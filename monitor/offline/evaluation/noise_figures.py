@@ -27,7 +27,8 @@ from monitor.offline.labelled_record import MISSED, LabelledRecord
 NOISE_FROM_S = 300.0
 NOISY_S = CLEAN_S = 120.0
 _OF_PATIENTS = (
-    "onsets_per_hour", "false_onsets_per_hour", "false_episodes_per_hour", "recall", "recall_v",
+    "onsets_per_hour", "false_onsets_per_hour", "false_episodes_per_hour", "precision", "recall",
+    "recall_v",
 )  # fmt: skip
 _NAME = re.compile(r"(?P<clean>.+)e(?P<sign>_?)(?P<db>\d{1,2})", re.ASCII)  # 118e24, 118e_6
 
@@ -44,6 +45,9 @@ class StretchFigures:
         Alerts begun in them, and those that hold no beat anomalous by reference.
     false_episodes_per_hour : float
         Runs of normal beats that are marked.
+    precision : float
+        Share of the marked beats that are anomalous by reference: an alert that lasts through all
+        of the noise begins once, and shows here.
     recall, recall_v : float
         Share of the anomalous beats, and of the V beats, with a verdict that are marked.
     missed, withheld : float
@@ -59,6 +63,7 @@ class StretchFigures:
     onsets_per_hour: float
     false_onsets_per_hour: float
     false_episodes_per_hour: float
+    precision: float
     recall: float
     recall_v: float
     missed: float

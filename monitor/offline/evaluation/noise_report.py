@@ -11,8 +11,8 @@ from monitor.offline.evaluation.patients_report import PROTOCOL, Sheet, cell, pl
 
 NOISE = "noise from 5:00 on, two minutes noisy, two clean"
 NOISY = {
-    "false_onsets_per_hour": "false/h", "false_episodes_per_hour": "runs/h", "recall": "recall",
-    "recall_v": "V", "n_v": "of V", "missed": "missed", "withheld": "withheld",
+    "false_onsets_per_hour": "false/h", "false_episodes_per_hour": "runs/h", "precision": "prec.",
+    "recall": "recall", "recall_v": "V", "n_v": "of V", "missed": "missed", "withheld": "withheld",
     "withheld_v": "of V",
 }  # fmt: skip
 CLEAN = {"false_onsets_per_hour": "clean: false/h", "recall": "recall", "recall_v": "V"}
@@ -23,8 +23,8 @@ def sheet(results: Sequence[NoiseResult]) -> Sheet:
     return Sheet(
         "Noise stress: verdicts and alerts in noise",
         f"{PROTOCOL}; {NOISE}. Runs of normal beats marked an hour of all that was judged; then in "
-        "the noisy minutes: false alerts begun and runs an hour; recall, and of V beats; V beats; "
-        "share of the reference beats that were not found, that were found and not judged, and of "
+        "the noisy minutes: false alerts begun and runs an hour; precision, recall, recall of V; "
+        "V beats; share of the reference beats that were not found, that were found and not judged, and of "
         "V beats that were either; then the clean minutes between",
         ["dB", "runs/h", *NOISY.values(), *CLEAN.values()],
         [(one.record, list(_cells(one))) for one in results],

@@ -137,7 +137,8 @@ def to_markdown(made: Sequence[Sheet]) -> str:
 
 def _markdown(sheet: Sheet) -> str:
     lines = [["record", *sheet.headings], ["---", *["---:"] * len(sheet.headings)]]
-    lines += [[harmless(name), *cells] for name, cells in (*sheet.averages, *sheet.rows)]
+    for name, cells in (*sheet.averages, *sheet.rows):
+        lines.append([harmless(name).replace("|", "\\|"), *cells])
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"**{sheet.title}.** {sheet.caption}.\n\n{drawn}\n"
 

@@ -146,7 +146,7 @@ def test_no_argument_is_a_request_for_help() -> None:
 @pytest.mark.parametrize(
     "command",
     [[name] for name in COMMANDS]
-    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]],
+    + [["evaluate", kind] for kind in ("model", "beats", "patients", "noise")],
 )
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""
@@ -502,6 +502,8 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
+        (["evaluate", "patients", "{tmp}", "--from", "x"], ["--from"]),
+        (["evaluate", "noise", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "beats", "{tmp}/no", "{tmp}"], ["{tmp}/no", "folder"]),
         (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),
