@@ -1,4 +1,4 @@
-"""Evidence weighed on other patients: each record is judged anew by what all others' labels say.
+"""Evidence weighed on other patients: each record judged anew by what the labels of all others say.
 
 Records are learnt and judged once; what was decided about each beat is kept. Then, for each record,
 evidence is fitted to all others, each beat gets a new verdict from it, and the alerts are those
@@ -22,7 +22,7 @@ from monitor.offline.record_judge import Episode, Judged
 from monitor.settings import AlertRule
 
 
-class Weights(Protocol):
+class WeighedEvidence(Protocol):
     """What evidence is worth, weighed on some patients."""
 
     def scores(self, record: LabelledRecord, /) -> NDArray[np.float64]:
@@ -33,7 +33,7 @@ class Weights(Protocol):
         ...
 
 
-class Evidence(Protocol):
+class EvidenceWeigher(Protocol):
     """Weighs evidence on labelled patients."""
 
     @property
@@ -41,13 +41,13 @@ class Evidence(Protocol):
         """What the report says the records were judged by."""
         ...
 
-    def fit(self, records: Sequence[LabelledRecord], /) -> Weights:
+    def fit(self, records: Sequence[LabelledRecord], /) -> WeighedEvidence:
         """Weigh on these records' labels."""
         ...
 
 
 def judged_by_others(
-    records: Sequence[LabelledRecord], evidence: Evidence, rule: AlertRule | None = None
+    records: Sequence[LabelledRecord], evidence: EvidenceWeigher, rule: AlertRule | None = None
 ) -> list[LabelledRecord]:
     """Return each record as evidence judges it that was weighed on all others.
 
@@ -68,7 +68,7 @@ def judged_by_others(
 
 
 def judged_by(
-    record: LabelledRecord, weights: Weights, rule: AlertRule | None = None
+    record: LabelledRecord, weights: WeighedEvidence, rule: AlertRule | None = None
 ) -> LabelledRecord:
     """Return a record with the verdicts and alerts that come of evidence weighed elsewhere."""
     judged = record.judged

@@ -17,7 +17,7 @@ from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
-from monitor.offline.leave_one_out import Evidence, judged_by_others
+from monitor.offline.leave_one_out import EvidenceWeigher, judged_by_others
 from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
 from monitor.sources.missing_record import where_records_are
@@ -50,7 +50,7 @@ class PatientsOptions:
         Suffix of the reference annotations.
     from_s : float
         Compare from this time of each record on; what was learnt is left out in any case.
-    evidence : Evidence, optional
+    evidence : EvidenceWeigher, optional
         Judge each record by this, weighed on all others; none is the record's own threshold.
     """
 
@@ -63,7 +63,7 @@ class PatientsOptions:
     jobs: int | None = None
     ref_ext: str = "atr"
     from_s: float = 0.0
-    evidence: Evidence | None = None
+    evidence: EvidenceWeigher | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:

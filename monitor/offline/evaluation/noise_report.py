@@ -24,8 +24,8 @@ def sheet(results: Sequence[NoiseResult]) -> Sheet:
         "Noise stress: verdicts and alerts in noise",
         f"{PROTOCOL}; {NOISE}. Runs of normal beats marked an hour of all that was judged; then in "
         "the noisy minutes: false alerts begun and runs an hour; precision, recall, recall of V; "
-        "V beats; share of the reference beats that were not found, that were found and not judged, and of "
-        "V beats that were either; then the clean minutes between",
+        "V beats; share of the reference beats that were not found, that were found and not "
+        "judged, and of V beats that were either; then the clean minutes between",
         ["dB", "runs/h", *NOISY.values(), *CLEAN.values()],
         [(one.record, list(_cells(one))) for one in results],
         [],

@@ -30,7 +30,7 @@ PEERS = ("unlabelled", "labelled", "svm", "forest")
 Span = tuple[float, float]  # from this sample on, up to before that one
 
 
-class Heard(NamedTuple):
+class HeardAlerts(NamedTuple):
     """Alerts that began, n in order of time.
 
     Attributes
@@ -44,10 +44,10 @@ class Heard(NamedTuple):
     sample: NDArray[np.int64]
     is_false: NDArray[np.bool_]
 
-    def during(self, spans: Sequence[Span]) -> Heard:
+    def during(self, spans: Sequence[Span]) -> HeardAlerts:
         """Return those that began in any of the spans."""
         rows = inside(self.sample, spans)
-        return Heard(self.sample[rows], self.is_false[rows])
+        return HeardAlerts(self.sample[rows], self.is_false[rows])
 
 
 @dataclass(frozen=True)
@@ -239,16 +239,16 @@ def compared_beats(record: LabelledRecord) -> ComparedBeats:
     )
 
 
-def heard_alerts(record: LabelledRecord) -> Heard:
+def heard_alerts(record: LabelledRecord) -> HeardAlerts:
     """Return the alerts of a record, and which of them hold nothing."""
     episodes = record.judged.episodes
     first = np.array([one.first_sample for one in episodes], np.int64)
-    return Heard(first, record.reference.hold_nothing(episodes, record.fs_hz))
+    return HeardAlerts(first, record.reference.hold_nothing(episodes, record.fs_hz))
 
 
 def make_figures(
     beats: ComparedBeats,
-    heard: Heard,
+    heard: HeardAlerts,
     hours: float,
     target_per_hour: float = 1.0,
     families: float = math.nan,
@@ -291,7 +291,7 @@ def make_figures(
 
 
 def quarters_of(
-    beats: ComparedBeats, heard: Heard, fs_hz: float, start_s: float, stop_s: float
+    beats: ComparedBeats, heard: HeardAlerts, fs_hz: float, start_s: float, stop_s: float
 ) -> tuple[QuarterFigures, ...]:
     """Return the figures of each quarter of an hour of the record from `start_s` on."""
     return tuple(
@@ -318,7 +318,12 @@ def quarter_spans(start_s: float, stop_s: float) -> list[tuple[int, float, float
 
 
 def _quarter(
-    quarter: int, beats: ComparedBeats, heard: Heard, fs_hz: float, start_s: float, stop_s: float
+    quarter: int,
+    beats: ComparedBeats,
+    heard: HeardAlerts,
+    fs_hz: float,
+    start_s: float,
+    stop_s: float,
 ) -> QuarterFigures:
     span = (start_s * fs_hz, stop_s * fs_hz)
     hours = (stop_s - start_s) / 3600

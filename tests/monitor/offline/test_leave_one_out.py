@@ -19,7 +19,7 @@ from tests.monitor.offline.labelled import FIRST_SAMPLE, RR_SAMPLES, labelled
 
 @dataclass(frozen=True)
 class Doubling:
-    """Evidence that finds every score to be worth twice as much."""
+    """EvidenceWeigher that finds every score to be worth twice as much."""
 
     name: str = "twice the score"
     fitted: list[list[str]] = field(default_factory=list)

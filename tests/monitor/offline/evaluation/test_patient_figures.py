@@ -11,7 +11,7 @@ import pytest
 from monitor.offline.evaluation.patient_figures import (
     PEERS,
     ComparedBeats,
-    Heard,
+    HeardAlerts,
     PatientFigures,
     PatientResult,
     average,
@@ -26,7 +26,7 @@ from monitor.offline.evaluation.patient_figures import (
 from monitor.offline.record_judge import Episode
 from tests.monitor.offline.labelled import FIRST_SAMPLE, FS_HZ, RR_SAMPLES, labelled
 
-NOTHING = Heard(np.zeros(0, np.int64), np.zeros(0, np.bool_))
+NOTHING = HeardAlerts(np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
 
 def compared(classes: str, verdict: list[float], every_samples: int = 1) -> ComparedBeats:
@@ -36,8 +36,8 @@ def compared(classes: str, verdict: list[float], every_samples: int = 1) -> Comp
     return ComparedBeats(sample, np.array(list(classes)), scores, half, {"unlabelled": -scores})
 
 
-def heard(samples: list[int], is_false: list[bool]) -> Heard:
-    return Heard(np.array(samples, np.int64), np.array(is_false, np.bool_))
+def heard(samples: list[int], is_false: list[bool]) -> HeardAlerts:
+    return HeardAlerts(np.array(samples, np.int64), np.array(is_false, np.bool_))
 
 
 def figures(auc: float = 0.5, n_anomalous: float = 1.0, f1: float = 1.0) -> PatientFigures:
@@ -169,6 +169,6 @@ def test_quarters_show_whether_verdicts_become_better() -> None:
         PatientResult("3", "held back", None, quarters=(second,)),
     ]
     rows = quarter_averages(of_both)
-    told = [(row["quarter"], row["statistic"], row["records"], row["recall"]) for row in rows]
-    assert told[0] == (0, "mean", 1, 0.5)
-    assert told[2] == (1, "mean", 2, 1.0)
+    told = [[row[key] for key in ("quarter", "statistic", "records", "recall")] for row in rows]
+    assert told[0] == [0, "mean", 1, 0.5]
+    assert told[2] == [1, "mean", 2, 1.0]
