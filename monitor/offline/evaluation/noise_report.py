@@ -12,10 +12,12 @@ from monitor.offline.evaluation.patients_report import PROTOCOL, Sheet, cell, pl
 NOISE = "noise from 5:00 on, two minutes noisy, two clean"
 NOISY = {
     "false_onsets_per_hour": "false/h", "false_episodes_per_hour": "runs/h", "precision": "prec.",
-    "recall": "recall", "recall_v": "V", "n_v": "of V", "missed": "missed", "withheld": "withheld",
-    "withheld_v": "of V",
+    "recall": "recall", "recall_v": "V", "missed": "missed", "withheld": "withheld",
+    "withheld_v": "V, either", "n_v": "V beats",
 }  # fmt: skip
-CLEAN = {"false_onsets_per_hour": "clean: false/h", "recall": "recall", "recall_v": "V"}
+CLEAN = {
+    "false_onsets_per_hour": "clean: false/h", "recall": "clean: recall", "recall_v": "clean: V",
+}  # fmt: skip
 
 
 def sheet(results: Sequence[NoiseResult]) -> Sheet:
@@ -24,8 +26,8 @@ def sheet(results: Sequence[NoiseResult]) -> Sheet:
         "Noise stress: verdicts and alerts in noise",
         f"{PROTOCOL}; {NOISE}. Runs of normal beats marked an hour of all that was judged; then in "
         "the noisy minutes: false alerts begun and runs an hour; precision, recall, recall of V; "
-        "V beats; share of the reference beats that were not found, that were found and not "
-        "judged, and of V beats that were either; then the clean minutes between",
+        "share of the reference beats that were not found, that were found and not judged, and of "
+        "V beats that were either; how many V beats; then the clean minutes between",
         ["dB", "runs/h", *NOISY.values(), *CLEAN.values()],
         [(one.record, list(_cells(one))) for one in results],
         [],
