@@ -73,8 +73,8 @@ def judged_by(
     """Return a record with the verdicts and alerts that come of evidence weighed elsewhere."""
     judged = record.judged
     ratio = np.where(np.isnan(judged.ratio), np.nan, weights.scores(record))
-    judged = judged._replace(ratio=ratio, anomalous=ratio > 1)
-    return replace(record, judged=judged._replace(episodes=episodes_of(judged, rule)))
+    judged = replace(judged, ratio=ratio, anomalous=ratio > 1)
+    return replace(record, judged=replace(judged, episodes=episodes_of(judged, rule)))
 
 
 def episodes_of(judged: Judged, rule: AlertRule | None = None) -> tuple[Episode, ...]:

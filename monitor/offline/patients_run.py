@@ -224,7 +224,7 @@ def peer_scores(record: LabelledRecord) -> dict[str, NDArray[np.float32]]:
     """
     from model.baselines import isolation_forest, nearest_distances, one_class_svm  # with torch
 
-    values = record.judged.beats.values
+    values = first_lead(record.judged.beats.values)
     learnt = record.judged.beats.judgeable & record.is_learnt
     seen, seen_normal = values[learnt], values[learnt & (record.classes == NORMAL)]
     tested = values[record.tested]
@@ -239,6 +239,11 @@ def peer_scores(record: LabelledRecord) -> dict[str, NDArray[np.float32]]:
         scores["svm"] = one_class_svm(seen, 0)(tested)
         scores["forest"] = isolation_forest(seen, 0)(tested)
     return {name: _laid_out(one, record.tested) for name, one in scores.items()}
+
+
+def first_lead(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first lead's beats, shape (n, length), of beats of one lead or several."""
+    return values.reshape(len(values), -1)[:, : values.shape[-1]]
 
 
 def _laid_out(scores: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -59,7 +59,8 @@ class Episode(NamedTuple):
     last_sample: int
 
 
-class Judged(NamedTuple):
+@dataclass(frozen=True)
+class Judged:
     """A record's beats and what was decided about them: n rows in the order of the R peaks.
 
     Attributes

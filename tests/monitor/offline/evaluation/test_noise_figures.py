@@ -55,8 +55,8 @@ def judged_by_minute() -> LabelledRecord:
     classes = "N" * 5 + "V" + "N" + "V" + "N" + "V"
     ratio = [0.1] * 5 + [3.0, 2.0, 0.5, 0.1, math.nan]
     record = labelled("118e_6", classes, ratio, learnt=5, every_samples=MINUTE)
-    judged = record.judged._replace(learnt_until=5 * MINUTE)
-    judged = judged._replace(episodes=episodes_of(judged))
+    judged = replace(record.judged, learnt_until=5 * MINUTE)
+    judged = replace(judged, episodes=episodes_of(judged))
     reference = with_missed(record, 6 * MINUTE + MINUTE // 2, "V")
     return replace(record, judged=judged, reference=reference)
 

@@ -124,7 +124,7 @@ def test_a_record_is_compared_behind_what_was_learnt() -> None:
     """Or from a later time on; alerts that begin before it are left out, too."""
     record = labelled("106", "NNVNV", [0.1, 0.2, 2.0, 0.3, 0.5], learnt=2)
     at = FIRST_SAMPLE + 2 * RR_SAMPLES
-    judged = record.judged._replace(episodes=(Episode(at, at),))
+    judged = replace(record.judged, episodes=(Episode(at, at),))
     whole = result_of(replace(record, judged=judged)).figures
     assert whole is not None
     assert (whole.n_normal, whole.n_anomalous, whole.recall) == (1, 2, 0.5)
