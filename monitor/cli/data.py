@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,10 +40,14 @@ from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
     from monitor.offline.annotate import Annotated as Outcome
+    from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
     from monitor.sources.wfdb_record import WfdbRecord
 
 PATIENTS_WIDTH = 140
+Markdown = Annotated[
+    bool, typer.Option("--markdown", help="Print the tables as Markdown, for a page.")
+]
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
 
 
@@ -360,7 +365,8 @@ def evaluate_model(
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
             raise InvalidOption(
-                f"{unknown[0]!r} is neither model, beats nor patients; put --ecg5000 before files"
+                f"{unknown[0]!r} is no command of evaluate (model, beats, patients, noise); "
+                "put --ecg5000 before files"
             )
         options = EvaluationOptions(
             tuple(files), protocol, checkpoint, seeds, epochs, plot, compare, peer_steps
@@ -465,24 +471,44 @@ def evaluate_patients(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Learn without a model to start from.")
     ] = False,
+    leave_one_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-out",
+            help="Judge each record by evidence that was weighed on the labels of all others.",
+        ),
+    ] = False,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", help="Compare from this time of each record on, not before."
+        ),
+    ] = "0:00",
+    by_quarter: Annotated[
+        bool, typer.Option("--by-quarter", help="Show figures by the quarter of an hour, too.")
+    ] = False,
     jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Markdown = False,
 ) -> None:
     """Measure how well learning one patient works.
 
     For whoever wants to know what --learn brings: it learns each record's first minutes without
-    labels, judges the rest, and compares the verdicts with the annotations. Records with an even
-    number are for development; choices are made on them alone.
+    labels, judges the rest, and compares verdicts and alerts with the annotations. Records with an
+    even number are for development; choices are made on them alone.
 
     \b
     Try: ecg-monitor evaluate patients mitdb --record 106 --record 119
+         ecg-monitor evaluate patients mitdb --leave-one-out --json
     """
     with explained(), ended_by_sigterm():
         require_torch()
         prepare_workers("monitor.offline.patients_run", jobs)
-        from monitor.offline.evaluation.patients_report import to_json, to_table
+        from monitor.offline.evaluation.patients_report import OWN_THRESHOLD, sheets, to_json
+        from monitor.offline.leave_one_out import CommonCut
         from monitor.offline.patients_run import PatientsOptions, run
 
+        evidence = CommonCut() if leave_one_out else None
         options = PatientsOptions(
             folder=folder,
             records=tuple(record or ()),
@@ -492,21 +518,97 @@ def evaluate_patients(
             from_scratch=from_scratch,
             jobs=jobs,
             ref_ext=ref_ext,
+            from_s=parse_duration(start, "--from"),
+            evidence=evidence,
         )
-        with progress_bar("learning") as show:
-            results = run(
-                options,
-                lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}"),
-                complain,
-            )
+        with _judging_shown() as tell:
+            results = run(options, tell, complain)
+        judged_by = OWN_THRESHOLD if evidence is None else evidence.name
         if json:
-            sys.stdout.write(f"{to_json(results)}\n")
+            sys.stdout.write(f"{to_json(results, judged_by)}\n")
         else:
-            width = None if sys.stdout.isatty() else PATIENTS_WIDTH
-            Console(width=width).print(to_table(results))
+            _show(sheets(results, judged_by, by_quarter=by_quarter), markdown=markdown)
         _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
+
+
+@evaluate.command("noise")
+def evaluate_noise(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
+    ],
+    ref_ext: Annotated[
+        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
+    ] = "atr",
+    record: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
+        ),
+    ] = None,
+    learn: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest."),
+    ] = "5:00",
+    false_alerts: FalseAlerts = 1.0,
+    checkpoint: CheckpointPath = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Markdown = False,
+) -> None:
+    """Measure how many false alerts noise raises.
+
+    For whoever wants to know what a loose electrode does: records of the MIT-BIH Noise Stress Test
+    Database, whose names say how strong the noise is, are learnt on their first five minutes, which
+    are clean, and judged in the noise that follows.
+
+    \b
+    Try: ecg-monitor evaluate noise nstdb
+         ecg-monitor evaluate noise nstdb --record 118e06 --json
+    """
+    with explained(), ended_by_sigterm():
+        require_torch()
+        prepare_workers("monitor.offline.noise_run", jobs)
+        from monitor.offline.evaluation.noise_report import sheet, to_json
+        from monitor.offline.noise_run import run
+        from monitor.offline.patients_run import PatientsOptions
+
+        options = PatientsOptions(
+            folder=folder,
+            records=tuple(record or ()),
+            learn_s=learn_seconds(learn) or 0.0,
+            false_alerts_per_hour=false_alerts,
+            checkpoint=checkpoint,
+            jobs=jobs,
+            ref_ext=ref_ext,
+        )
+        with _judging_shown() as tell:
+            results = run(options, tell)
+        if json:
+            sys.stdout.write(f"{to_json(results)}\n")
+        else:
+            _show([sheet(results)], markdown=markdown)
+        _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
+        failed = {one.record: one.note for one in results if one.noisy is None}
+        raise typer.Exit(_passed_over(failed))
+
+
+@contextmanager
+def _judging_shown() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how many records were judged while the block lasts."""
+    with progress_bar("learning") as show:
+        yield lambda name, n, of: show(n / of, f"judged {harmless(name, 60)}")
+
+
+def _show(sheets: Sequence[Sheet], *, markdown: bool) -> None:
+    """Print tables: for people, or as Markdown for a page."""
+    from monitor.offline.evaluation.patients_report import to_markdown, to_tables
+
+    if markdown:
+        sys.stdout.write(to_markdown(sheets))
+    else:
+        Console(width=None if sys.stdout.isatty() else PATIENTS_WIDTH).print(to_tables(sheets))
 
 
 def _report_leads(records: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:

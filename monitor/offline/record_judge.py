@@ -25,7 +25,15 @@ from monitor.journal.writer import StoredProgress
 from monitor.offline.workers import check_stop
 from monitor.settings import Rules
 from monitor.sources.source import Source
-from monitor.wire.messages import BeatsHeader, BeatsMessage, EndHeader, RecordEvent, Stream
+from monitor.wire.messages import (
+    Alert,
+    BeatsHeader,
+    BeatsMessage,
+    EndHeader,
+    RecordEvent,
+    Stream,
+    Technical,
+)
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.stream import Segmented, Segmenter
 
@@ -44,7 +52,15 @@ class JudgeSettings:
     from_scratch: bool = False  # begin learning with random weights
 
 
-class Judged(NamedTuple):
+class Episode(NamedTuple):
+    """An alert that began: the R peaks of the first and the last of its anomalous beats."""
+
+    first_sample: int
+    last_sample: int
+
+
+@dataclass(frozen=True)
+class Judged:
     """A record's beats and what was decided about them: n rows in the order of the R peaks.
 
     Attributes
@@ -65,6 +81,8 @@ class Judged(NamedTuple):
         What the learning says.
     learning_cpu_s : float
         Processor time of the trainings.
+    episodes : tuple of Episode
+        Alerts that began, in order, as the alerts themselves say; technical ones are none.
     """
 
     beats: Beats
@@ -76,6 +94,7 @@ class Judged(NamedTuple):
     learnt_until: int
     note: str
     learning_cpu_s: float
+    episodes: tuple[Episode, ...]
 
 
 def segmented(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[tuple[Segmented, int]]:
@@ -133,6 +152,7 @@ class _Judge:
         self._source = source
         self._parts: list[Beats] = []
         self._decided: list[tuple[float | None, float, bool]] = []
+        self._episodes: list[Episode] = []
         self._sequence = 0
         self._executor = _AtOnce()
         self._engine = Engine(
@@ -203,12 +223,24 @@ class _Judge:
             learnt_until=judging.learnt_until,
             note=judging.note,
             learning_cpu_s=self._executor.cpu_s,
+            episodes=tuple(self._episodes),
         )
 
     def _step(self, message: Held) -> None:
-        self._engine.step([message], 0)
+        self._hear(self._engine.step([message], 0).alerts)
         while self._engine.learner.training:  # it is done: what it held can be judged
-            self._engine.step([], 0)
+            self._hear(self._engine.step([], 0).alerts)
+
+    def _hear(self, alerts: Iterable[Alert | Technical]) -> None:
+        for alert in alerts:
+            if not isinstance(alert, Alert):
+                continue
+            first = alert.episode_start_sample
+            if alert.state == "onset":
+                self._episodes.append(Episode(first, first))
+            elif alert.state == "cleared":  # each one is, at the latest with the record
+                last = first + round(alert.duration_s * self._source.fs_hz)
+                self._episodes[-1] = Episode(first, last)
 
     def _note(self, beat: ScoredBeat, verdict: Verdict) -> None:
         self._decided.append((beat.loss, verdict.ratio, verdict.anomalous is True))

@@ -146,7 +146,7 @@ def test_no_argument_is_a_request_for_help() -> None:
 @pytest.mark.parametrize(
     "command",
     [[name] for name in COMMANDS]
-    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]],
+    + [["evaluate", kind] for kind in ("model", "beats", "patients", "noise")],
 )
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""
@@ -420,6 +420,31 @@ def test_annotate_then_compare_beats(record: Path, tmp_path: Path) -> None:
     assert "…" not in plain.stdout
 
 
+def test_evaluate_patients_and_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By labels of the others as JSON; as tables for a page; noisy records by their names."""
+    monkeypatch.setattr("model.learning.TRAINED_FLOP", 4e9)
+    for name, seed in (("1e12", 5), ("2", 6)):
+        settings = SimulationSettings(hours=0.1, seed=seed, anomaly_rate=0.1)
+        write_record(tmp_path / name, settings)
+    given = (tmp_path, "--ref-ext=ecg", "--learn=2:30", "--jobs=1")
+    patients = ecg_monitor("evaluate", "patients", *given, "--leave-one-out", "--json")
+    assert patients.exit_code == 0, patients.stderr
+    document = json.loads(patients.stdout)
+    assert "other records" in document["judged_by"]
+    assert {*document["records"]} == {"1e12", "2"}
+    assert document["averages"]["all, mean"]["f1"] > 0.5
+    page = ecg_monitor(
+        "evaluate", "patients", *given, "--record=2", "--by-quarter", "--from=3:00", "--markdown"
+    )
+    assert page.stdout.count("| record |") == 3
+    assert "3 to 6 min, mean" in page.stdout
+    noise = ecg_monitor("evaluate", "noise", *given)
+    assert noise.exit_code == 0, noise.stderr
+    assert "│ 1e12   │ 12 │" in noise.stdout
+    assert "…" not in noise.stdout
+    assert "lead ECG1 of 1e12" in noise.stderr
+
+
 def test_annotate_goes_on_after_a_broken_record(record: Path, tmp_path: Path) -> None:
     """One of a folder's records cannot be read: the others are written, the exit code is 1."""
     folder = tmp_path / "records"
@@ -502,6 +527,8 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
+        (["evaluate", "patients", "{tmp}", "--from", "x"], ["--from"]),
+        (["evaluate", "noise", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "beats", "{tmp}/no", "{tmp}"], ["{tmp}/no", "folder"]),
         (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),

@@ -13,12 +13,13 @@ import wfdb
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.errors import CannotLearn
 from monitor.offline.annotate import annotate_records
+from monitor.offline.leave_one_out import episodes_of
 from monitor.offline.patients_run import PatientsOptions
 from monitor.offline.patients_run import run as evaluate_patients
 from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire.messages import BeatScored
+from monitor.wire.messages import Alert, BeatScored
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.in_process import in_process
 
@@ -79,6 +80,11 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
     beats = [one for one in said if isinstance(one, BeatScored)]
     assert [one.sample for one in beats] == judged.beats.r_sample.tolist()
     assert [one.sample for one in beats if one.anomalous] == samples_of(judged)
+    alerts = [one for one in said if isinstance(one, Alert)]
+    assert [one.episode_start_sample for one in alerts if one.state == "onset"] == [
+        one.first_sample for one in judged.episodes
+    ]
+    assert [one.sample for one in alerts if one.state in ("onset", "ongoing")] == samples_of(judged)
     losses = [np.nan if one.loss is None else one.loss for one in beats]
     np.testing.assert_array_equal(losses, np.round(judged.loss, 3))
 
@@ -94,6 +100,14 @@ def test_annotate_says_the_same(
     )
     assert [one.error for one in results] == [None] * len(names)
     assert anomalies(tmp_path) == samples_of(judged)
+
+
+def test_episodes_are_the_alerts_that_began(judged: Judged) -> None:
+    """From the first to the last of their beats, as the alert machine makes them of verdicts."""
+    assert len(judged.episodes) > 1
+    assert judged.episodes == episodes_of(judged)
+    ends = {sample for one in judged.episodes for sample in one}
+    assert ends <= {*samples_of(judged)}
 
 
 def test_evaluate_says_the_same(folder: Path, judged: Judged) -> None:

@@ -1,0 +1,61 @@
+"""Records with verdicts and classes that can be told by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.offline.labelled_record import MISSED, LabelledRecord, Reference
+from monitor.offline.record_judge import Judged
+from tests.monitor.checkpoints import beats_of_loss, template_checkpoint
+
+FS_HZ = 250.0
+RR_SAMPLES = 250
+FIRST_SAMPLE = 100
+
+
+def labelled(
+    name: str, classes: str, ratio: list[float], *, learnt: int = 0, every_samples: int = RR_SAMPLES
+) -> LabelledRecord:
+    """Return a record of a beat a letter: its AAMI class, "-" where none matches, its score.
+
+    Parameters
+    ----------
+    learnt : int
+        So many of the first beats were learnt.
+    every_samples : int
+        From one R peak to the next, from FIRST_SAMPLE on.
+    """
+    n = len(classes)
+    scores = np.array(ratio, np.float64)
+    beats = beats_of_loss(ratio, FIRST_SAMPLE, every_samples)
+    scores[:learnt] = np.nan
+    judged = Judged(
+        beats=beats,
+        loss=scores / 2,
+        ratio=scores,
+        anomalous=scores > 1,
+        model=template_checkpoint(),
+        threshold=1.0,
+        learnt_until=FIRST_SAMPLE + learnt * every_samples - 1 if learnt else 0,
+        note="",
+        learning_cpu_s=0.0,
+        episodes=(),
+    )
+    rows = np.array([row for row, one in enumerate(classes) if one != "-"], np.int64)
+    of_rows = np.array([classes[row] for row in rows], "U1")
+    reference = Reference(beats.r_sample[rows], of_rows, rows)
+    n_samples = FIRST_SAMPLE + n * every_samples
+    found = reference.classes_of_found(n)
+    return LabelledRecord(name, FS_HZ, n_samples, "MLII", judged, reference, found)
+
+
+def with_missed(record: LabelledRecord, sample: int, aami_class: str) -> Reference:
+    """Return a record's reference with one more beat, which was not found."""
+    reference = record.reference
+    at = int(np.searchsorted(reference.sample, sample))
+    return Reference(
+        np.insert(reference.sample, at, sample),
+        np.insert(reference.classes, at, aami_class),
+        np.insert(reference.row, at, MISSED),
+        reference.flutter,
+    )
