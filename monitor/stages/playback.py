@@ -64,9 +64,9 @@ class Playback:
         return not self.loop and self.position >= self.stop_sample
 
     def next_block(self, max_samples: int) -> tuple[int, NDArray[np.float32]]:
-        """Read on: the block's position and at most so many samples of each lead, never over the end.
+        """Read on: the block's position and at most so many samples of each lead, (leads, n).
 
-        The block has the shape (leads, n).
+        Never over the end.
         """
         span = self.stop_sample - self.first_sample
         start = self.first_sample + (self.position - self.first_sample) % span

@@ -1,4 +1,4 @@
-"""A patient's last ten seconds, of all leads, as a view draws them, kept for views that come later: no I/O."""
+"""All leads' last ten seconds as a view draws them, kept for views that come later: no I/O."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ class RecentSignal:
         self.every = max(1, round(fs_hz / WAVE_FS_HZ))
         self.fs_hz = fs_hz / self.every
         self._capacity = min(MOST_VALUES, math.ceil(WAVE_S * self.fs_hz))
-        self._ring: NDArray[np.float32] = np.full(
-            (leads, self._capacity), np.nan, np.float32
-        )
+        self._ring: NDArray[np.float32] = np.full((leads, self._capacity), np.nan, np.float32)
         self._first = self._end = -1  # of the values received, in steps of `every` samples
 
     def add(self, samples: NDArray[np.float32], position: int) -> None:
