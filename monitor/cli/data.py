@@ -505,7 +505,7 @@ def evaluate_patients(
         else:
             width = None if sys.stdout.isatty() else PATIENTS_WIDTH
             Console(width=width).print(to_table(results))
-        _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
+        _report_leads((one.record, (one.lead,), one.warnings) for one in results if one.lead)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
 

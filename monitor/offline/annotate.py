@@ -7,8 +7,8 @@
             loss, since its timing counts too
 
 Each annotation carries the number of the first lead that was read (`chan`). Samples count at the
-leads' own rate, which the files state. Each file is written whole or not at all. Records are done in
-parallel processes; one that cannot be read does not keep the others.
+leads' own rate, which the files state. Each file is written whole or not at all. Records are done
+in parallel processes; one that cannot be read does not keep the others.
 """
 
 from __future__ import annotations

@@ -529,9 +529,8 @@ def run(settings: SegmenterSettings) -> Counters:
             start = host.ready()
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
-                Segmenter(
-                    stream.fs_hz, spec, len(stream.leads)
-                )  # refuse now what cannot be segmented
+                # What cannot be segmented is refused now.
+                Segmenter(stream.fs_hz, spec, len(stream.leads))
             host.say(
                 f"listens for samples on {settings.samples}, sends beats to {settings.beats}, "
                 f"publishes waveforms on {settings.wave}"
