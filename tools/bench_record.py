@@ -175,7 +175,7 @@ def run_ours_on_slice(path: str) -> float:
         Scorer(checkpoint.autoencoder),
         None,
         TrackState(),
-        beats.values,
+        beats.values[:, 0],
         beats.rr_before_ms,
         beats.judgeable,
     )
