@@ -18,6 +18,7 @@ from monitor.wire.messages import (
     MAX_BUNDLE,
     MAX_JSON_BYTES,
     MAX_REPLY_BYTES,
+    MAX_SAMPLES,
     MAX_STATE_BYTES,
     Alert,
     BeatsHeader,
@@ -122,6 +123,9 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
     if len(frames) != len(BUNDLE_FRAMES):
         raise InvalidMessage(f"{len(frames)} frames; a bundle has {', '.join(BUNDLE_FRAMES)}")
     headers = _decode(_headers, frames[0])
+    for header in headers:
+        if isinstance(header, (SamplesHeader, BeatsHeader, ShedHeader)):
+            _require_leads(header)
     of_beats = [one for one in headers if isinstance(one, BeatsHeader)]
     n_samples = sum(
         one.n_samples * len(one.leads) for one in headers if isinstance(one, SamplesHeader)
@@ -186,6 +190,19 @@ def _decode_beats(
         ]
         row, cut, first = stop, last_cut, end
     return messages
+
+
+def _require_leads(header: SamplesHeader | BeatsHeader | ShedHeader) -> None:
+    """Raise InvalidMessage unless the leads differ, are those of the events, and fit a message."""
+    leads = header.leads
+    if len(leads) > 1 and len(set(leads)) < len(leads):
+        raise InvalidMessage(f"{header.patient}: two leads of one name")
+    if isinstance(header, SamplesHeader) and header.n_samples * len(leads) > MAX_SAMPLES:
+        raise InvalidMessage(f"{header.patient}: more than {MAX_SAMPLES} samples in all leads")
+    if isinstance(header, BeatsHeader):
+        for event in header.events:
+            if event.leads and not set(event.leads).issubset(leads):
+                raise InvalidMessage(f"{header.patient}: an event of a lead that is not there")
 
 
 def _require_order(headers: list[BeatsHeader], r_samples: NDArray[np.int64]) -> None:

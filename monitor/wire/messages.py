@@ -38,7 +38,7 @@ is counted and dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
@@ -239,6 +239,11 @@ StageMessage = SamplesMessage | BeatsMessage | EndHeader | ShedHeader | HealthHe
 def joined_leads(leads: Iterable[str]) -> str:
     """Return the names of leads as people read them."""
     return ", ".join(leads)
+
+
+def named_leads(leads: Sequence[str]) -> str:
+    """Return leads as a phrase: `lead MLII`, `leads MLII, V1`."""
+    return f"lead{'s' if len(leads) > 1 else ''} {joined_leads(leads)}"
 
 
 # --- to the world -----------------------------------------------------------------------------
