@@ -535,7 +535,7 @@ class Patient:
         messages: list[Message] = []
         for event in self.alert_state.technical:
             if event == "lead_left_out":
-                over = RecordEvent(event, "cleared", sample, [*self.left_out])
+                over = RecordEvent("lead_left_out", "cleared", sample, [*self.left_out])
                 messages += self._leave_out(over, desk)
             elif event in OF_SIGNAL:
                 messages += self._technical(event, "cleared", sample, desk)
