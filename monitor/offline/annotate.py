@@ -312,7 +312,7 @@ def _annotate(task: _Task) -> Annotated:
             files[ALARM_EXTENSION] = alarm_file(
                 beats.r_sample[rows],
                 judged.loss[rows],
-                judged.threshold,
+                judged.threshold_of_loss[rows].astype(np.float32),
                 record.fs_hz,
                 record.channels[0],
             )
