@@ -24,7 +24,7 @@ from monitor.cli.options import (
     Epochs,
     FalseAlerts,
     JsonLines,
-    Lead,
+    Leads,
     Learn,
     SomeRecords,
     WindowName,
@@ -36,6 +36,7 @@ from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
 from monitor.settings import parse_duration
 from monitor.text import harmless
+from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def train(
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same seed gives the same weights.")
     ] = 0,
-    lead: Lead = None,
+    leads: Leads = None,
     learn: Annotated[
         str | None,
         typer.Option(
@@ -222,7 +223,7 @@ def train(
             embedding=embedding,
             epochs=epochs,
             seed=seed,
-            lead=lead,
+            leads=tuple(leads or ()),
             learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
@@ -240,7 +241,7 @@ def train(
         opened: list[WfdbRecord] = []
         with progress_bar("cutting beats") as show:
             beats = gather(options, show, failed.__setitem__, opened.append)
-        _report_leads((one.record, one.lead, one.warnings) for one in opened)
+        _report_leads((one.record, one.leads, one.warnings) for one in opened)
         with training_shown("training") as on_epoch:
             trained = run(options, beats, on_epoch)
         if report is not None:
@@ -528,7 +529,7 @@ def evaluate_patients(
             sys.stdout.write(f"{to_json(results, judged_by)}\n")
         else:
             _show(sheets(results, judged_by, by_quarter=by_quarter), markdown=markdown)
-        _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
+        _report_leads((one.record, (one.lead,), one.warnings) for one in results if one.lead)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
 
@@ -589,7 +590,7 @@ def evaluate_noise(
             sys.stdout.write(f"{to_json(results)}\n")
         else:
             _show([sheet(results)], markdown=markdown)
-        _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
+        _report_leads((one.record, (one.lead,), one.warnings) for one in results if one.lead)
         failed = {one.record: one.note for one in results if one.noisy is None}
         raise typer.Exit(_passed_over(failed))
 
@@ -611,13 +612,13 @@ def _show(sheets: Sequence[Sheet], *, markdown: bool) -> None:
         Console(width=None if sys.stdout.isatty() else PATIENTS_WIDTH).print(to_tables(sheets))
 
 
-def _report_leads(records: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
-    """Report which lead of each record was read, and what is wrong with the record."""
+def _report_leads(records: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]) -> None:
+    """Report which leads of each record were read, and what is wrong with the record."""
     from monitor.run.leads import lead_rows
 
     known = list(records)
-    for row in lead_rows({record: lead for record, lead, _ in known}):
-        sys.stderr.write(f"lead {harmless(row, 500)}\n")
+    for row in lead_rows({record: leads for record, leads, _ in known}):
+        sys.stderr.write(f"{harmless(row, 500)}\n")
     for warning in (warning for _, _, warnings in known for warning in warnings):
         complain(f"warning: {warning}")
 
@@ -649,7 +650,7 @@ def annotate(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
-    lead: Lead = None,
+    leads: Leads = None,
     window: WindowName = None,
     checkpoint: Annotated[
         Path | None,
@@ -690,7 +691,7 @@ def annotate(
             results = annotate_records(
                 named,
                 out,
-                lead,
+                tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 jobs,
                 checkpoint,
@@ -709,8 +710,8 @@ def _outcome(results: list[Outcome], out: Path) -> int:
         if one.error is None:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
-                f"{harmless(one.record)}: lead {harmless(one.lead)}, {one.n_beats:,} beats, "
-                f"{one.n_withheld:,} of them without a verdict{anomalous}"
+                f"{harmless(one.record)}: {harmless(named_leads(one.leads), 300)}, "
+                f"{one.n_beats:,} beats, {one.n_withheld:,} of them without a verdict{anomalous}"
                 f"{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
-from monitor.detection.learning_phase import Held, LearningPhase
+from monitor.detection.learning_phase import Held, LearningPhase, Outcome
 from monitor.detection.patient import Patient
 from monitor.detection.training_task import TrainingTask, learn
 
@@ -31,7 +31,7 @@ class Learner:
     false_alerts_per_hour : float
         Aim of a learnt threshold.
     executor : Executor
-        Trains a patient's model: it does `learn` with a task, here or in another process.
+        Trains a model for each lead: it does `learn` with a task, here or in another process.
     patients : mapping of str to Patient
         All of them, by name, as they are at each call.
     from_scratch : bool
@@ -66,7 +66,7 @@ class Learner:
         return any(phase.training for _, phase in self._learning())
 
     def ahead(self, phase: LearningPhase) -> int:
-        """Return how many trainings of others come before that of a phase.
+        """Return how many trainings of others come before those of a phase.
 
         0 if it has none, or if it has begun.
         """
@@ -87,17 +87,22 @@ class Learner:
         self._names.add(name)
         return LearningPhase(until_sample, self._train)
 
-    def released(self, start_monitoring: Callable[[Patient, Learned], None]) -> list[Held]:
-        """End the phases whose training has ended; return the messages that were held for them."""
+    def released(
+        self, start_monitoring: Callable[[Patient, Sequence[Outcome]], None]
+    ) -> list[Held]:
+        """End the phases whose trainings have ended; return the messages that were held for them.
+
+        `start_monitoring` is told what became of each lead.
+        """
         released: list[Held] = []
         for patient, phase in list(self._learning()):
             try:
-                learned = phase.learned()
+                outcomes = phase.outcomes()
             except CannotLearn as reason:
                 released.extend(phase.learn_on(reason, patient.stream.fs_hz))
                 continue
-            if learned is not None:
-                start_monitoring(patient, learned)
+            if outcomes is not None:
+                start_monitoring(patient, outcomes)
                 released.extend(phase.held)
         return released
 

@@ -26,6 +26,7 @@ from monitor.offline.evaluation.ec57 import (
 )
 from monitor.offline.record_judge import Episode, Judged, JudgeSettings, judge_record
 from monitor.sources.wfdb_record import WfdbRecord
+from monitor.wire.messages import joined_leads
 
 AAMI_CLASSES: Mapping[str, str] = {  # WFDB symbol to EC57's class
     **dict.fromkeys("NLRBej", "N"),
@@ -93,7 +94,7 @@ class LabelledRecord:
     fs_hz : float
     n_samples : int
     lead : str
-        Name of the lead that was read.
+        Names of the leads that were read.
     judged : Judged
         With the cut beats.
     reference : Reference
@@ -152,7 +153,7 @@ def judge_labelled(
                 "it were to be learnt: nothing is left to judge; use a shorter --learn"
             )
         judged = judge_record(record, base, settings, keep_values=True)
-        lead, warnings = record.lead, record.warnings
+        lead, warnings = joined_leads(record.leads), record.warnings
     reference = read_reference(path, ref_ext, judged.beats.r_sample, fs_hz, n_samples)
     classes = reference.classes_of_found(len(judged.beats))
     return LabelledRecord(path.name, fs_hz, n_samples, lead, judged, reference, classes, warnings)

@@ -84,13 +84,12 @@ def test_what_is_kept_is_bounded(losses: list[float | None]) -> None:
 
 def test_a_threshold_gives_a_new_chance() -> None:
     """What is known of the old one is forgotten; a model that fitted is not doubted by it."""
-    assert doubted_anew(followed([HIGH] * 30)) == ModelFit()
-    assert doubted_anew(FITS) is FITS
+    assert doubted_anew([followed([HIGH] * 30), FITS]) == (ModelFit(), FITS)
 
 
 def test_the_text_says_what_and_what_to_do() -> None:
     """Whole on one line of a terminal: harmless text is cut at its end."""
-    text = unfit_text(followed([HIGH] * 500))
+    text = unfit_text([followed([HIGH] * 500)])
     assert (
         harmless(text)
         == text

@@ -31,11 +31,12 @@ def labelled(
     scores[:learnt] = np.nan
     judged = Judged(
         beats=beats,
-        loss=scores / 2,
+        losses=scores[:, None] / 2,
+        worst=np.zeros(n, np.intp),
         ratio=scores,
         anomalous=scores > 1,
-        model=template_checkpoint(),
-        threshold=1.0,
+        models=(template_checkpoint(),),
+        thresholds=np.ones(1),
         learnt_until=FIRST_SAMPLE + learnt * every_samples - 1 if learnt else 0,
         note="",
         learning_cpu_s=0.0,
