@@ -30,8 +30,9 @@ SAID: list[Alert | Technical] = [
     technical(seq=3, id="bbbb0003", wall_time="2026-01-01T00:00:03.000Z"),
     alert(seq=4, id="cccc0004", patient="208", wall_time="2026-01-01T00:00:04.000Z"),
 ]
+VALUES = np.sin(np.arange(140, dtype="<f4"))
 RUN = JournaledRun(
-    [Stream(name, name, "MLII", 360.0, 0, 650_000) for name in ("119", "208")],
+    [Stream(name, name, ["MLII"], 360.0, 0, 650_000) for name in ("119", "208")],
     "m1",
     "loss-1-of-1",
     None,
@@ -46,9 +47,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
     with Journal(tmp_path / "night.sqlite") as journal:
         journal.begin(RUN)
         beats = [
-            KeptBeat(
-                "119", 3600 + 300 * n, 10.0, 26.0, np.sin(np.arange(140, dtype="<f4")).tobytes()
-            )
+            KeptBeat("119", 3600 + 300 * n, ("MLII",), (10.0,), (26.0,), VALUES.tobytes())
             for n in range(-10, 11)
         ]
         journal.commit(all_encoded(SAID), [], beats)
@@ -169,7 +168,7 @@ def test_only_beats_are_exported_in_the_order_of_their_samples(tmp_path: Path) -
 
 def test_two_patients_do_not_share_a_file(tmp_path: Path) -> None:
     """Names that differ in a sign which files cannot have are refused."""
-    streams = [Stream(name, "r", "I", 360.0, 0, None) for name in ("a#2", "a-2")]
+    streams = [Stream(name, "r", ["I"], 360.0, 0, None) for name in ("a#2", "a-2")]
     with Journal(tmp_path / "j") as journal:
         journal.begin(JournaledRun(streams, "", "", None, None, 1))
         said = [alert(seq=n, id=f"a{n}", patient=s.patient) for n, s in enumerate(streams, 1)]
@@ -192,7 +191,7 @@ def test_a_patient_s_name_leads_nowhere(tmp_path: Path) -> None:
     """A name with a path in it writes no file elsewhere."""
     with Journal(tmp_path / "j") as journal:
         journal.begin(
-            JournaledRun([Stream("../x", "x", "I", 360.0, 0, None)], "", "", None, None, 1)
+            JournaledRun([Stream("../x", "x", ["I"], 360.0, 0, None)], "", "", None, None, 1)
         )
         journal.commit(all_encoded([alert(seq=1, patient="../x")]), [])
     result = CliRunner().invoke(app, ["history", str(tmp_path / "j"), "--alm", str(tmp_path / "o")])
