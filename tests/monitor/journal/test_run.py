@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from monitor.errors import JournalFailed, JournalMismatch
+from monitor.journal.reader import VERSION
 from monitor.journal.run import JournaledRun, difference
-from monitor.journal.writer import VERSION, Journal
+from monitor.journal.writer import Journal
 from monitor.wire.messages import Stream
 from tests.monitor.databases import execute
 

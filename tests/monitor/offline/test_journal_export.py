@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import wfdb
@@ -220,10 +221,12 @@ def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
             reader.run()
 
 
-@pytest.mark.parametrize("damage", ["x'000000'", "x'0000c07f'", "x'ffff7f7f'"])
+@pytest.mark.parametrize("damage", ["000000", "0000c07f", "ffff7f7f"])
 def test_a_kept_beat_that_is_damaged_is_one_line(path: Path, damage: str) -> None:
     """Bytes that are not numbers, not finite, or implausibly large cannot be a beat."""
-    execute(path, f"UPDATE beats SET beat = {damage} WHERE sample = 3900")
+    beat = KeptBeat("119", 3900, ("MLII",), (10.0,), (26.0,), bytes.fromhex(damage))
+    content = msgspec.msgpack.encode(beat).hex()
+    execute(path, f"UPDATE beats SET beat = x'{content}' WHERE sample = 3900")
     result = CliRunner().invoke(app, ["show", str(path), "1"])
     assert result.exit_code == 2
     assert "the kept beat at sample 3900 is not one" in result.stderr

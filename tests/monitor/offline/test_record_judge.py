@@ -47,7 +47,7 @@ def anomalies(folder: Path, name: str = "a") -> list[int]:
 
 
 def identities(judged: Judged) -> list[str | None]:
-    return [one and one.identity for one in judged.models]
+    return [None if one is None else one.identity for one in judged.models]
 
 
 def samples_of(judged: Judged) -> list[int]:
@@ -76,7 +76,8 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
             said += patient.engine.step([], 0).messages
         said += patient.end()
         judging = patient.engine.judging("p")
-    assert [one and one.identity for one in judging.models] == identities(judged)
+    models = [None if one is None else one.identity for one in judging.models]
+    assert models == identities(judged)
     assert judging.thresholds == tuple(judged.thresholds)
     beats = [one for one in said if isinstance(one, BeatScored)]
     assert [one.sample for one in beats] == judged.beats.r_sample.tolist()

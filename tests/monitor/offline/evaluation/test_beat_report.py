@@ -26,7 +26,7 @@ from tests.monitor.offline.evaluation.pages import Page
 
 VALUES = np.sin(np.arange(140, dtype="<f4"))
 AROUND = [
-    KeptBeat("119", 3600 + 300 * n, ("V1", "MLII"), (None, loss), (26.0, 26.0), b"")
+    KeptBeat("119", 3600 + 300 * n, ("MLII",), (loss,), (26.0,), b"")
     for n, loss in zip(range(-3, 4), (9.0, 9.0, 9.0, 30.0, 9.0, None, 9.0), strict=True)
 ]
 
