@@ -180,7 +180,7 @@ def _opened(
                     "name leads of one rate (--lead)"
                 )
             if len(opened) == MAX_LEADS:
-                raise RecordError(f"lead {signal.name!r} is one more than {MAX_LEADS} leads")
+                raise RecordError(f"lead {signal.name!r}: more than {MAX_LEADS} leads are not read")
             opened.append(WfdbLead(channel, signal.name, stretches, decoded, rate))
         except RecordError as error:
             if is_asked:
