@@ -40,18 +40,21 @@ class LeadDetector:
     Parameters
     ----------
     decider : Decider
+    says_candidates : bool
+        Whether candidates are said too, for who joins leads.
 
     Attributes
     ----------
-    said : list of Detection, SecondEnded and Slept
+    said : list of Candidate, Detection, SecondEnded and Slept
         What became known and was not yet taken; whoever takes it empties the list.
     """
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: Decider, *, says_candidates: bool = False) -> None:
         self.decider = decider
+        self.says_candidates = says_candidates
         self.second = decider.timing.second
         self.noisy_seconds = 0
-        self.said: list[Detection | SecondEnded | Slept] = []
+        self.said: list[Candidate | Detection | SecondEnded | Slept] = []
 
     def update(
         self, candidates: list[Candidate], seconds: list[tuple[int, int]], position: int
@@ -71,6 +74,8 @@ class LeadDetector:
             while done < len(seconds) and seconds[done][0] <= candidate.known:
                 self._end_second(*seconds[done])
                 done += 1
+            if self.says_candidates:
+                self.said.append(candidate)
             found = self.decider.update(candidate)
             if found:
                 self._detected(found)

@@ -429,8 +429,8 @@ class Decider:
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
         self.waiting = self._candidates(listing(plain, "waiting", MAX_WAITING), position)
-        self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
-        self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
+        self.qrs = deque(finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
+        self.noise = deque(finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(listing(plain, "rr", LEVELS_KEPT), LEVELS_KEPT)
         if any(type(rr) is not int or not 0 < rr <= self.timing.pause for rr in self.rr):
             raise InvalidState("saved state: an interval between beats is not a positive number")
@@ -455,7 +455,7 @@ class Decider:
     def _candidate(self, values: object, position: int) -> Candidate:
         if not isinstance(values, list) or len(values) != len(Candidate._fields):
             raise InvalidState("saved state: a candidate lacks fields")
-        candidate = Candidate(*_finite(values))
+        candidate = Candidate(*finite(values))
         samples = (candidate.peak, candidate.known, candidate.positive, candidate.negative)
         if any(type(s) is not int or s >= position for s in samples):
             raise InvalidState("saved state: a candidate lies ahead of the signal")
@@ -464,7 +464,8 @@ class Decider:
         return candidate
 
 
-def _finite(values: list[Any]) -> list[Any]:
+def finite(values: list[Any]) -> list[Any]:
+    """Return saved numbers; InvalidState if one is none."""
     if any(type(v) not in (int, float) or not abs(v) < MAX_NUMBER for v in values):
         raise InvalidState("saved state: a level is not a number")
     return values
