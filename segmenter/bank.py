@@ -166,7 +166,7 @@ class SegmenterBank:
         detectors = [
             LeadDetector(
                 Decider(self._timing, scale, partial(self._finder.highest, line)),
-                says_candidates=self.leads > 1,
+                says_echoes=self.leads > 1,
             )
             for line in range(first, first + self.leads)
         ]

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from segmenter.beat import Quality
-from segmenter.candidates import Candidate
 from segmenter.errors import InvalidState
-from segmenter.lead_trust import Claim, Echo, LeadTrust, evidence, probability
+from segmenter.lead_trust import Claim, LeadTrust, evidence, probability
 from segmenter.qrs import (
     FAR,
     LEVELS_KEPT,
@@ -40,6 +39,8 @@ ECHO_S = 0.12  # a silent lead's peak that may be the same complex
 BESIDE_S = 0.25  # what was passed over so near to a beat is none
 PASSED_KEPT = 16  # single beats passed over since the last one
 PASSED_S = 6.0  # older ones are not looked at again: their signal is about to go
+SEEN = 0.25  # a silent lead's peak that is so high against the other's, for each lead: R is there
+SILENT_MISSES = 0.25  # of the beats, a lead that finds nothing for long is thought to miss as many
 ERRS_MUCH, ERRS_LITTLE = 0.25, 0.05  # beats missed and invented of late, over all
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
@@ -92,11 +93,6 @@ class BeatJoiner:
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
         self.passed: deque[tuple[int, Detection]] = deque(maxlen=PASSED_KEPT)
         self.overdue = FAR
-
-    def candidate(self, lead: int, candidate: Candidate) -> None:
-        """Take a peak of a lead's envelope, a beat or not."""
-        echo = Echo(candidate.known, candidate.peak, candidate.height)
-        self.trust[lead].echoes.append(echo)
 
     def detected(self, lead: int, detection: Detection, findings: Findings) -> None:
         """Take a beat that a lead found."""
@@ -161,7 +157,7 @@ class BeatJoiner:
                 self.trust[lead].judged(1.0)
             self._accept(found, now, 1.0, findings)
             return
-        weights = {k: self._weigh(k, one, silent, now) for k, one in found.items()}
+        weights = {k: self._weigh(k, one, silent) for k, one in found.items()}
         heaviest = max(weights, key=weights.__getitem__)
         is_beat = probability(weights[heaviest])
         for lead in found:
@@ -172,21 +168,28 @@ class BeatJoiner:
             self.passed.append((heaviest, found[heaviest]))
 
     def _weigh(
-        self, lead: int, detection: Detection, silent: list[int], now: int, *, pause: bool = False
+        self, lead: int, detection: Detection, silent: list[int], *, pause: bool = False
     ) -> float:
         """Return the log-odds that what one lead found, and others not, is a beat."""
         trust, others = self.trust[lead], [self.trust[k] for k in silent]
-        r_sample = detection.r_sample + self._moved(lead)
+        r_sample = self._r_sample(lead, detection)
         claim = Claim(
             height=detection.height / trust.level if trust.level else 1.0,
             crest=trust.crest(self.tracker.scale),
             invented=trust.invented,
-            echo=sum(o.echo(detection.peak, self.reach, now) for o in others) / len(others),
-            missed=sum(o.missed for o in others) / len(others),
+            echo=sum(o.echo_height(detection.peak, self.reach) for o in others) / len(others),
+            missed=sum(self._misses(o, detection.peak) for o in others) / len(others),
             interval=(r_sample - self.last_r) / self._usual_rr() if self.last_r >= 0 else 1.0,
             pause=pause,
         )
         return evidence(claim)
+
+    def _misses(self, silent: LeadTrust, peak: int) -> float:
+        """Return which part of the beats a lead that found none here is thought to miss."""
+        long = max(self.timing.relearn, 2 * self._usual_rr())  # then its detector starts anew
+        if peak - silent.last_peak > long:
+            return max(silent.missed, SILENT_MISSES)
+        return silent.missed
 
     def _usual_rr(self) -> int:
         return median(self.rr) if self.rr else self.timing.second
@@ -196,7 +199,7 @@ class BeatJoiner:
     ) -> None:
         """Take a beat, and before it one that was passed over if they are far apart."""
         lead = self._r_lead(found)
-        r_sample = found[lead].r_sample + self._moved(lead)
+        r_sample = self._r_sample(lead, found[lead])
         if self.last_r >= 0 and r_sample - self.last_r > SECOND_LOOK_RR * self._usual_rr():
             self._look_again(now, r_sample - self.beside, findings)
         if r_sample <= max(self.last_r, 0) and self.last_r >= 0:
@@ -212,17 +215,17 @@ class BeatJoiner:
         best: tuple[float, int, Detection] | None = None
         for lead, one in self.passed:
             silent = [k for k in asked if k != lead]
-            r_sample = one.r_sample + self._moved(lead)
+            r_sample = self._r_sample(lead, one)
             if not silent or not self.last_r + self.beside <= r_sample <= stop:
                 continue
             if r_sample < now - self.kept:
                 continue
-            weight = self._weigh(lead, one, silent, now, pause=True)
+            weight = self._weigh(lead, one, silent, pause=True)
             if weight > 0 and (best is None or weight > best[0]):
                 best = weight, lead, one
         if best is not None:
             _, lead, one = best
-            self._take({lead: one}, lead, one.r_sample + self._moved(lead), now, 1.0, findings)
+            self._take({lead: one}, lead, self._r_sample(lead, one), now, 1.0, findings)
 
     def _take(
         self,
@@ -276,6 +279,20 @@ class BeatJoiner:
             self.away = [deque([d - shift for d in one], LEVELS_KEPT) for one in self.away]
             self.leading = best
         return self.leading
+
+    def _r_sample(self, lead: int, detection: Detection) -> int:
+        """Return the R of all leads of what a lead found.
+
+        Where the leading lead did not find it but has a peak there, it is that of this peak.
+        """
+        trust, leading = self.trust[lead], self.trust[self.leading]
+        if lead != self.leading:
+            echo = leading.echo(detection.peak, self.reach)
+            if echo is not None and (
+                echo.height * trust.level >= SEEN * detection.height * leading.level > 0
+            ):
+                return echo.r_sample
+        return detection.r_sample + self._moved(lead)
 
     def _moved(self, lead: int) -> int:
         """Return what leads from a lead's R to that of all leads."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from segmenter.beat import Quality
-from segmenter.candidates import Candidate
 from segmenter.errors import InvalidState
 from segmenter.joined_beats import BeatJoiner, of_each
 from segmenter.lead_detector import (
@@ -19,6 +18,7 @@ from segmenter.lead_detector import (
     MISSING,
     NOISY,
     NOISY_SECONDS,
+    Echo,
     LeadDetector,
     SecondEnded,
     Slept,
@@ -29,8 +29,8 @@ from segmenter.tracker import Findings, JoinedBeat, Tracker
 LEARNING = int(Quality.LEARNING)
 # What became known of leads: its sample, its place among what has the same, the lead, and what it
 # is; a second that was lost is None.
-Said = tuple[int, int, int, Candidate | Detection | SecondEnded | Slept | None]
-SECOND, CANDIDATE, BEAT, ASLEEP, ALL_ASLEEP = range(5)
+Said = tuple[int, int, int, Echo | Detection | SecondEnded | Slept | None]
+SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
 
 
 class JoinedLeads:
@@ -65,8 +65,8 @@ class JoinedLeads:
         joiner = self.joiner
         for time, order, lead, said in sorted(self._said(), key=lambda one: one[:3]):
             joiner.advance(time, findings)
-            if isinstance(said, Candidate):
-                joiner.candidate(lead, said)
+            if isinstance(said, Echo):
+                joiner.trust[lead].echoes.append(said)
             elif isinstance(said, Detection):
                 joiner.detected(lead, said, findings)
             elif not isinstance(said, Slept):
@@ -112,8 +112,8 @@ class JoinedLeads:
             said, lead.said = lead.said, []
             asleep.append([])
             for one in said:
-                if isinstance(one, Candidate):
-                    yield one.known, CANDIDATE, k, one
+                if isinstance(one, Echo):
+                    yield one.known, ECHO, k, one
                 elif isinstance(one, Detection):
                     yield one.known, BEAT, k, one
                 elif isinstance(one, SecondEnded):

@@ -17,6 +17,7 @@ from math import exp, log
 from typing import Any, NamedTuple
 
 from segmenter.errors import InvalidState
+from segmenter.lead_detector import Echo
 from segmenter.qrs import GIANT, LEVELS_KEPT, Detection, finite, median
 from segmenter.state import listing, truth
 
@@ -37,14 +38,6 @@ LOW = 3.0  # of the logarithm of height over usual height, where it is lower
 MISSED = 1.5  # of the logarithm of the beats that the silent lead missed of late
 INVENTED = -1.0  # of the logarithm of the beats that this lead invented of late
 CREST = 3.0  # of the logarithm of this lead's crest: the usual height over the mean of the envelope
-
-
-class Echo(NamedTuple):
-    """A peak of a lead's envelope, a QRS complex or not."""
-
-    known: int
-    peak: int
-    height: float
 
 
 class Claim(NamedTuple):
@@ -136,6 +129,11 @@ class LeadTrust:
         self.missed = max(self.missed - 1 / MEMORY_BEATS, 0.0)
 
     @property
+    def last_peak(self) -> int:
+        """Where the lead last found something; -1 if it did not."""
+        return self.totals[-1][0] if self.totals else -1
+
+    @property
     def level(self) -> float:
         """The usual height, in mV of the envelope; 0 if none is known."""
         return median(self.heights) if self.heights else 0.0
@@ -148,15 +146,15 @@ class LeadTrust:
         area = (total - before) / scale
         return self.level * (last - first) / area if area > 0 else FEW_BEATS_CREST
 
-    def echo(self, peak: int, reach: int, known: int) -> float:
-        """Return the highest of the lead's peaks there, over the usual height; 0 if none is."""
-        level = self.level
-        heights = [
-            one.height
-            for one in self.echoes
-            if abs(one.peak - peak) <= reach and one.known <= known
-        ]
-        return max(heights) / level if heights and level else 0.0
+    def echo(self, peak: int, reach: int) -> Echo | None:
+        """Return the highest of the lead's peaks there, if there is one."""
+        near = [one for one in self.echoes if abs(one.peak - peak) <= reach]
+        return max(near, key=lambda one: one.height) if near else None
+
+    def echo_height(self, peak: int, reach: int) -> float:
+        """Return how high it is over the usual height; 0 if there is none."""
+        echo, level = self.echo(peak, reach), self.level
+        return echo.height / level if echo is not None and level else 0.0
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
@@ -177,7 +175,7 @@ class LeadTrust:
         self.heights = deque(finite(listing(plain, "heights", LEVELS_KEPT)), LEVELS_KEPT)
         totals = [numbers(one, 2) for one in listing(plain, "totals", LEVELS_KEPT + 1)]
         self.totals = deque([(one[0], one[1]) for one in totals], LEVELS_KEPT + 1)
-        echoes = [Echo(*numbers(one, 3)) for one in listing(plain, "echoes", ECHOES_KEPT)]
+        echoes = [Echo(*numbers(one, 4)) for one in listing(plain, "echoes", ECHOES_KEPT)]
         self.echoes = deque(echoes, ECHOES_KEPT)
 
 

@@ -224,7 +224,7 @@ class Decider:
         return found
 
     def _held_until(self, held: Candidate) -> int:
-        return max(held.known, self._r_peak(held)[0] + self.timing.report)
+        return max(held.known, self.r_peak(held)[0] + self.timing.report)
 
     def _judge_held(self, held: Candidate, due: int) -> list[Detection]:
         """Pass over a P wave: the envelope has risen above it since."""
@@ -339,7 +339,7 @@ class Decider:
         self.attempt = candidate.known + max(timing.relearn, 2 * usual)
         self._set_due()
         noisy = self.noise_level > NOISY_RATIO * candidate.height
-        r_sample, self.inverted = self._r_peak(candidate)
+        r_sample, self.inverted = self.r_peak(candidate)
         return Detection(
             r_sample,
             known,
@@ -350,7 +350,7 @@ class Decider:
             candidate.total,
         )
 
-    def _r_peak(self, candidate: Candidate) -> tuple[int, bool]:
+    def r_peak(self, candidate: Candidate) -> tuple[int, bool]:
         """Return R, the larger deflection, and whether it is the negative one.
 
         Of two alike it is the one of the sign of the beat before.
