@@ -101,11 +101,24 @@ def no_lead_fits(fits: Sequence[ModelFit]) -> bool:
     return bool(judged) and all(fit.is_unfit for fit in judged)
 
 
-def left_out_by_fit(fits: Sequence[ModelFit]) -> list[int]:
-    """Return the leads that are not judged since their model does not fit; none where none does."""
+def unfit_leads(fits: Sequence[ModelFit]) -> list[int]:
+    """Return the leads that are left out since their model does not fit; none where none does."""
     if no_lead_fits(fits):
         return []
     return [lead for lead, fit in enumerate(fits) if fit.is_unfit]
+
+
+def leads_without_fit(fits: Sequence[ModelFit]) -> list[int]:
+    """Return the leads that have no part in the verdicts: `unfit_leads`, and those in doubt.
+
+    In doubt is, until it is decided, a lead with most beats above the threshold while another has
+    most below: otherwise a lead that the model does not know rings for its first twenty beats.
+    """
+    mostly_above = [fit.is_unfit or 2 * sum(fit.above) > len(fit.above) for fit in fits]
+    known = [above for above, fit in zip(mostly_above, fits, strict=True) if fit != ModelFit()]
+    if all(known):
+        return unfit_leads(fits)
+    return [lead for lead, above in enumerate(mostly_above) if above]
 
 
 def doubted_anew(fits: Sequence[ModelFit]) -> tuple[ModelFit, ...]:

@@ -24,8 +24,9 @@ from monitor.detection.model_fit import (
     FITS,
     ModelFit,
     doubted_anew,
-    left_out_by_fit,
+    leads_without_fit,
     no_lead_fits,
+    unfit_leads,
     unfit_text,
 )
 from monitor.detection.patient_messages import (
@@ -208,7 +209,7 @@ class Patient:
     @property
     def unjudged_leads(self) -> list[str]:
         """The leads that have no part in the verdicts now, in order."""
-        by_fit = left_out_by_fit(self.fits)
+        by_fit = leads_without_fit(self.fits)
         return [
             name
             for lead, name in enumerate(self._leads)
@@ -549,9 +550,9 @@ class Patient:
         """Take in what is known of the models; where none fits, the episode they made ends."""
         if fits == self.fits:
             return []  # nearly always
-        was_unfit, out_before = no_lead_fits(self.fits), left_out_by_fit(self.fits)
+        was_unfit, out_before = no_lead_fits(self.fits), unfit_leads(self.fits)
         self.fits = fits
-        is_unfit, out = no_lead_fits(fits), left_out_by_fit(fits)
+        is_unfit, out = no_lead_fits(fits), unfit_leads(fits)
         messages: list[Message] = []
         for lead in [lead for lead in out_before if lead not in out]:
             messages += self._lead_left_out("cleared", self._leads[lead], sample, desk, over)
@@ -585,7 +586,7 @@ class Patient:
         self, state: Literal["onset", "cleared"], name: str, sample: int, desk: Desk, why: str
     ) -> list[Message]:
         """Report one lead; the event lasts while any is left out."""
-        lasts = bool(self.left_out) or bool(left_out_by_fit(self.fits))
+        lasts = bool(self.left_out) or bool(unfit_leads(self.fits))
         self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", lasts)
         done = "left out of the verdicts" if state == "onset" else "judged again"
         text = f"lead {name} is {done}: {why}"

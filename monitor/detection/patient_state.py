@@ -15,7 +15,7 @@ import msgspec
 
 from model.prematurity import USUAL_BEATS, TimingState
 from monitor.detection.alert_machine import NORMAL, AlertState
-from monitor.detection.model_fit import JUDGED_BEATS, left_out_by_fit, no_lead_fits
+from monitor.detection.model_fit import JUDGED_BEATS, no_lead_fits, unfit_leads
 from monitor.detection.patient import Saved
 from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import BEATS_AROUND, AlertContext
@@ -83,7 +83,7 @@ def _is_sane_fit(saved: Saved) -> bool:
         len(saved.fits) == len(saved.leads)
         and all(len(one.above) <= JUDGED_BEATS for one in saved.fits)
         and no_lead_fits(saved.fits) == ("model_unfit" in technical)
-        and bool(saved.left_out or left_out_by_fit(saved.fits)) == ("lead_left_out" in technical)
+        and bool(saved.left_out or unfit_leads(saved.fits)) == ("lead_left_out" in technical)
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model.prematurity import Timing, time_all
 from model.tracking import lay_all, put_back
-from monitor.detection.model_fit import ModelFit, all_fit, follow_fits, left_out_by_fit
+from monitor.detection.model_fit import ModelFit, all_fit, follow_fits, leads_without_fit
 from monitor.detection.weighing import Unweighed, Weigh, by_loss, worst_leads
 from monitor.wire.messages import BeatsMessage, joined_messages
 from segmenter.beat import Beats
@@ -232,7 +232,7 @@ def _judged_leads(
             continue
         for row in range(first, first + n_beats):
             fits = follow_fits(fits, losses[row].tolist(), thresholds[row].tolist())
-            losses[row, left_out_by_fit(fits)] = np.nan
+            losses[row, leads_without_fit(fits)] = np.nan
             found.append(fits)
         known[name] = fits
     return found

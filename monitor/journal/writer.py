@@ -161,10 +161,11 @@ class Journal:
         self._open.close()
 
     def _require_known_version(self, path: Path) -> None:
-        (is_journal,) = self._database.execute(
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        (n_tables,) = self._database.execute(
             "SELECT count(*) FROM sqlite_master WHERE name = 'journal'"
         ).fetchone()
-        if is_journal:
+        if version or n_tables:  # otherwise it is a new file
             require_version(path, self._database)
 
     def _identify(self, *, only_look: bool) -> None:
