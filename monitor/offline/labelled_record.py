@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
+from monitor.errors import InvalidOption
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import (
     BEAT_SYMBOLS,
@@ -134,14 +135,21 @@ class LabelledRecord:
 
 
 def judge_labelled(
-    path: Path, base: Checkpoint, settings: JudgeSettings, ref_ext: str
+    path: Path, base: Checkpoint, settings: JudgeSettings, ref_ext: str, from_s: float = 0.0
 ) -> LabelledRecord:
     """Learn a record's first minutes, judge the rest, and lay it beside its annotations.
+
+    Parameters
+    ----------
+    from_s : float
+        From when on it will be compared; the record must last longer.
 
     Raises
     ------
     CannotLearn
         If nothing is left to judge, or not enough can be learnt.
+    InvalidOption
+        If nothing is left to compare.
     RecordError, SegmenterError
         If record or annotations cannot be read.
     """
@@ -151,6 +159,11 @@ def judge_labelled(
             raise CannotLearn(
                 f"the record lasts {math.floor(n_samples / fs_hz)} s, and {learn_s:g} s of "
                 "it were to be learnt: nothing is left to judge; use a shorter --learn"
+            )
+        if n_samples <= from_s * fs_hz:
+            raise InvalidOption(
+                f"the record lasts {math.floor(n_samples / fs_hz)} s: nothing is left to compare "
+                f"from {from_s:g} s on; use an earlier --from"
             )
         judged = judge_record(record, base, settings, keep_values=True)
         lead, warnings = joined_leads(record.leads), record.warnings

@@ -56,15 +56,20 @@ def judged_by_others(
     InvalidOption
         If there is no other record.
     """
-    if len(records) < 2:
-        raise InvalidOption(
-            "--leave-one-out weighs evidence on the other records, and there is none; give a "
-            "folder of two and more that can be learnt"
-        )
+    check_others(len(records))
     return [
         judged_by(record, evidence.fit([other for other in records if other is not record]), rule)
         for record in records
     ]
+
+
+def check_others(n_records: int) -> None:
+    """Raise InvalidOption if there are no other records to weigh evidence on."""
+    if n_records < 2:
+        raise InvalidOption(
+            "--leave-one-out weighs evidence on the other records, and there is none; give a "
+            "folder of two and more that can be learnt"
+        )
 
 
 def judged_by(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
-from monitor.offline.leave_one_out import EvidenceWeigher, judged_by_others
+from monitor.offline.leave_one_out import EvidenceWeigher, check_others, judged_by_others
 from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
 from monitor.sources.missing_record import where_records_are
@@ -134,6 +133,8 @@ def run(
             f"left out, as AAMI does: paced records of MIT-BIH, {', '.join(left_out)}; "
             f"--record {left_out[0]} evaluates one"
         )
+    if options.evidence is not None:
+        check_others(len(names))  # before minutes of learning
     if not scikit_learn_is_installed():
         notice(
             "left out: one-class SVM and isolation forest, which need scikit-learn; install it: "
@@ -193,13 +194,7 @@ def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
         false_alerts_per_hour=options.false_alerts_per_hour,
         from_scratch=options.from_scratch,
     )
-    record = judge_labelled(path, base, settings, options.ref_ext)
-    if options.from_s * record.fs_hz >= record.n_samples:
-        raise InvalidOption(
-            f"the record lasts {math.floor(record.n_samples / record.fs_hz)} s: nothing is left to "
-            f"compare from {options.from_s:g} s on; use an earlier --from"
-        )
-    return record
+    return judge_labelled(path, base, settings, options.ref_ext, options.from_s)
 
 
 def _result(

@@ -63,7 +63,7 @@ def sheets(
             f"{PROTOCOL}. F1, precision and recall of the beats, recall of S and of V; alerts "
             "begun an hour, and those that hold no anomalous beat; normal beats marked an hour, "
             "and runs of them; recall at a threshold that meets the target, chosen with labels. "
-            f"{_many(results)}",
+            f"{_many(results)}{_worst(results)}",
         ),
         _sheet(
             results,
@@ -81,6 +81,17 @@ def _many(results: Sequence[PatientResult]) -> str:
     mean = average(results, "mean")[f"f1_{MANY}"]
     said = "-" if math.isnan(mean) else f"{mean:.3f}"
     return f"Mean F1 of the records with {MANY} and more anomalous beats (f1_{MANY}): {said}"
+
+
+def _worst(results: Sequence[PatientResult]) -> str:
+    """Return which record has the most false alerts; an average hides it."""
+    rates = [
+        (one.figures.false_onsets_per_hour, one.record)
+        for one in results
+        if one.figures is not None
+    ]
+    rate, record = max(rates, default=(0.0, ""))
+    return f". Most false alerts begun an hour: {rate:.1f} ({record})" if rate else ""
 
 
 def _sheet(

@@ -17,6 +17,7 @@ from monitor.offline.evaluation.patients_report import (
     to_markdown,
     to_tables,
 )
+from monitor.offline.leave_one_out import episodes_of
 from tests.monitor.offline.labelled import labelled
 
 FAILED = PatientResult("10|8", "held back", None, note="too mixed")
@@ -56,6 +57,14 @@ def test_the_tables_name_every_record() -> None:
     assert "fam." not in shown
     assert "forest" not in shown.splitlines()[-12]
     assert "quarter" not in shown
+
+
+def test_the_worst_record_is_named() -> None:
+    """An average hides a patient with a false alert a minute."""
+    record = labelled("106", "NNV", [2.0, 0.2, 0.1])
+    heard = replace(record.judged, episodes=episodes_of(record.judged))
+    (verdicts, _) = sheets([result(), result_of(replace(record, judged=heard))])
+    assert verdicts.caption.endswith("Most false alerts begun an hour: 1058.8 (106)")  # in 3.4 s
 
 
 def test_quarters_are_a_table_of_their_own() -> None:
