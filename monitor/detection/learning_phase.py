@@ -21,7 +21,7 @@ from segmenter.beat import Beats, joined_beats
 if TYPE_CHECKING:
     from model.learning import Learned
 
-# How much longer is learnt when the first minutes were not enough. Ten seconds bring ten more beats;
+# How much longer is learnt when the first minutes were not enough. Ten seconds are ten more beats;
 # a patient for whom hours are not enough is not tried all the time.
 LEARN_ON_S, LEARN_ON_GROWTH, MOST_LEARN_ON_S = 10.0, 1.2, 60.0
 MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours
