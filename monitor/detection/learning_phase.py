@@ -21,7 +21,9 @@ from segmenter.beat import Beats, joined_beats
 if TYPE_CHECKING:
     from model.learning import Learned
 
-LEARN_ON_S = 60.0  # how much longer is learnt when the first minutes were not enough
+# How much longer is learnt when the first minutes were not enough. Ten seconds are ten more beats;
+# a patient for whom hours are not enough is not tried all the time.
+LEARN_ON_S, LEARN_ON_GROWTH, MOST_LEARN_ON_S = 10.0, 1.2, 60.0
 MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours
 LAST_BEAT_S = 5.0  # a beat comes at most so long after its R peak, or never
 
@@ -50,6 +52,7 @@ class LearningPhase:
         self._beats: list[Beats] = []
         self._leads: list[str] = []
         self._trainings: list[Future[Learned]] = []  # one a lead
+        self._in_vain = 0  # trainings
 
     @property
     def training(self) -> bool:
@@ -117,7 +120,9 @@ class LearningPhase:
     def learn_on(self, reason: CannotLearn, fs_hz: float) -> list[Held]:
         """Go on collecting after a training in vain; return the held parts that need not wait."""
         self.note = f"still learning: {reason}"
-        self.until_sample += round(LEARN_ON_S * fs_hz)
+        longer_s = min(LEARN_ON_S * LEARN_ON_GROWTH**self._in_vain, MOST_LEARN_ON_S)
+        self.until_sample += round(longer_s * fs_hz)
+        self._in_vain += 1
         self._trainings = []
         waiting, self.held = list(self.held), deque()
         return [part for message in waiting for part in self.admit(message)]

@@ -427,7 +427,10 @@ def test_what_is_learnt_does_not_depend_on_messages(bench: Bench, block: int) ->
 
 
 def test_learning_in_vain_goes_on(bench: Bench) -> None:
-    """Where no normal can be learnt, it says so, withholds verdicts and tries again later."""
+    """Where no normal can be learnt, it says so, withholds verdicts and tries again.
+
+    After ten seconds more, then after ever longer ones.
+    """
     trainer = Trainer()
     engine = bench.engine(learner=trainer, learn_s=3.0)
     engine.step([beats_message([5.0] * 5)], 0)
@@ -437,7 +440,9 @@ def test_learning_in_vain_goes_on(bench: Bench) -> None:
     assert status.state == "learning"
     assert "too mixed" in status.note
     engine.step([beats_message([5.0] * 70, 1350)], 0)
-    assert [len(beats) for beats in trainer.given] == [3, 63]
+    trainer.futures[-1].set_exception(CannotLearn("too mixed"))
+    engine.step([], 0)
+    assert [len(beats) for beats in trainer.given] == [3, 13, 25]
 
 
 def test_a_record_that_ends_too_early_is_not_monitored_in_silence(bench: Bench) -> None:
