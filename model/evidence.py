@@ -25,6 +25,10 @@ has twice the weighted loss: thresholds, `+` and `-` keep their meaning.
 
 The usual RR interval, its irregularity and the usual losses are followed beat by beat, bounded and
 guarded: what is early or has twice the usual loss does not become usual.
+
+Noise is where most of the last beats have several times the usual loss and no two beats are alike:
+ectopic beats resemble each other, and the beats between them are normal. Beats there are
+`unreadable`: they should get no verdict, unless they are of a family that is known (`families`).
 """
 
 from __future__ import annotations
@@ -58,7 +62,10 @@ MAX_STEP = 0.3  # of log RR that one interval counts for
 IRREGULAR_BEATS = 32.0  # time constant of the irregularity
 FIRST_IRREGULAR = 0.02
 MAX_IRREGULAR = 0.25
-MIN_SPREAD, SPREADS = 0.03, 2.5  # of log RR: prematurity counts in units of .03 + 2.5 irregularities
+MIN_SPREAD, SPREADS = (
+    0.03,
+    2.5,
+)  # of log RR: prematurity counts in units of .03 + 2.5 irregularities
 
 BLOCK_BEATS = 16  # the usual loss is followed once in so many: a median, whatever the cut
 MIN_ACCEPTED = 6  # of a block, to be followed
@@ -66,6 +73,16 @@ FOLLOW_BLOCK = 0.25  # of the way to a block's median
 ACCEPTED = 0.75  # of log loss above the usual: 2.1 times; more may be an anomaly
 MAX_FOLLOWED = 1.0  # of log loss, to either side of the learnt
 FOLLOWED_SHARE = 0.5  # of the followed change that is taken off: a patient who got worse did so
+
+ALIKE_BEATS = 6  # the last ones, beside which a beat is laid
+SHAPE_SAMPLES = 35
+MAX_UNLIKE = 0.4  # of 1 - correlation: an ectopic beat among normal ones is no more than noise
+USUAL_UNLIKE_BEATS = 512  # time constant of a lead's usual one
+UNREST_BEATS = 8.0  # time constant of how unlike each other the beats are
+UNREST = 0.03  # above the usual; of a beat and of the last ones
+RECENT_BEATS, CALM_RANK = 8, 2  # the third lowest loss of the last eight ...
+NOISE_LOSS = 1.2  # ... is 3.3 times the usual: not a few ectopic beats
+STEADY_EARLY, STEADY_STEP = 0.2, 0.1  # of log RR: early beats at even intervals are a tachycardia
 
 HIGHEST, LOWEST = 8.0, -8.0  # of a measure: bounds on what damaged values can do
 MAX_LEADS = 16
@@ -214,10 +231,24 @@ def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
 
 @dataclass(frozen=True)
 class LeadState:
-    """What is followed of one lead: how far its usual log loss has moved since it was learnt."""
+    """What is followed of one lead; the beginning by default.
+
+    Attributes
+    ----------
+    moved : float
+        How far its usual log loss has moved since it was learnt.
+    accepted : tuple of float
+        Log losses of the present block's usual beats, over the learnt.
+    unlike : float
+        Usual 1 - correlation of a beat with the most alike of those before it.
+    beats : int
+        Beats that this is the mean of, at most USUAL_UNLIKE_BEATS.
+    """
 
     moved: float = 0.0
-    accepted: tuple[float, ...] = ()  # log losses of the present block, over the learnt
+    accepted: tuple[float, ...] = ()
+    unlike: float = 0.0
+    beats: int = 0
 
 
 @dataclass(frozen=True)
@@ -238,6 +269,12 @@ class EvidenceState:
     in_block : int
         Beats of the present block.
     leads : tuple of LeadState
+    shapes : bytes
+        float32, (beats, leads, SHAPE_SAMPLES): shapes of the last ALIKE_BEATS beats.
+    unrest : float
+        How unlike each other the last beats are, over the usual.
+    losses : tuple of float
+        Log losses of the last RECENT_BEATS beats, mean over the leads.
     """
 
     first: tuple[float, ...] = ()
@@ -246,12 +283,17 @@ class EvidenceState:
     last: tuple[float, ...] = ()
     in_block: int = 0
     leads: tuple[LeadState, ...] = ()
+    shapes: bytes = b""
+    unrest: float = 0.0
+    losses: tuple[float, ...] = ()
 
     @property
     def is_sane(self) -> bool:
         """Whether a state that was read from bytes can be gone on from."""
-        logs = (*self.first, *self.last, self.usual)
+        logs = (*self.first, *self.last, *self.losses, self.usual)
         blocks = [lead.accepted for lead in self.leads]
+        beat_bytes = 4 * len(self.leads) * SHAPE_SAMPLES
+        n_shapes = len(self.shapes) // beat_bytes if beat_bytes else 0
         return (
             len(self.first) <= FIRST_INTERVALS
             and len(self.last) <= 3
@@ -262,11 +304,21 @@ class EvidenceState:
             and all(abs(lead.moved) <= MAX_FOLLOWED for lead in self.leads)
             and all(len(block) < BLOCK_BEATS for block in blocks)
             and all(abs(one) < 50 for block in blocks for one in block)
+            and all(0 <= lead.unlike <= MAX_UNLIKE for lead in self.leads)
+            and all(0 <= lead.beats <= USUAL_UNLIKE_BEATS for lead in self.leads)
+            and n_shapes <= ALIKE_BEATS
+            and n_shapes * beat_bytes == len(self.shapes)
+            and bool((np.abs(np.frombuffer(self.shapes, "<f4")) <= 1.001).all())
+            and abs(self.unrest) <= MAX_UNLIKE
+            and len(self.losses) <= RECENT_BEATS
         )
 
     def learnt(self) -> EvidenceState:
         """Return the state behind a learning: the rhythm goes on, losses count from here."""
-        return EvidenceState(self.first, self.usual, self.irregular, self.last)
+        leads = tuple(LeadState(unlike=one.unlike, beats=one.beats) for one in self.leads)
+        return EvidenceState(
+            self.first, self.usual, self.irregular, self.last, leads=leads, shapes=self.shapes
+        )
 
 
 @dataclass(frozen=True)
@@ -301,10 +353,16 @@ class Weighed:
         Log odds that a beat is anomalous; NaN where no lead has a loss.
     measures : np.ndarray, shape (n, len(MEASURES))
         What speaks for it, for an alert to say.
+    early : np.ndarray, shape (n,)
+        log(usual RR / RR); 0 where it is not known.
+    unreadable : np.ndarray, shape (n,), bool
+        Whether it lies in noise.
     """
 
     logits: Floats
     measures: Floats
+    early: Floats
+    unreadable: NDArray[np.bool_]
 
     @property
     def probabilities(self) -> Floats:
@@ -353,25 +411,90 @@ def weigh_all(
     """
     counts = list(of)
     leads = measure_leads(counts, usual, rows)
+    known = np.isfinite(leads.log_loss)
+    shapes_after, unlike_before = _unlike_before(states, counts, rows.inputs, known)
+    n_leads = known.shape[1]
     after = dict(states)
-    timed = np.empty((len(rows.losses), 3 + leads.log_loss.shape[1]))
+    timed = np.empty((len(known), 4 + n_leads))
     row_of = enumerate(
         zip(
             rows.rr_before_ms.tolist(),
             rows.rr_after_ms.tolist(),
             leads.log_loss.tolist(),
+            unlike_before.tolist(),
             strict=True,
         )
     )
     for name, n_beats in counts:
-        follower = _Follower(after[name], leads.log_loss.shape[1])
-        for row, (before_ms, after_ms, log_losses) in islice(row_of, n_beats):
-            timed[row] = follower.take(before_ms, after_ms, log_losses)
-        after[name] = follower.state()
+        follower = _Follower(after[name], n_leads)
+        for row, beat in islice(row_of, n_beats):
+            timed[row] = follower.take(*beat)
+        after[name] = follower.state(shapes_after[name])
     measures = _measures(leads, timed)
     logits = weights.logits(measures)
-    logits[~np.isfinite(leads.log_loss).any(axis=1)] = np.nan
-    return after, Weighed(logits, measures)
+    logits[~known.any(axis=1)] = np.nan
+    return after, Weighed(logits, measures, timed[:, 0].copy(), timed[:, 3] > 0)
+
+
+def _unlike_before(
+    states: Mapping[str, EvidenceState],
+    of: Sequence[tuple[str, int]],
+    inputs: NDArray[np.float32],
+    known: NDArray[np.bool_],
+) -> tuple[dict[str, bytes], Floats]:
+    """Return the last beats' shapes by patient, and how unlike those before it each beat is.
+
+    The latter is 1 - correlation with the most alike of the last ALIKE_BEATS, shape (n, leads), at
+    most MAX_UNLIKE; NaN where a lead is not known, or was not in any of them.
+    """
+    n_leads = known.shape[1]
+    beat_bytes = 4 * n_leads * SHAPE_SAMPLES
+    shapes = beat_shapes(inputs, known)
+    before = {name: states[name].shapes for name, _ in of}
+    before = {name: one if len(one) % beat_bytes == 0 else b"" for name, one in before.items()}
+    kept = np.frombuffer(b"".join(before.values()), "<f4").reshape(-1, n_leads, SHAPE_SAMPLES)
+    nothing = np.zeros((1, n_leads, SHAPE_SAMPLES), np.float32)
+    table = np.concatenate([nothing, kept, shapes])
+    recent: dict[str, list[int]] = {}
+    place = 1
+    for name, one in before.items():
+        n_kept = len(one) // beat_bytes
+        recent[name] = list(range(place, place + n_kept))
+        place += n_kept
+    rows: list[list[int]] = []
+    any_known = known.any(axis=1).tolist()
+    for name, n_beats in of:
+        lately = recent[name]
+        for _ in range(n_beats):
+            rows.append([*lately, *[0] * (ALIKE_BEATS - len(lately))])
+            if any_known[len(rows) - 1]:
+                lately = [*lately, place + len(rows) - 1][-ALIKE_BEATS:]
+        recent[name] = lately
+    indices = np.array(rows, np.intp).reshape(-1, ALIKE_BEATS)
+    alike = np.full(known.shape, -np.inf)
+    for column in range(ALIKE_BEATS):  # sums by rows: any batch gives the same
+        earlier = table[indices[:, column]]
+        product = (earlier * shapes).sum(axis=2, dtype=np.float64)
+        seen = (earlier != 0).any(axis=2)
+        alike = np.maximum(alike, np.where(seen, product, -np.inf))
+    unlike = np.where(known & np.isfinite(alike), np.clip(1 - alike, 0.0, MAX_UNLIKE), np.nan)
+    return {name: table[one].tobytes() for name, one in recent.items()}, unlike
+
+
+def beat_shapes(beats: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return what beats look like, (n, leads, SHAPE_SAMPLES): means of stretches, mean 0, length 1.
+
+    Zeros where a lead is flat or not known, shape (n, leads). 25 ms a value at 75 beats a minute: a
+    QRS complex is three or four of them.
+    """
+    length = beats.shape[2]
+    edges = np.arange(SHAPE_SAMPLES) * length // SHAPE_SAMPLES
+    counts = np.diff(np.append(edges, length)).astype(np.float32)
+    shapes = np.add.reduceat(beats, edges, axis=2, dtype=np.float32) / counts
+    shapes -= shapes.sum(axis=2, keepdims=True) / np.float32(SHAPE_SAMPLES)
+    norms = np.sqrt((shapes * shapes).sum(axis=2, keepdims=True))
+    sound = (norms > 1e-6) & known[:, :, None]
+    return np.where(sound, shapes / np.maximum(norms, 1e-6), 0.0).astype("<f4")
 
 
 @dataclass(frozen=True)
@@ -431,7 +554,9 @@ def _unlike(
 ) -> Floats:
     """Return log(1 - correlation of the QRS complex with the template's), shape (n,)."""
     size = qrs.shape[1]
-    ours = inputs.take((first + np.arange(len(inputs)) * inputs.shape[1])[:, None] + np.arange(size))
+    ours = inputs.take(
+        (first + np.arange(len(inputs)) * inputs.shape[1])[:, None] + np.arange(size)
+    )
     ours -= ours.sum(axis=1, keepdims=True) / np.float32(size)
     norms = np.sqrt((ours * ours).sum(axis=1, dtype=np.float64))
     agreement = (ours * qrs).sum(axis=1, dtype=np.float64) / np.maximum(norms, 1e-9)
@@ -458,39 +583,75 @@ def _baseline(beats: NDArray[np.float32]) -> Floats:
 
 
 class _Follower:
-    """One patient's rhythm and usual losses, beat by beat, in plain numbers: arrays of one are slow."""
+    """One patient, beat by beat, in plain numbers: arrays of one element are slow."""
 
     def __init__(self, state: EvidenceState, n_leads: int) -> None:
         self._first, self._last = state.first, state.last
         self._usual, self._irregular = state.usual, state.irregular
+        self._nearest = MAX_IRREGULAR
         self._in_block = state.in_block
         leads = (*state.leads, *[LeadState()] * n_leads)[:n_leads]
         self._moved = [lead.moved for lead in leads]
         self._accepted = [list(lead.accepted) for lead in leads]
+        self._unlike = [lead.unlike for lead in leads]
+        self._beats = [lead.beats for lead in leads]
+        self._unrest, self._recent = state.unrest, state.losses
 
-    def state(self) -> EvidenceState:
+    def state(self, shapes: bytes) -> EvidenceState:
         """Return where the patient is now."""
-        leads = zip(self._moved, self._accepted, strict=True)
+        leads = zip(self._moved, self._accepted, self._unlike, self._beats, strict=True)
         return EvidenceState(
             self._first,
             self._usual,
             self._irregular,
             self._last,
             self._in_block,
-            tuple(LeadState(moved, tuple(accepted)) for moved, accepted in leads),
+            tuple(LeadState(moved, tuple(block), *rest) for moved, block, *rest in leads),
+            shapes,
+            self._unrest,
+            self._recent,
         )
 
-    def take(self, before_ms: float, after_ms: float, log_losses: list[float]) -> list[float]:
-        """Follow one beat; return its prematurity and pause in log RR, its spread, what moved."""
+    def take(
+        self, before_ms: float, after_ms: float, log_losses: list[float], unlike: list[float]
+    ) -> list[float]:
+        """Follow one beat.
+
+        Returns its prematurity and pause in log RR, its spread, 1 if it lies in noise, and how far
+        the usual loss of each lead has moved.
+        """
         spread = MIN_SPREAD + SPREADS * self._irregular
         early = pause = 0.0
-        if before_ms > 0 and before_ms < math.inf:
+        self._nearest = MAX_IRREGULAR
+        if 0 < before_ms < math.inf:
             early, pause = self._interval(math.log(before_ms), after_ms)
         else:
             self._last = ()
-        timed = [early, pause, spread, *self._moved]
+        moved = self._moved.copy()
+        noise = self._is_noise(early, log_losses, unlike)
         self._losses(log_losses, abs(early) < IN_TIME)
-        return timed
+        return [early, pause, spread, float(noise), *moved]
+
+    def _is_noise(self, early: float, log_losses: list[float], unlike: list[float]) -> bool:
+        """Follow how unlike each other the beats are; tell whether this one lies in noise."""
+        known = [one for one in log_losses if one == one]
+        if not known:
+            return False
+        total, n_compared = 0.0, 0
+        for lead, value in enumerate(unlike):
+            if value == value:
+                total += value - self._unlike[lead]
+                n_compared += 1
+                self._beats[lead] = beats = min(self._beats[lead] + 1, USUAL_UNLIKE_BEATS)
+                self._unlike[lead] += (value - self._unlike[lead]) / beats
+        own = total / n_compared if n_compared else 0.0
+        self._unrest += (own - self._unrest) / UNREST_BEATS
+        self._recent = (*self._recent, sum(known) / len(known))[-RECENT_BEATS:]
+        if own <= UNREST or self._unrest <= UNREST:
+            return False
+        steady = early > STEADY_EARLY and self._nearest < STEADY_STEP
+        calm = sorted(self._recent)[min(CALM_RANK, len(self._recent) - 1)]
+        return calm > NOISE_LOSS and not steady
 
     def _interval(self, log_rr: float, after_ms: float) -> tuple[float, float]:
         if len(self._first) < FIRST_INTERVALS:
@@ -501,8 +662,8 @@ class _Follower:
         pause = math.log(after_ms) - self._usual if 0 < after_ms < math.inf else 0.0
         if self._last:
             nearest = min([abs(log_rr - one) for one in self._last])
-            step = min(nearest, MAX_IRREGULAR) - self._irregular
-            self._irregular += step / IRREGULAR_BEATS
+            self._nearest = min(nearest, MAX_IRREGULAR)
+            self._irregular += (self._nearest - self._irregular) / IRREGULAR_BEATS
         self._last = (*self._last[-2:], log_rr)
         beyond = abs(early) / IN_TIME - 1
         followed = 1.0 if beyond < 0 else max(LEAST_FOLLOWED, 1 - beyond)
@@ -530,7 +691,7 @@ class _Follower:
 def _measures(leads: LeadMeasures, timed: Floats) -> Floats:
     """Join leads and time to the measures, shape (n, len(MEASURES))."""
     log_early, pause, spread = timed[:, 0], timed[:, 1], timed[:, 2]
-    moved = FOLLOWED_SHARE * timed[:, 3:]
+    moved = FOLLOWED_SHARE * timed[:, 4:]
     early = np.clip(log_early / spread, 0.0, HIGHEST)
     p_loss = np.clip(1.5 * (_mean(leads.log_p_loss) + 0.5), 0.0, HIGHEST)
     noise = np.maximum(0.0, _worst(leads.noise) - 0.2) * (1 - np.minimum(early / 2, 1.0))

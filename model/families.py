@@ -31,12 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InvalidConfig
+from model.evidence import SHAPE_SAMPLES, beat_shapes
 
 Word = Literal["", "normal", "always"]
 Onset = Literal["", "new", "again", "rate", "run", "always"]
 
 MAX_FAMILIES = 12
-SHAPE_SAMPLES = 35  # 25 ms each at 75 beats a minute: a QRS complex is three or four of them
 ALIKE = 0.85  # correlation, mean over the leads
 MEAN_OF = 8  # beats that a family's shape is the running mean of
 MINUTE_S = 60.0
@@ -47,6 +47,7 @@ NEW_FROM = 7.0  # score, in thresholds, from which the first of a family begins 
 AGAIN_FROM = 2.5  # the same for a later one, and for a run
 RUN_BEATS, LONG_RUN = 3, 10  # a long run begins an alert whatever its score
 RUN_EARLY = 0.1  # mean log(usual RR / RR) of a run's beats: 11 % faster than usual
+FAMILIAR = 3  # beats of a family; noise does not look the same three times
 MAX_COUNT = 1 << 52
 
 
@@ -230,6 +231,15 @@ def place(
     return state, Placed(family.number, before, family.per_minute, onset)
 
 
+def is_familiar(state: FamiliesState, beat: NDArray[np.float32], known: Sequence[bool]) -> bool:
+    """Tell whether a beat is of a family that came FAMILIAR times: such a beat is not noise."""
+    shape = _shape_of(beat, known)
+    if state.leads != len(shape):
+        return False
+    index = _most_alike(state.array(), shape)
+    return index is not None and state.families[index].beats >= FAMILIAR
+
+
 def marked(state: FamiliesState, number: int, word: Word) -> FamiliesState:
     """Take a person's word for a family: normal, always, or "" to take it back.
 
@@ -285,14 +295,8 @@ def _to_go(families: Sequence[Family]) -> int:
 
 def _shape_of(beat: NDArray[np.float32], known: Sequence[bool]) -> NDArray[np.float32]:
     """Return a beat's shape, (leads, SHAPE_SAMPLES); zeros for a lead that is not known."""
-    leads, length = beat.shape
-    edges = np.arange(SHAPE_SAMPLES) * length // SHAPE_SAMPLES
-    counts = np.diff(np.append(edges, length)).astype(np.float32)
-    means = np.add.reduceat(beat, edges, axis=1, dtype=np.float32) / counts
-    means -= means.sum(axis=1, keepdims=True) / np.float32(SHAPE_SAMPLES)
-    norms = np.sqrt((means * means).sum(axis=1, keepdims=True))
-    shape = np.where(norms > 1e-6, means / np.maximum(norms, 1e-6), 0.0)
-    return np.where(np.array(known, np.bool_)[:, None], shape, 0.0).astype(np.float32)
+    shape: NDArray[np.float32] = beat_shapes(beat[None], np.array([known], np.bool_))[0]
+    return shape
 
 
 def _most_alike(shapes: NDArray[np.float32], shape: NDArray[np.float32]) -> int | None:
