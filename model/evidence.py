@@ -77,7 +77,7 @@ FOLLOWED_SHARE = 0.5  # of the followed change that is taken off: a patient who 
 ALIKE_BEATS = 6  # the last ones, beside which a beat is laid
 SHAPE_SAMPLES = 35
 MAX_UNLIKE = 0.4  # of 1 - correlation: an ectopic beat among normal ones is no more than noise
-USUAL_UNLIKE_BEATS = 512  # time constant of a lead's usual one
+FIRST_UNLIKE, USUAL_UNLIKE_BEATS = 64, 512  # beats that a lead's usual one is the mean of
 UNREST_BEATS = 8.0  # time constant of how unlike each other the beats are
 UNREST = 0.03  # above the usual; of a beat and of the last ones
 RECENT_BEATS, CALM_RANK = 8, 2  # the third lowest loss of the last eight ...
@@ -194,6 +194,8 @@ class UsualLead:
         Log of the usual residue of high frequency.
     baseline : float
         The usual move of the baseline during a beat.
+    unlike : float
+        Usual 1 - correlation of a beat with the most alike of those before it.
     """
 
     log_loss: float
@@ -201,6 +203,7 @@ class UsualLead:
     first: int
     noise: float
     baseline: float
+    unlike: float
 
 
 def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
@@ -226,12 +229,23 @@ def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
         first=first,
         noise=float(np.median(_noise(exemplars))),
         baseline=float(np.median(_baseline(exemplars))),
+        unlike=_usual_unlike(exemplars),
     )
+
+
+def _usual_unlike(exemplars: NDArray[np.float32]) -> float:
+    """Return the mean of 1 - correlation of each beat with the most alike of some before it."""
+    shapes = beat_shapes(exemplars[:, None], np.ones((len(exemplars), 1), np.bool_))[:, 0]
+    unlike = [
+        1 - float((shapes[max(0, row - ALIKE_BEATS) : row] * shapes[row]).sum(axis=1).max())
+        for row in range(1, len(shapes))
+    ]
+    return sum(min(max(one, 0.0), MAX_UNLIKE) for one in unlike) / max(len(unlike), 1)
 
 
 @dataclass(frozen=True)
 class LeadState:
-    """What is followed of one lead; the beginning by default.
+    """What is followed of one lead since it was learnt.
 
     Attributes
     ----------
@@ -248,7 +262,7 @@ class LeadState:
     moved: float = 0.0
     accepted: tuple[float, ...] = ()
     unlike: float = 0.0
-    beats: int = 0
+    beats: int = FIRST_UNLIKE
 
 
 @dataclass(frozen=True)
@@ -315,10 +329,7 @@ class EvidenceState:
 
     def learnt(self) -> EvidenceState:
         """Return the state behind a learning: the rhythm goes on, losses count from here."""
-        leads = tuple(LeadState(unlike=one.unlike, beats=one.beats) for one in self.leads)
-        return EvidenceState(
-            self.first, self.usual, self.irregular, self.last, leads=leads, shapes=self.shapes
-        )
+        return EvidenceState(self.first, self.usual, self.irregular, self.last)
 
 
 @dataclass(frozen=True)
@@ -426,7 +437,7 @@ def weigh_all(
         )
     )
     for name, n_beats in counts:
-        follower = _Follower(after[name], n_leads)
+        follower = _Follower(after[name], usual[name])
         for row, beat in islice(row_of, n_beats):
             timed[row] = follower.take(*beat)
         after[name] = follower.state(shapes_after[name])
@@ -475,7 +486,7 @@ def _unlike_before(
     for column in range(ALIKE_BEATS):  # sums by rows: any batch gives the same
         earlier = table[indices[:, column]]
         product = (earlier * shapes).sum(axis=2, dtype=np.float64)
-        seen = (earlier != 0).any(axis=2)
+        seen = np.any(earlier != 0, axis=2)
         alike = np.maximum(alike, np.where(seen, product, -np.inf))
     unlike = np.where(known & np.isfinite(alike), np.clip(1 - alike, 0.0, MAX_UNLIKE), np.nan)
     return {name: table[one].tobytes() for name, one in recent.items()}, unlike
@@ -546,7 +557,7 @@ def measure_leads(
     return LeadMeasures(*(column.reshape(n, n_leads) for column in bounded))
 
 
-_NOT_LEARNT = UsualLead(math.nan, np.zeros(0, np.float32), 0, math.nan, math.nan)
+_NOT_LEARNT = UsualLead(math.nan, np.zeros(0, np.float32), 0, math.nan, math.nan, 0.0)
 
 
 def _unlike(
@@ -585,12 +596,15 @@ def _baseline(beats: NDArray[np.float32]) -> Floats:
 class _Follower:
     """One patient, beat by beat, in plain numbers: arrays of one element are slow."""
 
-    def __init__(self, state: EvidenceState, n_leads: int) -> None:
+    def __init__(self, state: EvidenceState, usual: Sequence[UsualLead | None]) -> None:
         self._first, self._last = state.first, state.last
         self._usual, self._irregular = state.usual, state.irregular
         self._nearest = MAX_IRREGULAR
         self._in_block = state.in_block
-        leads = (*state.leads, *[LeadState()] * n_leads)[:n_leads]
+        leads = state.leads
+        if len(leads) != len(usual):
+            learnt = (_NOT_LEARNT if one is None else one for one in usual)
+            leads = tuple(LeadState(unlike=one.unlike, beats=FIRST_UNLIKE) for one in learnt)
         self._moved = [lead.moved for lead in leads]
         self._accepted = [list(lead.accepted) for lead in leads]
         self._unlike = [lead.unlike for lead in leads]
@@ -606,7 +620,7 @@ class _Follower:
             self._irregular,
             self._last,
             self._in_block,
-            tuple(LeadState(moved, tuple(block), *rest) for moved, block, *rest in leads),
+            tuple(LeadState(moved, tuple(block), unlike, n) for moved, block, unlike, n in leads),
             shapes,
             self._unrest,
             self._recent,
