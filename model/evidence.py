@@ -473,12 +473,12 @@ def _unlike_before(
         recent[name] = list(range(place, place + n_kept))
         place += n_kept
     rows: list[list[int]] = []
-    any_known = known.any(axis=1).tolist()
+    is_known: list[bool] = np.any(known, axis=1).tolist()
     for name, n_beats in of:
         lately = recent[name]
         for _ in range(n_beats):
             rows.append([*lately, *[0] * (ALIKE_BEATS - len(lately))])
-            if any_known[len(rows) - 1]:
+            if is_known[len(rows) - 1]:
                 lately = [*lately, place + len(rows) - 1][-ALIKE_BEATS:]
         recent[name] = lately
     indices = np.array(rows, np.intp).reshape(-1, ALIKE_BEATS)
