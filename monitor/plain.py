@@ -15,6 +15,7 @@ from monitor.wire.messages import (
     PatientStatus,
     Technical,
     is_unreadable,
+    joined_leads,
 )
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
@@ -109,12 +110,13 @@ def milliseconds(interval_ms: float | None) -> str:
 
 def _alert_line(alert: Alert) -> str:
     count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
+    leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
         f" (x{alert.ratio:.1f})  RR {milliseconds(alert.rr_before_ms)}"
-        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{quality}"
+        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{quality}"
     )
 
 

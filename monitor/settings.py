@@ -143,7 +143,7 @@ class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer")
 
     records: list[str]
     samples: str
-    lead: str | None = None
+    leads: list[str] = []  # as asked for, by name or index; none are all ECG leads
     speed: Speed | None = 1.0  # none is as fast as the segmenter takes it
     start_s: Seconds = 0.0
     duration_s: Seconds | None = None

@@ -213,11 +213,11 @@ def _compared(
 
 
 def _signal(path: str, lead: str, until_s: float | None = None) -> tuple[Signal, float]:
-    with WfdbRecord.open(path, lead or None) as record:
+    with WfdbRecord.open(path, lead or 0) as record:
         stop = record.n_samples
         if until_s is not None:
             stop = min(stop, round(until_s * record.fs_hz))
-        return record.read(0, stop).astype(np.float64), record.fs_hz
+        return record.read(0, stop)[0].astype(np.float64), record.fs_hz
 
 
 # --- showing ------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from monitor.cli.options import (
     KeepDays,
     KeepMb,
     KeysFolder,
-    Lead,
+    Leads,
     Learn,
     LogFile,
     Loop,
@@ -114,7 +114,7 @@ def main(
 @app.command()
 def replay(
     records: Records = None,
-    lead: Lead = None,
+    leads: Leads = None,
     speed: Speed = "1",
     start: StartAt = "0",
     duration: Duration = None,
@@ -167,7 +167,7 @@ def replay(
             records=resolved(records or [], not_fetched.__setitem__),
             passed_over=tuple(not_fetched.values()),
             alerts=alerts,
-            lead=lead,
+            leads=tuple(leads or ()),
             speed=parse_speed(speed),
             start_s=parse_duration(start, "--start"),
             duration_s=parse_optional_duration(duration, "--duration"),
@@ -227,7 +227,7 @@ def _screen(json: bool, live: bool | None) -> Screen:
 @app.command()
 def producer(
     records: Records = None,
-    lead: Lead = None,
+    leads: Leads = None,
     speed: Speed = "1",
     start: StartAt = "0",
     duration: Duration = None,
@@ -256,7 +256,7 @@ def producer(
                 records=resolved(records or [], not_fetched.__setitem__),
                 samples=samples,
                 keys=_folder(keys),
-                lead=lead,
+                leads=leads or [],
                 speed=parse_speed(speed),
                 start_s=parse_duration(start, "--start"),
                 duration_s=parse_optional_duration(duration, "--duration"),

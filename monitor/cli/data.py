@@ -23,7 +23,7 @@ from monitor.cli.options import (
     Epochs,
     FalseAlerts,
     JsonLines,
-    Lead,
+    Leads,
     Learn,
     SomeRecords,
     WindowName,
@@ -35,6 +35,7 @@ from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
 from monitor.settings import parse_duration
 from monitor.text import harmless
+from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def train(
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same seed gives the same weights.")
     ] = 0,
-    lead: Lead = None,
+    leads: Leads = None,
     learn: Annotated[
         str | None,
         typer.Option(
@@ -217,7 +218,7 @@ def train(
             embedding=embedding,
             epochs=epochs,
             seed=seed,
-            lead=lead,
+            leads=tuple(leads or ()),
             learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
@@ -235,7 +236,7 @@ def train(
         opened: list[WfdbRecord] = []
         with progress_bar("cutting beats") as show:
             beats = gather(options, show, failed.__setitem__, opened.append)
-        _report_leads((one.record, one.lead, one.warnings) for one in opened)
+        _report_leads((one.record, one.leads, one.warnings) for one in opened)
         with training_shown("training") as on_epoch:
             trained = run(options, beats, on_epoch)
         if report is not None:
@@ -504,18 +505,18 @@ def evaluate_patients(
         else:
             width = None if sys.stdout.isatty() else PATIENTS_WIDTH
             Console(width=width).print(to_table(results))
-        _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
+        _report_leads((one.record, (one.lead,), one.warnings) for one in results if one.lead)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
 
 
-def _report_leads(records: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
-    """Report which lead of each record was read, and what is wrong with the record."""
+def _report_leads(records: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]) -> None:
+    """Report which leads of each record were read, and what is wrong with the record."""
     from monitor.run.leads import lead_rows
 
     known = list(records)
-    for row in lead_rows({record: lead for record, lead, _ in known}):
-        sys.stderr.write(f"lead {harmless(row, 500)}\n")
+    for row in lead_rows({record: leads for record, leads, _ in known}):
+        sys.stderr.write(f"{harmless(row, 500)}\n")
     for warning in (warning for _, _, warnings in known for warning in warnings):
         complain(f"warning: {warning}")
 
@@ -547,7 +548,7 @@ def annotate(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
-    lead: Lead = None,
+    leads: Leads = None,
     window: WindowName = None,
     checkpoint: Annotated[
         Path | None,
@@ -588,7 +589,7 @@ def annotate(
             results = annotate_records(
                 named,
                 out,
-                lead,
+                tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 jobs,
                 checkpoint,
@@ -607,8 +608,8 @@ def _outcome(results: list[Outcome], out: Path) -> int:
         if one.error is None:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
-                f"{harmless(one.record)}: lead {harmless(one.lead)}, {one.n_beats:,} beats, "
-                f"{one.n_withheld:,} of them without a verdict{anomalous}"
+                f"{harmless(one.record)}: {harmless(named_leads(one.leads), 300)}, "
+                f"{one.n_beats:,} beats, {one.n_withheld:,} of them without a verdict{anomalous}"
                 f"{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()

@@ -34,12 +34,15 @@ SomeRecords = Annotated[
         show_default=False,
     ),
 ]
-Lead = Annotated[
-    str | None,
+Leads = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="LEAD",
-        help="Lead to read, by name (MLII) or by index from 0. Default: the ECG lead that holds "
-        "most of the record.",
+        "--lead",
+        "--leads",
+        metavar="LEADS",
+        help="Leads to read, by name (MLII) or by index from 0, several with commas between them; "
+        "may be repeated. Default: all, the ECG leads of the record.",
+        show_default=False,
     ),
 ]
 Epochs = Annotated[

@@ -38,10 +38,16 @@ class Verdict(NamedTuple):
     ----------
     anomalous : bool or None
         None where no verdict is possible.
+    loss : float
+        Of the worst lead.
     ratio : float
-        What is compared over the threshold: the loss times what the beat's time adds.
+        The beat's score: above 1 it is anomalous.
     why : sequence of str
         What made it anomalous; empty where it is not.
+    lead : int
+        The worst.
+    threshold : float
+        Of that lead.
     """
 
     sample: int
@@ -49,6 +55,13 @@ class Verdict(NamedTuple):
     loss: float
     ratio: float = 0.0
     why: Sequence[Why] = ()
+    lead: int = 0
+    threshold: float = 1.0
+
+    @property
+    def share(self) -> float:
+        """The loss over its lead's threshold: what losses of several leads are compared by."""
+        return self.loss / self.threshold
 
 
 class AlertState(msgspec.Struct, frozen=True):
@@ -59,7 +72,9 @@ class AlertState(msgspec.Struct, frozen=True):
     episode_start_sample: int = 0
     episode_last_sample: int = 0  # of its newest anomalous beat
     episode_beats: int = 0
-    peak_loss: float = 0.0  # of the episode
+    peak_loss: float = 0.0  # of the episode's worst beat
+    peak_share: float = 0.0  # of its threshold
+    peak_lead: int = 0
     unsaid: int = 0  # anomalous beats since the episode was last spoken of
     priority: Priority = "medium"  # the highest of the episode so far
     run: int = 0  # anomalous beats in a row up to now
@@ -79,6 +94,7 @@ class Transition:
     episode_last_sample: int
     episode_beats: int
     peak_loss: float
+    peak_lead: int
 
 
 class AlertMachine:
@@ -145,7 +161,7 @@ class AlertMachine:
             episode_start_sample=anomalous[0],
             episode_last_sample=verdict.sample,
             episode_beats=len(anomalous),
-            peak_loss=verdict.loss,
+            **_peak(verdict),
             unsaid=0,
             priority="medium",
         )
@@ -159,7 +175,7 @@ class AlertMachine:
                 state,
                 episode_last_sample=verdict.sample,
                 episode_beats=state.episode_beats + 1,
-                peak_loss=max(state.peak_loss, verdict.loss),
+                **(_peak(verdict) if verdict.share > state.peak_share else {}),
                 unsaid=state.unsaid + 1,
             )
         )
@@ -191,7 +207,17 @@ class AlertMachine:
             state.episode_last_sample,
             state.episode_beats,
             state.peak_loss,
+            state.peak_lead,
         )
+
+
+def _peak(verdict: Verdict) -> dict[str, object]:
+    """Return what is remembered of an episode's worst beat."""
+    return {
+        "peak_loss": verdict.loss,
+        "peak_share": verdict.share,
+        "peak_lead": verdict.lead,
+    }
 
 
 def replace_state(state: AlertState, **changes: object) -> AlertState:

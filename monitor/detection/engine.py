@@ -11,16 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from model.checkpoint import Checkpoint
+from model.errors import CannotLearn
 from model.libraries import require_torch
 from monitor.detection import admission
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
-from monitor.detection.desk import Desk, Model
+from monitor.detection.desk import Desk, LeadModel, PatientModel, learnt_model, shared_model
 from monitor.detection.learner import Learner
-from monitor.detection.learning_phase import Held
+from monitor.detection.learning_phase import Held, Outcome, outcomes_text
 from monitor.detection.outside import EngineSettings, Journaled, Models
 from monitor.detection.patient import Patient, Saved
 from monitor.detection.patient_messages import is_numbered
@@ -30,7 +32,7 @@ from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
 from monitor.detection.timeline import Timeline
 from monitor.journal.run import JournaledRun
-from monitor.journal.writer import Progress
+from monitor.journal.writer import Progress, StoredProgress
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
     MONITOR,
@@ -45,9 +47,6 @@ from monitor.wire.messages import (
     Technical,
     WardCounts,
 )
-
-if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
-    from model.learning import Learned
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class EngineReport:
 class Judging:
     """What judges one patient's beats."""
 
-    model: Checkpoint
-    threshold: float
+    models: tuple[Checkpoint | None, ...]  # of each lead; none of one that could not be learnt
+    thresholds: tuple[float, ...]  # of each lead; NaN as above
     is_learning: bool
     learnt_until: int  # sample at which the learning ended; 0 where nothing was to be learnt
     note: str  # what the learning says
@@ -88,7 +87,7 @@ class Engine:
     models : Models
         Where what is learnt of patients is kept.
     executor : Executor
-        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+        Trains a model for each lead; one worker, so that trainings do not fight for the cores.
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
     on_verdict : callable, optional
@@ -117,7 +116,7 @@ class Engine:
         from_scratch: bool = False,
         on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
-        self._base = Model.of(checkpoint)
+        self._base = LeadModel.of(checkpoint)
         self._settings = settings
         self._models = models
         length = checkpoint.config.length
@@ -125,8 +124,8 @@ class Engine:
             reached.patient: (reached, read_saved(reached.consumer_state, length))
             for reached in journal.progress()
         }
-        named = {saved.learned for _, saved in self._saved.values()}
-        self._models.remove_all_but({file for file in named if file is not None})
+        named = [saved.learned for _, saved in self._saved.values()]
+        self._models.remove_all_but({file for files in named for file in _named(files)})
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
         self._touched: set[str] = set()  # patients who may have something new to journal
@@ -134,7 +133,7 @@ class Engine:
         # Who may be forgotten when others need the room, the longest ended first; at first those
         # whom the journal holds from before.
         self._gone = {name: None for name, (_, saved) in self._saved.items() if saved.ended}
-        self._forgotten: dict[str, str | None] = {}  # whom the journal may forget; their models
+        self._forgotten: dict[str, list[str]] = {}  # whom the journal may forget; their models
         self._reported = 0  # patients, in the heartbeats of a ward's present turn
         self._pending: list[Message] = []  # for the next step: what a request gave rise to
         self._desk = Desk(
@@ -165,7 +164,8 @@ class Engine:
         """Return what judges a patient's beats now."""
         one = self._patients[patient]
         is_learning = one.learning is not None
-        return Judging(one.model.checkpoint, one.threshold, is_learning, one.learnt_until, one.note)
+        models = tuple(None if by is None else by.checkpoint for by in one.model.leads)
+        return Judging(models, one.thresholds, is_learning, one.learnt_until, one.note)
 
     def journaled_run(self, streams: list[Stream]) -> JournaledRun:
         """Return what decides the alerts, for the journal to hold a resumed run to."""
@@ -257,9 +257,8 @@ class Engine:
         self._gone.update(dict.fromkeys(sorted(self._ending)))
         self._ending.clear()
         forgotten, self._forgotten = self._forgotten, {}
-        for file in forgotten.values():
-            if file is not None:  # it goes after the next commit: the journal names it until then
-                self._models.forget(file)
+        for files in forgotten.values():  # they go after the next commit: the journal names them
+            self._models.forget(files)
         return list(forgotten)
 
     def _make_room(self) -> None:
@@ -273,8 +272,8 @@ class Engine:
             patient, saved = self._patients.pop(name, None), self._saved.pop(name, None)
             self.admission.forget(name)
             if name not in self._streams:  # a record that was announced is not monitored again
-                learned = saved[1].learned if saved is not None else None
-                self._forgotten[name] = patient.learned if patient is not None else learned
+                learned = saved[1].learned if saved is not None else ()
+                self._forgotten[name] = _named(learned if patient is None else patient.learned)
 
     def report(self, most: int | None = None) -> EngineReport:
         """Return how far every patient is; or of at most so many, in turn from call to call."""
@@ -364,7 +363,7 @@ class Engine:
                 patient.verdict_sample = max(patient.verdict_sample, header.first_sample)
             elif patient.state == "ended":
                 return [message]
-            elif (header.lead, header.fs_hz) != (patient.stream.lead, patient.stream.fs_hz):
+            elif (header.leads, header.fs_hz) != (patient.stream.leads, patient.stream.fs_hz):
                 patient = self._open_other(patient, header)
             message, reports = patient.on_timeline(message, self._desk)
             self._pending += reports
@@ -386,7 +385,7 @@ class Engine:
         return announced or Stream(
             patient=header.patient,
             record=header.record,
-            lead=header.lead,
+            leads=header.leads,
             fs_hz=header.fs_hz,
             first_sample=(
                 header.first_sample if isinstance(header, BeatsHeader) else header.position
@@ -395,7 +394,7 @@ class Engine:
         )
 
     def _open_other(self, before: Patient, header: BeatsHeader) -> Patient:
-        """Begin a patient anew whose lead or sampling rate is another: what was learnt is of that.
+        """Begin a patient anew who has other leads or another rate: what was learnt is of those.
 
         Time goes on from where it had come.
         """
@@ -404,7 +403,7 @@ class Engine:
         stream = Stream(
             patient=header.patient,
             record=header.record,
-            lead=header.lead,
+            leads=header.leads,
             fs_hz=header.fs_hz,
             first_sample=max(reached, header.first_sample),
             n_samples=None,
@@ -416,12 +415,14 @@ class Engine:
     def _open(self, stream: Stream) -> Patient:
         patient = Patient(
             stream=stream,
-            model=self._base,
-            threshold=self._settings.threshold or self._base.checkpoint.threshold.value,
+            model=shared_model(self._base, len(stream.leads), self._settings.threshold),
             learning=None,
             position=stream.first_sample,
         )
         before = self._saved.pop(stream.patient, None)
+        if before is not None and before[1].leads != tuple(stream.leads):
+            self._go_on_in_time(patient, *before)
+            before = None
         self._ending.discard(stream.patient)
         self._gone.pop(stream.patient, None)
         self._forgotten.pop(stream.patient, None)
@@ -431,7 +432,8 @@ class Engine:
         if before is not None:
             reached, saved = before
             patient.position = reached.position
-            patient.restore(saved, self._model_of(saved), reached.segmenter_state)
+            model = self._model_of(saved) or patient.model
+            patient.restore(saved, model, reached.segmenter_state)
             if saved.relearn_until is not None:
                 require_torch()
                 patient.learning = self.learner.begin(stream.patient, saved.relearn_until)
@@ -442,16 +444,26 @@ class Engine:
             patient.learning = self.learner.begin(stream.patient, until)
         return patient
 
-    def _model_of(self, saved: Saved) -> Model:
-        if saved.learned is None:
-            return self._base
-        return Model.of(self._models.load(saved.learned))
+    @staticmethod
+    def _go_on_in_time(patient: Patient, reached: StoredProgress, saved: Saved) -> None:
+        """Begin a patient behind where the journal has it, of whose leads nothing was learnt."""
+        position = max(reached.position, patient.position)
+        patient.position = patient.verdict_sample = position
+        patient.timeline = msgspec.structs.replace(saved.timeline, reached=position)
 
-    def _start_monitoring(self, patient: Patient, learned: Learned) -> None:
-        checkpoint = learned.checkpoint
-        file = self._models.save(patient.stream.patient, checkpoint, patient.learned)
-        threshold = self._settings.threshold or checkpoint.threshold.value
-        patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
+    def _model_of(self, saved: Saved) -> PatientModel | None:
+        """Return what was learnt of a patient; None where nothing was."""
+        if not saved.learned:
+            return None
+        learnt = [None if file is None else self._models.load(file) for file in saved.learned]
+        return learnt_model(learnt, self._settings.threshold)
+
+    def _start_monitoring(self, patient: Patient, outcomes: Sequence[Outcome]) -> None:
+        learnt = [None if isinstance(one, CannotLearn) else one.checkpoint for one in outcomes]
+        name, before = patient.stream.patient, _named(patient.learned)
+        files = self._models.save(name, learnt, before)
+        note = outcomes_text(patient.stream.leads, outcomes)
+        patient.start_monitoring(learnt_model(learnt, self._settings.threshold), files, note)
 
     def _replayed_s(self) -> float:
         judged_s = [
@@ -477,6 +489,11 @@ class Engine:
     def _next_seq(self) -> int:
         self._newest_seq += 1
         return self._newest_seq
+
+
+def _named(files: Iterable[str | None]) -> list[str]:
+    """Return the files of the leads that have one."""
+    return [file for file in files if file is not None]
 
 
 def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from model.prematurity import Timing
 from model.scoring import smoothed_errors
 from model.tracking import Normal
 from monitor.detection.alert_machine import Verdict
+from monitor.detection.scored_beats import ScoredBeat
 from monitor.wire.messages import LossByPart, Neighbour, Why
 from segmenter.beat import Window
 
@@ -22,30 +25,35 @@ WAVES: dict[Window, tuple[tuple[str, float, float], ...]] = {
 }
 
 
-def verdict_of(sample: int, loss: float | None, threshold: float, timing: Timing) -> Verdict:
-    """Decide about the beat of an R peak: its loss, times what its time adds, over the threshold.
+def verdict_of(beat: ScoredBeat, thresholds: Sequence[float]) -> Verdict:
+    """Decide about a beat: anomalous where its score is above 1.
 
     Parameters
     ----------
-    sample : int
-        R peak, from the record's start.
-    loss : float or None
-        None where the beat cannot be judged: there is no verdict then.
+    thresholds : sequence of float
+        Of each lead.
     """
-    if loss is None:
-        return Verdict(sample, None, 0.0)
-    why = reasons(loss, threshold, timing)
-    return Verdict(sample, bool(why), loss, loss * timing.factor / threshold, why)
+    loss, threshold = beat.loss, thresholds[beat.lead]
+    if loss is None or beat.score is None:
+        return Verdict(beat.sample, None, 0.0, lead=beat.lead, threshold=threshold)
+    anomalous = beat.score > 1
+    why = reasons(loss, threshold, beat.timing) if anomalous else []
+    return Verdict(beat.sample, anomalous, loss, beat.score, why, beat.lead, threshold)
 
 
 def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:
-    """Return what made a beat anomalous; empty where it is not."""
-    if loss * timing.factor <= threshold:
-        return []
+    """Return what made an anomalous beat one, seen in its worst lead."""
     why: list[Why] = ["shape"] if loss > threshold else []
     if timing.factor > 1 and (not why or not timing.in_time):
         why.append("premature" if timing.deviation > 0 else "late")
-    return why
+    return why or ["shape"]
+
+
+def leads_that_ring(beat: ScoredBeat, thresholds: Sequence[float]) -> list[int]:
+    """Return the leads whose loss, times what the beat's time adds, is above their threshold."""
+    factor = beat.timing.factor
+    of_leads = enumerate(zip(beat.losses, thresholds, strict=True))
+    return [lead for lead, (loss, bound) in of_leads if loss is not None and loss * factor > bound]
 
 
 def loss_by_part(

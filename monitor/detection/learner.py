@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
-from monitor.detection.learning_phase import Held, LearningPhase
+from monitor.detection.learning_phase import Held, LearningPhase, Outcome
 from monitor.detection.patient import Patient
 
 if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
@@ -36,7 +36,7 @@ class Learner:
     false_alerts_per_hour : float
         Aim of a learnt threshold.
     executor : Executor
-        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+        Trains a model for each lead; one worker, so that trainings do not fight for the cores.
     patients : mapping of str to Patient
         All of them, by name, as they are at each call.
     from_scratch : bool
@@ -76,7 +76,7 @@ class Learner:
         return any(phase.training for _, phase in self._learning())
 
     def ahead(self, phase: LearningPhase) -> int:
-        """Return how many trainings of others come before that of a phase; 0 if it has none."""
+        """Return how many trainings of others come before those of a phase; 0 if it has none."""
         self._queue = [one for one in self._queue if not one.done()]
         places = (place for place, one in enumerate(self._queue) if phase.is_trained_by(one))
         return next(places, 0)
@@ -96,17 +96,22 @@ class Learner:
         """Give up what is being trained."""
         self._leaving.set()
 
-    def released(self, start_monitoring: Callable[[Patient, Learned], None]) -> list[Held]:
-        """End the phases whose training has ended; return the messages that were held for them."""
+    def released(
+        self, start_monitoring: Callable[[Patient, Sequence[Outcome]], None]
+    ) -> list[Held]:
+        """End the phases whose trainings have ended; return the messages that were held for them.
+
+        `start_monitoring` is told what became of each lead.
+        """
         released: list[Held] = []
         for patient, phase in list(self._learning()):
             try:
-                learned = phase.learned()
+                outcomes = phase.outcomes()
             except CannotLearn as reason:
                 released.extend(phase.learn_on(reason, patient.stream.fs_hz))
                 continue
-            if learned is not None:
-                start_monitoring(patient, learned)
+            if outcomes is not None:
+                start_monitoring(patient, outcomes)
                 released.extend(phase.held)
         return released
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.errors import JournalFailed
-from monitor.wire.messages import Stream
+from monitor.wire.messages import Stream, joined_leads
 
 
 class JournaledRun(msgspec.Struct, frozen=True):
@@ -68,6 +68,6 @@ def _listed(run: JournaledRun) -> str:
 def _described(stream: Stream) -> str:
     stop = "endless" if stream.n_samples is None else f"{stream.n_samples / stream.fs_hz:g} s"
     return (
-        f"{stream.record} {stream.lead} ({stream.fs_hz:g} Hz, "
+        f"{stream.record} {joined_leads(stream.leads)} ({stream.fs_hz:g} Hz, "
         f"{stream.first_sample / stream.fs_hz:g} s to {stop}, {stream.digest or 'unread'})"
     )

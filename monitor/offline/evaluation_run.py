@@ -190,11 +190,11 @@ def simulated_beats(spec: BeatSpec, settings: SimulationSettings) -> Labelled:
         path = Path(folder) / "simulated"
         write_record(path, settings)
         annotations = read_annotations(path, ANNOTATION_EXTENSION)
-        with WfdbRecord.open(path) as record:
+        with WfdbRecord.open(path, 0) as record:  # ECG5000 is of chf07's first lead
             blocks = list(segment(record, spec, record.n_samples))
             fs_hz = record.fs_hz
     r_sample = np.concatenate([block.r_sample[block.judgeable] for block in blocks])
-    values = np.concatenate([block.values[block.judgeable] for block in blocks])
+    values = np.concatenate([block.values[block.judgeable, 0] for block in blocks])
     matches = compare_beats(annotations.samples, annotations.symbols, r_sample, fs_hz, start_s=0.0)
     symbol_at = dict(zip(annotations.samples.tolist(), annotations.symbols, strict=True))
     labels = [CLASS_OF_SYMBOL[symbol_at[at]] for at in matches.matched_reference.tolist()]

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.text import Text
 
 from monitor.errors import InvalidOption
-from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.kept_beats import LeadBeat
 from monitor.journal.reader import JournalReader
 from monitor.plain import json_line, milliseconds, plain_line
 from monitor.text import harmless
@@ -98,8 +98,8 @@ def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Gro
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
     if isinstance(message, Alert):
-        around = journal.beats_around(message.patient, message.sample)
-        rows += _drawn_around(around, message, width)
+        kept = journal.beats_around(message.patient, message.sample)
+        rows += _drawn_around([one.in_lead(message.lead) for one in kept], message, width)
     return Group(*rows)
 
 
@@ -121,7 +121,7 @@ def words_of(message: Alert | Technical) -> list[str]:
     return lines
 
 
-def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text]:
+def _drawn_around(around: list[LeadBeat], alert: Alert, width: int) -> list[Text]:
     if not around:
         return [Text(), Text("no beats were kept with it", "dim")]
     before = sum(beat.sample < alert.sample for beat in around)
@@ -135,12 +135,12 @@ def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text
         Text(title, "dim"),
         *plot_losses(beats, alert.threshold, min(width, 2 * len(around) + 8), LOSS_ROWS),
         Text(),
-        Text("the beats as the model saw them, from left to right", "dim"),
+        Text(f"the beats as the model saw them in {harmless(alert.lead)}, left to right", "dim"),
         *_strip(around, width),
     ]
 
 
-def _strip(around: list[KeptBeat], width: int) -> list[Text]:
+def _strip(around: list[LeadBeat], width: int) -> list[Text]:
     """Draw the beats side by side, each as cut and standardised."""
     values = np.concatenate([np.frombuffer(beat.values, "<f4") for beat in around])
     if not len(values):

@@ -29,6 +29,7 @@ from monitor.offline.workers import run_tasks
 from monitor.sources.missing_record import where_records_are
 from monitor.sources.mitdb import is_paced_mitdb
 from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.wire.messages import joined_leads
 from segmenter.beat import Beats
 from segmenter.errors import SegmenterError
 
@@ -166,7 +167,7 @@ def _evaluate(task: _Task) -> PatientResult:
     )
     with WfdbRecord.open(task.record) as record:
         fs_hz, n_samples = record.fs_hz, record.n_samples
-        lead, warnings = record.lead, record.warnings
+        lead, warnings = joined_leads(record.leads), record.warnings
         if n_samples <= options.learn_s * fs_hz:
             raise CannotLearn(
                 f"the record lasts {math.floor(n_samples / fs_hz)} s, and {options.learn_s:g} s of "
@@ -179,13 +180,14 @@ def _evaluate(task: _Task) -> PatientResult:
     learnt, of_learnt = beats.rows(slice(0, n_learnt)), classes[:n_learnt]
     tested = np.flatnonzero(beats.judgeable & (classes != UNKNOWN))
     tested = tested[tested >= n_learnt]
-    values = beats.values[tested]
-    seen = learnt.values[learnt.judgeable]
-    seen_normal = learnt.values[learnt.judgeable & (of_learnt == NORMAL)]
+    values = beats.values[tested].reshape(len(tested), -1)
+    of_learning = learnt.values.reshape(len(learnt), -1)  # of all leads, end to end
+    seen = of_learning[learnt.judgeable]
+    seen_normal = of_learning[learnt.judgeable & (of_learnt == NORMAL)]
     of_tested = JudgedBeats(
         classes=classes[tested],
         verdict=judged.ratio[tested].astype(np.float32),
-        loss=(judged.loss[tested] / judged.threshold).astype(np.float32),
+        loss=(judged.loss / judged.threshold_of_loss)[tested].astype(np.float32),
         unlabelled=nearest_distances(values, seen),
         labelled=nearest_distances(values, seen_normal),
     )

@@ -55,7 +55,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     """What a run came to."""
 
     records: int
-    leads: dict[str, str]  # that were monitored, by patient
+    leads: dict[str, list[str]]  # that were monitored, by patient
     signal_s: float  # judged, summed over the records
     elapsed_s: float  # real time from the start of the replay
     real_time_factor: float
@@ -132,7 +132,7 @@ class Tally:
         alerts = sum(one.alerts for one in patients)
         return Summary(
             records=len(streams),
-            leads={one.patient: one.lead for one in streams},
+            leads={one.patient: one.leads for one in streams},
             signal_s=round(signal_s, 3),
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
@@ -297,7 +297,7 @@ class ReplayOptions:
 
     records: list[str]
     alerts: str
-    lead: str | None = None
+    leads: tuple[str, ...] = ()  # as asked for; none are all ECG leads
     speed: float | None = 1.0
     start_s: float = 0.0
     duration_s: float | None = None
@@ -366,7 +366,7 @@ def stage_settings(
     producer = ProducerSettings(
         records=options.records,
         samples=samples,
-        lead=options.lead,
+        leads=list(options.leads),
         speed=options.speed,
         start_s=options.start_s,
         duration_s=options.duration_s,

@@ -57,7 +57,7 @@ def summary_table(summary: Summary) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows = [
         ("records", str(summary.records)),
-        *(("lead", harmless(row, 300)) for row in lead_rows(summary.leads)),
+        *_named(lead_rows(summary.leads)),
         ("signal", f"{clock(summary.signal_s, 1)} in {summary.elapsed_s:.1f} s"),
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
         ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),
@@ -74,3 +74,9 @@ def summary_table(summary: Summary) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _named(rows: list[str]) -> list[tuple[str, str]]:
+    """Return what is told of leads as name and value: `leads` and `MLII, V1 of 119`."""
+    parted = (row.partition(" ") for row in rows)
+    return [(name, harmless(value, 300)) for name, _, value in parted]

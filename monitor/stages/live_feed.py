@@ -224,12 +224,12 @@ def _samples(blocks: Iterable[SamplesMessage]) -> int:
 def _shed_from(header: SamplesHeader, position: int) -> ShedHeader:
     """Say that a patient is not sent from a position on."""
     return ShedHeader(
-        version=3,
+        version=4,
         patient=header.patient,
         record=header.record,
         sequence=header.sequence,
         sent_ns=header.sent_ns,
         position=position,
-        lead=header.lead,
+        leads=header.leads,
         fs_hz=header.fs_hz,
     )

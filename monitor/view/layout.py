@@ -7,6 +7,7 @@ What others named (patients, records, notes) goes through `harmless` and into `T
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,6 +23,7 @@ from monitor.view.patients import (
     heart_rate,
     is_withheld,
     patient_table,
+    rang_in,
     table_height,
     verdict,
 )
@@ -31,9 +33,11 @@ from monitor.view.plots import (
     MARK,
     TRACE,
     WITHHELD,
+    ShownLead,
     legend,
     number,
     plot_signal,
+    shown_leads,
     window_s,
 )
 from monitor.view.screen_rows import (
@@ -52,6 +56,7 @@ from monitor.view.screen_rows import (
 from monitor.view.selection import selected
 from monitor.view.snapshot import Snapshot
 from monitor.view.stages import stage_line, stage_table
+from monitor.wire.messages import named_leads
 
 VITALS_COLUMNS = 30
 STAGE_COLUMNS = 72
@@ -166,7 +171,7 @@ def _title(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
     left = Text(" ").append(harmless(patient.patient, NAME_LENGTH), NAME)
     if patient.record and patient.record != patient.patient:
         left.append(f"  record {harmless(patient.record, NAME_LENGTH)}")
-    left.append(f"  lead {harmless(patient.lead, NAME_LENGTH)}")
+    left.append(f"  {harmless(named_leads(patient.leads), NAME_LENGTH)}")
     right = Text()
     if width >= 72:
         left.append("  ecg-monitor", DIM)
@@ -230,14 +235,24 @@ def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -
         return blank(n_rows)
     has_vitals = width >= WIDE_COLUMNS and n_rows >= 16
     n_columns = width - VITALS_COLUMNS if has_vitals else width
-    title = Text("ECG ", "bold").append(harmless(patient.lead, NAME_LENGTH), MARK)
+    shown = shown_leads(patient, n_rows - 1)
+    title = Text("ECG ", "bold").append(_named(shown, len(patient.leads)), MARK)
     seconds = f"{window_s(n_columns)} s"
     right = legend(width - title.cell_len - len(seconds) - 9)
     right.append(f"  {seconds}" if right else seconds, DIM)
-    plot = plot_signal(patient, n_columns, n_rows - 1)
+    plot = plot_signal(patient, shown, n_columns, n_rows - 1)
     if has_vitals:
         plot = beside(plot, n_columns, _vitals(snapshot, patient), n_rows - 1)
     return [heading(title, right, width), *plot]
+
+
+def _named(shown: Sequence[ShownLead], n_leads: int) -> str:
+    """Return the leads that are drawn, and of how many."""
+    names = ", ".join(
+        f"{harmless(one.name, NAME_LENGTH)}{' left out' if one.is_left_out else ''}"
+        for one in shown
+    )
+    return names if len(shown) >= n_leads else f"{names} of {n_leads} leads"
 
 
 def _vitals(snapshot: Snapshot, patient: PatientView) -> list[Text]:
@@ -275,7 +290,9 @@ def _alerts(
     newest = snapshot.rows[-(n_rows - 1) :][::-1]
     several = len(snapshot.patients) > 1
     is_brief = width < WIDE_COLUMNS
-    listed = [_alert_row(row, several, is_brief) for row in newest] or [Text("   none so far", DIM)]
+    listed = [
+        _alert_row(row, snapshot.patients.get(row.patient), several, is_brief) for row in newest
+    ] or [Text("   none so far", DIM)]
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
     n_left = width - STAGE_COLUMNS
@@ -283,7 +300,9 @@ def _alerts(
     return [above, *beside(listed, n_left, stages, n_rows - 1)]
 
 
-def _alert_row(row: AlertRow, with_patient: bool, is_brief: bool) -> Text:
+def _alert_row(
+    row: AlertRow, patient: PatientView | None, with_patient: bool, is_brief: bool
+) -> Text:
     """Return one line of the alert list; a brief one leaves out the loss, and keeps the reason."""
     is_technical = row.priority == "technical"
     style = "" if not row.is_open else (WITHHELD if is_technical else ANOMALY)
@@ -299,6 +318,8 @@ def _alert_row(row: AlertRow, with_patient: bool, is_brief: bool) -> Text:
         text.append(f"x{number(row.ratio):<5}")
         text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}  ")
         text.append(harmless(", ".join(row.why)), DIM)
+        if patient is not None and rang_in(patient, row):
+            text.append(f"  {rang_in(patient, row)}", MARK)
     return text
 
 

@@ -28,20 +28,29 @@ def template_checkpoint(threshold: float = 26.0, spec: BeatSpec | None = None) -
 
 def beats_of_loss(losses: list[float], first_sample: int = 100, rr_samples: int = 250) -> Beats:
     """Return beats whose distance to TEMPLATE is the given; NaN makes one without a verdict."""
-    n = len(losses)
-    shifts = np.nan_to_num(np.array(losses, np.float32)) / np.float32(140)
+    return beats_of_losses([[loss] for loss in losses], first_sample, rr_samples)
+
+
+def beats_of_losses(
+    losses: list[list[float]], first_sample: int = 100, rr_samples: int = 250
+) -> Beats:
+    """Return beats of given distances in each lead; NaN is a lead that cannot be read there."""
+    n, leads = len(losses), len(losses[0]) if losses else 1
+    of_leads = np.array(losses, np.float32).reshape(n, leads)
+    noisy = 4 * np.isnan(of_leads)
     return Beats(
         r_sample=first_sample + rr_samples * np.arange(n, dtype=np.int64),
         rr_before_ms=np.full(n, 4.0 * rr_samples, np.float32),
         rr_after_ms=np.full(n, 4.0 * rr_samples, np.float32),
-        quality=np.where(np.isnan(losses), 4, 0).astype(np.uint16),
+        quality=noisy.min(axis=1).astype(np.uint16),
         delay_ms=np.full(n, 200.0, np.float32),
         closed_sample=first_sample + rr_samples * np.arange(1, n + 1, dtype=np.int64),
-        values=values_at(shifts),
+        values=values_at(np.nan_to_num(of_leads) / np.float32(140)),
+        lead_quality=noisy.astype(np.uint16),
     )
 
 
 def values_at(shifts: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return TEMPLATE moved up by each shift, shape (n, 140)."""
-    moved: NDArray[np.float32] = TEMPLATE[None, :] + shifts[:, None]
+    """Return TEMPLATE moved up by each shift, of shape (n,) or (n, leads): shape (..., 140)."""
+    moved: NDArray[np.float32] = TEMPLATE + shifts[..., None]
     return moved

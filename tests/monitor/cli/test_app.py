@@ -179,7 +179,7 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     alerts = f"tcp://127.0.0.1:{free_port()}"
     done = ecg_monitor_process("replay", record, "--speed", "max", "--json", "--alerts", alerts)
     assert done.returncode == 0
-    assert done.stderr == "ecg-monitor: sim: lead ECG1 at 250 Hz\n"
+    assert done.stderr == "ecg-monitor: sim: leads ECG1, ECG2 at 250 Hz\n"
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert messages[-1]["type"] == "summary"
     assert messages[-1]["beats"] > 100
@@ -200,7 +200,7 @@ def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
     assert "fast: sampling rate 5000.0 Hz" in reason
     assert sorted(done.stderr.splitlines()) == [
         f"ecg-monitor: passed over: {reason}",
-        "ecg-monitor: sim: lead ECG1 at 250 Hz",
+        "ecg-monitor: sim: leads ECG1, ECG2 at 250 Hz",
     ]
 
 
@@ -253,9 +253,12 @@ def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
     consumer, segmenter, _view, producer = (one.decode() for one in errors)
     assert f"ecg-monitor consumer: listens for beats on {ports['beats']}, publishes" in consumer
     assert f"ecg-monitor segmenter: listens for samples on {ports['samples']}, sends" in segmenter
-    assert "ecg-monitor producer: sends record sim, lead ECG1, 250 Hz, as patient sim" in producer
+    assert (
+        "ecg-monitor producer: sends record sim, leads ECG1, ECG2, 250 Hz, as patient sim"
+        in producer
+    )
     for said in (consumer, segmenter):
-        assert "patient sim came: record sim, lead ECG1, 250 Hz" in said
+        assert "patient sim came: record sim, leads ECG1, ECG2, 250 Hz" in said
         assert "patient sim has ended (complete) at sample 30000" in said
 
 
@@ -341,10 +344,10 @@ def test_train_on_a_record(tmp_path: Path) -> None:
     arguments = ("train", record, "--out", out, "--window", "midpoint", "--learn", "4:00")
     done = ecg_monitor(*arguments, "--epochs", 1, "--embedding", 2)
     assert done.exit_code == 0, done.stderr
-    assert "lead ECG1 of sim" in done.stderr
+    assert "leads ECG1, ECG2 of sim" in done.stderr
     made = load_checkpoint(out)
     assert made.spec["window"] == "midpoint"
-    assert 150 < made.provenance["beats"] < 330
+    assert 300 < made.provenance["beats"] < 660  # of both leads
     explains(*seen(ecg_monitor(*arguments)), str(out), "exists already", "--overwrite")
 
 

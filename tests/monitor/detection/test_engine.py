@@ -39,11 +39,11 @@ from monitor.wire.messages import (
     Technical,
     ThresholdRequest,
 )
-from segmenter.beat import BeatSpec
+from segmenter.beat import Beats, BeatSpec
 from tests.monitor.checkpoints import TEMPLATE, beats_of_loss, template_checkpoint
 
 NAN = float("nan")
-STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
+STREAM = Stream("p", "r", ["I"], 250.0, 0, 100_000)
 
 
 def beats_message(
@@ -54,18 +54,25 @@ def beats_message(
 ) -> BeatsMessage:
     """Return beats of the given losses, one second apart."""
     beats = beats_of_loss(losses, first_sample)
+    return message_of(beats, events, first=first_sample, **changes)
+
+
+def message_of(
+    beats: Beats, events: list[RecordEvent] | None = None, first: int = 100, **changes: Any
+) -> BeatsMessage:
+    """Return beats one second apart as the segmenter sends them."""
     values: dict[str, Any] = {
-        "version": 3,
+        "version": 4,
         "patient": "p",
         "record": "r",
         "sequence": 0,
         "sent_ns": 0,
-        "position": first_sample + 250 * len(losses),
-        "lead": "I",
+        "position": first + 250 * len(beats),
+        "leads": ["I"],
         "fs_hz": 250.0,
         "spec": BeatSpec().identity,
         "length": 140,
-        "n_beats": len(losses),
+        "n_beats": len(beats),
         "events": events or [],
         "stretch": 0,
         "first_sample": 0,
@@ -74,7 +81,7 @@ def beats_message(
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(3, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(4, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:

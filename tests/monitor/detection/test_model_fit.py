@@ -84,13 +84,12 @@ def test_what_is_kept_is_bounded(losses: list[float | None]) -> None:
 
 def test_a_threshold_gives_a_new_chance() -> None:
     """What is known of the old one is forgotten; a model that fitted is not doubted by it."""
-    assert doubted_anew(followed([HIGH] * 30)) == ModelFit()
-    assert doubted_anew(FITS) is FITS
+    assert doubted_anew([followed([HIGH] * 30), FITS]) == (ModelFit(), FITS)
 
 
 def test_the_text_says_what_and_what_to_do() -> None:
     """Whole on one line of a terminal: harmless text is cut at its end."""
-    text = unfit_text(followed([HIGH] * 500))
+    text = unfit_text([followed([HIGH] * 500)])
     assert (
         harmless(text)
         == text
@@ -244,12 +243,13 @@ needs_mitdb = pytest.mark.skipif(not RECORDS, reason=f"no records in {MITDB}")
 
 
 def fit_of_shipped(record: Path) -> ModelFit:
-    """Return what a minute of a record shows of the model that ships."""
+    """Return what a minute of a record's first lead shows of the model that ships."""
     shipped = load_shipped()
     with WfdbRecord.open(record) as source:
-        segmenter = Segmenter(source.fs_hz, BeatSpec.from_mapping(shipped.spec))
+        leads = len(source.leads)
+        segmenter = Segmenter(source.fs_hz, BeatSpec.from_mapping(shipped.spec), leads)
         beats = segmenter.update(source.read(0, round(60 * source.fs_hz))).beats
-    losses = Scorer(shipped.autoencoder).losses(beats.values[beats.judgeable])
+    losses = Scorer(shipped.autoencoder).losses(beats.values[beats.lead_judgeable[:, 0], 0])
     fit = ModelFit()
     for loss in losses.tolist():
         fit = follow_fit(fit, loss, shipped.threshold.value)

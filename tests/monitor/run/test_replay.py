@@ -177,7 +177,7 @@ def test_the_summary_tells_that_a_model_did_not_fit() -> None:
     tally = Tally()
     unfit = patient_status(patient="119", technical=["model_unfit"])
     tally.take(status(patients=[unfit, patient_status(patient="120", technical=["noisy"])]))
-    streams = [Stream(name, name, "MLII", 360.0, 0, None) for name in ("119", "120")]
+    streams = [Stream(name, name, ["MLII"], 360.0, 0, None) for name in ("119", "120")]
     (note,) = tally.summary(streams, restarts=0).notes
     assert note.startswith("119: this model does not fit this record, or every beat is anomalous")
     assert "--learn 5:00" in note
@@ -188,8 +188,8 @@ def test_the_summary_adds_up(record: Path) -> None:
     screen = Collected()
     summary = run(options(record, duration_s=60.0), screen)
     assert summary.records == 1
-    assert summary.leads == {record.name: "ECG1"}
-    assert screen.notices == [f"{record.name}: lead ECG1 at 250 Hz"]
+    assert summary.leads == {record.name: ["ECG1", "ECG2"]}
+    assert screen.notices == [f"{record.name}: leads ECG1, ECG2 at 250 Hz"]
     assert summary.signal_s == pytest.approx(60.0)
     assert summary.beats == len(screen.beats())
     assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())
@@ -245,7 +245,7 @@ def test_a_patient_of_another_run_does_not_end_the_summary(undisturbed: Collecte
 
 
 def stream(patient: str) -> Stream:
-    return Stream(patient, patient, "I", 250.0, 0, None)
+    return Stream(patient, patient, ["I"], 250.0, 0, None)
 
 
 @pytest.mark.parametrize(("stage", "begun"), [("consumer", True), ("segmenter", False)])

@@ -16,7 +16,7 @@ MS = 1_000_000
 
 
 def result_of(ear: Ear, dropped_before: int = 0) -> WardResult:
-    return ear.result(10, 20.0, dropped_before, {"consumer": 0.5}, {"consumer": 300.0})
+    return ear.result(10, 1, 20.0, dropped_before, {"consumer": 0.5}, {"consumer": 300.0})
 
 
 def heartbeat(beats: int, dropped: int = 0) -> Status:

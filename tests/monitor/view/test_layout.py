@@ -443,7 +443,7 @@ UNFIT = after(
         technical(
             5000,
             event="model_unfit",
-            text=unfit_text(ModelFit(above=(True,) * 20, state="unfit")),
+            text=unfit_text([ModelFit(above=(True,) * 20, state="unfit")]),
         ),
     ]
 )

@@ -1,0 +1,159 @@
+"""Several leads of a patient: the laws that hold for one hold for all of them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segmenter.bank import SegmenterBank
+from segmenter.beat import BeatSpec
+from segmenter.errors import InvalidSignal, InvalidState
+from segmenter.pool import SegmenterPool
+from segmenter.stream import Segmented, Segmenter
+from tests.segmenter.gather import gather, segment
+from tests.segmenter.synthetic import ecg, regular
+from tests.segmenter.test_bank import gathered, mixture
+from tests.segmenter.test_stream import TROUBLED
+
+FS_HZ = 250.0
+SECONDS = 40
+R_S = regular(0.8, SECONDS)
+CLEAN = np.stack([ecg(FS_HZ, R_S, SECONDS, seed=1), 0.5 * ecg(FS_HZ, R_S, SECONDS, seed=2)])
+TWO = np.stack([TROUBLED, np.roll(TROUBLED, 1700)])
+TWO_WHOLE = segment(TWO, FS_HZ)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, TWO.shape[1]), max_size=60))
+def test_any_cut_gives_the_same_to_the_bit(cuts: list[int]) -> None:
+    """Beats, events and seconds of two troubled leads do not depend on the cuts."""
+    assert segment(TWO, FS_HZ, cuts).same_as(TWO_WHOLE)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 999), min_size=2, max_size=3), st.integers(0, 2**32 - 1))
+def test_any_cut_of_any_mixture_gives_the_same(seeds: list[int], seed: int) -> None:
+    """Whatever the leads hold: the same in any cut, R peaks in order, values finite."""
+    leads = np.stack([mixture(one, 6000) for one in seeds])
+    g = np.random.default_rng(seed)
+    cuts = g.integers(0, leads.shape[1], size=g.integers(0, 30)).tolist()
+    whole = segment(leads, FS_HZ)
+    assert segment(leads, FS_HZ, cuts).same_as(whole)
+    assert np.all(np.diff(whole.r_samples) > 0)
+    assert np.isfinite(whole.beats.values).all()
+
+
+def test_single_samples_give_the_same_to_the_bit() -> None:
+    """One sample an update gives what one update gives."""
+    short = TWO[:, 2500:5500]
+    assert segment(short, FS_HZ, range(1, short.shape[1])).same_as(segment(short, FS_HZ))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, TWO.shape[1]), min_size=1, max_size=8))
+def test_saving_and_restoring_changes_nothing(cuts: list[int]) -> None:
+    """Restored from bytes at any sample it goes on to the bit, and saves the same bytes."""
+    segmenter, said = Segmenter(FS_HZ, BeatSpec(), 2), []
+    for piece in np.split(TWO, sorted(cuts), axis=1):
+        said.append(segmenter.update(piece))
+        state = segmenter.to_bytes()
+        segmenter = Segmenter.from_bytes(state)
+        assert segmenter.to_bytes() == state
+    assert gather([*said, segmenter.flush()], leads=2).same_as(TWO_WHOLE)
+
+
+@pytest.mark.parametrize("lost", [0, 3, 40, 480, 520, 3000, 7000])
+def test_a_gap_equals_as_many_nans(lost: int) -> None:
+    """gap(n) is n NaN in every lead to the bit, in what it says and in the state it leaves."""
+    said: list[list[Segmented]] = []
+    states = []
+    for by_gap in (True, False):
+        segmenter = Segmenter(FS_HZ, BeatSpec(), 2)
+        parts = [segmenter.update(TWO[:, :2900])]
+        hole = np.full((2, lost), np.nan)
+        parts.append(segmenter.gap(lost) if by_gap else segmenter.update(hole))
+        parts.append(segmenter.update(TWO[:, 2900:5000]))
+        said.append(parts)
+        states.append(segmenter.to_bytes())
+    assert states[0] == states[1]
+    assert gather(said[0], leads=2).same_as(gather(said[1], leads=2))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(0, 999), min_size=4, max_size=4), st.lists(st.integers(0, 6000)))
+def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int]) -> None:
+    """In a bank of two patients of two leads each says what it says alone."""
+    signals = np.stack([mixture(seed, 6000) for seed in seeds]).reshape(2, 2, -1)
+    bank = SegmenterBank(2, FS_HZ, BeatSpec(), leads=2)
+    said = [bank.update(piece) for piece in np.split(signals, sorted(cuts), axis=2)]
+    said.append(bank.flush())
+    for row, leads in enumerate(signals):
+        assert gathered(said, row, leads=2).same_as(segment(leads, FS_HZ))
+
+
+def test_patients_come_and_go_in_a_pool() -> None:
+    """A pool of patients of two leads says of each what a segmenter of its own says."""
+    pool = SegmenterPool(FS_HZ, BeatSpec(), leads=2)
+    rows = [pool.add() for _ in range(3)]
+    alone = Segmenter(FS_HZ, BeatSpec(), 2)
+    alone.update(TWO[:, :1234])
+    pool.update(rows, np.stack([TWO[:, :1000]] * 3))
+    pool.remove(rows[1])
+    assert pool.add() == rows[1]
+    pool.restore(rows[1], alone.to_bytes())
+    assert pool.position(rows[1]) == 1234
+    found = pool.update([rows[1], rows[0]], np.stack([TWO[:, 1234:4000], TWO[:, 1000:3766]]))
+    expected = alone.update(TWO[:, 1234:4000])
+    assert found.r_samples(0) == expected.r_samples.tolist()
+    assert found.events[0] == list(expected.events)
+    assert pool.to_bytes(rows[1]) == alone.to_bytes()
+    assert pool.room == 4
+
+
+def test_every_lead_is_cut_at_the_same_r() -> None:
+    """A beat's values are those of each lead; standardised, a lead of half the height is alike."""
+    whole = segment(CLEAN, FS_HZ)
+    assert whole.beats.values.shape == (len(R_S), 2, 140)
+    assert whole.beats.lead_quality.shape == (len(R_S), 2)
+    good = whole.beats.lead_judgeable.all(axis=1)
+    assert good.sum() > 40
+    np.testing.assert_allclose(whole.beats.values[good, 0], whole.beats.values[good, 1], atol=0.5)
+
+
+def test_a_hole_in_one_lead_is_of_that_lead_only() -> None:
+    """One lost sample of a lead: its window is missing; the beat is judged by the other lead."""
+    leads = CLEAN.copy()
+    leads[1, round(R_S[20] * FS_HZ) + 20] = np.nan
+    beats = segment(leads, FS_HZ).beats
+    at = int(np.argmin(np.abs(beats.r_sample / FS_HZ - R_S[20])))
+    assert beats.lead_judgeable[at].tolist() == [True, False]
+    assert beats.judgeable[at]
+    assert not beats.values[at, 1].any()
+    assert beats.values[at, 0].any()
+
+
+@pytest.mark.parametrize(
+    "chunk", [np.zeros(5), np.zeros((3, 5)), np.zeros((2, 5), complex), np.zeros((1, 2, 5))]
+)
+def test_chunks_of_another_shape_are_refused(chunk: Any) -> None:
+    """A chunk has as many leads as the segmenter."""
+    with pytest.raises(InvalidSignal, match="shape"):
+        Segmenter(FS_HZ, BeatSpec(), 2).update(chunk)
+
+
+@pytest.mark.parametrize("leads", [0, 65])
+def test_an_absurd_number_of_leads_is_refused(leads: int) -> None:
+    """A patient has at least one lead, and not more than a body has places for."""
+    with pytest.raises(InvalidSignal, match="leads given"):
+        Segmenter(FS_HZ, BeatSpec(), leads)
+
+
+def test_a_state_of_another_number_of_leads_is_refused() -> None:
+    """A bank has patients of one number of leads."""
+    state = Segmenter(FS_HZ, BeatSpec(), 2).to_bytes()
+    with pytest.raises(InvalidState, match="2 leads"):
+        SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
