@@ -86,6 +86,7 @@ STEADY_EARLY, STEADY_STEP = 0.2, 0.1  # of log RR: early beats at even intervals
 
 HIGHEST, LOWEST = 8.0, -8.0  # of a measure: bounds on what damaged values can do
 MAX_LEADS = 16
+MAX_BEYOND = 20.0  # of the log of a ratio: bounds what a sum of all evidence says
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,12 @@ class Weights:
         return math.log(self.cut / (1 - self.cut))
 
     def logits(self, measures: Floats) -> Floats:
-        """Return the logits, shape (n,), of measures, shape (n, len(MEASURES))."""
+        """Return the log odds that beats are anomalous, shape (n,); NaN where not measured.
+
+        Parameters
+        ----------
+        measures : np.ndarray, shape (n, len(MEASURES))
+        """
         total = np.full(len(measures), self.intercept)
         for column, term in enumerate(self.terms):
             values = np.ascontiguousarray(measures[:, column])
@@ -176,6 +182,15 @@ class Weights:
                 if weight:
                     total += weight * np.maximum(0.0, values - knot)
         return total
+
+    def probabilities(self, measures: Floats) -> Floats:
+        """Return the probabilities that beats are anomalous, shape (n,)."""
+        return np.asarray(1 / (1 + np.exp(-self.logits(measures))))
+
+    def ratios(self, measures: Floats) -> Floats:
+        """Return the weighted losses over the threshold, shape (n,): above 1 above the cut."""
+        beyond = (self.logits(measures) - self.cut_logit) / self.per_log_loss
+        return np.asarray(np.exp(np.minimum(beyond, MAX_BEYOND)))
 
 
 @dataclass(frozen=True)
@@ -334,7 +349,7 @@ class EvidenceState:
 
 @dataclass(frozen=True)
 class BeatRows:
-    """Beats to weigh: n rows, as tracked and scored.
+    """Beats to measure: n rows, as tracked and scored.
 
     Attributes
     ----------
@@ -355,53 +370,40 @@ class BeatRows:
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """What became of beats that were weighed.
+class Measured:
+    """What speaks for each of n beats.
 
     Attributes
     ----------
-    logits : np.ndarray, shape (n,)
-        Log odds that a beat is anomalous; NaN where no lead has a loss.
     measures : np.ndarray, shape (n, len(MEASURES))
-        What speaks for it, for an alert to say.
+        NaN where no lead has a loss.
     early : np.ndarray, shape (n,)
         log(usual RR / RR); 0 where it is not known.
     unreadable : np.ndarray, shape (n,), bool
         Whether it lies in noise.
     """
 
-    logits: Floats
     measures: Floats
     early: Floats
     unreadable: NDArray[np.bool_]
 
-    @property
-    def probabilities(self) -> Floats:
-        """Return the probabilities that the beats are anomalous, shape (n,)."""
-        return np.asarray(1 / (1 + np.exp(-self.logits)))
 
-    def ratios(self, weights: Weights) -> Floats:
-        """Return the weighted losses over the threshold, shape (n,): above 1 above the cut."""
-        return np.asarray(np.exp((self.logits - weights.cut_logit) / weights.per_log_loss))
-
-
-def weigh(
-    weights: Weights, state: EvidenceState, usual: Sequence[UsualLead | None], rows: BeatRows
-) -> tuple[EvidenceState, Weighed]:
-    """Weigh one patient's beats: `weigh_all` of one."""
+def measure(
+    state: EvidenceState, usual: Sequence[UsualLead | None], rows: BeatRows
+) -> tuple[EvidenceState, Measured]:
+    """Measure one patient's beats: `measure_all` of one."""
     of = [("", len(rows.losses))]
-    states, weighed = weigh_all(weights, {"": state}, of, {"": usual}, rows)
-    return states[""], weighed
+    states, measured = measure_all({"": state}, of, {"": usual}, rows)
+    return states[""], measured
 
 
-def weigh_all(
-    weights: Weights,
+def measure_all(
     states: Mapping[str, EvidenceState],
     of: Iterable[tuple[str, int]],
     usual: Mapping[str, Sequence[UsualLead | None]],
     rows: BeatRows,
-) -> tuple[dict[str, EvidenceState], Weighed]:
-    """Weigh beats of many patients that have equally many leads; any cut gives the same to the bit.
+) -> tuple[dict[str, EvidenceState], Measured]:
+    """Measure beats of many patients of as many leads; any cut gives the same to the bit.
 
     Parameters
     ----------
@@ -418,7 +420,7 @@ def weigh_all(
     -------
     dict of str to EvidenceState
         Where the patients are now.
-    Weighed
+    Measured
     """
     counts = list(of)
     leads = measure_leads(counts, usual, rows)
@@ -442,9 +444,8 @@ def weigh_all(
             timed[row] = follower.take(*beat)
         after[name] = follower.state(shapes_after[name])
     measures = _measures(leads, timed)
-    logits = weights.logits(measures)
-    logits[~known.any(axis=1)] = np.nan
-    return after, Weighed(logits, measures, timed[:, 0].copy(), timed[:, 3] > 0)
+    measures[~known.any(axis=1)] = np.nan
+    return after, Measured(measures, timed[:, 0].copy(), timed[:, 3] > 0)
 
 
 def _unlike_before(

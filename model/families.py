@@ -164,6 +164,52 @@ class Placed:
         return self.before == 0
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What becomes of a beat.
+
+    Attributes
+    ----------
+    anomalous : bool or None
+        None where there is no verdict: it lies in noise, or no lead could be judged.
+    placed : Placed or None
+        Of an anomalous beat.
+    """
+
+    anomalous: bool | None
+    placed: Placed | None = None
+
+
+WITHHELD, NORMAL = Heard(None), Heard(False)
+
+
+def hear(
+    state: FamiliesState,
+    beat: NDArray[np.float32],
+    known: Sequence[bool],
+    at_s: float,
+    score: float,
+    early: float,
+    *,
+    unreadable: bool,
+    during_alert: bool,
+) -> tuple[FamiliesState, Heard]:
+    """Take a weighed beat in: verdict, family, and whether it may begin an alert.
+
+    A beat in noise has no verdict, unless it is anomalous and of a family that is known. Parameters
+    are those of `place`; `score` is NaN where no lead could be judged.
+    """
+    if not math.isfinite(score):
+        return state, WITHHELD
+    anomalous = score > 1
+    if unreadable and not (anomalous and is_familiar(state, beat, known)):
+        return state, WITHHELD
+    if not anomalous:
+        return calm(state), NORMAL
+    state, placed = place(state, beat, known, at_s, score, early, during_alert=during_alert)
+    return state, Heard(True, placed)
+
+
 def calm(state: FamiliesState) -> FamiliesState:
     """Take note of a judged beat that is not anomalous: a run ends with it."""
     return replace(state, run=0, run_early=0.0) if state.run else state
