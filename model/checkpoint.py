@@ -7,6 +7,7 @@ One safetensors file. Its metadata holds one JSON document under METADATA_KEY:
     spec            the beat spec's plain values; spec_identity its eight hex digits
     threshold       Threshold
     reach           of a learnt patient's usual beats (`Normal`), with the tensor `exemplars`
+    usual_loss      theirs, too
     provenance      where the weights come from: data, licence, seed, beats
     identity        first half of the SHA-256 of weights, config, spec and threshold
 
@@ -102,9 +103,10 @@ class Checkpoint:
         return digest.hexdigest()[:32]
 
     def _judged_by(self) -> dict[str, Any]:
-        reach = {} if self.normal is None else {"reach": self.normal.reach}
+        normal = self.normal
+        usual = {} if normal is None else {"reach": normal.reach, "usual_loss": normal.usual_loss}
         return {
-            **reach,
+            **usual,
             "config": self.config.to_mapping(),
             "spec": dict(self.spec),
             "spec_identity": self.spec_identity,
@@ -320,17 +322,19 @@ def _arrays(data: bytes) -> dict[str, NDArray[np.float32]]:
 def _normal(
     document: Mapping[str, Any], exemplars: NDArray[np.float32] | None, config: AutoencoderConfig
 ) -> Normal | None:
-    """Return what the file holds of one patient's usual beats; both parts or neither."""
-    reach = document.get("reach")
-    if reach is None and exemplars is None:
+    """Return what the file holds of one patient's usual beats; all parts or none."""
+    reach, usual_loss = document.get("reach"), document.get("usual_loss")
+    if reach is None and usual_loss is None and exemplars is None:
         return None
-    if not isinstance(reach, float) or exemplars is None:
-        raise InvalidCheckpoint("the reach or the exemplars of its usual beats are missing")
+    if not (isinstance(reach, float) and isinstance(usual_loss, float)) or exemplars is None:
+        raise InvalidCheckpoint(
+            "the reach, the loss or the exemplars of its usual beats are missing; learn it again"
+        )
     fits = exemplars.ndim == 2 and exemplars.shape[1] == config.length
     if not fits or len(exemplars) > MAX_EXEMPLARS or exemplars.dtype != np.float32:
         raise InvalidCheckpoint(f"its exemplars are {exemplars.dtype} {tuple(exemplars.shape)}")
     try:
-        return Normal(reach, exemplars)
+        return Normal(reach, exemplars, usual_loss)
     except InvalidConfig as error:
         raise InvalidCheckpoint(f"its usual beats are invalid: {error}") from error
 

@@ -48,6 +48,7 @@ TRAINED_FLOP = 2.15e10
 MIN_EPOCHS, MAX_EPOCHS = 5, 200
 N_EXEMPLARS = 64
 MIN_REACH = 0.02  # a sample: a simulator's perfect beats must be followed too
+MIN_LOSS = 1e-3  # a simulator's perfect beats have a usual loss, too
 QRS_SHARE = 0.1  # of the beat, to either side of R: 75 ms at 80 beats a minute
 # Correlation of QRS complexes. On even-numbered records of MIT-BIH 95 % of the normal beats of a
 # clean lead lie above .95 to .99, nine in ten ventricular ones below .92.
@@ -152,6 +153,7 @@ def learn_patient(
     normal = _normal(laid[kept], scorer.template)
     every = np.ones(len(checked), np.bool_)
     _, scored = score_tracked(scorer, normal, TrackState(), checked, intervals_ms, every)
+    normal = replace(normal, usual_loss=max(float(np.median(scored.losses[held_out])), MIN_LOSS))
     same_qrs = _qrs_correlation(scored.tracked.inputs, scorer.template) >= SAME_QRS
     share = false_alerts_per_hour / beats_per_hour
     threshold = _threshold(scored, dominant, held_out, same_qrs, share)

@@ -46,10 +46,14 @@ class Normal:
         Distance (sum of absolute differences) from the template within which usual beats lie.
     exemplars : np.ndarray, shape (k, length), float32
         Some of the usual beats, evenly over the time learnt, laid on the template.
+    usual_loss : float
+        Median loss of usual beats that the autoencoder was not trained on: the unit in which
+        evidence counts losses.
     """
 
     reach: float
     exemplars: NDArray[np.float32]
+    usual_loss: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.reach < 1e6:  # NaN fails too
@@ -58,6 +62,10 @@ class Normal:
             raise InvalidConfig(
                 f"exemplars of shape {self.exemplars.shape} must be (n, length), finite and "
                 "plausible"
+            )
+        if not 0 < self.usual_loss < MAX_VALUE:  # NaN fails too
+            raise InvalidConfig(
+                f"the usual beats' loss {self.usual_loss!r} is not a positive number"
             )
 
 

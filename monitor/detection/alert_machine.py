@@ -7,8 +7,9 @@ A beat that the model or its time marks is anomalous. The life cycle of an episo
           <------------------------------------------           every k-th: ongoing
              clear_after calm beats in a row: cleared
 
-Fewer than n are pending: no alert yet. A beat without a verdict (bad signal) changes nothing.
-A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
+One of the n must be of a kind that may begin an episode (`Verdict.begins`): a shape that was heard
+before is absorbed. Fewer than n are pending: no alert yet. A beat without a verdict (bad signal)
+changes nothing. A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
 An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
 of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
@@ -48,6 +49,8 @@ class Verdict(NamedTuple):
         The worst.
     threshold : float
         Of that lead.
+    begins : bool
+        Whether it may begin an episode: `model.families` absorbs beats of shapes that were heard.
     """
 
     sample: int
@@ -57,6 +60,7 @@ class Verdict(NamedTuple):
     why: Sequence[Why] = ()
     lead: int = 0
     threshold: float = 1.0
+    begins: bool = True
 
     @property
     def share(self) -> float:
@@ -68,6 +72,7 @@ class AlertState(msgspec.Struct, frozen=True):
     """All that the machine remembers of one patient; encodes to a few bytes of JSON."""
 
     recent: tuple[int, ...] = ()  # the last m judged beats: sample of an anomalous one, or NORMAL
+    begins: int = NORMAL  # the last anomalous one that may begin an episode
     active: bool = False
     episode_start_sample: int = 0
     episode_last_sample: int = 0  # of its newest anomalous beat
@@ -141,6 +146,8 @@ class AlertMachine:
         calm = not anomalous and verdict.ratio <= self.rule.clear_ratio
         mark = verdict.sample if anomalous else NORMAL
         recent = (*state.recent, mark)[-self.rule.m :]
+        if anomalous and verdict.begins and not state.active:
+            state = replace_state(state, begins=verdict.sample)
         run = state.run + 1 if anomalous else 0
         calm_run = state.calm_run + 1 if calm and state.active else 0
         if (recent, run, calm_run) == (state.recent, state.run, state.calm_run):
@@ -153,7 +160,7 @@ class AlertMachine:
         if not verdict.anomalous:
             return state, None
         anomalous = [sample for sample in state.recent if sample != NORMAL]
-        if len(anomalous) < self.rule.n:
+        if len(anomalous) < self.rule.n or state.begins not in anomalous:
             return state, None
         state = replace_state(
             state,
