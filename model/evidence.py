@@ -33,6 +33,7 @@ ectopic beats resemble each other, and the beats between them are normal. Beats 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -157,6 +158,12 @@ class Weights:
                 raise InvalidConfig(f"the evidence of {term.measure} has knots or weights amiss")
         if self.per_log_loss < 0.1:
             raise InvalidConfig("evidence in which the loss weighs nothing is no evidence")
+
+    @property
+    def identity(self) -> str:
+        """Eight hex digits that two share only if they judge alike."""
+        judged_by = (self.intercept, self.cut, [(one.knots, one.weights) for one in self.terms])
+        return hashlib.sha256(repr(judged_by).encode()).hexdigest()[:8]
 
     @property
     def per_log_loss(self) -> float:

@@ -23,11 +23,10 @@ from model.evidence import Weights
 from model.evidence_file import save_weights
 from model.evidence_fit import NORMAL, LabelledEvidence, fit_weights
 from monitor.offline.evaluation.ecg5000_report import area_under_curve
-from monitor.offline.patients_run import UNKNOWN, PatientsOptions, records_to_evaluate
-from monitor.offline.patients_run import _classes as classes_of
+from monitor.offline.labelled_record import UNKNOWN, judge_labelled
+from monitor.offline.patients_run import PatientsOptions, records_to_evaluate
 from monitor.offline.record_evidence import HeardBeats, RecordEvidence, record_evidence
-from monitor.offline.record_judge import JudgeSettings, judge_record
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.offline.record_judge import JudgeSettings
 
 LEARN_S = 300.0
 FEW, MANY = 5, 20  # beats from which on a recall, an F1 is worth a mean
@@ -56,14 +55,10 @@ class Record:
 
 def read_record(path: Path) -> Record:
     """Learn and judge a record."""
-    base = load_shipped()
-    with WfdbRecord.open(path) as source:
-        fs_hz, n_samples = source.fs_hz, source.n_samples
-        judged = judge_record(source, base, JudgeSettings(learn_s=LEARN_S), keep_values=True)
-    classes = classes_of(path, "atr", judged.beats, fs_hz, n_samples)
-    evidence = record_evidence(judged, fs_hz)
-    hours = (n_samples - judged.learnt_until) / fs_hz / 3600
-    return Record(path.name, evidence, classes, hours)
+    record = judge_labelled(path, load_shipped(), JudgeSettings(learn_s=LEARN_S), "atr")
+    evidence = record_evidence(record.judged, record.fs_hz)
+    hours = (record.n_samples - record.judged.learnt_until) / record.fs_hz / 3600
+    return Record(record.name, evidence, record.classes, hours)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from monitor.cli.options import (
     StartAt,
     ThresholdText,
     Verbose,
+    VerdictChoice,
     learn_seconds,
 )
 from monitor.cli.progress import resolved
@@ -65,6 +66,7 @@ from monitor.settings import (
     parse_since,
     parse_speed,
     parse_threshold,
+    parse_verdict,
 )
 from monitor.wire.curve_keys import load_optional_keys
 from segmenter.beat import BeatSpec
@@ -123,6 +125,7 @@ def replay(
     threshold: ThresholdText = None,
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     journal: Journal = None,
     rules: RulesFile = None,
@@ -176,6 +179,7 @@ def replay(
             threshold=None if threshold is None else parse_threshold(threshold),
             learn_s=learn_seconds(learn),
             false_alerts_per_hour=false_alerts_per_hour,
+            verdict=parse_verdict(verdict),
             journal=journal,
             rules=_rules(rules),
             keys=_folder(keys),
@@ -320,6 +324,7 @@ def consumer(
     threshold: ThresholdText = None,
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
     journal: Journal = None,
     rules: RulesFile = None,
     keys: KeysFolder = None,
@@ -357,6 +362,7 @@ def consumer(
                     threshold=None if threshold is None else parse_threshold(threshold),
                     learn_s=learn_seconds(learn),
                     false_alerts_per_hour=false_alerts_per_hour,
+                    verdict=parse_verdict(verdict),
                     rules=_rules(rules),
                     keys=_folder(keys),
                     keep_s=keep_days * 86_400,

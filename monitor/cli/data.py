@@ -27,6 +27,7 @@ from monitor.cli.options import (
     Leads,
     Learn,
     SomeRecords,
+    VerdictChoice,
     WindowName,
     learn_seconds,
 )
@@ -34,7 +35,7 @@ from monitor.cli.progress import progress_bar, resolved, training_shown
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
-from monitor.settings import parse_duration
+from monitor.settings import parse_duration, parse_verdict
 from monitor.text import harmless
 from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
@@ -479,6 +480,7 @@ def evaluate_patients(
             help="Judge each record by evidence that was weighed on the labels of all others.",
         ),
     ] = False,
+    verdict: VerdictChoice = "evidence",
     start: Annotated[
         str,
         typer.Option(
@@ -505,11 +507,10 @@ def evaluate_patients(
     with explained(), ended_by_sigterm():
         require_torch()
         prepare_workers("monitor.offline.patients_run", jobs)
-        from monitor.offline.evaluation.patients_report import OWN_THRESHOLD, sheets, to_json
-        from monitor.offline.leave_one_out import CommonCut
+        from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
+        from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
 
-        evidence = CommonCut() if leave_one_out else None
         options = PatientsOptions(
             folder=folder,
             records=tuple(record or ()),
@@ -520,11 +521,12 @@ def evaluate_patients(
             jobs=jobs,
             ref_ext=ref_ext,
             from_s=parse_duration(start, "--from"),
-            evidence=evidence,
+            verdict=parse_verdict(verdict),
+            leave_one_out=leave_one_out,
         )
         with _judging_shown() as tell:
             results = run(options, tell, complain)
-        judged_by = OWN_THRESHOLD if evidence is None else evidence.name
+        judged_by = BY_OTHERS if leave_one_out else BY_VERDICT[options.verdict]
         if json:
             sys.stdout.write(f"{to_json(results, judged_by)}\n")
         else:
@@ -553,6 +555,7 @@ def evaluate_noise(
         typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest."),
     ] = "5:00",
     false_alerts: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
     checkpoint: CheckpointPath = None,
     jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -581,6 +584,7 @@ def evaluate_noise(
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
+            verdict=parse_verdict(verdict),
             jobs=jobs,
             ref_ext=ref_ext,
         )
@@ -661,6 +665,7 @@ def annotate(
         ),
     ] = None,
     learn: Learn = None,
+    verdict: VerdictChoice = "evidence",
     jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     again: Annotated[
         bool,
@@ -698,6 +703,7 @@ def annotate(
                 learn_seconds(learn),
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
+                parse_verdict(verdict),
             )
         results += [Outcome(name, error=reason) for name, reason in failed.items()]
         raise typer.Exit(_outcome(results, out))

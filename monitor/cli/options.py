@@ -125,6 +125,15 @@ FalseAlerts = Annotated[
         help="False alerts an hour that a learnt threshold aims at.",
     ),
 ]
+VerdictChoice = Annotated[
+    str,
+    typer.Option(
+        "--verdict",
+        metavar="BY",
+        help="What judges learnt patients: `evidence` (loss, time, noise, leads, families, weighed "
+        "on other patients) or `loss`, the bare rule.",
+    ),
+]
 AlertsEndpoint = Annotated[
     str,
     typer.Option(

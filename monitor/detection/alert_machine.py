@@ -51,6 +51,8 @@ class Verdict(NamedTuple):
         Of that lead.
     begins : bool
         Whether it may begin an episode: `model.families` absorbs beats of shapes that were heard.
+    family : int or None
+        Number of its family; None where families are not told apart.
     """
 
     sample: int
@@ -61,6 +63,7 @@ class Verdict(NamedTuple):
     lead: int = 0
     threshold: float = 1.0
     begins: bool = True
+    family: int | None = None
 
     @property
     def share(self) -> float:

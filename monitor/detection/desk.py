@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from model.checkpoint import Checkpoint
+from model.evidence import UsualLead, usual_lead
 from model.scoring import Scorer
 from monitor.detection.alert_machine import AlertMachine, Verdict
 from segmenter.beat import BeatSpec, Window
@@ -31,6 +32,12 @@ class LeadModel:
         """Make a checkpoint ready."""
         window = BeatSpec.from_mapping(checkpoint.spec).window
         return cls(checkpoint, Scorer(checkpoint.autoencoder), window)
+
+    @cached_property
+    def usual(self) -> UsualLead | None:
+        """The units that evidence counts in; None where nothing was learnt of a patient."""
+        normal = self.checkpoint.normal
+        return None if normal is None else usual_lead(normal, self.scorer.template)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,18 @@ class PatientModel:
     def first(self) -> int:
         """The first lead that is judged."""
         return next(index for index, one in enumerate(self.leads) if one is not None)
+
+    @cached_property
+    def usual(self) -> tuple[UsualLead | None, ...] | None:
+        """The units that evidence counts in, a lead each; None where nothing was learnt."""
+        of_leads = tuple(None if one is None else one.usual for one in self.leads)
+        return None if all(one is None for one in of_leads) else of_leads
+
+    @cached_property
+    def moved_by(self) -> float:
+        """By how much an option moved the threshold of the first lead that is judged."""
+        own = self.lead(self.first).checkpoint.threshold.value
+        return 1.0 if self.threshold is None else self.threshold / own
 
     def thresholds(self, factor: float) -> tuple[float, ...]:
         """Return each lead's threshold, times the patient's factor; NaN where it is not judged."""

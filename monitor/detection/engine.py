@@ -16,6 +16,7 @@ import msgspec
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
+from model.evidence_file import load_shipped_weights
 from model.libraries import require_torch
 from monitor.detection import admission
 from monitor.detection.admission import Admission
@@ -31,6 +32,7 @@ from monitor.detection.requests import MONITORED, Requests
 from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
 from monitor.detection.timeline import Timeline
+from monitor.detection.weighing import ByEvidence, Weigh, by_loss
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Progress, StoredProgress
 from monitor.step_result import StepResult
@@ -71,6 +73,7 @@ class Judging:
     is_learning: bool
     learnt_until: int  # sample at which the learning ended; 0 where nothing was to be learnt
     note: str  # what the learning says
+    n_families: int  # of anomalous beats that look alike
 
 
 class Engine:
@@ -117,6 +120,11 @@ class Engine:
     ) -> None:
         self._base = LeadModel.of(checkpoint)
         self._settings = settings
+        self._weigh: Weigh = by_loss
+        self._verdict = "loss"
+        if settings.verdict == "evidence":
+            weights = load_shipped_weights()
+            self._weigh, self._verdict = ByEvidence(weights), f"evidence {weights.identity}"
         self._models = models
         length = checkpoint.config.length
         self._saved = {
@@ -163,7 +171,8 @@ class Engine:
         one = self._patients[patient]
         is_learning = one.learning is not None
         models = tuple(None if by is None else by.checkpoint for by in one.model.leads)
-        return Judging(models, one.thresholds, is_learning, one.learnt_until, one.note)
+        n_families = one.families.next_number - 1
+        return Judging(models, one.thresholds, is_learning, one.learnt_until, one.note, n_families)
 
     def journaled_run(self, streams: list[Stream]) -> JournaledRun:
         """Return what decides the alerts, for the journal to hold a resumed run to."""
@@ -175,6 +184,7 @@ class Engine:
             threshold=settings.threshold,
             learn_s=settings.learn_s,
             false_alerts_per_hour=settings.false_alerts_per_hour,
+            verdict=self._verdict,
         )
 
     def expect(self, streams: Iterable[Stream]) -> None:
@@ -318,7 +328,7 @@ class Engine:
     def _judge(self, ready: Sequence[Held], now_ns: int, result: StepResult[Message]) -> None:
         """Score the beats of messages together, then judge them in order."""
         of_beats = [one for one in ready if isinstance(one, BeatsMessage)]
-        scores = score_messages(of_beats, self._patients)
+        scores = score_messages(of_beats, self._patients, self._weigh)
         result.messages += self._pending
         self._pending = []
         for message in ready:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model.families import Placed
 from model.prematurity import Timing
 from model.scoring import smoothed_errors
 from model.tracking import Normal
@@ -25,20 +26,27 @@ WAVES: dict[Window, tuple[tuple[str, float, float], ...]] = {
 }
 
 
-def verdict_of(beat: ScoredBeat, thresholds: Sequence[float]) -> Verdict:
+def verdict_of(
+    beat: ScoredBeat, thresholds: Sequence[float], placed: Placed | None = None
+) -> Verdict:
     """Decide about a beat: anomalous where its score is above 1.
 
     Parameters
     ----------
     thresholds : sequence of float
         Of each lead.
+    placed : Placed, optional
+        Its family, of an anomalous beat; without one it may begin an alert.
     """
     loss, threshold = beat.loss, thresholds[beat.lead]
     if loss is None or beat.score is None:
         return Verdict(beat.sample, None, 0.0, lead=beat.lead, threshold=threshold)
     anomalous = beat.score > 1
     why = reasons(loss, threshold, beat.timing) if anomalous else []
-    return Verdict(beat.sample, anomalous, loss, beat.score, why, beat.lead, threshold)
+    verdict = Verdict(beat.sample, anomalous, loss, beat.score, why, beat.lead, threshold)
+    if placed is None:
+        return verdict
+    return verdict._replace(begins=placed.onset != "", family=placed.number)
 
 
 def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:
@@ -50,10 +58,14 @@ def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:
 
 
 def leads_that_ring(beat: ScoredBeat, thresholds: Sequence[float]) -> list[int]:
-    """Return the leads whose loss, times what the beat's time adds, is above their threshold."""
+    """Return the leads whose loss, times what the beat's time adds, is above their threshold.
+
+    The worst where none is: evidence joins leads that are each below.
+    """
     factor = beat.timing.factor
     of_leads = enumerate(zip(beat.losses, thresholds, strict=True))
-    return [lead for lead, (loss, bound) in of_leads if loss is not None and loss * factor > bound]
+    ring = [lead for lead, (loss, bound) in of_leads if loss is not None and loss * factor > bound]
+    return ring or [beat.lead]
 
 
 def loss_by_part(

@@ -10,6 +10,8 @@ from typing import Literal, get_args
 import msgspec
 import numpy as np
 
+from model.evidence import EvidenceState, UsualLead
+from model.families import FamiliesState, Placed, hear
 from model.prematurity import TimingState
 from model.tracking import Drift
 from monitor.detection.alert_machine import (
@@ -40,7 +42,6 @@ from monitor.detection.patient_messages import (
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.timeline import Timeline
 from monitor.detection.verdict_watch import SILENT_S, reports
-from monitor.detection.weighing import WeighState
 from monitor.journal.kept_beats import AlertContext, KeptBeat, take_beat
 from monitor.journal.writer import Progress
 from monitor.wire.messages import (
@@ -56,7 +57,9 @@ from monitor.wire.messages import (
     Stream,
     joined_leads,
 )
+from segmenter.beat import Quality
 
+NOISY = int(Quality.NOISY)  # an IntFlag takes a microsecond to combine
 UNHEARD_S = 4.0  # so long without a sample is reported; a message comes at least once a second
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
 OF_SIGNAL: tuple[PatientKind, ...] = (*get_args(SignalKind), "two_senders")
@@ -96,7 +99,8 @@ class Saved(msgspec.Struct, frozen=True):
     unheard: bool = False
     fits: tuple[ModelFit, ...] = ()
     left_out: tuple[str, ...] = ()  # leads that cannot be read, while others can
-    weighed: WeighState = WeighState()
+    weighed: EvidenceState = msgspec.field(default_factory=EvidenceState)
+    families: FamiliesState = msgspec.field(default_factory=FamiliesState)
 
 
 @dataclass
@@ -143,8 +147,10 @@ class Patient:
         Whether each lead's model fits; while none does, the verdicts raise no alert.
     left_out : tuple of str
         Leads that cannot be read while others can, as the segmenter says.
-    weighed : WeighState
-        What weighing remembers.
+    weighed : EvidenceState
+        What evidence is followed by.
+    families : FamiliesState
+        Anomalous beats that look alike.
     moved_on : bool
         Whether there is something new to journal.
     kept : list of KeptBeat
@@ -181,7 +187,8 @@ class Patient:
     relearn_from: Progress[Saved] | None = None
     fits: tuple[ModelFit, ...] = ()
     left_out: tuple[str, ...] = ()
-    weighed: WeighState = field(default_factory=WeighState)
+    weighed: EvidenceState = field(default_factory=EvidenceState)
+    families: FamiliesState = field(default_factory=FamiliesState)
     thresholds: tuple[float, ...] = ()  # of each lead; NaN of one that is not judged
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
     _silent_samples: int = 0
@@ -200,6 +207,16 @@ class Patient:
         self.model, self.factor = model, factor
         self.thresholds = model.thresholds(factor)
         self.drifts, self.fits = [None] * n_leads, (ModelFit(),) * n_leads
+
+    @property
+    def usual(self) -> Sequence[UsualLead | None] | None:
+        """The units that evidence counts in, a lead each; None where the base judges."""
+        return (None,) * len(self.model.leads) if self.learning is not None else self.model.usual
+
+    @property
+    def moved_by(self) -> float:
+        """By how much the thresholds were moved, by an option or a person."""
+        return self.factor * self.model.moved_by
 
     @property
     def threshold(self) -> float:
@@ -392,7 +409,7 @@ class Patient:
         self.counts = saved.counts
         self.ended = saved.ended
         self.context = saved.context
-        self.timing, self.weighed = saved.timing, saved.weighed
+        self.timing, self.weighed, self.families = saved.timing, saved.weighed, saved.families
         self.drifts = [None if one is None else np.array(one) for one in saved.drifts]
         self.judged_r = saved.judged_r
         if saved.verdict_sample is not None:
@@ -408,7 +425,8 @@ class Patient:
         if self.learning is not None:
             self.learnt_until = self.learning.until_sample
         self._judge_by(model, 1.0)
-        self.fits, self.weighed = (FITS,) * len(model.leads), WeighState()
+        self.fits, self.weighed = (FITS,) * len(model.leads), self.weighed.learnt()
+        self.families = FamiliesState()
         self.learned, self.note = tuple(learned), note
         self.learning = self.relearn_from = None
 
@@ -455,11 +473,13 @@ class Patient:
             fits=self.fits,
             left_out=self.left_out,
             weighed=self.weighed,
+            families=self.families,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
     def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
-        verdict, is_learning = verdict_of(beat, self.thresholds), self.learning is not None
+        beat, placed = self._placed(beat)
+        verdict, is_learning = verdict_of(beat, self.thresholds, placed), self.learning is not None
         messages: list[Message] = []
         if beat.readable:
             messages += self._watch(beat.closed_sample, True, desk)
@@ -487,6 +507,25 @@ class Patient:
             onsets = self.counts.alerts + len(alerts)
             self.counts = msgspec.structs.replace(self.counts, alerts=onsets)
         return [*messages, *alerts]
+
+    def _placed(self, beat: ScoredBeat) -> tuple[ScoredBeat, Placed | None]:
+        """Return a beat without a verdict where it lies in noise; and its family."""
+        if beat.early is None or beat.score is None:
+            return beat, None
+        self.families, heard = hear(
+            self.families,
+            beat.batch.inputs[beat.row],
+            [loss is not None for loss in beat.losses],
+            beat.sample / self.stream.fs_hz,
+            beat.score,
+            beat.early,
+            unreadable=beat.unreadable,
+            during_alert=self.alert_state.active,
+        )
+        if heard.anomalous is None:
+            noisy = beat.quality | NOISY
+            return beat._replace(score=None, readable=False, quality=noisy), None
+        return beat, heard.placed
 
     def _keep(self, beat: ScoredBeat, transition: Transition | None) -> None:
         kept_beat = KeptBeat(

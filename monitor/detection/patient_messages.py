@@ -65,6 +65,8 @@ def beat_scored(
         rr_before_ms=_rounded(beat.rr_before_ms),
         rr_after_ms=_rounded(beat.rr_after_ms),
         quality=quality_names(beat.quality),
+        score=None if beat.score is None else round(beat.score, 3),
+        family=verdict.family,
         losses=[] if len(beat.losses) == 1 else [*map(_rounded_loss, beat.losses)],
         sent_ns=sent_ns,
     )
@@ -103,6 +105,7 @@ def beat_alert(
         parts=loss_by_part(values, reconstruction, judge.window),
         neighbours=neighbours(batch.inputs[place], judge.checkpoint.normal),
         leads=[stream.leads[lead] for lead in leads_that_ring(beat, thresholds)],
+        family=verdict.family,
     )
 
 
@@ -136,6 +139,7 @@ def episode_alert(
         parts=None,
         neighbours=[],
         leads=[],
+        family=None,
     )
 
 
@@ -160,6 +164,7 @@ def _alert(
     parts: LossByPart | None,
     neighbours: list[Neighbour],
     leads: list[str],
+    family: int | None,
 ) -> list[Message]:
     rule, judge = desk.machine.rule.name, model.identity
     identity = _identity(stream, sample, rule, judge, transition.state)
@@ -201,6 +206,7 @@ def _alert(
         duration_s=round(duration_s, 4),
         rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
         leads=leads,
+        family=family,
     )
     return [alert]
 

@@ -43,6 +43,10 @@ class Batch:
         The lead that is the worst.
     scores : np.ndarray, shape (n,), float64
         Above 1 a beat is anomalous; NaN where there is no verdict.
+    early : np.ndarray, shape (n,), float64
+        log(usual RR / RR); NaN where no evidence was weighed.
+    unreadable : np.ndarray, shape (n,), bool
+        Which lie in noise.
     readable : np.ndarray, shape (n,), bool
         Which have a verdict, or will have one once their patient is learnt.
     timings : sequence of Timing, length n
@@ -56,6 +60,8 @@ class Batch:
     losses: NDArray[np.float64]
     leads: NDArray[np.intp]
     scores: NDArray[np.float64]
+    early: NDArray[np.float64]
+    unreadable: NDArray[np.bool_]
     readable: NDArray[np.bool_]
     timings: Sequence[Timing]
     fits: Sequence[tuple[ModelFit, ...]]
@@ -73,6 +79,8 @@ class ScoredBeat(NamedTuple):
     losses: tuple[float | None, ...]  # of each lead; none where it gives none
     lead: int  # the worst
     score: float | None  # above 1 it is anomalous; none where there is no verdict
+    early: float | None  # log(usual RR / RR); none where no evidence was weighed
+    unreadable: bool  # it lies in noise
     timing: Timing
     fits: tuple[ModelFit, ...]  # known after it
     values: bytes  # float32, little-endian, standardised, lead after lead: a copy, keeps no batch
@@ -126,8 +134,20 @@ def _scored(
     thresholds = np.array([named[name].thresholds for name, _ in of], np.float64)[owner]
     inputs, reconstructions, losses = _reconstructed(beats, of, owner, named, timings)
     fits = _judged_leads(losses, thresholds, of, named)
-    states = {name: one.weighed for name, one in named.items()}
-    states, scores = weigh(states, Unweighed(of, beats, losses, thresholds, timings))
+    states, weighed = weigh(
+        {name: one.weighed for name, one in named.items()},
+        Unweighed(
+            of,
+            beats,
+            inputs,
+            reconstructions,
+            losses,
+            thresholds,
+            timings,
+            {name: one.usual for name, one in named.items() if one.usual is not None},
+            np.array([named[name].moved_by for name, _ in of], np.float64)[owner],
+        ),
+    )
     for name, patient in named.items():
         patient.timing, patient.weighed = rhythms[name], states[name]
     is_learning = np.array([named[name].learning is not None for name, _ in of])[owner]
@@ -137,8 +157,10 @@ def _scored(
         reconstructions,
         losses,
         worst_leads(losses, thresholds),
-        scores,
-        np.where(is_learning, beats.judgeable, np.isfinite(scores)),
+        weighed.scores,
+        weighed.early,
+        weighed.unreadable,
+        np.where(is_learning, beats.judgeable, np.isfinite(weighed.scores)),
         timings,
         fits,
     )
@@ -253,6 +275,8 @@ def scored_beats(batch: Batch) -> list[ScoredBeat]:
         zip(*(_or_none(of_lead) for of_lead in batch.losses.T), strict=True),
         batch.leads.tolist(),
         _or_none(batch.scores),
+        _or_none(batch.early),
+        batch.unreadable.tolist(),
         batch.timings,
         batch.fits,
         [values[row * size : (row + 1) * size] for row in range(n_beats)],

@@ -33,13 +33,15 @@ from monitor.offline.annotation_notes import (
 )
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
 from monitor.offline.workers import check_jobs, run_tasks
+from monitor.settings import VerdictBy
 from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
 if TYPE_CHECKING:
-    from model.checkpoint import Checkpoint
+    from model.evidence_file import load_shipped_weights
+from model.checkpoint import Checkpoint
 
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 
@@ -89,6 +91,7 @@ class _Task:
     spec: BeatSpec
     checkpoint: Path | None
     learn_s: float | None
+    verdict: VerdictBy
     settings: str  # their digest
 
 
@@ -102,6 +105,7 @@ def annotate_records(
     learn_s: float | None = None,
     again: bool = False,
     on_progress: Callable[[Annotated, int, int], None] | None = None,
+    verdict: VerdictBy = "evidence",
 ) -> list[Annotated]:
     """Write the beats of records, and with a model their anomalies, as WFDB annotations.
 
@@ -127,6 +131,8 @@ def annotate_records(
         Annotate records again that were done with the same settings.
     on_progress : callable, optional
         Told of each record when it is done, how many are done, and of how many.
+    verdict : {"evidence", "loss"}
+        What judges learnt records; see `replay --verdict`.
 
     Returns
     -------
@@ -155,10 +161,19 @@ def annotate_records(
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
     settings = settings_digest(
-        {"leads": tuple(leads), "spec": chosen_spec.identity, "model": model, "learn_s": learn_s}
+        {
+            "leads": tuple(leads),
+            "spec": chosen_spec.identity,
+            "model": model,
+            "learn_s": learn_s,
+            "verdict": f"evidence {load_shipped_weights().identity}"
+            if verdict == "evidence"
+            else verdict,
+        }
     )
     tasks = [
-        _Task(name, folder, leads, chosen_spec, checkpoint, learn_s, settings) for name in names
+        _Task(name, folder, leads, chosen_spec, checkpoint, learn_s, verdict, settings)
+        for name in names
     ]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
     done: dict[str, Annotated] = {}
@@ -295,7 +310,9 @@ def _annotate(task: _Task) -> Annotated:
             parts = [without_values(one) for one in segment(record, task.spec, record.n_samples)]
             beats = joined_beats(parts, 0)
         else:
-            judged = judge_record(record, _base(task), JudgeSettings(learn_s=task.learn_s))
+            judged = judge_record(
+                record, _base(task), JudgeSettings(learn_s=task.learn_s, verdict=task.verdict)
+            )
             beats = judged.beats
         files = {
             BEAT_EXTENSION: beat_file(

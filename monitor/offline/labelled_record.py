@@ -166,10 +166,21 @@ def judge_labelled(
                 f"from {from_s:g} s on; use an earlier --from"
             )
         judged = judge_record(record, base, settings, keep_values=True)
+        families = math.nan if settings.verdict == "loss" else judged.n_families
         lead, warnings = joined_leads(record.leads), record.warnings
     reference = read_reference(path, ref_ext, judged.beats.r_sample, fs_hz, n_samples)
     classes = reference.classes_of_found(len(judged.beats))
-    return LabelledRecord(path.name, fs_hz, n_samples, lead, judged, reference, classes, warnings)
+    return LabelledRecord(
+        path.name,
+        fs_hz,
+        n_samples,
+        lead,
+        judged,
+        reference,
+        classes,
+        warnings,
+        families=families,
+    )
 
 
 def read_reference(

@@ -16,9 +16,10 @@ from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
-from monitor.offline.leave_one_out import EvidenceWeigher, check_others, judged_by_others
+from monitor.offline.leave_one_out import check_others, judged_by_others
 from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
+from monitor.settings import VerdictBy
 from monitor.sources.missing_record import where_records_are
 from monitor.sources.mitdb import is_paced_mitdb
 from monitor.sources.wfdb_record import list_records
@@ -49,8 +50,10 @@ class PatientsOptions:
         Suffix of the reference annotations.
     from_s : float
         Compare from this time of each record on; what was learnt is left out in any case.
-    evidence : EvidenceWeigher, optional
-        Judge each record by this, weighed on all others; none is the record's own threshold.
+    verdict : {"evidence", "loss"}
+        What records are judged by: the evidence that ships, or the bare loss.
+    leave_one_out : bool
+        Judge each record by evidence that was weighed on all others.
     """
 
     folder: Path
@@ -62,7 +65,8 @@ class PatientsOptions:
     jobs: int | None = None
     ref_ext: str = "atr"
     from_s: float = 0.0
-    evidence: EvidenceWeigher | None = None
+    verdict: VerdictBy = "evidence"
+    leave_one_out: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:
@@ -76,6 +80,10 @@ class PatientsOptions:
             )
         if self.from_scratch and self.checkpoint is not None:
             raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
+        if self.leave_one_out and self.verdict == "loss":
+            raise InvalidOption(
+                "--leave-one-out weighs evidence, --verdict loss uses none; leave out one of them"
+            )
 
 
 def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]:
@@ -133,7 +141,7 @@ def run(
             f"left out, as AAMI does: paced records of MIT-BIH, {', '.join(left_out)}; "
             f"--record {left_out[0]} evaluates one"
         )
-    if options.evidence is not None:
+    if options.leave_one_out:
         check_others(len(names))  # before minutes of learning
     if not scikit_learn_is_installed():
         notice(
@@ -147,9 +155,9 @@ def run(
             f"no record of {options.folder} could be judged: {judged[0].record}: {judged[0].kept}"
         )
     anew: dict[str, LabelledRecord] = {}
-    if options.evidence is not None:
+    if options.leave_one_out:
         records = [one.kept for one in judged if isinstance(one.kept, LabelledRecord)]
-        anew = {one.name: one for one in judged_by_others(records, options.evidence)}
+        anew = {one.name: one for one in judged_by_others(records)}
     return [_result(one, anew, options) for one in judged]
 
 
@@ -175,7 +183,7 @@ def _judge(task: _Task) -> _Judged:
         record = replace(record, peers=peer_scores(record))
     except (MonitorError, SegmenterError, ModelError) as error:
         return _Judged(name, str(error))
-    if options.evidence is None:  # all else stays here: 50 MB of 20 hours
+    if not options.leave_one_out:  # all else stays here: 50 MB of 20 hours
         return _Judged(name, _figures(record, options))
     return _Judged(name, record)
 
@@ -192,6 +200,7 @@ def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
     settings = JudgeSettings(
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        verdict=options.verdict,
         from_scratch=options.from_scratch,
     )
     return judge_labelled(path, base, settings, options.ref_ext, options.from_s)

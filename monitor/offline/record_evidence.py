@@ -122,8 +122,32 @@ def record_evidence(judged: Judged, fs_hz: float) -> RecordEvidence:
     losses = np.where(judgeable & is_tested[:, None], judged.losses, np.nan)
     after_ms = beats.rr_after_ms.astype(np.float64)
     rows = BeatRows(losses, beats.values, inputs, reconstructions, intervals_ms, after_ms)
-    _, measured = measure(EvidenceState(), _usual(judged.models), rows)
-    return RecordEvidence(rows, beats.r_sample, fs_hz, measured)
+    return RecordEvidence(rows, beats.r_sample, fs_hz, _measured(rows, judged, is_tested))
+
+
+def _measured(rows: BeatRows, judged: Judged, is_tested: NDArray[np.bool_]) -> Measured:
+    """Measure as the monitor does: of what is learnt the rhythm is followed, and nothing else."""
+    nothing_known = (None,) * rows.losses.shape[1]
+    state, learnt = measure(EvidenceState(), nothing_known, _some(rows, ~is_tested))
+    if not is_tested.all():
+        state = state.learnt()
+    _, tested = measure(state, _usual(judged.models), _some(rows, is_tested))
+    return Measured(
+        np.concatenate([learnt.measures, tested.measures]),
+        np.concatenate([learnt.early, tested.early]),
+        np.concatenate([learnt.unreadable, tested.unreadable]),
+    )
+
+
+def _some(rows: BeatRows, which: NDArray[np.bool_]) -> BeatRows:
+    return BeatRows(
+        rows.losses[which],
+        rows.beats[which],
+        rows.inputs[which],
+        rows.reconstructions[which],
+        rows.rr_before_ms[which],
+        rows.rr_after_ms[which],
+    )
 
 
 def _scored(

@@ -23,7 +23,7 @@ from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
 from monitor.offline.workers import check_stop
-from monitor.settings import Rules
+from monitor.settings import Rules, VerdictBy
 from monitor.sources.source import Source
 from monitor.wire.messages import (
     Alert,
@@ -48,6 +48,7 @@ class JudgeSettings:
     threshold: float | None = None
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
+    verdict: VerdictBy = "evidence"
     rules: Rules = field(default_factory=Rules)
     from_scratch: bool = False  # begin learning with random weights
 
@@ -87,6 +88,8 @@ class Judged:
         Processor time of the trainings.
     episodes : tuple of Episode
         Alerts that began, in order, as the alerts themselves say; technical ones are none.
+    n_families : int
+        Families of anomalous beats that look alike; 0 where they are not told apart.
     """
 
     beats: Beats
@@ -100,6 +103,7 @@ class Judged:
     note: str
     learning_cpu_s: float
     episodes: tuple[Episode, ...]
+    n_families: int
 
     @property
     def loss(self) -> NDArray[np.float64]:
@@ -251,6 +255,7 @@ class _Judge:
             note=judging.note,
             learning_cpu_s=self._executor.cpu_s,
             episodes=tuple(self._episodes),
+            n_families=judging.n_families,
         )
 
     def _step(self, message: Held) -> None:

@@ -34,6 +34,7 @@ from monitor.settings import (
     ProducerSettings,
     Rules,
     SegmenterSettings,
+    VerdictBy,
 )
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
@@ -306,6 +307,7 @@ class ReplayOptions:
     threshold: float | None = None
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
+    verdict: VerdictBy = "evidence"
     journal: Path | None = None
     rules: Rules = field(default_factory=Rules)
     keep_days: float = KEEP_DAYS
@@ -382,6 +384,7 @@ def stage_settings(
         threshold=options.threshold,
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        verdict=options.verdict,
         keys=options.keys,
         rules=options.rules,
         real_time=options.speed is not None,

@@ -272,6 +272,8 @@ class BeatScored(Published, frozen=True, tag="beat"):
     quality: list[str]  # names of what is wrong; empty is good
     why: list[Why] = []  # what made it anomalous: its shape, or its time
     losses: list[float | None] = []  # of each lead, where there are several; `loss` is the worst
+    score: float | None = None  # what is held against 1; none without a verdict
+    family: Count | None = None  # of anomalous beats that look alike; none of a normal beat
     sent_ns: int = 0  # monotonic clock of the producer's host when its last sample was sent
 
 
@@ -312,13 +314,14 @@ class Alert(Published, frozen=True, tag="alert"):
     beat: list[float]  # the cut beat, standardised; empty when cleared
     reconstruction: list[float]  # what the autoencoder made of it
     why: list[Why] = []  # shape: its loss is above the threshold; or its time; empty when cleared
-    score: float | None = None  # the loss weighted by the beat's time, over the threshold
+    score: float | None = None  # loss weighted by evidence, or by time alone, over the threshold
     parts: LossByPart | None = None  # where along the beat the loss arose; none when cleared
     neighbours: list[Neighbour] = []  # of the learnt normal, nearest first; where one was learnt
     duration_s: float = 0.0  # of the episode, from its first to its newest anomalous beat
     rate_per_min: float | None = None  # its anomalous beats a minute; none for a single one
     durable: bool = True  # whether it was in the journal when it was sent; otherwise it follows
     leads: list[str] = []  # whose losses exceed their thresholds; `lead` is the worst of all
+    family: Count | None = None  # of beats that look alike: the beat's; none when cleared
 
 
 class Technical(Published, frozen=True, tag="technical"):

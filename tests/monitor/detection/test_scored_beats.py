@@ -86,6 +86,8 @@ def batch(beats: Beats, losses: list[list[float]]) -> Batch:
         of_leads,
         worst_leads(of_leads, np.full_like(of_leads, 2)),
         scores,
+        np.full(n_beats, np.nan),
+        np.zeros(n_beats, np.bool_),
         np.isfinite(scores),
         [Timing(float(row), 1.0 + row) for row in range(n_beats)],
         [(FITS, FITS)] * n_beats,

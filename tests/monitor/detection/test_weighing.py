@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model.evidence import EvidenceState
 from model.prematurity import Timing
-from monitor.detection.weighing import Unweighed, WeighState, by_loss, worst_leads
+from monitor.detection.weighing import Unweighed, by_loss, worst_leads
 from tests.monitor.checkpoints import beats_of_losses
 
 NAN = float("nan")
@@ -15,13 +16,17 @@ NAN = float("nan")
 def unweighed(
     losses: list[list[float]], thresholds: list[float], factors: list[float] | None = None
 ) -> Unweighed:
-    of_leads = np.array(losses, np.float64)
+    of_leads, beats = np.array(losses, np.float64), beats_of_losses(losses)
     return Unweighed(
         of=[("p", len(losses))],
-        beats=beats_of_losses(losses),
+        beats=beats,
+        inputs=beats.values,
+        reconstructions=beats.values,
         losses=of_leads,
         thresholds=np.tile(thresholds, (len(losses), 1)),
         timings=[Timing(0.0, factor) for factor in factors or [1.0] * len(losses)],
+        usual={},
+        factors=np.ones(len(losses)),
     )
 
 
@@ -44,8 +49,9 @@ def test_the_lead_that_exceeds_its_threshold_most_decides(
 ) -> None:
     """Each lead by its own threshold; the beat's time counts in all alike."""
     given = unweighed([losses], thresholds, [factor])
-    _, scores = by_loss({"p": WeighState()}, given)
-    np.testing.assert_array_equal(scores, [score])
+    _, weighed = by_loss({"p": EvidenceState()}, given)
+    np.testing.assert_array_equal(weighed.scores, [score])
+    assert np.isnan(weighed.early).all()
     assert worst_leads(given.losses, given.thresholds).tolist() == [worst]
 
 
@@ -54,13 +60,15 @@ def test_of_one_lead_the_score_is_the_quotient_to_the_bit() -> None:
     rng = np.random.default_rng(0)
     losses = rng.uniform(0, 100, 500).astype(np.float32).tolist()
     factors = rng.uniform(1, 20, 500).tolist()
-    _, scores = by_loss({}, unweighed([[one] for one in losses], [26.37], factors))
+    _, weighed = by_loss({}, unweighed([[one] for one in losses], [26.37], factors))
     expected = [loss * factor / 26.37 for loss, factor in zip(losses, factors, strict=True)]
-    assert scores.tolist() == expected
+    assert weighed.scores.tolist() == expected
 
 
 def test_no_beats_have_no_scores() -> None:
     """Nothing is divided."""
-    given = Unweighed([], beats_of_losses([]), np.zeros((0, 2)), np.zeros((0, 2)), [])
-    assert by_loss({}, given)[1].shape == (0,)
+    beats = beats_of_losses([])
+    none = np.zeros((0, 2))
+    given = Unweighed([], beats, beats.values, beats.values, none, none, [], {}, np.zeros(0))
+    assert by_loss({}, given)[1].scores.shape == (0,)
     assert worst_leads(given.losses, given.thresholds).shape == (0,)

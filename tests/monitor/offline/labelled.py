@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from monitor.detection.alert_machine import AlertMachine, AlertState, Verdict
 from monitor.offline.labelled_record import MISSED, LabelledRecord, Reference
-from monitor.offline.record_judge import Judged
+from monitor.offline.record_judge import Episode, Judged
+from monitor.settings import AlertRule
 from tests.monitor.checkpoints import beats_of_loss, template_checkpoint
 
 FS_HZ = 250.0
@@ -41,6 +43,7 @@ def labelled(
         note="",
         learning_cpu_s=0.0,
         episodes=(),
+        n_families=0,
     )
     rows = np.array([row for row, one in enumerate(classes) if one != "-"], np.int64)
     of_rows = np.array([classes[row] for row in rows], "U1")
@@ -48,6 +51,26 @@ def labelled(
     n_samples = FIRST_SAMPLE + n * every_samples
     found = reference.classes_of_found(n)
     return LabelledRecord(name, FS_HZ, n_samples, "MLII", judged, reference, found)
+
+
+def episodes_of(judged: Judged, rule: AlertRule | None = None) -> tuple[Episode, ...]:
+    """Return the alerts that verdicts begin, by the monitor's alert machine."""
+    machine, state = AlertMachine(rule), AlertState()
+    first, last = list[int](), list[int]()
+    columns = (judged.beats.r_sample, judged.ratio, judged.loss)
+    for sample, ratio, loss in zip(*(column.tolist() for column in columns), strict=True):
+        known = ratio == ratio
+        verdict = Verdict(sample, ratio > 1, loss, ratio) if known else Verdict(sample, None, 0.0)
+        state, transition = machine.beat(state, verdict)
+        if transition is not None and transition.state == "onset":
+            first.append(transition.episode_start_sample)
+            last.append(transition.episode_last_sample)
+        elif transition is not None:
+            last[-1] = transition.episode_last_sample
+    _, transition = machine.finish(state)
+    if transition is not None:
+        last[-1] = transition.episode_last_sample
+    return tuple(map(Episode, first, last))
 
 
 def with_missed(record: LabelledRecord, sample: int, aami_class: str) -> Reference:

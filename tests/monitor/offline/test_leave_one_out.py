@@ -2,87 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from model.checkpoint import load_shipped
+from model.evidence_file import load_shipped_weights
 from monitor.errors import InvalidOption
-from monitor.offline.labelled_record import LabelledRecord
-from monitor.offline.leave_one_out import CommonCut, episodes_of, judged_by_others
-from monitor.offline.record_judge import Episode
-from monitor.settings import AlertRule
-from tests.monitor.offline.labelled import FIRST_SAMPLE, RR_SAMPLES, labelled
+from monitor.offline.labelled_record import LabelledRecord, judge_labelled
+from monitor.offline.leave_one_out import judged_by, judged_by_others
+from monitor.offline.record_evidence import record_evidence
+from monitor.offline.record_judge import JudgeSettings
+from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
+from tests.monitor.offline.labelled import labelled
+
+LEARN_S = 90.0
 
 
-@dataclass(frozen=True)
-class Doubling:
-    """EvidenceWeigher that finds every score to be worth twice as much."""
-
-    name: str = "twice the score"
-    fitted: list[list[str]] = field(default_factory=list)
-
-    def fit(self, records: Sequence[LabelledRecord], /) -> Doubling:
-        self.fitted.append([one.name for one in records])
-        return self
-
-    def scores(self, record: LabelledRecord, /) -> NDArray[np.float64]:
-        return np.nan_to_num(2 * record.judged.ratio)
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledRecord]:
+    """Return two simulated records, learnt and judged by the evidence that ships."""
+    folder, judged = tmp_path_factory.mktemp("records"), []
+    for name, seed in (("a", 5), ("b", 6)):
+        settings = SimulationSettings(hours=0.1, seed=seed, anomaly_rate=0.1)
+        write_record(folder / name, settings)
+        judged.append(judged_record(folder / name))
+    return judged
 
 
-def at(beat: int) -> int:
-    return FIRST_SAMPLE + beat * RR_SAMPLES
+def judged_record(path: Path) -> LabelledRecord:
+    return judge_labelled(
+        path, load_shipped(), JudgeSettings(learn_s=LEARN_S), ANNOTATION_EXTENSION
+    )
 
 
-def test_each_record_is_judged_by_all_others() -> None:
-    """Verdicts and alerts are of the evidence; a beat without a verdict gets none."""
-    records = [
-        labelled("a", "NVNNN", [0.1, 0.6, float("nan"), 0.2, 0.3]),
-        labelled("b", "NV", [0.1, 0.2]),
-        labelled("c", "NV", [0.1, 3.0]),
-    ]
-    evidence = Doubling()
-    anew = judged_by_others(records, evidence)
-    assert evidence.fitted == [["b", "c"], ["a", "c"], ["a", "b"]]
-    assert anew[0].judged.anomalous.tolist() == [False, True, False, False, False]
-    assert np.isnan(anew[0].judged.ratio[2])
-    assert [one.judged.episodes for one in anew] == [
-        (Episode(at(1), at(1)),),
-        (),
-        (Episode(at(1), at(1)),),
-    ]
-    np.testing.assert_array_equal(anew[0].judged.loss, records[0].judged.loss)
+def test_judged_anew_by_the_same_weights_a_record_is_what_the_monitor_made_of_it(
+    records: list[LabelledRecord],
+) -> None:
+    """Verdicts, alerts and families, to the bit: offline and the engine are one rule."""
+    for record in records:
+        evidence = record_evidence(record.judged, record.fs_hz)
+        anew = judged_by(record, evidence, load_shipped_weights())
+        np.testing.assert_array_equal(anew.judged.ratio, record.judged.ratio)
+        assert anew.judged.episodes == record.judged.episodes
+        assert anew.families == record.families > 0
+        assert len(record.judged.episodes) > 0
+
+
+def test_each_record_is_judged_by_the_labels_of_the_others(records: list[LabelledRecord]) -> None:
+    """A record's own labels change nothing of it; those of the others do."""
+    first, second = records
+    one, other, _ = judged_by_others([first, second, second])
+    blind = replace(first, classes=np.full_like(first.classes, "N"))
+    np.testing.assert_array_equal(
+        judged_by_others([blind, second, second])[0].judged.ratio, one.judged.ratio
+    )
+    few = second.classes.copy()
+    few[np.flatnonzero(few == "V")[1:]] = ""
+    changed = judged_by_others([first, replace(second, classes=few)])[0]
+    assert not np.array_equal(changed.judged.ratio, one.judged.ratio, equal_nan=True)
+    assert np.isnan(one.judged.ratio[one.is_learnt]).all()
+    assert other.judged.anomalous.any()
 
 
 def test_one_record_has_no_others() -> None:
     """It says what is needed."""
     with pytest.raises(InvalidOption, match="--leave-one-out"):
-        judged_by_others([labelled("a", "NV", [0.1, 2.0])], Doubling())
-
-
-def test_alerts_are_those_of_the_alert_machine() -> None:
-    """One lasts until so many calm beats; what the record's end cuts off counts."""
-    record = labelled("a", "N" * 9, [2.0, 0.1, 3.0, 0.1, 0.1, 0.1, 0.1, 0.1, 2.0])
-    assert episodes_of(record.judged) == (Episode(at(0), at(2)), Episode(at(8), at(8)))
-    rule = AlertRule(clear_after=1)
-    of_each = tuple(Episode(at(beat), at(beat)) for beat in (0, 2, 8))
-    assert episodes_of(record.judged, rule) == of_each
-
-
-def test_a_common_cut_is_the_best_of_the_others() -> None:
-    """Where the anomalous beats of others lie above half of their thresholds, so is this one's."""
-    others = [
-        labelled("a", "N" * 30 + "V" * 30, [0.3] * 30 + [0.6] * 30),
-        labelled("b", "N" * 30 + "V" * 30, [0.4] * 30 + [0.7] * 30),
-    ]
-    weights = CommonCut().fit(others)
-    assert 0.4 <= weights.at < 0.6
-    mine = labelled("c", "NV", [0.35, 0.62])
-    assert (weights.scores(mine) > 1).tolist() == [False, True]
-
-
-def test_few_anomalous_beats_choose_no_cut() -> None:
-    """Without a record of twenty the score stands as it is."""
-    assert CommonCut().fit([labelled("a", "NV", [0.1, 0.2])]).at == 1.0
+        judged_by_others([labelled("a", "NV", [0.1, 2.0])])

@@ -13,7 +13,6 @@ import wfdb
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.errors import CannotLearn
 from monitor.offline.annotate import annotate_records
-from monitor.offline.leave_one_out import episodes_of
 from monitor.offline.patients_run import PatientsOptions
 from monitor.offline.patients_run import run as evaluate_patients
 from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
@@ -22,6 +21,7 @@ from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import Alert, BeatScored
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.in_process import in_process
+from tests.monitor.offline.labelled import episodes_of
 
 LEARN_S = 90.0
 

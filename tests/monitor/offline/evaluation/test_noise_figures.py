@@ -18,8 +18,7 @@ from monitor.offline.evaluation.noise_figures import (
 from monitor.offline.evaluation.noise_report import sheet, to_json
 from monitor.offline.evaluation.patients_report import to_tables
 from monitor.offline.labelled_record import LabelledRecord
-from monitor.offline.leave_one_out import episodes_of
-from tests.monitor.offline.labelled import FS_HZ, labelled, with_missed
+from tests.monitor.offline.labelled import FS_HZ, episodes_of, labelled, with_missed
 
 MINUTE = int(60 * FS_HZ)
 

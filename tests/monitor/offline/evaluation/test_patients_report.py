@@ -17,8 +17,7 @@ from monitor.offline.evaluation.patients_report import (
     to_markdown,
     to_tables,
 )
-from monitor.offline.leave_one_out import episodes_of
-from tests.monitor.offline.labelled import labelled
+from tests.monitor.offline.labelled import episodes_of, labelled
 
 FAILED = PatientResult("10|8", "held back", None, note="too mixed")
 QUARTER = QuarterFigures(1, 900.0, 1800.0, 0.5, math.nan, 0.25, 0.75, 2.0, 600.0, 8.0)
