@@ -7,9 +7,10 @@ that the monitor's alert machine makes of these verdicts. No label of a record j
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,33 @@ from monitor.detection.alert_machine import AlertMachine, AlertState, Verdict
 from monitor.errors import InvalidOption
 from monitor.offline.evaluation.patient_figures import MANY, f1_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord
-from monitor.offline.record_judge import Episode, Judged
+from monitor.offline.record_judge import Episode
 from monitor.settings import AlertRule
+
+
+class EvidenceVerdicts(NamedTuple):
+    """What weighed evidence decides about a record: n rows in the order of the R peaks.
+
+    Attributes
+    ----------
+    ratio : np.ndarray, shape (n,), float64
+        Above 1 a beat is anomalous; NaN where it has no verdict.
+    episodes : tuple of Episode
+        Alerts that began, in order; those that were absorbed are none.
+    families : float
+        Families of beats alike that the anomalous ones fell into; NaN where none are made.
+    """
+
+    ratio: NDArray[np.float64]
+    episodes: tuple[Episode, ...]
+    families: float = math.nan
 
 
 class WeighedEvidence(Protocol):
     """What evidence is worth, weighed on some patients."""
 
-    def scores(self, record: LabelledRecord, /) -> NDArray[np.float64]:
-        """Return what each beat of a record is held against 1 by, shape (n,); reads no label.
-
-        NaN where a beat has no verdict; a beat above 1 is anomalous.
-        """
+    def judge(self, record: LabelledRecord, /) -> EvidenceVerdicts:
+        """Return the verdicts and alerts of a record; reads none of its labels."""
         ...
 
 
@@ -41,15 +57,19 @@ class EvidenceWeigher(Protocol):
         """What the report says the records were judged by."""
         ...
 
+    def observe(self, record: LabelledRecord, /) -> object:
+        """Return what is weighed of a record, made once, and kept as the record's `evidence`."""
+        ...
+
     def fit(self, records: Sequence[LabelledRecord], /) -> WeighedEvidence:
-        """Weigh on these records' labels."""
+        """Weigh on the labels of records that were observed."""
         ...
 
 
 def judged_by_others(
-    records: Sequence[LabelledRecord], evidence: EvidenceWeigher, rule: AlertRule | None = None
+    records: Sequence[LabelledRecord], evidence: EvidenceWeigher
 ) -> list[LabelledRecord]:
-    """Return each record as evidence judges it that was weighed on all others.
+    """Return each observed record as evidence judges it that was weighed on all others.
 
     Raises
     ------
@@ -58,7 +78,7 @@ def judged_by_others(
     """
     check_others(len(records))
     return [
-        judged_by(record, evidence.fit([other for other in records if other is not record]), rule)
+        judged_by(record, evidence.fit([other for other in records if other is not record]))
         for record in records
     ]
 
@@ -72,24 +92,27 @@ def check_others(n_records: int) -> None:
         )
 
 
-def judged_by(
-    record: LabelledRecord, weights: WeighedEvidence, rule: AlertRule | None = None
-) -> LabelledRecord:
+def judged_by(record: LabelledRecord, weighed: WeighedEvidence) -> LabelledRecord:
     """Return a record with the verdicts and alerts that come of evidence weighed elsewhere."""
-    judged = record.judged
-    ratio = np.where(np.isnan(judged.ratio), np.nan, weights.scores(record))
-    judged = replace(judged, ratio=ratio, anomalous=ratio > 1)
-    return replace(record, judged=replace(judged, episodes=episodes_of(judged, rule)))
+    ratio, episodes, families = weighed.judge(record)
+    judged = replace(record.judged, ratio=ratio, anomalous=ratio > 1, episodes=episodes)
+    return replace(record, judged=judged, families=families)
 
 
-def episodes_of(judged: Judged, rule: AlertRule | None = None) -> tuple[Episode, ...]:
-    """Return the alerts that verdicts begin, by the monitor's alert machine."""
+def episodes_of(
+    r_sample: NDArray[np.int64], ratio: NDArray[np.float64], rule: AlertRule | None = None
+) -> tuple[Episode, ...]:
+    """Return the alerts that verdicts begin, by the monitor's alert machine.
+
+    Parameters
+    ----------
+    r_sample, ratio : np.ndarray, shape (n,)
+        R peaks in order, and what is held against 1; NaN where there is no verdict.
+    """
     machine, state = AlertMachine(rule), AlertState()
-    first, last = [], []
-    columns = (judged.beats.r_sample, judged.ratio, judged.loss)
-    for sample, ratio, loss in zip(*(column.tolist() for column in columns), strict=True):
-        known = ratio == ratio
-        verdict = Verdict(sample, ratio > 1, loss, ratio) if known else Verdict(sample, None, 0.0)
+    first, last = list[int](), list[int]()
+    for sample, one in zip(r_sample.tolist(), ratio.tolist(), strict=True):
+        verdict = Verdict(sample, None if math.isnan(one) else one > 1, 0.0, one)
         state, transition = machine.beat(state, verdict)
         if transition is not None and transition.state == "onset":
             first.append(transition.episode_start_sample)
@@ -115,6 +138,9 @@ class CommonCut:
 
     name: str = "its score over a cut chosen on the other records"
 
+    def observe(self, _record: LabelledRecord, /) -> None:
+        """Return nothing: the score is there."""
+
     def fit(self, records: Sequence[LabelledRecord], /) -> Cut:
         """Return the best cut."""
         of_f1 = []
@@ -132,6 +158,7 @@ class Cut:
 
     at: float
 
-    def scores(self, record: LabelledRecord, /) -> NDArray[np.float64]:
-        """Return each beat's score over the cut."""
-        return record.judged.ratio / self.at
+    def judge(self, record: LabelledRecord, /) -> EvidenceVerdicts:
+        """Return each beat's score over the cut, and the alerts that come of it."""
+        ratio = record.judged.ratio / self.at
+        return EvidenceVerdicts(ratio, episodes_of(record.judged.beats.r_sample, ratio))
