@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from monitor.offline.training_run import Trained, TrainingOptions
     from monitor.sources.wfdb_record import WfdbRecord
 
-PATIENTS_WIDTH = 140
+PATIENTS_WIDTH = 160
 Markdown = Annotated[
     bool, typer.Option("--markdown", help="Print the tables as Markdown, for a page.")
 ]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,8 @@ class LabelledRecord:
         What is wrong with the record and was read all the same.
     peers : mapping of str to np.ndarray, shape (n,), float32
         What other scorers make of the beats, by name; NaN where they were not asked.
+    evidence : object
+        What evidence was made of the beats, where it is weighed anew.
     families : float
         Families of beats alike that the anomalous ones fell into; NaN where none are made.
     """
@@ -118,6 +120,7 @@ class LabelledRecord:
     classes: NDArray[np.str_]
     warnings: tuple[str, ...] = ()
     peers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    evidence: Any = None
     families: float = math.nan
 
     @property
@@ -125,6 +128,14 @@ class LabelledRecord:
         """Which beats lie in what was learnt, shape (n,)."""
         learnt: NDArray[np.bool_] = self.judged.beats.r_sample < self.judged.learnt_until
         return learnt
+
+    @property
+    def has_verdict(self) -> NDArray[np.bool_]:
+        """Which reference beats were found and got a verdict, shape (m,)."""
+        row = self.reference.row
+        judged: NDArray[np.bool_] = row != MISSED
+        judged[judged] = np.isfinite(self.judged.ratio[row[judged]])
+        return judged
 
     @property
     def tested(self) -> NDArray[np.bool_]:

@@ -185,7 +185,7 @@ def _judge(task: _Task) -> _Judged:
         return _Judged(name, str(error))
     if not options.leave_one_out:  # all else stays here: 50 MB of 20 hours
         return _Judged(name, _figures(record, options))
-    return _Judged(name, record)
+    return _Judged(name, replace(record, evidence=options.evidence.observe(record)))
 
 
 def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:

@@ -53,7 +53,7 @@ class StretchFigures:
     missed, withheld : float
         Share of the reference beats that no beat was found for, and of those that one was found for
         and not judged.
-    withheld_v : float
+    unjudged_v : float
         Share of the reference V beats that were missed or not judged.
     n_reference, n_v : float
         Reference beats, and those of them that are V.
@@ -68,7 +68,7 @@ class StretchFigures:
     recall_v: float
     missed: float
     withheld: float
-    withheld_v: float
+    unjudged_v: float
     n_reference: float
     n_v: float
 
@@ -158,17 +158,14 @@ def _stretches(record: LabelledRecord, spans_s: Sequence[tuple[float, float]]) -
     beats, heard = compared_beats(record).during(spans), heard_alerts(record).during(spans)
     figures = make_figures(beats, heard, hours) if hours else None
     there = inside(record.reference.sample, spans)
-    row, is_v = record.reference.row[there], record.reference.classes[there] == "V"
-    missed = row == MISSED
-    has_verdict = np.isfinite(record.judged.ratio)
-    judged = ~missed
-    judged[judged] = has_verdict[row[judged]]
+    missed = record.reference.row[there] == MISSED
+    judged, is_v = record.has_verdict[there], record.reference.classes[there] == "V"
     return StretchFigures(
         hours=hours,
         **{name: getattr(figures, name, math.nan) for name in _OF_PATIENTS},
         missed=share(missed),
         withheld=share(~missed & ~judged),
-        withheld_v=share(~judged[is_v]),
-        n_reference=float(len(row)),
+        unjudged_v=share(~judged[is_v]),
+        n_reference=float(len(missed)),
         n_v=float(is_v.sum()),
     )

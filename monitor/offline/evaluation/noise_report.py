@@ -13,7 +13,7 @@ NOISE = "noise from 5:00 on, two minutes noisy, two clean"
 NOISY = {
     "false_onsets_per_hour": "false/h", "false_episodes_per_hour": "runs/h", "precision": "prec.",
     "recall": "recall", "recall_v": "V", "missed": "missed", "withheld": "withheld",
-    "withheld_v": "V, either", "n_v": "V beats",
+    "unjudged_v": "V, either", "n_v": "V beats",
 }  # fmt: skip
 CLEAN = {
     "false_onsets_per_hour": "clean: false/h", "recall": "clean: recall", "recall_v": "clean: V",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,6 +110,9 @@ class PatientFigures:
     recall_at_target : float
         At the threshold, chosen with labels, with so many false alerts as were aimed at: what the
         scores allow.
+    unjudged, unjudged_anomalous : float
+        Share of the reference beats, and of the anomalous ones, without a verdict: no beat was
+        found, or it was not judged. They are in no figure above.
     families : float
         Families of beats alike that the anomalous ones fell into.
     n_normal, n_anomalous : float
@@ -134,6 +137,8 @@ class PatientFigures:
     false_alerts_per_hour: float
     false_episodes_per_hour: float
     recall_at_target: float
+    unjudged: float
+    unjudged_anomalous: float
     families: float
     n_normal: float
     n_anomalous: float
@@ -216,7 +221,12 @@ def result_of(
     return PatientResult(
         record=record.name,
         half=half_of(record.name),
-        figures=make_figures(beats, heard, hours, target_per_hour, record.families),
+        figures=replace(
+            make_figures(beats, heard, hours, target_per_hour),
+            unjudged=unjudged_share(record, [span]),
+            unjudged_anomalous=unjudged_share(record, [span], anomalous=True),
+            families=record.families,
+        ),
         learnt_s=learnt_s,
         learning_cpu_s=judged.learning_cpu_s,
         threshold=judged.threshold,
@@ -246,12 +256,19 @@ def heard_alerts(record: LabelledRecord) -> HeardAlerts:
     return HeardAlerts(first, record.reference.hold_nothing(episodes, record.fs_hz))
 
 
+def unjudged_share(
+    record: LabelledRecord, spans: Sequence[Span], *, anomalous: bool = False
+) -> float:
+    """Return the share of the reference beats in spans that were missed or got no verdict."""
+    reference = record.reference
+    there = inside(reference.sample, spans)
+    if anomalous:
+        there &= reference.classes != NORMAL
+    return share(~record.has_verdict[there])
+
+
 def make_figures(
-    beats: ComparedBeats,
-    heard: HeardAlerts,
-    hours: float,
-    target_per_hour: float = 1.0,
-    families: float = math.nan,
+    beats: ComparedBeats, heard: HeardAlerts, hours: float, target_per_hour: float = 1.0
 ) -> PatientFigures:
     """Return the figures of one record's beats and alerts, tested for `hours`.
 
@@ -259,8 +276,6 @@ def make_figures(
     ----------
     target_per_hour : float
         False alerts an hour that the threshold was set for.
-    families : float
-        How many families the anomalous beats fell into; NaN where none are made.
     """
     marked = beats.verdict > 1
     normal = beats.classes == NORMAL
@@ -284,7 +299,9 @@ def make_figures(
         false_alerts_per_hour=float(false_alerts.sum()) / hours,
         false_episodes_per_hour=float(runs.sum()) / hours,
         recall_at_target=_recall_at(beats.verdict, normal, math.floor(target_per_hour * hours)),
-        families=families,
+        unjudged=math.nan,  # of the record: no beat here says so
+        unjudged_anomalous=math.nan,
+        families=math.nan,
         n_normal=float(normal.sum()),
         n_anomalous=float((~normal).sum()),
     )

@@ -31,7 +31,8 @@ VERDICTS = {
     "f1": "F1", "precision": "prec.", "recall": "recall", "recall_s": "S", "recall_v": "V",
     "onsets_per_hour": "onsets/h", "false_onsets_per_hour": "false/h",
     "false_alerts_per_hour": "beats/h", "false_episodes_per_hour": "runs/h",
-    "recall_at_target": "at target", "families": "fam.", "n_normal": "N", "n_anomalous": "SVFQ",
+    "recall_at_target": "at target", "unjudged": "unjudged", "unjudged_anomalous": "of SVFQ",
+    "families": "fam.", "n_normal": "N", "n_anomalous": "SVFQ",
 }  # fmt: skip
 RANKING = {
     "auc": "AUC", "auc_s": "S", "auc_v": "V", "auc_loss": "loss", "auc_loss_s": "S loss",
@@ -66,7 +67,8 @@ def sheets(
             f"Verdicts and alerts, one patient at a time; judged by {judged_by}",
             f"{PROTOCOL}. F1, precision and recall of the beats, recall of S and of V; alerts "
             "begun an hour, and those that hold no anomalous beat; normal beats marked an hour, "
-            "and runs of them; recall at a threshold that meets the target, chosen with labels. "
+            "and runs of them; recall at a threshold that meets the target, chosen with labels; "
+            "share of the reference beats without a verdict, and of the anomalous ones. "
             f"{_many(results)}{_worst(results)}",
         ),
         _sheet(

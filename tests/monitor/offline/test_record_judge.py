@@ -108,7 +108,7 @@ def test_annotate_says_the_same(
 def test_episodes_are_the_alerts_that_began(judged: Judged) -> None:
     """From the first to the last of their beats, as the alert machine makes them of verdicts."""
     assert len(judged.episodes) > 1
-    assert judged.episodes == episodes_of(judged)
+    assert judged.episodes == episodes_of(judged.beats.r_sample, judged.ratio)
     ends = {sample for one in judged.episodes for sample in one}
     assert ends <= {*samples_of(judged)}
 

@@ -55,7 +55,7 @@ def judged_by_minute() -> LabelledRecord:
     ratio = [0.1] * 5 + [3.0, 2.0, 0.5, 0.1, math.nan]
     record = labelled("118e_6", classes, ratio, learnt=5, every_samples=MINUTE)
     judged = replace(record.judged, learnt_until=5 * MINUTE)
-    judged = replace(judged, episodes=episodes_of(judged))
+    judged = replace(judged, episodes=episodes_of(judged.beats.r_sample, judged.ratio))
     reference = with_missed(record, 6 * MINUTE + MINUTE // 2, "V")
     return replace(record, judged=judged, reference=reference)
 
@@ -74,7 +74,7 @@ def test_noisy_and_clean_minutes_are_told_apart() -> None:
     assert (noisy.recall_v, clean.recall_v, noisy.precision) == (1.0, 0.0, 0.5)
     assert (noisy.n_reference, noisy.n_v) == (4, 3)
     assert (noisy.missed, noisy.withheld) == (0.25, 0.25)
-    assert noisy.withheld_v == pytest.approx(2 / 3)
+    assert noisy.unjudged_v == pytest.approx(2 / 3)
     assert (clean.missed, clean.withheld, clean.n_v) == (0.0, 0.0, 1)
 
 

@@ -24,7 +24,7 @@ from monitor.offline.evaluation.patient_figures import (
     result_of,
 )
 from monitor.offline.record_judge import Episode
-from tests.monitor.offline.labelled import FIRST_SAMPLE, FS_HZ, RR_SAMPLES, labelled
+from tests.monitor.offline.labelled import FIRST_SAMPLE, FS_HZ, RR_SAMPLES, labelled, with_missed
 
 NOTHING = HeardAlerts(np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
@@ -136,9 +136,30 @@ def test_a_record_is_compared_behind_what_was_learnt() -> None:
 
 def test_beats_without_verdict_or_class_do_not_count() -> None:
     """Withheld ones, and those that match no reference beat."""
-    made = result_of(labelled("106", "NV-V", [0.1, 2.0, 3.0, math.nan])).figures
+    record = labelled("106", "NV-V", [0.1, 2.0, 3.0, math.nan])
+    made = result_of(record).figures
     assert made is not None
     assert (made.n_normal, made.n_anomalous) == (1, 1)
+    assert [made.unjudged, made.unjudged_anomalous] == pytest.approx([1 / 3, 1 / 2])
+
+
+def test_who_does_not_find_a_beat_does_not_judge_it() -> None:
+    """What is missed is as unjudged as what is withheld."""
+    record = labelled("106", "NV", [0.1, 2.0])
+    missed = replace(record, reference=with_missed(record, FIRST_SAMPLE + 2 * RR_SAMPLES, "V"))
+    made = result_of(missed).figures
+    assert made is not None
+    assert [made.unjudged, made.unjudged_anomalous] == pytest.approx([1 / 3, 1 / 2])
+    assert made.recall == 1.0
+
+
+def test_families_are_those_that_the_monitor_made() -> None:
+    """None where it makes none."""
+    record = labelled("106", "NV", [0.1, 2.0])
+    without, made = result_of(record).figures, result_of(replace(record, families=2.0)).figures
+    assert without is not None
+    assert made is not None
+    assert (math.isnan(without.families), made.families) == (True, 2.0)
 
 
 @pytest.mark.parametrize(

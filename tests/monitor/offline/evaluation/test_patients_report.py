@@ -61,7 +61,9 @@ def test_the_tables_name_every_record() -> None:
 def test_the_worst_record_is_named() -> None:
     """An average hides a patient with a false alert a minute."""
     record = labelled("106", "NNV", [2.0, 0.2, 0.1])
-    heard = replace(record.judged, episodes=episodes_of(record.judged))
+    heard = replace(
+        record.judged, episodes=episodes_of(record.judged.beats.r_sample, record.judged.ratio)
+    )
     (verdicts, _) = sheets([result(), result_of(replace(record, judged=heard))])
     assert verdicts.caption.endswith("Most false alerts begun an hour: 1058.8 (106)")  # in 3.4 s
 
