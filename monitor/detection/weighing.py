@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from model.prematurity import Timing
 from segmenter.beat import Beats
+
+if TYPE_CHECKING:  # these modules need each other's types alone
+    from monitor.detection.desk import PatientModel
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,25 @@ class Unweighed:
         Whose beats the next rows are, and how many; the same patient may come again.
     beats : Beats
         The cut beats, RR intervals, and the quality of each lead.
+    inputs, reconstructions : np.ndarray, shape (n, leads, length), float32
+        What the autoencoders were to reconstruct; what they made of the beats as they came.
     losses : np.ndarray, shape (n, leads), float64
         NaN where a lead gives none: it cannot be read, it is left out, or the patient is learnt.
     thresholds : np.ndarray, shape (n, leads), float64
         By which each lead's loss is judged; NaN of a lead that is left out.
     timings : sequence of Timing, length n
+    models : mapping of str to PatientModel
+        What judges each patient.
     """
 
     of: Sequence[tuple[str, int]]
     beats: Beats
+    inputs: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
     losses: NDArray[np.float64]
     thresholds: NDArray[np.float64]
     timings: Sequence[Timing]
+    models: Mapping[str, PatientModel]
 
 
 class WeighState(msgspec.Struct, frozen=True):
