@@ -247,10 +247,9 @@ def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -
 
 
 def _named(shown: Sequence[ShownLead], n_leads: int) -> str:
-    """Return the leads that are drawn, and of how many."""
+    """Return the leads that are drawn, "?" behind one that is left out, and of how many."""
     names = ", ".join(
-        f"{harmless(one.name, NAME_LENGTH)}{' left out' if one.is_left_out else ''}"
-        for one in shown
+        f"{harmless(one.name, NAME_LENGTH)}{'?' if one.is_left_out else ''}" for one in shown
     )
     return names if len(shown) >= n_leads else f"{names} of {n_leads} leads"
 
