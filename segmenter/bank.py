@@ -155,12 +155,19 @@ class SegmenterBank:
         """Samples seen of each row's stream: shape (rows,)."""
         return self._positions[:: self.leads].copy()
 
+    def _positions_of_rows(self) -> list[int]:
+        positions: list[int] = self._positions[:: self.leads].tolist()
+        return positions
+
     def new_patient(self, row: int = 0) -> JoinedLeads:
         """Return what follows a row whose stream begins."""
         scale = self._finder.envelope.scale
         first = row * self.leads
         detectors = [
-            LeadDetector(Decider(self._timing, scale, partial(self._finder.highest, line)))
+            LeadDetector(
+                Decider(self._timing, scale, partial(self._finder.highest, line)),
+                says_echoes=self.leads > 1,
+            )
             for line in range(first, first + self.leads)
         ]
         return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale))
@@ -257,7 +264,7 @@ class SegmenterBank:
             self._take(np.full((len(self._places), min(self._piece, fed - start)), np.nan))
         if n_samples > fed:
             n = n_samples - fed
-            for patient, position in zip(self._patients, self.positions.tolist(), strict=True):
+            for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
                 patient.skip(position, n, self._findings)
             self._positions = self._positions + n
             self._gaps += n
@@ -270,7 +277,7 @@ class SegmenterBank:
         Each is cut as if the next R peak were as far away as the one before; it is dropped where
         that window is not complete.
         """
-        for patient, position in zip(self._patients, self.positions.tolist(), strict=True):
+        for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
             patient.flush(position, self._findings)
         self._cut_closed()
         return self._collect()
@@ -380,8 +387,8 @@ class SegmenterBank:
                 self._history.append(self._places_of(whole), held)
                 self._detect(held - self._levels[whole, None], whole, 0)
             self._take_with_gaps(samples[gappy_lines], present[gappy_lines], gappy_lines)
-        for patient in self._patients:
-            patient.update(self._findings)
+        for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
+            patient.update(position, self._findings)
         self._cut_closed()
 
     def _places_of(self, lines: NDArray[np.int64]) -> list[int]:

@@ -1,4 +1,9 @@
-"""One R peak for all leads of a patient, and which leads are left out."""
+"""One course of beats for all leads of a patient, and which leads are left out.
+
+What the leads' detectors say is taken in the order of time, so that any cut gives the same. A lead
+that cannot be read (flat, saturated or missing for a second, noisy for three) has no say about the
+beats while another lead can be read; `lead_left_out` says so.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,25 @@ from typing import Any
 
 from segmenter.beat import Quality
 from segmenter.errors import InvalidState
+from segmenter.joined_beats import BeatJoiner, of_each
 from segmenter.lead_detector import (
     LEAD_OFF,
     MISSING,
     NOISY,
     NOISY_SECONDS,
+    Echo,
     LeadDetector,
     SecondEnded,
     Slept,
 )
 from segmenter.qrs import Detection
-from segmenter.state import listing
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
 # What became known of leads: its sample, its place among what has the same, the lead, and what it
-# is: a beat, a second, that every lead sleeps, or a second that was lost (None).
-Said = tuple[int, int, int, Detection | SecondEnded | Slept | None]
-SECOND, BEAT, SLEEP = 0, 1, 2
+# is; a second that was lost is None.
+Said = tuple[int, int, int, Echo | Detection | SecondEnded | Slept | None]
+SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
 
 
 class JoinedLeads:
@@ -41,34 +47,48 @@ class JoinedLeads:
         self.tracker = tracker
         self.left_out = [False] * len(leads)
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
+        timing = leads[0].decider.timing
+        self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None
 
-    def update(self, findings: Findings) -> None:
-        """Take what the leads said since the last time, up to the same sample each.
+    def update(self, position: int, findings: Findings) -> None:
+        """Take what the leads said since the last time, up to `position` each.
 
         Parameters
         ----------
+        position : int
         findings : Findings
             What becomes known is added to it.
         """
-        if len(self.leads) == 1:
+        if self.joiner is None:
             self._update_one(self.leads[0], findings)
             return
-        for time, _, lead, said in sorted(self._said(), key=lambda one: one[:3]):
-            if isinstance(said, Detection):
-                self._detected(lead, said, findings)
-            elif isinstance(said, Slept):
-                self.tracker.skip(time, said.n, findings)
+        joiner = self.joiner
+        for time, order, lead, said in sorted(self._said(), key=lambda one: one[:3]):
+            joiner.advance(time, findings)
+            if isinstance(said, Echo):
+                joiner.trust[lead].echoes.append(said)
+            elif isinstance(said, Detection):
+                joiner.detected(lead, said, findings)
+            elif not isinstance(said, Slept):
+                self._end_second(joiner, time, said, findings)
+            elif order == ASLEEP:
+                joiner.trust[lead].forget()
             else:
-                self._end_second(time, said, findings)
+                joiner.settle(time, findings)
+                joiner.forget()
+                self.tracker.skip(time, said.n, findings)
+        joiner.advance(position, findings)
 
     def skip(self, position: int, n: int, findings: Findings) -> None:
-        """Take n samples after `position` in which every lead sleeps."""
+        """Take n samples after `position` in which every lead sleeps, and slept before."""
         for lead in self.leads:
             lead.lose(position, n)
         self.tracker.skip(position, n, findings)
 
     def flush(self, position: int, findings: Findings) -> None:
         """Close the last beat, if its window is complete without a next one."""
+        if self.joiner is not None:
+            self.joiner.settle(position, findings)
         self.tracker.flush(position, findings)
 
     def _update_one(self, lead: LeadDetector, findings: Findings) -> None:
@@ -79,10 +99,10 @@ class JoinedLeads:
                 flags = LEARNING * one.learning | NOISY * one.noisy
                 beat = JoinedBeat(one.r_sample, one.known, (flags,), (one,))
                 self.tracker.take(beat, findings)
+            elif isinstance(one, SecondEnded):
+                self.tracker.end_second(one.end, one.flags, findings)
             elif isinstance(one, Slept):
                 self.tracker.skip(one.start, one.n, findings)
-            else:
-                self.tracker.end_second(one.end, one.flags, findings)
 
     def _said(self) -> Iterable[Said]:
         """Take what the leads said."""
@@ -92,58 +112,48 @@ class JoinedLeads:
             said, lead.said = lead.said, []
             asleep.append([])
             for one in said:
-                if isinstance(one, Detection):
+                if isinstance(one, Echo):
+                    yield one.known, ECHO, k, one
+                elif isinstance(one, Detection):
                     yield one.known, BEAT, k, one
                 elif isinstance(one, SecondEnded):
                     yield one.end, SECOND, k, one
                 else:
                     asleep[k].append(one)
+                    yield one.start, ASLEEP, k, one
                     first = one.start // second * second + second
                     for end in range(first, one.start + one.n + 1, second):
                         yield end, SECOND, k, None
         for slept in all_asleep(asleep):
-            yield slept.start, SLEEP, 0, slept
+            yield slept.start, ALL_ASLEEP, 0, slept
 
-    def _detected(self, lead: int, detection: Detection, findings: Findings) -> None:
-        if lead:
-            return
-        flags = LEARNING * detection.learning | NOISY * detection.noisy
-        others = len(self.leads) - 1
-        beat = JoinedBeat(
-            detection.r_sample,
-            detection.known,
-            (flags, *[0] * others),
-            (detection, *[None] * others),
-        )
-        self.tracker.take(beat, findings)
-
-    def _end_second(self, end: int, said: SecondEnded | None, findings: Findings) -> None:
+    def _end_second(
+        self, joiner: BeatJoiner, end: int, said: SecondEnded | None, findings: Findings
+    ) -> None:
         """Take what one lead has to say of a second; the last one ends it."""
         self._ended.append(said)
         if len(self._ended) < len(self.leads):
             return
         ended, self._ended = self._ended, []
+        for lead, one in enumerate(ended):
+            joiner.leave_out(lead, _is_out(one, joiner.out[lead]))
         awake = [one for one in ended if one is not None]
         if awake:  # else the tracker skips it
-            flags = joined_flags([one.flags for one in awake])
-            self.tracker.end_second(end, flags, findings)
-            self._leave_out(end, ended, flags == 0, findings)
+            self.tracker.end_second(end, joined_flags([one.flags for one in awake]), findings)
+            self._say_left_out(joiner.out, end, ended, findings)
 
-    def _leave_out(
-        self, end: int, ended: list[SecondEnded | None], readable: bool, findings: Findings
+    def _say_left_out(
+        self, out: list[bool], end: int, ended: list[SecondEnded | None], findings: Findings
     ) -> None:
-        """Leave out leads that cannot be read while another can; take back those that can."""
-        second = self.tracker.second
+        """Say which leads are left out from now on, and which are back."""
         for lead, one in enumerate(ended):
-            noisy = 0 if one is None else one.noisy_seconds
-            out = one is None or bool(one.flags & ~NOISY) or noisy >= NOISY_SECONDS
-            if out is self.left_out[lead] or (out and not readable):
+            if out[lead] is self.left_out[lead] or (out[lead] and all(out)):
                 continue
-            if not out and one is not None and one.flags:
-                continue  # noisy, and not for long: it stays out
-            self.left_out[lead] = out
-            began = end - (noisy if noisy >= NOISY_SECONDS else 1) * second
-            self.tracker.leave_out(lead, out, max(began, 0), findings)
+            self.left_out[lead] = out[lead]
+            noisy = one is not None and one.noisy_seconds >= NOISY_SECONDS
+            seconds = NOISY_SECONDS if noisy and out[lead] else 1
+            start = max(end - seconds * self.tracker.second, 0)
+            self.tracker.leave_out(lead, out[lead], start, findings)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
@@ -151,6 +161,7 @@ class JoinedLeads:
             "tracker": self.tracker.to_plain(),
             "leads": [lead.to_plain() for lead in self.leads],
             "left_out": self.left_out,
+            "joiner": None if self.joiner is None else self.joiner.to_plain(),
         }
 
     def restore(self, plain: Mapping[str, Any], position: int) -> None:
@@ -159,15 +170,21 @@ class JoinedLeads:
         if not isinstance(tracker, dict):
             raise InvalidState("saved state: the tracker's part is missing")
         self.tracker.restore(tracker, position, n)
-        left_out = listing(plain, "left_out", n)
-        if len(left_out) != n or not all(type(one) is bool for one in left_out):
-            raise InvalidState("saved state: left_out does not tell of each lead whether it is")
-        self.left_out = left_out
-        leads = listing(plain, "leads", n)
-        if len(leads) != n or not all(isinstance(one, dict) for one in leads):
-            raise InvalidState("saved state: a lead's detector is missing")
-        for lead, one in zip(self.leads, leads, strict=True):
+        self.left_out = of_each(plain, "left_out", n, bool)
+        for lead, one in zip(self.leads, of_each(plain, "leads", n, dict), strict=True):
             lead.restore(one, position)
+        if self.joiner is not None:
+            joiner = plain.get("joiner")
+            if not isinstance(joiner, dict):
+                raise InvalidState("saved state: what joins the leads is missing")
+            self.joiner.restore(joiner, position)
+
+
+def _is_out(said: SecondEnded | None, was_out: bool) -> bool:
+    """Tell whether a lead has no say after a second that it said this of, or slept in."""
+    if said is None or said.flags & ~NOISY or said.noisy_seconds >= NOISY_SECONDS:
+        return True
+    return was_out and bool(said.flags)  # noisy again, and not for long: it stays out
 
 
 def all_asleep(asleep: list[list[Slept]]) -> list[Slept]:
