@@ -128,9 +128,7 @@ def _scored(
     fits = _judged_leads(losses, thresholds, of, named)
     states = {name: one.weighed for name, one in named.items()}
     models = {name: one.model for name, one in named.items()}
-    given = Unweighed(
-        of, beats, inputs, reconstructions, losses, thresholds, timings, models
-    )
+    given = Unweighed(of, beats, inputs, reconstructions, losses, thresholds, timings, models)
     states, scores = weigh(states, given)
     for name, patient in named.items():
         patient.timing, patient.weighed = rhythms[name], states[name]
