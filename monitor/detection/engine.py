@@ -31,6 +31,7 @@ from monitor.detection.requests import MONITORED, Requests
 from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
 from monitor.detection.timeline import Timeline
+from monitor.detection.weighing import WAYS
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Progress, StoredProgress
 from monitor.step_result import StepResult
@@ -81,7 +82,7 @@ class Engine:
     checkpoint : Checkpoint
         The model every patient begins with.
     settings : EngineSettings
-        Threshold, learning, false alerts an hour, rules.
+        Threshold, learning, false alerts an hour, rules, what losses are weighed by.
     journal : Journaled
         Where patients that were monitored before a restart go on from.
     models : Models
@@ -177,6 +178,7 @@ class Engine:
             threshold=settings.threshold,
             learn_s=settings.learn_s,
             false_alerts_per_hour=settings.false_alerts_per_hour,
+            verdict=settings.verdict,
         )
 
     def expect(self, streams: Iterable[Stream]) -> None:
@@ -320,7 +322,7 @@ class Engine:
     def _judge(self, ready: Sequence[Held], now_ns: int, result: StepResult[Message]) -> None:
         """Score the beats of messages together, then judge them in order."""
         of_beats = [one for one in ready if isinstance(one, BeatsMessage)]
-        scores = score_messages(of_beats, self._patients)
+        scores = score_messages(of_beats, self._patients, WAYS[self._settings.verdict])
         result.messages += self._pending
         self._pending = []
         for message in ready:

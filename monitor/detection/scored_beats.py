@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model.prematurity import Timing, time_all
 from model.tracking import lay_all, put_back
 from monitor.detection.model_fit import ModelFit, all_fit, follow_fits, leads_without_fit
-from monitor.detection.weighing import Unweighed, Weigh, by_loss, worst_leads
+from monitor.detection.weighing import Unweighed, Weigh, worst_leads
 from monitor.wire.messages import BeatsMessage, joined_messages
 from segmenter.beat import Beats
 
@@ -86,7 +86,7 @@ class ScoredBeat(NamedTuple):
 
 
 def score_messages(
-    messages: Sequence[BeatsMessage], patients: Mapping[str, Patient], weigh: Weigh = by_loss
+    messages: Sequence[BeatsMessage], patients: Mapping[str, Patient], weigh: Weigh
 ) -> Iterator[Sequence[ScoredBeat]]:
     """Score the beats of all messages, one batch a model; results in the messages' order.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.prematurity import Timing
+from monitor.settings import VerdictRule
 from segmenter.beat import Beats
 
 if TYPE_CHECKING:  # these modules need each other's types alone
@@ -78,6 +79,9 @@ def by_loss(
     factors = np.array([timing.factor for timing in given.timings], np.float64)
     of_leads = given.losses * factors[:, None] / given.thresholds  # (n, leads)
     return dict(states), np.fmax.reduce(of_leads, axis=1)  # NaN only where all are
+
+
+WAYS: Mapping[VerdictRule, Weigh] = {"loss": by_loss}
 
 
 def worst_leads(losses: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.intp]:
