@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 
 from model.evidence import BeatRows, EvidenceState, UsualLead, Weights, measure_all
 from model.prematurity import Timing
-from monitor.settings import VerdictRule
 from segmenter.beat import Beats
-
-if TYPE_CHECKING:  # these modules need each other's types alone
-    from monitor.detection.desk import PatientModel
 
 
 @dataclass(frozen=True)
@@ -140,9 +136,6 @@ def _rows(given: Unweighed, rows: NDArray[np.intp]) -> BeatRows:
         before_ms[which],
         beats.rr_after_ms.astype(np.float64)[which],
     )
-
-
-WAYS: Mapping[VerdictRule, Weigh] = {"loss": by_loss}
 
 
 def worst_leads(losses: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from monitor.offline.evaluation.ec57 import (
     beats_and_flutter,
     compare_beats,
 )
+from monitor.offline.record_evidence import RecordEvidence
 from monitor.offline.record_judge import Episode, Judged, JudgeSettings, judge_record
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import joined_leads
@@ -105,8 +106,8 @@ class LabelledRecord:
         What is wrong with the record and was read all the same.
     peers : mapping of str to np.ndarray, shape (n,), float32
         What other scorers make of the beats, by name; NaN where they were not asked.
-    evidence : object
-        What evidence was made of the beats, where it is weighed anew.
+    evidence : RecordEvidence, optional
+        What the beats are weighed by, where they are weighed anew.
     families : float
         Families of beats alike that the anomalous ones fell into; NaN where none are made.
     """
@@ -120,7 +121,7 @@ class LabelledRecord:
     classes: NDArray[np.str_]
     warnings: tuple[str, ...] = ()
     peers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    evidence: Any = None
+    evidence: RecordEvidence | None = None
     families: float = math.nan
 
     @property

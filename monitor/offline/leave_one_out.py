@@ -33,7 +33,7 @@ def judged_by_others(records: Sequence[LabelledRecord]) -> list[LabelledRecord]:
         If the others hold no anomalous beat, or no normal one.
     """
     check_others(len(records))
-    evidence = [record_evidence(record.judged, record.fs_hz) for record in records]
+    evidence = [one.evidence or record_evidence(one.judged, one.fs_hz) for one in records]
     labelled = [labelled_evidence(*both) for both in zip(evidence, records, strict=True)]
     return [
         judged_by(record, evidence[place], fit_weights([*labelled[:place], *labelled[place + 1 :]]))

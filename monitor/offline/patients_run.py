@@ -17,6 +17,7 @@ from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
 from monitor.offline.leave_one_out import check_others, judged_by_others
+from monitor.offline.record_evidence import record_evidence
 from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
 from monitor.settings import VerdictBy
@@ -185,7 +186,7 @@ def _judge(task: _Task) -> _Judged:
         return _Judged(name, str(error))
     if not options.leave_one_out:  # all else stays here: 50 MB of 20 hours
         return _Judged(name, _figures(record, options))
-    return _Judged(name, replace(record, evidence=options.evidence.observe(record)))
+    return _Judged(name, replace(record, evidence=record_evidence(record.judged, record.fs_hz)))
 
 
 def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:

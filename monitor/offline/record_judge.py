@@ -50,7 +50,6 @@ class JudgeSettings:
     false_alerts_per_hour: float = 1.0
     verdict: VerdictBy = "evidence"
     rules: Rules = field(default_factory=Rules)
-    verdict: VerdictRule = "loss"
     from_scratch: bool = False  # begin learning with random weights
 
 
