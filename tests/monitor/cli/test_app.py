@@ -183,7 +183,10 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert messages[-1]["type"] == "summary"
     assert messages[-1]["beats"] > 100
-    assert messages[-1]["alerts"] == sum(one.get("state") == "onset" for one in messages)
+    alerts_begun = [
+        one for one in messages if (one["type"], one.get("state")) == ("alert", "onset")
+    ]
+    assert messages[-1]["alerts"] == len(alerts_begun) > 0
 
 
 def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
