@@ -42,9 +42,10 @@ CUT_DEVIATIONS = 3.0
 MAX_REFERENCES = 1_500  # rows of the distance matrix: 9 MB
 N_STRETCHES = 16  # of time, in turn trained on and held out: both span all the time there was
 BEATS_PER_HOUR = 4_500.0  # 75 a minute
-# Reconstructions while training, 2.5 MFLOP each: 8,400 beats times epochs, a second of a core. With
-# twice as many verdicts were no better, with half as many one record of 22 kept the base's weights.
-TRAINED_FLOP = 2.15e10
+# Reconstructions while training, 2.5 MFLOP each: 4,300 beats times epochs, half a second of a core.
+# More of them brought nothing, nor did a higher rate: docs/MODEL.md.
+TRAINED_FLOP, TUNING_RATE = 1.1e10, 5e-3
+SCRATCH_FLOP = 4.3e10  # of a training that begins with random weights, at the usual rate
 MIN_EPOCHS, MAX_EPOCHS = 5, 200
 N_EXEMPLARS = 64
 MIN_REACH = 0.02  # a sample: a simulator's perfect beats must be followed too
@@ -92,7 +93,7 @@ def learn_patient(
 ) -> Learned:
     """Learn what is normal for one patient.
 
-    Five minutes (about 400 beats) take about a second of one core.
+    Five minutes (about 400 beats) take less than a second of one core.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def learn_patient(
     laid, dominant = _on_the_dominant(checked)
     kept = np.flatnonzero(dominant)
     trained_on, held_out = (kept[rows] for rows in _by_stretches(len(kept)))
-    training = replace(_training(len(trained_on), config), seed=seed)
+    training = replace(_training(len(trained_on), config, tuned=base is not None), seed=seed)
     autoencoder = base.autoencoder if base else None
     fitted = fit(laid[trained_on], config, training, autoencoder, on_epoch)
     scorer = Scorer(fitted.autoencoder)
@@ -340,10 +341,12 @@ def _densest(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(to_centre <= np.quantile(to_centre, CORE_SHARE))
 
 
-def _training(n_beats: int, config: AutoencoderConfig) -> TrainingConfig:
+def _training(n_beats: int, config: AutoencoderConfig, *, tuned: bool) -> TrainingConfig:
     """Spend the same effort on few beats as on many, and on a large model as on a small one."""
-    trained_beats = TRAINED_FLOP / config.flop_per_beat
+    trained_beats = (TRAINED_FLOP if tuned else SCRATCH_FLOP) / config.flop_per_beat
     epochs = int(np.clip(trained_beats // n_beats, MIN_EPOCHS, MAX_EPOCHS))
+    if tuned:
+        return TrainingConfig(epochs=epochs, patience=epochs, learning_rate=TUNING_RATE)
     return TrainingConfig(epochs=epochs, patience=epochs)
 
 

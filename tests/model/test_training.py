@@ -13,7 +13,7 @@ from model.autoencoder import LstmAutoencoder
 from model.config import AutoencoderConfig
 from model.errors import InvalidBeats, InvalidConfig
 from model.scoring import Scorer
-from model.training import Epoch, Fit, TrainingConfig, fit
+from model.training import GRADIENT_NORM, Adam, Epoch, Fit, TrainingConfig, fit
 
 CONFIG = AutoencoderConfig(length=24, samples_per_step=1, embedding=4)
 SHORT = TrainingConfig(epochs=3, batch=16)
@@ -45,6 +45,25 @@ def test_anomalies_lose_more_than_normal_beats(fitted: Fit) -> None:
     at = np.linspace(0, 4 * np.pi, CONFIG.length)
     scorer = Scorer(fitted.autoencoder)
     assert scorer.losses(np.sin(at)[None])[0] > scorer.losses(sine_beats(100, seed=1)).max()
+
+
+def test_steps_are_those_of_torch_s_adam() -> None:
+    """Its clipped gradients, its moments: over steps of changing rate and momentum."""
+    generator = torch.Generator().manual_seed(0)
+    ours = [torch.randn(shape, generator=generator) for shape in ((3, 4), (5,), (2, 1))]
+    theirs = [one.clone().requires_grad_() for one in ours]
+    adam, twin = Adam(ours), torch.optim.Adam(theirs)
+    for number in range(1, 30):
+        rate, momentum = 0.01 * number, 0.95 - 0.003 * number
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator) * number / 15
+            other.grad = one.grad.clone()
+        torch.nn.utils.clip_grad_norm_(theirs, GRADIENT_NORM)
+        twin.param_groups[0].update(lr=rate, betas=(momentum, 0.999))
+        twin.step()
+        adam.step(number, rate, momentum)
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_best_weights_are_kept(fitted: Fit) -> None:
