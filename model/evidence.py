@@ -142,7 +142,7 @@ class Weights:
     provenance: Mapping[str, object]
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.intercept) and abs(self.intercept) < 100 and 0 < self.cut < 1):
+        if not (math.isfinite(self.intercept) and abs(self.intercept) < 1e4 and 0 < self.cut < 1):
             raise InvalidConfig(
                 f"evidence with intercept {self.intercept!r} and cut {self.cut!r} is out of range; "
                 "fit it again with tools/fit_evidence.py"
