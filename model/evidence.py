@@ -122,7 +122,7 @@ KNOTS: Mapping[str, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True)
-class Weights:
+class EvidenceWeights:
     """What evidence is worth, weighed on labelled beats of other patients.
 
     Attributes
@@ -661,8 +661,9 @@ class _Follower:
                 self._unlike[lead] += (value - self._unlike[lead]) / beats
         own = total / n_compared if n_compared else 0.0
         self._unrest += (own - self._unrest) / UNREST_BEATS
-        self._recent = (*self._recent, sum(known) / len(known))[-RECENT_BEATS:]
-        if own <= UNREST or self._unrest <= UNREST:
+        loss = sum(known) / len(known)
+        self._recent = (*self._recent, loss)[-RECENT_BEATS:]
+        if own <= UNREST or self._unrest <= UNREST or loss <= NOISE_LOSS:
             return False
         steady = early > STEADY_EARLY and self._nearest < STEADY_STEP
         calm = sorted(self._recent)[min(CALM_RANK, len(self._recent) - 1)]

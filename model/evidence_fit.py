@@ -2,7 +2,7 @@
 
 Each patient counts alike: of the normal beats as a whole, and of each class of anomalous ones up to
 a cap, so that neither a patient with a thousand ventricular beats nor the common normal beat
-decides. Weights are held to the sign that physiology gives them, and pulled to zero (L2 on
+decides. EvidenceWeights are held to the sign that physiology gives them, and pulled to zero (L2 on
 standardised hinges). The logit is then put on the scale of probabilities (Platt 1999), at the
 patients' own prevalence, by patients who were left out.
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from model.errors import InvalidBeats
-from model.evidence import FALLING, KNOTS, MEASURES, Term, Weights
+from model.evidence import FALLING, KNOTS, MEASURES, EvidenceWeights, Term
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def fit_weights(
     provenance: Mapping[str, object] | None = None,
     *,
     calibrate: bool = False,
-) -> Weights:
+) -> EvidenceWeights:
     """Return what evidence is worth on these patients.
 
     Parameters
@@ -109,7 +109,7 @@ def _beat_weights(classes: NDArray[np.str_]) -> Floats:
     return weights
 
 
-def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object]) -> Weights:
+def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object]) -> EvidenceWeights:
     hinges = _hinges(np.concatenate([patient.measures for patient in patients]))
     anomalous = np.concatenate([patient.classes != NORMAL for patient in patients])
     of_beats = np.concatenate([_beat_weights(patient.classes) for patient in patients])
@@ -129,7 +129,7 @@ def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object])
         terms.append(Term(name, knots, tuple(values)))
         at += len(knots)
     cut_logit = math.log(CUT / (1 - CUT))
-    return Weights(round(intercept, 4), tuple(terms), _probability(cut_logit), provenance)
+    return EvidenceWeights(round(intercept, 4), tuple(terms), _probability(cut_logit), provenance)
 
 
 def _logistic(
@@ -163,7 +163,7 @@ def _platt(logits: Sequence[Floats], anomalous: Sequence[NDArray[np.bool_]]) -> 
     return round(float(slope), 4), round(float(offset), 4)
 
 
-def _rescaled(weights: Weights, slope: float, offset: float) -> Weights:
+def _rescaled(weights: EvidenceWeights, slope: float, offset: float) -> EvidenceWeights:
     """Return weights whose logits are `slope` times as large, and `offset` more; the same cut."""
     terms = tuple(
         Term(one.measure, one.knots, tuple(round(slope * w, 4) for w in one.weights))
@@ -171,7 +171,7 @@ def _rescaled(weights: Weights, slope: float, offset: float) -> Weights:
     )
     cut = _probability(slope * weights.cut_logit + offset)
     intercept = round(slope * weights.intercept + offset, 4)
-    return Weights(intercept, terms, round(cut, 4), weights.provenance)
+    return EvidenceWeights(intercept, terms, round(cut, 4), weights.provenance)
 
 
 def _probability(logit: float) -> float:

@@ -18,9 +18,9 @@ from model.evidence import (
     MEASURES,
     BeatRows,
     EvidenceState,
+    EvidenceWeights,
     Measured,
     UsualLead,
-    Weights,
     measure,
     measure_all,
     usual_lead,
@@ -49,14 +49,14 @@ def a_usual_lead(seed: int = 0) -> UsualLead:
 def some_rows(n: int, leads: int = 2, seed: int = 0, ectopic: Sequence[int] = ()) -> BeatRows:
     """Return beats at 75 a minute, usual ones but for some broad, early ones."""
     generator = np.random.default_rng(seed)
-    beats = np.tile(TEMPLATE, (n, leads, 1)) + generator.normal(0, 0.05, (n, leads, LENGTH))
+    noise = generator.normal(0, 0.05, (n, leads, LENGTH))
+    beats = (np.tile(TEMPLATE, (n, leads, 1)) + noise).astype(np.float32)
     losses = USUAL_LOSS * np.exp(generator.normal(0, 0.2, (n, leads)))
     before, after = np.full(n, 800.0), np.full(n, 800.0)
     for row in ectopic:
         beats[row] = BROAD
         losses[row] = 10 * USUAL_LOSS
         before[row], after[row] = 500.0, 1100.0
-    beats = beats.astype(np.float32)
     return BeatRows(losses, beats, beats, np.tile(TEMPLATE, (n, leads, 1)), before, after)
 
 
@@ -116,7 +116,10 @@ def test_any_cut_of_the_same_beats_gives_the_same_to_the_bit(cuts: list[int]) ->
 def test_patients_side_by_side_are_measured_as_each_alone() -> None:
     """Beats of others in the same call change nothing; a patient may come twice in it."""
     one, other = some_rows(40, seed=1, ectopic=[20]), some_rows(30, seed=2)
-    usual = {"a": [a_usual_lead(), a_usual_lead(1)], "b": [a_usual_lead(2), None]}
+    usual: dict[str, list[UsualLead | None]] = {
+        "a": [a_usual_lead(), a_usual_lead(1)],
+        "b": [a_usual_lead(2), None],
+    }
     alone = [measure(EvidenceState(), usual["a"], one), measure(EvidenceState(), usual["b"], other)]
     mixed = [part(one, 0, 25), other, part(one, 25, 40)]
     rows = BeatRows(
@@ -381,7 +384,7 @@ def test_weights_of_the_wrong_sign_are_refused() -> None:
     first = weights.terms[0]
     turned = replace(first, weights=tuple(-one for one in first.weights))
     with pytest.raises(InvalidConfig):
-        Weights(weights.intercept, (turned, *weights.terms[1:]), weights.cut, {})
+        EvidenceWeights(weights.intercept, (turned, *weights.terms[1:]), weights.cut, {})
 
 
 def test_the_shipped_weights_say_where_they_come_from() -> None:

@@ -14,7 +14,7 @@ from model.errors import InvalidConfig
 from model.families import (
     MAX_FAMILIES,
     FamiliesState,
-    Heard,
+    HeardBeat,
     Placed,
     calm,
     hear,
@@ -196,7 +196,9 @@ def test_a_lead_that_comes_later_is_taken_into_the_family() -> None:
 def test_a_beat_in_noise_is_withheld_unless_its_shape_is_known() -> None:
     """What cannot be judged has no verdict; a ventricular beat seen three times before has one."""
 
-    def heard(state: FamiliesState, score: float, unreadable: bool) -> tuple[FamiliesState, Heard]:
+    def heard(
+        state: FamiliesState, score: float, unreadable: bool
+    ) -> tuple[FamiliesState, HeardBeat]:
         return hear(
             state,
             a_shape(1),
