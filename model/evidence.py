@@ -38,6 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ FOLLOWED_SHARE = 0.5  # of the followed change that is taken off: a patient who 
 ALIKE_BEATS = 6  # the last ones, beside which a beat is laid
 SHAPE_SAMPLES = 35
 MAX_UNLIKE = 0.4  # of 1 - correlation: an ectopic beat among normal ones is no more than noise
-FIRST_UNLIKE, USUAL_UNLIKE_BEATS = 64, 512  # beats that a lead's usual one is the mean of
+USUAL_UNLIKE_BEATS = 512  # that a lead's usual one is the running mean of
 UNREST_BEATS = 8.0  # time constant of how unlike each other the beats are
 UNREST = 0.03  # above the usual; of a beat and of the last ones
 RECENT_BEATS, CALM_RANK = 8, 2  # the third lowest loss of the last eight ...
@@ -209,8 +210,6 @@ class UsualLead:
         Log of the usual residue of high frequency.
     baseline : float
         The usual move of the baseline during a beat.
-    unlike : float
-        Usual 1 - correlation of a beat with the most alike of those before it.
     """
 
     log_loss: float
@@ -218,7 +217,6 @@ class UsualLead:
     first: int
     noise: float
     baseline: float
-    unlike: float
 
 
 def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
@@ -244,22 +242,10 @@ def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
         first=first,
         noise=float(np.median(_noise(exemplars))),
         baseline=float(np.median(_baseline(exemplars))),
-        unlike=_usual_unlike(exemplars),
     )
 
 
-def _usual_unlike(exemplars: NDArray[np.float32]) -> float:
-    """Return the mean of 1 - correlation of each beat with the most alike of some before it."""
-    shapes = beat_shapes(exemplars[:, None], np.ones((len(exemplars), 1), np.bool_))[:, 0]
-    unlike = [
-        1 - float((shapes[max(0, row - ALIKE_BEATS) : row] * shapes[row]).sum(axis=1).max())
-        for row in range(1, len(shapes))
-    ]
-    return sum(min(max(one, 0.0), MAX_UNLIKE) for one in unlike) / max(len(unlike), 1)
-
-
-@dataclass(frozen=True)
-class LeadState:
+class LeadState(NamedTuple):
     """What is followed of one lead since it was learnt.
 
     Attributes
@@ -277,11 +263,10 @@ class LeadState:
     moved: float = 0.0
     accepted: tuple[float, ...] = ()
     unlike: float = 0.0
-    beats: int = FIRST_UNLIKE
+    beats: int = 0
 
 
-@dataclass(frozen=True)
-class EvidenceState:
+class EvidenceState(NamedTuple):
     """What is followed of one patient; the beginning by default.
 
     Attributes
@@ -343,8 +328,9 @@ class EvidenceState:
         )
 
     def learnt(self) -> EvidenceState:
-        """Return the state behind a learning: the rhythm goes on, losses count from here."""
-        return EvidenceState(self.first, self.usual, self.irregular, self.last)
+        """Return the state behind a learning: what beats look like goes on, losses begin."""
+        leads = tuple(one._replace(moved=0.0, accepted=()) for one in self.leads)
+        return self._replace(leads=leads, in_block=0, losses=())
 
 
 @dataclass(frozen=True)
@@ -357,6 +343,9 @@ class BeatRows:
         NaN where a lead has none.
     beats, inputs, reconstructions : np.ndarray, shape (n, leads, length), float32
         As they came, as they were given to the autoencoder, and what it made of those that came.
+    readable : np.ndarray, shape (n, leads), bool
+        Whether a lead's beat can be judged; while a patient is learnt there is no loss yet, and
+        what usual beats look like is followed.
     rr_before_ms, rr_after_ms : np.ndarray, shape (n,)
         NaN where there is none.
     """
@@ -365,6 +354,7 @@ class BeatRows:
     beats: NDArray[np.float32]
     inputs: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
+    readable: NDArray[np.bool_]
     rr_before_ms: NDArray[np.floating]
     rr_after_ms: NDArray[np.floating]
 
@@ -425,7 +415,7 @@ def measure_all(
     counts = list(of)
     leads = measure_leads(counts, usual, rows)
     known = np.isfinite(leads.log_loss)
-    shapes_after, unlike_before = _unlike_before(states, counts, rows.inputs, known)
+    shapes_after, unlike_before = _unlike_before(states, counts, rows.inputs, rows.readable)
     n_leads = known.shape[1]
     after = dict(states)
     timed = np.empty((len(known), 4 + n_leads))
@@ -439,7 +429,7 @@ def measure_all(
         )
     )
     for name, n_beats in counts:
-        follower = _Follower(after[name], usual[name])
+        follower = _Follower(after[name], n_leads)
         for row, beat in islice(row_of, n_beats):
             timed[row] = follower.take(*beat)
         after[name] = follower.state(shapes_after[name])
@@ -558,7 +548,7 @@ def measure_leads(
     return LeadMeasures(*(column.reshape(n, n_leads) for column in bounded))
 
 
-_NOT_LEARNT = UsualLead(math.nan, np.zeros(0, np.float32), 0, math.nan, math.nan, 0.0)
+_NOT_LEARNT = UsualLead(math.nan, np.zeros(0, np.float32), 0, math.nan, math.nan)
 
 
 def _unlike(
@@ -597,15 +587,12 @@ def _baseline(beats: NDArray[np.float32]) -> Floats:
 class _Follower:
     """One patient, beat by beat, in plain numbers: arrays of one element are slow."""
 
-    def __init__(self, state: EvidenceState, usual: Sequence[UsualLead | None]) -> None:
+    def __init__(self, state: EvidenceState, n_leads: int) -> None:
         self._first, self._last = state.first, state.last
         self._usual, self._irregular = state.usual, state.irregular
         self._nearest = MAX_IRREGULAR
         self._in_block = state.in_block
-        leads = state.leads
-        if len(leads) != len(usual):
-            learnt = (_NOT_LEARNT if one is None else one for one in usual)
-            leads = tuple(LeadState(unlike=one.unlike, beats=FIRST_UNLIKE) for one in learnt)
+        leads = (*state.leads, *[LeadState()] * n_leads)[:n_leads]
         self._moved = [lead.moved for lead in leads]
         self._accepted = [list(lead.accepted) for lead in leads]
         self._unlike = [lead.unlike for lead in leads]
@@ -649,9 +636,6 @@ class _Follower:
 
     def _is_noise(self, early: float, log_losses: list[float], unlike: list[float]) -> bool:
         """Follow how unlike each other the beats are; tell whether this one lies in noise."""
-        known = [one for one in log_losses if one == one]
-        if not known:
-            return False
         total, n_compared = 0.0, 0
         for lead, value in enumerate(unlike):
             if value == value:
@@ -660,10 +644,13 @@ class _Follower:
                 self._beats[lead] = beats = min(self._beats[lead] + 1, USUAL_UNLIKE_BEATS)
                 self._unlike[lead] += (value - self._unlike[lead]) / beats
         own = total / n_compared if n_compared else 0.0
+        known = [one for one in log_losses if one == one]
+        if not known:
+            return False
         self._unrest += (own - self._unrest) / UNREST_BEATS
         loss = sum(known) / len(known)
         self._recent = (*self._recent, loss)[-RECENT_BEATS:]
-        if own <= UNREST or self._unrest <= UNREST or loss <= NOISE_LOSS:
+        if own <= UNREST or self._unrest <= UNREST or loss <= ACCEPTED:
             return False
         steady = early > STEADY_EARLY and self._nearest < STEADY_STEP
         calm = sorted(self._recent)[min(CALM_RANK, len(self._recent) - 1)]

@@ -121,7 +121,9 @@ def record_evidence(judged: Judged, fs_hz: float) -> RecordEvidence:
             reconstructions[is_tested, lead] = scored.reconstructions
     losses = np.where(judgeable & is_tested[:, None], judged.losses, np.nan)
     after_ms = beats.rr_after_ms.astype(np.float64)
-    rows = BeatRows(losses, beats.values, inputs, reconstructions, intervals_ms, after_ms)
+    rows = BeatRows(
+        losses, beats.values, inputs, reconstructions, judgeable, intervals_ms, after_ms
+    )
     _, measured = measure(EvidenceState(), _usual(judged.models), rows)
     return RecordEvidence(rows, beats.r_sample, fs_hz, measured)
 

@@ -57,7 +57,9 @@ def some_rows(n: int, leads: int = 2, seed: int = 0, ectopic: Sequence[int] = ()
         beats[row] = BROAD
         losses[row] = 10 * USUAL_LOSS
         before[row], after[row] = 500.0, 1100.0
-    return BeatRows(losses, beats, beats, np.tile(TEMPLATE, (n, leads, 1)), before, after)
+    readable = np.ones((n, leads), np.bool_)
+    written = np.tile(TEMPLATE, (n, leads, 1))
+    return BeatRows(losses, beats, beats, written, readable, before, after)
 
 
 def part(rows: BeatRows, start: int, stop: int) -> BeatRows:
@@ -66,6 +68,7 @@ def part(rows: BeatRows, start: int, stop: int) -> BeatRows:
         rows.beats[start:stop],
         rows.inputs[start:stop],
         rows.reconstructions[start:stop],
+        rows.readable[start:stop],
         rows.rr_before_ms[start:stop],
         rows.rr_after_ms[start:stop],
     )
@@ -130,6 +133,7 @@ def test_patients_side_by_side_are_measured_as_each_alone() -> None:
                 "beats",
                 "inputs",
                 "reconstructions",
+                "readable",
                 "rr_before_ms",
                 "rr_after_ms",
             )
@@ -154,6 +158,7 @@ def test_a_lead_that_is_missing_is_neutral(missing: str) -> None:
         rows.beats[:, :1],
         rows.inputs[:, :1],
         rows.reconstructions[:, :1],
+        rows.readable[:, :1],
         rows.rr_before_ms,
         rows.rr_after_ms,
     )
@@ -161,7 +166,8 @@ def test_a_lead_that_is_missing_is_neutral(missing: str) -> None:
     if missing == "loss":
         losses = rows.losses.copy()
         losses[:, 1] = np.nan
-        rows = replace(rows, losses=losses)
+        readable = np.tile([True, False], (60, 1))
+        rows = replace(rows, losses=losses, readable=readable)
     else:
         usual[1] = None
     assert np.array_equal(measures_of(rows, usual), measures_of(first, usual[:1]))
@@ -287,7 +293,7 @@ def test_bad_input_is_neutral_and_bounded() -> None:
     after[10:14] = [np.nan, np.inf, 0.0, -5.0]
     beats = rows.beats.copy()
     beats[20], beats[21] = 0.0, 1e6
-    rows = BeatRows(losses, beats, beats, rows.reconstructions, before, after)
+    rows = BeatRows(losses, beats, beats, rows.reconstructions, rows.readable, before, after)
     state, measured = measure(EvidenceState(), [a_usual_lead()] * 2, rows)
     known = np.isfinite(measured.measures).all(axis=1)
     assert np.flatnonzero(~known).tolist() == [5, 6, 7]
@@ -312,7 +318,7 @@ def test_a_damaged_state_is_not_sane(damage: dict[str, object]) -> None:
     """What was read from bytes is looked at before a patient goes on from it."""
     state, _ = measure(EvidenceState(), [a_usual_lead()], some_rows(40, leads=1))
     assert state.is_sane
-    assert not replace(state, **damage).is_sane  # type: ignore[arg-type]
+    assert not state._replace(**damage).is_sane  # type: ignore[arg-type]
 
 
 def labelled(n: int, seed: int) -> LabelledEvidence:
