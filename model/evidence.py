@@ -245,27 +245,6 @@ def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
     )
 
 
-class LeadState(NamedTuple):
-    """What is followed of one lead since it was learnt.
-
-    Attributes
-    ----------
-    moved : float
-        How far its usual log loss has moved since it was learnt.
-    accepted : tuple of float
-        Log losses of the present block's usual beats, over the learnt.
-    unlike : float
-        Usual 1 - correlation of a beat with the most alike of those before it.
-    beats : int
-        Beats that this is the mean of, at most USUAL_UNLIKE_BEATS.
-    """
-
-    moved: float = 0.0
-    accepted: tuple[float, ...] = ()
-    unlike: float = 0.0
-    beats: int = 0
-
-
 class EvidenceState(NamedTuple):
     """What is followed of one patient; the beginning by default.
 
@@ -282,7 +261,14 @@ class EvidenceState(NamedTuple):
         Log of the last three RR intervals.
     in_block : int
         Beats of the present block.
-    leads : tuple of LeadState
+    moved : tuple of float
+        How far the usual log loss of each lead has moved since it was learnt.
+    accepted : tuple of tuple of float
+        Log losses of the present block's usual beats of each lead, over the learnt.
+    unlike : tuple of float
+        Usual 1 - correlation of a beat with the most alike of those before it, of each lead.
+    compared : tuple of int
+        Beats that this is the mean of, at most USUAL_UNLIKE_BEATS.
     shapes : bytes
         float32, (beats, leads, SHAPE_SAMPLES): shapes of the last ALIKE_BEATS beats.
     unrest : float
@@ -296,7 +282,10 @@ class EvidenceState(NamedTuple):
     irregular: float = FIRST_IRREGULAR
     last: tuple[float, ...] = ()
     in_block: int = 0
-    leads: tuple[LeadState, ...] = ()
+    moved: tuple[float, ...] = ()
+    accepted: tuple[tuple[float, ...], ...] = ()
+    unlike: tuple[float, ...] = ()
+    compared: tuple[int, ...] = ()
     shapes: bytes = b""
     unrest: float = 0.0
     losses: tuple[float, ...] = ()
@@ -305,32 +294,39 @@ class EvidenceState(NamedTuple):
     def is_sane(self) -> bool:
         """Whether a state that was read from bytes can be gone on from."""
         logs = (*self.first, *self.last, *self.losses, self.usual)
-        blocks = [lead.accepted for lead in self.leads]
-        beat_bytes = 4 * len(self.leads) * SHAPE_SAMPLES
+        n_leads = len(self.moved)
+        beat_bytes = 4 * n_leads * SHAPE_SAMPLES
         n_shapes = len(self.shapes) // beat_bytes if beat_bytes else 0
+        most_unlike = MAX_UNLIKE + 1e-6  # running means are rounded
         return (
             len(self.first) <= FIRST_INTERVALS
             and len(self.last) <= 3
-            and len(self.leads) <= MAX_LEADS
+            and n_leads <= MAX_LEADS
+            and len(self.accepted) == len(self.unlike) == len(self.compared) == n_leads
             and 0 <= self.in_block < BLOCK_BEATS
             and all(abs(one) < 50 for one in logs)  # NaN fails too
             and 0 <= self.irregular <= MAX_IRREGULAR
-            and all(abs(lead.moved) <= MAX_FOLLOWED for lead in self.leads)
-            and all(len(block) < BLOCK_BEATS for block in blocks)
-            and all(abs(one) < 50 for block in blocks for one in block)
-            and all(0 <= lead.unlike <= MAX_UNLIKE for lead in self.leads)
-            and all(0 <= lead.beats <= USUAL_UNLIKE_BEATS for lead in self.leads)
+            and all(abs(one) <= MAX_FOLLOWED for one in self.moved)
+            and all(len(block) < BLOCK_BEATS for block in self.accepted)
+            and all(abs(one) < 50 for block in self.accepted for one in block)
+            and all(-1e-6 <= one <= most_unlike for one in self.unlike)
+            and all(0 <= one <= USUAL_UNLIKE_BEATS for one in self.compared)
             and n_shapes <= ALIKE_BEATS
             and n_shapes * beat_bytes == len(self.shapes)
             and bool((np.abs(np.frombuffer(self.shapes, "<f4")) <= 1.001).all())
-            and abs(self.unrest) <= MAX_UNLIKE
+            and abs(self.unrest) <= most_unlike
             and len(self.losses) <= RECENT_BEATS
         )
 
     def learnt(self) -> EvidenceState:
         """Return the state behind a learning: what beats look like goes on, losses begin."""
-        leads = tuple(one._replace(moved=0.0, accepted=()) for one in self.leads)
-        return self._replace(leads=leads, in_block=0, losses=())
+        nothing: tuple[float, ...] = ()
+        return self._replace(
+            moved=(0.0,) * len(self.moved),
+            accepted=(nothing,) * len(self.moved),
+            in_block=0,
+            losses=(),
+        )
 
 
 @dataclass(frozen=True)
@@ -592,23 +588,27 @@ class _Follower:
         self._usual, self._irregular = state.usual, state.irregular
         self._nearest = MAX_IRREGULAR
         self._in_block = state.in_block
-        leads = (*state.leads, *[LeadState()] * n_leads)[:n_leads]
-        self._moved = [lead.moved for lead in leads]
-        self._accepted = [list(lead.accepted) for lead in leads]
-        self._unlike = [lead.unlike for lead in leads]
-        self._beats = [lead.beats for lead in leads]
+        self._accepted: list[tuple[float, ...]]
+        if len(state.moved) == n_leads:
+            self._moved, self._unlike = list(state.moved), list(state.unlike)
+            self._accepted, self._compared = list(state.accepted), list(state.compared)
+        else:
+            self._moved, self._unlike = [0.0] * n_leads, [0.0] * n_leads
+            self._accepted, self._compared = [()] * n_leads, [0] * n_leads
         self._unrest, self._recent = state.unrest, state.losses
 
     def state(self, shapes: bytes) -> EvidenceState:
         """Return where the patient is now."""
-        leads = zip(self._moved, self._accepted, self._unlike, self._beats, strict=True)
         return EvidenceState(
             self._first,
             self._usual,
             self._irregular,
             self._last,
             self._in_block,
-            tuple(LeadState(moved, tuple(block), unlike, n) for moved, block, unlike, n in leads),
+            tuple(self._moved),
+            tuple(self._accepted),
+            tuple(self._unlike),
+            tuple(self._compared),
             shapes,
             self._unrest,
             self._recent,
@@ -641,8 +641,8 @@ class _Follower:
             if value == value:
                 total += value - self._unlike[lead]
                 n_compared += 1
-                self._beats[lead] = beats = min(self._beats[lead] + 1, USUAL_UNLIKE_BEATS)
-                self._unlike[lead] += (value - self._unlike[lead]) / beats
+                self._compared[lead] = n = min(self._compared[lead] + 1, USUAL_UNLIKE_BEATS)
+                self._unlike[lead] += (value - self._unlike[lead]) / n
         own = total / n_compared if n_compared else 0.0
         known = [one for one in log_losses if one == one]
         if not known:
@@ -678,7 +678,7 @@ class _Follower:
         if in_time:
             for lead, log_loss in enumerate(log_losses):
                 if log_loss < self._moved[lead] + ACCEPTED:  # NaN is not
-                    self._accepted[lead].append(log_loss)
+                    self._accepted[lead] = (*self._accepted[lead], log_loss)
         self._in_block += 1
         if self._in_block < BLOCK_BEATS:
             return
@@ -687,7 +687,7 @@ class _Follower:
                 step = max(-MAX_STEP, min(MAX_STEP, median(accepted) - self._moved[lead]))
                 moved = self._moved[lead] + FOLLOW_BLOCK * step
                 self._moved[lead] = max(-MAX_FOLLOWED, min(MAX_FOLLOWED, moved))
-            accepted.clear()
+        self._accepted = [()] * len(self._accepted)
         self._in_block = 0
 
 

@@ -261,7 +261,7 @@ def test_what_is_followed_of_the_usual_loss_is_bounded_and_guarded() -> None:
     for factor in np.geomspace(1, 1e4, 50):
         rising = replace(some_rows(32, leads=1), losses=np.full((32, 1), factor * USUAL_LOSS))
         state, _ = measure(state, [a_usual_lead()], rising)
-    assert abs(state.leads[0].moved) <= 1.0
+    assert abs(state.moved[0]) <= 1.0
 
 
 def test_noise_is_unreadable_and_a_run_of_ectopic_beats_is_not() -> None:
