@@ -87,6 +87,7 @@ STEADY_EARLY, STEADY_STEP = 0.2, 0.1  # of log RR: early beats at even intervals
 
 HIGHEST, LOWEST = 8.0, -8.0  # of a measure: bounds on what damaged values can do
 MAX_LEADS = 16
+MIN_PER_LOG_LOSS = 0.01  # of the logit; it is the unit of scores
 MAX_BEYOND = 20.0  # of the log of a ratio: bounds what a sum of all evidence says
 
 
@@ -156,7 +157,7 @@ class EvidenceWeights:
             sound = sound and all(0 <= sign * one < 1e3 for one in term.weights)
             if not (sound and all(abs(knot) <= HIGHEST for knot in term.knots)):
                 raise InvalidConfig(f"the evidence of {term.measure} has knots or weights amiss")
-        if self.per_log_loss < 0.1:
+        if self.per_log_loss < MIN_PER_LOG_LOSS:
             raise InvalidConfig("evidence in which the loss weighs nothing is no evidence")
 
     @property

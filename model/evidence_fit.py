@@ -30,6 +30,9 @@ NORMAL_WEIGHT = 300.0  # of all normal beats of a patient
 CLASS_CAP = 60.0  # of all beats of an anomalous class of a patient, where there are as many
 L2 = 30.0
 CUT = 0.27  # of the fit's own probability, before it is put on the scale of prevalence
+LEAST_PER_LOG_LOSS = (
+    0.25  # the loss is the unit of the score, also where other evidence says it all
+)
 MAX_ITERATIONS = 300
 
 
@@ -119,6 +122,7 @@ def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object])
     bounds: list[tuple[float | None, float | None]] = [(None, None)]
     for name in MEASURES:
         bounds += [(None, 0.0) if name in FALLING else (0.0, None)] * len(KNOTS[name])
+    bounds[1] = (LEAST_PER_LOG_LOSS * float(spread[0]), None)  # of the loss's straight line
     fitted = _logistic(standard, anomalous, of_beats, L2, bounds)
     scaled = fitted[1:] / spread
     intercept = float(fitted[0] - (scaled * mean).sum())
