@@ -39,6 +39,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ FOLLOWED_SHARE = 0.5  # of the followed change that is taken off: a patient who 
 ALIKE_BEATS = 6  # the last ones, beside which a beat is laid
 SHAPE_SAMPLES = 35
 MAX_UNLIKE = 0.4  # of 1 - correlation: an ectopic beat among normal ones is no more than noise
-FIRST_UNLIKE, USUAL_UNLIKE_BEATS = 64, 512  # beats that a lead's usual one is the mean of
+USUAL_UNLIKE_BEATS = 512  # that a lead's usual one is the running mean of
 UNREST_BEATS = 8.0  # time constant of how unlike each other the beats are
 UNREST = 0.03  # above the usual; of a beat and of the last ones
 RECENT_BEATS, CALM_RANK = 8, 2  # the third lowest loss of the last eight ...
@@ -87,6 +88,7 @@ STEADY_EARLY, STEADY_STEP = 0.2, 0.1  # of log RR: early beats at even intervals
 
 HIGHEST, LOWEST = 8.0, -8.0  # of a measure: bounds on what damaged values can do
 MAX_LEADS = 16
+MIN_PER_LOG_LOSS = 0.01  # of the logit; it is the unit of scores
 MAX_BEYOND = 20.0  # of the log of a ratio: bounds what a sum of all evidence says
 
 
@@ -123,7 +125,7 @@ KNOTS: Mapping[str, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True)
-class Weights:
+class EvidenceWeights:
     """What evidence is worth, weighed on labelled beats of other patients.
 
     Attributes
@@ -143,7 +145,7 @@ class Weights:
     provenance: Mapping[str, object]
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.intercept) and abs(self.intercept) < 100 and 0 < self.cut < 1):
+        if not (math.isfinite(self.intercept) and abs(self.intercept) < 1e4 and 0 < self.cut < 1):
             raise InvalidConfig(
                 f"evidence with intercept {self.intercept!r} and cut {self.cut!r} is out of range; "
                 "fit it again with tools/fit_evidence.py"
@@ -156,7 +158,7 @@ class Weights:
             sound = sound and all(0 <= sign * one < 1e3 for one in term.weights)
             if not (sound and all(abs(knot) <= HIGHEST for knot in term.knots)):
                 raise InvalidConfig(f"the evidence of {term.measure} has knots or weights amiss")
-        if self.per_log_loss < 0.1:
+        if self.per_log_loss < MIN_PER_LOG_LOSS:
             raise InvalidConfig("evidence in which the loss weighs nothing is no evidence")
 
     @property
@@ -216,8 +218,6 @@ class UsualLead:
         Log of the usual residue of high frequency.
     baseline : float
         The usual move of the baseline during a beat.
-    unlike : float
-        Usual 1 - correlation of a beat with the most alike of those before it.
     """
 
     log_loss: float
@@ -225,7 +225,6 @@ class UsualLead:
     first: int
     noise: float
     baseline: float
-    unlike: float
 
 
 def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
@@ -251,44 +250,10 @@ def usual_lead(normal: Normal, template: NDArray[np.float32]) -> UsualLead:
         first=first,
         noise=float(np.median(_noise(exemplars))),
         baseline=float(np.median(_baseline(exemplars))),
-        unlike=_usual_unlike(exemplars),
     )
 
 
-def _usual_unlike(exemplars: NDArray[np.float32]) -> float:
-    """Return the mean of 1 - correlation of each beat with the most alike of some before it."""
-    shapes = beat_shapes(exemplars[:, None], np.ones((len(exemplars), 1), np.bool_))[:, 0]
-    unlike = [
-        1 - float((shapes[max(0, row - ALIKE_BEATS) : row] * shapes[row]).sum(axis=1).max())
-        for row in range(1, len(shapes))
-    ]
-    return sum(min(max(one, 0.0), MAX_UNLIKE) for one in unlike) / max(len(unlike), 1)
-
-
-@dataclass(frozen=True)
-class LeadState:
-    """What is followed of one lead since it was learnt.
-
-    Attributes
-    ----------
-    moved : float
-        How far its usual log loss has moved since it was learnt.
-    accepted : tuple of float
-        Log losses of the present block's usual beats, over the learnt.
-    unlike : float
-        Usual 1 - correlation of a beat with the most alike of those before it.
-    beats : int
-        Beats that this is the mean of, at most USUAL_UNLIKE_BEATS.
-    """
-
-    moved: float = 0.0
-    accepted: tuple[float, ...] = ()
-    unlike: float = 0.0
-    beats: int = FIRST_UNLIKE
-
-
-@dataclass(frozen=True)
-class EvidenceState:
+class EvidenceState(NamedTuple):
     """What is followed of one patient; the beginning by default.
 
     Attributes
@@ -304,7 +269,14 @@ class EvidenceState:
         Log of the last three RR intervals.
     in_block : int
         Beats of the present block.
-    leads : tuple of LeadState
+    moved : tuple of float
+        How far the usual log loss of each lead has moved since it was learnt.
+    accepted : tuple of tuple of float
+        Log losses of the present block's usual beats of each lead, over the learnt.
+    unlike : tuple of float
+        Usual 1 - correlation of a beat with the most alike of those before it, of each lead.
+    compared : tuple of int
+        Beats that this is the mean of, at most USUAL_UNLIKE_BEATS.
     shapes : bytes
         float32, (beats, leads, SHAPE_SAMPLES): shapes of the last ALIKE_BEATS beats.
     unrest : float
@@ -318,7 +290,10 @@ class EvidenceState:
     irregular: float = FIRST_IRREGULAR
     last: tuple[float, ...] = ()
     in_block: int = 0
-    leads: tuple[LeadState, ...] = ()
+    moved: tuple[float, ...] = ()
+    accepted: tuple[tuple[float, ...], ...] = ()
+    unlike: tuple[float, ...] = ()
+    compared: tuple[int, ...] = ()
     shapes: bytes = b""
     unrest: float = 0.0
     losses: tuple[float, ...] = ()
@@ -327,31 +302,39 @@ class EvidenceState:
     def is_sane(self) -> bool:
         """Whether a state that was read from bytes can be gone on from."""
         logs = (*self.first, *self.last, *self.losses, self.usual)
-        blocks = [lead.accepted for lead in self.leads]
-        beat_bytes = 4 * len(self.leads) * SHAPE_SAMPLES
+        n_leads = len(self.moved)
+        beat_bytes = 4 * n_leads * SHAPE_SAMPLES
         n_shapes = len(self.shapes) // beat_bytes if beat_bytes else 0
+        most_unlike = MAX_UNLIKE + 1e-6  # running means are rounded
         return (
             len(self.first) <= FIRST_INTERVALS
             and len(self.last) <= 3
-            and len(self.leads) <= MAX_LEADS
+            and n_leads <= MAX_LEADS
+            and len(self.accepted) == len(self.unlike) == len(self.compared) == n_leads
             and 0 <= self.in_block < BLOCK_BEATS
             and all(abs(one) < 50 for one in logs)  # NaN fails too
             and 0 <= self.irregular <= MAX_IRREGULAR
-            and all(abs(lead.moved) <= MAX_FOLLOWED for lead in self.leads)
-            and all(len(block) < BLOCK_BEATS for block in blocks)
-            and all(abs(one) < 50 for block in blocks for one in block)
-            and all(0 <= lead.unlike <= MAX_UNLIKE for lead in self.leads)
-            and all(0 <= lead.beats <= USUAL_UNLIKE_BEATS for lead in self.leads)
+            and all(abs(one) <= MAX_FOLLOWED for one in self.moved)
+            and all(len(block) < BLOCK_BEATS for block in self.accepted)
+            and all(abs(one) < 50 for block in self.accepted for one in block)
+            and all(-1e-6 <= one <= most_unlike for one in self.unlike)
+            and all(0 <= one <= USUAL_UNLIKE_BEATS for one in self.compared)
             and n_shapes <= ALIKE_BEATS
             and n_shapes * beat_bytes == len(self.shapes)
             and bool((np.abs(np.frombuffer(self.shapes, "<f4")) <= 1.001).all())
-            and abs(self.unrest) <= MAX_UNLIKE
+            and abs(self.unrest) <= most_unlike
             and len(self.losses) <= RECENT_BEATS
         )
 
     def learnt(self) -> EvidenceState:
-        """Return the state behind a learning: the rhythm goes on, losses count from here."""
-        return EvidenceState(self.first, self.usual, self.irregular, self.last)
+        """Return the state behind a learning: what beats look like goes on, losses begin."""
+        nothing: tuple[float, ...] = ()
+        return self._replace(
+            moved=(0.0,) * len(self.moved),
+            accepted=(nothing,) * len(self.moved),
+            in_block=0,
+            losses=(),
+        )
 
 
 @dataclass(frozen=True)
@@ -364,6 +347,9 @@ class BeatRows:
         NaN where a lead has none.
     beats, inputs, reconstructions : np.ndarray, shape (n, leads, length), float32
         As they came, as they were given to the autoencoder, and what it made of those that came.
+    readable : np.ndarray, shape (n, leads), bool
+        Whether a lead's beat can be judged; while a patient is learnt there is no loss yet, and
+        what usual beats look like is followed.
     rr_before_ms, rr_after_ms : np.ndarray, shape (n,)
         NaN where there is none.
     """
@@ -372,6 +358,7 @@ class BeatRows:
     beats: NDArray[np.float32]
     inputs: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
+    readable: NDArray[np.bool_]
     rr_before_ms: NDArray[np.floating]
     rr_after_ms: NDArray[np.floating]
 
@@ -432,7 +419,7 @@ def measure_all(
     counts = list(of)
     leads = measure_leads(counts, usual, rows)
     known = np.isfinite(leads.log_loss)
-    shapes_after, unlike_before = _unlike_before(states, counts, rows.inputs, known)
+    shapes_after, unlike_before = _unlike_before(states, counts, rows.inputs, rows.readable)
     n_leads = known.shape[1]
     after = dict(states)
     timed = np.empty((len(known), 4 + n_leads))
@@ -446,7 +433,7 @@ def measure_all(
         )
     )
     for name, n_beats in counts:
-        follower = _Follower(after[name], usual[name])
+        follower = _Follower(after[name], n_leads)
         for row, beat in islice(row_of, n_beats):
             timed[row] = follower.take(*beat)
         after[name] = follower.state(shapes_after[name])
@@ -565,7 +552,7 @@ def measure_leads(
     return LeadMeasures(*(column.reshape(n, n_leads) for column in bounded))
 
 
-_NOT_LEARNT = UsualLead(math.nan, np.zeros(0, np.float32), 0, math.nan, math.nan, 0.0)
+_NOT_LEARNT = UsualLead(math.nan, np.zeros(0, np.float32), 0, math.nan, math.nan)
 
 
 def _unlike(
@@ -604,31 +591,32 @@ def _baseline(beats: NDArray[np.float32]) -> Floats:
 class _Follower:
     """One patient, beat by beat, in plain numbers: arrays of one element are slow."""
 
-    def __init__(self, state: EvidenceState, usual: Sequence[UsualLead | None]) -> None:
+    def __init__(self, state: EvidenceState, n_leads: int) -> None:
         self._first, self._last = state.first, state.last
         self._usual, self._irregular = state.usual, state.irregular
         self._nearest = MAX_IRREGULAR
         self._in_block = state.in_block
-        leads = state.leads
-        if len(leads) != len(usual):
-            learnt = (_NOT_LEARNT if one is None else one for one in usual)
-            leads = tuple(LeadState(unlike=one.unlike, beats=FIRST_UNLIKE) for one in learnt)
-        self._moved = [lead.moved for lead in leads]
-        self._accepted = [list(lead.accepted) for lead in leads]
-        self._unlike = [lead.unlike for lead in leads]
-        self._beats = [lead.beats for lead in leads]
+        self._accepted: list[tuple[float, ...]]
+        if len(state.moved) == n_leads:
+            self._moved, self._unlike = list(state.moved), list(state.unlike)
+            self._accepted, self._compared = list(state.accepted), list(state.compared)
+        else:
+            self._moved, self._unlike = [0.0] * n_leads, [0.0] * n_leads
+            self._accepted, self._compared = [()] * n_leads, [0] * n_leads
         self._unrest, self._recent = state.unrest, state.losses
 
     def state(self, shapes: bytes) -> EvidenceState:
         """Return where the patient is now."""
-        leads = zip(self._moved, self._accepted, self._unlike, self._beats, strict=True)
         return EvidenceState(
             self._first,
             self._usual,
             self._irregular,
             self._last,
             self._in_block,
-            tuple(LeadState(moved, tuple(block), unlike, n) for moved, block, unlike, n in leads),
+            tuple(self._moved),
+            tuple(self._accepted),
+            tuple(self._unlike),
+            tuple(self._compared),
             shapes,
             self._unrest,
             self._recent,
@@ -656,20 +644,21 @@ class _Follower:
 
     def _is_noise(self, early: float, log_losses: list[float], unlike: list[float]) -> bool:
         """Follow how unlike each other the beats are; tell whether this one lies in noise."""
-        known = [one for one in log_losses if one == one]
-        if not known:
-            return False
         total, n_compared = 0.0, 0
         for lead, value in enumerate(unlike):
             if value == value:
                 total += value - self._unlike[lead]
                 n_compared += 1
-                self._beats[lead] = beats = min(self._beats[lead] + 1, USUAL_UNLIKE_BEATS)
-                self._unlike[lead] += (value - self._unlike[lead]) / beats
+                self._compared[lead] = n = min(self._compared[lead] + 1, USUAL_UNLIKE_BEATS)
+                self._unlike[lead] += (value - self._unlike[lead]) / n
         own = total / n_compared if n_compared else 0.0
+        known = [one for one in log_losses if one == one]
+        if not known:
+            return False
         self._unrest += (own - self._unrest) / UNREST_BEATS
-        self._recent = (*self._recent, sum(known) / len(known))[-RECENT_BEATS:]
-        if own <= UNREST or self._unrest <= UNREST:
+        loss = sum(known) / len(known)
+        self._recent = (*self._recent, loss)[-RECENT_BEATS:]
+        if own <= UNREST or self._unrest <= UNREST or loss <= ACCEPTED:
             return False
         steady = early > STEADY_EARLY and self._nearest < STEADY_STEP
         calm = sorted(self._recent)[min(CALM_RANK, len(self._recent) - 1)]
@@ -697,7 +686,7 @@ class _Follower:
         if in_time:
             for lead, log_loss in enumerate(log_losses):
                 if log_loss < self._moved[lead] + ACCEPTED:  # NaN is not
-                    self._accepted[lead].append(log_loss)
+                    self._accepted[lead] = (*self._accepted[lead], log_loss)
         self._in_block += 1
         if self._in_block < BLOCK_BEATS:
             return
@@ -706,7 +695,7 @@ class _Follower:
                 step = max(-MAX_STEP, min(MAX_STEP, median(accepted) - self._moved[lead]))
                 moved = self._moved[lead] + FOLLOW_BLOCK * step
                 self._moved[lead] = max(-MAX_FOLLOWED, min(MAX_FOLLOWED, moved))
-            accepted.clear()
+        self._accepted = [()] * len(self._accepted)
         self._in_block = 0
 
 

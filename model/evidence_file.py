@@ -13,14 +13,14 @@ from typing import Any
 
 from model.checkpoint import write_atomically
 from model.errors import InvalidCheckpoint, InvalidConfig
-from model.evidence import Term, Weights
+from model.evidence import EvidenceWeights, Term
 
 FORMAT = 1
 SHIPPED = "evidence.json"
 MAX_BYTES = 1 << 16
 
 
-def save_weights(weights: Weights, path: Path) -> None:
+def save_weights(weights: EvidenceWeights, path: Path) -> None:
     """Write weights, whole or not at all; the same weights give the same bytes."""
     document = {
         "format": FORMAT,
@@ -36,7 +36,7 @@ def save_weights(weights: Weights, path: Path) -> None:
     write_atomically(path, f"{text}\n".encode())
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: Path) -> EvidenceWeights:
     """Read and check weights.
 
     Raises
@@ -53,7 +53,7 @@ def load_weights(path: Path) -> Weights:
 
 
 @cache
-def load_shipped_weights() -> Weights:
+def load_shipped_weights() -> EvidenceWeights:
     """Read the weights that ship with the package."""
     shipped = resources.files("model") / "checkpoints" / SHIPPED
     try:
@@ -65,7 +65,7 @@ def load_shipped_weights() -> Weights:
     return _parse(data, f"installed {SHIPPED}")
 
 
-def _parse(data: bytes, origin: str) -> Weights:
+def _parse(data: bytes, origin: str) -> EvidenceWeights:
     if len(data) > MAX_BYTES:
         raise InvalidCheckpoint(f"{origin}: larger than {MAX_BYTES} bytes: no weights of evidence")
     try:
@@ -77,7 +77,7 @@ def _parse(data: bytes, origin: str) -> Weights:
             f"{origin}: is not a file of format {FORMAT}; make it with tools/fit_evidence.py"
         )
     try:
-        return Weights(
+        return EvidenceWeights(
             intercept=float(document["intercept"]),
             terms=tuple(_term(one) for one in document["terms"]),
             cut=float(document["cut"]),

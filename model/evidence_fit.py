@@ -2,7 +2,7 @@
 
 Each patient counts alike: of the normal beats as a whole, and of each class of anomalous ones up to
 a cap, so that neither a patient with a thousand ventricular beats nor the common normal beat
-decides. Weights are held to the sign that physiology gives them, and pulled to zero (L2 on
+decides. EvidenceWeights are held to the sign that physiology gives them, and pulled to zero (L2 on
 standardised hinges). The logit is then put on the scale of probabilities (Platt 1999), at the
 patients' own prevalence, by patients who were left out.
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from model.errors import InvalidBeats
-from model.evidence import FALLING, KNOTS, MEASURES, Term, Weights
+from model.evidence import FALLING, KNOTS, MEASURES, EvidenceWeights, Term
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +30,9 @@ NORMAL_WEIGHT = 300.0  # of all normal beats of a patient
 CLASS_CAP = 60.0  # of all beats of an anomalous class of a patient, where there are as many
 L2 = 30.0
 CUT = 0.27  # of the fit's own probability, before it is put on the scale of prevalence
+LEAST_PER_LOG_LOSS = (
+    0.25  # the loss is the unit of the score, also where other evidence says it all
+)
 MAX_ITERATIONS = 300
 
 
@@ -54,7 +57,7 @@ def fit_weights(
     provenance: Mapping[str, object] | None = None,
     *,
     calibrate: bool = False,
-) -> Weights:
+) -> EvidenceWeights:
     """Return what evidence is worth on these patients.
 
     Parameters
@@ -109,7 +112,7 @@ def _beat_weights(classes: NDArray[np.str_]) -> Floats:
     return weights
 
 
-def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object]) -> Weights:
+def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object]) -> EvidenceWeights:
     hinges = _hinges(np.concatenate([patient.measures for patient in patients]))
     anomalous = np.concatenate([patient.classes != NORMAL for patient in patients])
     of_beats = np.concatenate([_beat_weights(patient.classes) for patient in patients])
@@ -119,6 +122,7 @@ def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object])
     bounds: list[tuple[float | None, float | None]] = [(None, None)]
     for name in MEASURES:
         bounds += [(None, 0.0) if name in FALLING else (0.0, None)] * len(KNOTS[name])
+    bounds[1] = (LEAST_PER_LOG_LOSS * float(spread[0]), None)  # of the loss's straight line
     fitted = _logistic(standard, anomalous, of_beats, L2, bounds)
     scaled = fitted[1:] / spread
     intercept = float(fitted[0] - (scaled * mean).sum())
@@ -129,7 +133,7 @@ def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object])
         terms.append(Term(name, knots, tuple(values)))
         at += len(knots)
     cut_logit = math.log(CUT / (1 - CUT))
-    return Weights(round(intercept, 4), tuple(terms), _probability(cut_logit), provenance)
+    return EvidenceWeights(round(intercept, 4), tuple(terms), _probability(cut_logit), provenance)
 
 
 def _logistic(
@@ -163,7 +167,7 @@ def _platt(logits: Sequence[Floats], anomalous: Sequence[NDArray[np.bool_]]) -> 
     return round(float(slope), 4), round(float(offset), 4)
 
 
-def _rescaled(weights: Weights, slope: float, offset: float) -> Weights:
+def _rescaled(weights: EvidenceWeights, slope: float, offset: float) -> EvidenceWeights:
     """Return weights whose logits are `slope` times as large, and `offset` more; the same cut."""
     terms = tuple(
         Term(one.measure, one.knots, tuple(round(slope * w, 4) for w in one.weights))
@@ -171,7 +175,7 @@ def _rescaled(weights: Weights, slope: float, offset: float) -> Weights:
     )
     cut = _probability(slope * weights.cut_logit + offset)
     intercept = round(slope * weights.intercept + offset, 4)
-    return Weights(intercept, terms, round(cut, 4), weights.provenance)
+    return EvidenceWeights(intercept, terms, round(cut, 4), weights.provenance)
 
 
 def _probability(logit: float) -> float:

@@ -165,7 +165,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardBeat:
     """What becomes of a beat.
 
     Attributes
@@ -180,7 +180,7 @@ class Heard:
     placed: Placed | None = None
 
 
-WITHHELD, NORMAL = Heard(None), Heard(False)
+WITHHELD, NORMAL = HeardBeat(None), HeardBeat(False)
 
 
 def hear(
@@ -193,7 +193,7 @@ def hear(
     *,
     unreadable: bool,
     during_alert: bool,
-) -> tuple[FamiliesState, Heard]:
+) -> tuple[FamiliesState, HeardBeat]:
     """Take a weighed beat in: verdict, family, and whether it may begin an alert.
 
     A beat in noise has no verdict, unless it is anomalous and of a family that is known. Parameters
@@ -207,7 +207,7 @@ def hear(
     if not anomalous:
         return calm(state), NORMAL
     state, placed = place(state, beat, known, at_s, score, early, during_alert=during_alert)
-    return state, Heard(True, placed)
+    return state, HeardBeat(True, placed)
 
 
 def calm(state: FamiliesState) -> FamiliesState:

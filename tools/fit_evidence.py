@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.checkpoint import load_shipped
-from model.evidence import Weights
+from model.evidence import EvidenceWeights
 from model.evidence_file import save_weights
 from model.evidence_fit import NORMAL, LabelledEvidence, fit_weights
 from monitor.offline.evaluation.ecg5000_report import area_under_curve
@@ -78,7 +78,7 @@ class Figures:
     families: int
 
 
-def figures(record: Record, weights: Weights) -> Figures:
+def figures(record: Record, weights: EvidenceWeights) -> Figures:
     """Judge a record by weights."""
     heard = record.evidence.heard(weights)
     judged = np.isfinite(heard.ratio) & (record.classes != UNKNOWN)

@@ -102,7 +102,7 @@ def _is_sane_alert_state(state: AlertState, n_leads: int) -> bool:
     return (
         _are_counts(counts)
         and len(state.recent) <= 64
-        and all(NORMAL <= sample <= MAX_COUNT for sample in state.recent)
+        and all(NORMAL <= sample <= MAX_COUNT for sample in (*state.recent, state.begins))
         and 0 <= state.peak_loss < MAX_REAL
         and 0 <= state.peak_share < MAX_REAL
         and 0 <= state.peak_lead < n_leads

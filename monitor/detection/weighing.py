@@ -133,6 +133,7 @@ def _rows(given: Unweighed, rows: NDArray[np.intp]) -> BeatRows:
         beats.values[which],
         given.inputs[which],
         given.reconstructions[which],
+        (beats.lead_judgeable & beats.judgeable[:, None])[which],
         before_ms[which],
         beats.rr_after_ms.astype(np.float64)[which],
     )

@@ -121,12 +121,14 @@ def record_evidence(judged: Judged, fs_hz: float) -> RecordEvidence:
             reconstructions[is_tested, lead] = scored.reconstructions
     losses = np.where(judgeable & is_tested[:, None], judged.losses, np.nan)
     after_ms = beats.rr_after_ms.astype(np.float64)
-    rows = BeatRows(losses, beats.values, inputs, reconstructions, intervals_ms, after_ms)
+    rows = BeatRows(
+        losses, beats.values, inputs, reconstructions, judgeable, intervals_ms, after_ms
+    )
     return RecordEvidence(rows, beats.r_sample, fs_hz, _measured(rows, judged, is_tested))
 
 
 def _measured(rows: BeatRows, judged: Judged, is_tested: NDArray[np.bool_]) -> Measured:
-    """Measure as the monitor does: of what is learnt the rhythm is followed, and nothing else."""
+    """Measure as the monitor does: of what is learnt rhythm and shapes are followed."""
     nothing_known = (None,) * rows.losses.shape[1]
     state, learnt = measure(EvidenceState(), nothing_known, _some(rows, ~is_tested))
     if not is_tested.all():
@@ -145,6 +147,7 @@ def _some(rows: BeatRows, which: NDArray[np.bool_]) -> BeatRows:
         rows.beats[which],
         rows.inputs[which],
         rows.reconstructions[which],
+        rows.readable[which],
         rows.rr_before_ms[which],
         rows.rr_after_ms[which],
     )
