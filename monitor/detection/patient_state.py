@@ -68,7 +68,7 @@ def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
         and all(one is None or (len(one) == length and _are_reals(one)) for one in saved.drifts),
     )
     yield "fit", _is_sane_fit(saved)
-    yield "evidence", saved.weighed.is_sane and len(saved.weighed.leads) in (0, n_leads)
+    yield "evidence", saved.weighed.is_sane and len(saved.weighed.moved) in (0, n_leads)
     yield "families", saved.families.is_sane and saved.families.leads in (0, n_leads)
     yield "learning", saved.relearn_until is None or _are_counts([saved.relearn_until])
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evidence import BeatRows, EvidenceState, UsualLead, Weights, measure_all
+from model.evidence import BeatRows, EvidenceState, EvidenceWeights, UsualLead, measure_all
 from model.prematurity import Timing
 from segmenter.beat import Beats
 
@@ -105,7 +105,7 @@ class ByEvidence:
     bare rule.
     """
 
-    weights: Weights
+    weights: EvidenceWeights
 
     def __call__(
         self, states: Mapping[str, EvidenceState], given: Unweighed, /

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.evidence import Weights
+from model.evidence import EvidenceWeights
 from model.evidence_fit import LabelledEvidence, fit_weights
 from monitor.errors import InvalidOption
 from monitor.offline.labelled_record import UNKNOWN, LabelledRecord
@@ -57,7 +57,9 @@ def labelled_evidence(evidence: RecordEvidence, record: LabelledRecord) -> Label
     return LabelledEvidence(measures[rows], record.classes[rows])
 
 
-def judged_by(record: LabelledRecord, evidence: RecordEvidence, weights: Weights) -> LabelledRecord:
+def judged_by(
+    record: LabelledRecord, evidence: RecordEvidence, weights: EvidenceWeights
+) -> LabelledRecord:
     """Return a record with the verdicts, alerts and families that come of weights."""
     heard = evidence.heard(weights)
     episodes = tuple(map(Episode, heard.begun, heard.ended))

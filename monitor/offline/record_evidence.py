@@ -16,9 +16,9 @@ from model.checkpoint import Checkpoint
 from model.evidence import (
     BeatRows,
     EvidenceState,
+    EvidenceWeights,
     Measured,
     UsualLead,
-    Weights,
     measure,
     usual_lead,
 )
@@ -49,7 +49,7 @@ class RecordEvidence:
 
     measured: Measured
 
-    def heard(self, weights: Weights, rule: AlertRule | None = None) -> HeardBeats:
+    def heard(self, weights: EvidenceWeights, rule: AlertRule | None = None) -> HeardBeats:
         """Return the verdicts and the alerts that come of weights."""
         machine, alerts, families = AlertMachine(rule), AlertState(), FamiliesState()
         measured, ratios = self.measured, weights.ratios(self.measured.measures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.detection.alert_machine import AlertMachine, AlertState, Verdict
 from monitor.offline.labelled_record import MISSED, LabelledRecord, Reference
@@ -53,14 +54,14 @@ def labelled(
     return LabelledRecord(name, FS_HZ, n_samples, "MLII", judged, reference, found)
 
 
-def episodes_of(judged: Judged, rule: AlertRule | None = None) -> tuple[Episode, ...]:
-    """Return the alerts that verdicts begin, by the monitor's alert machine."""
+def episodes_of(
+    r_sample: NDArray[np.int64], ratio: NDArray[np.float64], rule: AlertRule | None = None
+) -> tuple[Episode, ...]:
+    """Return the alerts that verdicts begin, by the monitor's alert machine; NaN is no verdict."""
     machine, state = AlertMachine(rule), AlertState()
     first, last = list[int](), list[int]()
-    columns = (judged.beats.r_sample, judged.ratio, judged.loss)
-    for sample, ratio, loss in zip(*(column.tolist() for column in columns), strict=True):
-        known = ratio == ratio
-        verdict = Verdict(sample, ratio > 1, loss, ratio) if known else Verdict(sample, None, 0.0)
+    for sample, one in zip(r_sample.tolist(), ratio.tolist(), strict=True):
+        verdict = Verdict(sample, None if np.isnan(one) else one > 1, 0.0, one)
         state, transition = machine.beat(state, verdict)
         if transition is not None and transition.state == "onset":
             first.append(transition.episode_start_sample)

@@ -87,7 +87,7 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
     assert [one.episode_start_sample for one in alerts if one.state == "onset"] == [
         one.first_sample for one in judged.episodes
     ]
-    assert [one.sample for one in alerts if one.state in ("onset", "ongoing")] == samples_of(judged)
+    assert {one.sample for one in alerts if one.state == "ongoing"} <= {*samples_of(judged)}
     losses = [np.nan if one.loss is None else one.loss for one in beats]
     np.testing.assert_array_equal(losses, np.round(judged.loss, 3))
 
@@ -105,8 +105,11 @@ def test_annotate_says_the_same(
     assert anomalies(tmp_path) == samples_of(judged)
 
 
-def test_episodes_are_the_alerts_that_began(judged: Judged) -> None:
+def test_episodes_are_the_alerts_that_began(folder: Path) -> None:
     """From the first to the last of their beats, as the alert machine makes them of verdicts."""
+    settings = JudgeSettings(learn_s=LEARN_S, verdict="loss")
+    with WfdbRecord.open(folder / "a") as record:
+        judged = judge_record(record, template_checkpoint(), settings)
     assert len(judged.episodes) > 1
     assert judged.episodes == episodes_of(judged.beats.r_sample, judged.ratio)
     ends = {sample for one in judged.episodes for sample in one}
