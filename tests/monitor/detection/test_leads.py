@@ -218,11 +218,12 @@ def test_a_new_stretch_has_no_lead_left_out(bench: Bench) -> None:
 
 
 def test_other_leads_begin_anew_behind_a_restart(bench: Bench) -> None:
-    """What was learnt and followed is of the leads before; time goes on."""
+    """What was learnt and followed is of the leads before, whose episode ends; time goes on."""
     engine = bench.engine()
-    bench.step(engine, two_leads([[LOW, LOW]] * 20))
+    bench.step(engine, two_leads([[LOW, LOW]] * 19 + [[LOW, HIGH]]))
     engine = bench.restart()
     said = bench.step(engine, two_leads([[LOW]] * 2, 5100, leads=["V5"]))
+    assert [(one.state, one.lead) for one in alerts(said)] == [("cleared", "V5")]
     assert [one.losses for one in said if isinstance(one, BeatScored)] == [[], []]
     one = status_of(engine, "q")
     assert (one.lead, one.beats, one.position) == ("V5", 2, 5600)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,12 +18,16 @@ def unweighed(
     losses: list[list[float]], thresholds: list[float], factors: list[float] | None = None
 ) -> Unweighed:
     of_leads = np.array(losses, np.float64)
+    beats = beats_of_losses(losses)
     return Unweighed(
         of=[("p", len(losses))],
-        beats=beats_of_losses(losses),
+        beats=beats,
+        inputs=beats.values,
+        reconstructions=np.zeros_like(beats.values),
         losses=of_leads,
         thresholds=np.tile(thresholds, (len(losses), 1)),
         timings=[Timing(0.0, factor) for factor in factors or [1.0] * len(losses)],
+        models={},
     )
 
 
@@ -61,6 +67,7 @@ def test_of_one_lead_the_score_is_the_quotient_to_the_bit() -> None:
 
 def test_no_beats_have_no_scores() -> None:
     """Nothing is divided."""
-    given = Unweighed([], beats_of_losses([]), np.zeros((0, 2)), np.zeros((0, 2)), [])
+    given = unweighed([], [26.0])
+    given = replace(given, losses=np.zeros((0, 1)), thresholds=np.zeros((0, 1)))
     assert by_loss({}, given)[1].shape == (0,)
-    assert worst_leads(given.losses, given.thresholds).shape == (0,)
+    assert worst_leads(np.zeros((0, 2)), np.zeros((0, 2))).shape == (0,)
