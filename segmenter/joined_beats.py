@@ -37,6 +37,7 @@ SAME_BEAT_S = 0.15  # two leads show one QRS complex within it: 99.7 % of those 
 WAIT_S = 0.15  # a lead that finds a beat later than another knows it within this in 99 %
 ECHO_S = 0.12  # a silent lead's peak that may be the same complex
 BESIDE_S = 0.25  # what was passed over so near to a beat is none
+COMMON_KEPT = 16  # beats of two leads: three seconds of noise are less than half of them
 PASSED_KEPT = 16  # single beats passed over since the last one
 PASSED_S = 6.0  # older ones are not looked at again: their signal is about to go
 SEEN = 0.25  # a silent lead's peak that is so high against the other's, for each lead: R is there
@@ -82,7 +83,7 @@ class BeatJoiner:
         self.kept = round(PASSED_S * timing.second)
         self.trust = [LeadTrust() for _ in range(leads)]
         self.out = [False] * leads  # no say, whatever they find
-        self.away: list[deque[int]] = [deque(maxlen=LEVELS_KEPT) for _ in range(leads)]
+        self.away: list[deque[int]] = [deque(maxlen=COMMON_KEPT) for _ in range(leads)]
         self.leading = 0
         self.waiting: list[Waiting] = []  # by when they are due
         self.forget()
@@ -276,7 +277,7 @@ class BeatJoiner:
             return best
         if errs[self.leading] > ERRS_MUCH and errs[best] < ERRS_LITTLE:
             shift = self._moved(best)
-            self.away = [deque([d - shift for d in one], LEVELS_KEPT) for one in self.away]
+            self.away = [deque([d - shift for d in one], COMMON_KEPT) for one in self.away]
             self.leading = best
         return self.leading
 
@@ -286,7 +287,7 @@ class BeatJoiner:
         Where the leading lead did not find it but has a peak there, it is that of this peak.
         """
         trust, leading = self.trust[lead], self.trust[self.leading]
-        if lead != self.leading:
+        if lead != self.leading and leading.present and not self.out[self.leading]:
             echo = leading.echo(detection.peak, self.reach)
             if echo is not None and (
                 echo.height * trust.level >= SEEN * detection.height * leading.level > 0
@@ -323,7 +324,7 @@ class BeatJoiner:
             trust.restore(one)
         self.out = of_each(plain, "out", n, bool)
         away = of_each(plain, "away", n, list)
-        self.away = [deque(distances(one, self.timing.second), LEVELS_KEPT) for one in away]
+        self.away = [deque(distances(one, self.timing.second), COMMON_KEPT) for one in away]
         self.leading = whole(plain, "leading", 0, n - 1)
         self.last_r = whole(plain, "last_r", -1, position)
         self.last_peak = whole(plain, "last_peak", -1, position)
@@ -365,6 +366,6 @@ def of_each(plain: Mapping[str, Any], name: str, n: int, kind: type) -> list[Any
 
 def distances(saved: list[Any], most: int) -> list[int]:
     """Return saved distances between samples."""
-    if len(saved) > LEVELS_KEPT or not all(type(d) is int and abs(d) <= most for d in saved):
+    if len(saved) > COMMON_KEPT or not all(type(d) is int and abs(d) <= most for d in saved):
         raise InvalidState("saved state: a distance between samples is none")
     return saved

@@ -2,7 +2,7 @@
 
 What the leads' detectors say is taken in the order of time, so that any cut gives the same. A lead
 that cannot be read (flat, saturated or missing for a second, noisy for three) has no say about the
-beats while another lead can be read; `lead_left_out` says so.
+beats while another lead can be read, until it was good for three seconds; `lead_left_out` says so.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from segmenter.qrs import Detection
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
+GOOD_SECONDS = 3  # in a row; then a lead that was left out is back
 # What became known of leads: its sample, its place among what has the same, the lead, and what it
 # is; a second that was lost is None.
 Said = tuple[int, int, int, Echo | Detection | SecondEnded | Slept | None]
@@ -46,6 +47,7 @@ class JoinedLeads:
         self.leads = leads
         self.tracker = tracker
         self.left_out = [False] * len(leads)
+        self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
         timing = leads[0].decider.timing
         self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None
@@ -136,7 +138,12 @@ class JoinedLeads:
             return
         ended, self._ended = self._ended, []
         for lead, one in enumerate(ended):
-            joiner.leave_out(lead, _is_out(one, joiner.out[lead]))
+            good = one is not None and not one.flags
+            self.good_seconds[lead] = min(self.good_seconds[lead] + 1, GOOD_SECONDS) if good else 0
+            if one is None or one.flags & ~NOISY or one.noisy_seconds >= NOISY_SECONDS:
+                joiner.leave_out(lead, True)
+            elif self.good_seconds[lead] == GOOD_SECONDS:
+                joiner.leave_out(lead, False)
         awake = [one for one in ended if one is not None]
         if awake:  # else the tracker skips it
             self.tracker.end_second(end, joined_flags([one.flags for one in awake]), findings)
@@ -150,8 +157,11 @@ class JoinedLeads:
             if out[lead] is self.left_out[lead] or (out[lead] and all(out)):
                 continue
             self.left_out[lead] = out[lead]
-            noisy = one is not None and one.noisy_seconds >= NOISY_SECONDS
-            seconds = NOISY_SECONDS if noisy and out[lead] else 1
+            seconds = 1
+            if not out[lead]:
+                seconds = GOOD_SECONDS
+            elif one is not None and one.noisy_seconds >= NOISY_SECONDS:
+                seconds = NOISY_SECONDS
             start = max(end - seconds * self.tracker.second, 0)
             self.tracker.leave_out(lead, out[lead], start, findings)
 
@@ -161,6 +171,7 @@ class JoinedLeads:
             "tracker": self.tracker.to_plain(),
             "leads": [lead.to_plain() for lead in self.leads],
             "left_out": self.left_out,
+            "good_seconds": self.good_seconds,
             "joiner": None if self.joiner is None else self.joiner.to_plain(),
         }
 
@@ -171,6 +182,9 @@ class JoinedLeads:
             raise InvalidState("saved state: the tracker's part is missing")
         self.tracker.restore(tracker, position, n)
         self.left_out = of_each(plain, "left_out", n, bool)
+        self.good_seconds = of_each(plain, "good_seconds", n, int)
+        if not all(0 <= one <= GOOD_SECONDS for one in self.good_seconds):
+            raise InvalidState("saved state: good_seconds are not so many")
         for lead, one in zip(self.leads, of_each(plain, "leads", n, dict), strict=True):
             lead.restore(one, position)
         if self.joiner is not None:
@@ -178,13 +192,6 @@ class JoinedLeads:
             if not isinstance(joiner, dict):
                 raise InvalidState("saved state: what joins the leads is missing")
             self.joiner.restore(joiner, position)
-
-
-def _is_out(said: SecondEnded | None, was_out: bool) -> bool:
-    """Tell whether a lead has no say after a second that it said this of, or slept in."""
-    if said is None or said.flags & ~NOISY or said.noisy_seconds >= NOISY_SECONDS:
-        return True
-    return was_out and bool(said.flags)  # noisy again, and not for long: it stays out
 
 
 def all_asleep(asleep: list[list[Slept]]) -> list[Slept]:

@@ -30,9 +30,9 @@ ECHOES_KEPT = 16  # candidates of a lead, about 5 s of them
 
 # Log-odds that a beat found by one lead alone is one.
 PRIOR = -2.0
-EARLY = -3.5  # a usual interval that it comes too early ...
+EARLY = -4.0  # a usual interval that it comes too early ...
 EARLY_FROM, EARLY_MOST = 0.9, 0.6  # ... counted from here on, up to so much
-PAUSE = 0.5  # without it the beats would be far apart
+PAUSE = 1.0  # without it the beats would be far apart
 ECHO = 2.5  # a silent lead has a peak there, as high for it as this one for the other
 LOW = 3.0  # of the logarithm of height over usual height, where it is lower
 MISSED = 1.5  # of the logarithm of the beats that the silent lead missed of late
