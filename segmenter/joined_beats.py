@@ -94,6 +94,7 @@ class BeatJoiner:
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
         self.passed: deque[tuple[int, Detection]] = deque(maxlen=PASSED_KEPT)
         self.overdue = FAR
+        self._set_due()
 
     def detected(self, lead: int, detection: Detection, findings: Findings) -> None:
         """Take a beat that a lead found."""
@@ -115,20 +116,24 @@ class BeatJoiner:
 
     def advance(self, position: int, findings: Findings) -> None:
         """Do what fell due before `position`."""
-        while True:
+        while self.due < position:
             due = self.waiting[0].due if self.waiting else FAR
-            if min(due, self.overdue) >= position:
-                return
             if due <= self.overdue:
                 self._decide(self.waiting.pop(0), due, findings)
             else:
                 now, self.overdue = self.overdue, FAR
                 self._look_again(now, now, findings)
+            self._set_due()
 
     def settle(self, position: int, findings: Findings) -> None:
         """Decide at `position` on all that waits: no more comes."""
         while self.waiting:
             self._decide(self.waiting.pop(0), position, findings)
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """Note when the next thing falls due."""
+        self.due = min(self.waiting[0].due if self.waiting else FAR, self.overdue)
 
     def leave_out(self, lead: int, out: bool) -> None:
         """Give a lead no say, or let it have one when it has found its next beat."""
@@ -143,9 +148,10 @@ class BeatJoiner:
 
     def _decide_if_complete(self, waiting: Waiting, now: int, findings: Findings) -> None:
         """Decide at once if every lead that can find the beat has found it."""
-        if all(lead in waiting.found for lead in self._asked()):
+        if waiting.found.keys() >= set(self._asked()):
             self.waiting.remove(waiting)
             self._decide(waiting, now, findings)
+        self._set_due()
 
     def _decide(self, waiting: Waiting, now: int, findings: Findings) -> None:
         """Take a beat, or pass it over."""
@@ -345,6 +351,7 @@ class BeatJoiner:
             self.waiting.append(Waiting(due, found))
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
+        self._set_due()
 
     def _single(self, saved: object, position: int) -> tuple[int, Detection]:
         """Return a lead and what it found, as saved."""
