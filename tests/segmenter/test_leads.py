@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,27 @@ def test_patients_come_and_go_in_a_pool() -> None:
     assert found.events[0] == list(expected.events)
     assert pool.to_bytes(rows[1]) == alone.to_bytes()
     assert pool.room == 4
+
+
+def digest(signal: np.ndarray) -> str:
+    """Return a digest of all that a segmenter says of a lead in whole numbers."""
+    whole = segment(signal, FS_HZ)
+    columns = whole.beats.r_sample, whole.beats.quality, whole.beats.closed_sample
+    said = [column.tolist() for column in (*columns, whole.r_samples, whole.seconds_quality)]
+    events = [(event.kind, event.state, event.sample) for event in whole.events]
+    return hashlib.sha256(repr((said, events)).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"),
+    [(TROUBLED, "aad21003f22a9a93"), (mixture(7, 20000), "301ad65c4ed5e3ed")],
+    ids=["troubled", "mixture"],
+)  # fmt: skip
+def test_one_lead_gives_what_it_gave_before_there_were_more(
+    signal: np.ndarray, expected: str
+) -> None:
+    """Beats, their flags and closing, seconds and events are those of the revision before."""
+    assert digest(signal) == expected
 
 
 def test_every_lead_is_cut_at_the_same_r() -> None:
