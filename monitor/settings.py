@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -34,6 +34,7 @@ KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with t
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Limit = Annotated[float, Meta(ge=1, le=3600)]
+VerdictRule = Literal["loss"]  # what the leads' losses are weighed by: `loss` is the bare rule
 
 
 class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,6 +174,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     rules: Rules = Rules()
+    verdict: VerdictRule = "loss"
     live: bool = False  # the source does not wait: to catch up, late beats are not told
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
     keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of the journal's own time

@@ -1,30 +1,37 @@
-"""One R peak for all leads of a patient, and which leads are left out."""
+"""One course of beats for all leads of a patient, and which leads are left out.
+
+What the leads' detectors say is taken in the order of time, so that any cut gives the same. A lead
+that cannot be read (flat, saturated or missing for a second, noisy for three) has no say about the
+beats while another lead can be read, until it was good for three seconds; `lead_left_out` says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from segmenter.beat import Quality
 from segmenter.errors import InvalidState
+from segmenter.joined_beats import BeatJoiner, of_each
 from segmenter.lead_detector import (
     LEAD_OFF,
     MISSING,
     NOISY,
     NOISY_SECONDS,
+    Echo,
     LeadDetector,
     SecondEnded,
     Slept,
 )
 from segmenter.qrs import Detection
-from segmenter.state import listing
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
-# What became known of leads: its sample, its place among what has the same, the lead, and what it
-# is: a beat, a second, that every lead sleeps, or a second that was lost (None).
-Said = tuple[int, int, int, Detection | SecondEnded | Slept | None]
-SECOND, BEAT, SLEEP = 0, 1, 2
+GOOD_SECONDS = 3  # in a row; then a lead that was left out is back
+# What became known of leads: its sample, its place among what has the same, the lead, its number
+# among what the lead said, and what it is; a second that was lost is None.
+Said = tuple[int, int, int, int, Echo | Detection | SecondEnded | Slept | None]
+SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
 
 
 class JoinedLeads:
@@ -40,110 +47,132 @@ class JoinedLeads:
         self.leads = leads
         self.tracker = tracker
         self.left_out = [False] * len(leads)
+        self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
+        timing = leads[0].decider.timing
+        self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None
 
-    def update(self, findings: Findings) -> None:
-        """Take what the leads said since the last time, up to the same sample each.
+    def update(self, position: int, findings: Findings) -> None:
+        """Take what the leads said since the last time, up to `position` each.
 
         Parameters
         ----------
+        position : int
         findings : Findings
             What becomes known is added to it.
         """
-        if len(self.leads) == 1:
-            self._update_one(self.leads[0], findings)
+        joiner = self.joiner
+        if joiner is None:
+            self.update_one(findings)
             return
-        for time, _, lead, said in sorted(self._said(), key=lambda one: one[:3]):
-            if isinstance(said, Detection):
-                self._detected(lead, said, findings)
-            elif isinstance(said, Slept):
-                self.tracker.skip(time, said.n, findings)
+        for time, order, lead, _, said in self._in_order():
+            if joiner.due < time:
+                joiner.advance(time, findings)
+            if isinstance(said, Echo):
+                joiner.trust[lead].echoes.append(said)
+            elif isinstance(said, Detection):
+                joiner.detected(lead, said, findings)
+            elif not isinstance(said, Slept):
+                self._end_second(joiner, time, said, findings)
+            elif order == ASLEEP:
+                joiner.trust[lead].forget()
             else:
-                self._end_second(time, said, findings)
+                joiner.settle(time, findings)
+                joiner.forget()
+                self.tracker.skip(time, said.n, findings)
+        if joiner.due < position:
+            joiner.advance(position, findings)
 
     def skip(self, position: int, n: int, findings: Findings) -> None:
-        """Take n samples after `position` in which every lead sleeps."""
+        """Take n samples after `position` in which every lead sleeps, and slept before."""
         for lead in self.leads:
             lead.lose(position, n)
         self.tracker.skip(position, n, findings)
 
     def flush(self, position: int, findings: Findings) -> None:
         """Close the last beat, if its window is complete without a next one."""
+        if self.joiner is not None:
+            self.joiner.settle(position, findings)
         self.tracker.flush(position, findings)
 
-    def _update_one(self, lead: LeadDetector, findings: Findings) -> None:
+    def update_one(self, findings: Findings) -> None:
         """Take what the only lead said: nothing is to be joined."""
+        lead, tracker = self.leads[0], self.tracker
         said, lead.said = lead.said, []
         for one in said:
-            if isinstance(one, Detection):
+            if isinstance(one, SecondEnded):
+                tracker.end_second(one.end, one.flags, findings)
+            elif isinstance(one, Detection):
                 flags = LEARNING * one.learning | NOISY * one.noisy
-                beat = JoinedBeat(one.r_sample, one.known, (flags,), (one,))
-                self.tracker.take(beat, findings)
+                tracker.take(JoinedBeat(one.r_sample, one.known, (flags,), (one,)), findings)
             elif isinstance(one, Slept):
-                self.tracker.skip(one.start, one.n, findings)
-            else:
-                self.tracker.end_second(one.end, one.flags, findings)
+                tracker.skip(one.start, one.n, findings)
 
-    def _said(self) -> Iterable[Said]:
-        """Take what the leads said."""
+    def _in_order(self) -> list[Said]:
+        """Take what the leads said, in the order of time."""
+        in_order: list[Said] = []
         asleep: list[list[Slept]] = []
-        second = self.tracker.second
         for k, lead in enumerate(self.leads):
             said, lead.said = lead.said, []
             asleep.append([])
-            for one in said:
-                if isinstance(one, Detection):
-                    yield one.known, BEAT, k, one
+            for i, one in enumerate(said):
+                if isinstance(one, Echo):
+                    in_order.append((one.known, ECHO, k, i, one))
+                elif isinstance(one, Detection):
+                    in_order.append((one.known, BEAT, k, i, one))
                 elif isinstance(one, SecondEnded):
-                    yield one.end, SECOND, k, one
+                    in_order.append((one.end, SECOND, k, i, one))
                 else:
                     asleep[k].append(one)
-                    first = one.start // second * second + second
-                    for end in range(first, one.start + one.n + 1, second):
-                        yield end, SECOND, k, None
-        for slept in all_asleep(asleep):
-            yield slept.start, SLEEP, 0, slept
+                    in_order.append((one.start, ASLEEP, k, i, one))
+                    in_order += [(end, SECOND, k, i, None) for end in self._seconds_in(one)]
+        if all(asleep):
+            for i, slept in enumerate(all_asleep(asleep)):
+                in_order.append((slept.start, ALL_ASLEEP, 0, i, slept))
+        in_order.sort()  # no two have the first four alike
+        return in_order
 
-    def _detected(self, lead: int, detection: Detection, findings: Findings) -> None:
-        if lead:
-            return
-        flags = LEARNING * detection.learning | NOISY * detection.noisy
-        others = len(self.leads) - 1
-        beat = JoinedBeat(
-            detection.r_sample,
-            detection.known,
-            (flags, *[0] * others),
-            (detection, *[None] * others),
-        )
-        self.tracker.take(beat, findings)
+    def _seconds_in(self, slept: Slept) -> range:
+        """Return the ends of the seconds that ended in a stretch."""
+        second = self.tracker.second
+        first = slept.start // second * second + second
+        return range(first, slept.start + slept.n + 1, second)
 
-    def _end_second(self, end: int, said: SecondEnded | None, findings: Findings) -> None:
+    def _end_second(
+        self, joiner: BeatJoiner, end: int, said: SecondEnded | None, findings: Findings
+    ) -> None:
         """Take what one lead has to say of a second; the last one ends it."""
         self._ended.append(said)
         if len(self._ended) < len(self.leads):
             return
         ended, self._ended = self._ended, []
+        for lead, one in enumerate(ended):
+            good = one is not None and not one.flags
+            self.good_seconds[lead] = min(self.good_seconds[lead] + 1, GOOD_SECONDS) if good else 0
+            if one is None or one.flags & ~NOISY or one.noisy_seconds >= NOISY_SECONDS:
+                joiner.leave_out(lead, True)
+            elif self.good_seconds[lead] == GOOD_SECONDS:
+                joiner.leave_out(lead, False)
         awake = [one for one in ended if one is not None]
         if awake:  # else the tracker skips it
-            flags = joined_flags([one.flags for one in awake])
-            self.tracker.end_second(end, flags, findings)
-            self._leave_out(end, ended, flags == 0, findings)
+            self.tracker.end_second(end, joined_flags([one.flags for one in awake]), findings)
+            self._say_left_out(joiner.out, end, ended, findings)
 
-    def _leave_out(
-        self, end: int, ended: list[SecondEnded | None], readable: bool, findings: Findings
+    def _say_left_out(
+        self, out: list[bool], end: int, ended: list[SecondEnded | None], findings: Findings
     ) -> None:
-        """Leave out leads that cannot be read while another can; take back those that can."""
-        second = self.tracker.second
+        """Say which leads are left out from now on, and which are back."""
         for lead, one in enumerate(ended):
-            noisy = 0 if one is None else one.noisy_seconds
-            out = one is None or bool(one.flags & ~NOISY) or noisy >= NOISY_SECONDS
-            if out is self.left_out[lead] or (out and not readable):
+            if out[lead] is self.left_out[lead] or (out[lead] and all(out)):
                 continue
-            if not out and one is not None and one.flags:
-                continue  # noisy, and not for long: it stays out
-            self.left_out[lead] = out
-            began = end - (noisy if noisy >= NOISY_SECONDS else 1) * second
-            self.tracker.leave_out(lead, out, max(began, 0), findings)
+            self.left_out[lead] = out[lead]
+            seconds = 1
+            if not out[lead]:
+                seconds = GOOD_SECONDS
+            elif one is not None and one.noisy_seconds >= NOISY_SECONDS:
+                seconds = NOISY_SECONDS
+            start = max(end - seconds * self.tracker.second, 0)
+            self.tracker.leave_out(lead, out[lead], start, findings)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
@@ -151,6 +180,8 @@ class JoinedLeads:
             "tracker": self.tracker.to_plain(),
             "leads": [lead.to_plain() for lead in self.leads],
             "left_out": self.left_out,
+            "good_seconds": self.good_seconds,
+            "joiner": None if self.joiner is None else self.joiner.to_plain(),
         }
 
     def restore(self, plain: Mapping[str, Any], position: int) -> None:
@@ -159,15 +190,17 @@ class JoinedLeads:
         if not isinstance(tracker, dict):
             raise InvalidState("saved state: the tracker's part is missing")
         self.tracker.restore(tracker, position, n)
-        left_out = listing(plain, "left_out", n)
-        if len(left_out) != n or not all(type(one) is bool for one in left_out):
-            raise InvalidState("saved state: left_out does not tell of each lead whether it is")
-        self.left_out = left_out
-        leads = listing(plain, "leads", n)
-        if len(leads) != n or not all(isinstance(one, dict) for one in leads):
-            raise InvalidState("saved state: a lead's detector is missing")
-        for lead, one in zip(self.leads, leads, strict=True):
+        self.left_out = of_each(plain, "left_out", n, bool)
+        self.good_seconds = of_each(plain, "good_seconds", n, int)
+        if not all(0 <= one <= GOOD_SECONDS for one in self.good_seconds):
+            raise InvalidState("saved state: good_seconds are not so many")
+        for lead, one in zip(self.leads, of_each(plain, "leads", n, dict), strict=True):
             lead.restore(one, position)
+        if self.joiner is not None:
+            joiner = plain.get("joiner")
+            if not isinstance(joiner, dict):
+                raise InvalidState("saved state: what joins the leads is missing")
+            self.joiner.restore(joiner, position)
 
 
 def all_asleep(asleep: list[list[Slept]]) -> list[Slept]:

@@ -19,6 +19,15 @@ NOISY, MISSING = int(Quality.NOISY), int(Quality.MISSING)
 LEAD_OFF = int(Quality.FLAT | Quality.SATURATED)
 
 
+class Echo(NamedTuple):
+    """A peak of the lead's envelope, a QRS complex or not."""
+
+    known: int
+    peak: int
+    height: float  # mV
+    r_sample: int  # R, if it is one
+
+
 class SecondEnded(NamedTuple):
     """A second of the lead, while its detector is awake."""
 
@@ -40,18 +49,21 @@ class LeadDetector:
     Parameters
     ----------
     decider : Decider
+    says_echoes : bool
+        Whether candidates are said too, for who joins leads.
 
     Attributes
     ----------
-    said : list of Detection, SecondEnded and Slept
+    said : list of Echo, Detection, SecondEnded and Slept
         What became known and was not yet taken; whoever takes it empties the list.
     """
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: Decider, *, says_echoes: bool = False) -> None:
         self.decider = decider
+        self.says_echoes = says_echoes
         self.second = decider.timing.second
         self.noisy_seconds = 0
-        self.said: list[Detection | SecondEnded | Slept] = []
+        self.said: list[Echo | Detection | SecondEnded | Slept] = []
 
     def update(
         self, candidates: list[Candidate], seconds: list[tuple[int, int]], position: int
@@ -71,6 +83,10 @@ class LeadDetector:
             while done < len(seconds) and seconds[done][0] <= candidate.known:
                 self._end_second(*seconds[done])
                 done += 1
+            if self.says_echoes:
+                known, peak, height = candidate.known, candidate.peak, candidate.height
+                r_sample, _ = self.decider.r_peak(candidate)
+                self.said.append(Echo(known, peak, height, r_sample))
             found = self.decider.update(candidate)
             if found:
                 self._detected(found)

@@ -164,6 +164,14 @@ class Tracker:
         findings.r_samples.append(beat.r_sample)
         findings.r_rows.append(self.row)
 
+    def found_late(self, lead: int, detection: Detection, flags: int) -> None:
+        """Add what a lead found to the open beat, which is already taken."""
+        beat = self.open
+        if beat is not None and beat.found[lead] is None:
+            found, lead_flags = list(beat.found), list(beat.flags)
+            found[lead], lead_flags[lead] = detection, flags
+            self.open = beat._replace(found=tuple(found), flags=tuple(lead_flags))
+
     def _no_beat_onset(self) -> int:
         """Return the end of the second at which `no_beat` begins, if no beat comes."""
         noticed = self.quiet_since + NO_BEAT_S * self.fs_hz

@@ -31,8 +31,9 @@ from monitor.detection.requests import MONITORED, Requests
 from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
 from monitor.detection.timeline import Timeline
+from monitor.detection.weighing import WAYS
 from monitor.journal.run import JournaledRun
-from monitor.journal.writer import Progress, StoredProgress
+from monitor.journal.writer import Progress
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
     MONITOR,
@@ -81,7 +82,7 @@ class Engine:
     checkpoint : Checkpoint
         The model every patient begins with.
     settings : EngineSettings
-        Threshold, learning, false alerts an hour, rules.
+        Threshold, learning, false alerts an hour, rules, what losses are weighed by.
     journal : Journaled
         Where patients that were monitored before a restart go on from.
     models : Models
@@ -177,6 +178,7 @@ class Engine:
             threshold=settings.threshold,
             learn_s=settings.learn_s,
             false_alerts_per_hour=settings.false_alerts_per_hour,
+            verdict=settings.verdict,
         )
 
     def expect(self, streams: Iterable[Stream]) -> None:
@@ -320,7 +322,7 @@ class Engine:
     def _judge(self, ready: Sequence[Held], now_ns: int, result: StepResult[Message]) -> None:
         """Score the beats of messages together, then judge them in order."""
         of_beats = [one for one in ready if isinstance(one, BeatsMessage)]
-        scores = score_messages(of_beats, self._patients)
+        scores = score_messages(of_beats, self._patients, WAYS[self._settings.verdict])
         result.messages += self._pending
         self._pending = []
         for message in ready:
@@ -363,7 +365,7 @@ class Engine:
                 patient.verdict_sample = max(patient.verdict_sample, header.first_sample)
             elif patient.state == "ended":
                 return [message]
-            elif (header.leads, header.fs_hz) != (patient.stream.leads, patient.stream.fs_hz):
+            if (header.leads, header.fs_hz) != (patient.stream.leads, patient.stream.fs_hz):
                 patient = self._open_other(patient, header)
             message, reports = patient.on_timeline(message, self._desk)
             self._pending += reports
@@ -413,16 +415,15 @@ class Engine:
         return patient
 
     def _open(self, stream: Stream) -> Patient:
+        before = self._saved.pop(stream.patient, None)
+        if before is not None:  # where others come, it is closed and begun anew with the first
+            stream = msgspec.structs.replace(stream, leads=[*before[1].leads])
         patient = Patient(
             stream=stream,
             model=shared_model(self._base, len(stream.leads), self._settings.threshold),
             learning=None,
             position=stream.first_sample,
         )
-        before = self._saved.pop(stream.patient, None)
-        if before is not None and before[1].leads != tuple(stream.leads):
-            self._go_on_in_time(patient, *before)
-            before = None
         self._ending.discard(stream.patient)
         self._gone.pop(stream.patient, None)
         self._forgotten.pop(stream.patient, None)
@@ -443,13 +444,6 @@ class Engine:
             until = stream.first_sample + round(self._settings.learn_s * stream.fs_hz)
             patient.learning = self.learner.begin(stream.patient, until)
         return patient
-
-    @staticmethod
-    def _go_on_in_time(patient: Patient, reached: StoredProgress, saved: Saved) -> None:
-        """Begin a patient behind where the journal has it, of whose leads nothing was learnt."""
-        position = max(reached.position, patient.position)
-        patient.position = patient.verdict_sample = position
-        patient.timeline = msgspec.structs.replace(saved.timeline, reached=position)
 
     def _model_of(self, saved: Saved) -> PatientModel | None:
         """Return what was learnt of a patient; None where nothing was."""

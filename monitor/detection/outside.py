@@ -11,7 +11,7 @@ from typing import Protocol
 
 from model.checkpoint import Checkpoint
 from monitor.journal.writer import StoredProgress
-from monitor.settings import Rules
+from monitor.settings import Rules, VerdictRule
 
 
 class EngineSettings(Protocol):
@@ -28,6 +28,10 @@ class EngineSettings(Protocol):
     @property
     def false_alerts_per_hour(self) -> float:
         """Aim of a learnt threshold."""
+
+    @property
+    def verdict(self) -> VerdictRule:
+        """What the leads' losses are weighed by."""
 
     @property
     def rules(self) -> Rules:

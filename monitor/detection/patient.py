@@ -184,6 +184,7 @@ class Patient:
     weighed: WeighState = field(default_factory=WeighState)
     thresholds: tuple[float, ...] = ()  # of each lead; NaN of one that is not judged
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
+    _is_unfit: bool = False  # no lead's model fits
     _silent_samples: int = 0
     _leads: tuple[str, ...] = ()
 
@@ -200,6 +201,7 @@ class Patient:
         self.model, self.factor = model, factor
         self.thresholds = model.thresholds(factor)
         self.drifts, self.fits = [None] * n_leads, (ModelFit(),) * n_leads
+        self._is_unfit = False
 
     @property
     def threshold(self) -> float:
@@ -399,6 +401,7 @@ class Patient:
             self.verdict_sample = saved.verdict_sample
         self.timeline, self.unheard = saved.timeline, saved.unheard
         self.fits, self.left_out = saved.fits, saved.left_out
+        self._is_unfit = no_lead_fits(saved.fits)
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(
@@ -472,7 +475,7 @@ class Patient:
             beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
         )
         messages += self._judge_models(beat.fits, beat.sample, desk)
-        if no_lead_fits(self.fits):
+        if self._is_unfit:
             verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
@@ -550,9 +553,9 @@ class Patient:
         """Take in what is known of the models; where none fits, the episode they made ends."""
         if fits == self.fits:
             return []  # nearly always
-        was_unfit, out_before = no_lead_fits(self.fits), unfit_leads(self.fits)
-        self.fits = fits
+        was_unfit, out_before = self._is_unfit, unfit_leads(self.fits)
         is_unfit, out = no_lead_fits(fits), unfit_leads(fits)
+        self.fits, self._is_unfit = fits, is_unfit
         messages: list[Message] = []
         for lead in [lead for lead in out_before if lead not in out]:
             messages += self._lead_left_out("cleared", self._leads[lead], sample, desk, over)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model.prematurity import Timing, time_all
 from model.tracking import lay_all, put_back
 from monitor.detection.model_fit import ModelFit, all_fit, follow_fits, leads_without_fit
-from monitor.detection.weighing import Unweighed, Weigh, by_loss, worst_leads
+from monitor.detection.weighing import Unweighed, Weigh, worst_leads
 from monitor.wire.messages import BeatsMessage, joined_messages
 from segmenter.beat import Beats
 
@@ -86,7 +86,7 @@ class ScoredBeat(NamedTuple):
 
 
 def score_messages(
-    messages: Sequence[BeatsMessage], patients: Mapping[str, Patient], weigh: Weigh = by_loss
+    messages: Sequence[BeatsMessage], patients: Mapping[str, Patient], weigh: Weigh
 ) -> Iterator[Sequence[ScoredBeat]]:
     """Score the beats of all messages, one batch a model; results in the messages' order.
 
@@ -127,7 +127,9 @@ def _scored(
     inputs, reconstructions, losses = _reconstructed(beats, of, owner, named, timings)
     fits = _judged_leads(losses, thresholds, of, named)
     states = {name: one.weighed for name, one in named.items()}
-    states, scores = weigh(states, Unweighed(of, beats, losses, thresholds, timings))
+    models = {name: one.model for name, one in named.items()}
+    given = Unweighed(of, beats, inputs, reconstructions, losses, thresholds, timings, models)
+    states, scores = weigh(states, given)
     for name, patient in named.items():
         patient.timing, patient.weighed = rhythms[name], states[name]
     is_learning = np.array([named[name].learning is not None for name, _ in of])[owner]
@@ -159,12 +161,13 @@ def _reconstructed(
     for model, rows in _by_model(beats, of, owner, patients):
         at, lead = np.divmod(rows, n_leads)
         normal, every = model.checkpoint.normal, np.ones(len(rows), np.bool_)
-        keys = [(of[owner[row]][0], one) for row, one in zip(at, lead.tolist(), strict=True)]
+        places = zip(owner[at].tolist(), lead.tolist(), strict=True)
+        keys = [] if normal is None else [(of[place][0], one) for place, one in places]
         drifts, tracked = lay_all(
             {(name, one): patients[name].drifts[one] for name, one in keys},
             [(key, 1) for key in keys],
             of_all[rows],
-            [timings[row] for row in at],
+            [timings[row] for row in at.tolist()],
             every,
             model.scorer.template,
             normal,
@@ -224,15 +227,17 @@ def _judged_leads(
         What is known after each beat.
     """
     known = {name: one.fits for name, one in patients.items()}
+    if all(all_fit(fits) for fits in known.values()):  # nearly always
+        return [known[name] for name, n_beats in of for _ in range(n_beats)]
+    rows = enumerate(zip(losses.tolist(), thresholds.tolist(), strict=True))
     found: list[tuple[ModelFit, ...]] = []
     for name, n_beats in of:
-        fits, first = known[name], len(found)
-        if all_fit(fits) or patients[name].learning is not None:  # nearly always
-            found += [fits] * n_beats
-            continue
-        for row in range(first, first + n_beats):
-            fits = follow_fits(fits, losses[row].tolist(), thresholds[row].tolist())
-            losses[row, leads_without_fit(fits)] = np.nan
+        fits, is_decided = known[name], all_fit(known[name]) or patients[name].learning is not None
+        for row, (of_beat, bounds) in islice(rows, n_beats):
+            if not is_decided:
+                fits = follow_fits(fits, of_beat, bounds)
+                if out := leads_without_fit(fits):
+                    losses[row, out] = np.nan
             found.append(fits)
         known[name] = fits
     return found

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from model.prematurity import Timing
+from monitor.settings import VerdictRule
 from segmenter.beat import Beats
+
+if TYPE_CHECKING:  # these modules need each other's types alone
+    from monitor.detection.desk import PatientModel
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,25 @@ class Unweighed:
         Whose beats the next rows are, and how many; the same patient may come again.
     beats : Beats
         The cut beats, RR intervals, and the quality of each lead.
+    inputs, reconstructions : np.ndarray, shape (n, leads, length), float32
+        What the autoencoders were to reconstruct; what they made of the beats as they came.
     losses : np.ndarray, shape (n, leads), float64
         NaN where a lead gives none: it cannot be read, it is left out, or the patient is learnt.
     thresholds : np.ndarray, shape (n, leads), float64
         By which each lead's loss is judged; NaN of a lead that is left out.
     timings : sequence of Timing, length n
+    models : mapping of str to PatientModel
+        What judges each patient.
     """
 
     of: Sequence[tuple[str, int]]
     beats: Beats
+    inputs: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
     losses: NDArray[np.float64]
     thresholds: NDArray[np.float64]
     timings: Sequence[Timing]
+    models: Mapping[str, PatientModel]
 
 
 class WeighState(msgspec.Struct, frozen=True):
@@ -68,6 +79,9 @@ def by_loss(
     factors = np.array([timing.factor for timing in given.timings], np.float64)
     of_leads = given.losses * factors[:, None] / given.thresholds  # (n, leads)
     return dict(states), np.fmax.reduce(of_leads, axis=1)  # NaN only where all are
+
+
+WAYS: Mapping[VerdictRule, Weigh] = {"loss": by_loss}
 
 
 def worst_leads(losses: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.intp]:

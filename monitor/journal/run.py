@@ -23,6 +23,7 @@ class JournaledRun(msgspec.Struct, frozen=True):
     threshold: float | None
     learn_s: float | None
     false_alerts_per_hour: float
+    verdict: str = "loss"
 
 
 def decode_run(content: bytes, journal: Path) -> JournaledRun:
@@ -52,6 +53,7 @@ _OPTIONS = {
     "threshold": "--threshold",
     "learn_s": "--learn",
     "false_alerts_per_hour": "--false-alerts-per-hour",
+    "verdict": "--verdict",
 }
 
 

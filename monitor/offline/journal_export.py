@@ -24,12 +24,12 @@ from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.patient_view import ShownBeat
 from monitor.view.plots import plot_losses
-from monitor.wire.messages import Alert, Technical
+from monitor.wire.messages import Alert, Technical, joined_leads
 
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
     "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
-    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms",
+    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms", "leads",
 )  # fmt: skip
 BEAT_ROWS, LOSS_ROWS = 18, 8
 SHOWN_DIGITS = 8  # of an identity: enough for `show`
@@ -61,8 +61,10 @@ def csv_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
         yield line.getvalue()
 
 
-def _cell(value: str | float | None) -> str | float | None:
+def _cell(value: str | float | list[str] | None) -> str | float | None:
     """Return a value that no spreadsheet takes for a formula; numbers stay what they are."""
+    if isinstance(value, list):
+        value = joined_leads(value)
     if not isinstance(value, str):
         return value
     shown = harmless(value)

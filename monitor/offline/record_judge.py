@@ -23,7 +23,7 @@ from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
 from monitor.offline.workers import check_stop
-from monitor.settings import Rules
+from monitor.settings import Rules, VerdictRule
 from monitor.sources.source import Source
 from monitor.wire.messages import BeatsHeader, BeatsMessage, EndHeader, RecordEvent, Stream
 from segmenter.beat import Beats, BeatSpec, joined_beats
@@ -41,6 +41,7 @@ class JudgeSettings:
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
     rules: Rules = field(default_factory=Rules)
+    verdict: VerdictRule = "loss"
     from_scratch: bool = False  # begin learning with random weights
 
 

@@ -44,6 +44,8 @@ class AnomalousBeat:
         Shares of the loss by wave.
     neighbours : tuple of LearntBeat
         The nearest of the learnt normal, nearest first; none where no patient was learnt.
+    lead : str
+        The lead it is of: of several the worst.
     """
 
     sample: int
@@ -58,6 +60,7 @@ class AnomalousBeat:
     why: tuple[str, ...] = ()
     parts: LossByPart | None = None
     neighbours: tuple[LearntBeat, ...] = ()
+    lead: str = ""
 
     @property
     def errors(self) -> NDArray[np.float32]:
@@ -95,4 +98,5 @@ def anomalous_beat(alert: Alert) -> AnomalousBeat:
             LearntBeat(near.distance, finite_values(near.beat[:MAX_BEAT_LENGTH]))
             for near in alert.neighbours[:MAX_NEIGHBOURS]
         ),
+        lead=alert.lead,
     )

@@ -247,10 +247,9 @@ def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -
 
 
 def _named(shown: Sequence[ShownLead], n_leads: int) -> str:
-    """Return the leads that are drawn, and of how many."""
+    """Return the leads that are drawn, "?" behind one that is left out, and of how many."""
     names = ", ".join(
-        f"{harmless(one.name, NAME_LENGTH)}{' left out' if one.is_left_out else ''}"
-        for one in shown
+        f"{harmless(one.name, NAME_LENGTH)}{'?' if one.is_left_out else ''}" for one in shown
     )
     return names if len(shown) >= n_leads else f"{names} of {n_leads} leads"
 
@@ -289,15 +288,17 @@ def _alerts(
     above = heading(Text("alerts", "bold"), Text(counts, DIM), width)
     newest = snapshot.rows[-(n_rows - 1) :][::-1]
     several = len(snapshot.patients) > 1
-    is_brief = width < WIDE_COLUMNS
+    room = width - STAGE_COLUMNS if with_stages else width
+    owners = [snapshot.patients.get(row.patient) for row in newest]
+    has_leads = any(one is not None and len(one.leads) > 1 for one in owners)
+    is_brief = (room if has_leads else width) < WIDE_COLUMNS
     listed = [
-        _alert_row(row, snapshot.patients.get(row.patient), several, is_brief) for row in newest
+        _alert_row(row, owner, several, is_brief) for row, owner in zip(newest, owners, strict=True)
     ] or [Text("   none so far", DIM)]
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
-    n_left = width - STAGE_COLUMNS
     stages = stage_table(snapshot.stages, snapshot.faults)
-    return [above, *beside(listed, n_left, stages, n_rows - 1)]
+    return [above, *beside(listed, room, stages, n_rows - 1)]
 
 
 def _alert_row(

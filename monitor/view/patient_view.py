@@ -46,6 +46,7 @@ class ShownBeat:
     quality: tuple[str, ...] = ()
     is_learning: bool = False  # there was no threshold yet
     is_doubted: bool = False  # called anomalous by a model that does not fit
+    threshold: float | None = None  # of the lead whose loss it is
 
     @property
     def is_withheld(self) -> bool:
@@ -185,12 +186,15 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
         _bounded(beat.quality, MAX_FLAG),
         is_learning=beat.threshold is None,
         is_doubted=beat.anomalous and is_unfit,
+        threshold=beat.threshold,
     )
+    # Of several leads a beat has the threshold of its worst; the patient's is that of the first.
+    threshold = patient.threshold if len(patient.leads) > 1 else beat.threshold
     return replace(
         patient,
         record=beat.record,
         leads=patient.leads or (beat.lead,),
-        threshold=beat.threshold,
+        threshold=threshold,
         beats=(*patient.beats[-(MAX_BEATS - 1) :], scored),
     )
 

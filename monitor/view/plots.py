@@ -33,7 +33,7 @@ ERASED_CELLS = 2  # the gap that runs ahead of the newest sample
 MIN_LEAD_ROWS = 3  # of a lead's trace: a top, a middle with the name, a bottom
 MIN_SPAN_MV = 1.0  # a flat line's noise is not blown up to an ECG
 SCALE_STEP_MV = 0.5  # the scale moves by steps, not with every beat
-LOWEST_LOSS, HIGHEST_LOSS = 0.1, 1e5  # what lies outside is drawn at the edge
+LOWEST_LOSS, HIGHEST_LOSS = 0.01, 1e5  # what lies outside is drawn at the edge
 BARS = " ▁▂▃▄▅▆▇█"
 Cell = tuple[str, str]  # a character and its style
 # What is written over an R peak, and under a loss: of each kind the cell, and what it means.

@@ -61,7 +61,8 @@ def _read_leads(record: Source, window: int) -> NDArray[np.float32]:
 
 def _read_all(record: Source, window: int) -> NDArray[np.float32]:
     """Return all samples of the first lead, shape (n,)."""
-    return _read_leads(record, window)[0]
+    first: NDArray[np.float32] = _read_leads(record, window)[0]
+    return first
 
 
 def _small_blocks(monkeypatch: pytest.MonkeyPatch, samples: int = 700) -> None:

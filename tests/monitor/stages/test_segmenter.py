@@ -40,7 +40,8 @@ def ecg(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
     """Return 30 s of a simulated ECG, in mV, of its first lead: shape (n,)."""
     path = tmp_path_factory.mktemp("records") / "sim"
     write_record(path, SimulationSettings(hours=30 / 3600, seed=1))
-    return WfdbRecord.open(path, 0).read(0, 7500)[0]
+    first: NDArray[np.float32] = WfdbRecord.open(path, 0).read(0, 7500)[0]
+    return first
 
 
 @pytest.fixture(scope="module")

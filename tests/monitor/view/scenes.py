@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -20,6 +21,7 @@ from monitor.wire.messages import (
     LossByPart,
     Message,
     Neighbour,
+    OtherLead,
     PatientStatus,
     StageHealth,
     Status,
@@ -283,6 +285,44 @@ def lead_off_scene() -> Snapshot:
             status(patient_status(end + 750, technical=["lead_off"])),
         ],
         scene,
+    )
+
+
+def two_leads_scene() -> Snapshot:
+    """Return the patient with a second lead, turned and half as high; an episode rang in both."""
+    leads = ["MLII", "V1"]
+    messages = [
+        msgspec.structs.replace(
+            one,
+            lead="MLII",
+            others=[OtherLead("V1", [None if v is None else -0.5 * v for v in one.values])],
+        )
+        if isinstance(one, Wave)
+        else one
+        for one in signal_messages(120.0)
+    ]
+    end = round(420 * FS_HZ)
+    rang = alert(end - 100, seq=9000, lead="V1", leads=leads, why=["shape", "premature"])
+    said = (patient_status(at, lead="MLII, V1", leads=leads) for at in (75_000, end))
+    return after([status(next(said)), *messages, rang, status(next(said))])
+
+
+def left_out_scene() -> Snapshot:
+    """Return the same patient after V1 came off: the other lead is judged on."""
+    end = round(423 * FS_HZ)
+    leads = ["MLII", "V1"]
+    said = patient_status(end, lead="MLII, V1", leads=leads, left_out=["V1"])
+    signal = [0.05 * math.sin(n / 9) for n in range(375)]
+    return after(
+        [
+            alert(end - 700, "cleared", seq=9001, lead="V1", episode_start_sample=104_900),
+            wave(end - 750, signal, lead="MLII", others=[OtherLead("V1", [0.0] * 375)]),
+            technical(
+                end - 500, seq=9002, event="lead_left_out", lead="V1", text="lead V1 is left out"
+            ),
+            status(msgspec.structs.replace(said, technical=["lead_left_out"])),
+        ],
+        two_leads_scene(),
     )
 
 
