@@ -42,6 +42,7 @@ PASSED_KEPT = 16  # single beats passed over since the last one
 PASSED_S = 6.0  # older ones are not looked at again: their signal is about to go
 SEEN = 0.25  # a silent lead's peak that is so high against the other's, for each lead: R is there
 SILENT_MISSES = 0.25  # of the beats, a lead that finds nothing for long is thought to miss as many
+WITNESS = -2.0  # log-odds, of each lead more that finds nothing than that finds something
 ERRS_MUCH, ERRS_LITTLE = 0.25, 0.05  # beats missed and invented of late, over all
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
@@ -166,10 +167,11 @@ class BeatJoiner:
             return
         weights = {k: self._weigh(k, one, silent) for k, one in found.items()}
         heaviest = max(weights, key=weights.__getitem__)
-        is_beat = probability(weights[heaviest])
+        weight = weights[heaviest] + WITNESS * (len(silent) - len(found))
+        is_beat = probability(weight)
         for lead in found:
             self.trust[lead].judged(is_beat)
-        if weights[heaviest] > 0:
+        if weight > 0:
             self._accept(found, now, is_beat, findings)
         else:
             self.passed.append((heaviest, found[heaviest]))
@@ -227,7 +229,7 @@ class BeatJoiner:
                 continue
             if r_sample < now - self.kept:
                 continue
-            weight = self._weigh(lead, one, silent, pause=True)
+            weight = self._weigh(lead, one, silent, pause=True) + WITNESS * (len(silent) - 1)
             if weight > 0 and (best is None or weight > best[0]):
                 best = weight, lead, one
         if best is not None:
@@ -249,11 +251,11 @@ class BeatJoiner:
         self.last_r, self.last_peak = r_sample, found[lead].peak
         for k, trust in enumerate(self.trust):
             if k in found:
-                trust.beat(0.0)
+                trust.shows(found[k].height)
                 if lead == self.leading:
                     self.away[k].append(r_sample - found[k].r_sample)
             elif not self.out[k]:
-                trust.beat(is_beat)
+                trust.misses(is_beat)
         usual = self._usual_rr()
         self.overdue = r_sample + int(SEARCH_BACK_RR * usual) + self.timing.report
         leads = range(len(self.trust))
@@ -272,14 +274,14 @@ class BeatJoiner:
         """Add a lead to the last beat: it has found it too."""
         beat = self.tracker.open
         if beat is not None and beat.r_sample == self.last_r and beat.found[lead] is None:
-            self.trust[lead].found_late()
+            self.trust[lead].shows_late(detection.height)
             self.tracker.found_late(lead, detection, self._flags(lead, detection))
 
     def _r_lead(self, found: dict[int, Detection]) -> int:
-        """Return the lead whose R is taken: the leading one, if it found the beat."""
+        """Return the lead whose R is taken: the leading one, if it found the beat, not in noise."""
         errs = {lead: self.trust[lead].missed + self.trust[lead].invented for lead in found}
         best = min(errs, key=errs.__getitem__)
-        if self.leading not in found:
+        if self.leading not in found or (found[self.leading].noisy and not found[best].noisy):
             return best
         if errs[self.leading] > ERRS_MUCH and errs[best] < ERRS_LITTLE:
             shift = self._moved(best)

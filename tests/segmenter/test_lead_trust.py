@@ -42,6 +42,7 @@ def found(lead: LeadTrust, heights: list[float]) -> None:
     """Let a lead find beats of these heights, a second apart, in an envelope of a quarter mV."""
     for k, height in enumerate(heights):
         lead.found(Detection(250 * k, 250 * k + 60, False, False, 250 * k, height, 250 * k))
+        lead.shows(height)
 
 
 def test_the_crest_is_height_over_the_mean_of_the_envelope() -> None:
@@ -58,14 +59,14 @@ def test_the_crest_is_height_over_the_mean_of_the_envelope() -> None:
 def test_misses_and_inventions_fade() -> None:
     """What a lead did wrong once is forgotten within a minute; what it always does is not."""
     lead = LeadTrust()
-    lead.beat(1.0)
+    lead.misses(1.0)
     lead.judged(0.0)
     once = lead.missed, lead.invented
     assert min(once) > 0.05
     for _ in range(60):
-        lead.beat(0.0)
+        lead.misses(0.0)
         lead.judged(1.0)
     assert max(lead.missed, lead.invented) < 0.01
     for _ in range(60):
-        lead.beat(1.0)
+        lead.misses(1.0)
     assert lead.missed > 0.9
