@@ -85,6 +85,11 @@ def test_a_checkpoint_of_another_spec_is_refused(file: Path, tmp_path: Path) -> 
         {"seeds": 2},
         {"epochs": 2},
         {"protocol": "pooled"},
+        {"folds": 3},
+        {"false_alert_share": 0.01},
+        {"false_alert_share": 0.6, "ecg5000": (Path("x"),)},
+        {"false_alert_share": float("nan"), "ecg5000": (Path("x"),)},
+        {"compare": True, "folds": 3, "ecg5000": (Path("x"),)},
         {"protocol": "pooled", "ecg5000": (Path("x"),), "checkpoint": Path("c")},
     ],
 )
