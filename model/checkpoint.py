@@ -2,7 +2,7 @@
 
 One safetensors file. Its metadata holds one JSON document under METADATA_KEY:
 
-    format          2
+    format          3
     config          AutoencoderConfig
     spec            the beat spec's plain values; spec_identity its eight hex digits
     threshold       Threshold
@@ -41,7 +41,7 @@ from model.thresholds import Threshold
 from model.tracking import Normal
 from model.trained import TrainedAutoencoder
 
-FORMAT = 2  # 1 had thresholds for a loss that was the sum of absolute differences
+FORMAT = 3  # 1 and 2 had thresholds for other losses: no shift, no drift taken out, no smoothing
 METADATA_KEY = "ecg_monitor"
 MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 68 MB
 MAX_HEADER_BYTES = 1 << 20

@@ -63,6 +63,7 @@ def fit(
     training: TrainingConfig | None = None,
     base: TrainedAutoencoder | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    kept_apart: NDArray[np.int64] | None = None,
 ) -> Fit:
     """Train an autoencoder on normal beats.
 
@@ -82,6 +83,8 @@ def fit(
         `beats`, the base is left as it is.
     on_epoch : callable, optional
         Told of each epoch as it ends; what it raises ends the training.
+    kept_apart : np.ndarray, shape (n_validation,), int64, optional
+        Rows of the validation beats; none is a share of them at random.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def fit(
     InvalidConfig
         If the base has another config.
     """
-    trainer = Trainer(beats, config, training, base)
+    trainer = Trainer(beats, config, training, base, kept_apart=kept_apart)
     while not trainer.is_over:
         epoch = trainer.train_epoch()
         if on_epoch:
@@ -120,7 +123,7 @@ class Trainer:
 
     Parameters
     ----------
-    beats, config, training, base
+    beats, config, training, base, kept_apart
         As `fit` takes them.
     device : str
         Where torch computes. The random numbers come from the CPU in any case; another device
@@ -141,6 +144,7 @@ class Trainer:
         training: TrainingConfig | None = None,
         base: TrainedAutoencoder | None = None,
         device: str = "cpu",
+        kept_apart: NDArray[np.int64] | None = None,
     ) -> None:
         self.training = training or TrainingConfig()
         config = config or (base.config if base else AutoencoderConfig())
@@ -154,9 +158,12 @@ class Trainer:
             raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
         self.device = device
         self._generator = torch.Generator().manual_seed(self.training.seed)
-        kept_apart, trained_on = _split(
-            len(checked), self.training.validation_share, self._generator
-        )
+        if kept_apart is None:
+            kept_apart, trained_on = _split(
+                len(checked), self.training.validation_share, self._generator
+            )
+        else:
+            trained_on = np.setdiff1d(np.arange(len(checked)), kept_apart)
         self._validation = checked[kept_apart]
         self._beats = torch.from_numpy(checked[trained_on])  # (n, length)
         self._epochs = self.training.epochs_of(len(self._beats))
@@ -170,7 +177,8 @@ class Trainer:
         self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
         self._best_losses = self._validation_losses()
         self._history: list[Epoch] = []
-        self._identity = _identity(config, self.training, base, checked)
+        in_order = checked[np.concatenate((kept_apart, trained_on))]
+        self._identity = _identity(config, self.training, base, in_order)
 
     @property
     def history(self) -> tuple[Epoch, ...]:

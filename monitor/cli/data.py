@@ -349,6 +349,20 @@ def evaluate_model(
             help="With --compare: training steps of the other networks.",
         ),
     ] = 2_000,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train N times (2 to 20), so that every normal beat counts for the threshold.",
+        ),
+    ] = None,
+    false_alert_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of normal beats meant to lie above the threshold. Default: 0.05.",
+        ),
+    ] = None,
     json: JsonLines = False,
 ) -> None:
     """Measure how well a model finds anomalous beats.
@@ -371,7 +385,16 @@ def evaluate_model(
                 "put --ecg5000 before files"
             )
         options = EvaluationOptions(
-            tuple(files), protocol, checkpoint, seeds, epochs, plot, compare, peer_steps
+            tuple(files),
+            protocol,
+            checkpoint,
+            seeds,
+            epochs,
+            plot,
+            compare,
+            peer_steps,
+            folds,
+            false_alert_share,
         )
         if options.trains:
             require_torch()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.families import Placed
 from model.prematurity import Timing
-from model.scoring import smoothed_errors
+from model.scoring import beat_errors
 from model.tracking import Normal
 from monitor.detection.alert_machine import Verdict
 from monitor.detection.scored_beats import ScoredBeat
@@ -79,7 +79,7 @@ def loss_by_part(
     window : {"rr", "midpoint", "typical"}
         How the beat was cut.
     """
-    errors = smoothed_errors(beat[None], reconstruction[None])[0] ** 2
+    errors = beat_errors(beat[None], reconstruction[None])[0] ** 2
     total = float(errors.sum()) or 1.0
     shares = {"p": 0.0, "qrs": 0.0, "t": 0.0}
     for part, first, last in WAVES[window]:

@@ -71,7 +71,7 @@ def test_other_beats_or_options_are_refused(left: TrainingState) -> None:
         Trainer(sine_beats(60, seed=1), CONFIG, TRAINING),
         Trainer(sine_beats(60), CONFIG, replace(TRAINING, seed=4)),
         Trainer(
-            sine_beats(60), AutoencoderConfig(length=24, samples_per_step=1, embedding=3), TRAINING
+            sine_beats(60), AutoencoderConfig(length=48, samples_per_step=4, embedding=3), TRAINING
         ),
         Trainer(sine_beats(60), CONFIG, TRAINING, base=trained(1).best().autoencoder),
     ):
