@@ -45,7 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InvalidConfig
-from model.scoring import smoothed_errors
+from model.scoring import beat_errors
 from model.tracking import Normal
 
 Floats = NDArray[np.float64]
@@ -535,7 +535,7 @@ def measure_leads(
     beats, inputs = rows.beats.reshape(flat), rows.inputs.reshape(flat)
     per_lead = numbers.reshape(n * n_leads, 4)
     p_wave = slice(round(P_WAVE[0] * length), round(P_WAVE[1] * length))
-    errors = smoothed_errors(beats, rows.reconstructions.reshape(flat))[:, p_wave]
+    errors = beat_errors(beats, rows.reconstructions.reshape(flat))[:, p_wave]
     squares = (errors * errors).sum(axis=1, dtype=np.float64)
     losses = np.array(rows.losses, np.float64).reshape(-1)
     losses[~(losses >= 0) | ~np.isfinite(per_lead[:, 0])] = np.nan
