@@ -2,8 +2,8 @@
 
 Where two detectors agree, both are nearly always right: that is the best known measure of a signal
 (Li, Mark, Clifford 2008). Where one finds a beat and the other does not, `evidence` weighs it. The
-weights are those of a logistic regression on what single leads found in the records with an even
-number of the MIT-BIH records in sight (`docs/SEGMENTER.md`), rounded to halves.
+weights are near those of a logistic regression on what single leads found in the records with an
+even number of the MIT-BIH records in sight, rounded to halves (`docs/SEGMENTER.md`).
 
 Li, Mark, Clifford: Robust heart rate estimation from multiple asynchronous noisy sources using
 signal quality indices and a Kalman filter. Physiol Meas 29 (2008) 15-32.
