@@ -50,7 +50,7 @@ LEARNING, NOISY = int(Quality.LEARNING), int(Quality.NOISY)
 
 
 @dataclass
-class Waiting:
+class AwaitedBeat:
     """A beat that some leads found, until the others had time to."""
 
     due: int
@@ -86,7 +86,7 @@ class BeatJoiner:
         self.out = [False] * leads  # no say, whatever they find
         self.away: list[deque[int]] = [deque(maxlen=COMMON_KEPT) for _ in range(leads)]
         self.leading = 0
-        self.waiting: list[Waiting] = []  # by when they are due
+        self.waiting: list[AwaitedBeat] = []  # by when they are due
         self.forget()
 
     def forget(self) -> None:
@@ -111,7 +111,7 @@ class BeatJoiner:
             if abs(detection.peak - self.last_peak) <= self.same:
                 self._found_late(lead, detection)
             return
-        waiting = Waiting(detection.known + self.wait, {lead: detection})
+        waiting = AwaitedBeat(detection.known + self.wait, {lead: detection})
         self.waiting.append(waiting)
         self._decide_if_complete(waiting, detection.known, findings)
 
@@ -147,14 +147,14 @@ class BeatJoiner:
         asked = [k for k, trust in enumerate(self.trust) if trust.present and not self.out[k]]
         return asked or [k for k, trust in enumerate(self.trust) if trust.present]
 
-    def _decide_if_complete(self, waiting: Waiting, now: int, findings: Findings) -> None:
+    def _decide_if_complete(self, waiting: AwaitedBeat, now: int, findings: Findings) -> None:
         """Decide at once if every lead that can find the beat has found it."""
         if waiting.found.keys() >= set(self._asked()):
             self.waiting.remove(waiting)
             self._decide(waiting, now, findings)
         self._set_due()
 
-    def _decide(self, waiting: Waiting, now: int, findings: Findings) -> None:
+    def _decide(self, waiting: AwaitedBeat, now: int, findings: Findings) -> None:
         """Take a beat, or pass it over."""
         found = waiting.found
         if self.last_peak >= 0 and waiting.peak <= self.last_peak + self.timing.refractory:
@@ -350,7 +350,7 @@ class BeatJoiner:
             due = whole({"due": one[0]}, "due", position, horizon)
             if not found:
                 raise InvalidState("saved state: what waits was found by no lead")
-            self.waiting.append(Waiting(due, found))
+            self.waiting.append(AwaitedBeat(due, found))
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
         self._set_due()

@@ -2,8 +2,8 @@
 
 Where two detectors agree, both are nearly always right: that is the best known measure of a signal
 (Li, Mark, Clifford 2008). Where one finds a beat and the other does not, `evidence` weighs it. The
-weights are those of a logistic regression on what single leads found in the records with an even
-number of the MIT-BIH records in sight (`docs/SEGMENTER.md`), rounded to halves.
+weights are near those of a logistic regression on what single leads found in the records with an
+even number of the MIT-BIH records in sight, rounded to halves (`docs/SEGMENTER.md`).
 
 Li, Mark, Clifford: Robust heart rate estimation from multiple asynchronous noisy sources using
 signal quality indices and a Kalman filter. Physiol Meas 29 (2008) 15-32.
@@ -33,8 +33,8 @@ PRIOR = -2.0
 EARLY = -4.0  # a usual interval that it comes too early ...
 EARLY_FROM, EARLY_MOST = 0.9, 0.6  # ... counted from here on, up to so much
 PAUSE = 1.0  # without it the beats would be far apart
-ECHO = 2.5  # a silent lead has a peak there, as high for it as this one for the other
-LOW = 3.0  # of the logarithm of height over usual height, where it is lower
+ECHO = 3.0  # a silent lead has a peak there, as high for it as this one for the other
+LOW = 2.5  # of the logarithm of height over usual height, where it is lower
 MISSED = 1.5  # of the logarithm of the beats that the silent lead missed of late
 INVENTED = -1.0  # of the logarithm of the beats that this lead invented of late
 CREST = 3.0  # of the logarithm of this lead's crest: the usual height over the mean of the envelope

@@ -40,8 +40,7 @@ from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
 if TYPE_CHECKING:
-    from model.evidence_file import load_shipped_weights
-from model.checkpoint import Checkpoint
+    from model.checkpoint import Checkpoint
 
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 
@@ -160,6 +159,8 @@ def annotate_records(
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
+    from model.evidence_file import load_shipped_weights
+
     settings = settings_digest(
         {
             "leads": tuple(leads),

@@ -133,9 +133,9 @@ def test_a_record_is_compared_from_a_later_time_on(folder: Path) -> None:
 
 
 def test_learning_goes_on_where_the_first_seconds_do_not_suffice(folder: Path) -> None:
-    """As a monitor does: a minute longer each time."""
+    """As a monitor does: somewhat longer each time, until a minute's worth of beats is there."""
     (result,) = evaluated(folder, learn_s=20.0)
-    assert result.learnt_s in (80.0, 140.0)
+    assert 40 < result.learnt_s < 150
 
 
 def test_a_record_that_cannot_be_learnt_says_why(folder: Path) -> None:
