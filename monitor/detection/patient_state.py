@@ -98,6 +98,7 @@ def _is_sane_alert_state(state: AlertState, n_leads: int) -> bool:
         state.run,
         state.calm_run,
         state.begins + 1,
+        state.latched_from,
     )
     return (
         _are_counts(counts)
