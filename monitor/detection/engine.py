@@ -331,8 +331,7 @@ class Engine:
             return key == keys[name], when
 
         having = [name for name in names if keys[name]]
-        carrying = set(having if len(having) <= MOST_SHAPES else ())
-        carrying = carrying or set(sorted(having, key=told_before)[:MOST_SHAPES])
+        carrying = set(sorted(having, key=told_before)[:MOST_SHAPES])
         told: dict[str, list[FamilyStatus]] = {}
         for name in names:
             patient, with_shapes = self._patients[name], name in carrying

@@ -384,15 +384,12 @@ class Patient:
             raise LookupError(
                 f"{request.patient} is still being learnt; try again when that is done"
             )
-        before = self.relearn_from  # a restart goes on from there
-        word = request.family, request.word
-        fs_hz = self.stream.fs_hz
+        word, fs_hz = (request.family, request.word), self.stream.fs_hz
         self.families = take_word(self.families, self.alert_state, fs_hz, *word)
-        if before is not None:
-            saved = before.consumer
-            families = marked(saved.families, *word)
-            saved = msgspec.structs.replace(saved, families=families)
-            self.relearn_from = msgspec.structs.replace(before, consumer=saved)
+        if self.relearn_from is not None:  # a restart goes on from there
+            saved = self.relearn_from.consumer
+            saved = msgspec.structs.replace(saved, families=marked(saved.families, *word))
+            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=saved)
         self.moved_on = True
         lead = self.model.judged(self.alert_state.peak_lead)
         judge, rule = self.model.identity, desk.machine.rule.name
