@@ -48,6 +48,7 @@ AGAIN_FROM = 2.5  # the same for a later one, and for a run
 RUN_BEATS, LONG_RUN = 3, 10  # a long run begins an alert whatever its score
 RUN_EARLY = 0.1  # mean log(usual RR / RR) of a run's beats: 11 % faster than usual
 FAMILIAR = 3  # beats of a family; noise does not look the same three times
+KEPT_S = -1e9  # before every beat of a stream
 MAX_COUNT = 1 << 52
 
 
@@ -62,7 +63,7 @@ class Family:
     beats : int
         How many came.
     times_s : tuple of float
-        When the last of them came, at most MAX_TIMES; none of a family that was kept from before.
+        When the last of them came, at most MAX_TIMES; KEPT_S stands for all before it was kept.
     heard : bool
         Whether one began an alert, or came during one.
     ran : bool
@@ -87,12 +88,12 @@ class Family:
     @property
     def per_minute(self) -> int:
         """How many came in the minute up to the last of them."""
-        return sum(self.times_s[-1] - one < MINUTE_S for one in self.times_s)
+        return sum(self.last_s - one < MINUTE_S for one in self.times_s)
 
     @property
     def last_s(self) -> float:
-        """When the last of them came; before all time where none has since it was kept."""
-        return self.times_s[-1] if self.times_s else -math.inf
+        """When the last of them came; KEPT_S where none has since it was kept."""
+        return self.times_s[-1]
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,8 @@ def kept_by_word(state: FamiliesState) -> FamiliesState:
     """
     places = [place for place, one in enumerate(state.families) if one.word]
     families = [
-        replace(state.families[place], times_s=(), rate_class=0, at_class_s=0.0) for place in places
+        replace(state.families[place], times_s=(KEPT_S,), rate_class=0, at_class_s=0.0)
+        for place in places
     ]
     shapes = state.array()[places].tobytes()
     return FamiliesState(tuple(families), shapes, state.leads, state.next_number)
@@ -392,7 +394,7 @@ def _is_sane(family: Family) -> bool:
     times_s = family.times_s
     return (
         0 < family.beats <= MAX_COUNT
-        and len(times_s) <= MAX_TIMES
+        and 0 < len(times_s) <= MAX_TIMES
         and all(math.isfinite(one) and abs(one) < 1e12 for one in (*times_s, family.at_class_s))
         and 0 <= family.rate_class <= len(RATE_CLASSES)
     )

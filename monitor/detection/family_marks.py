@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.families import FamiliesState, Family, marked
+from model.families import KEPT_S, FamiliesState, Family, marked
 from monitor.detection.alert_machine import AlertState, high_since
 from monitor.wire.messages import MAX_FAMILIES, FamilyStatus, FamilyWord
 
@@ -55,7 +55,7 @@ def _stands_high(family: Family, alerts: AlertState, fs_hz: float) -> bool:
     since = high_since(alerts)
     if since is None:
         return False
-    return not family.times_s or family.last_s >= since / fs_hz
+    return family.last_s == KEPT_S or family.last_s >= since / fs_hz
 
 
 def family_statuses(state: FamiliesState, *, with_shapes: bool) -> list[FamilyStatus]:

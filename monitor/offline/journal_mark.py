@@ -51,8 +51,8 @@ def request_for(path: Path, name: str, word: FamilyWord, by: str) -> tuple[Alert
         family = alert.family or _family_of_episode(journal, alert)
         if family is None:
             raise InvalidOption(
-                f"alert {name} is of no family: families are told apart of learnt patients (--learn "
-                "5:00); move the threshold instead (keys + and -)"
+                f"alert {name} is of no family: families are told apart of learnt patients "
+                "(--learn 5:00); move the threshold instead (keys + and -)"
             )
         return alert, MarkRequest(alert.patient, family, word, by, journal.identity)
 
@@ -108,8 +108,8 @@ def _state_of(journal: Journal, patient: str) -> tuple[StoredProgress, Saved]:
         if reached.patient == patient:
             return reached, read_saved(reached.consumer_state, None)
     raise InvalidOption(
-        f"the journal does not hold the state of {patient}: it was being learnt, or ended long ago; "
-        "nothing can be said of its families"
+        f"the journal does not hold the state of {patient}: it was being learnt, or ended long "
+        "ago; nothing can be said of its families"
     )
 
 
