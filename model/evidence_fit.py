@@ -29,7 +29,7 @@ NORMAL = "N"
 NORMAL_WEIGHT = 300.0  # of all normal beats of a patient
 CLASS_CAP = 60.0  # of all beats of an anomalous class of a patient, where there are as many
 L2 = 30.0
-CUT = 0.27  # of the fit's own probability, before it is put on the scale of prevalence
+CUT = 0.14  # of the fit's own probability, before it is put on the scale of prevalence
 LEAST_PER_LOG_LOSS = (
     0.25  # the loss is the unit of the score, also where other evidence says it all
 )

@@ -17,6 +17,7 @@ from monitor.wire.messages import (
     Technical,
     is_unreadable,
     joined_leads,
+    named_leads,
 )
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
@@ -41,7 +42,10 @@ def status_line(status: PatientStatus) -> str:
     rate = f"{status.heart_rate_bpm:.0f}" if is_told else "--"
     threshold = "--" if status.threshold is None else f"{status.threshold:.1f}"
     kept = what_is_kept_back(status.technical) or "technical"
-    lasting = f"  {kept}: {', '.join(map(harmless, status.technical))}" if status.technical else ""
+    technical = [event for event in status.technical if event != "lead_left_out"]
+    lasting = f"  {kept}: {', '.join(map(harmless, technical))}" if technical else ""
+    if status.left_out:
+        lasting = f"  without {harmless(named_leads(status.left_out))}{lasting}"
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
         f"  HR {rate}/min  {status.beats} beats"

@@ -202,11 +202,14 @@ class SegmenterBank:
         self._gappy = bool(self._gaps.any())
         self._finder.lay(arrays, self._piece)
         self._patients, self._places = patients, places
+        highest = self._finder.highest
+        detectors: list[LeadDetector] = []
         for row, patient in enumerate(patients):
             patient.tracker.row = row
-        self._detectors = [lead for patient in patients for lead in patient.leads]
-        for line, lead in enumerate(self._detectors):
-            lead.decider.highest = partial(self._finder.highest, line)
+            for lead in patient.leads:
+                lead.decider.highest = partial(highest, len(detectors))
+                detectors.append(lead)
+        self._detectors = detectors
 
     def make_room(self, places: int) -> None:
         """Have room for the signals of so many lines, at least as many as before."""
@@ -388,7 +391,10 @@ class SegmenterBank:
                 self._detect(held - self._levels[whole, None], whole, 0)
             self._take_with_gaps(samples[gappy_lines], present[gappy_lines], gappy_lines)
         for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
-            patient.update(position, self._findings)
+            if patient.joiner is not None:
+                patient.update(position, self._findings)
+            elif patient.leads[0].said:
+                patient.update_one(self._findings)
         self._cut_closed()
 
     def _places_of(self, lines: NDArray[np.int64]) -> list[int]:
@@ -482,13 +488,16 @@ class SegmenterBank:
         known = ClosedBeats(*np.array(closed, np.float64).T)
         rows, r_samples = known.row.astype(np.int64), known.r_sample.astype(np.int64)
         n, leads = lead_flags.shape
-        of_line = np.repeat(np.arange(n), leads)  # the beat of each line; n * leads of them
-        lines = (rows[:, None] * leads + np.arange(leads)).reshape(-1)
-        own = lead_flags.reshape(-1) | self._window_flags(known, of_line, lines)
+        if leads == 1:
+            lines, of_lines = rows, known
+        else:
+            lines = (rows[:, None] * leads + np.arange(leads)).reshape(-1)
+            of_lines = ClosedBeats(*[column.repeat(leads) for column in known])
+        own = lead_flags.reshape(-1) | self._window_flags(of_lines, lines)
         usable = np.flatnonzero((own & UNUSABLE) == 0)
         values = np.zeros((n * leads, self.spec.length), np.float32)
         if len(usable):
-            windows = self._windows(known, of_line[usable], lines[usable])
+            windows = self._windows(of_lines, lines).rows(usable)
             read = resample(self._history.signal, windows, self.spec.length)
             flags = np.array(window_flags(read), np.int64)
             own[usable] |= flags
@@ -512,36 +521,30 @@ class SegmenterBank:
         moved: int = self._history.ends[self._places[line]] - self._positions.item(line)
         return moved
 
-    def _window_flags(
-        self, beats: ClosedBeats, of_line: NDArray[np.int64], lines: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return the flags that the beats' windows have before their signal is looked at.
+    def _window_flags(self, beats: ClosedBeats, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the flags that windows have before their signal is looked at: of beats in lines.
 
-        Shape (k,), of the beats `of_line` in `lines`.
+        They are MISSING and TOO_LONG, shape (k,).
         """
         span = beats.stop - beats.start
         too_long = (span > MAX_WINDOW_S * self.fs_hz) | (span <= 0)
         too_long |= beats.seen - beats.start > self._kept
         # Their end was not good enough to wait for.
-        unfinished = beats.stop > beats.seen
-        missing = unfinished[of_line]
-        for k in np.flatnonzero(self._lost[lines] >= beats.start[of_line] - 1).tolist():
-            beat = of_line[k]
-            if not (too_long[beat] or missing[k]):
+        missing = beats.stop > beats.seen
+        for k in np.flatnonzero(self._lost[lines] >= beats.start - 1).tolist():
+            if not (too_long[k] or missing[k]):
                 moved = self._moved(int(lines[k]))
-                window = slice(floor(beats.start[beat]) + moved, ceil(beats.stop[beat]) + moved)
+                window = slice(floor(beats.start[k]) + moved, ceil(beats.stop[k]) + moved)
                 missing[k] = self._history.missing[window].any()
-        flags: NDArray[np.int64] = (beats.quality.astype(np.int64) & TOO_LONG)[of_line]
-        flags |= np.where(too_long[of_line], TOO_LONG, MISSING * missing)
+        flags: NDArray[np.int64] = beats.quality.astype(np.int64) & TOO_LONG
+        flags |= np.where(too_long, TOO_LONG, MISSING * missing)
         return flags
 
-    def _windows(
-        self, beats: ClosedBeats, of_line: NDArray[np.int64], lines: NDArray[np.int64]
-    ) -> Windows:
+    def _windows(self, beats: ClosedBeats, lines: NDArray[np.int64]) -> Windows:
         moved = np.array([self._moved(line) for line in lines.tolist()], np.int64)
-        seen = beats.seen.astype(np.int64)[of_line]
-        start, stop = beats.start[of_line], beats.stop[of_line]
-        return Windows.at(start, stop, self.spec.length, moved, (seen - self._kept, seen - 1))
+        seen = beats.seen.astype(np.int64)
+        readable = seen - self._kept, seen - 1
+        return Windows.at(beats.start, beats.stop, self.spec.length, moved, readable)
 
     def _collect(self) -> BankSegmented:
         found, self._findings = self._findings, Findings()
@@ -564,6 +567,8 @@ def of_all_leads(lead_quality: NDArray[np.int64]) -> NDArray[np.int64]:
 
     Where a lead is fit for one, only the flags that all of them have are left.
     """
+    if lead_quality.shape[1] == 1:
+        return lead_quality[:, 0]
     fit = ((lead_quality & NO_VERDICT) == 0).any(axis=1)
     common: NDArray[np.int64] = np.bitwise_and.reduce(lead_quality, axis=1)
     any_of_them: NDArray[np.int64] = np.bitwise_or.reduce(lead_quality, axis=1)

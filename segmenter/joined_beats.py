@@ -42,6 +42,7 @@ PASSED_KEPT = 16  # single beats passed over since the last one
 PASSED_S = 6.0  # older ones are not looked at again: their signal is about to go
 SEEN = 0.25  # a silent lead's peak that is so high against the other's, for each lead: R is there
 SILENT_MISSES = 0.25  # of the beats, a lead that finds nothing for long is thought to miss as many
+WITNESS = -2.0  # log-odds, of each lead more that finds nothing than that finds something
 ERRS_MUCH, ERRS_LITTLE = 0.25, 0.05  # beats missed and invented of late, over all
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
@@ -94,6 +95,7 @@ class BeatJoiner:
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
         self.passed: deque[tuple[int, Detection]] = deque(maxlen=PASSED_KEPT)
         self.overdue = FAR
+        self._set_due()
 
     def detected(self, lead: int, detection: Detection, findings: Findings) -> None:
         """Take a beat that a lead found."""
@@ -115,20 +117,24 @@ class BeatJoiner:
 
     def advance(self, position: int, findings: Findings) -> None:
         """Do what fell due before `position`."""
-        while True:
+        while self.due < position:
             due = self.waiting[0].due if self.waiting else FAR
-            if min(due, self.overdue) >= position:
-                return
             if due <= self.overdue:
                 self._decide(self.waiting.pop(0), due, findings)
             else:
                 now, self.overdue = self.overdue, FAR
                 self._look_again(now, now, findings)
+            self._set_due()
 
     def settle(self, position: int, findings: Findings) -> None:
         """Decide at `position` on all that waits: no more comes."""
         while self.waiting:
             self._decide(self.waiting.pop(0), position, findings)
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """Note when the next thing falls due."""
+        self.due = min(self.waiting[0].due if self.waiting else FAR, self.overdue)
 
     def leave_out(self, lead: int, out: bool) -> None:
         """Give a lead no say, or let it have one when it has found its next beat."""
@@ -143,9 +149,10 @@ class BeatJoiner:
 
     def _decide_if_complete(self, waiting: Waiting, now: int, findings: Findings) -> None:
         """Decide at once if every lead that can find the beat has found it."""
-        if all(lead in waiting.found for lead in self._asked()):
+        if waiting.found.keys() >= set(self._asked()):
             self.waiting.remove(waiting)
             self._decide(waiting, now, findings)
+        self._set_due()
 
     def _decide(self, waiting: Waiting, now: int, findings: Findings) -> None:
         """Take a beat, or pass it over."""
@@ -160,10 +167,11 @@ class BeatJoiner:
             return
         weights = {k: self._weigh(k, one, silent) for k, one in found.items()}
         heaviest = max(weights, key=weights.__getitem__)
-        is_beat = probability(weights[heaviest])
+        weight = weights[heaviest] + WITNESS * (len(silent) - len(found))
+        is_beat = probability(weight)
         for lead in found:
             self.trust[lead].judged(is_beat)
-        if weights[heaviest] > 0:
+        if weight > 0:
             self._accept(found, now, is_beat, findings)
         else:
             self.passed.append((heaviest, found[heaviest]))
@@ -221,7 +229,7 @@ class BeatJoiner:
                 continue
             if r_sample < now - self.kept:
                 continue
-            weight = self._weigh(lead, one, silent, pause=True)
+            weight = self._weigh(lead, one, silent, pause=True) + WITNESS * (len(silent) - 1)
             if weight > 0 and (best is None or weight > best[0]):
                 best = weight, lead, one
         if best is not None:
@@ -243,11 +251,11 @@ class BeatJoiner:
         self.last_r, self.last_peak = r_sample, found[lead].peak
         for k, trust in enumerate(self.trust):
             if k in found:
-                trust.beat(0.0)
+                trust.shows(found[k].height)
                 if lead == self.leading:
                     self.away[k].append(r_sample - found[k].r_sample)
             elif not self.out[k]:
-                trust.beat(is_beat)
+                trust.misses(is_beat)
         usual = self._usual_rr()
         self.overdue = r_sample + int(SEARCH_BACK_RR * usual) + self.timing.report
         leads = range(len(self.trust))
@@ -266,14 +274,14 @@ class BeatJoiner:
         """Add a lead to the last beat: it has found it too."""
         beat = self.tracker.open
         if beat is not None and beat.r_sample == self.last_r and beat.found[lead] is None:
-            self.trust[lead].found_late()
+            self.trust[lead].shows_late(detection.height)
             self.tracker.found_late(lead, detection, self._flags(lead, detection))
 
     def _r_lead(self, found: dict[int, Detection]) -> int:
-        """Return the lead whose R is taken: the leading one, if it found the beat."""
+        """Return the lead whose R is taken: the leading one, if it found the beat, not in noise."""
         errs = {lead: self.trust[lead].missed + self.trust[lead].invented for lead in found}
         best = min(errs, key=errs.__getitem__)
-        if self.leading not in found:
+        if self.leading not in found or (found[self.leading].noisy and not found[best].noisy):
             return best
         if errs[self.leading] > ERRS_MUCH and errs[best] < ERRS_LITTLE:
             shift = self._moved(best)
@@ -345,6 +353,7 @@ class BeatJoiner:
             self.waiting.append(Waiting(due, found))
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
+        self._set_due()
 
     def _single(self, saved: object, position: int) -> tuple[int, Detection]:
         """Return a lead and what it found, as saved."""

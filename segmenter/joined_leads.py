@@ -7,7 +7,7 @@ beats while another lead can be read, until it was good for three seconds; `lead
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from segmenter.beat import Quality
@@ -28,9 +28,9 @@ from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
 GOOD_SECONDS = 3  # in a row; then a lead that was left out is back
-# What became known of leads: its sample, its place among what has the same, the lead, and what it
-# is; a second that was lost is None.
-Said = tuple[int, int, int, Echo | Detection | SecondEnded | Slept | None]
+# What became known of leads: its sample, its place among what has the same, the lead, its number
+# among what the lead said, and what it is; a second that was lost is None.
+Said = tuple[int, int, int, int, Echo | Detection | SecondEnded | Slept | None]
 SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
 
 
@@ -61,12 +61,13 @@ class JoinedLeads:
         findings : Findings
             What becomes known is added to it.
         """
-        if self.joiner is None:
-            self._update_one(self.leads[0], findings)
-            return
         joiner = self.joiner
-        for time, order, lead, said in sorted(self._said(), key=lambda one: one[:3]):
-            joiner.advance(time, findings)
+        if joiner is None:
+            self.update_one(findings)
+            return
+        for time, order, lead, _, said in self._in_order():
+            if joiner.due < time:
+                joiner.advance(time, findings)
             if isinstance(said, Echo):
                 joiner.trust[lead].echoes.append(said)
             elif isinstance(said, Detection):
@@ -79,7 +80,8 @@ class JoinedLeads:
                 joiner.settle(time, findings)
                 joiner.forget()
                 self.tracker.skip(time, said.n, findings)
-        joiner.advance(position, findings)
+        if joiner.due < position:
+            joiner.advance(position, findings)
 
     def skip(self, position: int, n: int, findings: Findings) -> None:
         """Take n samples after `position` in which every lead sleeps, and slept before."""
@@ -93,41 +95,48 @@ class JoinedLeads:
             self.joiner.settle(position, findings)
         self.tracker.flush(position, findings)
 
-    def _update_one(self, lead: LeadDetector, findings: Findings) -> None:
+    def update_one(self, findings: Findings) -> None:
         """Take what the only lead said: nothing is to be joined."""
+        lead, tracker = self.leads[0], self.tracker
         said, lead.said = lead.said, []
         for one in said:
-            if isinstance(one, Detection):
+            if isinstance(one, SecondEnded):
+                tracker.end_second(one.end, one.flags, findings)
+            elif isinstance(one, Detection):
                 flags = LEARNING * one.learning | NOISY * one.noisy
-                beat = JoinedBeat(one.r_sample, one.known, (flags,), (one,))
-                self.tracker.take(beat, findings)
-            elif isinstance(one, SecondEnded):
-                self.tracker.end_second(one.end, one.flags, findings)
+                tracker.take(JoinedBeat(one.r_sample, one.known, (flags,), (one,)), findings)
             elif isinstance(one, Slept):
-                self.tracker.skip(one.start, one.n, findings)
+                tracker.skip(one.start, one.n, findings)
 
-    def _said(self) -> Iterable[Said]:
-        """Take what the leads said."""
+    def _in_order(self) -> list[Said]:
+        """Take what the leads said, in the order of time."""
+        in_order: list[Said] = []
         asleep: list[list[Slept]] = []
-        second = self.tracker.second
         for k, lead in enumerate(self.leads):
             said, lead.said = lead.said, []
             asleep.append([])
-            for one in said:
+            for i, one in enumerate(said):
                 if isinstance(one, Echo):
-                    yield one.known, ECHO, k, one
+                    in_order.append((one.known, ECHO, k, i, one))
                 elif isinstance(one, Detection):
-                    yield one.known, BEAT, k, one
+                    in_order.append((one.known, BEAT, k, i, one))
                 elif isinstance(one, SecondEnded):
-                    yield one.end, SECOND, k, one
+                    in_order.append((one.end, SECOND, k, i, one))
                 else:
                     asleep[k].append(one)
-                    yield one.start, ASLEEP, k, one
-                    first = one.start // second * second + second
-                    for end in range(first, one.start + one.n + 1, second):
-                        yield end, SECOND, k, None
-        for slept in all_asleep(asleep):
-            yield slept.start, ALL_ASLEEP, 0, slept
+                    in_order.append((one.start, ASLEEP, k, i, one))
+                    in_order += [(end, SECOND, k, i, None) for end in self._seconds_in(one)]
+        if all(asleep):
+            for i, slept in enumerate(all_asleep(asleep)):
+                in_order.append((slept.start, ALL_ASLEEP, 0, i, slept))
+        in_order.sort()  # no two have the first four alike
+        return in_order
+
+    def _seconds_in(self, slept: Slept) -> range:
+        """Return the ends of the seconds that ended in a stretch."""
+        second = self.tracker.second
+        first = slept.start // second * second + second
+        return range(first, slept.start + slept.n + 1, second)
 
     def _end_second(
         self, joiner: BeatJoiner, end: int, said: SecondEnded | None, findings: Findings

@@ -106,32 +106,38 @@ class LeadTrust:
         """Start anew with the lead's detector: its levels are learnt again."""
         self.present = False
         self.noisy = False
-        self.heights: deque[float] = deque(maxlen=LEVELS_KEPT)
-        self.totals: deque[tuple[int, int]] = deque(maxlen=LEVELS_KEPT + 1)
+        self.heights: deque[float] = deque(maxlen=LEVELS_KEPT)  # of beats of the patient
+        # Of all that it found, beats or not: the peak, its height and the envelope's running total.
+        self.peaks: deque[tuple[int, float, int]] = deque(maxlen=LEVELS_KEPT + 1)
 
     def found(self, detection: Detection) -> None:
         """Take what the lead's detector found, a beat or not."""
         self.present = True
         self.noisy = detection.noisy
-        self.heights.append(detection.height)
-        self.totals.append((detection.peak, detection.total))
+        self.peaks.append((detection.peak, detection.height, detection.total))
 
     def judged(self, was_beat: float) -> None:
         """Learn with what probability something that the lead found was a beat."""
         self.invented += (1 - was_beat - self.invented) / MEMORY_BEATS
 
-    def beat(self, missed: float) -> None:
-        """Learn of a beat of the patient, and with what probability this lead missed it."""
+    def shows(self, height: float) -> None:
+        """Learn of a beat of the patient that this lead found, with what height."""
+        self.heights.append(height)
+        self.misses(0.0)
+
+    def misses(self, missed: float) -> None:
+        """Learn with what probability this lead missed a beat of the patient."""
         self.missed += (missed - self.missed) / MEMORY_BEATS
 
-    def found_late(self) -> None:
+    def shows_late(self, height: float) -> None:
         """Learn that the last beat was not missed after all."""
+        self.heights.append(height)
         self.missed = max(self.missed - 1 / MEMORY_BEATS, 0.0)
 
     @property
     def last_peak(self) -> int:
         """Where the lead last found something; -1 if it did not."""
-        return self.totals[-1][0] if self.totals else -1
+        return self.peaks[-1][0] if self.peaks else -1
 
     @property
     def level(self) -> float:
@@ -139,12 +145,13 @@ class LeadTrust:
         return median(self.heights) if self.heights else 0.0
 
     def crest(self, scale: float) -> float:
-        """Return the usual height over the mean of the envelope since the first beat kept."""
-        if len(self.totals) < 3:
+        """Return the height of what the lead found of late over the mean of the envelope."""
+        if len(self.peaks) < 3:
             return FEW_BEATS_CREST
-        (first, before), (last, total) = self.totals[0], self.totals[-1]
+        (first, _, before), (last, _, total) = self.peaks[0], self.peaks[-1]
         area = (total - before) / scale
-        return self.level * (last - first) / area if area > 0 else FEW_BEATS_CREST
+        height = median([one[1] for one in self.peaks])
+        return height * (last - first) / area if area > 0 else FEW_BEATS_CREST
 
     def echo(self, peak: int, reach: int) -> Echo | None:
         """Return the highest of the lead's peaks there, if there is one."""
@@ -164,7 +171,7 @@ class LeadTrust:
             "present": self.present,
             "noisy": self.noisy,
             "heights": list(self.heights),
-            "totals": [list(one) for one in self.totals],
+            "peaks": [list(one) for one in self.peaks],
             "echoes": [list(one) for one in self.echoes],
         }
 
@@ -173,8 +180,8 @@ class LeadTrust:
         self.missed, self.invented = part(plain, "missed"), part(plain, "invented")
         self.present, self.noisy = truth(plain, "present"), truth(plain, "noisy")
         self.heights = deque(finite(listing(plain, "heights", LEVELS_KEPT)), LEVELS_KEPT)
-        totals = [numbers(one, 2) for one in listing(plain, "totals", LEVELS_KEPT + 1)]
-        self.totals = deque([(one[0], one[1]) for one in totals], LEVELS_KEPT + 1)
+        peaks = [numbers(one, 3) for one in listing(plain, "peaks", LEVELS_KEPT + 1)]
+        self.peaks = deque([(one[0], one[1], one[2]) for one in peaks], LEVELS_KEPT + 1)
         echoes = [Echo(*numbers(one, 4)) for one in listing(plain, "echoes", ECHOES_KEPT)]
         self.echoes = deque(echoes, ECHOES_KEPT)
 

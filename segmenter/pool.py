@@ -192,6 +192,8 @@ class SegmenterPool:
 
     def _lines(self, rows: list[int]) -> list[int]:
         """Return the lines of rows in the arrays, and their places in the bank's history."""
+        if self.leads == 1:
+            return rows
         return [row * self.leads + lead for row in rows for lead in range(self.leads)]
 
     def _lay(self, rows: list[int]) -> None:

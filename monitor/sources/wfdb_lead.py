@@ -65,7 +65,7 @@ class Decoded:
     """What was decoded last of a signal file: another lead of the same file needs it too."""
 
     def __init__(self) -> None:
-        self._key: tuple[Path, int, int] | None = None
+        self._key: tuple[Path, Path, int, int] | None = None
         self._columns: NDArray[np.signedinteger] = np.empty((0, 0), np.int16)
 
     def forget(self) -> None:
@@ -85,7 +85,7 @@ class Decoded:
         file = header.path.with_name(signal.file_name)
         members = [one for one in header.signals if one.file_name == signal.file_name]
         n_frames = max(0, last - first)
-        key = file, first, n_frames
+        key = header.path, file, first, n_frames
         if self._key != key:
             self._columns = _read_columns(file, members, first, n_frames)
             self._key = key

@@ -189,6 +189,27 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     assert messages[-1]["alerts"] == len(alerts_begun) > 0
 
 
+@pytest.mark.parametrize(
+    ("words", "leads"),
+    [
+        (["--lead", "ECG2"], ["ECG2"]),
+        (["--lead", "ecg2", "--lead", "0"], ["ECG2", "ECG1"]),
+        (["--leads", "1,0"], ["ECG2", "ECG1"]),
+        (["--leads", "all"], ["ECG1", "ECG2"]),
+    ],
+)
+def test_leads_are_chosen_by_name_index_or_all(
+    record: Path, words: list[str], leads: list[str]
+) -> None:
+    """One or several; the first lines and the summary name those that are monitored."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    words += ["--speed", "max", "--json", "--duration", "20", "--alerts", alerts]
+    done = ecg_monitor_process("replay", record, *words)
+    assert json.loads(done.stdout.splitlines()[-1])["leads"] == {"sim": leads}
+    named = f"lead{'s' if len(leads) > 1 else ''} {', '.join(leads)}"
+    assert done.stderr.startswith(f"ecg-monitor: sim: {named} at 250 Hz\n")
+
+
 def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
     """The others are replayed; it is named in the summary and on standard error; exit code 1."""
     alerts = f"tcp://127.0.0.1:{free_port()}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from monitor.run.ward_bench import Ear, WardResult, find_largest, result_lines
+from monitor.run.ward_bench import Ear, WardResult, find_largest, result_lines, ward_settings
 from monitor.wire.messages import StageHealth, Status, WardCounts
 from tests.messages import alert, beat_scored, status, technical
 
@@ -87,6 +88,15 @@ def test_silence_is_no_success() -> None:
     result = result_of(ear)
     assert (result.delay_p99_ms, result.kept_up) == (None, False)
     assert "NOT kept up" in result_lines(result)
+
+
+def test_a_ward_has_as_many_leads_as_asked_for(tmp_path: Path) -> None:
+    """One by default, so that figures of several versions can be compared."""
+    for leads, asked in ((1, ["0"]), (2, ["0", "1"])):
+        folder = tmp_path / str(leads)
+        folder.mkdir()
+        producer, _, _ = ward_settings(folder, 3, 1, leads)
+        assert producer.leads == asked
 
 
 @pytest.mark.parametrize("limit", [0, 37, 500, 777, 3210, 99_999])
