@@ -31,6 +31,7 @@ from tests.monitor.detection.test_engine import Bench, Trainer, beats_message, e
 FS_HZ = 250.0
 LEARNT = replace(template_checkpoint(), normal=Normal(10.0, TEMPLATE[None]))
 QUIET = AlertState()
+CALM = 0.5  # loss of a normal beat
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_high_alert_stands_since_the_oldest_that_was_not_acknowledged() -> Non
 def test_a_word_is_kept_over_a_restart(bench: Bench) -> None:
     """Shown with the next heartbeat, an entry in the journal, in force after the restart."""
     engine = bench.engine(LEARNT)
-    bench.step(engine, beats_message([10.0] * 5 + [200.0] + [10.0] * 8))
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
     assert first_family(engine).word == ""
     number = first_family(engine).number
     answer = engine.carry_out(MarkRequest("p", number, "normal", by="ana"))
@@ -146,11 +147,11 @@ def test_a_word_is_kept_over_a_restart(bench: Bench) -> None:
     assert (entry.priority, entry.sample, entry.beat) == ("low", 3600, [])
     engine = bench.restart(checkpoint=LEARNT)
     assert first_family(engine).word == "normal"
-    said = bench.step(engine, beats_message([200.0, 200.0, 10.0], 3600))
+    said = bench.step(engine, beats_message([200.0, 200.0, CALM], 3600))
     assert [one for one in said if isinstance(one, Alert)] == []
     engine.carry_out(MarkRequest("p", number, ""))
     engine.carry_out(MarkRequest("p", number, "always"))
-    said = bench.step(engine, beats_message([10.0] * 6 + [200.0], 4350))
+    said = bench.step(engine, beats_message([CALM] * 6 + [200.0], 4350))
     assert [one.state for one in said if isinstance(one, Alert)] == ["marked", "marked", "onset"]
     assert bench.restart(checkpoint=LEARNT).report().newest_seq == bench.journal.newest_seq
 
@@ -162,7 +163,7 @@ def is_mark(message: object) -> bool:
 def test_words_of_one_sample_are_entries_of_their_own(bench: Bench) -> None:
     """Said, taken back and said again before the next beat: three entries, three identities."""
     engine = bench.engine(LEARNT)
-    bench.step(engine, beats_message([10.0] * 5 + [200.0] + [10.0] * 8))
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
     number = first_family(engine).number
     for word in ("normal", "", "normal"):
         engine.carry_out(MarkRequest("p", number, word))  # type: ignore[arg-type]
@@ -175,7 +176,7 @@ def test_a_word_is_kept_over_a_learning(bench: Bench) -> None:
     """A family of which nothing was said is forgotten then, and its number is not used again."""
     trainer = Trainer()
     engine = bench.engine(LEARNT, learner=trainer)
-    bench.step(engine, beats_message([10.0] * 5 + [200.0] + [10.0] * 8))
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
     number = first_family(engine).number
     engine.carry_out(RelearnRequest("p"))
     engine.carry_out(MarkRequest("p", number, "normal"))  # in force after a restart, too
@@ -186,11 +187,11 @@ def test_a_word_is_kept_over_a_learning(bench: Bench) -> None:
 def test_a_word_is_kept_in_the_next_run_of_a_patient(bench: Bench) -> None:
     """One who ended and comes again, in the same process or in another that has the journal."""
     engine = bench.engine(LEARNT)
-    bench.step(engine, beats_message([10.0] * 5 + [200.0] + [10.0] * 8))
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
     number = first_family(engine).number
     engine.carry_out(MarkRequest("p", number, "normal"))
     bench.step(engine, end(3600))
-    bench.step(engine, beats_message([10.0] * 3 + [200.0], stretch=7))
+    bench.step(engine, beats_message([CALM] * 3 + [200.0], stretch=7))
     assert engine.report().patients[0].beats == 4
     assert (first_family(engine).number, first_family(engine).word) == (number, "normal")
     assert engine.report().patients[0].alerts == 0
@@ -199,7 +200,7 @@ def test_a_word_is_kept_in_the_next_run_of_a_patient(bench: Bench) -> None:
 def test_a_patient_who_is_learnt_has_no_families_yet(bench: Bench) -> None:
     """Nothing of a patient is journaled while that lasts: a word would be forgotten."""
     engine = bench.engine(LEARNT, learner=Trainer(), learn_s=60.0)
-    bench.step(engine, beats_message([10.0] * 5))
+    bench.step(engine, beats_message([CALM] * 5))
     with pytest.raises(LookupError, match="still being learnt"):
         engine.carry_out(MarkRequest("p", 1, "normal"))
 
@@ -207,7 +208,7 @@ def test_a_patient_who_is_learnt_has_no_families_yet(bench: Bench) -> None:
 def test_a_request_for_another_journal_is_refused(bench: Bench) -> None:
     """Families have their numbers in one journal: who reads one may reach another's monitor."""
     engine = bench.engine(LEARNT)
-    bench.step(engine, beats_message([10.0] * 5 + [200.0]))
+    bench.step(engine, beats_message([CALM] * 5 + [200.0]))
     with pytest.raises(LookupError, match="not 0000"):
         engine.carry_out(MarkRequest("p", first_family(engine).number, "normal", journal="0000"))
     with pytest.raises(LookupError, match="stranger"):
@@ -217,10 +218,10 @@ def test_a_request_for_another_journal_is_refused(bench: Bench) -> None:
 def test_a_high_alert_is_acknowledged_and_over_before_its_family_is_normal(bench: Bench) -> None:
     """Refused while it lasts, refused until it is acknowledged, then taken."""
     engine = bench.engine(LEARNT)
-    bench.step(engine, beats_message([10.0] * 5 + [300.0] * 6))
+    bench.step(engine, beats_message([CALM] * 5 + [300.0] * 6))
     assert engine.report().patients[0].latched
     asked = MarkRequest("p", first_family(engine).number, "normal")
-    for done in (None, beats_message([10.0] * 8, 2850)):
+    for done in (None, beats_message([CALM] * 8, 2850)):
         if done is not None:
             bench.step(engine, done)
         with pytest.raises(LookupError, match="high alert"):
@@ -234,7 +235,7 @@ def test_of_many_patients_a_few_carry_their_families(bench: Bench) -> None:
     engine = bench.engine(LEARNT)
     names = [f"q{n:02d}" for n in range(2 * MOST_SHAPES)]
     for name in names:
-        bench.step(engine, beats_message([10.0] * 5 + [200.0] + [10.0] * 8, patient=name))
+        bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8, patient=name))
 
     def told() -> set[str]:
         patients = engine.report(200).patients
