@@ -197,6 +197,19 @@ def test_a_word_is_kept_in_the_next_run_of_a_patient(bench: Bench) -> None:
     assert engine.report().patients[0].alerts == 0
 
 
+def test_a_word_is_kept_where_the_next_run_only_has_the_journal(bench: Bench) -> None:
+    """A monitor that was started again, and a sender that begins the patient's signal anew."""
+    engine = bench.engine(LEARNT)
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
+    number = first_family(engine).number
+    engine.carry_out(MarkRequest("p", number, "normal"))
+    bench.step(engine, end(3600))
+    engine = bench.restart(checkpoint=LEARNT)
+    said = bench.step(engine, beats_message([CALM] * 3 + [200.0], stretch=7))
+    assert [one for one in said if isinstance(one, Alert)] == []
+    assert (first_family(engine).number, first_family(engine).word) == (number, "normal")
+
+
 def test_a_patient_who_is_learnt_has_no_families_yet(bench: Bench) -> None:
     """Nothing of a patient is journaled while that lasts: a word would be forgotten."""
     engine = bench.engine(LEARNT, learner=Trainer(), learn_s=60.0)
