@@ -58,7 +58,7 @@ def beat(sample: int, loss: float | None = 9.0, **changes: Any) -> BeatScored:
 
 def alert(
     sample: int,
-    state: Literal["onset", "ongoing", "cleared"] = "onset",
+    state: Literal["onset", "ongoing", "cleared", "marked"] = "onset",
     seq: int = 1,
     **changes: Any,
 ) -> Alert:

@@ -1,0 +1,102 @@
+"""`ecg-monitor mark`: a person's word for the family of an alert in a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.app import app
+from monitor.journal.leader import led
+from monitor.journal.reader import JournalReader
+from monitor.wire.messages import Alert
+from tests.monitor.detection.test_engine import Bench, beats_message, end
+from tests.monitor.detection.test_family_marks import CALM, LEARNT, first_family
+from tests.monitor.ports import free_port
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Bench]:
+    """Return the bench of a run that is over: alert 1 began an episode of family 1."""
+    with ExitStack() as stack:
+        bench = Bench(tmp_path, stack)
+        engine = bench.engine(LEARNT)
+        bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
+        bench.journal.__exit__(None, None, None)
+        yield bench
+
+
+def marked(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["mark", *(str(one) for one in arguments)])
+    return result.exit_code, result.stderr
+
+
+def marks(path: Path) -> list[tuple[int | None, str]]:
+    with JournalReader(path) as journal:
+        return [
+            (one.family, one.word)
+            for one in journal.alerts()
+            if isinstance(one, Alert) and one.state == "marked"
+        ]
+
+
+def test_a_word_is_written_where_no_monitor_runs(night: Bench) -> None:
+    """The next run goes by it, and numbers its alerts behind it."""
+    path = night.folder / "journal"
+    assert marked(path, "1", "normal") == (0, "p: family 1 is normal: it begins no alert\n")
+    assert marks(path) == [(1, "normal")]
+    engine = night.engine(LEARNT)
+    assert first_family(engine).word == "normal"
+    said = night.step(engine, beats_message([200.0, CALM], 3600), end())
+    assert [one for one in said if isinstance(one, Alert)] == []
+    assert engine.report().newest_seq == 3  # onset, cleared, marked
+
+
+def test_a_word_can_be_another_and_undone(night: Bench) -> None:
+    """`anomalous` is always to be heard; an alert that ends names the family that began it."""
+    path = night.folder / "journal"
+    said = [marked(path, "2", word) for word in ("anomalous", "normal", "undo")]
+    assert [code for code, _ in said] == [0, 0, 0]
+    assert marks(path) == [(1, "always"), (1, "normal"), (1, "")]
+
+
+@pytest.mark.parametrize(
+    ("alert", "word", "why"),
+    [
+        ("9", "normal", "no alert '9' in this journal"),
+        ("1", "fine", "'fine' is no word for a family; give one of normal, anomalous, undo"),
+        ("1", "undo", "nothing was said of family 1"),
+    ],
+)
+def test_what_cannot_be_said_is_one_line(night: Bench, alert: str, word: str, why: str) -> None:
+    """And nothing is written."""
+    code, errors = marked(night.folder / "journal", alert, word)
+    assert code != 0
+    assert why in errors
+    assert errors.count("\n") == 1
+    assert marks(night.folder / "journal") == []
+
+
+def test_a_high_alert_that_stands_is_refused_here_too(tmp_path: Path) -> None:
+    """A run that was killed during one: it still waits to be acknowledged."""
+    with ExitStack() as stack:
+        bench = Bench(tmp_path, stack)
+        bench.step(bench.engine(LEARNT), beats_message([CALM] * 5 + [300.0] * 6))
+        bench.journal.__exit__(None, None, None)
+        code, errors = marked(tmp_path / "journal", "1", "normal")
+    assert code != 0
+    assert "family 1 stands in a high alert" in errors
+
+
+def test_where_a_monitor_runs_it_is_asked(night: Bench) -> None:
+    """Never is a journal written behind its monitor's back; one that is silent is said."""
+    path = night.folder / "journal"
+    silent = f"tcp://127.0.0.1:{free_port()}"
+    with led(path, lambda _: None):
+        code, errors = marked(path, "1", "normal", "--alerts", silent)
+    assert code != 0
+    assert "no answer in 5 s" in errors
+    assert marks(path) == []
