@@ -142,7 +142,7 @@ def test_a_word_is_kept_over_a_restart(bench: Bench) -> None:
     answer = engine.carry_out(MarkRequest("p", number, "normal", by="ana"))
     assert answer == f"p: family {number} is normal: it begins no alert"
     bench.step(engine)
-    (entry,) = (one for one in bench.journal.alerts_after(0, 99) if is_mark(one))
+    (entry,) = marks(bench)
     assert (entry.family, entry.word, entry.by) == (number, "normal", "ana")
     assert (entry.priority, entry.sample, entry.beat) == ("low", 3600, [])
     engine = bench.restart(checkpoint=LEARNT)
@@ -156,8 +156,9 @@ def test_a_word_is_kept_over_a_restart(bench: Bench) -> None:
     assert bench.restart(checkpoint=LEARNT).report().newest_seq == bench.journal.newest_seq
 
 
-def is_mark(message: object) -> bool:
-    return isinstance(message, Alert) and message.state == "marked"
+def marks(bench: Bench) -> list[Alert]:
+    kept = bench.journal.alerts_after(0, 99)
+    return [one for one in kept if isinstance(one, Alert) and one.state == "marked"]
 
 
 def test_words_of_one_sample_are_entries_of_their_own(bench: Bench) -> None:
@@ -165,11 +166,11 @@ def test_words_of_one_sample_are_entries_of_their_own(bench: Bench) -> None:
     engine = bench.engine(LEARNT)
     bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
     number = first_family(engine).number
-    for word in ("normal", "", "normal"):
-        engine.carry_out(MarkRequest("p", number, word))  # type: ignore[arg-type]
+    said: list[FamilyWord] = ["normal", "", "normal"]
+    for word in said:
+        engine.carry_out(MarkRequest("p", number, word))
         bench.step(engine)
-    entries = [one for one in bench.journal.alerts_after(0, 99) if is_mark(one)]
-    assert len({one.id for one in entries}) == 3
+    assert len({one.id for one in marks(bench)}) == 3
 
 
 def test_a_word_is_kept_over_a_learning(bench: Bench) -> None:
