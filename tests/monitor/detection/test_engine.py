@@ -698,7 +698,7 @@ def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None
         np.float32
     )
     checkpoint = replace(template_checkpoint(), normal=Normal(10.0, exemplars))
-    said = bench.engine(checkpoint).step([beats_message([60.0])], 0).messages
+    said = bench.engine(checkpoint, verdict="loss").step([beats_message([60.0])], 0).messages
     (alert,) = [one for one in said if isinstance(one, Alert)]
     distances = [one.distance for one in alert.neighbours]
     assert len(distances) == 3
