@@ -8,7 +8,7 @@ from rich.text import Text
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.patient_view import PatientView
 from monitor.view.plots import ANOMALY, DIM, MARK, TRACE, Cell
-from monitor.view.screen_rows import blank, heading
+from monitor.view.screen_rows import NAME, blank, heading
 from monitor.wire.messages import FamilyStatus, FamilyWord
 
 FAMILY_ROWS = 5  # a heading, the beats, what is said of each
@@ -30,13 +30,17 @@ def families_text(patient: PatientView) -> Text:
 
 
 def families_rows(patient: PatientView, width: int) -> list[Text]:
-    """Return the families side by side, the most frequent first, in FAMILY_ROWS rows."""
+    """Return the families side by side, the most frequent first, in FAMILY_ROWS rows.
+
+    The one that the latest alert named, of which keys speak, is pointed at.
+    """
     shown = patient.families[: max(1, width // (BEAT_COLUMNS + APART))]
     title = Text("families ", "bold").append(f"{len(patient.families)}", "bold")
     title.append(" of anomalous beats", DIM)
     rows = [heading(title, _legend(), width), *blank(FAMILY_ROWS - 1)]
+    latest = None if patient.latest is None else patient.latest.family
     for one in shown:
-        drawn = [*_drawn(one, FAMILY_ROWS - 2), _caption(one)]
+        drawn = [*_drawn(one, FAMILY_ROWS - 2), _caption(one, is_latest=one.number == latest)]
         for row, part in zip(rows[1:], drawn, strict=True):
             part.truncate(BEAT_COLUMNS, pad=True)
             row.append(" " * APART).append_text(part)
@@ -44,7 +48,7 @@ def families_rows(patient: PatientView, width: int) -> list[Text]:
 
 
 def _legend() -> Text:
-    text = Text("#number count rate", DIM)
+    text = Text("▶", NAME).append(" latest alert's", DIM)
     for (letter, style), meaning in WORD_MARKS.values():
         text.append(f"  {letter}", style).append(f" {meaning}", DIM)
     return text
@@ -58,8 +62,9 @@ def _drawn(family: FamilyStatus, n_rows: int) -> list[Text]:
     return [Text(row, style) for row in drawn]
 
 
-def _caption(family: FamilyStatus) -> Text:
-    caption = Text(f"#{family.number} ", MARK).append(_count(family), "bold")
+def _caption(family: FamilyStatus, *, is_latest: bool) -> Text:
+    caption = Text("▶" if is_latest else "", NAME).append(f"#{family.number} ", MARK)
+    caption.append(_count(family), "bold")
     return caption.append_text(_word(family)).append(f" {family.per_minute}/min", DIM)
 
 

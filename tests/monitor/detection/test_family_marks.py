@@ -12,6 +12,7 @@ import pytest
 
 from model.evidence import SHAPE_SAMPLES
 from model.families import KEPT_S, FamiliesState, Family
+from model.learning import Learned
 from model.tracking import Normal
 from monitor.detection.alert_machine import AlertState, high_since
 from monitor.detection.engine import MOST_SHAPES, Engine
@@ -20,6 +21,7 @@ from monitor.wire.messages import (
     MAX_FAMILIES,
     AckRequest,
     Alert,
+    BeatScored,
     FamilyStatus,
     FamilyWord,
     MarkRequest,
@@ -183,6 +185,24 @@ def test_a_word_is_kept_over_a_learning(bench: Bench) -> None:
     engine.carry_out(MarkRequest("p", number, "normal"))  # in force after a restart, too
     bench.step(engine)
     assert first_family(bench.restart(checkpoint=LEARNT, learner=trainer)).word == "normal"
+
+
+def test_a_word_is_in_force_when_a_learning_is_over(bench: Bench) -> None:
+    """One family was called normal; another, of which nothing was said, is forgotten."""
+    trainer = Trainer()
+    engine = bench.engine(LEARNT, learner=trainer, learn_s=2.0)
+    bench.step(engine, beats_message([CALM] * 4))
+    trainer.futures[-1].set_result(Learned(LEARNT, 10, 9, "learnt 9 of 10 beats"))
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8, 1100))
+    number = first_family(engine).number
+    engine.carry_out(MarkRequest("p", number, "normal"))
+    engine.carry_out(RelearnRequest("p"))
+    bench.step(engine, beats_message([CALM] * 4, 4600))
+    trainer.futures[-1].set_result(Learned(LEARNT, 10, 9, "learnt 9 of 10 beats"))
+    said = bench.step(engine, beats_message([CALM] * 3 + [200.0], 5600))
+    assert engine.report().patients[0].state == "monitoring"
+    assert [one.family for one in said if isinstance(one, BeatScored) and one.anomalous] == [number]
+    assert [one for one in said if isinstance(one, Alert) and one.state == "onset"] == []
 
 
 def test_a_word_is_kept_in_the_next_run_of_a_patient(bench: Bench) -> None:
