@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli.app import app
+from monitor.delivery.person import person
+from monitor.delivery.publisher import Publisher
 from monitor.journal.leader import led
 from monitor.journal.reader import JournalReader
-from monitor.wire.messages import Alert
+from monitor.journal.writer import Journal
+from monitor.wire.messages import Alert, ControlRequest, MarkRequest
+from monitor.wire.sockets import Sockets
 from tests.monitor.detection.test_engine import Bench, beats_message, end
 from tests.monitor.detection.test_family_marks import CALM, LEARNT, first_family
 from tests.monitor.ports import free_port
@@ -92,8 +97,43 @@ def test_a_high_alert_that_stands_is_refused_here_too(tmp_path: Path) -> None:
     assert "family 1 stands in a high alert" in errors
 
 
-def test_where_a_monitor_runs_it_is_asked(night: Bench) -> None:
-    """Never is a journal written behind its monitor's back; one that is silent is said."""
+class Asked(threading.Thread):
+    """A monitor's request socket on a journal; it notes what it was asked to carry out."""
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(daemon=True)
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.requests: list[ControlRequest] = []
+        self._journal = journal
+
+    def run(self) -> None:
+        with Sockets() as sockets, Journal(self._journal) as journal:
+            publisher = Publisher(sockets, self.endpoint, journal, self._carry_out)
+            while not self.requests:
+                publisher.requests.poll(20)
+                publisher.answer_waiting()
+
+    def _carry_out(self, request: ControlRequest) -> str:
+        self.requests.append(request)
+        return "p: done"
+
+
+def test_a_monitor_that_writes_the_journal_is_asked_about_it(night: Bench) -> None:
+    """It is told which journal the family was seen in, and who says so; its answer is printed."""
+    path = night.folder / "journal"
+    with JournalReader(path) as journal:
+        identity = journal.identity
+    with led(path, lambda _: None):
+        monitor = Asked(path)
+        monitor.start()
+        assert marked(path, "1", "anomalous", "--alerts", monitor.endpoint) == (0, "p: done\n")
+        monitor.join()
+    (request,) = monitor.requests
+    assert request == MarkRequest("p", 1, "always", by=person(), journal=identity)
+
+
+def test_where_a_monitor_is_silent_nothing_is_written(night: Bench) -> None:
+    """Never is a journal written behind its monitor's back."""
     path = night.folder / "journal"
     silent = f"tcp://127.0.0.1:{free_port()}"
     with led(path, lambda _: None):
