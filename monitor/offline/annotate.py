@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.errors import ModelError
+from model.evidence_file import load_shipped_weights
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.offline.annotation_notes import (
@@ -40,8 +41,7 @@ from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
 if TYPE_CHECKING:
-    from model.evidence_file import load_shipped_weights
-from model.checkpoint import Checkpoint
+    from model.checkpoint import Checkpoint
 
 BEAT_EXTENSION, ALARM_EXTENSION = "qrs", "alm"
 
