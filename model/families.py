@@ -48,6 +48,7 @@ AGAIN_FROM = 4.0  # the same for a later one, and for a run
 RUN_BEATS, LONG_RUN = 3, 10  # a long run begins an alert whatever its score
 RUN_EARLY = 0.1  # mean log(usual RR / RR) of a run's beats: 11 % faster than usual
 FAMILIAR = 3  # beats of a family; noise does not look the same three times
+KEPT_S = -1e9  # before every beat of a stream
 MAX_COUNT = 1 << 52
 
 
@@ -62,7 +63,7 @@ class Family:
     beats : int
         How many came.
     times_s : tuple of float
-        When the last of them came, at most MAX_TIMES.
+        When the last of them came, at most MAX_TIMES; KEPT_S stands for all before it was kept.
     heard : bool
         Whether one began an alert, or came during one.
     ran : bool
@@ -87,8 +88,12 @@ class Family:
     @property
     def per_minute(self) -> int:
         """How many came in the minute up to the last of them."""
-        last_s = self.times_s[-1]
-        return sum(last_s - one < MINUTE_S for one in self.times_s)
+        return sum(self.last_s - one < MINUTE_S for one in self.times_s)
+
+    @property
+    def last_s(self) -> float:
+        """When the last of them came; KEPT_S where none has since it was kept."""
+        return self.times_s[-1]
 
 
 @dataclass(frozen=True)
@@ -300,6 +305,20 @@ def marked(state: FamiliesState, number: int, word: Word) -> FamiliesState:
     return replace(state, families=tuple(families))
 
 
+def kept_by_word(state: FamiliesState) -> FamiliesState:
+    """Return what stays where a patient is learnt anew, or begins anew: what a person spoke of.
+
+    Times count anew, numbers go on: an alert of before never names another family.
+    """
+    places = [place for place, one in enumerate(state.families) if one.word]
+    families = [
+        replace(state.families[place], times_s=(KEPT_S,), rate_class=0, at_class_s=0.0)
+        for place in places
+    ]
+    shapes = state.array()[places].tobytes()
+    return FamiliesState(tuple(families), shapes, state.leads, state.next_number)
+
+
 def _onset(family: Family, score: float, rate_class: int, runs: bool) -> Onset:
     if family.word:
         return "always" if family.word == "always" else ""
@@ -335,7 +354,7 @@ def _with_beat(family: Family, at_s: float) -> Family:
 def _to_go(families: Sequence[Family]) -> int:
     """Return which family goes: the one not seen for longest, of those without a person's word."""
     silent = [one for one in families[:-1] if not one.word] or families[:-1]
-    longest = min(silent, key=lambda one: one.times_s[-1])
+    longest = min(silent, key=lambda one: one.last_s)
     return families.index(longest)
 
 

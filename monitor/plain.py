@@ -10,6 +10,7 @@ from monitor.text import harmless
 from monitor.wire.codec import encode_json
 from monitor.wire.messages import (
     Alert,
+    FamilyStatus,
     LearningStatus,
     Message,
     PatientStatus,
@@ -51,6 +52,12 @@ def status_line(status: PatientStatus) -> str:
         f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
         f"  lag {status.lag_s:.2f} s{learning_text(status.learning, before='  ')}{lasting}"
     )
+
+
+def families_text(families: Iterable[FamilyStatus]) -> str:
+    """Return how many families there are, how often each came, and what was said of it."""
+    told = [f"{one.beats}x{f' {one.word}' if one.word else ''}" for one in families]
+    return f"{len(told)}: {', '.join(told)}"
 
 
 def what_is_kept_back(technical: Iterable[str]) -> str:
@@ -112,15 +119,26 @@ def milliseconds(interval_ms: float | None) -> str:
     return "--" if interval_ms is None else f"{interval_ms:.0f}"
 
 
+def _mark_line(alert: Alert) -> str:
+    by = f"  by {harmless(alert.by)}" if alert.by else ""
+    return (
+        f"{clock(alert.time_s)}  {harmless(alert.patient)}  MARK  family {alert.family}"
+        f"  {alert.word or 'taken back'}{by}"
+    )
+
+
 def _alert_line(alert: Alert) -> str:
+    if alert.state == "marked":
+        return _mark_line(alert)
     count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
     leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
+    family = "" if alert.family is None else f"  family {alert.family}"
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
         f" (x{alert.ratio:.1f})  RR {milliseconds(alert.rr_before_ms)}"
-        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{quality}"
+        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
     )
 
 

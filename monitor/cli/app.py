@@ -149,8 +149,9 @@ def replay(
     Keys in the live view:
       +  fewer alerts (a higher threshold)    a  acknowledge the alert
       -  more alerts (a lower threshold)      e  explain the latest anomalous beat
-      r  learn the patient again              q  quit
-      p  pause or go on                       /  search; Escape goes back
+      r  learn the patient again              n  the alert's shape is normal
+      p  pause or go on                       x  the alert's shape always rings
+      /  search; Escape goes back             q  quit
       arrow and page keys choose one of several patients
 
     \b

@@ -150,6 +150,7 @@ Journal = Annotated[
         "continues when it is started again with it. Default: a journal for this run only.",
     ),
 ]
+JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="File that --journal named.")]
 Since = Annotated[
     str | None,
     typer.Option(

@@ -88,6 +88,7 @@ class AlertState(msgspec.Struct, frozen=True):
     run: int = 0  # anomalous beats in a row up to now
     calm_run: int = 0
     latched: bool = False  # a high alert was not acknowledged
+    latched_from: int = 0  # sample from which the oldest such alert counts
     acknowledged: bool = False  # the episode that lasts was
     technical: tuple[str, ...] = ()  # technical events that last
 
@@ -199,7 +200,8 @@ class AlertMachine:
         if state.run < self.rule.run_beats:
             return state
         latched = state.latched or (self.rule.latch and not state.acknowledged)
-        return replace_state(state, priority="high", latched=latched)
+        since = state.latched_from if state.latched else state.episode_start_sample
+        return replace_state(state, priority="high", latched=latched, latched_from=since)
 
     def _now(self, state: AlertState) -> Priority:
         return "high" if state.run >= self.rule.run_beats else "medium"
@@ -228,6 +230,17 @@ def _peak(verdict: Verdict) -> dict[str, object]:
         "peak_share": verdict.share,
         "peak_lead": verdict.lead,
     }
+
+
+def high_since(state: AlertState) -> int | None:
+    """Return the sample at which the high alert that stands began; None where none stands.
+
+    It stands until it is over and acknowledged.
+    """
+    begun = [state.latched_from] if state.latched else []
+    if state.active and state.priority == "high":
+        begun.append(state.episode_start_sample)
+    return min(begun, default=None)
 
 
 def replace_state(state: AlertState, **changes: object) -> AlertState:

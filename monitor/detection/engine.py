@@ -17,11 +17,13 @@ import msgspec
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.evidence_file import load_shipped_weights
+from model.families import FamiliesState, kept_by_word
 from model.libraries import require_torch
 from monitor.detection import admission
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
 from monitor.detection.desk import Desk, LeadModel, PatientModel, learnt_model, shared_model
+from monitor.detection.family_marks import family_statuses, told_key
 from monitor.detection.learner import Learner
 from monitor.detection.learning_phase import Held, Outcome, outcomes_text
 from monitor.detection.outside import EngineSettings, Journaled, Models
@@ -42,6 +44,7 @@ from monitor.wire.messages import (
     BeatsMessage,
     ControlRequest,
     EndHeader,
+    FamilyStatus,
     Message,
     PatientStatus,
     ShedHeader,
@@ -49,6 +52,8 @@ from monitor.wire.messages import (
     Technical,
     WardCounts,
 )
+
+MOST_SHAPES = 16  # patients in a heartbeat whose families carry their shapes, 1 KB each at most
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,9 @@ class Engine:
         self._gone = {name: None for name, (_, saved) in self._saved.items() if saved.ended}
         self._forgotten: dict[str, list[str]] = {}  # whom the journal may forget; their models
         self._reported = 0  # patients, in the heartbeats of a ward's present turn
+        self._reports = 0
+        # Families of an earlier stream of a patient, and the leads they were seen in.
+        self._families_before: dict[str, tuple[tuple[str, ...], FamiliesState]] = {}
         self._pending: list[Message] = []  # for the next step: what a request gave rise to
         self._desk = Desk(
             AlertMachine(settings.rules.episode),
@@ -289,19 +297,49 @@ class Engine:
         if most is not None and len(names) > most:
             first, self._reported = self._reported, (self._reported + most) % len(names)
             names = (names[first:] + names[:first])[:most]
+        self._reports += 1
+        told = self._families_to_tell(names, of_all=most is None)
         return EngineReport(
             model=self._base.checkpoint.identity,
             journal=self._journal.identity,
             origin=self._journal.origin,
             newest_seq=self._newest_seq,
             replayed_s=self._replayed_s(),
-            patients=[self._status(self._patients[name], name) for name in names],
+            patients=[self._status(self._patients[name], name, told.get(name)) for name in names],
             ward=self._ward_counts(),
         )
 
-    def _status(self, patient: Patient, name: str) -> PatientStatus:
+    def _status(
+        self, patient: Patient, name: str, families: list[FamilyStatus] | None
+    ) -> PatientStatus:
         learning = patient.learning
-        return patient.status(name, 0 if learning is None else self.learner.ahead(learning))
+        ahead = 0 if learning is None else self.learner.ahead(learning)
+        return patient.status(name, ahead, families)
+
+    def _families_to_tell(
+        self, names: Sequence[str], *, of_all: bool
+    ) -> dict[str, list[FamilyStatus]]:
+        """Return the families of those patients who carry them in this heartbeat, with shapes.
+
+        Of many those whose families or words have changed, then those told longest ago; so a
+        heartbeat of 200 patients grows by those of 16. `of_all`: the others' without shapes.
+        """
+        keys = {name: told_key(self._patients[name].families) for name in names}
+
+        def told_before(name: str) -> tuple[bool, int]:
+            key, when = self._patients[name].families_told
+            return key == keys[name], when
+
+        having = [name for name in names if keys[name]]
+        carrying = set(sorted(having, key=told_before)[:MOST_SHAPES])
+        told: dict[str, list[FamilyStatus]] = {}
+        for name in names:
+            patient, with_shapes = self._patients[name], name in carrying
+            if with_shapes:
+                patient.families_told = keys[name], self._reports
+            if with_shapes or of_all or not keys[name]:
+                told[name] = family_statuses(patient.families, with_shapes=with_shapes)
+        return told
 
     def report_monitor(self, change: Change) -> None:
         """Report with the next step that the monitor itself is in trouble, or no longer."""
@@ -387,6 +425,7 @@ class Engine:
             return
         if header.position <= before[0].position:
             del self._saved[header.patient]
+            self._families_before[header.patient] = before[1].leads, before[1].families
 
     def _stream_of(self, header: BeatsHeader | ShedHeader) -> Stream:
         announced = self._streams.get(header.patient)
@@ -421,7 +460,12 @@ class Engine:
         return patient
 
     def _open(self, stream: Stream) -> Patient:
+        """Begin a patient, or go on with one of the journal; a person's words for families stay."""
         before = self._saved.pop(stream.patient, None)
+        earlier = self._patients.get(stream.patient)
+        if earlier is not None:
+            self._families_before[stream.patient] = tuple(earlier.stream.leads), earlier.families
+        leads, families = self._families_before.pop(stream.patient, ((), FamiliesState()))
         if before is not None:  # where others come, it is closed and begun anew with the first
             stream = msgspec.structs.replace(stream, leads=[*before[1].leads])
         patient = Patient(
@@ -430,6 +474,8 @@ class Engine:
             learning=None,
             position=stream.first_sample,
         )
+        if leads == tuple(stream.leads):
+            patient.families = kept_by_word(families)
         self._ending.discard(stream.patient)
         self._gone.pop(stream.patient, None)
         self._forgotten.pop(stream.patient, None)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from model.evidence import EvidenceState, UsualLead
-from model.families import FamiliesState, Placed, hear
+from model.families import FamiliesState, Placed, hear, kept_by_word, marked
 from model.prematurity import TimingState
 from model.tracking import Drift
 from monitor.detection.alert_machine import (
@@ -21,6 +21,7 @@ from monitor.detection.alert_machine import (
 )
 from monitor.detection.desk import Desk, PatientModel
 from monitor.detection.explanation import verdict_of
+from monitor.detection.family_marks import take_word
 from monitor.detection.learning_phase import LearningPhase
 from monitor.detection.model_fit import (
     FITS,
@@ -37,6 +38,7 @@ from monitor.detection.patient_messages import (
     beat_scored,
     episode_alert,
     is_numbered,
+    mark_alert,
     technical,
 )
 from monitor.detection.scored_beats import ScoredBeat
@@ -49,6 +51,8 @@ from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    FamilyStatus,
+    MarkRequest,
     Message,
     PatientKind,
     PatientStatus,
@@ -151,6 +155,8 @@ class Patient:
         What evidence is followed by.
     families : FamiliesState
         Anomalous beats that look alike.
+    families_told : tuple
+        What was told of them last with their shapes, and in which heartbeat.
     moved_on : bool
         Whether there is something new to journal.
     kept : list of KeptBeat
@@ -189,6 +195,7 @@ class Patient:
     left_out: tuple[str, ...] = ()
     weighed: EvidenceState = field(default_factory=EvidenceState)
     families: FamiliesState = field(default_factory=FamiliesState)
+    families_told: tuple[Sequence[tuple[int, str]], int] = ((), 0)
     thresholds: tuple[float, ...] = ()  # of each lead; NaN of one that is not judged
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
     _is_unfit: bool = False  # no lead's model fits
@@ -371,8 +378,28 @@ class Patient:
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
         return self._of_episode(self.position, transition, desk)
 
-    def status(self, name: str, trainings_ahead: int = 0) -> PatientStatus:
-        """Return how far this patient is, for the heartbeat."""
+    def mark(self, request: MarkRequest, desk: Desk) -> list[Message]:
+        """Take a person's word for a family; LookupError, which says why, if it is refused."""
+        if self.learning is not None and self.relearn_from is None:
+            raise LookupError(
+                f"{request.patient} is still being learnt; try again when that is done"
+            )
+        word, fs_hz = (request.family, request.word), self.stream.fs_hz
+        self.families = take_word(self.families, self.alert_state, fs_hz, *word)
+        if self.relearn_from is not None:  # a restart goes on from there
+            saved = self.relearn_from.consumer
+            saved = msgspec.structs.replace(saved, families=marked(saved.families, *word))
+            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=saved)
+        self.moved_on = True
+        lead = self.model.judged(self.alert_state.peak_lead)
+        judge, rule = self.model.identity, desk.machine.rule.name
+        of = self.stream, lead, rule, judge, self.position, self.alert_state
+        return [mark_alert(*of, request, desk)]
+
+    def status(
+        self, name: str, trainings_ahead: int = 0, families: list[FamilyStatus] | None = None
+    ) -> PatientStatus:
+        """Return how far this patient is, for the heartbeat; of families what is to be told."""
         learning, fs_hz = self.learning, self.stream.fs_hz
         is_shed = self.shed_from is not None
         has_rate = self._rr_ms and not is_shed and not NO_RATE & {*self.alert_state.technical}
@@ -401,6 +428,7 @@ class Patient:
             else learning.status(self.position, fs_hz, trainings_ahead),
             leads=[*self._leads],
             left_out=self.unjudged_leads,
+            families=families,
         )
 
     def restore(self, saved: Saved, model: PatientModel, segmenter_state: bytes) -> None:
@@ -429,7 +457,7 @@ class Patient:
             self.learnt_until = self.learning.until_sample
         self._judge_by(model, 1.0)
         self.fits, self.weighed = (FITS,) * len(model.leads), self.weighed.learnt()
-        self.families = FamiliesState()
+        self.families = kept_by_word(self.families)
         self.learned, self.note = tuple(learned), note
         self.learning = self.relearn_from = None
 

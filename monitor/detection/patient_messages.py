@@ -8,7 +8,7 @@ from typing import Literal, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detection.alert_machine import Transition, Verdict, alert_identity
+from monitor.detection.alert_machine import AlertState, Transition, Verdict, alert_identity
 from monitor.detection.desk import Desk, PatientModel
 from monitor.detection.explanation import leads_that_ring, loss_by_part, neighbours
 from monitor.detection.scored_beats import ScoredBeat
@@ -18,6 +18,7 @@ from monitor.wire.messages import (
     Alert,
     BeatScored,
     LossByPart,
+    MarkRequest,
     Message,
     Neighbour,
     PatientKind,
@@ -140,6 +141,58 @@ def episode_alert(
         neighbours=[],
         leads=[],
         family=None,
+    )
+
+
+def mark_alert(
+    stream: Stream,
+    lead: int,
+    rule: str,
+    model: str,
+    sample: int,
+    alerts: AlertState,
+    mark: MarkRequest,
+    desk: Desk,
+) -> Alert:
+    """Make the alert that keeps a person's word, and who said it; of numbers it has the last ones.
+
+    Of several words at one sample each has an identity: no beat leads to it a second time.
+    """
+    seq, threshold = desk.next_seq(), 0.0
+    if alerts.peak_share > 0:
+        threshold = alerts.peak_loss / alerts.peak_share
+    said = (str(mark.family), mark.word, str(seq))
+    span = max(0, alerts.episode_last_sample - alerts.episode_start_sample)
+    return Alert(
+        schema=1,
+        patient=stream.patient,
+        record=stream.record,
+        lead=stream.leads[lead],
+        sample=sample,
+        time_s=_time_s(stream, sample),
+        wall_time=desk.wall_time(),
+        id=alert_identity(stream.patient, stream.record, sample, rule, model, "marked", *said),
+        seq=seq,
+        journal=desk.journal,
+        state="marked",
+        priority="low",
+        rule=rule,
+        loss=round(alerts.peak_loss, 3),
+        threshold=round(threshold, 3),
+        ratio=round(alerts.peak_share, 3),
+        rr_before_ms=None,
+        rr_after_ms=None,
+        quality=[],
+        episode_beats=alerts.episode_beats,
+        episode_start_sample=alerts.episode_start_sample,
+        model=model,
+        delay_ms=None,
+        beat=[],
+        reconstruction=[],
+        duration_s=round(span / stream.fs_hz, 4),
+        family=mark.family,
+        word=mark.word,
+        by=mark.by,
     )
 
 

@@ -27,13 +27,13 @@ MIN_FACTOR = 1e-12  # of a threshold that was moved from one bound to the other
 _MODEL_FILE = re.compile(r"learned-([0-9a-f]{8}-)?[0-9a-f]{16}-[0-9a-f]{32}\.safetensors")
 
 
-def read_saved(content: bytes, length: int) -> Saved:
+def read_saved(content: bytes, length: int | None) -> Saved:
     """Read and check what `Patient.progress` wrote.
 
     Parameters
     ----------
-    length : int
-        Samples of a beat.
+    length : int or None
+        Samples of a beat; None does not look at the beats: nobody goes on from them.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def read_saved(content: bytes, length: int) -> Saved:
     return saved
 
 
-def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
+def _checks(saved: Saved, length: int | None) -> Iterable[tuple[str, bool]]:
     n_leads = len(saved.leads)
     yield "leads", 0 < n_leads <= MAX_LEADS and set(saved.left_out) <= set(saved.leads)
     yield "threshold", MIN_FACTOR <= saved.factor <= 1 / MIN_FACTOR
@@ -60,17 +60,20 @@ def _checks(saved: Saved, length: int) -> Iterable[tuple[str, bool]]:
     yield "last verdict", -1 <= (saved.verdict_sample or 0) <= MAX_COUNT
     yield "timeline", _are_counts([saved.timeline.shift, saved.timeline.reached])
     yield "counts", _are_counts(msgspec.structs.astuple(saved.counts))
-    yield "beats beside an alert", _is_sane_context(saved.context, n_leads, length)
     yield "rhythm", _is_sane_timing(saved.timing)
-    yield (
-        "drift",
-        len(saved.drifts) == n_leads
-        and all(one is None or (len(one) == length and _are_reals(one)) for one in saved.drifts),
-    )
+    if length is not None:
+        yield "beats beside an alert", _is_sane_context(saved.context, n_leads, length)
+        yield "drift", _are_sane_drifts(saved, length)
     yield "fit", _is_sane_fit(saved)
     yield "evidence", saved.weighed.is_sane and len(saved.weighed.moved) in (0, n_leads)
     yield "families", saved.families.is_sane and saved.families.leads in (0, n_leads)
     yield "learning", saved.relearn_until is None or _are_counts([saved.relearn_until])
+
+
+def _are_sane_drifts(saved: Saved, length: int) -> bool:
+    return len(saved.drifts) == len(saved.leads) and all(
+        one is None or (len(one) == length and _are_reals(one)) for one in saved.drifts
+    )
 
 
 def _are_files(learned: Sequence[str | None], n_leads: int) -> bool:
@@ -98,6 +101,7 @@ def _is_sane_alert_state(state: AlertState, n_leads: int) -> bool:
         state.run,
         state.calm_run,
         state.begins + 1,
+        state.latched_from,
     )
     return (
         _are_counts(counts)

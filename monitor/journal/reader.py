@@ -65,6 +65,12 @@ class JournalReader:
     ) -> None:
         self._database.close()
 
+    @property
+    def identity(self) -> str:
+        """The journal's identity now: it may get another."""
+        rows = self._rows("SELECT identity FROM journal")
+        return str(rows[0][0]) if rows else ""
+
     def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
         """Yield the alerts since a wall time, in order, of one patient or of all.
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.errors import ModelError
+from model.evidence_file import load_shipped_weights
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.offline.annotation_notes import (

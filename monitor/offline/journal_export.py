@@ -29,7 +29,8 @@ from monitor.wire.messages import Alert, Technical, joined_leads
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
     "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
-    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms", "leads",
+    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms", "leads", "family",
+    "word", "by",
 )  # fmt: skip
 BEAT_ROWS, LOSS_ROWS = 18, 8
 SHOWN_DIGITS = 8  # of an identity: enough for `show`

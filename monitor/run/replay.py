@@ -39,7 +39,15 @@ from monitor.settings import (
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
-from monitor.wire.messages import ControlRequest, Message, PatientStatus, Status, Stream, Technical
+from monitor.wire.messages import (
+    ControlRequest,
+    FamilyStatus,
+    Message,
+    PatientStatus,
+    Status,
+    Stream,
+    Technical,
+)
 from monitor.wire.sockets import Sockets
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
@@ -76,6 +84,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     notes: list[str]
     passed_over: list[str]  # why records could not be replayed, or not to their end
     stopped: bool  # by a person, before the records' end
+    families: dict[str, list[FamilyStatus]] = {}  # of beats that look alike, by patient
 
 
 class Tally:
@@ -99,8 +108,15 @@ class Tally:
             self._technical += message.state == "onset"
         if isinstance(message, Status):
             self.status, self._ended_s = message, time.monotonic()
-            self._patients |= {one.patient: one for one in message.patients}
+            self._patients |= {one.patient: self._with_families(one) for one in message.patients}
             self._lag_max_s = max([self._lag_max_s, *(one.lag_s for one in message.patients)])
+
+    def _with_families(self, told: PatientStatus) -> PatientStatus:
+        """Return a status with the families told last, where this one tells none."""
+        before = self._patients.get(told.patient)
+        if told.families is not None or before is None:
+            return told
+        return msgspec.structs.replace(told, families=before.families)
 
     def complete(self, last_seq: int) -> bool:
         """Whether all patients have ended and all their alerts have come."""
@@ -150,6 +166,11 @@ class Tally:
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
+            families={
+                one.patient: [msgspec.structs.replace(each, shape=[]) for each in one.families]
+                for one in patients
+                if one.families
+            },
             notes=[
                 *warnings(streams),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),

@@ -46,6 +46,8 @@ class AnomalousBeat:
         The nearest of the learnt normal, nearest first; none where no patient was learnt.
     lead : str
         The lead it is of: of several the worst.
+    family : int or None
+        The number of the family it is of.
     """
 
     sample: int
@@ -61,6 +63,7 @@ class AnomalousBeat:
     parts: LossByPart | None = None
     neighbours: tuple[LearntBeat, ...] = ()
     lead: str = ""
+    family: int | None = None
 
     @property
     def errors(self) -> NDArray[np.float32]:
@@ -99,4 +102,5 @@ def anomalous_beat(alert: Alert) -> AnomalousBeat:
             for near in alert.neighbours[:MAX_NEIGHBOURS]
         ),
         lead=alert.lead,
+        family=alert.family,
     )

@@ -17,6 +17,7 @@ from rich.text import Text
 from monitor.plain import clock
 from monitor.text import harmless
 from monitor.view.beats import beat_and_losses, explanation
+from monitor.view.families import WORD_KEYS, families_rows, families_text
 from monitor.view.patient_view import AlertRow, PatientView
 from monitor.view.patients import (
     event_name,
@@ -146,12 +147,15 @@ def _monitoring(snapshot: Snapshot, patient: PatientView, width: int, height: in
     table = patient_table(snapshot, patient, width, n_table)
     if snapshot.explaining:
         return [*top, *table, *explanation(patient, width, free - n_table), *bottom]
-    n_signal, n_beat, n_alerts = _heights(free - n_table)
+    has_families = bool(patient.families) and height >= TALL_ROWS
+    families = families_rows(patient, width) if has_families else []
+    n_signal, n_beat, n_alerts = _heights(free - n_table - len(families))
     middle = [
         *table,
         *_signal(snapshot, patient, width, n_signal),
         *beat_and_losses(patient, width, n_beat),
-        *_alerts(snapshot, patient, width, n_alerts, with_stages=is_tall),
+        *families,
+        *_alerts(snapshot, patient, width, n_alerts, is_tall, with_families=not families),
     ]
     return [*top, *middle, *bottom]
 
@@ -277,15 +281,26 @@ def _vitals(snapshot: Snapshot, patient: PatientView) -> list[Text]:
 
 
 def _alerts(
-    snapshot: Snapshot, patient: PatientView, width: int, n_rows: int, with_stages: bool
+    snapshot: Snapshot,
+    patient: PatientView,
+    width: int,
+    n_rows: int,
+    with_stages: bool,
+    *,
+    with_families: bool,
 ) -> list[Text]:
-    """Return the newest alerts, newest on top."""
+    """Return the newest alerts, newest on top; above them the families, where only here is room."""
     if n_rows < 2:
         return blank(n_rows)
     counts = (
         f"{patient.n_beats:,} beats  {patient.n_anomalous:,} anomalous  {patient.n_alerts:,} alerts"
     )
-    above = heading(Text("alerts", "bold"), Text(counts, DIM), width)
+    title = Text("alerts", "bold")
+    if patient.families and with_families:
+        families = families_text(patient)
+        families.truncate(max(width - len(counts) - 18, 0), overflow="ellipsis")
+        title.append("  ").append_text(families)
+    above = heading(title, Text(counts, DIM), width)
     newest = snapshot.rows[-(n_rows - 1) :][::-1]
     several = len(snapshot.patients) > 1
     room = width - STAGE_COLUMNS if with_stages else width
@@ -386,6 +401,9 @@ def _keys(snapshot: Snapshot) -> list[tuple[str, str]]:
     keys.append(("p", "go on" if snapshot.paused else "pause"))
     if shown is not None and shown.latest is not None:
         keys.append(("e", "explain"))
+        word = shown.word_of(shown.latest.family)
+        if word is not None:
+            keys += [(key, "undo" if said == word else said) for key, said in WORD_KEYS.items()]
     if shown is not None and shown.latched:
         keys.insert(0, ("a", "ACKNOWLEDGE"))
     if len(snapshot.patients) > 1:

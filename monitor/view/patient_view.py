@@ -11,9 +11,12 @@ import msgspec
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.view.waveform import Waveform, add_wave
 from monitor.wire.messages import (
+    MAX_FAMILIES,
     MAX_LEADS,
     Alert,
     BeatScored,
+    FamilyStatus,
+    FamilyWord,
     LearningStatus,
     PatientStatus,
     Wave,
@@ -27,7 +30,7 @@ MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat m
 LEFT_OUT = "lead_left_out"
 
 PatientState = Literal["waiting", "learning", "monitoring", "ended"]
-RowState = Literal["onset", "ongoing", "cleared", "acknowledged"]
+RowState = Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
 RowPriority = Literal["high", "medium", "low", "technical"]
 # How patients are counted and listed, the last ones first: those in need of a look.
 Standing = Literal[
@@ -116,6 +119,7 @@ class PatientView:
     technical: tuple[LastingTechnical, ...] = ()
     latched: bool = False  # a high alert was not acknowledged
     learning: LearningStatus | None = None  # how far it is, while it lasts
+    families: tuple[FamilyStatus, ...] = ()  # of anomalous beats that look alike
     standing: Standing = field(init=False)  # how much the patient needs a look
     # What patients are listed by, the smallest first: standing, loss over threshold, name.
     urgency: tuple[int, float, str] = field(init=False)
@@ -140,6 +144,10 @@ class PatientView:
         if self.state in ("monitoring", "ended"):
             return "quiet" if self.state == "monitoring" else "ended"
         return "learning"
+
+    def word_of(self, family: int | None) -> FamilyWord | None:
+        """What a person said of a family; None where no such family is known."""
+        return next((one.word for one in self.families if one.number == family), None)
 
     @property
     def position_s(self) -> float | None:
@@ -255,4 +263,18 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
         latched=said.latched,
         learning=said.learning,
+        families=_families(patient.families, said.families),
+    )
+
+
+def _families(
+    known: tuple[FamilyStatus, ...], told: Sequence[FamilyStatus] | None
+) -> tuple[FamilyStatus, ...]:
+    """Return the families as told, a shape that is not told this time as it was known."""
+    if told is None:
+        return known
+    shapes = {one.number: one.shape for one in known}
+    return tuple(
+        one if one.shape else msgspec.structs.replace(one, shape=shapes.get(one.number, []))
+        for one in told[:MAX_FAMILIES]
     )

@@ -87,7 +87,7 @@ def apply(snapshot: Snapshot, message: Message) -> Snapshot:
             return _with_patient(snapshot, message.patient, lambda p: add_stretch(p, message))
         case BeatScored():
             return _with_patient(snapshot, message.patient, lambda p: add_beat(p, message))
-        case Alert(state="acknowledged"):
+        case Alert(state="acknowledged" | "marked"):
             return snapshot  # the next Status says so
         case Alert():
             return _apply_alert(snapshot, message)

@@ -58,6 +58,8 @@ MAX_STATE_BYTES = 1 << 22
 MAX_BUNDLE = 1024  # messages
 MAX_JSON_BYTES = 1 << 23  # a heartbeat of 10,000 patients takes 4 MB
 MAX_PAGE = 500  # alerts a reply, about 4 KB each
+MAX_FAMILIES = 8  # of a patient, in a heartbeat
+MAX_SHAPE = 64  # values of a family's shape
 MAX_REPLY_BYTES = 1 << 23
 MAX_REQUEST_BYTES = 1 << 12  # the longest name, every character escaped, takes half
 MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
@@ -84,6 +86,7 @@ _READABLE = frozenset({*get_args(ModelKind), "two_senders", "lead_left_out"})  #
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
+FamilyWord = Literal["", "normal", "always"]
 StageName = Literal["producer", "segmenter", "consumer"]
 
 BEAT_COLUMNS = np.dtype(
@@ -293,12 +296,15 @@ class Neighbour(msgspec.Struct, frozen=True):
 
 
 class Alert(Published, frozen=True, tag="alert"):
-    """An anomaly episode begins (onset), goes on (ongoing: one more beat) or ends (cleared)."""
+    """An anomaly episode begins (onset), goes on (ongoing: one more beat) or ends (cleared).
+
+    Or a person acted: acknowledged one, or said a word about a family of beats (marked).
+    """
 
     id: str  # of patient, record, sample, rule, model and state: the same transition, the same id
     seq: Count
     journal: str  # where seq counts; a new journal counts from 1 again
-    state: Literal["onset", "ongoing", "cleared", "acknowledged"]
+    state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
     priority: Literal["high", "medium", "low"]
     rule: str
     loss: float  # of this beat in `lead`; of the episode's worst beat when cleared
@@ -321,7 +327,9 @@ class Alert(Published, frozen=True, tag="alert"):
     rate_per_min: float | None = None  # its anomalous beats a minute; none for a single one
     durable: bool = True  # whether it was in the journal when it was sent; otherwise it follows
     leads: list[str] = []  # whose losses exceed their thresholds; `lead` is the worst of all
-    family: Count | None = None  # of beats that look alike: the beat's; none when cleared
+    family: Count | None = None  # of beats that look alike: the beat's, or the one marked
+    word: FamilyWord = ""  # when marked: what a person says of the family; "" takes it back
+    by: str = ""  # when marked: who, as the client says; nobody checks it
 
 
 class Technical(Published, frozen=True, tag="technical"):
@@ -337,6 +345,17 @@ class Technical(Published, frozen=True, tag="technical"):
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+
+
+class FamilyStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Anomalous beats of a patient that look alike."""
+
+    number: Count  # what alerts and beats name it by; never used again for another
+    beats: Count
+    per_minute: Count = 0  # in the minute up to its last beat
+    word: FamilyWord = ""  # what a person said of it
+    heard: bool = False  # whether it began an alert, or came during one
+    shape: Annotated[list[int], Meta(max_length=MAX_SHAPE)] = []  # of one lead; its peak is 100
 
 
 def is_unreadable(technical: Iterable[str]) -> bool:
@@ -382,6 +401,9 @@ class PatientStatus(msgspec.Struct, frozen=True):
     learning: LearningStatus | None = None  # while the state is learning
     leads: list[str] = []
     left_out: list[str] = []  # leads that are not judged now, since they cannot be read
+    # Of anomalous beats that look alike, the most frequent first, at most 8; none: not told in this
+    # heartbeat, since there are many patients.
+    families: list[FamilyStatus] | None = None
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -517,7 +539,17 @@ class AckRequest(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
     patient: Name | None = None
 
 
-ControlRequest = ThresholdRequest | RelearnRequest | AckRequest
+class MarkRequest(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
+    """Say of a family of a patient's beats what it is: normal, or always to be heard."""
+
+    patient: Name
+    family: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+    word: FamilyWord  # "" takes back what was said
+    by: Annotated[str, Meta(max_length=128)] = ""  # who says so
+    journal: Annotated[str, Meta(max_length=64)] = ""  # where the family was seen; "": not checked
+
+
+ControlRequest = ThresholdRequest | RelearnRequest | AckRequest | MarkRequest
 Request = ReplayRequest | SeekRequest | ControlRequest
 Reply = Page | Found | Done | Refused
 

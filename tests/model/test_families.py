@@ -18,6 +18,7 @@ from model.families import (
     Placed,
     calm,
     hear,
+    kept_by_word,
     marked,
     place,
 )
@@ -53,6 +54,21 @@ def step(
     during_alert: bool = False,
 ) -> tuple[FamiliesState, Placed]:
     return place(state, shape, KNOWN, at_s, score, early, during_alert=during_alert)
+
+
+def test_what_a_person_spoke_of_is_kept_from_stream_to_stream() -> None:
+    """Its shape is known again, times count from 0, and no number is used a second time."""
+    state = FamiliesState()
+    for number in range(3):
+        state, _ = step(state, a_shape(number), 5000.0 + number)
+    state = kept_by_word(marked(state, 2, "normal"))
+    assert [(one.number, one.word) for one in state.families] == [(2, "normal")]
+    assert state.is_sane
+    state, again = step(state, noisy(a_shape(1), 1), 3.0)
+    assert (again.number, again.onset, again.per_minute) == (2, "", 1)
+    state, other = step(state, a_shape(0), 4.0)
+    assert (other.number, other.is_new) == (4, True)
+    assert kept_by_word(FamiliesState()) == FamiliesState()
 
 
 def test_beats_that_look_alike_are_one_family() -> None:

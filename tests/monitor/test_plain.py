@@ -28,6 +28,16 @@ def test_an_alert_names_the_leads_that_rang() -> None:
     assert line.isprintable()
 
 
+def test_a_person_s_word_is_one_line() -> None:
+    """Which family, what was said, by whom; an alert names its beat's family."""
+    told = alert(78_086, family=3)
+    assert (plain_line(told) or "").endswith("1 beat  family 3")
+    line = plain_line(alert(78_086, "marked", family=3, word="normal", by="a\x1bna"))
+    assert line == "00:05:12.344  119  MARK  family 3  normal  by a␛na"
+    back = plain_line(alert(78_086, "marked", family=3))
+    assert back == "00:05:12.344  119  MARK  family 3  taken back"
+
+
 def test_an_alert_without_intervals_shows_dashes() -> None:
     """A first beat has no RR before it; a doubtful one names its quality."""
     line = plain_line(alert(100, rr_before_ms=None, quality=["NOISY", "BASELINE"], episode_beats=3))

@@ -30,6 +30,8 @@ def completed(typed: str) -> list[str]:
         ("ecg-monitor evaluate --json --pl", ["--plot"]),
         ("ecg-monitor evaluate beats --det", ["--det-ext"]),
         ("ecg-monitor replay --sp", ["--speed"]),
+        ("ecg-monitor mark j 12 ", ["normal", "anomalous", "undo"]),
+        ("ecg-monitor mark j 12 a", ["anomalous"]),
         ("ecg-monitor replay mit", []),  # bash goes on with the names of files
     ],
 )

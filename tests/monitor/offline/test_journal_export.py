@@ -103,6 +103,16 @@ def test_csv_has_a_column_a_field_and_no_formulas(path: Path, tmp_path: Path) ->
     assert rows[0]["rr_after_ms"] == ""
 
 
+def test_families_and_words_are_columns(tmp_path: Path) -> None:
+    """Of an alert the family, of a person's word who said what."""
+    said = alert(seq=2, id="b", state="marked", family=3, word="normal", by="=ana")
+    with Journal(tmp_path / "j") as journal:
+        journal.commit(all_encoded([alert(seq=1, id="a", family=3), said]), [])
+    rows = csv.DictReader(io.StringIO(listed("history", tmp_path / "j", "--csv")))
+    told = [[row[name] for name in ("state", "family", "word", "by")] for row in rows]
+    assert told == [["onset", "3", "", ""], ["marked", "3", "normal", "'=ana"]]
+
+
 def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
     """Words, the beat over its reconstruction, ten losses on either side, the beats themselves."""
     shown = listed("show", path, "aaaa0001")

@@ -18,6 +18,7 @@ from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.messages import (
     Alert,
     BeatScored,
+    FamilyStatus,
     LossByPart,
     Message,
     Neighbour,
@@ -57,7 +58,7 @@ def beat(sample: int, loss: float | None = 9.0, **changes: Any) -> BeatScored:
 
 def alert(
     sample: int,
-    state: Literal["onset", "ongoing", "cleared"] = "onset",
+    state: Literal["onset", "ongoing", "cleared", "marked"] = "onset",
     seq: int = 1,
     **changes: Any,
 ) -> Alert:
@@ -356,6 +357,22 @@ def ward_scene() -> Snapshot:
         for name in names
     ]
     return after([*messages, status(*said)])
+
+
+def families_scene() -> Snapshot:
+    """Return the patient with four families: of two a person said what they are."""
+    time_s = np.linspace(-0.35, 0.55, 35)
+    shapes = [ectopic_shape(time_s), -ectopic_shape(time_s), normal_shape(time_s)]
+    small = [np.rint(100 * one / np.abs(one).max()).astype(int).tolist() for one in shapes]
+    families = [
+        FamilyStatus(2, 1204, 12, "normal", True, small[0]),
+        FamilyStatus(1, 40, 3, "", True, small[1]),
+        FamilyStatus(5, 4, 1, "always", True, small[2]),
+        FamilyStatus(7, 1, 1),
+    ]
+    end = round(420 * FS_HZ)
+    said = alert(end - 100, seq=9000, family=5)
+    return after([said, status(patient_status(end, families=families))], monitoring_scene())
 
 
 def explained_scene() -> Snapshot:

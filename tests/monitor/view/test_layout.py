@@ -28,6 +28,7 @@ from tests.monitor.view.scenes import (
     beat,
     crowd,
     explained_scene,
+    families_scene,
     lead_off_scene,
     left_out_scene,
     lines_of,
@@ -44,6 +45,7 @@ GOLDEN = Path(__file__).parent / "golden"
 MONITORING, LEAD_OFF, WARD = monitoring_scene(), lead_off_scene(), ward_scene()
 EXPLAINED = explained_scene()
 TWO_LEADS, LEFT_OUT = two_leads_scene(), left_out_scene()
+FAMILIES = families_scene()
 SCENES = {
     "monitoring": MONITORING,
     "lead_off": LEAD_OFF,
@@ -52,6 +54,7 @@ SCENES = {
     "explained": EXPLAINED,
     "two_leads": TWO_LEADS,
     "left_out": LEFT_OUT,
+    "families": FAMILIES,
     "empty": Snapshot(),
 }
 DRAWN = [name for name in SCENES if name != "empty"]

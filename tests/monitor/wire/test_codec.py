@@ -37,7 +37,9 @@ from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    FamilyStatus,
     HealthHeader,
+    MarkRequest,
     RecordEvent,
     ReplayRequest,
     SamplesHeader,
@@ -51,7 +53,7 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from segmenter.beat import Beats, Quality
-from tests.messages import alert, beat_scored, status, technical, wave
+from tests.messages import alert, beat_scored, patient_status, status, technical, wave
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -392,7 +394,11 @@ def test_an_oversized_json_is_refused_before_it_is_parsed() -> None:
 
 def test_requests_and_orders_survive() -> None:
     """Requests are JSON, orders msgpack; both come back as they were."""
-    for request in (ReplayRequest(after=3), ThresholdRequest(patient="119", factor=1.05)):
+    for request in (
+        ReplayRequest(after=3),
+        ThresholdRequest(patient="119", factor=1.05),
+        MarkRequest(patient="119", family=3, word="always", by="ana", journal="9f2c41aa"),
+    ):
         assert decode_request(encode_json(request)) == request
     stream = Stream("119", "119", LEADS, 360.0, 0, 650_000)
     for order in (Start([stream], {"window": "rr"}), Stop()):
@@ -411,6 +417,25 @@ def test_absurd_thresholds_are_refused(factor: float) -> None:
     """A threshold can be moved, not switched off by a huge factor."""
     with pytest.raises(InvalidMessage):
         decode_request(msgspec.json.encode({"type": "threshold", "factor": factor}))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"family": 0}, {"word": "fine"}, {"patient": None}, {"by": "n" * 129}]
+)
+def test_absurd_words_are_refused(changes: dict[str, object]) -> None:
+    """A word is of one family of one patient, and one of three."""
+    asked = {"type": "mark", "patient": "119", "family": 3, "word": "normal", **changes}
+    with pytest.raises(InvalidMessage):
+        decode_request(msgspec.json.encode(asked))
+
+
+def test_families_survive_and_take_little_room() -> None:
+    """What is usual of a family is not sent: of a ward's patients most tell none at all."""
+    families = [FamilyStatus(3, 120, 12), FamilyStatus(4, 2, 1, "normal", True, [0, 100, -20])]
+    sent = status(patients=[patient_status(families=families), patient_status(patient="q")])
+    topic, body = encode_message(sent)
+    assert decode_message([topic, body]) == sent
+    assert b'{"number":3,"beats":120,"per_minute":12}' in body
 
 
 def test_quality_is_named() -> None:
