@@ -554,7 +554,7 @@ def evaluate_patients(
             sys.stdout.write(f"{to_json(results, judged_by)}\n")
         else:
             _show(sheets(results, judged_by, by_quarter=by_quarter), markdown=markdown)
-        _report_leads((one.record, (one.lead,), one.warnings) for one in results if one.lead)
+        _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
 
@@ -617,7 +617,7 @@ def evaluate_noise(
             sys.stdout.write(f"{to_json(results)}\n")
         else:
             _show([sheet(results)], markdown=markdown)
-        _report_leads((one.record, (one.lead,), one.warnings) for one in results if one.lead)
+        _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
         failed = {one.record: one.note for one in results if one.noisy is None}
         raise typer.Exit(_passed_over(failed))
 

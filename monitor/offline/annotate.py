@@ -160,7 +160,6 @@ def annotate_records(
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
-    from model.evidence_file import load_shipped_weights
 
     settings = settings_digest(
         {

@@ -28,7 +28,6 @@ from monitor.offline.evaluation.ec57 import (
 from monitor.offline.record_evidence import RecordEvidence
 from monitor.offline.record_judge import Episode, Judged, JudgeSettings, judge_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire.messages import joined_leads
 
 AAMI_CLASSES: Mapping[str, str] = {  # WFDB symbol to EC57's class
     **dict.fromkeys("NLRBej", "N"),
@@ -95,7 +94,7 @@ class LabelledRecord:
     name : str
     fs_hz : float
     n_samples : int
-    lead : str
+    leads : tuple of str
         Names of the leads that were read.
     judged : Judged
         With the cut beats.
@@ -115,7 +114,7 @@ class LabelledRecord:
     name: str
     fs_hz: float
     n_samples: int
-    lead: str
+    leads: tuple[str, ...]
     judged: Judged
     reference: Reference
     classes: NDArray[np.str_]
@@ -179,14 +178,14 @@ def judge_labelled(
             )
         judged = judge_record(record, base, settings, keep_values=True)
         families = math.nan if settings.verdict == "loss" else judged.n_families
-        lead, warnings = joined_leads(record.leads), record.warnings
+        leads, warnings = tuple(record.leads), record.warnings
     reference = read_reference(path, ref_ext, judged.beats.r_sample, fs_hz, n_samples)
     classes = reference.classes_of_found(len(judged.beats))
     return LabelledRecord(
         path.name,
         fs_hz,
         n_samples,
-        lead,
+        leads,
         judged,
         reference,
         classes,

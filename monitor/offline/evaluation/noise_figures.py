@@ -97,7 +97,7 @@ class NoiseResult:
     noisy: StretchFigures | None = None
     clean: StretchFigures | None = None
     note: str = ""
-    lead: str = ""
+    leads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -146,7 +146,7 @@ def noise_result(record: LabelledRecord) -> NoiseResult:
         noisy=_stretches(record, noisy),
         clean=_stretches(record, clean),
         note=record.judged.note,
-        lead=record.lead,
+        leads=record.leads,
         warnings=record.warnings,
     )
 

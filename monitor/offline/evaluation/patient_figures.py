@@ -178,8 +178,8 @@ class PatientResult:
         Processor time of the learning.
     note : str
         What the learning reported, or why there are no figures.
-    lead : str
-        Name of the lead that was read.
+    leads : tuple of str
+        Names of the leads that were read.
     warnings : tuple of str
         What is wrong with the record and was read all the same.
     quarters : tuple of QuarterFigures
@@ -192,7 +192,7 @@ class PatientResult:
     learning_cpu_s: float = math.nan
     threshold: float = math.nan
     note: str = ""
-    lead: str = ""
+    leads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     quarters: tuple[QuarterFigures, ...] = ()
 
@@ -231,7 +231,7 @@ def result_of(
         learning_cpu_s=judged.learning_cpu_s,
         threshold=judged.threshold,
         note=judged.note,
-        lead=record.lead,
+        leads=record.leads,
         warnings=record.warnings,
         quarters=quarters_of(beats, heard, fs_hz, start_s, stop_s),
     )

@@ -28,7 +28,7 @@ from monitor.offline import evaluation_run
 from monitor.offline.evaluation import comparison
 from monitor.sources.simulated import SimulationSettings, write_record
 from segmenter.beat import BeatSpec
-from tests.monitor.checkpoints import TEMPLATE, template_checkpoint
+from tests.monitor.checkpoints import template_checkpoint, values_at
 from tests.monitor.ports import free_port
 
 COMMANDS = (
@@ -118,8 +118,8 @@ def ecg5000(tmp_path: Path) -> Path:
     """Return a file of 140 normal beats near the template, and 20 anomalous ones far from it."""
     generator = np.random.default_rng(0)
     labels = np.repeat([1, 2, 4], [140, 15, 5])
-    shifts = np.where(labels == 1, 0.05, 1.0)
-    beats = TEMPLATE + shifts[:, None] + 0.01 * generator.standard_normal((160, 140))
+    beats = values_at(np.where(labels == 1, 0.05, 1.0))
+    beats = beats + 0.01 * generator.standard_normal((160, 140))
     path = tmp_path / "beats.txt"
     np.savetxt(path, np.column_stack([labels, beats]), fmt="%.6f")
     return path
@@ -469,7 +469,7 @@ def test_evaluate_patients_and_noise(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert noise.exit_code == 0, noise.stderr
     assert "│ 1e12   │ 12 │" in noise.stdout
     assert "…" not in noise.stdout
-    assert "lead ECG1 of 1e12" in noise.stderr
+    assert "leads ECG1, ECG2 of 1e12" in noise.stderr
 
 
 def test_annotate_goes_on_after_a_broken_record(record: Path, tmp_path: Path) -> None:

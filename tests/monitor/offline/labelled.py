@@ -51,7 +51,7 @@ def labelled(
     reference = Reference(beats.r_sample[rows], of_rows, rows)
     n_samples = FIRST_SAMPLE + n * every_samples
     found = reference.classes_of_found(n)
-    return LabelledRecord(name, FS_HZ, n_samples, "MLII", judged, reference, found)
+    return LabelledRecord(name, FS_HZ, n_samples, ("MLII",), judged, reference, found)
 
 
 def episodes_of(
