@@ -118,8 +118,8 @@ def ecg5000(tmp_path: Path) -> Path:
     """Return a file of 140 normal beats near the template, and 20 anomalous ones far from it."""
     generator = np.random.default_rng(0)
     labels = np.repeat([1, 2, 4], [140, 15, 5])
-    beats = values_at(np.where(labels == 1, 0.05, 1.0))
-    beats = beats + 0.01 * generator.standard_normal((160, 140))
+    noise = 0.01 * generator.standard_normal((160, 140))
+    beats = values_at(np.where(labels == 1, 0.05, 1.0)) + noise
     path = tmp_path / "beats.txt"
     np.savetxt(path, np.column_stack([labels, beats]), fmt="%.6f")
     return path
