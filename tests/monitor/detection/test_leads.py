@@ -30,7 +30,7 @@ from monitor.wire.messages import (
     Technical,
     ThresholdRequest,
 )
-from tests.monitor.checkpoints import TEMPLATE, beats_of_losses, template_checkpoint
+from tests.monitor.checkpoints import TEMPLATE, beats_of_losses, template_checkpoint, values_at
 from tests.monitor.detection.test_engine import Bench, Trainer, beats_message, end, message_of
 
 NAN = float("nan")
@@ -110,7 +110,7 @@ def test_a_beat_rings_where_one_lead_does(bench: Bench, case: Case) -> None:
         worst = max(readable)
         assert one.loss == worst
         assert one.ratio == pytest.approx(worst / 26, abs=1e-3)
-        shown = TEMPLATE + worst / 140
+        shown = values_at(np.array(worst / 140))
         np.testing.assert_allclose(one.beat, shown, atol=2e-3)
         np.testing.assert_allclose(one.reconstruction, TEMPLATE, atol=2e-3)
 
@@ -306,8 +306,8 @@ def test_each_lead_is_learnt_from_its_own_beats(bench: Bench) -> None:
     trainer = Trainer()
     engine = bench.engine(learner=trainer, learn_s=3.0)
     bench.step(engine, two_leads([[1.4, 2.8], [NAN, 2.8], [1.4, NAN], [LOW, LOW]]))
-    np.testing.assert_allclose(trainer.given[0], np.stack([TEMPLATE + 0.01] * 2), rtol=1e-5)
-    np.testing.assert_allclose(trainer.given[1], np.stack([TEMPLATE + 0.02] * 2), rtol=1e-5)
+    np.testing.assert_allclose(trainer.given[0], values_at(np.array([0.01] * 2)), rtol=1e-5)
+    np.testing.assert_allclose(trainer.given[1], values_at(np.array([0.02] * 2)), rtol=1e-5)
     trainer.futures[1].set_result(Learned(template_checkpoint(60.0), 10, 9, "learnt"))
     bench.step(engine)
     assert status_of(engine, "q").state == "learning"
