@@ -2,11 +2,12 @@
 
 One safetensors file. Its metadata holds one JSON document under METADATA_KEY:
 
-    format          2
+    format          3
     config          AutoencoderConfig
     spec            the beat spec's plain values; spec_identity its eight hex digits
     threshold       Threshold
     reach           of a learnt patient's usual beats (`Normal`), with the tensor `exemplars`
+    usual_loss      theirs, too
     provenance      where the weights come from: data, licence, seed, beats
     identity        first half of the SHA-256 of weights, config, spec and threshold
 
@@ -40,7 +41,7 @@ from model.thresholds import Threshold
 from model.tracking import Normal
 from model.trained import TrainedAutoencoder
 
-FORMAT = 2  # 1 had thresholds for a loss that was the sum of absolute differences
+FORMAT = 3  # 1 and 2 had thresholds for other losses: no shift, no drift taken out, no smoothing
 METADATA_KEY = "ecg_monitor"
 MAX_FILE_BYTES = 1 << 27  # an embedding of 256 takes 17 MB, a training of one 68 MB
 MAX_HEADER_BYTES = 1 << 20
@@ -102,9 +103,10 @@ class Checkpoint:
         return digest.hexdigest()[:32]
 
     def _judged_by(self) -> dict[str, Any]:
-        reach = {} if self.normal is None else {"reach": self.normal.reach}
+        normal = self.normal
+        usual = {} if normal is None else {"reach": normal.reach, "usual_loss": normal.usual_loss}
         return {
-            **reach,
+            **usual,
             "config": self.config.to_mapping(),
             "spec": dict(self.spec),
             "spec_identity": self.spec_identity,
@@ -112,12 +114,8 @@ class Checkpoint:
         }
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644) -> None:
-    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes.
-
-    `mode` says who may read it: one that was learnt from a patient is that patient's own.
-    """
-    path = Path(path)
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return a checkpoint as the bytes of its file; the same checkpoint gives the same."""
     document = {
         "format": FORMAT,
         **checkpoint._judged_by(),
@@ -127,8 +125,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644)
     arrays = dict(checkpoint.autoencoder.weights)
     if checkpoint.normal is not None:
         arrays[EXEMPLARS] = np.ascontiguousarray(checkpoint.normal.exemplars)
-    data = safetensors.numpy.save(arrays, {METADATA_KEY: _canonical(document).decode()})
-    write_atomically(path, data, mode)
+    return safetensors.numpy.save(arrays, {METADATA_KEY: _canonical(document).decode()})
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path, mode: int = 0o644) -> None:
+    """Write a checkpoint, whole or not at all; the same checkpoint gives the same bytes.
+
+    `mode` says who may read it: one that was learnt from a patient is that patient's own.
+    """
+    write_atomically(Path(path), checkpoint_bytes(checkpoint), mode)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -140,7 +145,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         If the file is missing, foreign, damaged or absurd; the message says which.
     """
     path = Path(path)
-    return _parse(read_bounded(path), str(path))
+    return parse_checkpoint(read_bounded(path), str(path))
 
 
 def load_shipped() -> Checkpoint:
@@ -152,7 +157,7 @@ def load_shipped() -> Checkpoint:
         raise InvalidCheckpoint(
             f"the installed checkpoint {SHIPPED} is missing; install the package again"
         ) from error
-    return _parse(data, f"installed checkpoint {SHIPPED}")
+    return parse_checkpoint(data, f"installed checkpoint {SHIPPED}")
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -190,7 +195,14 @@ def read_bounded(path: Path) -> bytes:
     return data
 
 
-def _parse(data: bytes, origin: str) -> Checkpoint:
+def parse_checkpoint(data: bytes, origin: str) -> Checkpoint:
+    """Read and check the bytes of a checkpoint.
+
+    Raises
+    ------
+    InvalidCheckpoint
+        If they are foreign, damaged or absurd; the message says which, and names their origin.
+    """
     try:
         document = metadata_document(data, METADATA_KEY)
         config = _part(document, "config", AutoencoderConfig)
@@ -310,17 +322,19 @@ def _arrays(data: bytes) -> dict[str, NDArray[np.float32]]:
 def _normal(
     document: Mapping[str, Any], exemplars: NDArray[np.float32] | None, config: AutoencoderConfig
 ) -> Normal | None:
-    """Return what the file holds of one patient's usual beats; both parts or neither."""
-    reach = document.get("reach")
-    if reach is None and exemplars is None:
+    """Return what the file holds of one patient's usual beats; all parts or none."""
+    reach, usual_loss = document.get("reach"), document.get("usual_loss")
+    if reach is None and usual_loss is None and exemplars is None:
         return None
-    if not isinstance(reach, float) or exemplars is None:
-        raise InvalidCheckpoint("the reach or the exemplars of its usual beats are missing")
+    if not (isinstance(reach, float) and isinstance(usual_loss, float)) or exemplars is None:
+        raise InvalidCheckpoint(
+            "the reach, the loss or the exemplars of its usual beats are missing; learn it again"
+        )
     fits = exemplars.ndim == 2 and exemplars.shape[1] == config.length
     if not fits or len(exemplars) > MAX_EXEMPLARS or exemplars.dtype != np.float32:
         raise InvalidCheckpoint(f"its exemplars are {exemplars.dtype} {tuple(exemplars.shape)}")
     try:
-        return Normal(reach, exemplars)
+        return Normal(reach, exemplars, usual_loss)
     except InvalidConfig as error:
         raise InvalidCheckpoint(f"its usual beats are invalid: {error}") from error
 

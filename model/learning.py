@@ -42,12 +42,14 @@ CUT_DEVIATIONS = 3.0
 MAX_REFERENCES = 1_500  # rows of the distance matrix: 9 MB
 N_STRETCHES = 16  # of time, in turn trained on and held out: both span all the time there was
 BEATS_PER_HOUR = 4_500.0  # 75 a minute
-# Reconstructions while training, 4.3 MFLOP each at an embedding of 16: 10,000 beats times epochs, 8
-# to 14 s on one core.
-TRAINED_FLOP = 4.3e10
+# Reconstructions while training, 2.5 MFLOP each: 4,300 beats times epochs, half a second of a core.
+# More of them brought nothing, nor did a higher rate: docs/MODEL.md.
+TRAINED_FLOP, TUNING_RATE = 1.1e10, 5e-3
+SCRATCH_FLOP = 4.3e10  # of a training that begins with random weights, at the usual rate
 MIN_EPOCHS, MAX_EPOCHS = 5, 200
 N_EXEMPLARS = 64
 MIN_REACH = 0.02  # a sample: a simulator's perfect beats must be followed too
+MIN_LOSS = 1e-3  # a simulator's perfect beats have a usual loss, too
 QRS_SHARE = 0.1  # of the beat, to either side of R: 75 ms at 80 beats a minute
 # Correlation of QRS complexes. On even-numbered records of MIT-BIH 95 % of the normal beats of a
 # clean lead lie above .95 to .99, nine in ten ventricular ones below .92.
@@ -91,7 +93,7 @@ def learn_patient(
 ) -> Learned:
     """Learn what is normal for one patient.
 
-    Five minutes (about 400 beats) take at most 20 s on two cores.
+    Five minutes (about 400 beats) take less than a second of one core.
 
     Parameters
     ----------
@@ -145,13 +147,14 @@ def learn_patient(
     laid, dominant = _on_the_dominant(checked)
     kept = np.flatnonzero(dominant)
     trained_on, held_out = (kept[rows] for rows in _by_stretches(len(kept)))
-    training = replace(_training(len(trained_on), config), seed=seed)
+    training = replace(_training(len(trained_on), config, tuned=base is not None), seed=seed)
     autoencoder = base.autoencoder if base else None
     fitted = fit(laid[trained_on], config, training, autoencoder, on_epoch)
     scorer = Scorer(fitted.autoencoder)
     normal = _normal(laid[kept], scorer.template)
     every = np.ones(len(checked), np.bool_)
     _, scored = score_tracked(scorer, normal, TrackState(), checked, intervals_ms, every)
+    normal = replace(normal, usual_loss=max(float(np.median(scored.losses[held_out])), MIN_LOSS))
     same_qrs = _qrs_correlation(scored.tracked.inputs, scorer.template) >= SAME_QRS
     share = false_alerts_per_hour / beats_per_hour
     threshold = _threshold(scored, dominant, held_out, same_qrs, share)
@@ -338,10 +341,12 @@ def _densest(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(to_centre <= np.quantile(to_centre, CORE_SHARE))
 
 
-def _training(n_beats: int, config: AutoencoderConfig) -> TrainingConfig:
+def _training(n_beats: int, config: AutoencoderConfig, *, tuned: bool) -> TrainingConfig:
     """Spend the same effort on few beats as on many, and on a large model as on a small one."""
-    trained_beats = TRAINED_FLOP / config.flop_per_beat
+    trained_beats = (TRAINED_FLOP if tuned else SCRATCH_FLOP) / config.flop_per_beat
     epochs = int(np.clip(trained_beats // n_beats, MIN_EPOCHS, MAX_EPOCHS))
+    if tuned:
+        return TrainingConfig(epochs=epochs, patience=epochs, learning_rate=TUNING_RATE)
     return TrainingConfig(epochs=epochs, patience=epochs)
 
 

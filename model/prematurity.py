@@ -15,9 +15,14 @@ beats better than the larger of the two scores (docs/PATIENTS.md).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 USUAL_BEATS = 64  # about a minute: a run of premature beats does not become the usual rhythm
 MIN_BEATS = 8  # before so many intervals are known, no beat is unusual
@@ -96,6 +101,42 @@ def follow_rhythm(state: TimingState, rr_before_ms: float) -> tuple[TimingState,
     factor = math.exp(min(evidence, MAX_EVIDENCE) / PER_E_FOLD)
     next_state = TimingState(intervals_ms, widened, excess, rr_before_ms)
     return next_state, Timing(-excess / spread, factor)
+
+
+def time_all(
+    states: Mapping[str, TimingState],
+    of: Iterable[tuple[str, int]],
+    rr_before_ms: NDArray[np.floating],
+    judgeable: NDArray[np.bool_],
+) -> tuple[dict[str, TimingState], list[Timing]]:
+    """Judge the time of beats of many patients, then learn it: `follow_rhythm` beat by beat.
+
+    Parameters
+    ----------
+    states : mapping of str to TimingState
+        Where each patient is.
+    of : iterable of (str, int)
+        Whose beats the next rows are, and how many; the same one may come again.
+    rr_before_ms : np.ndarray, shape (n,)
+        NaN where there is no beat before.
+    judgeable : np.ndarray, shape (n,), bool
+        The others are passed over.
+
+    Returns
+    -------
+    dict of str to TimingState
+        Where the patients are now.
+    list of Timing, length n
+    """
+    intervals_ms = iter(np.where(judgeable, rr_before_ms, np.nan).tolist())
+    after, timings = dict(states), list[Timing]()
+    for name, n_beats in of:
+        state = after[name]
+        for rr_ms in islice(intervals_ms, n_beats):
+            state, timing = follow_rhythm(state, rr_ms)
+            timings.append(timing)
+        after[name] = state
+    return after, timings
 
 
 def _excess(state: TimingState, rr_ms: float, usual_ms: float, spread: float) -> float:

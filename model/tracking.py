@@ -1,4 +1,4 @@
-"""One patient's beats as they come: laid on the learnt template, slow drift taken out, timed.
+"""One lead's beats as they come: laid on the learnt template, slow drift taken out.
 
 The autoencoder knows the shapes of the first minutes. Later the patient turns over, an electrode
 dries, the R peak is taken on the other one of two peaks: every beat then differs from the learnt
@@ -14,23 +14,26 @@ batches.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from model.errors import InvalidConfig
-from model.prematurity import Timing, TimingState, follow_rhythm
+from model.prematurity import Timing, TimingState, time_all
 from model.scoring import MAX_VALUE, Scorer, reconstruction_losses
 
 MAX_LAG_SHARE = 6 / 140  # of the beat, some 35 ms: from an R wave's peak to its S wave's
 FOLLOWED_BEATS = 64.0  # time constant of the template; 32 lets ectopic beats of MIT-BIH 114 in
 RESEMBLES = 2.0  # times the reach of the learnt beats
+
+Key = TypeVar("Key", bound=Hashable)  # of a lead
+Drift = NDArray[np.float64]  # shape (length,): the template now minus the learnt one
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,14 @@ class Normal:
         Distance (sum of absolute differences) from the template within which usual beats lie.
     exemplars : np.ndarray, shape (k, length), float32
         Some of the usual beats, evenly over the time learnt, laid on the template.
+    usual_loss : float
+        Median loss of usual beats that the autoencoder was not trained on: the unit in which
+        evidence counts losses.
     """
 
     reach: float
     exemplars: NDArray[np.float32]
+    usual_loss: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.reach < 1e6:  # NaN fails too
@@ -56,11 +63,15 @@ class Normal:
                 f"exemplars of shape {self.exemplars.shape} must be (n, length), finite and "
                 "plausible"
             )
+        if not 0 < self.usual_loss < MAX_VALUE:  # NaN fails too
+            raise InvalidConfig(
+                f"the usual beats' loss {self.usual_loss!r} is not a positive number"
+            )
 
 
 @dataclass(frozen=True)
 class TrackState:
-    """Where a patient is: nothing followed yet by default.
+    """Where a patient of one lead is: nothing followed yet by default.
 
     Attributes
     ----------
@@ -70,11 +81,7 @@ class TrackState:
     """
 
     timing: TimingState = field(default_factory=TimingState)
-    drift: NDArray[np.float64] | None = None
-
-    def learnt(self) -> TrackState:
-        """Return the state behind a learning: the rhythm continues, drift counts from here."""
-        return TrackState(self.timing)
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -114,66 +121,71 @@ def track(
     template: NDArray[np.float32],
     normal: Normal | None,
 ) -> tuple[TrackState, Tracked]:
-    """Lay one patient's beats on the template, and judge their time: `track_all` of one."""
-    intervals_ms = np.asarray(rr_before_ms, np.float64)
-    of = [("", len(beats))]
-    states, tracked = track_all({"": state}, of, beats, intervals_ms, judgeable, template, normal)
-    return states[""], tracked
+    """Judge the time of one lead's beats and lay them on the template, as `lay_all` does.
+
+    Parameters
+    ----------
+    rr_before_ms : array_like, shape (n,)
+        NaN where there is no beat before.
+    judgeable : np.ndarray, shape (n,), bool
+        The others are passed over: they are neither followed nor timed.
+    """
+    of, intervals_ms = [("", len(beats))], np.asarray(rr_before_ms, np.float64)
+    rhythms, timings = time_all({"": state.timing}, of, intervals_ms, judgeable)
+    drifts, tracked = lay_all({"": state.drift}, of, beats, timings, judgeable, template, normal)
+    return TrackState(rhythms[""], drifts[""]), tracked
 
 
-def track_all(
-    states: Mapping[str, TrackState],
-    of: Iterable[tuple[str, int]],
+def lay_all(
+    drifts: Mapping[Key, Drift | None],
+    of: Iterable[tuple[Key, int]],
     beats: NDArray[np.float32],
-    rr_before_ms: NDArray[np.floating],
+    timings: Sequence[Timing],
     judgeable: NDArray[np.bool_],
     template: NDArray[np.float32],
     normal: Normal | None,
-) -> tuple[dict[str, TrackState], Tracked]:
-    """Lay beats of many patients on the templates that follow them, and judge their time.
+) -> tuple[dict[Key, Drift | None], Tracked]:
+    """Lay beats of many leads on the templates that follow them.
 
     Beat by beat: any cut of the same beats gives the same, to the bit.
 
     Parameters
     ----------
-    states : mapping of str to TrackState
-        Where each patient is.
-    of : iterable of (str, int)
+    drifts : mapping to np.ndarray, shape (length,), or None
+        Where each lead's template is, from the learnt one.
+    of : iterable of (key, int)
         Whose beats the next rows are, and how many; the same one may come again.
     beats : np.ndarray, shape (n, length), float32
-    rr_before_ms : np.ndarray, shape (n,)
-        NaN where there is no beat before.
+    timings : sequence of Timing, length n
+        As `model.prematurity.time_all` judges them; a beat that is not in time is not followed.
     judgeable : np.ndarray, shape (n,), bool
-        The others are passed over: they are neither followed nor timed.
+        The others are passed over.
     template : np.ndarray, shape (length,), float32
         The autoencoder's.
     normal : Normal or None
-        None (nothing was learnt of these patients) leaves the beats as they are; time counts.
+        None (nothing was learnt of these patients) leaves the beats as they are.
 
     Returns
     -------
-    dict of str to TrackState
-        Where the patients are now.
+    dict to np.ndarray or None
+        Where the templates are now.
     Tracked
     """
     inputs = beats if normal is None else beats.copy()
     lags = np.zeros(len(beats), np.int64)
-    drifts = np.zeros_like(beats)
-    timings: list[Timing] = []
-    after = dict(states)
-    row_of = enumerate(zip(rr_before_ms.tolist(), judgeable.tolist(), strict=True))
-    for name, n_beats in of:
-        state = after[name]
-        for row, (rr_ms, is_judgeable) in islice(row_of, n_beats):
-            rhythm, timing = follow_rhythm(state.timing, rr_ms if is_judgeable else math.nan)
-            state = TrackState(rhythm, state.drift)
-            timings.append(timing)
-            if normal is not None and is_judgeable:
-                state, inputs[row], lags[row], drifts[row] = _follow(
-                    state, beats[row], template, normal.reach, timing.in_time
-                )
-        after[name] = state
-    return after, Tracked(beats, inputs, lags, drifts, tuple(timings))
+    taken_out = np.zeros_like(beats)
+    after = dict(drifts)
+    if normal is not None:
+        rows = iter(range(len(beats)))
+        for key, n_beats in of:
+            drift = after[key]
+            for row in islice(rows, n_beats):
+                if judgeable[row]:
+                    drift, inputs[row], lags[row], taken_out[row] = _follow(
+                        drift, beats[row], template, normal.reach, timings[row].in_time
+                    )
+            after[key] = drift
+    return after, Tracked(beats, inputs, lags, taken_out, tuple(timings))
 
 
 @dataclass(frozen=True)
@@ -278,20 +290,21 @@ def _nearest_first(reach: int) -> NDArray[np.intp]:
 
 
 def _follow(
-    state: TrackState,
+    before: Drift | None,
     beat: NDArray[np.float32],
     template: NDArray[np.float32],
     reach: float,
     in_time: bool,
-) -> tuple[TrackState, NDArray[np.float32], int, NDArray[np.float64]]:
-    """Return the next state, and of one beat: the autoencoder's input, lag and drift."""
-    drift = np.zeros(len(template)) if state.drift is None else state.drift
+) -> tuple[Drift | None, NDArray[np.float32], int, Drift]:
+    """Return the next drift, and of one beat: the autoencoder's input, lag and drift."""
+    drift = np.zeros(len(template)) if before is None else before
     lag = _best_lag(beat, template + drift)
     laid = shifted(beat[None], np.array([lag]))[0]  # (length,)
     without_drift = (laid - drift).astype(np.float32)
     difference = without_drift - template
     distance = float(np.abs(difference).sum())
+    followed = before
     if in_time and 0 < distance < RESEMBLES * reach:
         step = min(1.0, reach / distance) / FOLLOWED_BEATS
-        state = replace(state, drift=drift + step * difference)
-    return state, without_drift, lag, drift
+        followed = drift + step * difference
+    return followed, without_drift, lag, drift

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional
 from model.autoencoder import LstmAutoencoder
 from model.config import AutoencoderConfig
 from model.errors import InvalidBeats, InvalidConfig
-from model.scoring import Scorer, check_beats, reconstruction_losses
+from model.scoring import MAX_BATCH, check_beats, reconstruction_losses
 from model.trained import TrainedAutoencoder
 from model.training_config import Epoch, Loss, TrainingConfig
 
@@ -27,7 +28,7 @@ __all__ = ["Epoch", "Fit", "Trainer", "TrainingConfig", "TrainingState", "fit"]
 MIN_BEATS = 20  # below it a validation share holds too few beats to choose weights by
 WARM_UP_SHARE, FIRST_RATE, LAST_RATE = 0.3, 1 / 25, 4e-6  # of the steps; of the peak rate
 MOMENTA = (0.95, 0.85)  # of Adam, at the lowest and at the highest learning rate
-ADAM_SECOND_MOMENT = 0.999
+ADAM_SECOND_MOMENT, ADAM_FLOOR = 0.999, 1e-8
 GRADIENT_NORM = 0.5  # the median; LSTMs over 140 steps throw single gradients 50 times larger
 SMOOTH_BELOW = 0.5  # of the smooth L1 loss, in units of the scale of the beats' deviations
 
@@ -62,6 +63,7 @@ def fit(
     training: TrainingConfig | None = None,
     base: TrainedAutoencoder | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    kept_apart: NDArray[np.int64] | None = None,
 ) -> Fit:
     """Train an autoencoder on normal beats.
 
@@ -81,6 +83,8 @@ def fit(
         `beats`, the base is left as it is.
     on_epoch : callable, optional
         Told of each epoch as it ends; what it raises ends the training.
+    kept_apart : np.ndarray, shape (n_validation,), int64, optional
+        Rows of the validation beats; none is a share of them at random.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def fit(
     InvalidConfig
         If the base has another config.
     """
-    trainer = Trainer(beats, config, training, base)
+    trainer = Trainer(beats, config, training, base, kept_apart=kept_apart)
     while not trainer.is_over:
         epoch = trainer.train_epoch()
         if on_epoch:
@@ -119,7 +123,7 @@ class Trainer:
 
     Parameters
     ----------
-    beats, config, training, base
+    beats, config, training, base, kept_apart
         As `fit` takes them.
     device : str
         Where torch computes. The random numbers come from the CPU in any case; another device
@@ -140,6 +144,7 @@ class Trainer:
         training: TrainingConfig | None = None,
         base: TrainedAutoencoder | None = None,
         device: str = "cpu",
+        kept_apart: NDArray[np.int64] | None = None,
     ) -> None:
         self.training = training or TrainingConfig()
         config = config or (base.config if base else AutoencoderConfig())
@@ -153,9 +158,12 @@ class Trainer:
             raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
         self.device = device
         self._generator = torch.Generator().manual_seed(self.training.seed)
-        kept_apart, trained_on = _split(
-            len(checked), self.training.validation_share, self._generator
-        )
+        if kept_apart is None:
+            kept_apart, trained_on = _split(
+                len(checked), self.training.validation_share, self._generator
+            )
+        else:
+            trained_on = np.setdiff1d(np.arange(len(checked)), kept_apart)
         self._validation = checked[kept_apart]
         self._beats = torch.from_numpy(checked[trained_on])  # (n, length)
         self._epochs = self.training.epochs_of(len(self._beats))
@@ -165,11 +173,12 @@ class Trainer:
         with one_thread():
             autoencoder.centre_on(self._beats)
         self._autoencoder = autoencoder.to(self.device)
-        self._optimiser = torch.optim.Adam(self._autoencoder.parameters())
+        self._adam = Adam(list(self._autoencoder.parameters()))
         self._best_weights = copy.deepcopy(self._autoencoder.state_dict())
-        self._best_losses = Scorer(self._autoencoder.trained()).losses(self._validation)
+        self._best_losses = self._validation_losses()
         self._history: list[Epoch] = []
-        self._identity = _identity(config, self.training, base, checked)
+        in_order = checked[np.concatenate((kept_apart, trained_on))]
+        self._identity = _identity(config, self.training, base, in_order)
 
     @property
     def history(self) -> tuple[Epoch, ...]:
@@ -191,7 +200,7 @@ class Trainer:
         """Pass once over the training beats; return what came of it."""
         with one_thread():
             training_loss = self._pass_over()
-        losses = Scorer(self._autoencoder.trained()).losses(self._validation)
+        losses = self._validation_losses()
         is_best = bool(losses.mean() < self._best_losses.mean())
         if is_best:
             self._best_losses = losses
@@ -220,17 +229,16 @@ class Trainer:
 
     def state(self) -> TrainingState:
         """Return all that the next epochs depend on."""
-        tensors = self._tensors()
-        for number, moments in self._optimiser.state_dict()["state"].items():
-            tensors |= _prefixed(f"adam.{number}", moments)
-        copied = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        copied = {name: tensor.detach().cpu().clone() for name, tensor in self._tensors().items()}
         return TrainingState(self._identity, self.history, copied)
 
     def _tensors(self) -> dict[str, Tensor]:
-        """Return the tensors that a training has from its start on."""
+        """Return all that the next epochs depend on, as it is; not copied."""
         return {
             **_prefixed("weights", self._autoencoder.state_dict()),
             **_prefixed("best", self._best_weights),
+            "adam.mean": self._adam.mean,
+            "adam.square": self._adam.square,
             "best_losses": torch.from_numpy(self._best_losses),
             "generator": self._generator.get_state(),
         }
@@ -263,21 +271,12 @@ class Trainer:
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self._autoencoder.load_state_dict(_with_prefix("weights", tensors))
         self._best_weights = _with_prefix("best", tensors)
-        numbers = range(len(list(self._autoencoder.parameters())))
-        moments = {number: _with_prefix(f"adam.{number}", tensors) for number in numbers}
-        fresh = {"state": {}, "param_groups": self._optimiser.state_dict()["param_groups"]}
-        self._optimiser.load_state_dict({**fresh, "state": moments} if state.history else fresh)
+        self._adam.mean, self._adam.square = tensors["adam.mean"], tensors["adam.square"]
         self._history = list(state.history)
 
     def _misfit(self, state: TrainingState) -> str | None:
         """Return which tensor of a state is not one that this training has, if there is one."""
         expected = {name: (tensor.shape, tensor.dtype) for name, tensor in self._tensors().items()}
-        if state.history:  # Adam has its moments from the first step on
-            single = torch.zeros((), dtype=torch.float32)
-            for number, weights in enumerate(self._autoencoder.parameters()):
-                moments = {"step": single, "exp_avg": weights, "exp_avg_sq": weights}
-                for name, tensor in _prefixed(f"adam.{number}", moments).items():
-                    expected[name] = (tensor.shape, tensor.dtype)
         if state.tensors.keys() != expected.keys():
             return f"{sorted(state.tensors.keys() ^ expected.keys())[0]} is missing or unknown"
         for name, tensor in state.tensors.items():
@@ -286,6 +285,19 @@ class Trainer:
             if not bool(torch.isfinite(tensor).all()):
                 return f"{name} holds NaN or infinite values"
         return None
+
+    def _validation_losses(self) -> NDArray[np.float32]:
+        """Return the losses of the validation beats, shape (n_validation,).
+
+        Torch writes them: a `Scorer` of each epoch's weights would take as long as a step.
+        """
+        autoencoder, beats = self._autoencoder.eval(), torch.from_numpy(self._validation)
+        with one_thread(), torch.no_grad():
+            written = [
+                autoencoder(beats[start : start + MAX_BATCH].to(self.device)).cpu().numpy()
+                for start in range(0, len(beats), MAX_BATCH)
+            ]
+        return reconstruction_losses(self._validation, np.concatenate(written))
 
     def _pass_over(self) -> float:
         """Take one step a batch; return the mean reconstruction loss of the epoch."""
@@ -300,18 +312,46 @@ class Trainer:
             noisy, clean = (clean + noise).to(self.device), clean.to(self.device)
             written = autoencoder(noisy)  # (batch, length)
             loss = _minimised((written - clean) / autoencoder.scale, training.loss)
-            self._optimiser.zero_grad()
+            autoencoder.zero_grad()
             torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), GRADIENT_NORM)
             step = len(self._history) * n_steps + number
             rate, momentum = one_cycle(step / max(1, self._epochs * n_steps - 1))
-            for group in self._optimiser.param_groups:
-                group["lr"] = rate * training.learning_rate
-                group["betas"] = (momentum, ADAM_SECOND_MOMENT)
-            self._optimiser.step()
+            self._adam.step(step + 1, rate * training.learning_rate, momentum)
             written, clean = written.detach().cpu(), clean.cpu()
             total += float(reconstruction_losses(clean.numpy(), written.numpy()).sum())
         return total / len(order)
+
+
+class Adam:
+    """Adam (Kingma, Ba 2015) on gradients whose norm is clipped, over all weights as one vector.
+
+    Torch's own imports torch's compiler at its first step: 0.8 s of a core.
+
+    Attributes
+    ----------
+    mean, square : Tensor, shape (n_weights,)
+        Running means of the gradient and of its square.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        edges = list(accumulate((weights.numel() for weights in parameters), initial=0))
+        self._parts = [slice(start, end) for start, end in pairwise(edges)]
+        self.mean = torch.zeros(edges[-1], device=parameters[0].device)
+        self.square = torch.zeros_like(self.mean)
+
+    @torch.no_grad()
+    def step(self, number: int, rate: float, momentum: float) -> None:
+        """Move the weights by their gradients; steps are counted from 1."""
+        gradients = [weights.grad for weights in self._parameters]
+        gradient = torch.cat([one.flatten() for one in gradients if one is not None])
+        gradient *= torch.clamp(GRADIENT_NORM / gradient.norm(), max=1.0)
+        self.mean.lerp_(gradient, 1 - momentum)
+        self.square.lerp_(gradient.square(), 1 - ADAM_SECOND_MOMENT)
+        size = (self.square / (1 - ADAM_SECOND_MOMENT**number)).sqrt_().add_(ADAM_FLOOR)
+        moves = self.mean / size * (-rate / (1 - momentum**number))
+        for weights, part in zip(self._parameters, self._parts, strict=True):
+            weights.add_(moves[part].view_as(weights))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,14 @@ from monitor.text import harmless
 from monitor.wire.codec import encode_json
 from monitor.wire.messages import (
     Alert,
+    FamilyStatus,
     LearningStatus,
     Message,
     PatientStatus,
     Technical,
     is_unreadable,
+    joined_leads,
+    named_leads,
 )
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
@@ -39,13 +42,22 @@ def status_line(status: PatientStatus) -> str:
     rate = f"{status.heart_rate_bpm:.0f}" if is_told else "--"
     threshold = "--" if status.threshold is None else f"{status.threshold:.1f}"
     kept = what_is_kept_back(status.technical) or "technical"
-    lasting = f"  {kept}: {', '.join(map(harmless, status.technical))}" if status.technical else ""
+    technical = [event for event in status.technical if event != "lead_left_out"]
+    lasting = f"  {kept}: {', '.join(map(harmless, technical))}" if technical else ""
+    if status.left_out:
+        lasting = f"  without {harmless(named_leads(status.left_out))}{lasting}"
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
         f"  HR {rate}/min  {status.beats} beats"
         f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
         f"  lag {status.lag_s:.2f} s{learning_text(status.learning, before='  ')}{lasting}"
     )
+
+
+def families_text(families: Iterable[FamilyStatus]) -> str:
+    """Return how many families there are, how often each came, and what was said of it."""
+    told = [f"{one.beats}x{f' {one.word}' if one.word else ''}" for one in families]
+    return f"{len(told)}: {', '.join(told)}"
 
 
 def what_is_kept_back(technical: Iterable[str]) -> str:
@@ -107,14 +119,26 @@ def milliseconds(interval_ms: float | None) -> str:
     return "--" if interval_ms is None else f"{interval_ms:.0f}"
 
 
+def _mark_line(alert: Alert) -> str:
+    by = f"  by {harmless(alert.by)}" if alert.by else ""
+    return (
+        f"{clock(alert.time_s)}  {harmless(alert.patient)}  MARK  family {alert.family}"
+        f"  {alert.word or 'taken back'}{by}"
+    )
+
+
 def _alert_line(alert: Alert) -> str:
+    if alert.state == "marked":
+        return _mark_line(alert)
     count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
+    leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
+    family = "" if alert.family is None else f"  family {alert.family}"
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
         f" (x{alert.ratio:.1f})  RR {milliseconds(alert.rr_before_ms)}"
-        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{quality}"
+        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
     )
 
 

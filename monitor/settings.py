@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -109,6 +109,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.episode.name} {digest[:8]}"
 
 
+VerdictBy = Literal["evidence", "loss"]  # of learnt patients; loss is the bare rule
+
+
 class Resume(msgspec.Struct, frozen=True):
     """Where one patient's stream goes on after a restart."""
 
@@ -143,7 +146,7 @@ class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer")
 
     records: list[str]
     samples: str
-    lead: str | None = None
+    leads: list[str] = []  # as asked for, by name or index; none are all ECG leads
     speed: Speed | None = 1.0  # none is as fast as the segmenter takes it
     start_s: Seconds = 0.0
     duration_s: Seconds | None = None
@@ -172,6 +175,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     threshold: Annotated[float, Meta(ge=MIN_THRESHOLD, le=1e6)] | None = None
     learn_s: Seconds | None = None
     false_alerts_per_hour: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    verdict: VerdictBy = "evidence"
     rules: Rules = Rules()
     live: bool = False  # the source does not wait: to catch up, late beats are not told
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
@@ -194,6 +198,15 @@ def decode_settings(text: bytes) -> AnyStageSettings:
         return decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidOption(f"stage settings on standard input: {error}") from error
+
+
+def parse_verdict(text: str) -> VerdictBy:
+    """Read `--verdict`; InvalidOption if it is neither."""
+    for known in get_args(VerdictBy):
+        if text == known:
+            verdict: VerdictBy = known
+            return verdict
+    raise InvalidOption(f"--verdict {text!r} is unknown; use evidence or loss")
 
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)")

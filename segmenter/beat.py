@@ -136,9 +136,11 @@ class Beats:
     closed_sample : np.ndarray, shape (n,), int64
         Samples of the stream that were seen when the beat closed: its next R peak was known, or
         there was none in time. Its verdict is possible from then on.
-    values : np.ndarray, shape (n, length), float32
-        The cut beats, mean 0 and standard deviation 1 (n - 1); zeros where they cannot be
-        standardised (FLAT, MISSING, TOO_LONG).
+    values : np.ndarray, shape (n, leads, length), float32
+        The cut beats of each lead, mean 0 and standard deviation 1 (n - 1); zeros where they cannot
+        be standardised (FLAT, MISSING, TOO_LONG).
+    lead_quality : np.ndarray, shape (n, leads), uint16
+        `Quality` flags of each lead's window; `quality` holds what keeps every lead from a verdict.
     """
 
     r_sample: NDArray[np.int64]
@@ -148,6 +150,7 @@ class Beats:
     delay_ms: NDArray[np.float32]
     closed_sample: NDArray[np.int64]
     values: NDArray[np.float32]
+    lead_quality: NDArray[np.uint16]
 
     def __len__(self) -> int:
         return len(self.r_sample)
@@ -162,6 +165,7 @@ class Beats:
             self.delay_ms[selected],
             self.closed_sample[selected],
             self.values[selected],
+            self.lead_quality[selected],
         )
 
     def copy(self) -> Beats:
@@ -182,9 +186,15 @@ class Beats:
         judgeable: NDArray[np.bool_] = np.equal(self.quality & _UNJUDGEABLE, 0)
         return judgeable
 
+    @property
+    def lead_judgeable(self) -> NDArray[np.bool_]:
+        """Which beats of each lead are fit for a verdict: shape (n, leads)."""
+        judgeable: NDArray[np.bool_] = np.equal(self.lead_quality & _UNJUDGEABLE, 0)
+        return judgeable
 
-def joined_beats(parts: list[Beats], length: int) -> Beats:
-    """Join beats in order; none give an empty Beats."""
+
+def joined_beats(parts: list[Beats], length: int, leads: int = 1) -> Beats:
+    """Join beats of as many leads, in order; none give an empty Beats."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
@@ -195,7 +205,8 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
             np.zeros(0, np.uint16),
             np.zeros(0, np.float32),
             np.zeros(0, np.int64),
-            np.zeros((0, length), np.float32),
+            np.zeros((0, leads, length), np.float32),
+            np.zeros((0, leads), np.uint16),
         )
     return Beats(
         np.concatenate([part.r_sample for part in parts]),
@@ -205,4 +216,5 @@ def joined_beats(parts: list[Beats], length: int) -> Beats:
         np.concatenate([part.delay_ms for part in parts]),
         np.concatenate([part.closed_sample for part in parts]),
         np.concatenate([part.values for part in parts]),
+        np.concatenate([part.lead_quality for part in parts]),
     )

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from segmenter.bank import BLOCK, BankSegmented, SegmenterBank
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.errors import InvalidSignal
-from segmenter.tracker import SignalEvent, Tracker
+from segmenter.joined_leads import JoinedLeads
+from segmenter.tracker import SignalEvent
 
 
 @dataclass(frozen=True)
@@ -60,50 +61,54 @@ class SegmenterPool:
         Sampling rate, 100 to 2000 Hz.
     spec : BeatSpec
         How beats are cut.
+    leads : int
+        Leads of each patient, 1 to 64.
 
     Raises
     ------
     InvalidSignal
-        If the sampling rate is out of bounds.
+        If the sampling rate or the number of leads is out of bounds.
     """
 
-    def __init__(self, fs_hz: float, spec: BeatSpec) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec)
-        self.fs_hz, self.spec = self._bank.fs_hz, spec
+    def __init__(self, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
+        self._bank = SegmenterBank(1, fs_hz, spec, leads)
+        self.fs_hz, self.spec, self.leads = self._bank.fs_hz, spec, leads
         new, _ = self._bank.lift()
         self._new = {name: array.copy() for name, array in new.items()}  # of a row that begins
-        self._at_rest = {name: array.copy() for name, array in self._new.items()}
-        self._trackers: list[Tracker] = []
+        self._at_rest = {name: array.copy() for name, array in self._new.items()}  # (lines, ...)
+        self._patients: list[JoinedLeads] = []
         self._free: list[int] = []  # rows of patients who have gone
         self._laid: list[int] = []  # rows that are in the bank, not at rest
 
     @property
     def room(self) -> int:
         """Rows for which memory is held."""
-        return len(self._at_rest["positions"])
+        return len(self._at_rest["positions"]) // self.leads
 
     @property
     def patients(self) -> int:
         """Patients who are there."""
-        return len(self._trackers) - len(self._free)
+        return len(self._patients) - len(self._free)
 
     def add(self) -> int:
         """Take in a patient; return its row."""
         if self._free:
             row = self._free.pop()
-            self._trackers[row] = self._bank.new_tracker()
+            self._patients[row] = self._bank.new_patient()
+            lines = self._lines([row])
             for name, array in self._at_rest.items():
-                array[row] = self._new[name][0]
-            self._bank.forget(row)
+                array[lines] = self._new[name]
+            for line in lines:
+                self._bank.forget(line)
             return row
-        row = len(self._trackers)
+        row = len(self._patients)
         if row == self.room:  # it is doubled
-            self._bank.make_room(2 * row)
+            self._bank.make_room(2 * row * self.leads)
             self._at_rest = {
-                name: np.concatenate([array, np.repeat(self._new[name], row, axis=0)])
+                name: np.concatenate([array, *[self._new[name]] * row])
                 for name, array in self._at_rest.items()
             }
-        self._trackers.append(self._bank.new_tracker())
+        self._patients.append(self._bank.new_patient())
         return row
 
     def remove(self, row: int) -> None:
@@ -115,7 +120,7 @@ class SegmenterPool:
         """Return how many samples of a row's stream were seen."""
         if row in self._laid:
             return int(self._bank.positions[self._laid.index(row)])
-        return int(self._at_rest["positions"][row])
+        return int(self._at_rest["positions"][row * self.leads])
 
     def update(self, rows: Sequence[int], chunk: ArrayLike) -> PoolSegmented:
         """Take the next samples of some rows.
@@ -124,7 +129,7 @@ class SegmenterPool:
         ----------
         rows : sequence of int
             Each at most once.
-        chunk : np.ndarray, shape (len(rows), n), real
+        chunk : np.ndarray, shape (len(rows), leads, n), real
             ECG in millivolts, as `SegmenterBank.update` takes it.
 
         Returns
@@ -133,10 +138,10 @@ class SegmenterPool:
             What became known, grouped by the rows given.
         """
         samples = np.asarray(chunk)
-        if samples.ndim != 2 or len(samples) != len(rows):
+        if samples.ndim != 3 or len(samples) != len(rows):
             raise InvalidSignal(
-                f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give one "
-                "row of samples for each"
+                f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give the "
+                f"samples of {self.leads} leads for each"
             )
         found = []
         for start in range(0, len(rows), BLOCK):
@@ -162,7 +167,7 @@ class SegmenterPool:
         offsets = range(0, n_rows, BLOCK)
         places = _joined_places([one.beat_rows for one in found], offsets)
         order = np.argsort(places, kind="stable")
-        beats = joined_beats([one.beats for one in found], self.spec.length)
+        beats = joined_beats([one.beats for one in found], self.spec.length, self.leads)
         events: list[list[SignalEvent]] = [[] for _ in range(n_rows)]
         for one, offset in zip(found, offsets, strict=True):
             for row, event in one.events:
@@ -185,20 +190,28 @@ class SegmenterPool:
         self._lay([row])
         self._bank.restore(0, state)
 
+    def _lines(self, rows: list[int]) -> list[int]:
+        """Return the lines of rows in the arrays, and their places in the bank's history."""
+        if self.leads == 1:
+            return rows
+        return [row * self.leads + lead for row in rows for lead in range(self.leads)]
+
     def _lay(self, rows: list[int]) -> None:
         """Have these rows in the bank, in this order."""
         if rows == self._laid:
             return
         self._put_back()
-        arrays = {name: array[rows] for name, array in self._at_rest.items()}
-        self._bank.lay(arrays, [self._trackers[row] for row in rows], rows)
+        lines = self._lines(rows)
+        arrays = {name: array[lines] for name, array in self._at_rest.items()}
+        self._bank.lay(arrays, [self._patients[row] for row in rows], lines)
         self._laid = rows
 
     def _put_back(self) -> None:
         if self._laid:
             arrays, _ = self._bank.lift()
+            lines = self._lines(self._laid)
             for name, array in arrays.items():
-                self._at_rest[name][self._laid] = array
+                self._at_rest[name][lines] = array
         self._laid = []
 
 

@@ -224,7 +224,7 @@ class Decider:
         return found
 
     def _held_until(self, held: Candidate) -> int:
-        return max(held.known, self._r_peak(held)[0] + self.timing.report)
+        return max(held.known, self.r_peak(held)[0] + self.timing.report)
 
     def _judge_held(self, held: Candidate, due: int) -> list[Detection]:
         """Pass over a P wave: the envelope has risen above it since."""
@@ -339,7 +339,7 @@ class Decider:
         self.attempt = candidate.known + max(timing.relearn, 2 * usual)
         self._set_due()
         noisy = self.noise_level > NOISY_RATIO * candidate.height
-        r_sample, self.inverted = self._r_peak(candidate)
+        r_sample, self.inverted = self.r_peak(candidate)
         return Detection(
             r_sample,
             known,
@@ -350,7 +350,7 @@ class Decider:
             candidate.total,
         )
 
-    def _r_peak(self, candidate: Candidate) -> tuple[int, bool]:
+    def r_peak(self, candidate: Candidate) -> tuple[int, bool]:
         """Return R, the larger deflection, and whether it is the negative one.
 
         Of two alike it is the one of the sign of the beat before.
@@ -429,8 +429,8 @@ class Decider:
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
         self.waiting = self._candidates(listing(plain, "waiting", MAX_WAITING), position)
-        self.qrs = deque(_finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
-        self.noise = deque(_finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
+        self.qrs = deque(finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
+        self.noise = deque(finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
         self.rr = deque(listing(plain, "rr", LEVELS_KEPT), LEVELS_KEPT)
         if any(type(rr) is not int or not 0 < rr <= self.timing.pause for rr in self.rr):
             raise InvalidState("saved state: an interval between beats is not a positive number")
@@ -455,7 +455,7 @@ class Decider:
     def _candidate(self, values: object, position: int) -> Candidate:
         if not isinstance(values, list) or len(values) != len(Candidate._fields):
             raise InvalidState("saved state: a candidate lacks fields")
-        candidate = Candidate(*_finite(values))
+        candidate = Candidate(*finite(values))
         samples = (candidate.peak, candidate.known, candidate.positive, candidate.negative)
         if any(type(s) is not int or s >= position for s in samples):
             raise InvalidState("saved state: a candidate lies ahead of the signal")
@@ -464,7 +464,8 @@ class Decider:
         return candidate
 
 
-def _finite(values: list[Any]) -> list[Any]:
+def finite(values: list[Any]) -> list[Any]:
+    """Return saved numbers; InvalidState if one is none."""
     if any(type(v) not in (int, float) or not abs(v) < MAX_NUMBER for v in values):
         raise InvalidState("saved state: a level is not a number")
     return values

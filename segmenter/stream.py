@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, rate_and_spec
+from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, rate_spec_and_leads
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.state import unpack
@@ -41,7 +41,7 @@ class Segmented:
 
 
 class Segmenter:
-    """Find the beats of one patient's lead as samples arrive: a bank of one row.
+    """Find the beats of one patient as samples of the leads arrive: a bank of one row.
 
     Parameters
     ----------
@@ -49,11 +49,13 @@ class Segmenter:
         Sampling rate, 100 to 2000 Hz.
     spec : BeatSpec
         How beats are cut.
+    leads : int
+        1 to 64; a beat has one R peak in all of them.
 
     Raises
     ------
     InvalidSignal
-        If the sampling rate is out of bounds.
+        If the sampling rate or the number of leads is out of bounds.
 
     Examples
     --------
@@ -72,10 +74,10 @@ class Segmenter:
     800.0
     """
 
-    def __init__(self, fs_hz: float, spec: BeatSpec) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec)
+    def __init__(self, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
+        self._bank = SegmenterBank(1, fs_hz, spec, leads)
         self.fs_hz = self._bank.fs_hz
-        self.spec = spec
+        self.spec, self.leads = spec, leads
 
     @property
     def position(self) -> int:
@@ -87,20 +89,22 @@ class Segmenter:
 
         Parameters
         ----------
-        chunk : np.ndarray, shape (n,), real
+        chunk : np.ndarray, shape (leads, n), or (n,) where there is one lead; real
             ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
             exceeds a million is missing. Used with single precision.
 
         Raises
         ------
         InvalidSignal
-            If the chunk is not one-dimensional or not of real numbers.
+            If the chunk has not as many leads or is not of real numbers.
         """
         samples = np.asarray(chunk)
-        if samples.ndim != 1 or samples.dtype.kind not in "fiu":
+        if samples.ndim == 1 and self.leads == 1:
+            samples = samples[None]
+        if samples.ndim != 2 or len(samples) != self.leads or samples.dtype.kind not in "fiu":
             raise InvalidSignal(
-                f"a chunk must be a one-dimensional array of real numbers, not {samples.dtype} "
-                f"of shape {samples.shape}"
+                f"a chunk must be real numbers of shape ({self.leads}, n), not {samples.dtype} of "
+                f"shape {samples.shape}"
             )
         return _only_row(self._bank.update(samples[None]))
 
@@ -130,9 +134,9 @@ class Segmenter:
             If the bytes are damaged, of another program or version, or out of bounds.
         """
         plain, _ = unpack(MAGIC, state)
-        fs_hz, spec = rate_and_spec(plain)
+        fs_hz, spec, leads = rate_spec_and_leads(plain)
         try:
-            segmenter = cls(fs_hz, spec)
+            segmenter = cls(fs_hz, spec, leads)
         except SegmenterError as error:
             raise InvalidState(f"saved state: {error}") from error
         segmenter._bank.restore(0, state)

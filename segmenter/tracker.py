@@ -15,30 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.beat import Quality, Window
-from segmenter.candidates import Candidate
 from segmenter.cutter import window_samples
 from segmenter.errors import InvalidState
-from segmenter.qrs import NOISY_RATIO, Decider, Detection
+from segmenter.lead_detector import LEAD_OFF, MAX_POSITION, MISSING, NOISY, NOISY_SECONDS
+from segmenter.qrs import NOISY_RATIO, REPORT_S, Detection
 from segmenter.state import listing, real, truth, whole
 
 NO_BEAT_S = 4.0  # a good signal without a beat for so long is an event
-NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats when there are any
 TYPICAL_BEATS = 16  # about 12 s: a bigeminy has normal beats enough in it, and the rate may change
 MIN_TYPICAL_S, MAX_TYPICAL_S = 0.3, 1.5  # 200 to 40 beats a minute
 QRS_AREA_S = 0.13  # area of a QRS complex's envelope over its height
 NOISE_PEAKS = 2.0  # those of noise, over its mean
 NO_RR_S = 6.0  # two beats further apart are not neighbours
-MAX_POSITION = 1 << 53
 MAX_TOTAL = 1 << 63  # of the running total of the envelope, which may wrap
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
-NOISY, LEARNING = int(Quality.NOISY), int(Quality.LEARNING)
 LATE, TOO_LONG = int(Quality.LATE), int(Quality.TOO_LONG)
-MISSING = int(Quality.MISSING)
-LEAD_OFF = int(Quality.FLAT | Quality.SATURATED)
+MAX_FLAGS = (1 << 16) - 1
 
-EventKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]
-KINDS: tuple[EventKind, ...] = ("lead_off", "signal_lost", "noisy", "no_beat")
+EventKind = Literal["lead_off", "signal_lost", "noisy", "no_beat", "lead_left_out"]
+KINDS: tuple[EventKind, ...] = ("lead_off", "signal_lost", "noisy", "no_beat")  # of the patient
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,23 @@ class SignalEvent:
 
     `sample` is where that began, at the resolution of a second; for `no_beat` it is the sample at
     which it was noticed, and the R peak that ended it, or where it began if that R lies before.
+    `lead_left_out` is of the lead in `leads`, an index, while others can be read; all other kinds
+    are of the patient: no lead can be read, or none has a beat.
     """
 
     kind: EventKind
     state: Literal["onset", "cleared"]
     sample: int
+    leads: tuple[int, ...] = ()
+
+
+class JoinedBeat(NamedTuple):
+    """A beat of a patient, of one R peak for all leads."""
+
+    r_sample: int
+    known: int  # sample at which it was sure
+    flags: tuple[int, ...]  # of each lead: what keeps its detector from being believed
+    found: tuple[Detection | None, ...]  # what each lead's detector found
 
 
 class Closed(NamedTuple):
@@ -65,7 +73,7 @@ class Closed(NamedTuple):
     r_sample: int
     known: int
     seen: int  # samples seen when it closed
-    quality: int  # what detector and tracker have to say
+    quality: int  # of the beat as a whole: LATE, TOO_LONG
 
 
 class ClosedBeats(NamedTuple):
@@ -87,6 +95,7 @@ class Findings:
     """What became known since the last update, of all rows."""
 
     closed: list[Closed] = field(default_factory=list)
+    lead_flags: list[tuple[int, ...]] = field(default_factory=list)  # of each closed beat's leads
     events: list[tuple[int, SignalEvent]] = field(default_factory=list)  # with their rows
     r_samples: list[int] = field(default_factory=list)
     r_rows: list[int] = field(default_factory=list)
@@ -96,7 +105,7 @@ class Findings:
 
 
 class Tracker:
-    """Follows one patient from candidates and seconds to beats and events.
+    """Follows one patient from beats and seconds, of all leads, to closed beats and events.
 
     Parameters
     ----------
@@ -105,53 +114,23 @@ class Tracker:
     fs_hz : float
     window : str
         The window of `BeatSpec`.
-    decider : Decider
+    scale : float
+        Steps of the envelope a millivolt.
     """
 
-    def __init__(self, row: int, fs_hz: float, window: Window, decider: Decider) -> None:
+    def __init__(self, row: int, fs_hz: float, window: Window, scale: float) -> None:
         self.row = row
         self.fs_hz = fs_hz
         self.window = window
-        self.decider = decider
+        self.scale = scale
         self.second = round(fs_hz)
-        self.open: Detection | None = None
-        self.previous: Detection | None = None
+        self.report = int(REPORT_S * fs_hz)
+        self.open: JoinedBeat | None = None
+        self.previous: JoinedBeat | None = None
         self.rr: deque[int] = deque(maxlen=TYPICAL_BEATS)  # the latest intervals, in samples
         self.quiet_since = 0
         self.noisy_seconds = 0
-        self.active: set[EventKind] = set()  # events that last
-
-    def update(
-        self,
-        candidates: list[Candidate],
-        seconds: list[tuple[int, int]],
-        position: int,
-        findings: Findings,
-    ) -> None:
-        """Take what the signal up to `position` holds.
-
-        Parameters
-        ----------
-        candidates : list of Candidate
-            In order.
-        seconds : list of (int, int)
-            The sample at which each second ended, and its `Quality` flags but NOISY.
-        position : int
-        findings : Findings
-            What becomes known is added to it.
-        """
-        done = 0
-        for candidate in candidates:
-            while done < len(seconds) and seconds[done][0] <= candidate.known:
-                self._end_second(*seconds[done], findings)
-                done += 1
-            found = self.decider.update(candidate)
-            if found:
-                self._detected(found, findings)
-        for end, flags in seconds[done:]:
-            self._end_second(end, flags, findings)
-        if self.decider.due < position:
-            self._detected(self.decider.advance(position - 1), findings)
+        self.active: set[EventKind] = set()  # events of the patient that last
 
     def skip(self, position: int, n: int, findings: Findings) -> None:
         """Take n missing samples after `position`: a gap so long that the detector sleeps."""
@@ -173,19 +152,25 @@ class Tracker:
             if stop <= position:
                 self._close(None, position, findings)
 
-    def _detected(self, detections: list[Detection], findings: Findings) -> None:
-        for detection in detections:
-            if self.active:
-                # R may lie before the event: its beat was known late.
-                ended = max(detection.r_sample, self._no_beat_onset())
-                self._turn("no_beat", False, ended, findings)
-            self.quiet_since = detection.r_sample
-            self._close(detection, detection.known, findings)
-            if self.noisy_seconds:
-                detection = detection._replace(noisy=True)
-            self.open = detection
-            findings.r_samples.append(detection.r_sample)
-            findings.r_rows.append(self.row)
+    def take(self, beat: JoinedBeat, findings: Findings) -> None:
+        """Take the next beat: the one before closes."""
+        if self.active:
+            # R may lie before the event: its beat was known late.
+            ended = max(beat.r_sample, self._no_beat_onset())
+            self._turn("no_beat", False, ended, findings)
+        self.quiet_since = beat.r_sample
+        self._close(beat, beat.known, findings)
+        self.open = beat
+        findings.r_samples.append(beat.r_sample)
+        findings.r_rows.append(self.row)
+
+    def found_late(self, lead: int, detection: Detection, flags: int) -> None:
+        """Add what a lead found to the open beat, which is already taken."""
+        beat = self.open
+        if beat is not None and beat.found[lead] is None:
+            found, lead_flags = list(beat.found), list(beat.flags)
+            found[lead], lead_flags[lead] = detection, flags
+            self.open = beat._replace(found=tuple(found), flags=tuple(lead_flags))
 
     def _no_beat_onset(self) -> int:
         """Return the end of the second at which `no_beat` begins, if no beat comes."""
@@ -193,7 +178,7 @@ class Tracker:
         return ceil(noticed / self.second) * self.second
 
     def _close(
-        self, next_beat: Detection | None, seen: int, findings: Findings, *, too_long: bool = False
+        self, next_beat: JoinedBeat | None, seen: int, findings: Findings, *, too_long: bool = False
     ) -> None:
         """Close the open beat: the next one is known, or after `seen` samples there is none."""
         beat, previous = self.open, self.previous
@@ -205,7 +190,14 @@ class Tracker:
         if previous_r is not None:
             self.rr.append(r_sample - previous_r)
         start, stop = self._window(r_sample, next_r)
-        noisy = beat.noisy or self._lies_in_noise(previous, beat, next_beat)
+        findings.lead_flags.append(
+            tuple(
+                [
+                    flags | NOISY * self._lies_in_noise(lead, previous, beat, next_beat)
+                    for lead, flags in enumerate(beat.flags)
+                ]
+            )
+        )
         findings.closed.append(
             Closed(
                 nan if previous_r is None else previous_r,
@@ -216,33 +208,39 @@ class Tracker:
                 r_sample,
                 beat.known,
                 seen,
-                LEARNING * beat.learning
-                | NOISY * noisy
-                | LATE * (beat.known - r_sample > self.decider.timing.report)
-                | TOO_LONG * too_long,
+                LATE * (beat.known - r_sample > self.report) | TOO_LONG * too_long,
             )
         )
         self.previous = None if next_beat is None else beat
         self.open = None
 
     def _lies_in_noise(
-        self, previous: Detection | None, beat: Detection, next_beat: Detection | None
+        self,
+        lead: int,
+        previous: JoinedBeat | None,
+        beat: JoinedBeat,
+        next_beat: JoinedBeat | None,
     ) -> bool:
-        """Tell whether the envelope between the beats is high against this one.
+        """Tell whether a lead's envelope between the beats is high against this one.
 
         T waves hardly pass the filter. What the QRS complexes add is taken off: the whole of this
         one, half of those at either end.
         """
-        first, last = previous or beat, next_beat or beat
+        this = beat.found[lead]
+        if this is None:
+            return False
+        before = None if previous is None else previous.found[lead]
+        after = None if next_beat is None else next_beat.found[lead]
+        first, last = before or this, after or this
         qrs = self.fs_hz * QRS_AREA_S
         between = last.peak - first.peak - 2 * qrs
         if between < qrs:  # too little is left to be judged
             return False
-        area = (last.total - first.total) / self.decider.scale
+        area = (last.total - first.total) / self.scale
         area -= qrs * (first.height / 2 + last.height / 2)
-        if previous is not None and next_beat is not None:
-            area -= qrs * beat.height
-        return NOISE_PEAKS * area > NOISY_RATIO * beat.height * between
+        if before is not None and after is not None:
+            area -= qrs * this.height
+        return NOISE_PEAKS * area > NOISY_RATIO * this.height * between
 
     def _window(self, r_sample: int, next_r: int | None) -> tuple[float, float]:
         """Return the window of the open beat."""
@@ -255,12 +253,8 @@ class Tracker:
         previous_r = None if self.previous is None else self.previous.r_sample
         return window_samples(self.window, previous_r, r_sample, next_r, bounded_rr)
 
-    def _end_second(self, end: int, flags: int, findings: Findings) -> None:
-        """Judge the second that ends here."""
-        if self.decider.due < end:
-            self._detected(self.decider.advance(end - 1), findings)
-        if not flags and self.decider.unreadable(end - 1):
-            flags = NOISY
+    def end_second(self, end: int, flags: int, findings: Findings) -> None:
+        """Take the second that ends here, and its `Quality` flags: 0 if a lead can be read."""
         findings.seconds.append(end // self.second - 1)
         findings.seconds_quality.append(flags)
         findings.second_rows.append(self.row)
@@ -286,8 +280,11 @@ class Tracker:
         if lost or lead_off or noisy:
             self._close(None, end, findings)
             self.previous = None
-        if lead_off or (noisy and not self.decider.learning):
-            self.decider.reset(end)
+
+    def leave_out(self, lead: int, out: bool, sample: int, findings: Findings) -> None:
+        """Say that a lead is left out from a sample on, or is back."""
+        event = SignalEvent("lead_left_out", "onset" if out else "cleared", sample, (lead,))
+        findings.events.append((self.row, event))
 
     def _turn(self, kind: EventKind, on: bool, sample: int, findings: Findings) -> None:
         if on is (kind in self.active):
@@ -302,32 +299,55 @@ class Tracker:
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
         return {
-            "open": [] if self.open is None else list(self.open),
-            "previous": [] if self.previous is None else list(self.previous),
+            "open": [] if self.open is None else _beat_plain(self.open),
+            "previous": [] if self.previous is None else _beat_plain(self.previous),
             "rr": list(self.rr),
             "quiet_since": self.quiet_since,
             "noisy_seconds": self.noisy_seconds,
             "active": [kind for kind in KINDS if kind in self.active],
-            "decider": self.decider.to_plain(),
         }
 
-    def restore(self, plain: Mapping[str, Any], position: int) -> None:
+    def restore(self, plain: Mapping[str, Any], position: int, leads: int) -> None:
         """Take a state from `to_plain` at `position`; InvalidState if it cannot be one."""
         self.quiet_since = whole(plain, "quiet_since", 0, position)
         self.noisy_seconds = whole(plain, "noisy_seconds", 0, MAX_POSITION)
-        self.open = _detection(listing(plain, "open", len(Detection._fields)), position)
-        self.previous = _detection(listing(plain, "previous", len(Detection._fields)), position)
+        self.open = _saved_beat(plain, "open", position, leads)
+        self.previous = _saved_beat(plain, "previous", position, leads)
         self.rr = deque(_intervals(listing(plain, "rr", TYPICAL_BEATS)), TYPICAL_BEATS)
         active = listing(plain, "active", len(KINDS))
         self.active = {kind for kind in KINDS if kind in active}
-        decider = plain.get("decider")
-        if not isinstance(decider, dict):
-            raise InvalidState("saved state: the detector's part is missing")
-        self.decider.restore(decider, position)
 
 
-def _detection(saved: list[Any], position: int) -> Detection | None:
+def _beat_plain(beat: JoinedBeat) -> list[Any]:
+    found = [[] if one is None else list(one) for one in beat.found]
+    return [beat.r_sample, beat.known, list(beat.flags), found]
+
+
+def _saved_beat(
+    plain: Mapping[str, Any], name: str, position: int, leads: int
+) -> JoinedBeat | None:
+    """Return a saved beat; none if nothing is saved; InvalidState if it cannot be one."""
+    saved = listing(plain, name, len(JoinedBeat._fields))
+    if not saved:
+        return None
+    fields = dict(zip(JoinedBeat._fields, saved, strict=False))
+    flags, found = listing(fields, "flags", leads), listing(fields, "found", leads)
+    if len(flags) != leads or len(found) != leads:
+        raise InvalidState(f"saved state: {name} is not a beat of {leads} leads")
+    if not all(type(one) is int and 0 <= one <= MAX_FLAGS for one in flags):
+        raise InvalidState(f"saved state: {name} holds flags that are none")
+    return JoinedBeat(
+        whole(fields, "r_sample", 0, position),
+        whole(fields, "known", 0, position),
+        tuple(flags),
+        tuple(saved_detection(one, position) for one in found),
+    )
+
+
+def saved_detection(saved: object, position: int) -> Detection | None:
     """Return a saved detection; none if nothing is saved; InvalidState if it cannot be one."""
+    if not isinstance(saved, list):
+        raise InvalidState("saved state: a beat's part is not a list")
     if not saved:
         return None
     fields = dict(zip(Detection._fields, saved, strict=False))

@@ -75,7 +75,7 @@ SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
 SENT: dict[str, Any] = {
-    "version": 3,
+    "version": 4,
     "patient": "119",
     "record": "119",
     "sequence": 7,
@@ -134,8 +134,8 @@ def valid(name: str) -> list[bytes]:
 # --- messages ---------------------------------------------------------------------------------
 
 
-def some_beats(n: int, length: int) -> Beats:
-    """Return standardised beats, one a second of 360 Hz."""
+def some_beats(n: int, length: int, leads: int = 1) -> Beats:
+    """Return standardised beats, one a second of 360 Hz, alike in all leads."""
     shape = np.sin(np.linspace(0, 6, length))
     shape = ((shape - shape.mean()) / shape.std(ddof=1)).astype(np.float32)
     return Beats(
@@ -145,14 +145,17 @@ def some_beats(n: int, length: int) -> Beats:
         delay_ms=np.full(n, 250, np.float32),
         closed_sample=460 + 360 * np.arange(n, dtype=np.int64),
         quality=np.zeros(n, np.uint16),
-        values=np.tile(shape, (n, 1)),
+        values=np.tile(shape, (n, leads, 1)),
+        lead_quality=np.zeros((n, leads), np.uint16),
     )
 
 
 def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.BeatsMessage:
     """Return a message of beats."""
-    values = {"lead": "MLII", "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
-    values |= {"length": beats.values.shape[1], "n_beats": len(beats)}
+    _, n_leads, length = beats.values.shape
+    leads = ["MLII", *(f"V{number}" for number in range(1, n_leads))]
+    values = {"leads": leads, "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
+    values |= {"length": length, "n_beats": len(beats)}
     values |= {"stretch": 12, "first_sample": 40}
     events = [wire.RecordEvent("noisy", "onset", 1500)]
     return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
@@ -174,19 +177,23 @@ def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames(frames)
 
 
-def _announced(headers: list[Any]) -> tuple[int, int, int]:
-    """Return the bytes of samples, columns and beats that headers announce, if not too many."""
-    n_samples = n_beats = n_values = 0
+def _announced(headers: list[Any]) -> tuple[int, int, int, int]:
+    """Return the bytes that headers announce of each data frame, if not too many.
+
+    Samples, columns, qualities and beats.
+    """
+    n_samples = n_beats = n_cut = n_values = 0
     few = range(1 << 14)
     for header in headers:
         if not isinstance(header, dict):
             continue
         n, length, samples = (header.get(name) for name in ("n_beats", "length", "n_samples"))
+        leads = len(header["leads"]) if isinstance(header.get("leads"), list) else 1
         if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
-            n_beats, n_values = n_beats + n, n_values + n * length
+            n_beats, n_cut, n_values = n_beats + n, n_cut + n * leads, n_values + n * leads * length
         if isinstance(samples, int) and samples in few:
-            n_samples += samples
-    return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 4 * n_values
+            n_samples += leads * samples
+    return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
 
 
 def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -284,7 +291,8 @@ def segmenter_states(folder: Path) -> Decoder:
     """States of a segmenter: those that are taken segment one more second."""
     write_record(folder / "simulated", SimulationSettings(hours=40 / 3600, seed=1))
     with WfdbRecord.open(folder / "simulated") as record:
-        ecg = record.read(0, 40 * FS_HZ)
+        both = record.read(0, 40 * FS_HZ)
+    ecg = both[0]
     noisy = ecg[: 9 * FS_HZ].copy()
     noisy[500:520], noisy[1000:1900] = np.nan, np.nan
     seeds = []
@@ -293,6 +301,7 @@ def segmenter_states(folder: Path) -> Decoder:
         (Segmenter(250.0, SPEC), ecg[:10]),
         (Segmenter(250.0, SPEC), noisy),
         (Segmenter(128.0, BeatSpec("midpoint", 16)), ecg[: 8 * FS_HZ]),
+        (Segmenter(250.0, SPEC, 2), both[:, : 12 * FS_HZ]),
     ):
         segmenter.update(chunk)
         seeds.append(segmenter.to_bytes())
@@ -300,10 +309,13 @@ def segmenter_states(folder: Path) -> Decoder:
     def decode(case: bytes) -> object:
         segmenter = Segmenter.from_bytes(case)
         try:
-            found = segmenter.update(ecg[30 * FS_HZ : 31 * FS_HZ])
+            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (segmenter.leads, FS_HZ))
+            found = segmenter.update(second)
             state = segmenter.to_bytes()
             Segmenter.from_bytes(state)
             segmenter.flush()
+            if segmenter.leads > wire.MAX_LEADS:
+                return found  # the segmenter takes more than a message does
             message = beats_message(found.beats, state, position=segmenter.position)
             return codec.decode_bundle(codec.encode_bundle([message]))
         except (InvalidState, InvalidMessage) as error:
@@ -384,7 +396,7 @@ def journaled_patients(folder: Path) -> Decoder:
     """Rows of a journal from which a patient goes on; then three more beats are judged."""
     court = Court(folder)
     engine = court.engine()
-    patient = wire.Stream("119", "119", "MLII", 360.0, 0, 650_000)
+    patient = wire.Stream("119", "119", ["MLII"], 360.0, 0, 650_000)
     engine.expect([patient])
     (progress,) = engine.step([_spec_beats(4)], now_ns=10**9).progress
     later = _spec_beats(3, position=9000, shift=5000)
@@ -431,7 +443,7 @@ def _checkpoint(chance: int, normal: Normal | None = None) -> Checkpoint:
 def checkpoints(folder: Path) -> Decoder:
     """Files of models: those that are taken score two beats and are written again."""
     path = folder / "model.safetensors"
-    beats = some_beats(2, SPEC.length).values
+    beats = some_beats(2, SPEC.length).values[:, 0]
     seeds = []
     for normal in (None, Normal(3.0, beats)):
         save_checkpoint(_checkpoint(1, normal), path)
@@ -453,7 +465,7 @@ def trainings(folder: Path) -> Decoder:
     """Files of trainings that were left: those that are taken are gone on with for an epoch."""
     path = folder / "left.safetensors"
     noise = np.random.default_rng(0).normal(0, 0.1, (20, 16))
-    beats = (some_beats(20, SPEC.length).values + noise).astype(np.float32)
+    beats = (some_beats(20, SPEC.length).values[:, 0] + noise).astype(np.float32)
     training = TrainingConfig(epochs=3, batch=20)
     left, seeds = Trainer(beats, CONFIG, training, device="cpu"), []
     for _ in range(2):

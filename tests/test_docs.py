@@ -59,7 +59,7 @@ def test_every_file_says_first_what_it_is_for() -> None:
 
 def test_requests_shown_are_requests() -> None:
     """Each JSON request of the protocol's page is taken by the decoder, and each kind is shown."""
-    shown = re.findall(r'`(\{"type":"(?:replay|seek|threshold|relearn|ack)".*?\})`', PROTOCOL)
+    shown = re.findall(r'`(\{"type":"(?:replay|seek|threshold|relearn|ack|mark)".*?\})`', PROTOCOL)
     decoded = [msgspec.json.decode(text, type=Request) for text in shown]
     assert {type(request) for request in decoded} == set(get_args(Request))
 

@@ -48,7 +48,8 @@ def samples_of(path: Path) -> NDArray[np.float32]:
     """Read a record as the monitor does."""
     with WfdbRecord.open(path) as record:
         assert record.fs_hz == 360
-        return record.read(0, record.n_samples)
+        (lead,) = record.read(0, record.n_samples)
+        return np.asarray(lead)
 
 
 def edf_of(ecg: NDArray[np.float64]) -> bytes:

@@ -20,7 +20,7 @@ from tools.figures import KEPT, page, read
 from tools.pages import DOCS
 from tools.parts import STOPPED, say
 
-BENCHES = ("program", "record", "archive", "scoring", "view", "detectors", "ward")
+BENCHES = ("program", "record", "archive", "scoring", "learning", "view", "detectors", "ward")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

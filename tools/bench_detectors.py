@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from wfdb import rdheader
 
 from monitor.errors import MonitorError
 from monitor.offline.evaluation.beats_report import read_annotations
@@ -38,7 +39,7 @@ from tools.measured import on_one_core, peak_mb
 from tools.pages import table
 from tools.parts import DATA, Found, NotMeasured, Plan, measure_parts, option, say
 
-Signal = NDArray[np.float64]  # (n,), millivolts
+Signal = NDArray[np.float64]  # (n,), or (leads, n) for what takes all; millivolts
 
 CHUNK_S = 1.0
 WARM_UP_S = 30.0  # compiled code is loaded and caches are filled before the clock runs
@@ -54,6 +55,7 @@ HEADINGS = (
     "memory MB (grown by)",
     "delay ms (median, 99 %)",
 )
+ALL_LEADS = "ours, all leads"  # the one that takes more than one
 BATCH = "whole record"  # the delay of a detector that needs the end
 
 
@@ -100,10 +102,12 @@ class Result:
 
 
 def ours(signal: NDArray[np.float64], fs_hz: float) -> Detections:
-    """Run our segmenter as on a live stream."""
-    segmenter = Segmenter(fs_hz, BeatSpec())
+    """Run our segmenter as on a live stream, of one lead or of all."""
+    leads = np.atleast_2d(signal)
+    segmenter = Segmenter(fs_hz, BeatSpec(), len(leads))
     chunk = round(CHUNK_S * fs_hz)
-    found = [segmenter.update(signal[at : at + chunk]).beats for at in range(0, len(signal), chunk)]
+    starts = range(0, leads.shape[1], chunk)
+    found = [segmenter.update(leads[:, at : at + chunk]).beats for at in starts]
     found.append(segmenter.flush().beats)
     return Detections(
         np.concatenate([beats.r_sample for beats in found]),
@@ -157,6 +161,7 @@ def bridged(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 # By name: the module without which it is absent, and how it is run.
 DETECTORS: dict[str, tuple[str, Callable[[Signal, float], Detections]]] = {
     "ours, 1 s chunks": ("segmenter", ours),
+    ALL_LEADS: ("segmenter", ours),
     "gqrs (wfdb)": ("wfdb", gqrs),
     "xqrs (wfdb)": ("wfdb", xqrs),
     "sleepecg": ("sleepecg", sleepecg),
@@ -174,10 +179,11 @@ def measure(name: str, records: Sequence[str], lead: str, start_s: float) -> Res
     detect = DETECTORS[name][1]
     comparisons, delays_ms, spent_s, signal_s, n_failed = [], [np.empty(0)], 0.0, 0.0, 0
     with warnings.catch_warnings(action="ignore"):  # theirs; what they find is what counts
-        detect(*_signal(records[0], lead, WARM_UP_S))
+        read = _all_leads if name == ALL_LEADS else partial(_signal, lead=lead)
+        detect(*read(records[0], until_s=WARM_UP_S))
         before_mb = peak_mb()
         for path in records:
-            signal, fs_hz = _signal(path, lead)
+            signal, fs_hz = read(path)
             began_s = time.perf_counter()
             try:
                 found = detect(signal, fs_hz)
@@ -186,8 +192,9 @@ def measure(name: str, records: Sequence[str], lead: str, start_s: float) -> Res
                 found = Detections(np.empty(0, np.int64))
                 n_failed += 1
             spent_s += time.perf_counter() - began_s
-            signal_s += len(signal) / fs_hz
-            comparisons.append(_compared(path, found.r_sample, fs_hz, len(signal), start_s))
+            n_samples = signal.shape[-1]
+            signal_s += n_samples / fs_hz
+            comparisons.append(_compared(path, found.r_sample, fs_hz, n_samples, start_s))
             if found.delay_ms is not None:
                 delays_ms.append(found.delay_ms)
     joined = np.concatenate(delays_ms)
@@ -213,11 +220,16 @@ def _compared(
 
 
 def _signal(path: str, lead: str, until_s: float | None = None) -> tuple[Signal, float]:
-    with WfdbRecord.open(path, lead or None) as record:
+    with WfdbRecord.open(path, lead or 0) as record:
         stop = record.n_samples
         if until_s is not None:
             stop = min(stop, round(until_s * record.fs_hz))
-        return record.read(0, stop).astype(np.float64), record.fs_hz
+        return record.read(0, stop)[0].astype(np.float64), record.fs_hz
+
+
+def _all_leads(path: str, until_s: float | None = None) -> tuple[Signal, float]:
+    leads = [_signal(path, str(lead), until_s) for lead in range(rdheader(path).n_sig)]
+    return np.stack([signal for signal, _ in leads]), leads[0][1]
 
 
 # --- showing ------------------------------------------------------------------------------------

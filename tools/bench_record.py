@@ -175,7 +175,7 @@ def run_ours_on_slice(path: str) -> float:
         Scorer(checkpoint.autoencoder),
         None,
         TrackState(),
-        beats.values,
+        beats.values[:, 0],
         beats.rr_before_ms,
         beats.judgeable,
     )
@@ -185,11 +185,11 @@ def run_ours_on_slice(path: str) -> float:
 
 
 def read_signal(path: str, from_s: float, to_s: float) -> tuple[NDArray[np.float64], float]:
-    """Return a stretch of a record's first lead in millivolts, and its rate."""
-    with WfdbRecord.open(path) as record:
+    """Return a stretch of a record's first lead in millivolts, shape (n,), and its rate."""
+    with WfdbRecord.open(path, 0) as record:
         fs_hz = record.fs_hz
         stop = min(round(to_s * fs_hz), record.n_samples)
-        return record.read(round(from_s * fs_hz), stop).astype(np.float64), fs_hz
+        return record.read(round(from_s * fs_hz), stop)[0].astype(np.float64), fs_hz
 
 
 def _anomalous(path: str, r_samples: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -137,7 +137,7 @@ def simulate(spec: BeatSpec, hours: float, seed: int) -> Record:
     anomalous = annotated_anomalous(beats, annotation)
     beside = np.convolve(anomalous, [1, 0, 1], mode="same") > 0
     judged = beats.quality & UNJUDGEABLE == 0
-    return Record(beats.values[judged], anomalous[judged], beside[judged], hours)
+    return Record(beats.values[judged, 0], anomalous[judged], beside[judged], hours)
 
 
 def annotated_anomalous(beats: Beats, annotation: wfdb.Annotation) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ from monitor.cli.options import (
     KeepDays,
     KeepMb,
     KeysFolder,
-    Lead,
+    Leads,
     Learn,
     LogFile,
     Loop,
@@ -41,6 +41,7 @@ from monitor.cli.options import (
     StartAt,
     ThresholdText,
     Verbose,
+    VerdictChoice,
     learn_seconds,
 )
 from monitor.cli.progress import resolved
@@ -65,6 +66,7 @@ from monitor.settings import (
     parse_since,
     parse_speed,
     parse_threshold,
+    parse_verdict,
 )
 from monitor.wire.curve_keys import load_optional_keys
 from segmenter.beat import BeatSpec
@@ -114,7 +116,7 @@ def main(
 @app.command()
 def replay(
     records: Records = None,
-    lead: Lead = None,
+    leads: Leads = None,
     speed: Speed = "1",
     start: StartAt = "0",
     duration: Duration = None,
@@ -123,6 +125,7 @@ def replay(
     threshold: ThresholdText = None,
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     journal: Journal = None,
     rules: RulesFile = None,
@@ -146,8 +149,9 @@ def replay(
     Keys in the live view:
       +  fewer alerts (a higher threshold)    a  acknowledge the alert
       -  more alerts (a lower threshold)      e  explain the latest anomalous beat
-      r  learn the patient again              q  quit
-      p  pause or go on                       /  search; Escape goes back
+      r  learn the patient again              n  the alert's shape is normal
+      p  pause or go on                       x  the alert's shape always rings
+      /  search; Escape goes back             q  quit
       arrow and page keys choose one of several patients
 
     \b
@@ -167,7 +171,7 @@ def replay(
             records=resolved(records or [], not_fetched.__setitem__),
             passed_over=tuple(not_fetched.values()),
             alerts=alerts,
-            lead=lead,
+            leads=tuple(leads or ()),
             speed=parse_speed(speed),
             start_s=parse_duration(start, "--start"),
             duration_s=parse_optional_duration(duration, "--duration"),
@@ -176,6 +180,7 @@ def replay(
             threshold=None if threshold is None else parse_threshold(threshold),
             learn_s=learn_seconds(learn),
             false_alerts_per_hour=false_alerts_per_hour,
+            verdict=parse_verdict(verdict),
             journal=journal,
             rules=_rules(rules),
             keys=_folder(keys),
@@ -227,7 +232,7 @@ def _screen(json: bool, live: bool | None) -> Screen:
 @app.command()
 def producer(
     records: Records = None,
-    lead: Lead = None,
+    leads: Leads = None,
     speed: Speed = "1",
     start: StartAt = "0",
     duration: Duration = None,
@@ -256,7 +261,7 @@ def producer(
                 records=resolved(records or [], not_fetched.__setitem__),
                 samples=samples,
                 keys=_folder(keys),
-                lead=lead,
+                leads=leads or [],
                 speed=parse_speed(speed),
                 start_s=parse_duration(start, "--start"),
                 duration_s=parse_optional_duration(duration, "--duration"),
@@ -320,6 +325,7 @@ def consumer(
     threshold: ThresholdText = None,
     learn: Learn = None,
     false_alerts_per_hour: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
     journal: Journal = None,
     rules: RulesFile = None,
     keys: KeysFolder = None,
@@ -357,6 +363,7 @@ def consumer(
                     threshold=None if threshold is None else parse_threshold(threshold),
                     learn_s=learn_seconds(learn),
                     false_alerts_per_hour=false_alerts_per_hour,
+                    verdict=parse_verdict(verdict),
                     rules=_rules(rules),
                     keys=_folder(keys),
                     keep_s=keep_days * 86_400,

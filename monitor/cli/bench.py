@@ -38,6 +38,9 @@ def ward(
     seconds: Annotated[
         float, typer.Option(metavar="S", min=1, max=86_400, help="Seconds to measure.")
     ] = 120.0,
+    leads: Annotated[
+        int, typer.Option(metavar="N", min=1, max=2, help="Leads of each patient, 1 or 2.")
+    ] = 1,
     find: Annotated[
         bool, typer.Option("--find", help="Look for the largest ward that keeps up.")
     ] = False,
@@ -55,9 +58,14 @@ def ward(
     with explained():
         import msgspec
 
-        from monitor.run.ward_bench import find_largest, result_lines, run_ward
+        from monitor.run.ward_bench import WardResult, find_largest, result_lines, run_ward
 
-        results = find_largest(seconds, patients) if find else iter([run_ward(patients, seconds)])
+        def run(n_patients: int, for_s: float) -> WardResult:
+            return run_ward(n_patients, for_s, leads=leads)
+
+        results = (
+            find_largest(seconds, patients, run=run) if find else iter([run(patients, seconds)])
+        )
         for result in results:
             text = msgspec.json.encode(result).decode() if json else result_lines(result)
             sys.stdout.write(f"{text}\n")

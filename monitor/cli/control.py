@@ -1,17 +1,18 @@
-"""The commands on a monitor's behaviour and on who may reach it: ack, rules, keys."""
+"""The commands on a monitor's behaviour and on who may reach it: ack, mark, rules, keys."""
 
 # ruff: noqa: D301  the \b before an example keeps its lines as they are
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from monitor.cli.error_messages import explained
-from monitor.cli.options import AlertsEndpoint, KeysFolder, RulesFile
+from monitor.cli.options import AlertsEndpoint, JournalFile, KeysFolder, RulesFile
 from monitor.settings import DEFAULT_ALERTS
 from monitor.text import harmless
 
@@ -45,6 +46,53 @@ def ack(
         from monitor.wire.messages import AckRequest
 
         answer = carry_out(alerts, AckRequest(patient), load_optional_keys(keys))
+        sys.stderr.write(f"{harmless(answer, 500)}\n")
+
+
+@control.command()
+def mark(
+    journal: JournalFile,
+    alert: Annotated[
+        str,
+        typer.Argument(
+            metavar="ALERT", help="Number of the alert, or the beginning of its identity."
+        ),
+    ],
+    word: Annotated[
+        str,
+        typer.Argument(
+            metavar="WORD",
+            help="normal: beats of this shape begin no alert of this patient. anomalous: they "
+            "always do. undo: as before.",
+            autocompletion=lambda: ["normal", "anomalous", "undo"],
+        ),
+    ],
+    alerts: AlertsEndpoint = DEFAULT_ALERTS,
+    keys: KeysFolder = None,
+) -> None:
+    """Say that the shape of an alert's beats is normal for its patient, or always anomalous.
+
+    For whoever knows the patient; it does what keys n and x do in the live view. Where a monitor
+    writes the journal, it is asked at --alerts; otherwise the word is written into the journal,
+    and the next run goes by it.
+
+    \b
+    Try: ecg-monitor mark night.sqlite 12 normal
+         ecg-monitor mark night.sqlite 12 undo
+    """
+    with explained():
+        from monitor.delivery.control_client import carry_out
+        from monitor.delivery.person import person
+        from monitor.journal.leader import is_led
+        from monitor.offline.journal_mark import parse_word, request_for, write_mark
+        from monitor.settings import wall_time_text
+        from monitor.wire.curve_keys import load_optional_keys
+
+        found, request = request_for(journal, alert, parse_word(word), person())
+        if is_led(journal):
+            answer = carry_out(alerts, request, load_optional_keys(keys))
+        else:
+            answer = write_mark(journal, found, request, wall_time_text(datetime.now(UTC)))
         sys.stderr.write(f"{harmless(answer, 500)}\n")
 
 

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,9 +24,10 @@ from monitor.cli.options import (
     Epochs,
     FalseAlerts,
     JsonLines,
-    Lead,
+    Leads,
     Learn,
     SomeRecords,
+    VerdictChoice,
     WindowName,
     learn_seconds,
 )
@@ -33,16 +35,21 @@ from monitor.cli.progress import progress_bar, resolved, training_shown
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.offline.workers import prepare_workers
-from monitor.settings import parse_duration
+from monitor.settings import parse_duration, parse_verdict
 from monitor.text import harmless
+from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
     from monitor.offline.annotate import Annotated as Outcome
+    from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
     from monitor.sources.wfdb_record import WfdbRecord
 
-PATIENTS_WIDTH = 140
+PATIENTS_WIDTH = 160
+Markdown = Annotated[
+    bool, typer.Option("--markdown", help="Print the tables as Markdown, for a page.")
+]
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
 
 
@@ -151,7 +158,7 @@ def train(
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same seed gives the same weights.")
     ] = 0,
-    lead: Lead = None,
+    leads: Leads = None,
     learn: Annotated[
         str | None,
         typer.Option(
@@ -217,7 +224,7 @@ def train(
             embedding=embedding,
             epochs=epochs,
             seed=seed,
-            lead=lead,
+            leads=tuple(leads or ()),
             learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
@@ -235,7 +242,7 @@ def train(
         opened: list[WfdbRecord] = []
         with progress_bar("cutting beats") as show:
             beats = gather(options, show, failed.__setitem__, opened.append)
-        _report_leads((one.record, one.lead, one.warnings) for one in opened)
+        _report_leads((one.record, one.leads, one.warnings) for one in opened)
         with training_shown("training") as on_epoch:
             trained = run(options, beats, on_epoch)
         if report is not None:
@@ -342,6 +349,20 @@ def evaluate_model(
             help="With --compare: training steps of the other networks.",
         ),
     ] = 2_000,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train N times (2 to 20), so that every normal beat counts for the threshold.",
+        ),
+    ] = None,
+    false_alert_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of normal beats meant to lie above the threshold. Default: 0.05.",
+        ),
+    ] = None,
     json: JsonLines = False,
 ) -> None:
     """Measure how well a model finds anomalous beats.
@@ -360,10 +381,20 @@ def evaluate_model(
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
             raise InvalidOption(
-                f"{unknown[0]!r} is neither model, beats nor patients; put --ecg5000 before files"
+                f"{unknown[0]!r} is no command of evaluate (model, beats, patients, noise); "
+                "put --ecg5000 before files"
             )
         options = EvaluationOptions(
-            tuple(files), protocol, checkpoint, seeds, epochs, plot, compare, peer_steps
+            tuple(files),
+            protocol,
+            checkpoint,
+            seeds,
+            epochs,
+            plot,
+            compare,
+            peer_steps,
+            folds,
+            false_alert_share,
         )
         if options.trains:
             require_torch()
@@ -465,22 +496,42 @@ def evaluate_patients(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Learn without a model to start from.")
     ] = False,
+    leave_one_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-out",
+            help="Judge each record by evidence that was weighed on the labels of all others.",
+        ),
+    ] = False,
+    verdict: VerdictChoice = "evidence",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", help="Compare from this time of each record on, not before."
+        ),
+    ] = "0:00",
+    by_quarter: Annotated[
+        bool, typer.Option("--by-quarter", help="Show figures by the quarter of an hour, too.")
+    ] = False,
     jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Markdown = False,
 ) -> None:
     """Measure how well learning one patient works.
 
     For whoever wants to know what --learn brings: it learns each record's first minutes without
-    labels, judges the rest, and compares the verdicts with the annotations. Records with an even
-    number are for development; choices are made on them alone.
+    labels, judges the rest, and compares verdicts and alerts with the annotations. Records with an
+    even number are for development; choices are made on them alone.
 
     \b
     Try: ecg-monitor evaluate patients mitdb --record 106 --record 119
+         ecg-monitor evaluate patients mitdb --leave-one-out --json
     """
     with explained(), ended_by_sigterm():
         require_torch()
         prepare_workers("monitor.offline.patients_run", jobs)
-        from monitor.offline.evaluation.patients_report import to_json, to_table
+        from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
+        from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
 
         options = PatientsOptions(
@@ -492,30 +543,109 @@ def evaluate_patients(
             from_scratch=from_scratch,
             jobs=jobs,
             ref_ext=ref_ext,
+            from_s=parse_duration(start, "--from"),
+            verdict=parse_verdict(verdict),
+            leave_one_out=leave_one_out,
         )
-        with progress_bar("learning") as show:
-            results = run(
-                options,
-                lambda done, n, of: show(n / of, f"learnt {harmless(done.record, 60)}"),
-                complain,
-            )
+        with _judging_shown() as tell:
+            results = run(options, tell, complain)
+        judged_by = BY_OTHERS if leave_one_out else BY_VERDICT[options.verdict]
         if json:
-            sys.stdout.write(f"{to_json(results)}\n")
+            sys.stdout.write(f"{to_json(results, judged_by)}\n")
         else:
-            width = None if sys.stdout.isatty() else PATIENTS_WIDTH
-            Console(width=width).print(to_table(results))
-        _report_leads((one.record, one.lead, one.warnings) for one in results if one.lead)
+            _show(sheets(results, judged_by, by_quarter=by_quarter), markdown=markdown)
+        _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
         failed = {one.record: one.note for one in results if one.figures is None}
         raise typer.Exit(_passed_over(failed))
 
 
-def _report_leads(records: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
-    """Report which lead of each record was read, and what is wrong with the record."""
+@evaluate.command("noise")
+def evaluate_noise(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
+    ],
+    ref_ext: Annotated[
+        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
+    ] = "atr",
+    record: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
+        ),
+    ] = None,
+    learn: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest."),
+    ] = "5:00",
+    false_alerts: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
+    checkpoint: CheckpointPath = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Markdown = False,
+) -> None:
+    """Measure how many false alerts noise raises.
+
+    For whoever wants to know what a loose electrode does: records of the MIT-BIH Noise Stress Test
+    Database, whose names say how strong the noise is, are learnt on their first five minutes, which
+    are clean, and judged in the noise that follows.
+
+    \b
+    Try: ecg-monitor evaluate noise nstdb
+         ecg-monitor evaluate noise nstdb --record 118e06 --json
+    """
+    with explained(), ended_by_sigterm():
+        require_torch()
+        prepare_workers("monitor.offline.noise_run", jobs)
+        from monitor.offline.evaluation.noise_report import sheet, to_json
+        from monitor.offline.noise_run import run
+        from monitor.offline.patients_run import PatientsOptions
+
+        options = PatientsOptions(
+            folder=folder,
+            records=tuple(record or ()),
+            learn_s=learn_seconds(learn) or 0.0,
+            false_alerts_per_hour=false_alerts,
+            checkpoint=checkpoint,
+            verdict=parse_verdict(verdict),
+            jobs=jobs,
+            ref_ext=ref_ext,
+        )
+        with _judging_shown() as tell:
+            results = run(options, tell)
+        if json:
+            sys.stdout.write(f"{to_json(results)}\n")
+        else:
+            _show([sheet(results)], markdown=markdown)
+        _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
+        failed = {one.record: one.note for one in results if one.noisy is None}
+        raise typer.Exit(_passed_over(failed))
+
+
+@contextmanager
+def _judging_shown() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how many records were judged while the block lasts."""
+    with progress_bar("learning") as show:
+        yield lambda name, n, of: show(n / of, f"judged {harmless(name, 60)}")
+
+
+def _show(sheets: Sequence[Sheet], *, markdown: bool) -> None:
+    """Print tables: for people, or as Markdown for a page."""
+    from monitor.offline.evaluation.patients_report import to_markdown, to_tables
+
+    if markdown:
+        sys.stdout.write(to_markdown(sheets))
+    else:
+        Console(width=None if sys.stdout.isatty() else PATIENTS_WIDTH).print(to_tables(sheets))
+
+
+def _report_leads(records: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]) -> None:
+    """Report which leads of each record were read, and what is wrong with the record."""
     from monitor.run.leads import lead_rows
 
     known = list(records)
-    for row in lead_rows({record: lead for record, lead, _ in known}):
-        sys.stderr.write(f"lead {harmless(row, 500)}\n")
+    for row in lead_rows({record: leads for record, leads, _ in known}):
+        sys.stderr.write(f"{harmless(row, 500)}\n")
     for warning in (warning for _, _, warnings in known for warning in warnings):
         complain(f"warning: {warning}")
 
@@ -547,7 +677,7 @@ def annotate(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
-    lead: Lead = None,
+    leads: Leads = None,
     window: WindowName = None,
     checkpoint: Annotated[
         Path | None,
@@ -558,6 +688,7 @@ def annotate(
         ),
     ] = None,
     learn: Learn = None,
+    verdict: VerdictChoice = "evidence",
     jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     again: Annotated[
         bool,
@@ -588,13 +719,14 @@ def annotate(
             results = annotate_records(
                 named,
                 out,
-                lead,
+                tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 jobs,
                 checkpoint,
                 learn_seconds(learn),
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
+                parse_verdict(verdict),
             )
         results += [Outcome(name, error=reason) for name, reason in failed.items()]
         raise typer.Exit(_outcome(results, out))
@@ -607,8 +739,8 @@ def _outcome(results: list[Outcome], out: Path) -> int:
         if one.error is None:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
-                f"{harmless(one.record)}: lead {harmless(one.lead)}, {one.n_beats:,} beats, "
-                f"{one.n_withheld:,} of them without a verdict{anomalous}"
+                f"{harmless(one.record)}: {harmless(named_leads(one.leads), 300)}, "
+                f"{one.n_beats:,} beats, {one.n_withheld:,} of them without a verdict{anomalous}"
                 f"{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()

@@ -13,15 +13,13 @@ import typer
 from rich.console import Console
 
 from monitor.cli.error_messages import complain, explained
-from monitor.cli.options import JsonLines, Since
+from monitor.cli.options import JournalFile, JsonLines, Since
 from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
 from monitor.settings import parse_since
 from monitor.text import harmless
 
 past = typer.Typer()
-
-JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="File that --journal named.")]
 
 
 @past.command()

@@ -34,12 +34,15 @@ SomeRecords = Annotated[
         show_default=False,
     ),
 ]
-Lead = Annotated[
-    str | None,
+Leads = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="LEAD",
-        help="Lead to read, by name (MLII) or by index from 0. Default: the ECG lead that holds "
-        "most of the record.",
+        "--lead",
+        "--leads",
+        metavar="LEADS",
+        help="Leads to read, by name (MLII) or by index from 0, several with commas between them; "
+        "may be repeated. Default: all, the ECG leads of the record.",
+        show_default=False,
     ),
 ]
 Epochs = Annotated[
@@ -122,6 +125,15 @@ FalseAlerts = Annotated[
         help="False alerts an hour that a learnt threshold aims at.",
     ),
 ]
+VerdictChoice = Annotated[
+    str,
+    typer.Option(
+        "--verdict",
+        metavar="BY",
+        help="What judges learnt patients: `evidence` (loss, time, noise, leads, families, weighed "
+        "on other patients) or `loss`, the bare rule.",
+    ),
+]
 AlertsEndpoint = Annotated[
     str,
     typer.Option(
@@ -138,6 +150,7 @@ Journal = Annotated[
         "continues when it is started again with it. Default: a journal for this run only.",
     ),
 ]
+JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="File that --journal named.")]
 Since = Annotated[
     str | None,
     typer.Option(

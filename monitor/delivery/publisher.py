@@ -19,6 +19,7 @@ from monitor.wire.messages import (
     ControlRequest,
     Done,
     Found,
+    MarkRequest,
     Message,
     Page,
     Refused,
@@ -132,7 +133,7 @@ class Publisher:
                 return self._page(request)
             case SeekRequest(since=since):
                 return Found(self._journal.identity, self._journal.seq_before(since))
-            case ThresholdRequest() | RelearnRequest() | AckRequest():
+            case ThresholdRequest() | RelearnRequest() | AckRequest() | MarkRequest():
                 if self._commanders is not None and sender not in self._commanders:
                     self.malformed += 1
                     return Refused("this client may listen, not command; see control/ of --keys")

@@ -7,8 +7,9 @@ A beat that the model or its time marks is anomalous. The life cycle of an episo
           <------------------------------------------           every k-th: ongoing
              clear_after calm beats in a row: cleared
 
-Fewer than n are pending: no alert yet. A beat without a verdict (bad signal) changes nothing.
-A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
+One of the n must be of a kind that may begin an episode (`Verdict.begins`): a shape that was heard
+before is absorbed. Fewer than n are pending: no alert yet. A beat without a verdict (bad signal)
+changes nothing. A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
 An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
 of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
@@ -38,10 +39,20 @@ class Verdict(NamedTuple):
     ----------
     anomalous : bool or None
         None where no verdict is possible.
+    loss : float
+        Of the worst lead.
     ratio : float
-        What is compared over the threshold: the loss times what the beat's time adds.
+        The beat's score: above 1 it is anomalous.
     why : sequence of str
         What made it anomalous; empty where it is not.
+    lead : int
+        The worst.
+    threshold : float
+        Of that lead.
+    begins : bool
+        Whether it may begin an episode: `model.families` absorbs beats of shapes that were heard.
+    family : int or None
+        Number of its family; None where families are not told apart.
     """
 
     sample: int
@@ -49,22 +60,35 @@ class Verdict(NamedTuple):
     loss: float
     ratio: float = 0.0
     why: Sequence[Why] = ()
+    lead: int = 0
+    threshold: float = 1.0
+    begins: bool = True
+    family: int | None = None
+
+    @property
+    def share(self) -> float:
+        """The loss over its lead's threshold: what losses of several leads are compared by."""
+        return self.loss / self.threshold
 
 
 class AlertState(msgspec.Struct, frozen=True):
     """All that the machine remembers of one patient; encodes to a few bytes of JSON."""
 
     recent: tuple[int, ...] = ()  # the last m judged beats: sample of an anomalous one, or NORMAL
+    begins: int = NORMAL  # the last anomalous one that may begin an episode
     active: bool = False
     episode_start_sample: int = 0
     episode_last_sample: int = 0  # of its newest anomalous beat
     episode_beats: int = 0
-    peak_loss: float = 0.0  # of the episode
+    peak_loss: float = 0.0  # of the episode's worst beat
+    peak_share: float = 0.0  # of its threshold
+    peak_lead: int = 0
     unsaid: int = 0  # anomalous beats since the episode was last spoken of
     priority: Priority = "medium"  # the highest of the episode so far
     run: int = 0  # anomalous beats in a row up to now
     calm_run: int = 0
     latched: bool = False  # a high alert was not acknowledged
+    latched_from: int = 0  # sample from which the oldest such alert counts
     acknowledged: bool = False  # the episode that lasts was
     technical: tuple[str, ...] = ()  # technical events that last
 
@@ -79,6 +103,7 @@ class Transition:
     episode_last_sample: int
     episode_beats: int
     peak_loss: float
+    peak_lead: int
 
 
 class AlertMachine:
@@ -125,6 +150,8 @@ class AlertMachine:
         calm = not anomalous and verdict.ratio <= self.rule.clear_ratio
         mark = verdict.sample if anomalous else NORMAL
         recent = (*state.recent, mark)[-self.rule.m :]
+        if anomalous and verdict.begins and not state.active:
+            state = replace_state(state, begins=verdict.sample)
         run = state.run + 1 if anomalous else 0
         calm_run = state.calm_run + 1 if calm and state.active else 0
         if (recent, run, calm_run) == (state.recent, state.run, state.calm_run):
@@ -137,7 +164,7 @@ class AlertMachine:
         if not verdict.anomalous:
             return state, None
         anomalous = [sample for sample in state.recent if sample != NORMAL]
-        if len(anomalous) < self.rule.n:
+        if len(anomalous) < self.rule.n or state.begins not in anomalous:
             return state, None
         state = replace_state(
             state,
@@ -145,7 +172,7 @@ class AlertMachine:
             episode_start_sample=anomalous[0],
             episode_last_sample=verdict.sample,
             episode_beats=len(anomalous),
-            peak_loss=verdict.loss,
+            **_peak(verdict),
             unsaid=0,
             priority="medium",
         )
@@ -159,7 +186,7 @@ class AlertMachine:
                 state,
                 episode_last_sample=verdict.sample,
                 episode_beats=state.episode_beats + 1,
-                peak_loss=max(state.peak_loss, verdict.loss),
+                **(_peak(verdict) if verdict.share > state.peak_share else {}),
                 unsaid=state.unsaid + 1,
             )
         )
@@ -173,7 +200,8 @@ class AlertMachine:
         if state.run < self.rule.run_beats:
             return state
         latched = state.latched or (self.rule.latch and not state.acknowledged)
-        return replace_state(state, priority="high", latched=latched)
+        since = state.latched_from if state.latched else state.episode_start_sample
+        return replace_state(state, priority="high", latched=latched, latched_from=since)
 
     def _now(self, state: AlertState) -> Priority:
         return "high" if state.run >= self.rule.run_beats else "medium"
@@ -191,7 +219,28 @@ class AlertMachine:
             state.episode_last_sample,
             state.episode_beats,
             state.peak_loss,
+            state.peak_lead,
         )
+
+
+def _peak(verdict: Verdict) -> dict[str, object]:
+    """Return what is remembered of an episode's worst beat."""
+    return {
+        "peak_loss": verdict.loss,
+        "peak_share": verdict.share,
+        "peak_lead": verdict.lead,
+    }
+
+
+def high_since(state: AlertState) -> int | None:
+    """Return the sample at which the high alert that stands began; None where none stands.
+
+    It stands until it is over and acknowledged.
+    """
+    begun = [state.latched_from] if state.latched else []
+    if state.active and state.priority == "high":
+        begun.append(state.episode_start_sample)
+    return min(begun, default=None)
 
 
 def replace_state(state: AlertState, **changes: object) -> AlertState:

@@ -11,16 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from model.checkpoint import Checkpoint
+from model.errors import CannotLearn
+from model.evidence_file import load_shipped_weights
+from model.families import FamiliesState, kept_by_word
 from model.libraries import require_torch
 from monitor.detection import admission
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
-from monitor.detection.desk import Desk, Model
+from monitor.detection.desk import Desk, LeadModel, PatientModel, learnt_model, shared_model
+from monitor.detection.family_marks import family_statuses, told_key
 from monitor.detection.learner import Learner
-from monitor.detection.learning_phase import Held
+from monitor.detection.learning_phase import Held, Outcome, outcomes_text
 from monitor.detection.outside import EngineSettings, Journaled, Models
 from monitor.detection.patient import Patient, Saved
 from monitor.detection.patient_messages import is_numbered
@@ -29,6 +34,7 @@ from monitor.detection.requests import MONITORED, Requests
 from monitor.detection.scored_beats import ScoredBeat, score_messages
 from monitor.detection.system_alerts import Change
 from monitor.detection.timeline import Timeline
+from monitor.detection.weighing import ByEvidence, Weigh, by_loss
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Progress
 from monitor.step_result import StepResult
@@ -38,6 +44,7 @@ from monitor.wire.messages import (
     BeatsMessage,
     ControlRequest,
     EndHeader,
+    FamilyStatus,
     Message,
     PatientStatus,
     ShedHeader,
@@ -46,8 +53,7 @@ from monitor.wire.messages import (
     WardCounts,
 )
 
-if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
-    from model.learning import Learned
+MOST_SHAPES = 16  # patients in a heartbeat whose families carry their shapes, 1 KB each at most
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,12 @@ class EngineReport:
 class Judging:
     """What judges one patient's beats."""
 
-    model: Checkpoint
-    threshold: float
+    models: tuple[Checkpoint | None, ...]  # of each lead; none of one that could not be learnt
+    thresholds: tuple[float, ...]  # of each lead; NaN as above
     is_learning: bool
     learnt_until: int  # sample at which the learning ended; 0 where nothing was to be learnt
     note: str  # what the learning says
+    n_families: int  # of anomalous beats that look alike
 
 
 class Engine:
@@ -82,19 +89,19 @@ class Engine:
     checkpoint : Checkpoint
         The model every patient begins with.
     settings : EngineSettings
-        Threshold, learning, false alerts an hour, rules.
+        Threshold, learning, false alerts an hour, rules, what losses are weighed by.
     journal : Journaled
         Where patients that were monitored before a restart go on from.
     models : Models
         Where what is learnt of patients is kept.
     executor : Executor
-        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+        Trains a model for each lead: it does `learn` of `training_task`, here or elsewhere.
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
     on_verdict : callable, optional
         Hears of each beat and what was decided about it.
-    from_scratch, on_epoch
-        As a `Learner` takes them.
+    from_scratch
+        As a `Learner` takes it.
 
     Attributes
     ----------
@@ -115,18 +122,22 @@ class Engine:
         *,
         on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None,
         from_scratch: bool = False,
-        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
-        self._base = Model.of(checkpoint)
+        self._base = LeadModel.of(checkpoint)
         self._settings = settings
+        self._weigh: Weigh = by_loss
+        self._verdict = "loss"
+        if settings.verdict == "evidence":
+            weights = load_shipped_weights()
+            self._weigh, self._verdict = ByEvidence(weights), f"evidence {weights.identity}"
         self._models = models
         length = checkpoint.config.length
         self._saved = {
             reached.patient: (reached, read_saved(reached.consumer_state, length))
             for reached in journal.progress()
         }
-        named = {saved.learned for _, saved in self._saved.values()}
-        self._models.remove_all_but({file for file in named if file is not None})
+        named = [saved.learned for _, saved in self._saved.values()]
+        self._models.remove_all_but({file for files in named for file in _named(files)})
         self._streams: dict[str, Stream] = {}
         self._patients: dict[str, Patient] = {}
         self._touched: set[str] = set()  # patients who may have something new to journal
@@ -134,8 +145,11 @@ class Engine:
         # Who may be forgotten when others need the room, the longest ended first; at first those
         # whom the journal holds from before.
         self._gone = {name: None for name, (_, saved) in self._saved.items() if saved.ended}
-        self._forgotten: dict[str, str | None] = {}  # whom the journal may forget; their models
+        self._forgotten: dict[str, list[str]] = {}  # whom the journal may forget; their models
         self._reported = 0  # patients, in the heartbeats of a ward's present turn
+        self._reports = 0
+        # Families of an earlier stream of a patient, and the leads they were seen in.
+        self._families_before: dict[str, tuple[tuple[str, ...], FamiliesState]] = {}
         self._pending: list[Message] = []  # for the next step: what a request gave rise to
         self._desk = Desk(
             AlertMachine(settings.rules.episode),
@@ -157,7 +171,6 @@ class Engine:
             executor,
             self._patients,
             from_scratch=from_scratch,
-            on_epoch=on_epoch,
         )
         self._requests = Requests(self._patients, self.learner, settings.learn_s, self._desk)
 
@@ -165,7 +178,9 @@ class Engine:
         """Return what judges a patient's beats now."""
         one = self._patients[patient]
         is_learning = one.learning is not None
-        return Judging(one.model.checkpoint, one.threshold, is_learning, one.learnt_until, one.note)
+        models = tuple(None if by is None else by.checkpoint for by in one.model.leads)
+        n_families = one.families.next_number - 1
+        return Judging(models, one.thresholds, is_learning, one.learnt_until, one.note, n_families)
 
     def journaled_run(self, streams: list[Stream]) -> JournaledRun:
         """Return what decides the alerts, for the journal to hold a resumed run to."""
@@ -177,6 +192,7 @@ class Engine:
             threshold=settings.threshold,
             learn_s=settings.learn_s,
             false_alerts_per_hour=settings.false_alerts_per_hour,
+            verdict=self._verdict,
         )
 
     def expect(self, streams: Iterable[Stream]) -> None:
@@ -257,9 +273,8 @@ class Engine:
         self._gone.update(dict.fromkeys(sorted(self._ending)))
         self._ending.clear()
         forgotten, self._forgotten = self._forgotten, {}
-        for file in forgotten.values():
-            if file is not None:  # it goes after the next commit: the journal names it until then
-                self._models.forget(file)
+        for files in forgotten.values():  # they go after the next commit: the journal names them
+            self._models.forget(files)
         return list(forgotten)
 
     def _make_room(self) -> None:
@@ -273,8 +288,8 @@ class Engine:
             patient, saved = self._patients.pop(name, None), self._saved.pop(name, None)
             self.admission.forget(name)
             if name not in self._streams:  # a record that was announced is not monitored again
-                learned = saved[1].learned if saved is not None else None
-                self._forgotten[name] = patient.learned if patient is not None else learned
+                learned = saved[1].learned if saved is not None else ()
+                self._forgotten[name] = _named(learned if patient is None else patient.learned)
 
     def report(self, most: int | None = None) -> EngineReport:
         """Return how far every patient is; or of at most so many, in turn from call to call."""
@@ -282,19 +297,49 @@ class Engine:
         if most is not None and len(names) > most:
             first, self._reported = self._reported, (self._reported + most) % len(names)
             names = (names[first:] + names[:first])[:most]
+        self._reports += 1
+        told = self._families_to_tell(names, of_all=most is None)
         return EngineReport(
             model=self._base.checkpoint.identity,
             journal=self._journal.identity,
             origin=self._journal.origin,
             newest_seq=self._newest_seq,
             replayed_s=self._replayed_s(),
-            patients=[self._status(self._patients[name], name) for name in names],
+            patients=[self._status(self._patients[name], name, told.get(name)) for name in names],
             ward=self._ward_counts(),
         )
 
-    def _status(self, patient: Patient, name: str) -> PatientStatus:
+    def _status(
+        self, patient: Patient, name: str, families: list[FamilyStatus] | None
+    ) -> PatientStatus:
         learning = patient.learning
-        return patient.status(name, 0 if learning is None else self.learner.ahead(learning))
+        ahead = 0 if learning is None else self.learner.ahead(learning)
+        return patient.status(name, ahead, families)
+
+    def _families_to_tell(
+        self, names: Sequence[str], *, of_all: bool
+    ) -> dict[str, list[FamilyStatus]]:
+        """Return the families of those patients who carry them in this heartbeat, with shapes.
+
+        Of many those whose families or words have changed, then those told longest ago; so a
+        heartbeat of 200 patients grows by those of 16. `of_all`: the others' without shapes.
+        """
+        keys = {name: told_key(self._patients[name].families) for name in names}
+
+        def told_before(name: str) -> tuple[bool, int]:
+            key, when = self._patients[name].families_told
+            return key == keys[name], when
+
+        having = [name for name in names if keys[name]]
+        carrying = set(sorted(having, key=told_before)[:MOST_SHAPES])
+        told: dict[str, list[FamilyStatus]] = {}
+        for name in names:
+            patient, with_shapes = self._patients[name], name in carrying
+            if with_shapes:
+                patient.families_told = keys[name], self._reports
+            if with_shapes or of_all or not keys[name]:
+                told[name] = family_statuses(patient.families, with_shapes=with_shapes)
+        return told
 
     def report_monitor(self, change: Change) -> None:
         """Report with the next step that the monitor itself is in trouble, or no longer."""
@@ -321,7 +366,7 @@ class Engine:
     def _judge(self, ready: Sequence[Held], now_ns: int, result: StepResult[Message]) -> None:
         """Score the beats of messages together, then judge them in order."""
         of_beats = [one for one in ready if isinstance(one, BeatsMessage)]
-        scores = score_messages(of_beats, self._patients)
+        scores = score_messages(of_beats, self._patients, self._weigh)
         result.messages += self._pending
         self._pending = []
         for message in ready:
@@ -364,7 +409,7 @@ class Engine:
                 patient.verdict_sample = max(patient.verdict_sample, header.first_sample)
             elif patient.state == "ended":
                 return [message]
-            elif (header.lead, header.fs_hz) != (patient.stream.lead, patient.stream.fs_hz):
+            if (header.leads, header.fs_hz) != (patient.stream.leads, patient.stream.fs_hz):
                 patient = self._open_other(patient, header)
             message, reports = patient.on_timeline(message, self._desk)
             self._pending += reports
@@ -380,13 +425,14 @@ class Engine:
             return
         if header.position <= before[0].position:
             del self._saved[header.patient]
+            self._families_before[header.patient] = before[1].leads, before[1].families
 
     def _stream_of(self, header: BeatsHeader | ShedHeader) -> Stream:
         announced = self._streams.get(header.patient)
         return announced or Stream(
             patient=header.patient,
             record=header.record,
-            lead=header.lead,
+            leads=header.leads,
             fs_hz=header.fs_hz,
             first_sample=(
                 header.first_sample if isinstance(header, BeatsHeader) else header.position
@@ -395,7 +441,7 @@ class Engine:
         )
 
     def _open_other(self, before: Patient, header: BeatsHeader) -> Patient:
-        """Begin a patient anew whose lead or sampling rate is another: what was learnt is of that.
+        """Begin a patient anew who has other leads or another rate: what was learnt is of those.
 
         Time goes on from where it had come.
         """
@@ -404,7 +450,7 @@ class Engine:
         stream = Stream(
             patient=header.patient,
             record=header.record,
-            lead=header.lead,
+            leads=header.leads,
             fs_hz=header.fs_hz,
             first_sample=max(reached, header.first_sample),
             n_samples=None,
@@ -414,14 +460,22 @@ class Engine:
         return patient
 
     def _open(self, stream: Stream) -> Patient:
+        """Begin a patient, or go on with one of the journal; a person's words for families stay."""
+        before = self._saved.pop(stream.patient, None)
+        earlier = self._patients.get(stream.patient)
+        if earlier is not None:
+            self._families_before[stream.patient] = tuple(earlier.stream.leads), earlier.families
+        leads, families = self._families_before.pop(stream.patient, ((), FamiliesState()))
+        if before is not None:  # where others come, it is closed and begun anew with the first
+            stream = msgspec.structs.replace(stream, leads=[*before[1].leads])
         patient = Patient(
             stream=stream,
-            model=self._base,
-            threshold=self._settings.threshold or self._base.checkpoint.threshold.value,
+            model=shared_model(self._base, len(stream.leads), self._settings.threshold),
             learning=None,
             position=stream.first_sample,
         )
-        before = self._saved.pop(stream.patient, None)
+        if leads == tuple(stream.leads):
+            patient.families = kept_by_word(families)
         self._ending.discard(stream.patient)
         self._gone.pop(stream.patient, None)
         self._forgotten.pop(stream.patient, None)
@@ -431,7 +485,8 @@ class Engine:
         if before is not None:
             reached, saved = before
             patient.position = reached.position
-            patient.restore(saved, self._model_of(saved), reached.segmenter_state)
+            model = self._model_of(saved) or patient.model
+            patient.restore(saved, model, reached.segmenter_state)
             if saved.relearn_until is not None:
                 require_torch()
                 patient.learning = self.learner.begin(stream.patient, saved.relearn_until)
@@ -442,16 +497,19 @@ class Engine:
             patient.learning = self.learner.begin(stream.patient, until)
         return patient
 
-    def _model_of(self, saved: Saved) -> Model:
-        if saved.learned is None:
-            return self._base
-        return Model.of(self._models.load(saved.learned))
+    def _model_of(self, saved: Saved) -> PatientModel | None:
+        """Return what was learnt of a patient; None where nothing was."""
+        if not saved.learned:
+            return None
+        learnt = [None if file is None else self._models.load(file) for file in saved.learned]
+        return learnt_model(learnt, self._settings.threshold)
 
-    def _start_monitoring(self, patient: Patient, learned: Learned) -> None:
-        checkpoint = learned.checkpoint
-        file = self._models.save(patient.stream.patient, checkpoint, patient.learned)
-        threshold = self._settings.threshold or checkpoint.threshold.value
-        patient.start_monitoring(Model.of(checkpoint), threshold, file, learned.note)
+    def _start_monitoring(self, patient: Patient, outcomes: Sequence[Outcome]) -> None:
+        learnt = [None if isinstance(one, CannotLearn) else one.checkpoint for one in outcomes]
+        name, before = patient.stream.patient, _named(patient.learned)
+        files = self._models.save(name, learnt, before)
+        note = outcomes_text(patient.stream.leads, outcomes)
+        patient.start_monitoring(learnt_model(learnt, self._settings.threshold), files, note)
 
     def _replayed_s(self) -> float:
         judged_s = [
@@ -477,6 +535,11 @@ class Engine:
     def _next_seq(self) -> int:
         self._newest_seq += 1
         return self._newest_seq
+
+
+def _named(files: Iterable[str | None]) -> list[str]:
+    """Return the files of the leads that have one."""
+    return [file for file in files if file is not None]
 
 
 def _begins_anew(patient: Patient, header: BeatsHeader) -> bool:

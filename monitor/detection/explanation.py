@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from model.families import Placed
 from model.prematurity import Timing
-from model.scoring import smoothed_errors
+from model.scoring import beat_errors
 from model.tracking import Normal
 from monitor.detection.alert_machine import Verdict
+from monitor.detection.scored_beats import ScoredBeat
 from monitor.wire.messages import LossByPart, Neighbour, Why
 from segmenter.beat import Window
 
@@ -22,30 +26,46 @@ WAVES: dict[Window, tuple[tuple[str, float, float], ...]] = {
 }
 
 
-def verdict_of(sample: int, loss: float | None, threshold: float, timing: Timing) -> Verdict:
-    """Decide about the beat of an R peak: its loss, times what its time adds, over the threshold.
+def verdict_of(
+    beat: ScoredBeat, thresholds: Sequence[float], placed: Placed | None = None
+) -> Verdict:
+    """Decide about a beat: anomalous where its score is above 1.
 
     Parameters
     ----------
-    sample : int
-        R peak, from the record's start.
-    loss : float or None
-        None where the beat cannot be judged: there is no verdict then.
+    thresholds : sequence of float
+        Of each lead.
+    placed : Placed, optional
+        Its family, of an anomalous beat; without one it may begin an alert.
     """
-    if loss is None:
-        return Verdict(sample, None, 0.0)
-    why = reasons(loss, threshold, timing)
-    return Verdict(sample, bool(why), loss, loss * timing.factor / threshold, why)
+    loss, threshold = beat.loss, thresholds[beat.lead]
+    if loss is None or beat.score is None:
+        return Verdict(beat.sample, None, 0.0, lead=beat.lead, threshold=threshold)
+    anomalous = beat.score > 1
+    why = reasons(loss, threshold, beat.timing) if anomalous else []
+    verdict = Verdict(beat.sample, anomalous, loss, beat.score, why, beat.lead, threshold)
+    if placed is None:
+        return verdict
+    return verdict._replace(begins=placed.onset != "", family=placed.number)
 
 
 def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:
-    """Return what made a beat anomalous; empty where it is not."""
-    if loss * timing.factor <= threshold:
-        return []
+    """Return what made an anomalous beat one, seen in its worst lead."""
     why: list[Why] = ["shape"] if loss > threshold else []
     if timing.factor > 1 and (not why or not timing.in_time):
         why.append("premature" if timing.deviation > 0 else "late")
-    return why
+    return why or ["shape"]
+
+
+def leads_that_ring(beat: ScoredBeat, thresholds: Sequence[float]) -> list[int]:
+    """Return the leads whose loss, times what the beat's time adds, is above their threshold.
+
+    The worst where none is: evidence joins leads that are each below.
+    """
+    factor = beat.timing.factor
+    of_leads = enumerate(zip(beat.losses, thresholds, strict=True))
+    ring = [lead for lead, (loss, bound) in of_leads if loss is not None and loss * factor > bound]
+    return ring or [beat.lead]
 
 
 def loss_by_part(
@@ -59,7 +79,7 @@ def loss_by_part(
     window : {"rr", "midpoint", "typical"}
         How the beat was cut.
     """
-    errors = smoothed_errors(beat[None], reconstruction[None])[0] ** 2
+    errors = beat_errors(beat[None], reconstruction[None])[0] ** 2
     total = float(errors.sum()) or 1.0
     shares = {"p": 0.0, "qrs": 0.0, "t": 0.0}
     for part, first, last in WAVES[window]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING
 
@@ -12,18 +11,14 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
-from monitor.detection.learning_phase import Held, LearningPhase
+from monitor.detection.learning_phase import Held, LearningPhase, Outcome
 from monitor.detection.patient import Patient
+from monitor.detection.training_task import TrainingTask, learn
 
 if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
     from model.learning import Learned
-    from model.training import Epoch
 
 MAX_HELD = 256  # messages of a patient in training; then the stage receives no more
-
-
-class LearningStopped(Exception):
-    """The process leaves; the training is given up."""
 
 
 class Learner:
@@ -36,13 +31,11 @@ class Learner:
     false_alerts_per_hour : float
         Aim of a learnt threshold.
     executor : Executor
-        Trains a patient's model; one worker, so that trainings do not fight for the cores.
+        Trains a model for each lead: it does `learn` with a task, here or in another process.
     patients : mapping of str to Patient
         All of them, by name, as they are at each call.
     from_scratch : bool
         Begin with random weights instead: how much the base helps is measured so.
-    on_epoch : callable
-        Called after each epoch; what it raises gives the training up.
     """
 
     def __init__(
@@ -53,17 +46,14 @@ class Learner:
         patients: Mapping[str, Patient],
         *,
         from_scratch: bool = False,
-        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = base
         self._from_scratch = from_scratch
-        self._on_epoch = on_epoch
         self._false_alerts_per_hour = false_alerts_per_hour
         self._executor = executor
         self._patients = patients
         self._names: set[str] = set()  # who may be learning
-        self._queue: list[Future[Learned]] = []  # trainings in their order, one at a time
-        self._leaving = threading.Event()
+        self._queue: list[Future[Learned]] = []  # trainings in the order in which they begin
 
     @property
     def full(self) -> bool:
@@ -76,10 +66,15 @@ class Learner:
         return any(phase.training for _, phase in self._learning())
 
     def ahead(self, phase: LearningPhase) -> int:
-        """Return how many trainings of others come before that of a phase; 0 if it has none."""
+        """Return how many trainings of others come before those of a phase.
+
+        0 if it has none, or if it has begun.
+        """
         self._queue = [one for one in self._queue if not one.done()]
-        places = (place for place, one in enumerate(self._queue) if phase.is_trained_by(one))
-        return next(places, 0)
+        for place, one in enumerate(self._queue):
+            if phase.is_trained_by(one):
+                return 0 if one.running() else place
+        return 0
 
     def late(self, now_ns: int) -> None:
         """Count the wait for a training as lag of those who wait."""
@@ -92,21 +87,22 @@ class Learner:
         self._names.add(name)
         return LearningPhase(until_sample, self._train)
 
-    def leave(self) -> None:
-        """Give up what is being trained."""
-        self._leaving.set()
+    def released(
+        self, start_monitoring: Callable[[Patient, Sequence[Outcome]], None]
+    ) -> list[Held]:
+        """End the phases whose trainings have ended; return the messages that were held for them.
 
-    def released(self, start_monitoring: Callable[[Patient, Learned], None]) -> list[Held]:
-        """End the phases whose training has ended; return the messages that were held for them."""
+        `start_monitoring` is told what became of each lead.
+        """
         released: list[Held] = []
         for patient, phase in list(self._learning()):
             try:
-                learned = phase.learned()
+                outcomes = phase.outcomes()
             except CannotLearn as reason:
                 released.extend(phase.learn_on(reason, patient.stream.fs_hz))
                 continue
-            if learned is not None:
-                start_monitoring(patient, learned)
+            if outcomes is not None:
+                start_monitoring(patient, outcomes)
                 released.extend(phase.held)
         return released
 
@@ -121,25 +117,7 @@ class Learner:
     def _train(
         self, beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]
     ) -> Future[Learned]:
-        base = self._base
-
-        def learn(beats: NDArray[np.float32], rr_before_ms: NDArray[np.float32]) -> Learned:
-            from model.learning import learn_patient
-
-            return learn_patient(
-                beats,
-                base.spec,
-                base.spec_identity,
-                None if self._from_scratch else base,
-                rr_before_ms=rr_before_ms,
-                false_alerts_per_hour=self._false_alerts_per_hour,
-                on_epoch=self._perhaps_leave,
-            )
-
-        self._queue.append(self._executor.submit(learn, beats, rr_before_ms=rr_before_ms))
+        aim = self._false_alerts_per_hour
+        task = TrainingTask(beats, rr_before_ms, self._base, aim, self._from_scratch)
+        self._queue.append(self._executor.submit(learn, task))
         return self._queue[-1]
-
-    def _perhaps_leave(self, epoch: Epoch) -> None:
-        self._on_epoch()
-        if self._leaving.is_set():
-            raise LearningStopped

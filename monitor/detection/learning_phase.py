@@ -1,4 +1,4 @@
-"""One patient's first minutes: collect beats, train a model on them, hold what comes meanwhile.
+"""One patient's first minutes: collect beats, train a model a lead, hold what comes meanwhile.
 
 Which beats are learnt depends on their R peaks alone, not on how the stream was cut into messages.
 """
@@ -6,26 +6,29 @@ Which beats are learnt depends on their R peaks alone, not on how the stream was
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import CannotLearn
-from monitor.wire.messages import BeatsMessage, EndHeader, LearningStatus
+from monitor.wire.messages import BeatsHeader, BeatsMessage, EndHeader, LearningStatus
 from segmenter.beat import Beats, joined_beats
 
 if TYPE_CHECKING:
     from model.learning import Learned
 
-LEARN_ON_S = 60.0  # how much longer is learnt when the first minutes were not enough
+# How much longer is learnt when the first minutes were not enough. Ten seconds are ten more beats;
+# a patient for whom hours are not enough is not tried all the time.
+LEARN_ON_S, LEARN_ON_GROWTH, MOST_LEARN_ON_S = 10.0, 1.2, 60.0
 MAX_BEATS = 10_000  # the newest, of a patient that cannot be learnt for hours
 LAST_BEAT_S = 5.0  # a beat comes at most so long after its R peak, or never
 
 Train = Callable[[NDArray[np.float32], NDArray[np.float32]], "Future[Learned]"]
+Outcome: TypeAlias = "Learned | CannotLearn"  # of one lead
 Held = BeatsMessage | EndHeader
 
 
@@ -37,8 +40,8 @@ class LearningPhase:
     until_sample : int
         Beats whose R peak comes before it are learnt.
     train : callable
-        Starts a training on beats of shape (n, length) and their RR intervals, shape (n,), in ms;
-        returns its future.
+        Starts a training on one lead's beats of shape (n, length) and their RR intervals, shape
+        (n,), in ms; returns its future.
     """
 
     def __init__(self, until_sample: int, train: Train) -> None:
@@ -47,12 +50,14 @@ class LearningPhase:
         self.note = ""
         self._train = train
         self._beats: list[Beats] = []
-        self._training: Future[Learned] | None = None
+        self._leads: list[str] = []
+        self._trainings: list[Future[Learned]] = []  # one a lead
+        self._in_vain = 0  # trainings
 
     @property
     def training(self) -> bool:
-        """Whether the beats have been collected and a model is being trained on them."""
-        return self._training is not None
+        """Whether the beats have been collected and models are being trained on them."""
+        return bool(self._trainings)
 
     @property
     def waits_since_ns(self) -> int | None:
@@ -82,8 +87,8 @@ class LearningPhase:
         )
 
     def is_trained_by(self, training: Future[Learned]) -> bool:
-        """Tell whether this is the training that it waits for."""
-        return self._training is training
+        """Tell whether this is a training that it waits for."""
+        return training in self._trainings
 
     def admit(self, message: Held) -> list[Held]:
         """Take a message in; return the part that need not wait, whose beats are not scored."""
@@ -97,17 +102,28 @@ class LearningPhase:
             return [message]
         return self._collect(message)
 
-    def learned(self) -> Learned | None:
-        """Return what was learnt once the training has ended; CannotLearn if it was in vain."""
-        if self._training is None or not self._training.done():
+    def outcomes(self) -> list[Outcome] | None:
+        """Return what became of each lead once all trainings have ended.
+
+        Raises
+        ------
+        CannotLearn
+            If no lead can be learnt.
+        """
+        if not self._trainings or not all(one.done() for one in self._trainings):
             return None
-        return self._training.result()
+        outcomes = [_outcome(one) for one in self._trainings]
+        if all(isinstance(one, CannotLearn) for one in outcomes):
+            raise CannotLearn(outcomes_text(self._leads, outcomes))
+        return outcomes
 
     def learn_on(self, reason: CannotLearn, fs_hz: float) -> list[Held]:
         """Go on collecting after a training in vain; return the held parts that need not wait."""
         self.note = f"still learning: {reason}"
-        self.until_sample += round(LEARN_ON_S * fs_hz)
-        self._training = None
+        longer_s = min(LEARN_ON_S * LEARN_ON_GROWTH**self._in_vain, MOST_LEARN_ON_S)
+        self.until_sample += round(longer_s * fs_hz)
+        self._in_vain += 1
+        self._trainings = []
         waiting, self.held = list(self.held), deque()
         return [part for message in waiting for part in self.admit(message)]
 
@@ -121,7 +137,7 @@ class LearningPhase:
         latest_sample = self.until_sample + LAST_BEAT_S * header.fs_hz
         if not len(rest) and header.position < latest_sample:
             return [message]
-        self._training = self._begin_training(header.length)
+        self._trainings = self._begin_trainings(header)
         rest_header = msgspec.structs.replace(header, n_beats=len(rest), events=[])
         self.held.append(BeatsMessage(rest_header, rest, state))
         # Not the whole message's position: the beats behind it wait, and will have a verdict.
@@ -129,7 +145,32 @@ class LearningPhase:
         learnt_header = msgspec.structs.replace(header, n_beats=n_learnt, position=position)
         return [BeatsMessage(learnt_header, learnt, b"")]
 
-    def _begin_training(self, length: int) -> Future[Learned]:
-        collected = joined_beats(self._beats, length)
-        fit = collected.judgeable
-        return self._train(collected.values[fit], collected.rr_before_ms[fit])
+    def _begin_trainings(self, header: BeatsHeader) -> list[Future[Learned]]:
+        self._leads = header.leads
+        collected = joined_beats(self._beats, header.length, len(header.leads))
+        fit = collected.lead_judgeable & collected.judgeable[:, None]  # (n, leads)
+        return [
+            self._train(collected.values[rows, lead], collected.rr_before_ms[rows])
+            for lead, rows in enumerate(fit.T)
+        ]
+
+
+def _outcome(training: Future[Learned]) -> Outcome:
+    try:
+        return training.result()
+    except CannotLearn as reason:
+        return reason
+
+
+def outcomes_text(leads: Sequence[str], outcomes: Sequence[Outcome]) -> str:
+    """Return what to say of a learning, a clause for each lead where there are several."""
+    if len(leads) == 1:
+        return _text(outcomes[0])
+    return "; ".join(
+        f"{lead} {'is left out' if isinstance(one, CannotLearn) else 'is judged'}: {_text(one)}"
+        for lead, one in zip(leads, outcomes, strict=True)
+    )
+
+
+def _text(outcome: Outcome) -> str:
+    return str(outcome) if isinstance(outcome, CannotLearn) else outcome.note

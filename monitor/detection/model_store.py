@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -30,19 +30,28 @@ class ModelStore:
         self._replaced: defaultdict[str, set[str]] = defaultdict(set)  # by patient
         self._leaving: set[str] = set()
 
-    def save(self, patient: str, checkpoint: Checkpoint, before: str | None) -> str:
-        """Keep what was learnt of a patient, for its owner's eyes, and return the file's name.
+    def save(
+        self, patient: str, checkpoints: Sequence[Checkpoint | None], before: Iterable[str]
+    ) -> list[str | None]:
+        """Keep what was learnt of a patient's leads, for its owner's eyes; return the files' names.
 
-        `before` is the file that it takes the place of, if there is one.
+        Parameters
+        ----------
+        checkpoints : sequence of Checkpoint or None
+            None of a lead that could not be learnt.
+        before : iterable of str
+            The files that they take the place of.
         """
         name = hashlib.sha256(patient.encode()).hexdigest()[:16]
-        file = f"{self._prefix}{name}-{checkpoint.identity}.safetensors"
-        save_checkpoint(checkpoint, self._folder / file, mode=0o600)
-        if before is not None:
-            self._replaced[patient].add(before)
-        self._replaced[patient].discard(file)
-        self._leaving.discard(file)
-        return file
+        files: list[str | None] = []
+        for one in checkpoints:
+            file = None if one is None else f"{self._prefix}{name}-{one.identity}.safetensors"
+            if one is not None and file is not None:
+                save_checkpoint(one, self._folder / file, mode=0o600)
+            files.append(file)
+        self._replaced[patient] = {*self._replaced[patient], *before}.difference(files)
+        self._leaving.difference_update(files)
+        return files
 
     def load(self, file: str) -> Checkpoint:
         """Return what was kept; InvalidCheckpoint if it cannot be used."""
@@ -53,9 +62,9 @@ class ModelStore:
         for patient in patients:
             self._leaving |= self._replaced.pop(patient, set())
 
-    def forget(self, file: str) -> None:
-        """Take note that the journal will not name this file any more, once it is written again."""
-        self._leaving.add(file)
+    def forget(self, files: Iterable[str]) -> None:
+        """Take note that the journal will not name these files any more, once written again."""
+        self._leaving.update(files)
 
     def remove_replaced(self) -> None:
         """Remove what the journal no longer names; to be called when it has been written.

@@ -6,12 +6,12 @@ journal gives it plain values and memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from model.checkpoint import Checkpoint
 from monitor.journal.writer import StoredProgress
-from monitor.settings import Rules
+from monitor.settings import Rules, VerdictBy
 
 
 class EngineSettings(Protocol):
@@ -28,6 +28,10 @@ class EngineSettings(Protocol):
     @property
     def false_alerts_per_hour(self) -> float:
         """Aim of a learnt threshold."""
+
+    @property
+    def verdict(self) -> VerdictBy:
+        """What learnt patients are judged by."""
 
     @property
     def rules(self) -> Rules:
@@ -59,8 +63,10 @@ class Journaled(Protocol):
 class Models(Protocol):
     """Where learnt models are kept, as `ModelStore` does."""
 
-    def save(self, patient: str, checkpoint: Checkpoint, before: str | None, /) -> str:
-        """Keep a model that takes the place of another; return its name."""
+    def save(
+        self, patient: str, checkpoints: Sequence[Checkpoint | None], before: Iterable[str], /
+    ) -> list[str | None]:
+        """Keep the models of a patient's leads in the place of others; return their names."""
 
     def load(self, file: str, /) -> Checkpoint:
         """Return a model by its name."""
@@ -68,8 +74,8 @@ class Models(Protocol):
     def take_progress(self, patients: Iterable[str], /) -> None:
         """Take note that what is journaled next names these patients' newest models."""
 
-    def forget(self, file: str, /) -> None:
-        """Take note that a model will not be named any more."""
+    def forget(self, files: Iterable[str], /) -> None:
+        """Take note that models will not be named any more."""
 
     def remove_replaced(self) -> None:
         """Remove what is no longer named."""

@@ -10,23 +10,35 @@ from typing import Literal, get_args
 import msgspec
 import numpy as np
 
+from model.evidence import EvidenceState, UsualLead
+from model.families import FamiliesState, Placed, hear, kept_by_word, marked
 from model.prematurity import TimingState
-from model.tracking import TrackState
+from model.tracking import Drift
 from monitor.detection.alert_machine import (
     AlertState,
     Transition,
     Verdict,
 )
-from monitor.detection.desk import Desk, Model
+from monitor.detection.desk import Desk, PatientModel
 from monitor.detection.explanation import verdict_of
+from monitor.detection.family_marks import take_word
 from monitor.detection.learning_phase import LearningPhase
-from monitor.detection.model_fit import FITS, ModelFit, doubted_anew, follow_fit, unfit_text
+from monitor.detection.model_fit import (
+    FITS,
+    ModelFit,
+    doubted_anew,
+    leads_without_fit,
+    no_lead_fits,
+    unfit_leads,
+    unfit_text,
+)
 from monitor.detection.patient_messages import (
     TECHNICAL_TEXTS,
     beat_alert,
     beat_scored,
     episode_alert,
     is_numbered,
+    mark_alert,
     technical,
 )
 from monitor.detection.scored_beats import ScoredBeat
@@ -39,15 +51,19 @@ from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    FamilyStatus,
+    MarkRequest,
     Message,
     PatientKind,
     PatientStatus,
+    RecordEvent,
     SignalKind,
     Stream,
+    joined_leads,
 )
-from segmenter.beat import UNJUDGEABLE
+from segmenter.beat import Quality
 
-NO_VERDICT = int(UNJUDGEABLE)  # an IntFlag takes a microsecond to combine
+NOISY = int(Quality.NOISY)  # an IntFlag takes a microsecond to combine
 UNHEARD_S = 4.0  # so long without a sample is reported; a message comes at least once a second
 RATE_BEATS = 8  # RR intervals behind the shown heart rate
 OF_SIGNAL: tuple[PatientKind, ...] = (*get_args(SignalKind), "two_senders")
@@ -69,22 +85,26 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What goes on after a restart, beside the segmenter's own state."""
+    """What goes on after a restart, beside the segmenter's own state; of each lead in order."""
 
+    leads: tuple[str, ...]
     alert_state: AlertState
     counts: Counts
-    threshold: float
-    learned: str | None
+    factor: float  # that a person moved all thresholds by
+    learned: tuple[str | None, ...]  # files; none of a lead that is left out; () is the base
     ended: bool
     context: AlertContext = AlertContext()
     timing: TimingState = msgspec.field(default_factory=TimingState)
-    drift: list[float] | None = None
+    drifts: tuple[list[float] | None, ...] = ()
     relearn_until: int | None = None  # a learning that was asked for ends there
     judged_r: int = -1  # the last R peak judged; the segmenter's state may be of an earlier sample
     verdict_sample: int | None = None  # when the newest verdict became possible
     timeline: Timeline = Timeline()
     unheard: bool = False
-    fit: ModelFit = ModelFit()
+    fits: tuple[ModelFit, ...] = ()
+    left_out: tuple[str, ...] = ()  # leads that cannot be read, while others can
+    weighed: EvidenceState = msgspec.field(default_factory=EvidenceState)
+    families: FamiliesState = msgspec.field(default_factory=FamiliesState)
 
 
 @dataclass
@@ -114,14 +134,29 @@ class Patient:
         The phase that has not yet ended.
     learnt_until : int
         The sample up to which was learnt, where a learning of this process has ended.
-    learned : str or None
-        File of the checkpoint that was learnt, for a restart.
-    track : TrackState
-        What is followed of the patient: rhythm and drift.
+    model : PatientModel
+        What judges each lead.
+    factor : float
+        That a person moved all thresholds by.
+    learned : tuple of str or None
+        Files of the checkpoints that were learnt, a lead each, for a restart; empty where nothing
+        was, None of a lead that could not be learnt.
+    timing : TimingState
+        The rhythm that is followed.
+    drifts : list of np.ndarray or None
+        Of each lead: its template now minus the learnt one.
     relearn_from : Progress or None
         What a restart goes on from while a learning that was asked for lasts: where it began.
-    fit : ModelFit
-        Whether the model fits; while it does not, its verdicts raise no alert.
+    fits : tuple of ModelFit
+        Whether each lead's model fits; while none does, the verdicts raise no alert.
+    left_out : tuple of str
+        Leads that cannot be read while others can, as the segmenter says.
+    weighed : EvidenceState
+        What evidence is followed by.
+    families : FamiliesState
+        Anomalous beats that look alike.
+    families_told : tuple
+        What was told of them last with their shapes, and in which heartbeat.
     moved_on : bool
         Whether there is something new to journal.
     kept : list of KeptBeat
@@ -129,10 +164,10 @@ class Patient:
     """
 
     stream: Stream
-    model: Model
-    threshold: float
+    model: PatientModel
     learning: LearningPhase | None
     position: int
+    factor: float = 1.0
     alert_state: AlertState = field(default_factory=AlertState)
     counts: Counts = field(default_factory=Counts)
     judged_r: int = -1
@@ -144,7 +179,7 @@ class Patient:
     shed_from: int | None = None
     segmenter_state: bytes = b""
     state_position: int = 0
-    learned: str | None = None
+    learned: tuple[str | None, ...] = ()
     ended: bool = False
     stopped: bool = False  # by a person, before the record's end; not journaled
     moved_on: bool = False
@@ -153,16 +188,59 @@ class Patient:
     note: str = ""
     learnt_until: int = 0
     lag_s: float = 0.0
-    track: TrackState = field(default_factory=TrackState)
+    timing: TimingState = field(default_factory=TimingState)
+    drifts: list[Drift | None] = field(default_factory=list)
     relearn_from: Progress[Saved] | None = None
-    fit: ModelFit = field(default_factory=ModelFit)
+    fits: tuple[ModelFit, ...] = ()
+    left_out: tuple[str, ...] = ()
+    weighed: EvidenceState = field(default_factory=EvidenceState)
+    families: FamiliesState = field(default_factory=FamiliesState)
+    families_told: tuple[Sequence[tuple[int, str]], int] = ((), 0)
+    thresholds: tuple[float, ...] = ()  # of each lead; NaN of one that is not judged
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
+    _is_unfit: bool = False  # no lead's model fits
     _silent_samples: int = 0
+    _leads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._silent_samples = round(SILENT_S * self.stream.fs_hz)
         if self.verdict_sample < 0:
             self.verdict_sample = self.position
+        self._judge_by(self.model, self.factor)
+        self._leads = tuple(self.stream.leads)
+
+    def _judge_by(self, model: PatientModel, factor: float) -> None:
+        """Judge by these models from now on: nothing is known of their fit, nothing followed."""
+        n_leads = len(model.leads)
+        self.model, self.factor = model, factor
+        self.thresholds = model.thresholds(factor)
+        self.drifts, self.fits = [None] * n_leads, (ModelFit(),) * n_leads
+        self._is_unfit = False
+
+    @property
+    def usual(self) -> Sequence[UsualLead | None] | None:
+        """The units that evidence counts in, a lead each; None where the base judges."""
+        return (None,) * len(self.model.leads) if self.learning is not None else self.model.usual
+
+    @property
+    def moved_by(self) -> float:
+        """By how much the thresholds were moved, by an option or a person."""
+        return self.factor * self.model.moved_by
+
+    @property
+    def threshold(self) -> float:
+        """The threshold that people see and move: of the first lead that is judged."""
+        return self.thresholds[self.model.first]
+
+    @property
+    def unjudged_leads(self) -> list[str]:
+        """The leads that have no part in the verdicts now, in order."""
+        by_fit = leads_without_fit(self.fits)
+        return [
+            name
+            for lead, name in enumerate(self._leads)
+            if name in self.left_out or lead in by_fit or self.model.leads[lead] is None
+        ]
 
     @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
@@ -180,6 +258,8 @@ class Patient:
         for event in header.events:
             if event.event == "stream_restarted":
                 messages.extend(self._begin_stretch(event.sample, desk))
+            elif event.event == "lead_left_out":
+                messages.extend(self._leave_out(event, desk))
             else:
                 messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
@@ -298,8 +378,28 @@ class Patient:
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
         return self._of_episode(self.position, transition, desk)
 
-    def status(self, name: str, trainings_ahead: int = 0) -> PatientStatus:
-        """Return how far this patient is, for the heartbeat."""
+    def mark(self, request: MarkRequest, desk: Desk) -> list[Message]:
+        """Take a person's word for a family; LookupError, which says why, if it is refused."""
+        if self.learning is not None and self.relearn_from is None:
+            raise LookupError(
+                f"{request.patient} is still being learnt; try again when that is done"
+            )
+        word, fs_hz = (request.family, request.word), self.stream.fs_hz
+        self.families = take_word(self.families, self.alert_state, fs_hz, *word)
+        if self.relearn_from is not None:  # a restart goes on from there
+            saved = self.relearn_from.consumer
+            saved = msgspec.structs.replace(saved, families=marked(saved.families, *word))
+            self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=saved)
+        self.moved_on = True
+        lead = self.model.judged(self.alert_state.peak_lead)
+        judge, rule = self.model.identity, desk.machine.rule.name
+        of = self.stream, lead, rule, judge, self.position, self.alert_state
+        return [mark_alert(*of, request, desk)]
+
+    def status(
+        self, name: str, trainings_ahead: int = 0, families: list[FamilyStatus] | None = None
+    ) -> PatientStatus:
+        """Return how far this patient is, for the heartbeat; of families what is to be told."""
         learning, fs_hz = self.learning, self.stream.fs_hz
         is_shed = self.shed_from is not None
         has_rate = self._rr_ms and not is_shed and not NO_RATE & {*self.alert_state.technical}
@@ -307,7 +407,7 @@ class Patient:
         return PatientStatus(
             patient=name,
             record=self.stream.record,
-            lead=self.stream.lead,
+            lead=joined_leads(self._leads),
             fs_hz=self.stream.fs_hz,
             position=self.position,
             n_samples=self.stream.n_samples,
@@ -326,90 +426,104 @@ class Patient:
             learning=None
             if learning is None or self.state != "learning"
             else learning.status(self.position, fs_hz, trainings_ahead),
+            leads=[*self._leads],
+            left_out=self.unjudged_leads,
+            families=families,
         )
 
-    def restore(self, saved: Saved, model: Model, segmenter_state: bytes) -> None:
+    def restore(self, saved: Saved, model: PatientModel, segmenter_state: bytes) -> None:
         """Go on from what `progress` returned."""
-        self.model = model
+        self._judge_by(model, saved.factor)
         self.learned = saved.learned
-        self.threshold = saved.threshold
         self.alert_state = saved.alert_state
         self.counts = saved.counts
         self.ended = saved.ended
         self.context = saved.context
-        drift = None if saved.drift is None else np.array(saved.drift)
-        self.track = TrackState(saved.timing, drift)
+        self.timing, self.weighed, self.families = saved.timing, saved.weighed, saved.families
+        self.drifts = [None if one is None else np.array(one) for one in saved.drifts]
         self.judged_r = saved.judged_r
         if saved.verdict_sample is not None:
             self.verdict_sample = saved.verdict_sample
         self.timeline, self.unheard = saved.timeline, saved.unheard
-        self.fit = saved.fit if saved.learned is None else FITS
+        self.fits, self.left_out = saved.fits, saved.left_out
+        self._is_unfit = no_lead_fits(saved.fits)
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
-    def start_monitoring(self, model: Model, threshold: float, learned: str, note: str) -> None:
-        """End the learning phase with what was learnt."""
+    def start_monitoring(
+        self, model: PatientModel, learned: Sequence[str | None], note: str
+    ) -> None:
+        """End the learning phase with what was learnt: the rhythm continues, drift counts anew."""
         if self.learning is not None:
             self.learnt_until = self.learning.until_sample
-        self.model, self.threshold = model, threshold
-        self.learned, self.note, self.fit = learned, note, FITS
-        self.track = self.track.learnt()
+        self._judge_by(model, 1.0)
+        self.fits, self.weighed = (FITS,) * len(model.leads), self.weighed.learnt()
+        self.families = kept_by_word(self.families)
+        self.learned, self.note = tuple(learned), note
         self.learning = self.relearn_from = None
 
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         messages = [] if transition is None else self._of_episode(self.position, transition, desk)
-        fit = doubted_anew(self.fit)
-        messages += self._judge_model(fit, self.position, desk, "the patient is learnt anew")
+        fits = doubted_anew(self.fits)
+        messages += self._judge_models(fits, self.position, desk, "the patient is learnt anew")
         self.learning, self.note, self.moved_on = learning, "", True
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
 
     def set_threshold(self, threshold: float, desk: Desk) -> list[Message]:
-        """Judge by another threshold from now on; a model that did not fit gets a new chance."""
-        self.threshold, self.moved_on = threshold, True
-        fit = doubted_anew(self.fit)
-        return self._judge_model(fit, self.position, desk, "the threshold was moved: judged anew")
+        """Judge by another threshold from now on, the other leads' moved alike.
+
+        A model that did not fit gets a new chance.
+        """
+        self.factor = threshold / self.model.thresholds(1.0)[self.model.first]
+        self.thresholds, self.moved_on = self.model.thresholds(self.factor), True
+        fits = doubted_anew(self.fits)
+        return self._judge_models(fits, self.position, desk, "the threshold was moved: judged anew")
 
     def progress(self, name: str) -> Progress[Saved]:
         """Return what a restart needs to go on behind the position."""
         return self.relearn_from or self._progress(name, None)
 
     def _progress(self, name: str, relearn_until: int | None) -> Progress[Saved]:
-        drift = self.track.drift
         saved = Saved(
+            leads=self._leads,
             alert_state=self.alert_state,
             counts=self.counts,
-            threshold=self.threshold,
+            factor=self.factor,
             learned=self.learned,
             ended=self.ended,
             context=self.context,
-            timing=self.track.timing,
-            drift=None if drift is None else drift.tolist(),
+            timing=self.timing,
+            drifts=tuple(None if one is None else one.tolist() for one in self.drifts),
             relearn_until=relearn_until,
             judged_r=self.judged_r,
             verdict_sample=self.verdict_sample,
             timeline=self.timeline,
             unheard=self.unheard,
-            fit=self.fit,
+            fits=self.fits,
+            left_out=self.left_out,
+            weighed=self.weighed,
+            families=self.families,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
     def _beat(self, beat: ScoredBeat, desk: Desk, sent_ns: int) -> list[Message]:
-        verdict = verdict_of(beat.sample, beat.loss, self.threshold, beat.timing)
+        beat, placed = self._placed(beat)
+        verdict, is_learning = verdict_of(beat, self.thresholds, placed), self.learning is not None
         messages: list[Message] = []
-        if not beat.quality & NO_VERDICT:  # of one that is learning it will have one
+        if beat.readable:
             messages += self._watch(beat.closed_sample, True, desk)
             if "stream_restarted" in self.alert_state.technical:
                 messages += self._technical("stream_restarted", "cleared", beat.closed_sample, desk)
         if desk.on_verdict is not None:
             desk.on_verdict(beat, verdict)
         self._count(beat, verdict)
-        threshold = None if self.learning is not None else self.threshold
-        messages.append(beat_scored(self.stream, beat, verdict, threshold, desk, sent_ns))
-        fit = follow_fit(self.fit, beat.loss, self.threshold)
-        messages += self._judge_model(fit, beat.sample, desk)
-        if self.fit.is_unfit:
+        messages.append(
+            beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
+        )
+        messages += self._judge_models(beat.fits, beat.sample, desk)
+        if self._is_unfit:
             verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
@@ -418,19 +532,39 @@ class Patient:
         if transition.state == "cleared":
             return [*messages, *self._of_episode(verdict.sample, transition, desk)]
         alerts = beat_alert(
-            self.stream, self.model, self.threshold, beat, verdict, transition, desk
+            self.stream, self.model, self.thresholds, beat, verdict, transition, desk
         )
         if transition.state == "onset":
             onsets = self.counts.alerts + len(alerts)
             self.counts = msgspec.structs.replace(self.counts, alerts=onsets)
         return [*messages, *alerts]
 
+    def _placed(self, beat: ScoredBeat) -> tuple[ScoredBeat, Placed | None]:
+        """Return a beat without a verdict where it lies in noise; and its family."""
+        if beat.early is None or beat.score is None:
+            return beat, None
+        self.families, heard = hear(
+            self.families,
+            beat.batch.inputs[beat.row],
+            [loss is not None for loss in beat.losses],
+            beat.sample / self.stream.fs_hz,
+            beat.score,
+            beat.early,
+            unreadable=beat.unreadable,
+            during_alert=self.alert_state.active,
+        )
+        if heard.anomalous is None:
+            noisy = beat.quality | NOISY
+            return beat._replace(score=None, readable=False, quality=noisy), None
+        return beat, heard.placed
+
     def _keep(self, beat: ScoredBeat, transition: Transition | None) -> None:
         kept_beat = KeptBeat(
             patient=self.stream.patient,
             sample=beat.sample,
-            loss=beat.loss,
-            threshold=self.threshold,
+            leads=self._leads,
+            losses=beat.losses,
+            thresholds=self.thresholds,
             values=beat.values,
         )
         alerted = transition is not None and transition.state in ("onset", "ongoing")
@@ -450,7 +584,7 @@ class Patient:
             self._rr_ms.append(beat.rr_before_ms)
 
     def _of_episode(self, sample: int, transition: Transition, desk: Desk) -> list[Message]:
-        return episode_alert(self.stream, self.model, self.threshold, sample, transition, desk)
+        return episode_alert(self.stream, self.model, self.thresholds, sample, transition, desk)
 
     def _watch(self, now_sample: int, is_verdict: bool, desk: Desk) -> list[Message]:
         """Look at how long there has been no verdict; `is_verdict` that there is one now."""
@@ -471,26 +605,62 @@ class Patient:
         """Report that the samples began anew; what lasted of the signal before is over."""
         messages: list[Message] = []
         for event in self.alert_state.technical:
-            if event in OF_SIGNAL:
+            if event == "lead_left_out":
+                over = RecordEvent("lead_left_out", "cleared", sample, [*self.left_out])
+                messages += self._leave_out(over, desk)
+            elif event in OF_SIGNAL:
                 messages += self._technical(event, "cleared", sample, desk)
         self._rr_ms.clear()
         self.verdict_sample = sample
         return messages + self._technical("stream_restarted", "onset", sample, desk)
 
-    def _judge_model(
-        self, fit: ModelFit, sample: int, desk: Desk, over: str = "the model fits"
+    def _judge_models(
+        self, fits: tuple[ModelFit, ...], sample: int, desk: Desk, over: str = "the model fits"
     ) -> list[Message]:
-        """Take in what is known of the model; one that does not fit ends the episode it made."""
-        before, self.fit = self.fit, fit
-        if fit.is_unfit == before.is_unfit:
-            return []
-        if not fit.is_unfit:
-            return self._technical("model_unfit", "cleared", sample, desk, over)
-        messages = self._technical("model_unfit", "onset", sample, desk, unfit_text(fit))
+        """Take in what is known of the models; where none fits, the episode they made ends."""
+        if fits == self.fits:
+            return []  # nearly always
+        was_unfit, out_before = self._is_unfit, unfit_leads(self.fits)
+        is_unfit, out = no_lead_fits(fits), unfit_leads(fits)
+        self.fits, self._is_unfit = fits, is_unfit
+        messages: list[Message] = []
+        for lead in [lead for lead in out_before if lead not in out]:
+            messages += self._lead_left_out("cleared", self._leads[lead], sample, desk, over)
+        for lead in [lead for lead in out if lead not in out_before]:
+            messages += self._lead_left_out(
+                "onset", self._leads[lead], sample, desk, "its model does not fit"
+            )
+        if is_unfit == was_unfit:
+            return messages
+        if not is_unfit:
+            return [*messages, *self._technical("model_unfit", "cleared", sample, desk, over)]
+        messages += self._technical("model_unfit", "onset", sample, desk, unfit_text(fits))
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         if transition is not None:
             messages += self._of_episode(sample, transition, desk)
         return messages
+
+    def _leave_out(self, event: RecordEvent, desk: Desk) -> list[Message]:
+        """Take note of leads that cannot be read while others can, or can be read again."""
+        is_onset, messages = event.state == "onset", list[Message]()
+        for name in event.leads:
+            if (name in self.left_out) == is_onset or name not in self._leads:
+                continue
+            others = tuple(one for one in self.left_out if one != name)
+            self.left_out = (*others, name) if is_onset else others
+            why = "it cannot be read" if is_onset else "it can be read"
+            messages += self._lead_left_out(event.state, name, event.sample, desk, why)
+        return messages
+
+    def _lead_left_out(
+        self, state: Literal["onset", "cleared"], name: str, sample: int, desk: Desk, why: str
+    ) -> list[Message]:
+        """Report one lead; the event lasts while any is left out."""
+        lasts = bool(self.left_out) or bool(unfit_leads(self.fits))
+        self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", lasts)
+        done = "left out of the verdicts" if state == "onset" else "judged again"
+        text = f"lead {name} is {done}: {why}"
+        return technical(self.stream, "lead_left_out", state, sample, text, desk, [name])
 
     def _technical(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detection.alert_machine import Transition, Verdict, alert_identity
-from monitor.detection.desk import Desk, Model
-from monitor.detection.explanation import loss_by_part, neighbours
+from monitor.detection.alert_machine import AlertState, Transition, Verdict, alert_identity
+from monitor.detection.desk import Desk, PatientModel
+from monitor.detection.explanation import leads_that_ring, loss_by_part, neighbours
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.verdict_watch import SILENT_S
 from monitor.wire.codec import quality_names
@@ -17,16 +18,18 @@ from monitor.wire.messages import (
     Alert,
     BeatScored,
     LossByPart,
+    MarkRequest,
     Message,
     Neighbour,
     PatientKind,
     Stream,
     Technical,
     Why,
+    joined_leads,
 )
 
 _NUMBERED = (Alert, Technical)  # a union of types takes time to make, and every beat is asked
-TECHNICAL_TEXTS = {
+TECHNICAL_TEXTS: dict[PatientKind, str] = {
     "lead_off": "lead off or saturated",
     "signal_lost": "no samples arrive",
     "noisy": "too noisy to be read",
@@ -41,46 +44,53 @@ def beat_scored(
     stream: Stream,
     beat: ScoredBeat,
     verdict: Verdict,
-    threshold: float | None,
     desk: Desk,
     sent_ns: int,
+    *,
+    is_learning: bool,
 ) -> BeatScored:
-    """Make the message of one beat; without a threshold its patient is still learnt."""
+    """Make the message of one beat; of one that is learnt it has no threshold."""
+    loss = beat.loss
     return BeatScored(
         schema=1,
         patient=stream.patient,
         record=stream.record,
-        lead=stream.lead,
+        lead=joined_leads(stream.leads) if loss is None else stream.leads[beat.lead],
         sample=beat.sample,
         time_s=_time_s(stream, beat.sample),
         wall_time=desk.wall_time(),
-        loss=None if beat.loss is None else round(beat.loss, 3),
-        threshold=None if threshold is None else round(threshold, 3),
+        loss=None if loss is None else round(loss, 3),
+        threshold=None if is_learning else round(verdict.threshold, 3),
         anomalous=verdict.anomalous is True,
         why=list(verdict.why),
         rr_before_ms=_rounded(beat.rr_before_ms),
         rr_after_ms=_rounded(beat.rr_after_ms),
         quality=quality_names(beat.quality),
+        score=None if beat.score is None else round(beat.score, 3),
+        family=verdict.family,
+        losses=[] if len(beat.losses) == 1 else [*map(_rounded_loss, beat.losses)],
         sent_ns=sent_ns,
     )
 
 
 def beat_alert(
     stream: Stream,
-    model: Model,
-    threshold: float,
+    model: PatientModel,
+    thresholds: Sequence[float],
     beat: ScoredBeat,
     verdict: Verdict,
     transition: Transition,
     desk: Desk,
 ) -> list[Message]:
     """Make an onset or an ongoing alert: it speaks of one beat, shows and explains it."""
-    beats, scored = beat.batch
-    values, reconstruction = beats.values[beat.row], scored.reconstructions[beat.row]
+    batch, place = beat.batch, (beat.row, beat.lead)
+    values, reconstruction = batch.beats.values[place], batch.reconstructions[place]
+    judge = model.lead(beat.lead)
     return _alert(
         stream,
         model,
-        threshold,
+        beat.lead,
+        verdict.threshold,
         beat.sample,
         transition,
         desk,
@@ -88,29 +98,33 @@ def beat_alert(
         rr_before_ms=_rounded(beat.rr_before_ms),
         rr_after_ms=_rounded(beat.rr_after_ms),
         quality=quality_names(beat.quality),
-        delay_ms=round(float(beats.delay_ms[beat.row]), 1),
+        delay_ms=round(float(batch.beats.delay_ms[beat.row]), 1),
         beat=_listed(values),
         reconstruction=_listed(reconstruction),
         why=list(verdict.why),
         score=round(verdict.ratio, 3),
-        parts=loss_by_part(values, reconstruction, model.window),
-        neighbours=neighbours(scored.tracked.inputs[beat.row], model.checkpoint.normal),
+        parts=loss_by_part(values, reconstruction, judge.window),
+        neighbours=neighbours(batch.inputs[place], judge.checkpoint.normal),
+        leads=[stream.leads[lead] for lead in leads_that_ring(beat, thresholds)],
+        family=verdict.family,
     )
 
 
 def episode_alert(
     stream: Stream,
-    model: Model,
-    threshold: float,
+    model: PatientModel,
+    thresholds: Sequence[float],
     sample: int,
     transition: Transition,
     desk: Desk,
 ) -> list[Message]:
     """Make the alert that ends or acknowledges: it speaks of the whole, and shows no beat."""
+    lead = model.judged(transition.peak_lead)  # it may be acknowledged after it was learnt anew
     return _alert(
         stream,
         model,
-        threshold,
+        lead,
+        thresholds[lead],
         sample,
         transition,
         desk,
@@ -125,12 +139,67 @@ def episode_alert(
         score=None,
         parts=None,
         neighbours=[],
+        leads=[],
+        family=None,
+    )
+
+
+def mark_alert(
+    stream: Stream,
+    lead: int,
+    rule: str,
+    model: str,
+    sample: int,
+    alerts: AlertState,
+    mark: MarkRequest,
+    desk: Desk,
+) -> Alert:
+    """Make the alert that keeps a person's word, and who said it; of numbers it has the last ones.
+
+    Of several words at one sample each has an identity: no beat leads to it a second time.
+    """
+    seq, threshold = desk.next_seq(), 0.0
+    if alerts.peak_share > 0:
+        threshold = alerts.peak_loss / alerts.peak_share
+    said = (str(mark.family), mark.word, str(seq))
+    span = max(0, alerts.episode_last_sample - alerts.episode_start_sample)
+    return Alert(
+        schema=1,
+        patient=stream.patient,
+        record=stream.record,
+        lead=stream.leads[lead],
+        sample=sample,
+        time_s=_time_s(stream, sample),
+        wall_time=desk.wall_time(),
+        id=alert_identity(stream.patient, stream.record, sample, rule, model, "marked", *said),
+        seq=seq,
+        journal=desk.journal,
+        state="marked",
+        priority="low",
+        rule=rule,
+        loss=round(alerts.peak_loss, 3),
+        threshold=round(threshold, 3),
+        ratio=round(alerts.peak_share, 3),
+        rr_before_ms=None,
+        rr_after_ms=None,
+        quality=[],
+        episode_beats=alerts.episode_beats,
+        episode_start_sample=alerts.episode_start_sample,
+        model=model,
+        delay_ms=None,
+        beat=[],
+        reconstruction=[],
+        duration_s=round(span / stream.fs_hz, 4),
+        family=mark.family,
+        word=mark.word,
+        by=mark.by,
     )
 
 
 def _alert(
     stream: Stream,
-    model: Model,
+    model: PatientModel,
+    lead: int,
     threshold: float,
     sample: int,
     transition: Transition,
@@ -147,8 +216,10 @@ def _alert(
     score: float | None,
     parts: LossByPart | None,
     neighbours: list[Neighbour],
+    leads: list[str],
+    family: int | None,
 ) -> list[Message]:
-    rule, judge = desk.machine.rule.name, model.checkpoint.identity
+    rule, judge = desk.machine.rule.name, model.identity
     identity = _identity(stream, sample, rule, judge, transition.state)
     span = transition.episode_last_sample - transition.episode_start_sample
     duration_s = span / stream.fs_hz
@@ -159,7 +230,7 @@ def _alert(
         schema=1,
         patient=stream.patient,
         record=stream.record,
-        lead=stream.lead,
+        lead=stream.leads[lead],
         sample=sample,
         time_s=_time_s(stream, sample),
         wall_time=desk.wall_time(),
@@ -187,6 +258,8 @@ def _alert(
         neighbours=neighbours,
         duration_s=round(duration_s, 4),
         rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
+        leads=leads,
+        family=family,
     )
     return [alert]
 
@@ -198,9 +271,16 @@ def technical(
     sample: int,
     text: str,
     desk: Desk,
+    leads: Sequence[str] = (),
 ) -> list[Message]:
-    """Make a technical alert; none where the journal has it: the signal came by here before."""
-    identity = _identity(stream, sample, event, "", state)
+    """Make a technical alert; none where the journal has it: the signal came by here before.
+
+    Parameters
+    ----------
+    leads : sequence of str
+        Which it is of, where not of all.
+    """
+    identity = _identity(stream, sample, event, joined_leads(leads), state)
     if desk.holds(identity):
         return []
     return [
@@ -208,7 +288,7 @@ def technical(
             schema=1,
             patient=stream.patient,
             record=stream.record,
-            lead=stream.lead,
+            lead=joined_leads(leads or stream.leads),
             sample=sample,
             time_s=_time_s(stream, sample),
             wall_time=desk.wall_time(),
@@ -237,6 +317,10 @@ def is_numbered(message: Message) -> TypeGuard[Alert | Technical]:
 
 def _rounded(interval_ms: float | None) -> float | None:
     return None if interval_ms is None else round(interval_ms, 1)
+
+
+def _rounded_loss(loss: float | None) -> float | None:
+    return None if loss is None else round(loss, 3)
 
 
 def _listed(values: NDArray[np.float32]) -> list[float]:

@@ -1,4 +1,7 @@
-"""What a person or a program may ask of the engine: acknowledge, move a threshold, learn anew."""
+"""What a person or a program may ask of the engine.
+
+Acknowledge, move a threshold, learn anew, say what a family of beats is.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from model.libraries import TORCH_MISSING, torch_is_installed
 from monitor.detection.desk import Desk
+from monitor.detection.family_marks import WORDS
 from monitor.detection.learner import Learner
 from monitor.detection.patient import Patient
 from monitor.detection.patient_messages import is_numbered
@@ -16,6 +20,7 @@ from monitor.wire.messages import (
     MIN_THRESHOLD,
     AckRequest,
     ControlRequest,
+    MarkRequest,
     Message,
     RelearnRequest,
     ThresholdRequest,
@@ -69,6 +74,8 @@ class Requests:
                 return self._relearn(request)
             case AckRequest():
                 return self._acknowledge(request)
+            case MarkRequest():
+                return self._mark(request)
 
     def _acknowledge(self, request: AckRequest) -> CarriedOut:
         """Take note that one patient's high alert was seen, or everybody's."""
@@ -81,6 +88,18 @@ class Requests:
             raise LookupError("nothing to acknowledge")
         names = [one.patient for one in messages if is_numbered(one)]
         return CarriedOut(f"acknowledged: {', '.join(names)}", messages, names)
+
+    def _mark(self, request: MarkRequest) -> CarriedOut:
+        """Take a person's word for a family of one patient's beats."""
+        if request.journal not in ("", self._desk.journal):
+            raise LookupError(
+                f"this monitor writes journal {self._desk.journal}, not {request.journal}; name "
+                "the endpoint of the one that writes it (--alerts)"
+            )
+        (name,) = self._named(request.patient)
+        messages = self._patients[name].mark(request, self._desk)
+        answer = f"{name}: family {request.family} is {WORDS[request.word]}"
+        return CarriedOut(answer, messages, [name])
 
     def _relearn(self, request: RelearnRequest) -> CarriedOut:
         """Learn one patient's normal anew, or all patients', from the signal that comes."""

@@ -49,7 +49,7 @@ class Timeline(msgspec.Struct, frozen=True):
 
 def _moved(message: BeatsMessage, shift: int, before: list[RecordEvent]) -> BeatsMessage:
     header = message.header
-    events = [RecordEvent(one.event, one.state, one.sample + shift) for one in header.events]
+    events = [msgspec.structs.replace(one, sample=one.sample + shift) for one in header.events]
     header = msgspec.structs.replace(
         header,
         position=header.position + shift,

@@ -6,17 +6,36 @@ with their source.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 BEATS_AROUND = 10  # on either side of an alerted beat: about eight seconds
 
 
 class KeptBeat(msgspec.Struct, frozen=True):
-    """One beat beside an alert, or the alerted one."""
+    """One beat beside an alert, or the alerted one: a loss, a threshold and a cut beat a lead."""
 
     patient: str
     sample: int  # R peak, from the record's start
-    loss: float | None  # none where it got no verdict
+    leads: tuple[str, ...]
+    losses: tuple[float | None, ...]  # none where a lead gave none
+    thresholds: tuple[float, ...]  # NaN of a lead that is not judged
+    values: bytes  # float32, little-endian, standardised, lead after lead
+
+    def in_lead(self, name: str) -> LeadBeat:
+        """Return what one lead showed; the first lead where there is none of that name."""
+        lead = self.leads.index(name) if name in self.leads else 0
+        size = len(self.values) // len(self.leads)
+        values = self.values[lead * size : (lead + 1) * size]
+        return LeadBeat(self.sample, self.losses[lead], self.thresholds[lead], values)
+
+
+class LeadBeat(NamedTuple):
+    """A kept beat in one lead."""
+
+    sample: int
+    loss: float | None
     threshold: float
     values: bytes  # float32, little-endian, standardised
 

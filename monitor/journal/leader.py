@@ -28,6 +28,22 @@ def leader_path(journal: Path) -> Path:
     return lock.with_name(f"{lock.name}-leader")
 
 
+def is_led(journal: Path) -> bool:
+    """Tell whether a monitor leads a run in a journal now."""
+    try:
+        held = os.open(leader_path(journal), os.O_RDWR)
+    except OSError:  # nobody ever did, or who may not command it asks
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(held)
+
+
 @contextlib.contextmanager
 def led(
     journal: Path, tell: Callable[[str], None], leaves_s: float = LEAVES_S, wait_s: float = WAIT_S

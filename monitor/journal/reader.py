@@ -20,7 +20,7 @@ from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
 
 MIN_PREFIX = 4  # digits of an identity
-_BEAT = KeptBeat.__struct_fields__
+VERSION = 2  # of the tables, in the file's user_version; 1 kept one lead's beats
 
 
 class JournalReader:
@@ -49,6 +49,7 @@ class JournalReader:
             ) from error
         try:
             self._rows("SELECT identity FROM journal")
+            require_version(path, self._database)
         except JournalFailed:
             self._database.close()
             raise
@@ -63,6 +64,12 @@ class JournalReader:
         trace: TracebackType | None,
     ) -> None:
         self._database.close()
+
+    @property
+    def identity(self) -> str:
+        """The journal's identity now: it may get another."""
+        rows = self._rows("SELECT identity FROM journal")
+        return str(rows[0][0]) if rows else ""
 
     def alerts(self, since: str = "", patient: str | None = None) -> Iterator[Alert | Technical]:
         """Yield the alerts since a wall time, in order, of one patient or of all.
@@ -94,30 +101,31 @@ class JournalReader:
 
     def beats_around(self, patient: str, sample: int) -> list[KeptBeat]:
         """Return the beat at a sample and at most ten on either side that were kept, in order."""
-        columns = "SELECT patient, sample, loss, threshold, beat FROM beats WHERE patient = ?"
+        kept = "SELECT beat FROM beats WHERE patient = ?"
         before = self._rows(
-            f"{columns} AND sample <= ? ORDER BY sample DESC LIMIT ?",
+            f"{kept} AND sample <= ? ORDER BY sample DESC LIMIT ?",
             patient,
             sample,
             BEATS_AROUND + 1,
         )
         after = self._rows(
-            f"{columns} AND sample > ? ORDER BY sample LIMIT ?", patient, sample, BEATS_AROUND
+            f"{kept} AND sample > ? ORDER BY sample LIMIT ?", patient, sample, BEATS_AROUND
         )
-        rows = [dict(zip(_BEAT, row, strict=True)) for row in (*reversed(before), *after)]
+        return [self._kept_beat(content) for (content,) in (*reversed(before), *after)]
+
+    def _kept_beat(self, content: object) -> KeptBeat:
         try:
-            beats = msgspec.convert(rows, list[KeptBeat])
-        except msgspec.ValidationError as error:
+            beat = msgspec.msgpack.decode(as_bytes(content), type=KeptBeat)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise JournalFailed(
                 f"{self._path} is damaged: a kept beat cannot be read ({error}); restore a copy"
             ) from error
-        for beat in beats:
-            if not _is_beat(beat.values):
-                raise JournalFailed(
-                    f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; "
-                    "restore a copy"
-                )
-        return beats
+        if not _is_beat(beat):
+            raise JournalFailed(
+                f"{self._path} is damaged: the kept beat at sample {beat.sample} is not one; "
+                "restore a copy"
+            )
+        return beat
 
     def run(self) -> JournaledRun | None:
         """Return what the journal's run is of; None if none has begun."""
@@ -153,11 +161,29 @@ def decoded_alert(path: Path, message: object) -> Alert | Technical:
         ) from error
 
 
-def _is_beat(values: bytes) -> bool:
-    """Whether these are float32 of a standardised beat; NaN is not."""
-    if len(values) % 4:
+def require_version(path: Path, database: sqlite3.Connection) -> None:
+    """Raise JournalFailed if a journal's tables are those of another version."""
+    ((version,),) = read_rows(path, database, "PRAGMA user_version")
+    if isinstance(version, int) and version > VERSION:
+        raise JournalFailed(
+            f"{path} was written by a newer version (tables {version}, known {VERSION}); "
+            "update, or name another with --journal"
+        )
+    if version != VERSION:
+        raise JournalFailed(
+            f"{path} was written by an earlier version (tables {version}, known {VERSION}); read "
+            "it with that version, or name another with --journal"
+        )
+
+
+def _is_beat(beat: KeptBeat) -> bool:
+    """Whether these are as many leads throughout, of float32 of a standardised beat; NaN is not."""
+    n_leads = len(beat.leads)
+    if not len(beat.losses) == len(beat.thresholds) == n_leads > 0:
         return False
-    return bool((np.abs(np.frombuffer(values, "<f4")) <= MAX_BEAT_VALUE).all())
+    if len(beat.values) % (4 * n_leads):
+        return False
+    return bool((np.abs(np.frombuffer(beat.values, "<f4")) <= MAX_BEAT_VALUE).all())
 
 
 def as_bytes(value: object) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.errors import JournalFailed
-from monitor.wire.messages import Stream
+from monitor.wire.messages import Stream, joined_leads
 
 
 class JournaledRun(msgspec.Struct, frozen=True):
@@ -23,6 +23,7 @@ class JournaledRun(msgspec.Struct, frozen=True):
     threshold: float | None
     learn_s: float | None
     false_alerts_per_hour: float
+    verdict: str = "loss"  # with the identity of the evidence
 
 
 def decode_run(content: bytes, journal: Path) -> JournaledRun:
@@ -52,6 +53,7 @@ _OPTIONS = {
     "threshold": "--threshold",
     "learn_s": "--learn",
     "false_alerts_per_hour": "--false-alerts-per-hour",
+    "verdict": "--verdict",
 }
 
 
@@ -68,6 +70,6 @@ def _listed(run: JournaledRun) -> str:
 def _described(stream: Stream) -> str:
     stop = "endless" if stream.n_samples is None else f"{stream.n_samples / stream.fs_hz:g} s"
     return (
-        f"{stream.record} {stream.lead} ({stream.fs_hz:g} Hz, "
+        f"{stream.record} {joined_leads(stream.leads)} ({stream.fs_hz:g} Hz, "
         f"{stream.first_sample / stream.fs_hz:g} s to {stop}, {stream.digest or 'unread'})"
     )

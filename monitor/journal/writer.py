@@ -22,14 +22,13 @@ from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.lock import Mark, read_mark, real_path, writing
 from monitor.journal.own_time import OwnTime
-from monitor.journal.reader import as_bytes, decoded_alert, read_rows
+from monitor.journal.reader import VERSION, as_bytes, decoded_alert, read_rows, require_version
 from monitor.journal.run import JournaledRun, decode_run, difference
 from monitor.wire.codec import Encoded
 from monitor.wire.messages import MAX_PAGE, Alert, Count, Name, Technical
 
-VERSION = 1  # of the tables; in the file's user_version
 # Beats lie in the order they come in, the key beside them: laid by patient, every commit of a ward
-# wrote a page for each patient who had one. Files that were begun so are read and written as ever.
+# wrote a page for each patient who had one.
 _SCHEMA = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS journal (identity TEXT NOT NULL);
@@ -47,8 +46,6 @@ CREATE TABLE IF NOT EXISTS beats (
     patient TEXT NOT NULL,
     sample INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    loss REAL,
-    threshold REAL NOT NULL,
     beat BLOB NOT NULL,
     PRIMARY KEY (patient, sample)
 ) STRICT;
@@ -59,8 +56,8 @@ CREATE TABLE IF NOT EXISTS progress (
 ) STRICT;
 """
 _INSERT_BEAT = """
-INSERT OR REPLACE INTO beats (patient, sample, seq, loss, threshold, beat)
-VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM alerts), ?3, ?4, ?5)
+INSERT OR REPLACE INTO beats (patient, sample, seq, beat)
+VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM alerts), ?3)
 """
 
 
@@ -165,11 +162,11 @@ class Journal:
 
     def _require_known_version(self, path: Path) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise JournalFailed(
-                f"{path} was written by a newer version (tables {version}, known {VERSION}); "
-                "update, or name another with --journal"
-            )
+        (n_tables,) = self._database.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'journal'"
+        ).fetchone()
+        if version or n_tables:  # otherwise it is a new file
+            require_version(path, self._database)
 
     def _identify(self, *, only_look: bool) -> None:
         """Learn the journal's identity; give it another one where it is an older copy, or a copy.
@@ -272,7 +269,7 @@ class Journal:
             write(_INSERT_ALERT, rows)
             write(  # kept as long as the newest alert that may be theirs
                 _INSERT_BEAT,
-                [(one.patient, one.sample, one.loss, one.threshold, one.values) for one in beats],
+                [(one.patient, one.sample, msgspec.msgpack.encode(one)) for one in beats],
             )
             write(
                 "INSERT OR REPLACE INTO progress VALUES (?, ?)",

@@ -6,10 +6,9 @@
             note: `loss=` and `threshold=`; a beat that comes early or late may be one at a lower
             loss, since its timing counts too
 
-Each annotation carries the number of the lead that was read (`chan`). Samples count at the lead's
-own rate, which the files state. Each file is written whole or not at
-all. Records are done in parallel processes; one that cannot be read does not keep the others.
-What was done before, with the same settings and from the same files, is not done again.
+Each annotation carries the number of the first lead that was read (`chan`). Samples count at the
+leads' own rate, which the files state. Each file is written whole or not at all. Records are done
+in parallel processes; one that cannot be read does not keep the others.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.errors import ModelError
+from model.evidence_file import load_shipped_weights
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.offline.annotation_notes import (
@@ -34,6 +34,7 @@ from monitor.offline.annotation_notes import (
 )
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
 from monitor.offline.workers import check_jobs, run_tasks
+from monitor.settings import VerdictBy
 from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from segmenter.beat import BeatSpec, joined_beats
@@ -63,8 +64,8 @@ class Annotated:
         Why nothing was written.
     was_done : bool
         It was annotated before; nothing was written.
-    lead : str
-        Name of the lead that was read.
+    leads : tuple of str
+        Names of the leads that were read.
     warnings : tuple of str
         What is wrong with the record and was read all the same.
     """
@@ -76,7 +77,7 @@ class Annotated:
     signal_s: float = 0.0
     error: str | None = None
     was_done: bool = False
-    lead: str = ""
+    leads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -86,23 +87,25 @@ class _Task:
 
     record: str
     out: Path
-    lead: str | int | None
+    leads: Sequence[str | int]  # as asked for
     spec: BeatSpec
     checkpoint: Path | None
     learn_s: float | None
+    verdict: VerdictBy
     settings: str  # their digest
 
 
 def annotate_records(
     records: Sequence[str | Path],
     out: str | Path,
-    lead: str | int | None = None,
+    leads: Sequence[str | int] = (),
     spec: BeatSpec | None = None,
     jobs: int | None = None,
     checkpoint: str | Path | None = None,
     learn_s: float | None = None,
     again: bool = False,
     on_progress: Callable[[Annotated, int, int], None] | None = None,
+    verdict: VerdictBy = "evidence",
 ) -> list[Annotated]:
     """Write the beats of records, and with a model their anomalies, as WFDB annotations.
 
@@ -113,6 +116,8 @@ def annotate_records(
         itself, for those of its folders.
     out : str or Path
         Folder for `<record>.qrs` and `<record>.alm`; made if it is missing.
+    leads : sequence of str and int
+        Names or indices of leads; none are all ECG leads of each record.
     spec : BeatSpec, optional
         How beats are cut; the checkpoint's by default.
     jobs : int, optional
@@ -126,6 +131,8 @@ def annotate_records(
         Annotate records again that were done with the same settings.
     on_progress : callable, optional
         Told of each record when it is done, how many are done, and of how many.
+    verdict : {"evidence", "loss"}
+        What judges learnt records; see `replay --verdict`.
 
     Returns
     -------
@@ -153,11 +160,21 @@ def annotate_records(
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
+
     settings = settings_digest(
-        {"lead": lead, "spec": chosen_spec.identity, "model": model, "learn_s": learn_s}
+        {
+            "leads": tuple(leads),
+            "spec": chosen_spec.identity,
+            "model": model,
+            "learn_s": learn_s,
+            "verdict": f"evidence {load_shipped_weights().identity}"
+            if verdict == "evidence"
+            else verdict,
+        }
     )
     tasks = [
-        _Task(name, folder, lead, chosen_spec, checkpoint, learn_s, settings) for name in names
+        _Task(name, folder, leads, chosen_spec, checkpoint, learn_s, verdict, settings)
+        for name in names
     ]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
     done: dict[str, Annotated] = {}
@@ -247,7 +264,7 @@ def _agreed_spec(
 def _done_before(task: _Task) -> Annotated | None:
     """Return what became of a record that was done with these settings; None if it was not."""
     try:
-        with WfdbRecord.open(task.record, task.lead) as record:
+        with WfdbRecord.open(task.record, task.leads) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
         return None  # reported when the record is tried
@@ -256,7 +273,7 @@ def _done_before(task: _Task) -> Annotated | None:
 
 def _length_s(task: _Task) -> float:
     try:
-        with WfdbRecord.open(task.record, task.lead) as record:
+        with WfdbRecord.open(task.record, task.leads) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
         return 0.0  # reported when the record is tried
@@ -270,7 +287,7 @@ def _outcome(task: _Task, note: Note, *, was_done: bool = False) -> Annotated:
         n_anomalies=note.n_anomalies,
         signal_s=note.signal_s,
         was_done=was_done,
-        lead=note.lead,
+        leads=note.leads,
         warnings=note.warnings,
     )
 
@@ -287,14 +304,16 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
 
 
 def _annotate(task: _Task) -> Annotated:
-    with WfdbRecord.open(task.record, task.lead) as record:
+    with WfdbRecord.open(task.record, task.leads) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
         judged = None
         if task.checkpoint is None and task.learn_s is None:
             parts = [without_values(one) for one in segment(record, task.spec, record.n_samples)]
             beats = joined_beats(parts, 0)
         else:
-            judged = judge_record(record, _base(task), JudgeSettings(learn_s=task.learn_s))
+            judged = judge_record(
+                record, _base(task), JudgeSettings(learn_s=task.learn_s, verdict=task.verdict)
+            )
             beats = judged.beats
         files = {
             BEAT_EXTENSION: beat_file(
@@ -303,7 +322,7 @@ def _annotate(task: _Task) -> Annotated:
                 beats.quality,
                 beats.delay_ms,
                 record.fs_hz,
-                record.channel,
+                record.channels[0],
             )
         }
         if judged is not None:
@@ -311,9 +330,9 @@ def _annotate(task: _Task) -> Annotated:
             files[ALARM_EXTENSION] = alarm_file(
                 beats.r_sample[rows],
                 judged.loss[rows],
-                judged.threshold,
+                judged.threshold_of_loss[rows].astype(np.float32),
                 record.fs_hz,
-                record.channel,
+                record.channels[0],
             )
         replace_files(task.out, record.record, files)
         note = Note(
@@ -324,7 +343,7 @@ def _annotate(task: _Task) -> Annotated:
             n_withheld=int(np.count_nonzero(~beats.judgeable)),
             n_anomalies=None if judged is None else int(np.count_nonzero(judged.anomalous)),
             signal_s=record.n_samples / record.fs_hz,
-            lead=record.lead,
+            leads=record.leads,
             warnings=record.warnings,
         )
         write_note(task.out, record.record, note)

@@ -10,14 +10,14 @@ annotations are still those that were written. Anything else, a damaged note too
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 FOLDER = ".annotated"
 MAX_NOTE_BYTES = 1 << 16
-FORMAT = 2  # rises when the same settings give other annotations
+FORMAT = 3  # rises when the same settings give other annotations
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Note(msgspec.Struct, frozen=True):
         Digests of the settings, and of name, size and time of change of the record's files.
     files : dict
         Hash of each annotation file, by its extension.
-    n_beats, n_withheld, n_anomalies, signal_s, lead, warnings
+    n_beats, n_withheld, n_anomalies, signal_s, leads, warnings
         As in `Annotated`.
     """
 
@@ -40,11 +40,11 @@ class Note(msgspec.Struct, frozen=True):
     n_withheld: int
     n_anomalies: int | None
     signal_s: float
-    lead: str
+    leads: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
 
-def settings_digest(settings: Mapping[str, str | int | float | None]) -> str:
+def settings_digest(settings: Mapping[str, str | int | float | Sequence[str | int] | None]) -> str:
     """Return the identity of settings."""
     return hashlib.sha256(msgspec.json.encode([FORMAT, sorted(settings.items())])).hexdigest()
 

@@ -31,7 +31,12 @@ from monitor.offline.evaluation.ecg5000_report import (
 )
 from monitor.offline.record_judge import segment
 from monitor.offline.scoring_run import load_for_ecg5000
-from monitor.offline.training_run import ECG5000_SPEC, Labelled, check_writable
+from monitor.offline.training_run import (
+    ECG5000_FALSE_ALERTS,
+    ECG5000_SPEC,
+    Labelled,
+    check_writable,
+)
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec
@@ -71,6 +76,10 @@ class EvaluationOptions:
         Set the autoencoder, in several sizes, beside other scorers.
     peer_steps : int
         With `compare`: steps of one beat that the networks of others are trained for.
+    folds : int, optional
+        Train so many times for each seed, so that all normal beats set the threshold.
+    false_alert_share : float, optional
+        Share of normal beats meant to lie above the threshold; none is ECG5000_FALSE_ALERTS.
 
     Raises
     ------
@@ -86,6 +95,8 @@ class EvaluationOptions:
     plot: Path | None = None
     compare: bool = False
     peer_steps: int = PEER_STEPS
+    folds: int | None = None
+    false_alert_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in PROTOCOLS:
@@ -94,13 +105,22 @@ class EvaluationOptions:
             )
         if not 1 <= self.seeds <= MAX_SEEDS:
             raise InvalidOption(f"--seeds {self.seeds} is out of range; use 1 to {MAX_SEEDS}")
-        of_training = (
-            self.protocol is not None or self.seeds > 1 or self.epochs is not None or self.compare
-        )
+        share = self.false_alert_share
+        if share is not None and not 0 < share <= 0.5:
+            raise InvalidOption(
+                f"--false-alert-share {share:g} is out of range; use more than 0 and at most 0.5"
+            )
+        if self.compare and (self.folds is not None or share is not None):
+            raise InvalidOption(
+                "--compare has folds and a share of its own; leave --folds and --false-alert-share "
+                "out"
+            )
+        asked = (self.protocol, self.epochs, self.folds, share)
+        of_training = any(one is not None for one in asked) or self.seeds > 1 or self.compare
         if of_training and (self.checkpoint is not None or not self.ecg5000):
             raise InvalidOption(
-                "--protocol, --seeds, --epochs and --compare need a training; give --ecg5000 files "
-                "and no --checkpoint"
+                "--protocol, --seeds, --epochs, --folds, --false-alert-share and --compare need a "
+                "training; give --ecg5000 files and no --checkpoint"
             )
 
     @property
@@ -148,7 +168,15 @@ def _reports(
     protocol: Protocol = "official" if options.protocol == "official" else "pooled"
     for seed in range(options.seeds):
         training = options.training(seed)
-        yield evaluate_training(files, protocol, training=training, on_epoch=on_epoch)
+        share = options.false_alert_share
+        yield evaluate_training(
+            files,
+            protocol,
+            training=training,
+            on_epoch=on_epoch,
+            folds=options.folds,
+            false_alert_share=ECG5000_FALSE_ALERTS if share is None else share,
+        )
 
 
 def run_comparison(
@@ -190,11 +218,11 @@ def simulated_beats(spec: BeatSpec, settings: SimulationSettings) -> Labelled:
         path = Path(folder) / "simulated"
         write_record(path, settings)
         annotations = read_annotations(path, ANNOTATION_EXTENSION)
-        with WfdbRecord.open(path) as record:
+        with WfdbRecord.open(path, 0) as record:  # ECG5000 is of chf07's first lead
             blocks = list(segment(record, spec, record.n_samples))
             fs_hz = record.fs_hz
     r_sample = np.concatenate([block.r_sample[block.judgeable] for block in blocks])
-    values = np.concatenate([block.values[block.judgeable] for block in blocks])
+    values = np.concatenate([block.values[block.judgeable, 0] for block in blocks])
     matches = compare_beats(annotations.samples, annotations.symbols, r_sample, fs_hz, start_s=0.0)
     symbol_at = dict(zip(annotations.samples.tolist(), annotations.symbols, strict=True))
     labels = [CLASS_OF_SYMBOL[symbol_at[at]] for at in matches.matched_reference.tolist()]

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.text import Text
 
 from monitor.errors import InvalidOption
-from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.kept_beats import LeadBeat
 from monitor.journal.reader import JournalReader
 from monitor.plain import json_line, milliseconds, plain_line
 from monitor.text import harmless
@@ -24,12 +24,13 @@ from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.patient_view import ShownBeat
 from monitor.view.plots import plot_losses
-from monitor.wire.messages import Alert, Technical
+from monitor.wire.messages import Alert, Technical, joined_leads
 
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
     "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
-    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms",
+    "episode_beats", "episode_start_sample", "rule", "model", "delay_ms", "leads", "family",
+    "word", "by",
 )  # fmt: skip
 BEAT_ROWS, LOSS_ROWS = 18, 8
 SHOWN_DIGITS = 8  # of an identity: enough for `show`
@@ -61,8 +62,10 @@ def csv_lines(messages: Iterable[Alert | Technical]) -> Iterator[str]:
         yield line.getvalue()
 
 
-def _cell(value: str | float | None) -> str | float | None:
+def _cell(value: str | float | list[str] | None) -> str | float | None:
     """Return a value that no spreadsheet takes for a formula; numbers stay what they are."""
+    if isinstance(value, list):
+        value = joined_leads(value)
     if not isinstance(value, str):
         return value
     shown = harmless(value)
@@ -98,8 +101,8 @@ def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Gro
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
     if isinstance(message, Alert):
-        around = journal.beats_around(message.patient, message.sample)
-        rows += _drawn_around(around, message, width)
+        kept = journal.beats_around(message.patient, message.sample)
+        rows += _drawn_around([one.in_lead(message.lead) for one in kept], message, width)
     return Group(*rows)
 
 
@@ -121,7 +124,7 @@ def words_of(message: Alert | Technical) -> list[str]:
     return lines
 
 
-def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text]:
+def _drawn_around(around: list[LeadBeat], alert: Alert, width: int) -> list[Text]:
     if not around:
         return [Text(), Text("no beats were kept with it", "dim")]
     before = sum(beat.sample < alert.sample for beat in around)
@@ -135,12 +138,12 @@ def _drawn_around(around: list[KeptBeat], alert: Alert, width: int) -> list[Text
         Text(title, "dim"),
         *plot_losses(beats, alert.threshold, min(width, 2 * len(around) + 8), LOSS_ROWS),
         Text(),
-        Text("the beats as the model saw them, from left to right", "dim"),
+        Text(f"the beats as the model saw them in {harmless(alert.lead)}, left to right", "dim"),
         *_strip(around, width),
     ]
 
 
-def _strip(around: list[KeptBeat], width: int) -> list[Text]:
+def _strip(around: list[LeadBeat], width: int) -> list[Text]:
     """Draw the beats side by side, each as cut and standardised."""
     values = np.concatenate([np.frombuffer(beat.values, "<f4") for beat in around])
     if not len(values):

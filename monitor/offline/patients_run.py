@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.checkpoint import load_checkpoint, load_shipped
-from model.errors import CannotLearn, ModelError
+from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
-from monitor.offline.evaluation.beats_report import read_annotations
-from monitor.offline.evaluation.ec57 import compare_beats
-from monitor.offline.evaluation.patients_report import (
-    AAMI_CLASSES,
-    NORMAL,
-    JudgedBeats,
-    PatientResult,
-    half_of,
-    make_figures,
-    nearest_distances,
-)
-from monitor.offline.record_judge import JudgeSettings, judge_record
+from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
+from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
+from monitor.offline.leave_one_out import check_others, judged_by_others
+from monitor.offline.record_evidence import record_evidence
+from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
+from monitor.settings import VerdictBy
 from monitor.sources.missing_record import where_records_are
 from monitor.sources.mitdb import is_paced_mitdb
-from monitor.sources.wfdb_record import WfdbRecord, list_records
-from segmenter.beat import Beats
+from monitor.sources.wfdb_record import list_records
 from segmenter.errors import SegmenterError
 
-UNKNOWN = ""  # class of a beat that no reference beat belongs to
+N_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,12 @@ class PatientsOptions:
         Processes; none is one a core.
     ref_ext : str
         Suffix of the reference annotations.
+    from_s : float
+        Compare from this time of each record on; what was learnt is left out in any case.
+    verdict : {"evidence", "loss"}
+        What records are judged by: the evidence that ships, or the bare loss.
+    leave_one_out : bool
+        Judge each record by evidence that was weighed on all others.
     """
 
     folder: Path
@@ -65,6 +65,9 @@ class PatientsOptions:
     from_scratch: bool = False
     jobs: int | None = None
     ref_ext: str = "atr"
+    from_s: float = 0.0
+    verdict: VerdictBy = "evidence"
+    leave_one_out: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.learn_s <= 1e9:
@@ -72,16 +75,16 @@ class PatientsOptions:
                 f"--learn of {self.learn_s:g} s cannot be learnt from; give some minutes, such "
                 "as 5:00"
             )
+        if not 0 <= self.from_s <= 1e9:
+            raise InvalidOption(
+                f"--from of {self.from_s:g} s is no time of a record; give one such as 20:00"
+            )
         if self.from_scratch and self.checkpoint is not None:
             raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a worker needs to know about each record."""
-
-    record: Path
-    options: PatientsOptions
+        if self.leave_one_out and self.verdict == "loss":
+            raise InvalidOption(
+                "--leave-one-out weighs evidence, --verdict loss uses none; leave out one of them"
+            )
 
 
 def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]:
@@ -114,7 +117,7 @@ def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]
 
 def run(
     options: PatientsOptions,
-    tell: Callable[[PatientResult, int, int], None],
+    tell: Callable[[str, int, int], None],
     notice: Callable[[str], None] = lambda _text: None,
 ) -> list[PatientResult]:
     """Return what became of each record, in the order of their names.
@@ -122,14 +125,14 @@ def run(
     Parameters
     ----------
     tell : callable
-        Told of each result when it is there, how many there are, and of how many.
+        Told of each record that was judged, how many there are, and of how many.
     notice : callable
-        Receives which records are left out.
+        Receives what is left out: records, and peers whose library is missing.
 
     Raises
     ------
     InvalidOption
-        If the folder has no such records, or none could be judged.
+        If the folder has no such records, none could be judged, or none other than one.
     StageFailed
         If a worker process died.
     """
@@ -139,77 +142,122 @@ def run(
             f"left out, as AAMI does: paced records of MIT-BIH, {', '.join(left_out)}; "
             f"--record {left_out[0]} evaluates one"
         )
-    tasks = [_Task(options.folder / name, options) for name in names]
-    results = run_tasks(_evaluate_or_say_why, tasks, options.jobs, tell)
-    if all(one.figures is None for one in results):
-        raise InvalidOption(
-            f"no record of {options.folder} could be judged: {results[0].record}: {results[0].note}"
+    if options.leave_one_out:
+        check_others(len(names))  # before minutes of learning
+    if not scikit_learn_is_installed():
+        notice(
+            "left out: one-class SVM and isolation forest, which need scikit-learn; install it: "
+            "pip install 'ecg-monitor[all]'"
         )
-    return results
+    tasks = [_Task(options.folder / name, options) for name in names]
+    judged = run_tasks(_judge, tasks, options.jobs, lambda one, n, of: tell(one.record, n, of))
+    if all(isinstance(one.kept, str) for one in judged):
+        raise InvalidOption(
+            f"no record of {options.folder} could be judged: {judged[0].record}: {judged[0].kept}"
+        )
+    anew: dict[str, LabelledRecord] = {}
+    if options.leave_one_out:
+        records = [one.kept for one in judged if isinstance(one.kept, LabelledRecord)]
+        anew = {one.name: one for one in judged_by_others(records)}
+    return [_result(one, anew, options) for one in judged]
 
 
-def _evaluate_or_say_why(task: _Task) -> PatientResult:
-    name = task.record.name
-    try:
-        return _evaluate(task)
-    except (MonitorError, SegmenterError, ModelError) as error:
-        return PatientResult(name, half_of(name), None, note=str(error))
+@dataclass(frozen=True)
+class _Task:
+    """What a worker needs to know about each record."""
+
+    record: Path
+    options: PatientsOptions
 
 
-def _evaluate(task: _Task) -> PatientResult:
+class _Judged(NamedTuple):
+    """What is kept of a record: its figures, or all that they are made of, or why it has none."""
+
+    record: str
+    kept: PatientResult | LabelledRecord | str
+
+
+def _judge(task: _Task) -> _Judged:
     options, name = task.options, task.record.name
+    try:
+        record = judged_record(task.record, options)
+        record = replace(record, peers=peer_scores(record))
+    except (MonitorError, SegmenterError, ModelError) as error:
+        return _Judged(name, str(error))
+    if not options.leave_one_out:  # all else stays here: 50 MB of 20 hours
+        return _Judged(name, _figures(record, options))
+    return _Judged(name, replace(record, evidence=record_evidence(record.judged, record.fs_hz)))
+
+
+def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
+    """Learn, judge and label one record as the options say.
+
+    Raises
+    ------
+    MonitorError, SegmenterError, ModelError
+        If it cannot be read or learnt, or nothing of it is left to compare.
+    """
     base = load_shipped() if options.checkpoint is None else load_checkpoint(options.checkpoint)
     settings = JudgeSettings(
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        verdict=options.verdict,
         from_scratch=options.from_scratch,
     )
-    with WfdbRecord.open(task.record) as record:
-        fs_hz, n_samples = record.fs_hz, record.n_samples
-        lead, warnings = record.lead, record.warnings
-        if n_samples <= options.learn_s * fs_hz:
-            raise CannotLearn(
-                f"the record lasts {math.floor(n_samples / fs_hz)} s, and {options.learn_s:g} s of "
-                "it were to be learnt: nothing is left to judge; use a shorter --learn"
-            )
-        judged = judge_record(record, base, settings, keep_values=True)
-    beats = judged.beats
-    classes = _classes(task.record, options.ref_ext, beats, fs_hz, n_samples)
-    n_learnt = int(np.searchsorted(beats.r_sample, judged.learnt_until))
-    learnt, of_learnt = beats.rows(slice(0, n_learnt)), classes[:n_learnt]
-    tested = np.flatnonzero(beats.judgeable & (classes != UNKNOWN))
-    tested = tested[tested >= n_learnt]
-    values = beats.values[tested]
-    seen = learnt.values[learnt.judgeable]
-    seen_normal = learnt.values[learnt.judgeable & (of_learnt == NORMAL)]
-    of_tested = JudgedBeats(
-        classes=classes[tested],
-        verdict=judged.ratio[tested].astype(np.float32),
-        loss=(judged.loss[tested] / judged.threshold).astype(np.float32),
-        unlabelled=nearest_distances(values, seen),
-        labelled=nearest_distances(values, seen_normal),
-    )
-    learnt_s = judged.learnt_until / fs_hz
-    hours = (n_samples / fs_hz - learnt_s) / 3600
-    figures = make_figures(of_tested, hours, options.false_alerts_per_hour)
-    cpu_s, threshold = judged.learning_cpu_s, judged.threshold
-    return PatientResult(
-        name, half_of(name), figures, learnt_s, cpu_s, threshold, judged.note, lead, warnings
-    )
+    return judge_labelled(path, base, settings, options.ref_ext, options.from_s)
 
 
-def _classes(
-    path: Path, ref_ext: str, beats: Beats, fs_hz: float, n_samples: int
-) -> NDArray[np.str_]:
-    """Return the AAMI class of each beat, shape (n,); UNKNOWN where no reference beat is near."""
-    reference = read_annotations(path, ref_ext)
-    matches = compare_beats(
-        reference.samples, reference.symbols, beats.r_sample, fs_hz, n_samples, start_s=0.0
-    )
-    symbol_at = dict(zip(reference.samples.tolist(), reference.symbols, strict=True))
-    classes = np.full(len(beats), UNKNOWN, "U1")
-    rows = np.searchsorted(beats.r_sample, matches.matched_detection)
-    classes[rows] = [
-        AAMI_CLASSES.get(symbol_at[at], UNKNOWN) for at in matches.matched_reference.tolist()
-    ]
-    return classes
+def _result(
+    one: _Judged, anew: Mapping[str, LabelledRecord], options: PatientsOptions
+) -> PatientResult:
+    if isinstance(one.kept, str):
+        return PatientResult(one.record, half_of(one.record), None, note=one.kept)
+    if isinstance(one.kept, PatientResult):
+        return one.kept
+    return _figures(anew[one.record], options)
+
+
+def _figures(record: LabelledRecord, options: PatientsOptions) -> PatientResult:
+    return result_of(record, options.from_s, options.false_alerts_per_hour)
+
+
+def peer_scores(record: LabelledRecord) -> dict[str, NDArray[np.float32]]:
+    """Return what other scorers make of a record's tested beats; one that is missing is left out.
+
+    All learn the beats of the minutes that the monitor learnt, without labels; `labelled` learns
+    those of class N alone.
+    """
+    from model.baselines import isolation_forest, nearest_distances, one_class_svm  # with torch
+
+    values = first_lead(record.judged.beats.values)
+    learnt = record.judged.beats.judgeable & record.is_learnt
+    seen, seen_normal = values[learnt], values[learnt & (record.classes == NORMAL)]
+    tested = values[record.tested]
+    if not len(tested):
+        return {}
+    scores = {
+        name: nearest_distances(known, tested, N_NEIGHBOURS)
+        for name, known in (("unlabelled", seen), ("labelled", seen_normal))
+        if len(known) >= N_NEIGHBOURS
+    }
+    if scikit_learn_is_installed() and len(seen) >= N_NEIGHBOURS:
+        scores["svm"] = one_class_svm(seen, 0)(tested)
+        scores["forest"] = isolation_forest(seen, 0)(tested)
+    return {name: _laid_out(one, record.tested) for name, one in scores.items()}
+
+
+def first_lead(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first lead's beats, shape (n, length), of beats of one lead or several."""
+    return values.reshape(len(values), -1)[:, : values.shape[-1]]
+
+
+def _laid_out(scores: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the scores of some rows as a column of all, shape (n,)."""
+    column = np.full(len(rows), np.nan, np.float32)
+    column[rows] = scores
+    return column
+
+
+def scikit_learn_is_installed() -> bool:
+    """Look for it without importing it."""
+    return find_spec("sklearn") is not None

@@ -7,7 +7,7 @@ threshold, each beat's verdict. Trainings are done at once, nothing is kept, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -23,9 +23,17 @@ from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
 from monitor.offline.workers import check_stop
-from monitor.settings import Rules
+from monitor.settings import Rules, VerdictBy
 from monitor.sources.source import Source
-from monitor.wire.messages import BeatsHeader, BeatsMessage, EndHeader, RecordEvent, Stream
+from monitor.wire.messages import (
+    Alert,
+    BeatsHeader,
+    BeatsMessage,
+    EndHeader,
+    RecordEvent,
+    Stream,
+    Technical,
+)
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.stream import Segmented, Segmenter
 
@@ -40,47 +48,82 @@ class JudgeSettings:
     threshold: float | None = None
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
+    verdict: VerdictBy = "evidence"
     rules: Rules = field(default_factory=Rules)
     from_scratch: bool = False  # begin learning with random weights
 
 
-class Judged(NamedTuple):
+class Episode(NamedTuple):
+    """An alert that began: the R peaks of the first and the last of its anomalous beats."""
+
+    first_sample: int
+    last_sample: int
+
+
+@dataclass(frozen=True)
+class Judged:
     """A record's beats and what was decided about them: n rows in the order of the R peaks.
 
     Attributes
     ----------
     beats : Beats
         Every beat found; without values where they were not to be kept.
-    loss : np.ndarray, shape (n,), float64
-        NaN where a beat has no verdict: bad signal, or still learning.
+    losses : np.ndarray, shape (n, leads), float64
+        NaN where a lead gives none: bad signal, left out, or still learning.
+    worst : np.ndarray, shape (n,), int
+        The lead whose loss is the largest share of its threshold.
     ratio : np.ndarray, shape (n,), float64
-        The loss weighted by the beat's time, over the threshold; NaN as above.
+        The score: above 1 a beat is anomalous. NaN where a beat has no verdict.
     anomalous : np.ndarray, shape (n,), bool
-    model : Checkpoint
-        What judged them: the one given, or the one that was learnt.
-    threshold : float
+    models : tuple of Checkpoint or None
+        What judged each lead: the one given, or the one that was learnt; none of a lead that could
+        not be learnt.
+    thresholds : np.ndarray, shape (leads,), float64
+        NaN as above.
     learnt_until : int
         Sample at which the learning ended; 0 where nothing was to be learnt.
     note : str
         What the learning says.
     learning_cpu_s : float
         Processor time of the trainings.
+    episodes : tuple of Episode
+        Alerts that began, in order, as the alerts themselves say; technical ones are none.
+    n_families : int
+        Families of anomalous beats that look alike; 0 where they are not told apart.
     """
 
     beats: Beats
-    loss: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    worst: NDArray[np.intp]
     ratio: NDArray[np.float64]
     anomalous: NDArray[np.bool_]
-    model: Checkpoint
-    threshold: float
+    models: tuple[Checkpoint | None, ...]
+    thresholds: NDArray[np.float64]
     learnt_until: int
     note: str
     learning_cpu_s: float
+    episodes: tuple[Episode, ...]
+    n_families: int
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """The loss of each beat's worst lead, shape (n,); NaN where there is no verdict."""
+        return np.asarray(np.take_along_axis(self.losses, self.worst[:, None], axis=1)[:, 0])
+
+    @property
+    def threshold_of_loss(self) -> NDArray[np.float64]:
+        """The threshold of each beat's worst lead, shape (n,)."""
+        return np.asarray(self.thresholds[self.worst])
+
+    @property
+    def threshold(self) -> float:
+        """The threshold that people see: of the first lead that is judged."""
+        return float(self.thresholds[np.isfinite(self.thresholds)][0])
 
 
 def segmented(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[tuple[Segmented, int]]:
     """Yield what is found in a source's first samples, block by block, and up to which sample."""
-    segmenter = Segmenter(source.fs_hz, spec)
+    segmenter = Segmenter(source.fs_hz, spec, len(source.leads))
     block = max(1, round(BLOCK_S * source.fs_hz))
     for start in range(0, until_sample, block):
         check_stop()
@@ -132,7 +175,8 @@ class _Judge:
         self.spec = BeatSpec.from_mapping(base.spec)
         self._source = source
         self._parts: list[Beats] = []
-        self._decided: list[tuple[float | None, float, bool]] = []
+        self._decided: list[tuple[tuple[float | None, ...], int, float, bool]] = []
+        self._episodes: list[Episode] = []
         self._sequence = 0
         self._executor = _AtOnce()
         self._engine = Engine(
@@ -144,23 +188,26 @@ class _Judge:
             lambda: "",
             on_verdict=self._note,
             from_scratch=settings.from_scratch,
-            on_epoch=check_stop,
         )
-        stream = Stream(PATIENT, source.record, source.lead, source.fs_hz, 0, source.n_samples)
+        self._leads = [*source.leads]
+        stream = Stream(PATIENT, source.record, self._leads, source.fs_hz, 0, source.n_samples)
         self._engine.expect([stream])
 
     def take(self, found: Segmented, position: int) -> None:
         """Judge what was found up to a sample."""
         self._parts.append(found.beats if self._keep_values else without_values(found.beats))
-        events = [RecordEvent(one.kind, one.state, one.sample) for one in found.events]
+        events = [
+            RecordEvent(one.kind, one.state, one.sample, [self._leads[lead] for lead in one.leads])
+            for one in found.events
+        ]
         header = BeatsHeader(
-            version=3,
+            version=4,
             patient=PATIENT,
             record=self._source.record,
             sequence=self._sequence,
             sent_ns=0,
             position=position,
-            lead=self._source.lead,
+            leads=self._leads,
             fs_hz=self._source.fs_hz,
             spec=self.spec.identity,
             length=self.spec.length,
@@ -176,7 +223,7 @@ class _Judge:
         """End the record; return what was decided."""
         source = self._source
         end = EndHeader(
-            version=3,
+            version=4,
             patient=PATIENT,
             record=source.record,
             sequence=self._sequence,
@@ -192,32 +239,49 @@ class _Judge:
         judging = self._engine.judging(PATIENT)
         if judging.is_learning:
             raise CannotLearn(judging.note)
-        loss, ratio, anomalous = zip(*self._decided, strict=True) if self._decided else ((), (), ())
-        losses = np.array([np.nan if one is None else one for one in loss], np.float64)
+        n_leads, length = len(self._leads), self.spec.length if self._keep_values else 0
+        losses, worst, ratio, anomalous = (
+            zip(*self._decided, strict=True) if self._decided else ((), (), (), ())
+        )
         return Judged(
-            beats=joined_beats(self._parts, self.spec.length if self._keep_values else 0),
-            loss=losses,
-            ratio=np.where(np.isnan(losses), np.nan, np.array(ratio, np.float64)),
+            beats=joined_beats(self._parts, length, n_leads),
+            losses=np.array(losses, np.float64).reshape(-1, n_leads),  # None becomes NaN
+            worst=np.array(worst, np.intp),
+            ratio=np.array(ratio, np.float64),
             anomalous=np.array(anomalous, np.bool_),
-            model=judging.model,
-            threshold=judging.threshold,
+            models=judging.models,
+            thresholds=np.array(judging.thresholds, np.float64),
             learnt_until=judging.learnt_until,
             note=judging.note,
             learning_cpu_s=self._executor.cpu_s,
+            episodes=tuple(self._episodes),
+            n_families=judging.n_families,
         )
 
     def _step(self, message: Held) -> None:
-        self._engine.step([message], 0)
+        self._hear(self._engine.step([message], 0).alerts)
         while self._engine.learner.training:  # it is done: what it held can be judged
-            self._engine.step([], 0)
+            self._hear(self._engine.step([], 0).alerts)
+
+    def _hear(self, alerts: Iterable[Alert | Technical]) -> None:
+        for alert in alerts:
+            if not isinstance(alert, Alert):
+                continue
+            first = alert.episode_start_sample
+            if alert.state == "onset":
+                self._episodes.append(Episode(first, first))
+            elif alert.state == "cleared":  # each one is, at the latest with the record
+                last = first + round(alert.duration_s * self._source.fs_hz)
+                self._episodes[-1] = Episode(first, last)
 
     def _note(self, beat: ScoredBeat, verdict: Verdict) -> None:
-        self._decided.append((beat.loss, verdict.ratio, verdict.anomalous is True))
+        score = np.nan if beat.score is None else beat.score
+        self._decided.append((beat.losses, beat.lead, score, verdict.anomalous is True))
 
 
 def without_values(beats: Beats) -> Beats:
     """Return beats whose samples are let go: of a long record they are most of the memory."""
-    return replace(beats, values=np.zeros((len(beats), 0), np.float32))
+    return replace(beats, values=np.zeros((*beats.values.shape[:2], 0), np.float32))
 
 
 class _NothingBefore:
@@ -238,9 +302,11 @@ class _NothingBefore:
 class _InMemory:
     """No files: models live as long as their patients."""
 
-    def save(self, patient: str, checkpoint: Checkpoint, before: str | None, /) -> str:
-        """Name a model."""
-        return checkpoint.identity
+    def save(
+        self, patient: str, checkpoints: Sequence[Checkpoint | None], before: Iterable[str], /
+    ) -> list[str | None]:
+        """Name the models."""
+        return [None if one is None else one.identity for one in checkpoints]
 
     def load(self, file: str, /) -> Checkpoint:
         """Nothing is restored from here."""
@@ -249,7 +315,7 @@ class _InMemory:
     def take_progress(self, patients: Iterable[str], /) -> None:
         """Nothing is journaled."""
 
-    def forget(self, file: str, /) -> None:
+    def forget(self, files: Iterable[str], /) -> None:
         """Nothing was written."""
 
     def remove_replaced(self) -> None:
@@ -260,7 +326,7 @@ class _InMemory:
 
 
 class _AtOnce(Executor):
-    """Does what is asked in the thread that asks; `cpu_s` is the processor time it took."""
+    """Trains in the thread that asks, and stops with the run; `cpu_s` is the time it took."""
 
     cpu_s = 0.0
 
@@ -275,7 +341,7 @@ class _AtOnce(Executor):
         future: Future[Any] = Future()
         began_s = time.process_time()
         try:
-            future.set_result(work(*args, **named))
+            future.set_result(work(*args, **named, on_epoch=lambda _epoch: check_stop()))
         except CannotLearn as reason:
             future.set_exception(reason)
         self.cpu_s += time.process_time() - began_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,8 @@ class TrainingOptions:
         How records are cut; by default as `BeatSpec` does. ECG5000 is cut by "rr".
     embedding, epochs, seed : int, optional
         Of the model and its training; none is their default.
-    lead : str, optional
-        Of the records.
+    leads : tuple of str
+        Of the records, by name or index; none are all ECG leads.
     learn_s : float, optional
         Learn from this many seconds of each record; None is all of it.
     false_alert_share : float, optional
@@ -95,7 +95,7 @@ class TrainingOptions:
     embedding: int | None = None
     epochs: int | None = None
     seed: int = 0
-    lead: str | None = None
+    leads: tuple[str, ...] = ()
     learn_s: float | None = None
     false_alert_share: float | None = None
     overwrite: bool = False
@@ -113,7 +113,7 @@ class TrainingOptions:
                 f"ECG5000 beats have the window {ECG5000_SPEC.window}, not {self.window}; leave "
                 "--window out, or train on records"
             )
-        if self.ecg5000 and (self.lead is not None or self.learn_s is not None):
+        if self.ecg5000 and (self.leads or self.learn_s is not None):
             raise InvalidOption(
                 "--lead and --learn apply to records, not to ECG5000 files; leave them out"
             )
@@ -195,7 +195,7 @@ def gather(
     pass_over : callable
         Receives each record that is passed over, and why.
     on_open : callable
-        Receives each record that is opened: its lead, and what is wrong with it.
+        Receives each record that is opened: its leads, and what is wrong with it.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def gather(
 
         try:
             parts.append(
-                usual_beats(path, options.lead, options.spec, options.learn_s, on_record, on_open)
+                usual_beats(path, options.leads, options.spec, options.learn_s, on_record, on_open)
             )
             names.append(Path(path).name)
         except (MonitorError, SegmenterError, CannotLearn) as error:
@@ -408,7 +408,7 @@ def normal_beats(path: Path) -> NDArray[np.float32]:
 
 def usual_beats(
     path: str,
-    lead: str | None,
+    leads: Sequence[str],
     spec: BeatSpec,
     learn_s: float | None = None,
     on_progress: OnProgress | None = None,
@@ -416,32 +416,41 @@ def usual_beats(
 ) -> NDArray[np.float32]:
     """Return a record's judgeable beats of the dominant shape, shape (n, length); no labels.
 
+    Those of one lead behind those of another: each lead has a dominant shape of its own. A lead
+    without one is left out while another has one.
+
     Raises
     ------
     RecordError
         If the record cannot be read, or its rate cannot be segmented.
     CannotLearn
-        If they are too few, or no shape dominates.
+        If they are too few, or no shape dominates, in every lead.
     """
-    with WfdbRecord.open(path, lead) as record:
+    with WfdbRecord.open(path, leads) as record:
         on_open(record)
         until = record.n_samples
         if learn_s is not None:
             until = min(until, round(learn_s * record.fs_hz))
         n_blocks = math.ceil(until / (BLOCK_S * record.fs_hz)) + 1  # flushing is one more
-        parts = [np.empty((0, spec.length), np.float32)]
+        parts: list[list[NDArray[np.float32]]] = [[] for _ in record.leads]
         try:
             check_rate(record.fs_hz)
         except SegmenterError as error:
             raise RecordError(f"record {path}: {error}") from error
         for number, beats in enumerate(segment(record, spec, until), start=1):
-            parts.append(beats.values[beats.judgeable])
+            judgeable = beats.lead_judgeable & beats.judgeable[:, None]  # (n, leads)
+            for lead, part in enumerate(parts):
+                part.append(beats.values[judgeable[:, lead], lead])
             if on_progress is not None:
                 on_progress(min(1.0, number / n_blocks))
-    judgeable = np.concatenate(parts)
-    try:
-        dominant = dominant_beats(judgeable)
-    except CannotLearn as error:
-        raise CannotLearn(f"record {path}: {error}") from error
-    usual: NDArray[np.float32] = judgeable[dominant]
-    return usual
+    usual: list[NDArray[np.float32]] = []
+    failed: list[CannotLearn] = []
+    for part in parts:
+        values = np.concatenate([np.empty((0, spec.length), np.float32), *part])
+        try:
+            usual.append(values[dominant_beats(values)])
+        except CannotLearn as error:
+            failed.append(error)
+    if not usual:
+        raise CannotLearn(f"record {path}: {failed[0]}") from failed[0]
+    return np.concatenate(usual)

@@ -1,29 +1,31 @@
-"""Which lead of each record is monitored, and what is wrong with the record: in words."""
+"""Which leads of each record are monitored, and what is wrong with the record: in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from monitor.wire.messages import Stream
+from monitor.wire.messages import Stream, named_leads
 
 MAX_NAMED = 20  # patients named one by one
 
 
 def opening_lines(streams: Sequence[Stream]) -> list[str]:
     """Return what is told before the first beat: the leads, then what is wrong with records."""
-    lines = [f"{one.patient}: lead {one.lead} at {one.fs_hz:g} Hz" for one in streams[:MAX_NAMED]]
+    lines = [
+        f"{one.patient}: {named_leads(one.leads)} at {one.fs_hz:g} Hz"
+        for one in streams[:MAX_NAMED]
+    ]
     if len(streams) > MAX_NAMED:
-        leads = {one.patient: one.lead for one in streams}
-        lines = [f"lead {text}" for text in lead_rows(leads)]
+        lines = lead_rows({one.patient: one.leads for one in streams})
     return lines + warnings(streams)
 
 
-def lead_rows(leads: Mapping[str, str]) -> list[str]:
-    """Return one text a lead, with the patients whose it is: `MLII of 100, 119`."""
+def lead_rows(leads: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one text for the same leads, with whose they are: `leads MLII, V1 of 118, 119`."""
     patients: dict[str, list[str]] = {}
-    for patient, lead in leads.items():
-        patients.setdefault(lead, []).append(patient)
-    return [f"{lead} of {_named(names)}" for lead, names in patients.items()]
+    for patient, names in leads.items():
+        patients.setdefault(named_leads(names), []).append(patient)
+    return [f"{names} of {_named(of)}" for names, of in patients.items()]
 
 
 def warnings(streams: Iterable[Stream]) -> list[str]:

@@ -34,11 +34,20 @@ from monitor.settings import (
     ProducerSettings,
     Rules,
     SegmenterSettings,
+    VerdictBy,
 )
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
-from monitor.wire.messages import ControlRequest, Message, PatientStatus, Status, Stream, Technical
+from monitor.wire.messages import (
+    ControlRequest,
+    FamilyStatus,
+    Message,
+    PatientStatus,
+    Status,
+    Stream,
+    Technical,
+)
 from monitor.wire.sockets import Sockets
 
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
@@ -55,7 +64,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     """What a run came to."""
 
     records: int
-    leads: dict[str, str]  # that were monitored, by patient
+    leads: dict[str, list[str]]  # that were monitored, by patient
     signal_s: float  # judged, summed over the records
     elapsed_s: float  # real time from the start of the replay
     real_time_factor: float
@@ -75,6 +84,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     notes: list[str]
     passed_over: list[str]  # why records could not be replayed, or not to their end
     stopped: bool  # by a person, before the records' end
+    families: dict[str, list[FamilyStatus]] = {}  # of beats that look alike, by patient
 
 
 class Tally:
@@ -98,8 +108,15 @@ class Tally:
             self._technical += message.state == "onset"
         if isinstance(message, Status):
             self.status, self._ended_s = message, time.monotonic()
-            self._patients |= {one.patient: one for one in message.patients}
+            self._patients |= {one.patient: self._with_families(one) for one in message.patients}
             self._lag_max_s = max([self._lag_max_s, *(one.lag_s for one in message.patients)])
+
+    def _with_families(self, told: PatientStatus) -> PatientStatus:
+        """Return a status with the families told last, where this one tells none."""
+        before = self._patients.get(told.patient)
+        if told.families is not None or before is None:
+            return told
+        return msgspec.structs.replace(told, families=before.families)
 
     def complete(self, last_seq: int) -> bool:
         """Whether all patients have ended and all their alerts have come."""
@@ -132,7 +149,7 @@ class Tally:
         alerts = sum(one.alerts for one in patients)
         return Summary(
             records=len(streams),
-            leads={one.patient: one.lead for one in streams},
+            leads={one.patient: one.leads for one in streams},
             signal_s=round(signal_s, 3),
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
@@ -149,6 +166,11 @@ class Tally:
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
+            families={
+                one.patient: [msgspec.structs.replace(each, shape=[]) for each in one.families]
+                for one in patients
+                if one.families
+            },
             notes=[
                 *warnings(streams),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),
@@ -297,7 +319,7 @@ class ReplayOptions:
 
     records: list[str]
     alerts: str
-    lead: str | None = None
+    leads: tuple[str, ...] = ()  # as asked for; none are all ECG leads
     speed: float | None = 1.0
     start_s: float = 0.0
     duration_s: float | None = None
@@ -306,6 +328,7 @@ class ReplayOptions:
     threshold: float | None = None
     learn_s: float | None = None
     false_alerts_per_hour: float = 1.0
+    verdict: VerdictBy = "evidence"
     journal: Path | None = None
     rules: Rules = field(default_factory=Rules)
     keep_days: float = KEEP_DAYS
@@ -366,7 +389,7 @@ def stage_settings(
     producer = ProducerSettings(
         records=options.records,
         samples=samples,
-        lead=options.lead,
+        leads=list(options.leads),
         speed=options.speed,
         start_s=options.start_s,
         duration_s=options.duration_s,
@@ -382,6 +405,7 @@ def stage_settings(
         threshold=options.threshold,
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
+        verdict=options.verdict,
         keys=options.keys,
         rules=options.rules,
         real_time=options.speed is not None,

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.plain import clock
+from monitor.plain import clock, families_text
 from monitor.run.leads import lead_rows
 from monitor.run.replay import Summary
 from monitor.text import harmless
 
+MOST_FAMILIES = 20  # patients whose families are listed
 PASSED_OVER, NOTHING_MONITORED = 1, 3  # exit codes
 
 
@@ -57,12 +58,13 @@ def summary_table(summary: Summary) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows = [
         ("records", str(summary.records)),
-        *(("lead", harmless(row, 300)) for row in lead_rows(summary.leads)),
+        *_named(lead_rows(summary.leads)),
         ("signal", f"{clock(summary.signal_s, 1)} in {summary.elapsed_s:.1f} s"),
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
         ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),
         ("anomalous", f"{summary.anomalous:,}"),
         ("episodes", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
+        *_families(summary),
         ("technical", f"{summary.technical:,}"),
         ("lag", f"at most {summary.lag_max_s:.2f} s"),
     ]
@@ -74,3 +76,19 @@ def summary_table(summary: Summary) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _families(summary: Summary) -> list[tuple[str, str]]:
+    """Return a row for each patient with families; of many the first, and how many more."""
+    rows = [
+        ("families", f"{harmless(patient, 60)}  {families_text(families)}")
+        for patient, families in summary.families.items()
+    ]
+    more = len(rows) - MOST_FAMILIES
+    return rows if more <= 0 else [*rows[:MOST_FAMILIES], ("", f"and of {more} more patients")]
+
+
+def _named(rows: list[str]) -> list[tuple[str, str]]:
+    """Return what is told of leads as name and value: `leads` and `MLII, V1 of 119`."""
+    parted = (row.partition(" ") for row in rows)
+    return [(name, harmless(value, 300)) for name, _, value in parted]

@@ -48,6 +48,7 @@ class WardResult(msgspec.Struct, frozen=True):
     """What a ward came to."""
 
     patients: int
+    leads: int  # of each
     seconds: float
     beats: int  # whose score arrived
     beats_per_s: float
@@ -151,6 +152,7 @@ class Ear:
     def result(
         self,
         patients: int,
+        leads: int,
         elapsed_s: float,
         dropped_before: int,
         cores: dict[str, float],
@@ -164,6 +166,7 @@ class Ear:
         in_time = p99_ms is not None and p99_ms <= MAX_DELAY_MS
         return WardResult(
             patients=patients,
+            leads=leads,
             seconds=round(elapsed_s, 1),
             beats=len(delays_ms),
             beats_per_s=round(len(delays_ms) / elapsed_s, 1),
@@ -192,6 +195,7 @@ def run_ward(
     seed: int = 1,
     tell: Callable[[Moment], None] = nobody,
     tell_every_s: float = 1.0,
+    leads: int = 1,
 ) -> WardResult:
     """Let a ward live for so long and time its beats.
 
@@ -199,6 +203,8 @@ def run_ward(
     ----------
     tell : callable
         Told now and then how the ward is.
+    leads : int
+        Of each patient, 1 or 2.
 
     Raises
     ------
@@ -209,7 +215,7 @@ def run_ward(
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-", dir=base_folder()))
         )
-        settings = ward_settings(folder, patients, seed)
+        settings = ward_settings(folder, patients, seed, leads)
         supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())
         topics = ["beat.", "alert.", "technical.monitor", "status"]
@@ -247,7 +253,7 @@ def run_ward(
             tell(Moment(elapsed_s, new_ms, ear.dropped - dropped, ear.overloaded, _memory_mb(pids)))
         elapsed_s, cpu_after_s, memory = time.monotonic() - began_s, _cpu_s(pids), _memory_mb(pids)
         cores = {name: round((cpu_after_s[name] - cpu_s[name]) / elapsed_s, 3) for name in cpu_s}
-        return ear.result(patients, elapsed_s, dropped, cores, memory)
+        return ear.result(patients, leads, elapsed_s, dropped, cores, memory)
 
 
 def find_largest(
@@ -276,7 +282,8 @@ def result_lines(result: WardResult) -> str:
     memory = ", ".join(f"{name} {size:.0f}" for name, size in result.memory_mb.items())
     return "\n".join(
         [
-            f"{result.patients} patients for {result.seconds:.0f} s: {result.beats_per_s:.0f} "
+            f"{result.patients} patients of {result.leads} lead{'s' if result.leads > 1 else ''} "
+            f"for {result.seconds:.0f} s: {result.beats_per_s:.0f} "
             f"beats/s, {result.alerts} alerts: {'kept up' if result.kept_up else 'NOT kept up'}",
             f"  delay ms    median {result.delay_median_ms}, p99 {result.delay_p99_ms}, "
             f"largest {result.delay_max_ms}; alerts p99 {result.alert_delay_p99_ms}",
@@ -290,7 +297,7 @@ def result_lines(result: WardResult) -> str:
 
 
 def ward_settings(
-    folder: Path, patients: int, seed: int
+    folder: Path, patients: int, seed: int, leads: int = 1
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
     """Write the records of a ward into a folder, and return what its stages are told."""
     records = []
@@ -303,6 +310,7 @@ def ward_settings(
         ProducerSettings(
             records=records,
             samples=samples,
+            leads=[str(lead) for lead in range(leads)],
             live=True,
             ward=Ward(patients, seed=seed),
         ),

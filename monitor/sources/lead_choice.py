@@ -1,10 +1,11 @@
-"""Which lead of a record is read: the one that was asked for, or the ECG lead that holds most.
+"""Which leads of a record are read: those that were asked for, or all of its ECG leads.
 
-Without a lead asked for, the order is
+Without a lead asked for, these are read, in the record's own order:
 
-1. leads whose name is an ECG lead's, then leads whose name says nothing (`signal 0`, `ch1`);
-2. among them, those that hold about as much of the record as the fullest;
-3. among those, the record's own order.
+1. every lead whose name is an ECG lead's and that holds at least half as much of the record as the
+   fullest of them;
+2. where no name is an ECG lead's, one whose name says nothing (`signal 0`, `ch1`): the first of
+   those that hold about as much as the fullest. `all` asks for every one of them.
 
 A signal whose name says that it is something else (respiration, pressure, pulse, EEG, EOG, EMG, …)
 is never taken unasked, in whatever unit it is.
@@ -19,7 +20,9 @@ from dataclasses import dataclass
 from monitor.errors import RecordError
 from monitor.sources.listing import listing
 
+ALL = "all"  # what asks for every ECG lead by a word
 NEARLY_AS_MUCH = 0.95  # of the fullest lead: a little less is no reason to leave the order
+HALF_AS_MUCH = 0.5  # of the fullest lead: what is there less often would mostly be left out
 
 
 def _table(*rows: str) -> frozenset[str]:
@@ -99,28 +102,47 @@ def names_another_signal(name: str) -> bool:
     return not is_ecg_name(name) and (on_the_head or any(_is_other(word) for word in words))
 
 
-def choose_lead(where: str, candidates: Sequence[LeadCandidate], lead: str | int | None) -> int:
-    """Return the index of the lead to read.
+def choose_leads(
+    where: str, candidates: Sequence[LeadCandidate], asked: Sequence[str | int] | None
+) -> list[int]:
+    """Return the indices of the leads to read, each once, in the order that was asked for.
 
     Parameters
     ----------
     where : str
         The record, for messages.
-    lead : str, int or None
-        Name or index of the lead that was asked for; None to choose as the module says.
+    asked : sequence of str and int, optional
+        Names or indices of leads; a text may name several, with commas between them, or be `all`.
+        None chooses as the module says.
 
     Raises
     ------
     RecordError
-        If no lead fits; says which there are.
+        If a lead does not fit, or none does; says which there are.
     """
     voltages = [i for i, one in enumerate(candidates) if one.is_voltage]
-    offered = listing([candidates[i].name for i in voltages])
     if not voltages:
         units = listing(sorted({one.units for one in candidates}))
         raise RecordError(f"record {where} has no lead in V, mV or uV, only {units}")
-    if lead is None:
-        return _fullest_ecg(where, candidates, voltages)
+    if not asked:
+        return _ecg_leads(where, candidates, voltages)
+    chosen: list[int] = []
+    for one in asked:
+        if one == ALL:
+            chosen += _ecg_leads(where, candidates, voltages, every=True)
+        elif _find(candidates, one) is None and isinstance(one, str) and "," in one:
+            parts = filter(None, map(str.strip, one.split(",")))
+            chosen += [_named(where, candidates, voltages, part) for part in parts]
+        else:  # a name may hold commas itself
+            chosen.append(_named(where, candidates, voltages, one))
+    return list(dict.fromkeys(chosen))
+
+
+def _named(
+    where: str, candidates: Sequence[LeadCandidate], voltages: list[int], lead: str | int
+) -> int:
+    """Return the index of the lead that was asked for."""
+    offered = listing([candidates[i].name for i in voltages])
     index = _find(candidates, lead)
     if index is None:
         raise RecordError(f"record {where} has no lead {lead!r}; choose from {offered}")
@@ -132,7 +154,9 @@ def choose_lead(where: str, candidates: Sequence[LeadCandidate], lead: str | int
     return index
 
 
-def _fullest_ecg(where: str, candidates: Sequence[LeadCandidate], voltages: list[int]) -> int:
+def _ecg_leads(
+    where: str, candidates: Sequence[LeadCandidate], voltages: list[int], *, every: bool = False
+) -> list[int]:
     there = [i for i in voltages if candidates[i].coverage > 0] or voltages
     ecg = [i for i in there if is_ecg_name(candidates[i].name)]
     fitting = ecg or [i for i in there if not names_another_signal(candidates[i].name)]
@@ -143,7 +167,26 @@ def _fullest_ecg(where: str, candidates: Sequence[LeadCandidate], voltages: list
             "name one of them as the lead to read it all the same"
         )
     most = max(candidates[i].coverage for i in fitting)
-    return next(i for i in fitting if candidates[i].coverage >= NEARLY_AS_MUCH * most)
+    if ecg or every:
+        return [i for i in fitting if candidates[i].coverage >= HALF_AS_MUCH * most]
+    return [next(i for i in fitting if candidates[i].coverage >= NEARLY_AS_MUCH * most)]
+
+
+def different_names(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are alike: a later one gets a number, `ECG#2`.
+
+    Examples
+    --------
+    >>> different_names(["ECG", "ECG", "V"])
+    ['ECG', 'ECG#2', 'V']
+    """
+    different: list[str] = []
+    for name in names:
+        candidate, number = name, 2
+        while candidate in different:
+            candidate, number = f"{name[:120]}#{number}", number + 1
+        different.append(candidate)
+    return different
 
 
 def _find(candidates: Sequence[LeadCandidate], lead: str | int) -> int | None:

@@ -1,4 +1,4 @@
-"""What the producer asks of a source: one lead of one record, read window by window."""
+"""What the producer asks of a source: leads of one record, read window by window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Source(Protocol):
-    """One lead of one record."""
+    """Leads of one record, of one sampling rate."""
 
     @property
     def record(self) -> str:
@@ -17,23 +17,23 @@ class Source(Protocol):
         ...
 
     @property
-    def lead(self) -> str:
-        """Name of the lead."""
+    def leads(self) -> tuple[str, ...]:
+        """Names of the leads, of which no two are alike; at least one, at most 16."""
         ...
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with the record and is read all the same, a sentence each."""
+        """What is wrong with the record and is read all the same, and which leads are not."""
         ...
 
     @property
     def fs_hz(self) -> float:
-        """Sampling rate of the lead."""
+        """Sampling rate of the leads."""
         ...
 
     @property
     def n_samples(self) -> int:
-        """Samples of the lead, from the record's start to its end."""
+        """Samples of each lead, from the record's start to its end."""
         ...
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ class Source(Protocol):
 
         Returns
         -------
-        np.ndarray, shape (stop - start,), float32
+        np.ndarray, shape (leads, stop - start), float32
             Millivolts; NaN where the record has no valid sample.
 
         Raises

@@ -12,10 +12,10 @@ from monitor.sources.source import Source
 
 @dataclass(frozen=True)
 class InMemory:
-    """A source whose samples are held: shape (n,), float32, mV."""
+    """A source whose samples are held: shape (leads, n), float32, mV."""
 
     record: str
-    lead: str
+    leads: tuple[str, ...]
     fs_hz: float
     samples: NDArray[np.float32]
     warnings: tuple[str, ...] = ()
@@ -24,16 +24,16 @@ class InMemory:
     def of(cls, source: Source) -> InMemory:
         """Read a whole source."""
         samples = source.read(0, source.n_samples)
-        return cls(source.record, source.lead, source.fs_hz, samples, source.warnings)
+        return cls(source.record, source.leads, source.fs_hz, samples, source.warnings)
 
     @property
     def n_samples(self) -> int:
-        """Samples held."""
-        return len(self.samples)
+        """Samples held of each lead."""
+        return int(self.samples.shape[1])
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the samples [start, stop)."""
-        return self.samples[start:stop]
+        return self.samples[:, start:stop]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""One lead of a WFDB record, single- or multi-segment, read in windows.
+"""The leads of a WFDB record, single- or multi-segment, read in windows.
 
-Headers are checked by `wfdb_header`, samples decoded by `wfdb_formats`, the lead is chosen by
-`lead_choice`. Samples are decoded in blocks of about a million samples of all signals (some 10 MB
-while decoding), of which the latest is kept; windows are cut from it.
+Headers are checked by `wfdb_header`, the leads are chosen by `lead_choice`, and each is read by
+`wfdb_lead`, whose samples `wfdb_formats` decodes.
+
+The leads of a record have one sampling rate: that of the first. Unasked, a lead of another rate is
+left out, since resampling would move its QRS complexes; so is one whose file cannot be read, and
+what is beyond 16 leads. `warnings` says so.
 
 What a file lacks is missing, not an error: where a signal file is shorter than its header says,
 what is there is read, and `warnings` says so. A file of less than half its length was not copied
@@ -11,8 +14,7 @@ whole, and is refused.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,17 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
-from monitor.sources.lead_choice import LeadCandidate, choose_lead
+from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
 from monitor.sources.missing_record import why_no_record
-from monitor.sources.wfdb_formats import (
-    DIFFERENCE_FORMAT,
-    FLAC_BITS,
-    NULL_FORMAT,
-    flac_samples_held,
-    read_flac,
-    read_samples,
-    with_gaps,
-)
+from monitor.sources.wfdb_formats import NULL_FORMAT, flac_samples_held
 from monitor.sources.wfdb_header import (
     MAX_NAME_LENGTH,
     RecordHeader,
@@ -41,103 +35,63 @@ from monitor.sources.wfdb_header import (
     header_names,
     read_header,
 )
+from monitor.sources.wfdb_lead import Decoded, Stretch, WfdbLead
 
-BLOCK_SAMPLES = 1 << 20  # of all signals together, decoded at once
 MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
+MAX_LEADS = 16  # as in monitor.wire.messages
 LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
 _MAX_WARNINGS = 5  # of the segments of one record
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """A stretch of the lead's samples that one segment holds; no header is a gap.
-
-    Attributes
-    ----------
-    start, stop : int
-        Samples from the record's start.
-    frames_held : int
-        Frames in the signal file, counted without skew.
-    """
-
-    start: int
-    stop: int
-    header: RecordHeader | None = None
-    channel: int = 0
-    frames_held: int = 0
-
-    @property
-    def signal(self) -> SignalHeader:
-        assert self.header is not None
-        return self.header.signals[self.channel]
-
-    @property
-    def restart_frame(self) -> int:
-        """The last frame of the file at which sums of differences begin with the initial value.
-
-        The C library fills its buffer against skew before time begins, and each frame of it starts
-        from the initial value: frames 0 to the largest skew of the record do, one by one.
-        """
-        assert self.header is not None
-        return max(signal.skew for signal in self.header.signals) if self.start == 0 else 0
-
-
 class WfdbRecord:
-    """One lead of a WFDB record; a `Source`. Make it with `open`.
+    """Leads of a WFDB record; a `Source`. Make it with `open`.
 
-    Sampling rate and positions are those of the lead itself: a lead with 4 samples a frame at
-    250 frames a second is a 1,000 Hz signal.
+    Sampling rate and positions are those of the leads themselves: leads with 4 samples a frame at
+    250 frames a second are 1,000 Hz signals.
 
     Attributes
     ----------
-    lead : str
-        Its name.
-    channel : int
-        Its number in the record, from 0.
+    leads : tuple of str
+        Their names, of which no two are alike.
+    channels : tuple of int
+        Their numbers in the record, from 0.
     warnings : tuple of str
-        What is wrong with the record and was read all the same.
+        What is wrong with the record and was read all the same, and which leads are left out.
     """
 
-    def __init__(
-        self,
-        header: RecordHeader,
-        channel: int,
-        signal: SignalHeader,
-        stretches: list[_Stretch],
-        warnings: tuple[str, ...],
-    ) -> None:
+    def __init__(self, header: RecordHeader, leads: list[WfdbLead], warnings: list[str]) -> None:
         self.record = header.path.name
-        self.lead = signal.name
-        self.channel = channel
-        self.fs_hz = header.fs_hz * signal.samples_per_frame
-        self.samples_per_frame = signal.samples_per_frame
-        self.n_samples = stretches[-1].stop
-        self.warnings = warnings
-        self._stretches = stretches
+        self.leads = tuple(different_names([one.name for one in leads]))
+        self.channels = tuple(one.channel for one in leads)
+        self.samples_per_frame = leads[0].samples_per_frame
+        self.fs_hz = header.fs_hz * self.samples_per_frame
+        self.n_samples = max(one.n_samples for one in leads)
+        self.warnings = tuple(warnings)
+        self._leads = leads
+        self._decoded = leads[0].decoded
         self._header_file = header.path.with_name(f"{header.path.name}.hea")
-        self._starts = [stretch.start for stretch in stretches]
-        self._block_key: tuple[int, int] | None = None
-        self._block = np.empty(0, np.float32)
-        self._sums: dict[int, list[int]] = {}  # of differences, before each block of a stretch
 
     @classmethod
-    def open(cls, path: str | Path, lead: str | int | None = None) -> WfdbRecord:
-        """Open a lead of the record at `path`; nothing but headers and file sizes is read.
+    def open(
+        cls, path: str | Path, leads: Sequence[str | int] | str | int | None = None
+    ) -> WfdbRecord:
+        """Open leads of the record at `path`; nothing but headers and file sizes is read.
 
         Parameters
         ----------
         path : str or Path
             The record as WFDB names it, without suffix; `.hea` and `.dat` are taken off.
-        lead : str, int or None
-            Index of the lead from 0, also as text, or its name (case and words like `lead` matter
-            only between leads that differ in nothing else). None chooses an ECG lead, as
-            `monitor.sources.lead_choice` says.
+        leads : sequence of str and int, optional
+            Indices of leads from 0, also as text, or their names (case and words like `lead` matter
+            only between leads that differ in nothing else), or one of these. None chooses all ECG
+            leads, as `monitor.sources.lead_choice` says.
 
         Raises
         ------
         RecordError
-            If the record is missing, malformed or shorter than a second, or has no such lead.
+            If the record is missing, malformed or shorter than a second, or has no such leads, or
+            those asked for have different sampling rates.
         """
         base = _record_path(path)
         header = read_header(base)
@@ -147,18 +101,18 @@ class WfdbRecord:
             LeadCandidate(one.name, one.units, one.millivolts_per_unit is not None, coverage)
             for one, coverage in zip(layout.signals, segments.coverages(), strict=True)
         ]
-        channel = choose_lead(str(base), candidates, lead)
-        signal = layout.signals[channel]
-        stretches = segments.stretches(channel)
-        warnings = segments.warnings(stretches)
-        fs_hz = header.fs_hz * signal.samples_per_frame
-        if stretches[-1].stop < MIN_DURATION_S * fs_hz:
+        asked = [leads] if isinstance(leads, (str, int)) else leads
+        channels = choose_leads(str(base), candidates, asked)
+        opened, left_out = _opened(segments, channels, is_asked=bool(asked))
+        warnings = segments.warnings([one.stretches for one in opened]) + left_out
+        record = cls(header, opened, warnings)
+        if record.n_samples < MIN_DURATION_S * record.fs_hz:
             raise RecordError(
-                f"record {base} is shorter than one beat: {stretches[-1].stop} samples at "
-                f"{fs_hz:g} Hz; at least {MIN_DURATION_S:g} s are needed"
+                f"record {base} is shorter than one beat: {record.n_samples} samples at "
+                f"{record.fs_hz:g} Hz; at least {MIN_DURATION_S:g} s are needed"
                 + "".join(f"; {warning}" for warning in warnings)
             )
-        return cls(header, channel, signal, stretches, warnings)
+        return record
 
     def __enter__(self) -> Self:
         return self
@@ -173,110 +127,70 @@ class WfdbRecord:
 
     @property
     def files(self) -> list[Path]:
-        """The files that the lead is read from, headers too."""
-        files = [self._header_file]
-        for stretch in self._stretches:
-            if stretch.header is not None:
-                path = stretch.header.path
-                files += [
-                    path.with_name(f"{path.name}.hea"),
-                    path.with_name(stretch.signal.file_name),
-                ]
+        """The files that the leads are read from, headers too."""
+        files = [self._header_file, *(file for one in self._leads for file in one.files)]
         return list(dict.fromkeys(files))
 
     def close(self) -> None:
-        """Forget the decoded block; the record can still be read."""
-        self._block_key = None
-        self._block = np.empty(0, np.float32)
+        """Forget the decoded blocks; the record can still be read."""
+        for lead in self._leads:
+            lead.close()
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return the samples [start, stop) in millivolts; NaN where there is no valid sample.
+        """Return samples [start, stop) in millivolts, shape (leads, n); NaN where none is valid.
 
         Raises
         ------
         ValueError
             If not 0 <= start <= stop <= n_samples.
         RecordError
-            If the file has changed or its contents cannot be decoded.
+            If a file has changed or its contents cannot be decoded.
         """
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
-        window = np.full(stop - start, np.nan, np.float32)
-        index = bisect_right(self._starts, start) - 1
-        while index < len(self._stretches) and self._stretches[index].start < stop:
-            stretch = self._stretches[index]
-            if stretch.header is not None:
-                low, high = max(start, stretch.start), min(stop, stretch.stop)
-                self._copy(index, low - stretch.start, window[low - start : high - start])
-            index += 1
+        window = np.full((len(self._leads), stop - start), np.nan, np.float32)
+        for lead, row in zip(self._leads, window, strict=True):
+            lead.read(start, row)
+        self._decoded.forget()
         return window
 
-    def _copy(self, index: int, at: int, out: NDArray[np.float32]) -> None:
-        """Fill `out` with the stretch's samples from `at` on, block after block."""
-        block_samples = self._block_frames(index) * self.samples_per_frame
-        done = 0
-        while done < len(out):
-            number, offset = divmod(at + done, block_samples)
-            part = self._decoded(index, number)[offset : offset + len(out) - done]
-            out[done : done + len(part)] = part
-            done += len(part)
 
-    def _block_frames(self, index: int) -> int:
-        header = self._stretches[index].header
-        assert header is not None
-        return max(1, BLOCK_SAMPLES // header.frame_samples)
+def _opened(
+    segments: _Segments, channels: list[int], *, is_asked: bool
+) -> tuple[list[WfdbLead], list[str]]:
+    """Return the leads that can be read together, and why others are left out.
 
-    def _decoded(self, index: int, number: int) -> NDArray[np.float32]:
-        if self._block_key != (index, number):
-            self._block = self._decode(index, number)
-            self._block_key = (index, number)
-        return self._block
-
-    def _decode(self, index: int, number: int) -> NDArray[np.float32]:
-        """Return block `number` of a stretch in millivolts; NaN beyond the file's end."""
-        stretch = self._stretches[index]
-        signal = stretch.signal
-        first, last = self._block_range(index, number)
-        values = np.full((last - first) * self.samples_per_frame, np.nan, np.float32)
-        stored = _read_frames(stretch, first, min(last, stretch.frames_held))
-        if signal.fmt == DIFFERENCE_FORMAT:
-            stored = self._added_up(index, number, first, stored)
-        scale = signal.millivolts_per_unit
-        assert scale is not None
-        physical = (with_gaps(signal.fmt, stored.reshape(-1)) - signal.baseline) / signal.gain
-        values[: len(physical)] = physical * scale
-        return values
-
-    def _block_range(self, index: int, number: int) -> tuple[int, int]:
-        """Return the frames of the file that a block holds; a lead with a skew starts later."""
-        stretch = self._stretches[index]
-        n_frames = (stretch.stop - stretch.start) // self.samples_per_frame
-        first = number * self._block_frames(index)
-        last = min(first + self._block_frames(index), n_frames)
-        return first + stretch.signal.skew, last + stretch.signal.skew
-
-    def _added_up(
-        self, index: int, number: int, first: int, differences: NDArray[np.signedinteger]
-    ) -> NDArray[np.signedinteger]:
-        """Return the sums of differences from frame `first` on, shape (frames, samples a frame)."""
-        stretch = self._stretches[index]
-        n_alone = min(max(0, stretch.restart_frame - first), len(differences))
-        alone = np.cumsum(differences[:n_alone], axis=1, dtype=np.int64)
-        together = differences[n_alone:].reshape(-1).cumsum(dtype=np.int64)
-        together += self._sum_before(index, number)
-        joined = np.concatenate([alone, together.reshape(-1, differences.shape[1])])
-        return joined + stretch.signal.init_value
-
-    def _sum_before(self, index: int, number: int) -> int:
-        """Return the sum of the differences before a block: earlier blocks are read for it once."""
-        stretch = self._stretches[index]
-        sums = self._sums.setdefault(index, [0])
-        while len(sums) <= number:
-            first, last = self._block_range(index, len(sums) - 1)
-            first = max(first, stretch.restart_frame)
-            block = _read_frames(stretch, first, min(last, stretch.frames_held))
-            sums.append(sums[-1] + int(block.sum(dtype=np.int64)))
-        return sums[number]
+    Raises
+    ------
+    RecordError
+        If none can be read; of leads that were asked for, if one cannot.
+    """
+    decoded = Decoded()
+    opened: list[WfdbLead] = []
+    left_out: list[str] = []
+    failed: RecordError | None = None
+    for channel in channels:
+        signal = segments.layout().signals[channel]
+        rate = signal.samples_per_frame
+        try:
+            stretches = segments.stretches(channel)
+            if opened and rate != opened[0].samples_per_frame:
+                raise RecordError(
+                    f"lead {signal.name!r} has another sampling rate than {opened[0].name!r}; "
+                    "name leads of one rate (--lead)"
+                )
+            if len(opened) == MAX_LEADS:
+                raise RecordError(f"lead {signal.name!r}: more than {MAX_LEADS} leads are not read")
+            opened.append(WfdbLead(channel, signal.name, stretches, decoded, rate))
+        except RecordError as error:
+            if is_asked:
+                raise
+            failed = failed or error
+            left_out.append(f"left out: {error}")
+    if not opened:
+        assert failed is not None
+        raise failed
+    return opened, left_out
 
 
 class _Segments:
@@ -319,7 +233,7 @@ class _Segments:
         total = sum(segment.n_frames for segment in self._data())
         return [frames / total if total else 0.0 for frames in held]
 
-    def stretches(self, channel: int) -> list[_Stretch]:
+    def stretches(self, channel: int) -> list[Stretch]:
         """Return where each segment holds the lead; a segment that lacks it is a gap."""
         wanted = self.layout().signals[channel]
         if not self._record.segments:
@@ -332,19 +246,19 @@ class _Segments:
                     f"signal, it holds {held}; fetch it again, or write {held} into the header"
                 )
             stop = min(n_frames, held) * wanted.samples_per_frame
-            return [_Stretch(0, stop, self._record, channel, held)]
-        stretches: list[_Stretch] = []
+            return [Stretch(0, stop, self._record, channel, held)]
+        stretches: list[Stretch] = []
         start = 0
         for segment in self._data():
             stop = start + segment.n_frames * wanted.samples_per_frame
-            stretch = _Stretch(start, stop)
+            stretch = Stretch(start, stop)
             if segment.name is not None:
                 header = self._header(segment.name)
                 found = self._channel_in(header, channel)
                 if found is not None:
                     signal = header.signals[found]
                     self._check(header, signal, wanted)
-                    stretch = _Stretch(start, stop, header, found, _frames_held(header, signal))
+                    stretch = Stretch(start, stop, header, found, _frames_held(header, signal))
             stretches.append(stretch)
             start = stop
         if not stretches:
@@ -355,28 +269,16 @@ class _Segments:
             )
         return stretches
 
-    def warnings(self, stretches: list[_Stretch]) -> tuple[str, ...]:
-        """Return what was wrong with the headers, units and files of a lead that is read."""
+    def warnings(self, leads: list[list[Stretch]]) -> list[str]:
+        """Return what was wrong with the headers, units and files of the leads that are read."""
         found = list(self._record.warnings)
         asked_of: list[int | None] = [one.n_frames for one in self._data()]
-        for stretch, asked in zip(stretches, asked_of or [self._record.n_frames], strict=True):
-            if stretch.header is None:
-                continue
-            file = stretch.header.path.with_name(stretch.signal.file_name)
-            held = stretch.frames_held
-            if asked is not None and held < asked:
-                found.append(
-                    f"signal file {file} is short: its header says {asked} samples a signal, "
-                    f"it holds {held}, which are read; fetch it again if it should hold more"
-                )
-            if stretch.signal.has_doubtful_units:
-                found.append(
-                    f"lead {stretch.signal.name!r} of {stretch.header.path} is in "
-                    f"{stretch.signal.units!r}, no unit we know; it is taken for mV"
-                )
+        for stretches in leads:
+            for stretch, asked in zip(stretches, asked_of or [self._record.n_frames], strict=True):
+                found += _wrong_with(stretch, asked)
         known = list(dict.fromkeys(found))
         more = [f"and {len(known) - _MAX_WARNINGS} more of such"] if known[_MAX_WARNINGS:] else []
-        return tuple(known[:_MAX_WARNINGS] + more)
+        return known[:_MAX_WARNINGS] + more
 
     def _data(self) -> list[Segment]:
         """Return the segments that hold samples: all but a layout."""
@@ -428,6 +330,24 @@ class _Segments:
             raise RecordError(f"{where}: lead {wanted.name!r} is in {signal.units!r}, no voltage")
 
 
+def _wrong_with(stretch: Stretch, n_frames: int | None) -> Iterator[str]:
+    """Yield what is wrong with a stretch of so many frames and is read all the same."""
+    if stretch.header is None:
+        return
+    file = stretch.header.path.with_name(stretch.signal.file_name)
+    held = stretch.frames_held
+    if n_frames is not None and held < n_frames:
+        yield (
+            f"signal file {file} is short: its header says {n_frames} samples a signal, "
+            f"it holds {held}, which are read; fetch it again if it should hold more"
+        )
+    if stretch.signal.has_doubtful_units:
+        yield (
+            f"lead {stretch.signal.name!r} of {stretch.header.path} is in "
+            f"{stretch.signal.units!r}, no unit we know; it is taken for mV"
+        )
+
+
 def _coverage(header: RecordHeader, signal: SignalHeader) -> float:
     """Return how much of a record a signal's file holds; 0 where the file cannot be read."""
     try:
@@ -449,46 +369,6 @@ def _frames_held(header: RecordHeader, signal: SignalHeader) -> int:
     file = header.path.with_name(signal.file_name)
     n_samples = flac_samples_held(file) - signal.byte_offset
     return max(0, n_samples) // signal.samples_per_frame
-
-
-def _read_frames(stretch: _Stretch, first: int, last: int) -> NDArray[np.signedinteger]:
-    """Return frames [first, last) of the file as stored, shape (frames, samples a frame)."""
-    signal, header = stretch.signal, stretch.header
-    assert header is not None
-    file = header.path.with_name(signal.file_name)
-    members = [one for one in header.signals if one.file_name == signal.file_name]
-    spf = signal.samples_per_frame
-    n_frames = max(0, last - first)
-    place = sum(signal_before.samples_per_frame for signal_before in members[: _place(stretch)])
-    try:
-        if signal.fmt in FLAC_BITS:
-            if any(one.samples_per_frame != spf for one in members):
-                raise RecordError(f"the signals of FLAC file {file} differ in samples per frame")
-            start = signal.byte_offset + first * spf  # the offset counts samples in FLAC
-            columns = read_flac(file, signal.fmt, len(members), start, n_frames * spf)
-            flat = columns[:, _place(stretch)]
-            frames = flat.reshape(-1, spf)
-        else:
-            width = sum(one.samples_per_frame for one in members)
-            flat = read_samples(
-                file, signal.fmt, signal.byte_offset, first * width, n_frames * width
-            )
-            frames = flat[: len(flat) // width * width].reshape(-1, width)[:, place : place + spf]
-    except OSError as error:
-        raise RecordError(f"signal file {file} cannot be read: {error.strerror}") from error
-    if len(frames) != n_frames:
-        raise RecordError(
-            f"signal file {file} ends early: {len(frames)} of {n_frames} frames read; "
-            "it has changed since it was opened"
-        )
-    return frames
-
-
-def _place(stretch: _Stretch) -> int:
-    """Return how many signals of the same file come before the stretch's."""
-    assert stretch.header is not None
-    before = stretch.header.signals[: stretch.channel]
-    return sum(one.file_name == stretch.signal.file_name for one in before)
 
 
 def list_records(folder: str | Path) -> list[str]:

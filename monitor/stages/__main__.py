@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import faulthandler
 import logging
-import signal
 import sys
 
 from model.errors import ModelError
@@ -20,13 +17,12 @@ from monitor.settings import (
     decode_settings,
 )
 from monitor.stages.host import stage_name
+from monitor.stages.orphans import die_with_parent
 from monitor.stages.pulse import WHERE_SIGNAL, Pulse
 from monitor.wire.codec import encode_lifecycle
 from monitor.wire.messages import Failed
 from monitor.wire.sockets import Sockets
 from segmenter.errors import SegmenterError
-
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +42,6 @@ def run_stage(settings: AnyStageSettings) -> None:
             from monitor.stages import consumer
 
             consumer.run(settings)
-
-
-def die_with_parent() -> None:
-    """Have the system kill this process when its parent has gone, however that went (Linux).
-
-    A stage notices by itself, but not one that hangs; and whoever goes on with the journal waits
-    for all to have left.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from monitor.wire.messages import BeatsMessage, EndHeader, SamplesMessage, StageMessage
+from monitor.wire.messages import BeatsMessage, EndHeader, SamplesMessage, StageMessage, named_leads
 
 MAX_NAMED = 20  # patients; a ward has thousands
 BLOCKED_S = 3.0  # without anything taken; a stage that is only behind takes something every second
@@ -31,8 +31,9 @@ class Arrivals:
                 case SamplesMessage(header=header) | BeatsMessage(header=header):
                     if header.patient not in self._here and self._may_name(header.patient):
                         self._say(
-                            f"patient {header.patient} came: record {header.record}, lead "
-                            f"{header.lead}, {header.fs_hz:g} Hz, at sample {header.position}"
+                            f"patient {header.patient} came: record {header.record}, "
+                            f"{named_leads(header.leads)}, {header.fs_hz:g} Hz, at sample "
+                            f"{header.position}"
                         )
                 case EndHeader():
                     if message.patient in self._here:

@@ -10,7 +10,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +38,7 @@ from monitor.journal.own_time import LOOK_S
 from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
+from monitor.stages.training_processes import TrainingProcesses
 from monitor.step_result import StepResult
 from monitor.wire.codec import Encoded, all_encoded, encoded
 from monitor.wire.messages import (
@@ -81,11 +81,6 @@ def load_model(settings: ConsumerSettings) -> Checkpoint:
             f"{path}: the checkpoint's beat spec and its identity disagree; train it again"
         )
     return checkpoint
-
-
-def load_torch() -> None:
-    """Make torch ready to train, in the time in which nothing is to be learnt yet."""
-    import model.training  # noqa: F401
 
 
 class Heartbeat:
@@ -158,12 +153,9 @@ def run(settings: ConsumerSettings) -> Counters:
         receiver = host.sockets.pull(settings.beats, queue_messages(settings.live))
         checkpoint = load_model(settings)
         journal = stack.enter_context(Journal(Path(settings.journal)))
-        executor = stack.enter_context(ThreadPoolExecutor(1, initializer=load_torch))
-        if settings.learn_s is not None:
-            executor.submit(load_torch)  # now, not when the first minutes are over
+        executor = stack.enter_context(TrainingProcesses())
         models = ModelStore(Path(settings.journal).parent, journal.identity)
         engine = Engine(checkpoint, settings, journal, models, executor, utc_now)
-        stack.callback(engine.learner.leave)
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None
         consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)

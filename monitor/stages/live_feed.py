@@ -38,7 +38,7 @@ def most_waiting(patients: int) -> int:
 
 
 @dataclass
-class Waiting:
+class WaitingBundle:
     """A bundle that waits to be sent; encoded when it is tried first."""
 
     messages: list[StageMessage]
@@ -69,7 +69,7 @@ class LiveFeed:
     def __init__(self, pacer: Pacer, most: int) -> None:
         self._pacer = pacer
         self._most = most
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[WaitingBundle] = deque()
         self._blocks = 0
         self._serving = Serving(pacer.patients)
         self._newest: dict[str, SamplesHeader] = {}  # of those who are served
@@ -124,7 +124,7 @@ class LiveFeed:
     def _put(self, messages: Iterable[StageMessage]) -> None:
         """Let messages wait to be sent."""
         for bundle in in_bundles(list(messages)):
-            waiting = Waiting(bundle)
+            waiting = WaitingBundle(bundle)
             self._waiting.append(waiting)
             self._blocks += len(waiting.blocks)
             self._offered += _samples(waiting.blocks)
@@ -157,7 +157,7 @@ class LiveFeed:
             return
         headers = {name: self._newest.pop(name) for name in shed if name in self._newest}
         ends = {name: one.position + one.n_samples for name, one in headers.items()}
-        still_waiting: deque[Waiting] = deque()
+        still_waiting: deque[WaitingBundle] = deque()
         for waiting in self._waiting:
             kept: list[StageMessage] = []
             for one in waiting.messages:
@@ -170,10 +170,10 @@ class LiveFeed:
             if len(kept) == len(waiting.messages):
                 still_waiting.append(waiting)
             elif kept:
-                still_waiting.append(Waiting(kept))
+                still_waiting.append(WaitingBundle(kept))
         new = {name: _shed_from(one, ends[name]) for name, one in headers.items()}
         self._shed.update(new)
-        first = [Waiting(bundle) for bundle in in_bundles(list(new.values()))]
+        first = [WaitingBundle(bundle) for bundle in in_bundles(list(new.values()))]
         self._waiting = deque([*first, *still_waiting])
         self._blocks = sum(len(one.blocks) for one in self._waiting)
 
@@ -211,7 +211,7 @@ class LiveFeed:
         kept: list[StageMessage]
         kept = [one for one in waiting.messages if not isinstance(one, SamplesMessage)]
         if kept:
-            self._waiting[place] = Waiting(kept)
+            self._waiting[place] = WaitingBundle(kept)
         else:
             del self._waiting[place]
         return True
@@ -224,12 +224,12 @@ def _samples(blocks: Iterable[SamplesMessage]) -> int:
 def _shed_from(header: SamplesHeader, position: int) -> ShedHeader:
     """Say that a patient is not sent from a position on."""
     return ShedHeader(
-        version=3,
+        version=4,
         patient=header.patient,
         record=header.record,
         sequence=header.sequence,
         sent_ns=header.sent_ns,
         position=position,
-        lead=header.lead,
+        leads=header.leads,
         fs_hz=header.fs_hz,
     )

@@ -64,7 +64,10 @@ class Playback:
         return not self.loop and self.position >= self.stop_sample
 
     def next_block(self, max_samples: int) -> tuple[int, NDArray[np.float32]]:
-        """Read on: the block's position and at most so many samples, never over the end."""
+        """Read on: the block's position and at most so many samples of each lead, (leads, n).
+
+        Never over the end.
+        """
         span = self.stop_sample - self.first_sample
         start = self.first_sample + (self.position - self.first_sample) % span
         stop = min(start + max_samples, self.stop_sample)
@@ -76,15 +79,15 @@ class Playback:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=3,
+            version=4,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
             sent_ns=sent_ns,
             position=position,
-            lead=self.source.lead,
+            leads=list(self.source.leads),
             fs_hz=self.source.fs_hz,
-            n_samples=len(samples),
+            n_samples=samples.shape[1],
             sender=self.sender,
         )
         self.sequence += 1
@@ -94,7 +97,7 @@ class Playback:
         """End the stream; return the message that says so."""
         self.ended = True
         return EndHeader(
-            version=3,
+            version=4,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -109,7 +112,7 @@ class Playback:
         return Stream(
             patient=self.patient,
             record=self.source.record,
-            lead=self.source.lead,
+            leads=list(self.source.leads),
             fs_hz=self.source.fs_hz,
             first_sample=self.first_sample,
             n_samples=None if self.loop else self.stop_sample,
@@ -148,7 +151,7 @@ def open_playbacks(
     failed: list[tuple[str, MonitorError | SegmenterError]] = []
     for record, patient in zip(settings.records, names, strict=True):
         try:
-            source = _open(record, settings.lead)
+            source = _open(record, settings.leads)
             playback = _playback(source, patient, settings, resume.get(patient), sender)
             playback.stream()  # reads the first samples
         except (MonitorError, SegmenterError) as error:
@@ -167,7 +170,7 @@ def _name_of(record: str) -> str:
 
 
 def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
-    held = [InMemory.of(_open(record, settings.lead)) for record in settings.records]
+    held = [InMemory.of(_open(record, settings.leads)) for record in settings.records]
     resume = {reached.patient: reached.position for reached in settings.resume}
     sender = secrets.randbits(53)
     return [
@@ -185,9 +188,9 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
     ]
 
 
-def _open(record: str, lead: str | None) -> Source:
+def _open(record: str, leads: Sequence[str]) -> Source:
     """Open a record that can be segmented; an error names the record."""
-    source = WfdbRecord.open(Path(record), lead)
+    source = WfdbRecord.open(Path(record), leads)
     try:
         check_rate(source.fs_hz)
     except InvalidSignal as error:

@@ -28,6 +28,7 @@ from monitor.wire.messages import (
     BeatsMessage,
     EndHeader,
     HealthHeader,
+    OtherLead,
     RecordEvent,
     SamplesHeader,
     SamplesMessage,
@@ -66,14 +67,14 @@ RIVAL_S = 10.0  # without the second it is over
 OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
 MAX_IDENTITY = 1 << 53
 WAVE_TOPIC = "wave."
-NO_SAMPLES: NDArray[np.float32] = np.zeros(0, np.float32)
+NO_SAMPLES: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
 
 @dataclass
 class PatientStream:
     """One patient's row in a pool, and where in the record its sample 0 lies."""
 
-    stream: Stream  # names, lead and rate do not change
+    stream: Stream  # names, leads and rate do not change
     pool: SegmenterPool
     row: int
     origin: int
@@ -98,12 +99,19 @@ class PatientStream:
         return _ORIGIN.pack(self.origin, self.stretch) + self.pool.to_bytes(self.row)
 
 
+class PoolKey(NamedTuple):
+    """What patients of one pool have in common."""
+
+    fs_hz: float
+    leads: int
+
+
 class Block(NamedTuple):
     """The samples of a message that are new, and how many before them never came."""
 
     stream: PatientStream
     sent_ns: int
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float32]  # (leads, n)
     missing: int
 
 
@@ -139,7 +147,7 @@ class SampleSegmenter:
         self._identity = spec.identity
         self._counters = counters
         self._shown = shown
-        self._pools: dict[float, SegmenterPool] = {}
+        self._pools: dict[PoolKey, SegmenterPool] = {}
         self._opened = 0
         self._streams: dict[str, PatientStream] = {}
         self._ended: dict[str, tuple[Stream, RecentSignal]] = {}  # the newest last
@@ -200,40 +208,40 @@ class SampleSegmenter:
         self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
     ) -> None:
         """Take one block of each of some patients, those of one length together."""
-        alike: dict[tuple[float, int], list[Block]] = {}
-        behind_holes: dict[tuple[float, int], list[Block]] = {}
+        alike: dict[tuple[PoolKey, int], list[Block]] = {}
+        behind_holes: dict[tuple[PoolKey, int], list[Block]] = {}
         for header, samples in messages.values():
             try:
                 block = self._block(header, samples, now_s, result)
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
-            fs_hz = block.stream.pool.fs_hz
+            key, n = _pool_key(block.stream.stream), block.samples.shape[1]
             if block.missing:
-                behind_holes.setdefault((fs_hz, block.missing), []).append(block)
-            if len(block.samples):
-                alike.setdefault((fs_hz, len(block.samples)), []).append(block)
+                behind_holes.setdefault((key, block.missing), []).append(block)
+            if n:
+                alike.setdefault((key, n), []).append(block)
         messages.clear()
         # Together as well: when a source sheds, every patient has a hole, and if holes took longer
         # than blocks the stage would never catch up.
-        for (fs_hz, missing), blocks in behind_holes.items():
+        for (key, missing), blocks in behind_holes.items():
             rows = [block.stream.row for block in blocks]
-            found = self._pools[fs_hz].gap(rows, missing)
+            found = self._pools[key].gap(rows, missing)
             for block, events in zip(blocks, found.events, strict=True):
                 if block.stream.is_shed:
                     block.stream.is_shed = False
                     events[:] = [one for one in events if not _is_loss(one)]
             self._pass_on(blocks, found, missing, now_s, result)
-        for (fs_hz, n), blocks in alike.items():
+        for (key, n), blocks in alike.items():
             rows = [block.stream.row for block in blocks]
-            chunk = np.stack([block.samples for block in blocks])
-            found = self._pools[fs_hz].update(rows, chunk)
+            chunk = np.stack([block.samples for block in blocks])  # (rows, leads, n)
+            found = self._pools[key].update(rows, chunk)
             self._pass_on(blocks, found, n, now_s, result)
             for place, block in enumerate(blocks):
                 block.stream.recent.add(block.samples, block.stream.position)
                 if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
                     block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                    start = block.stream.position - len(block.samples)
+                    start = block.stream.position - n
                     r_samples = [r + block.stream.origin for r in found.r_samples(place)]
                     shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
                     result.waves.append(shown)
@@ -279,15 +287,15 @@ class SampleSegmenter:
         stream = self._streams.get(header.patient) or self._open(header)
         self._require_one_sender(stream, header, now_s)
         missing = header.position - stream.position
-        as_before = (header.fs_hz, header.lead) == (stream.stream.fs_hz, stream.stream.lead)
+        as_before = (header.fs_hz, header.leads) == (stream.stream.fs_hz, stream.stream.leads)
         plausible = -OVERLAP_S * header.fs_hz <= missing <= MAX_GAP_S * header.fs_hz
         if not (as_before and plausible):
             stream = self._begin_stretch(stream, header, now_s, result)
             missing = 0
         if missing < 0:  # received before, or a sender that went back
             self._counters.gaps += 1
-            self._counters.dropped += min(-missing, len(samples))
-            samples = samples[-missing:]
+            self._counters.dropped += min(-missing, header.n_samples)
+            samples = samples[:, -missing:]
         if missing > 0:
             self._counters.gaps += 1
             self._counters.dropped += missing
@@ -342,7 +350,7 @@ class SampleSegmenter:
             self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
         stream.pool.remove(stream.row)
         if not stream.pool.patients:
-            del self._pools[stream.stream.fs_hz]  # rates are a sender's choice: none is kept
+            del self._pools[_pool_key(stream.stream)]  # a sender's choice: none is kept
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
@@ -351,7 +359,7 @@ class SampleSegmenter:
         described = Stream(
             patient=header.patient,
             record=header.record,
-            lead=header.lead,
+            leads=header.leads,
             fs_hz=header.fs_hz,
             first_sample=header.position,
             n_samples=None,
@@ -362,10 +370,11 @@ class SampleSegmenter:
             raise InvalidMessage(f"{header.patient}: {error}") from error
 
     def _admit(self, described: Stream, origin: int, stretch: int) -> PatientStream:
-        pool = self._pools.get(described.fs_hz)
+        key = _pool_key(described)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[described.fs_hz] = SegmenterPool(described.fs_hz, self._spec)
-        row, recent, number = pool.add(), RecentSignal(described.fs_hz), self._opened
+            pool = self._pools[key] = SegmenterPool(key.fs_hz, self._spec, key.leads)
+        row, recent, number = pool.add(), RecentSignal(*key), self._opened
         stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
@@ -398,13 +407,13 @@ class SampleSegmenter:
     ) -> BeatsHeader:
         described = stream.stream
         return BeatsHeader(
-            version=3,
+            version=4,
             patient=described.patient,
             record=described.record,
             sequence=stream.sequence,
             sent_ns=sent_ns,
             position=stream.position,
-            lead=described.lead,
+            leads=described.leads,
             fs_hz=described.fs_hz,
             spec=self._identity,
             length=self._spec.length,
@@ -412,13 +421,22 @@ class SampleSegmenter:
             events=[
                 *stream.notices,
                 *(
-                    RecordEvent(event.kind, event.state, stream.origin + event.sample)
+                    RecordEvent(
+                        event.kind,
+                        event.state,
+                        stream.origin + event.sample,
+                        [described.leads[lead] for lead in event.leads],
+                    )
                     for event in events
                 ),
             ],
             stretch=stream.stretch,
             first_sample=stream.origin,
         )
+
+
+def _pool_key(stream: Stream) -> PoolKey:
+    return PoolKey(stream.fs_hz, len(stream.leads))
 
 
 def _is_loss(event: SignalEvent) -> bool:
@@ -433,9 +451,14 @@ def _wave(stream: Stream, recent: RecentSignal, start: int, r_samples: list[int]
         patient=stream.patient,
         sample=first,
         fs_hz=recent.fs_hz,
-        values=numbers_or_none(values, 4),
+        values=numbers_or_none(values[0], 4),
         r_samples=r_samples[-64:],
         record_fs_hz=stream.fs_hz,
+        lead=stream.leads[0],
+        others=[
+            OtherLead(lead, numbers_or_none(row, 4))
+            for lead, row in zip(stream.leads[1:], values[1:], strict=True)
+        ],
     )
 
 
@@ -506,7 +529,8 @@ def run(settings: SegmenterSettings) -> Counters:
             start = host.ready()
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
-                Segmenter(stream.fs_hz, spec)  # refuse now what cannot be segmented
+                # What cannot be segmented is refused now.
+                Segmenter(stream.fs_hz, spec, len(stream.leads))
             host.say(
                 f"listens for samples on {settings.samples}, sends beats to {settings.beats}, "
                 f"publishes waveforms on {settings.wave}"

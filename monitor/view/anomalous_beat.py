@@ -44,6 +44,10 @@ class AnomalousBeat:
         Shares of the loss by wave.
     neighbours : tuple of LearntBeat
         The nearest of the learnt normal, nearest first; none where no patient was learnt.
+    lead : str
+        The lead it is of: of several the worst.
+    family : int or None
+        The number of the family it is of.
     """
 
     sample: int
@@ -58,6 +62,8 @@ class AnomalousBeat:
     why: tuple[str, ...] = ()
     parts: LossByPart | None = None
     neighbours: tuple[LearntBeat, ...] = ()
+    lead: str = ""
+    family: int | None = None
 
     @property
     def errors(self) -> NDArray[np.float32]:
@@ -95,4 +101,6 @@ def anomalous_beat(alert: Alert) -> AnomalousBeat:
             LearntBeat(near.distance, finite_values(near.beat[:MAX_BEAT_LENGTH]))
             for near in alert.neighbours[:MAX_NEIGHBOURS]
         ),
+        lead=alert.lead,
+        family=alert.family,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.text import Text
 
 from monitor.plain import clock, milliseconds
+from monitor.text import harmless
 from monitor.view.anomalous_beat import AnomalousBeat
 from monitor.view.beat_plots import plot_beat, plot_errors, plot_explained
-from monitor.view.patient_view import PatientView
-from monitor.view.plots import ANOMALY, DIM, RECONSTRUCTION, number, plot_losses
+from monitor.view.patient_view import PatientView, ShownBeat
+from monitor.view.plots import ANOMALY, DIM, MARK, RECONSTRUCTION, number, plot_losses
 from monitor.view.screen_rows import beside, blank, heading
 
 ERRORS_FROM_ROWS = 9  # below, the beat itself needs them
@@ -42,6 +45,7 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
             *blank(n_rows // 2 - 1),
             Text("   none so far", DIM),
         ]
+    named = _lead_of(latest, patient)
     caption = Text(" loss ").append(number(latest.loss), ANOMALY)
     caption.append(f"/{number(latest.threshold)} x{number(latest.ratio)} RR ")
     caption.append(f"{milliseconds(latest.rr_before_ms)}/{milliseconds(latest.rr_after_ms)} ms")
@@ -51,6 +55,7 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
         caption.append_text(legend)
     else:  # in the heading then
         title = Text("anomalous ", "bold").append("━", ANOMALY).append(" ╌ rebuilt", RECONSTRUCTION)
+    title.append_text(named)
     if errors and caption.cell_len + len("  ▃ loss") <= width:
         caption.append("  ▃ loss", ANOMALY)
     return [
@@ -61,6 +66,12 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     ]
 
 
+def _lead_of(latest: AnomalousBeat, patient: PatientView) -> Text:
+    """Return which lead the beat is of, where the patient has several."""
+    name = harmless(latest.lead, 12) if len(patient.leads) > 1 else ""
+    return Text(f" {name}" if name else "", MARK)
+
+
 def explanation(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     """Return the latest anomalous beat explained on all the rows there are."""
     latest = patient.latest
@@ -68,6 +79,7 @@ def explanation(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     if latest is None or n_rows < 3:
         none = [heading(title, Text(), width), Text("   no anomalous beat so far", DIM)][:n_rows]
         return [*none, *blank(n_rows - len(none))]
+    title.append_text(_lead_of(latest, patient))
     right = Text(f"{clock(latest.time_s, 1)}  loss ", DIM).append(number(latest.loss), ANOMALY)
     right.append(f" of {number(latest.threshold)}  ━ beat  ╌ rebuilt", DIM)
     rows = [heading(title, right, width), *plot_explained(latest, width, n_rows - 1)]
@@ -75,11 +87,23 @@ def explanation(patient: PatientView, width: int, n_rows: int) -> list[Text]:
 
 
 def _losses(patient: PatientView, width: int, n_rows: int) -> list[Text]:
-    threshold = patient.threshold
-    right = Text("threshold ", DIM).append(
+    """Return the losses; of several leads over their thresholds, since each has its own."""
+    threshold, beats = patient.threshold, patient.beats
+    title, name = "loss a beat", "threshold"
+    if len(patient.leads) > 1:
+        title, name = "loss over threshold", harmless(patient.leads[0], 12)
+        beats = tuple(_over_threshold(beat) for beat in beats)
+    right = Text(f"{name} ", DIM).append(
         "--" if threshold is None else number(threshold), RECONSTRUCTION
     )
+    drawn = 1.0 if threshold is not None and len(patient.leads) > 1 else threshold
     return [
-        heading(Text("loss a beat", "bold"), right, width),
-        *plot_losses(patient.beats, threshold, width, n_rows - 1),
+        heading(Text(title, "bold"), right, width),
+        *plot_losses(beats, drawn, width, n_rows - 1),
     ]
+
+
+def _over_threshold(beat: ShownBeat) -> ShownBeat:
+    """Return a beat with its loss over the threshold of its lead; of one that is learnt, none."""
+    ratio = None if beat.loss is None or not beat.threshold else beat.loss / beat.threshold
+    return replace(beat, loss=ratio)

@@ -7,6 +7,7 @@ What others named (patients, records, notes) goes through `harmless` and into `T
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -16,12 +17,14 @@ from rich.text import Text
 from monitor.plain import clock
 from monitor.text import harmless
 from monitor.view.beats import beat_and_losses, explanation
+from monitor.view.families import WORD_KEYS, families_rows, families_text
 from monitor.view.patient_view import AlertRow, PatientView
 from monitor.view.patients import (
     event_name,
     heart_rate,
     is_withheld,
     patient_table,
+    rang_in,
     table_height,
     verdict,
 )
@@ -31,9 +34,11 @@ from monitor.view.plots import (
     MARK,
     TRACE,
     WITHHELD,
+    ShownLead,
     legend,
     number,
     plot_signal,
+    shown_leads,
     window_s,
 )
 from monitor.view.screen_rows import (
@@ -52,6 +57,7 @@ from monitor.view.screen_rows import (
 from monitor.view.selection import selected
 from monitor.view.snapshot import Snapshot
 from monitor.view.stages import stage_line, stage_table
+from monitor.wire.messages import named_leads
 
 VITALS_COLUMNS = 30
 STAGE_COLUMNS = 72
@@ -141,12 +147,15 @@ def _monitoring(snapshot: Snapshot, patient: PatientView, width: int, height: in
     table = patient_table(snapshot, patient, width, n_table)
     if snapshot.explaining:
         return [*top, *table, *explanation(patient, width, free - n_table), *bottom]
-    n_signal, n_beat, n_alerts = _heights(free - n_table)
+    has_families = bool(patient.families) and height >= TALL_ROWS
+    families = families_rows(patient, width) if has_families else []
+    n_signal, n_beat, n_alerts = _heights(free - n_table - len(families))
     middle = [
         *table,
         *_signal(snapshot, patient, width, n_signal),
         *beat_and_losses(patient, width, n_beat),
-        *_alerts(snapshot, patient, width, n_alerts, with_stages=is_tall),
+        *families,
+        *_alerts(snapshot, patient, width, n_alerts, is_tall, with_families=not families),
     ]
     return [*top, *middle, *bottom]
 
@@ -166,7 +175,7 @@ def _title(snapshot: Snapshot, patient: PatientView, width: int) -> Text:
     left = Text(" ").append(harmless(patient.patient, NAME_LENGTH), NAME)
     if patient.record and patient.record != patient.patient:
         left.append(f"  record {harmless(patient.record, NAME_LENGTH)}")
-    left.append(f"  lead {harmless(patient.lead, NAME_LENGTH)}")
+    left.append(f"  {harmless(named_leads(patient.leads), NAME_LENGTH)}")
     right = Text()
     if width >= 72:
         left.append("  ecg-monitor", DIM)
@@ -230,14 +239,23 @@ def _signal(snapshot: Snapshot, patient: PatientView, width: int, n_rows: int) -
         return blank(n_rows)
     has_vitals = width >= WIDE_COLUMNS and n_rows >= 16
     n_columns = width - VITALS_COLUMNS if has_vitals else width
-    title = Text("ECG ", "bold").append(harmless(patient.lead, NAME_LENGTH), MARK)
+    shown = shown_leads(patient, n_rows - 1)
+    title = Text("ECG ", "bold").append(_named(shown, len(patient.leads)), MARK)
     seconds = f"{window_s(n_columns)} s"
     right = legend(width - title.cell_len - len(seconds) - 9)
     right.append(f"  {seconds}" if right else seconds, DIM)
-    plot = plot_signal(patient, n_columns, n_rows - 1)
+    plot = plot_signal(patient, shown, n_columns, n_rows - 1)
     if has_vitals:
         plot = beside(plot, n_columns, _vitals(snapshot, patient), n_rows - 1)
     return [heading(title, right, width), *plot]
+
+
+def _named(shown: Sequence[ShownLead], n_leads: int) -> str:
+    """Return the leads that are drawn, "?" behind one that is left out, and of how many."""
+    names = ", ".join(
+        f"{harmless(one.name, NAME_LENGTH)}{'?' if one.is_left_out else ''}" for one in shown
+    )
+    return names if len(shown) >= n_leads else f"{names} of {n_leads} leads"
 
 
 def _vitals(snapshot: Snapshot, patient: PatientView) -> list[Text]:
@@ -263,27 +281,44 @@ def _vitals(snapshot: Snapshot, patient: PatientView) -> list[Text]:
 
 
 def _alerts(
-    snapshot: Snapshot, patient: PatientView, width: int, n_rows: int, with_stages: bool
+    snapshot: Snapshot,
+    patient: PatientView,
+    width: int,
+    n_rows: int,
+    with_stages: bool,
+    *,
+    with_families: bool,
 ) -> list[Text]:
-    """Return the newest alerts, newest on top."""
+    """Return the newest alerts, newest on top; above them the families, where only here is room."""
     if n_rows < 2:
         return blank(n_rows)
     counts = (
         f"{patient.n_beats:,} beats  {patient.n_anomalous:,} anomalous  {patient.n_alerts:,} alerts"
     )
-    above = heading(Text("alerts", "bold"), Text(counts, DIM), width)
+    title = Text("alerts", "bold")
+    if patient.families and with_families:
+        families = families_text(patient)
+        families.truncate(max(width - len(counts) - 18, 0), overflow="ellipsis")
+        title.append("  ").append_text(families)
+    above = heading(title, Text(counts, DIM), width)
     newest = snapshot.rows[-(n_rows - 1) :][::-1]
     several = len(snapshot.patients) > 1
-    is_brief = width < WIDE_COLUMNS
-    listed = [_alert_row(row, several, is_brief) for row in newest] or [Text("   none so far", DIM)]
+    room = width - STAGE_COLUMNS if with_stages else width
+    owners = [snapshot.patients.get(row.patient) for row in newest]
+    has_leads = any(one is not None and len(one.leads) > 1 for one in owners)
+    is_brief = (room if has_leads else width) < WIDE_COLUMNS
+    listed = [
+        _alert_row(row, owner, several, is_brief) for row, owner in zip(newest, owners, strict=True)
+    ] or [Text("   none so far", DIM)]
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
-    n_left = width - STAGE_COLUMNS
     stages = stage_table(snapshot.stages, snapshot.faults)
-    return [above, *beside(listed, n_left, stages, n_rows - 1)]
+    return [above, *beside(listed, room, stages, n_rows - 1)]
 
 
-def _alert_row(row: AlertRow, with_patient: bool, is_brief: bool) -> Text:
+def _alert_row(
+    row: AlertRow, patient: PatientView | None, with_patient: bool, is_brief: bool
+) -> Text:
     """Return one line of the alert list; a brief one leaves out the loss, and keeps the reason."""
     is_technical = row.priority == "technical"
     style = "" if not row.is_open else (WITHHELD if is_technical else ANOMALY)
@@ -299,6 +334,8 @@ def _alert_row(row: AlertRow, with_patient: bool, is_brief: bool) -> Text:
         text.append(f"x{number(row.ratio):<5}")
         text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}  ")
         text.append(harmless(", ".join(row.why)), DIM)
+        if patient is not None and rang_in(patient, row):
+            text.append(f"  {rang_in(patient, row)}", MARK)
     return text
 
 
@@ -364,6 +401,9 @@ def _keys(snapshot: Snapshot) -> list[tuple[str, str]]:
     keys.append(("p", "go on" if snapshot.paused else "pause"))
     if shown is not None and shown.latest is not None:
         keys.append(("e", "explain"))
+        word = shown.word_of(shown.latest.family)
+        if word is not None:
+            keys += [(key, "undo" if said == word else said) for key, said in WORD_KEYS.items()]
     if shown is not None and shown.latched:
         keys.insert(0, ("a", "ACKNOWLEDGE"))
     if len(snapshot.patients) > 1:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+import msgspec
+
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.view.waveform import Waveform, add_wave
-from monitor.wire.messages import Alert, BeatScored, LearningStatus, PatientStatus, Wave
+from monitor.wire.messages import (
+    MAX_FAMILIES,
+    MAX_LEADS,
+    Alert,
+    BeatScored,
+    FamilyStatus,
+    FamilyWord,
+    LearningStatus,
+    PatientStatus,
+    Wave,
+)
 
 MAX_BEATS = 120  # losses kept a patient
 MAX_TECHNICAL = 8  # there are five kinds
 MAX_TEXT = 200  # characters kept of any free text
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
 
+LEFT_OUT = "lead_left_out"
+
 PatientState = Literal["waiting", "learning", "monitoring", "ended"]
-RowState = Literal["onset", "ongoing", "cleared", "acknowledged"]
+RowState = Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
 RowPriority = Literal["high", "medium", "low", "technical"]
 # How patients are counted and listed, the last ones first: those in need of a look.
 Standing = Literal[
@@ -35,6 +49,7 @@ class ShownBeat:
     quality: tuple[str, ...] = ()
     is_learning: bool = False  # there was no threshold yet
     is_doubted: bool = False  # called anomalous by a model that does not fit
+    threshold: float | None = None  # of the lead whose loss it is
 
     @property
     def is_withheld(self) -> bool:
@@ -68,6 +83,7 @@ class AlertRow:
     ratio: float | None = None  # the highest so far
     n_beats: int = 0
     why: tuple[str, ...] = ()  # what made that beat anomalous
+    leads: tuple[str, ...] = ()  # that rang at that beat; of a technical alert: those it is of
 
     @property
     def is_open(self) -> bool:
@@ -81,7 +97,8 @@ class PatientView:
 
     patient: str
     record: str = ""
-    lead: str = ""
+    leads: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # leads that are not judged now
     fs_hz: float | None = None  # of the record; unknown before the first Status
     position: int = 0
     n_samples: int | None = None
@@ -94,13 +111,15 @@ class PatientView:
     n_alerts: int = 0
     n_withheld: int = 0
     note: str = ""
-    waveform: Waveform = field(default_factory=Waveform)
+    waveform: Waveform = field(default_factory=Waveform)  # of the first lead, with the R peaks
+    others: Mapping[str, Waveform] = field(default_factory=dict)  # of further leads, by name
     beats: tuple[ShownBeat, ...] = ()
     latest: AnomalousBeat | None = None
     episode: AlertRow | None = None  # that lasts
     technical: tuple[LastingTechnical, ...] = ()
     latched: bool = False  # a high alert was not acknowledged
     learning: LearningStatus | None = None  # how far it is, while it lasts
+    families: tuple[FamilyStatus, ...] = ()  # of anomalous beats that look alike
     standing: Standing = field(init=False)  # how much the patient needs a look
     # What patients are listed by, the smallest first: standing, loss over threshold, name.
     urgency: tuple[int, float, str] = field(init=False)
@@ -126,6 +145,10 @@ class PatientView:
             return "quiet" if self.state == "monitoring" else "ended"
         return "learning"
 
+    def word_of(self, family: int | None) -> FamilyWord | None:
+        """What a person said of a family; None where no such family is known."""
+        return next((one.word for one in self.families if one.number == family), None)
+
     @property
     def position_s(self) -> float | None:
         """Seconds of the record judged so far."""
@@ -144,7 +167,19 @@ def add_stretch(patient: PatientView, wave: Wave) -> PatientView:
     fs_hz = patient.fs_hz or wave.record_fs_hz
     if fs_hz is None:
         return patient  # its place is not known before the first Status, a second at most
-    return replace(patient, waveform=add_wave(patient.waveform, wave, fs_hz))
+    others = {
+        one.lead: add_wave(
+            patient.others.get(one.lead) or Waveform(),
+            msgspec.structs.replace(wave, values=one.values, r_samples=[]),
+            fs_hz,
+        )
+        for one in wave.others
+    }
+    return replace(
+        patient,
+        waveform=add_wave(patient.waveform, wave, fs_hz),
+        others=others if wave.values else patient.others,
+    )
 
 
 def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
@@ -159,12 +194,15 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
         _bounded(beat.quality, MAX_FLAG),
         is_learning=beat.threshold is None,
         is_doubted=beat.anomalous and is_unfit,
+        threshold=beat.threshold,
     )
+    # Of several leads a beat has the threshold of its worst; the patient's is that of the first.
+    threshold = patient.threshold if len(patient.leads) > 1 else beat.threshold
     return replace(
         patient,
         record=beat.record,
-        lead=beat.lead,
-        threshold=beat.threshold,
+        leads=patient.leads or (beat.lead,),
+        threshold=threshold,
         beats=(*patient.beats[-(MAX_BEATS - 1) :], scored),
     )
 
@@ -177,13 +215,17 @@ def add_alert(patient: PatientView, alert: Alert, row: AlertRow) -> PatientView:
     """Keep the beat that raised the alert; a clearing beat is a normal one."""
     if not row.is_open:
         return replace(patient, episode=None)
+    leads = patient.leads or (alert.lead,)
     return replace(
-        patient, record=alert.record, lead=alert.lead, latest=anomalous_beat(alert), episode=row
+        patient, record=alert.record, leads=leads, latest=anomalous_beat(alert), episode=row
     )
 
 
 def add_technical(patient: PatientView, row: AlertRow) -> PatientView:
-    """Begin or end a technical alert."""
+    """Begin or end a technical alert; a lead that is left out leaves the others judged."""
+    if row.event == LEFT_OUT:
+        kept = tuple(lead for lead in patient.left_out if lead not in row.leads)
+        return replace(patient, left_out=kept + row.leads if row.is_open else kept)
     others = tuple(lasting for lasting in patient.technical if lasting.event != row.event)
     if row.is_open:
         others = (*others, LastingTechnical(row.event, row.text, row.time_s))
@@ -193,12 +235,14 @@ def add_technical(patient: PatientView, row: AlertRow) -> PatientView:
 def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
     """Return the patient as its status says; a view that joins late learns what lasts."""
     known = {lasting.event: lasting for lasting in patient.technical}
-    events = dict.fromkeys(_bounded(said.technical, MAX_TEXT))
+    told = (event for event in said.technical if event != LEFT_OUT)
+    events = dict.fromkeys(_bounded([*told], MAX_TEXT))
     # Not dataclasses.replace, which takes three times as long: this is done for all, each second.
     return PatientView(
         patient=patient.patient,
         record=said.record,
-        lead=said.lead,
+        leads=tuple(said.leads[:MAX_LEADS]) or (said.lead,),
+        left_out=tuple(said.left_out[:MAX_LEADS]),
         fs_hz=said.fs_hz,
         position=said.position,
         n_samples=said.n_samples,
@@ -212,10 +256,25 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         n_withheld=said.withheld,
         note=said.note[:MAX_TEXT],
         waveform=patient.waveform,
+        others=patient.others,
         beats=patient.beats,
         latest=patient.latest,
         episode=patient.episode,
         technical=tuple(known.get(event) or LastingTechnical(event) for event in events),
         latched=said.latched,
         learning=said.learning,
+        families=_families(patient.families, said.families),
+    )
+
+
+def _families(
+    known: tuple[FamilyStatus, ...], told: Sequence[FamilyStatus] | None
+) -> tuple[FamilyStatus, ...]:
+    """Return the families as told, a shape that is not told this time as it was known."""
+    if told is None:
+        return known
+    shapes = {one.number: one.shape for one in known}
+    return tuple(
+        one if one.shape else msgspec.structs.replace(one, shape=shapes.get(one.number, []))
+        for one in told[:MAX_FAMILIES]
     )

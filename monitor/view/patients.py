@@ -6,7 +6,7 @@ from rich.text import Text
 
 from monitor.plain import clock, learning_text, what_is_kept_back
 from monitor.text import harmless
-from monitor.view.patient_view import PatientView, Standing
+from monitor.view.patient_view import AlertRow, PatientView, Standing
 from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
 from monitor.view.screen_rows import (
     ALARM_BAR,
@@ -21,7 +21,7 @@ from monitor.view.screen_rows import (
 )
 from monitor.view.selection import counts, listed
 from monitor.view.snapshot import MAX_FOLLOWED, MAX_PATIENTS, Snapshot
-from monitor.wire.messages import is_unreadable
+from monitor.wire.messages import is_unreadable, joined_leads, named_leads
 
 TO_ACKNOWLEDGE = "HIGH ALERT to acknowledge"  # it may be over
 # To a view that came later than the alert: a heartbeat names only the event.
@@ -77,12 +77,26 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
         ratio = "" if episode.ratio is None else f"  loss x{number(episode.ratio)}"
         why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
-        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {beats}{ratio}{why}"
+        leads = f"  {rang_in(patient, episode)}" if rang_in(patient, episode) else ""
+        rung = f"{beats}{ratio}{why}{leads}{without(patient)}"
+        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {rung}"
         return "A", said, ALARM_BAR
     letter, said, style = _state(patient)
     if patient.latched:
-        return "A", f"{TO_ACKNOWLEDGE}  {said}", ALARM_BAR
-    return letter, said, style
+        return "A", f"{TO_ACKNOWLEDGE}  {said}{without(patient)}", ALARM_BAR
+    return letter, f"{said}{without(patient)}", style
+
+
+def rang_in(patient: PatientView, row: AlertRow) -> str:
+    """Return which leads an episode's worst beat rang in, where the patient has several."""
+    return harmless(joined_leads(row.leads), NAME_LENGTH) if len(patient.leads) > 1 else ""
+
+
+def without(patient: PatientView) -> str:
+    """Return which leads are not judged now, as the end of a phrase."""
+    if not patient.left_out:
+        return ""
+    return f"  without {harmless(named_leads(patient.left_out), NAME_LENGTH)}"
 
 
 def _state(patient: PatientView) -> tuple[str, str, str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
+from monitor.text import harmless
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.patient_view import PatientView, ShownBeat
 from monitor.view.waveform import MAX_WAVE_VALUES, Waveform
@@ -28,9 +30,10 @@ AXIS_COLUMNS = 6
 MAX_WINDOW_S = 10
 MIN_DOTS_A_SECOND = 24  # a QRS complex of 100 ms is then two to three dots wide
 ERASED_CELLS = 2  # the gap that runs ahead of the newest sample
+MIN_LEAD_ROWS = 3  # of a lead's trace: a top, a middle with the name, a bottom
 MIN_SPAN_MV = 1.0  # a flat line's noise is not blown up to an ECG
 SCALE_STEP_MV = 0.5  # the scale moves by steps, not with every beat
-LOWEST_LOSS, HIGHEST_LOSS = 0.1, 1e5  # what lies outside is drawn at the edge
+LOWEST_LOSS, HIGHEST_LOSS = 0.01, 1e5  # what lies outside is drawn at the edge
 BARS = " ▁▂▃▄▅▆▇█"
 Cell = tuple[str, str]  # a character and its style
 # What is written over an R peak, and under a loss: of each kind the cell, and what it means.
@@ -53,28 +56,71 @@ def window_s(width: int) -> int:
     return max(1, min(MAX_WINDOW_S, dots // MIN_DOTS_A_SECOND))
 
 
-def plot_signal(patient: PatientView, width: int, n_rows: int) -> list[Text]:
+class ShownLead(NamedTuple):
+    """A lead that is drawn."""
+
+    name: str
+    waveform: Waveform
+    is_left_out: bool = False
+
+
+def shown_leads(patient: PatientView, n_rows: int) -> list[ShownLead]:
+    """Return the leads that have room in so many rows: of a few those that are judged."""
+    first = patient.leads[0] if patient.leads else ""
+    known = {first: patient.waveform, **patient.others}
+    leads = [ShownLead(name, one, name in patient.left_out) for name, one in known.items()]
+    n_shown = min(len(leads), max(1, (n_rows - 2) // MIN_LEAD_ROWS))
+    kept = sorted(leads, key=lambda one: one.is_left_out)[:n_shown]
+    return [one for one in leads if one in kept]
+
+
+def plot_signal(
+    patient: PatientView, leads: Sequence[ShownLead], width: int, n_rows: int
+) -> list[Text]:
     """Draw the newest signal as a sweep: the trace stands still and is overwritten from the left.
 
     The first row marks R peaks (`MARKS`): a beat below the threshold, an anomalous one, one that
     could not be judged, one that is learnt from, one not scored yet. The last row has a tick a
-    second.
+    second. Leads stand one below the other, each with its own scale and, where there are several,
+    its name; "?" behind a name says that the lead is left out.
     """
     n_columns = width - AXIS_COLUMNS
     if n_columns < 8 or n_rows < 3:
         return [Text(" " * width) for _ in range(n_rows)]
     wave = patient.waveform
     n_window = max(1, min(round(window_s(width) * wave.fs_hz), MAX_WAVE_VALUES))
-    swept = _sweep(wave, n_window, n_columns)
-    bottom, top = _scale(swept)
-    dots = curve(envelope(swept, n_columns * DOTS_ACROSS), bottom, top, n_rows - 2)
     beats = _verdicts(patient)
     marks, styles = _marks(wave, beats, n_window, n_columns)
     rows = [Text(" " * AXIS_COLUMNS).append_text(marks)]
-    for place, characters_row in enumerate(characters(dots)):
-        row = Text(_axis_label(place, n_rows - 2, bottom, top), DIM)
-        rows.append(row.append_text(coloured(characters_row, styles)))
+    n_each, n_more = divmod(n_rows - 2, len(leads))
+    for place, lead in enumerate(leads):
+        shown = [WITHHELD] * n_columns if lead.is_left_out else styles
+        name = _axis_name(lead) if len(leads) > 1 else ""
+        rows += _trace(lead.waveform, name, n_window, shown, n_each + (place < n_more))
     return [*rows, _time_axis(n_columns, n_window / wave.fs_hz)]
+
+
+def _trace(
+    wave: Waveform, name: str, n_window: int, styles: Sequence[str], n_rows: int
+) -> list[Text]:
+    """Draw one lead; a column for each style."""
+    swept = _sweep(wave, n_window, len(styles))
+    bottom, top = _scale(swept)
+    dots = curve(envelope(swept, len(styles) * DOTS_ACROSS), bottom, top, n_rows)
+    rows = []
+    for place, characters_row in enumerate(characters(dots)):
+        label = _axis_label(place, n_rows, bottom, top)
+        row = Text(name, MARK) if name and place == n_rows // 2 else Text(label, DIM)
+        rows.append(row.append_text(coloured(characters_row, styles)))
+    return rows
+
+
+def _axis_name(lead: ShownLead) -> str:
+    """Return a lead's name as wide as the axis."""
+    mark = "?" if lead.is_left_out else ""
+    name = Text(harmless(lead.name))
+    name.truncate(AXIS_COLUMNS - 1 - len(mark))
+    return " " * max(0, AXIS_COLUMNS - 1 - name.cell_len - len(mark)) + f"{name.plain}{mark} "
 
 
 def _sweep(wave: Waveform, n_window: int, n_columns: int) -> NDArray[np.float32]:

@@ -11,9 +11,11 @@ from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 
+from monitor.delivery.person import person
 from monitor.delivery.wave_client import ALL_WAVES
 from monitor.plain import json_line, plain_line, status_line, transition_line
 from monitor.text import harmless
+from monitor.view.families import WORD_KEYS
 from monitor.view.keyboard import KeyPresses
 from monitor.view.live import LiveView
 from monitor.view.screen_rows import NAME_LENGTH
@@ -41,6 +43,7 @@ from monitor.wire.messages import (
     AckRequest,
     Alert,
     ControlRequest,
+    MarkRequest,
     Message,
     PatientStatus,
     RelearnRequest,
@@ -56,6 +59,8 @@ HOLD_S = 10.0  # after a key of the list: neither its order nor the patient chan
 CONFIRM_S = 5.0  # a key that stops a patient's alerts is pressed twice within this
 NOTICE_S = 10.0  # a notice gives the keys their row back then, or when a key is pressed
 NOBODY = "not asked: no patient is monitored yet"
+NO_FAMILY = "not asked: no alert of this patient names a family that is still known"
+_SAID = {"normal": "normal, to begin no alert", "always": "one that always rings"}
 _MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end"}
 SILENT_S = 3.0  # without a heartbeat the view says so
 
@@ -217,7 +222,7 @@ class LiveScreen:
         self._settled_s = clock()
         self._held_until_s = clock()
         self._notice_until_s = clock()
-        self._to_confirm: tuple[str, float] | None = None  # whom to learn anew, and until when
+        self._to_confirm: tuple[str, float] | None = None  # what is asked, and until when
         self.snapshot = Snapshot()
 
     @property
@@ -321,6 +326,8 @@ class LiveScreen:
                 self._ask_for(AckRequest, controls)
             case "r":
                 self._relearn(asked, controls)
+            case "n" | "x":
+                self._mark(key, asked, controls)
             case "e":
                 self.snapshot = replace(self.snapshot, explaining=not self.snapshot.explaining)
             case "/":
@@ -350,20 +357,48 @@ class LiveScreen:
 
     def _relearn(self, asked: tuple[str, float] | None, controls: Controls) -> None:
         """Ask before a patient is learnt anew, by name; do so when the key comes again in time."""
-        shown, now_s = selected(self.snapshot), self._clock()
+        shown = selected(self.snapshot)
         if shown is None:
             self.notice(NOBODY)
             return
         name = shown.patient
-        if asked is not None and asked[0] == name and now_s <= asked[1]:
-            self.notice(f"{harmless(name, NAME_LENGTH)} is learnt anew")
+        named = harmless(name, NAME_LENGTH)
+        question = f"r again within {CONFIRM_S:.0f} s: learn {named} anew (no verdicts meanwhile)"
+        if self._is_confirmed(question, asked, name):
+            self.notice(f"{named} is learnt anew")
             controls.request(RelearnRequest(name))
+
+    def _mark(self, key: str, asked: tuple[str, float] | None, controls: Controls) -> None:
+        """Say what the family of the latest alert is, once it was asked; or take that back."""
+        shown = selected(self.snapshot)
+        if shown is None:
+            self.notice(NOBODY)
             return
-        self._to_confirm = name, now_s + CONFIRM_S
+        family = None if shown.latest is None else shown.latest.family
+        known, word = shown.word_of(family), WORD_KEYS[key]
+        if family is None or known is None:
+            self.notice(NO_FAMILY)
+            return
+        of = f"family {family} of {harmless(shown.patient, NAME_LENGTH)}"
+        if known == word:
+            self.notice(f"{of}: what was said of it is taken back")
+            controls.request(MarkRequest(shown.patient, family, "", by=person()))
+        elif self._is_confirmed(
+            f"{key} again within {CONFIRM_S:.0f} s: {of} is {_SAID[word]}", asked, shown.patient
+        ):
+            self.notice(f"{of} is {_SAID[word]}")
+            controls.request(MarkRequest(shown.patient, family, word, by=person()))
+
+    def _is_confirmed(self, question: str, asked: tuple[str, float] | None, name: str) -> bool:
+        """Tell whether this was asked and is answered in time; otherwise ask, and hold the view."""
+        now_s = self._clock()
+        if asked is not None and asked[0] == question and now_s <= asked[1]:
+            return True
+        self._to_confirm = question, now_s + CONFIRM_S
         self._held_until_s = max(self._held_until_s, now_s + CONFIRM_S)
         self.snapshot = replace(self.snapshot, settled=name)
-        named = harmless(name, NAME_LENGTH)
-        self.notice(f"r again within {CONFIRM_S:.0f} s: learn {named} anew (no verdicts meanwhile)")
+        self.notice(question)
+        return False
 
     def _ask_for(self, made: Callable[[str], ControlRequest], controls: Controls) -> None:
         """Ask for something to be done about the patient that is shown."""

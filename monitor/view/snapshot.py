@@ -16,6 +16,7 @@ from typing import get_args
 
 from monitor.view.anomalous_beat import MAX_WHY
 from monitor.view.patient_view import (
+    LEFT_OUT,
     MAX_TEXT,
     AlertRow,
     PatientView,
@@ -27,6 +28,7 @@ from monitor.view.patient_view import (
 )
 from monitor.view.waveform import Waveform
 from monitor.wire.messages import (
+    MAX_LEADS,
     MONITOR,
     Alert,
     BeatScored,
@@ -85,7 +87,7 @@ def apply(snapshot: Snapshot, message: Message) -> Snapshot:
             return _with_patient(snapshot, message.patient, lambda p: add_stretch(p, message))
         case BeatScored():
             return _with_patient(snapshot, message.patient, lambda p: add_beat(p, message))
-        case Alert(state="acknowledged"):
+        case Alert(state="acknowledged" | "marked"):
             return snapshot  # the next Status says so
         case Alert():
             return _apply_alert(snapshot, message)
@@ -133,7 +135,7 @@ def follow(snapshot: Snapshot, name: str | None) -> Snapshot:
 def _without_signal(patient: PatientView) -> PatientView:
     if not patient.beats and not len(patient.waveform.values):
         return patient
-    return replace(patient, beats=(), waveform=Waveform())
+    return replace(patient, beats=(), waveform=Waveform(), others={})
 
 
 # --- one message ------------------------------------------------------------------------------
@@ -207,6 +209,7 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         ratio=alert.ratio if highest or before is None else before.ratio,
         n_beats=alert.episode_beats,
         why=_why(alert, before, is_worst=highest),
+        leads=_rang(alert, before, is_worst=highest),
     )
 
 
@@ -217,14 +220,23 @@ def _why(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str,
     return before.why
 
 
+def _rang(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str, ...]:
+    """Return which leads the episode's worst beat rang in; its end does not say."""
+    if before is None or (is_worst and alert.leads):
+        return tuple(alert.leads[:MAX_LEADS])
+    return before.leads
+
+
 def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
     """Begin or end a technical alert, in the list and at its patient."""
+    leads = (technical.lead,)
     place = _find_row(
         snapshot.rows,
         lambda row: (
             row.patient == technical.patient
             and row.journal == technical.journal[:MAX_TEXT]
             and row.event == technical.event
+            and (row.event != LEFT_OUT or row.leads == leads)
             and (row.is_open or row.seq == technical.seq)
         ),
     )
@@ -241,6 +253,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         start_sample=technical.sample if before is None else before.start_sample,
         event=technical.event,
         text=technical.text[:MAX_TEXT],
+        leads=leads,
     )
     snapshot = _with_row(snapshot, place, row)
     if technical.patient == MONITOR:

@@ -18,6 +18,7 @@ from monitor.wire.messages import (
     MAX_BUNDLE,
     MAX_JSON_BYTES,
     MAX_REPLY_BYTES,
+    MAX_SAMPLES,
     MAX_STATE_BYTES,
     Alert,
     BeatsHeader,
@@ -39,7 +40,7 @@ from monitor.wire.messages import (
 from segmenter.beat import Beats, Quality
 
 BUNDLE_BYTES = 1 << 22  # beside headers; a single message may be larger
-BUNDLE_FRAMES = ("headers", "samples", "columns", "beats", "states")
+BUNDLE_FRAMES = ("headers", "samples", "columns", "lead_quality", "beats", "states")
 
 T_co = TypeVar("T_co", covariant=True)
 Sent = TypeVar("Sent", bound=Message)
@@ -79,7 +80,7 @@ def _data_bytes(message: StageMessage) -> int:
         case SamplesMessage(samples=samples):
             return samples.nbytes
         case BeatsMessage(header=header, state=state):
-            return 4 * header.n_beats * header.length + len(state)
+            return 4 * header.n_beats * len(header.leads) * header.length + len(state)
         case _:
             return 0
 
@@ -97,6 +98,7 @@ def encode_bundle(messages: Sequence[StageMessage]) -> list[bytes]:
         _msgpack.encode([_header_of(one) for one in messages]),
         _joined(samples),
         columns.tobytes(),
+        b"".join([one.lead_quality.astype("<u2", copy=False).tobytes() for one in beats]),
         _joined([one.values for one in beats]),
         _msgpack.encode([one.state for one in of_beats]),
     ]
@@ -121,11 +123,18 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
     if len(frames) != len(BUNDLE_FRAMES):
         raise InvalidMessage(f"{len(frames)} frames; a bundle has {', '.join(BUNDLE_FRAMES)}")
     headers = _decode(_headers, frames[0])
+    for header in headers:
+        if isinstance(header, (SamplesHeader, BeatsHeader, ShedHeader)):
+            _require_leads(header)
     of_beats = [one for one in headers if isinstance(one, BeatsHeader)]
-    n_samples = sum(one.n_samples for one in headers if isinstance(one, SamplesHeader))
+    n_samples = sum(
+        one.n_samples * len(one.leads) for one in headers if isinstance(one, SamplesHeader)
+    )
     n_beats = sum(one.n_beats for one in of_beats)
-    n_values = sum(one.n_beats * one.length for one in of_beats)
-    _require_sizes(frames[1:4], [4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 4 * n_values])
+    n_cut = sum(one.n_beats * len(one.leads) for one in of_beats)
+    n_values = sum(one.n_beats * len(one.leads) * one.length for one in of_beats)
+    sizes = [4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values]
+    _require_sizes(frames[1:5], sizes)
     samples = np.frombuffer(frames[1], "<f4")
     beats = iter(_decode_beats(of_beats, *frames[2:]))
     messages: list[StageMessage] = []
@@ -133,8 +142,10 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
     for header in headers:
         match header:
             case SamplesHeader():
-                messages.append(SamplesMessage(header, samples[first : first + header.n_samples]))
-                first += header.n_samples
+                stop = first + len(header.leads) * header.n_samples
+                block = samples[first:stop].reshape(len(header.leads), header.n_samples)
+                messages.append(SamplesMessage(header, block))
+                first = stop
             case BeatsHeader():
                 messages.append(next(beats))
             case _:
@@ -143,7 +154,11 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
 
 
 def _decode_beats(
-    headers: list[BeatsHeader], columns_frame: bytes, values_frame: bytes, states_frame: bytes
+    headers: list[BeatsHeader],
+    columns_frame: bytes,
+    quality_frame: bytes,
+    values_frame: bytes,
+    states_frame: bytes,
 ) -> list[BeatsMessage]:
     """Check and unpack the beats of a bundle, whose sizes are checked."""
     states = _decode(_states, states_frame)
@@ -151,19 +166,21 @@ def _decode_beats(
         raise InvalidMessage(f"{len(states)} states of {len(headers)} messages with beats")
     rows = np.frombuffer(columns_frame, BEAT_COLUMNS)
     columns = {name: np.ascontiguousarray(rows[name]) for name in BEAT_COLUMNS.names or ()}
-    values = np.frombuffer(values_frame, "<f4")
+    values, quality = np.frombuffer(values_frame, "<f4"), np.frombuffer(quality_frame, "<u2")
     if not (np.abs(values) <= MAX_BEAT_VALUE).all():  # NaN is not
         raise InvalidMessage("a beat holds values that are not finite, or absurd")
     _require_order(headers, columns["r_sample"])
     _require_closed(headers, columns)
     messages: list[BeatsMessage] = []
-    row = first = 0
+    row = cut = first = 0
     unpacked = iter(zip(headers, states, strict=True))
-    for length, alike in groupby(headers, lambda header: header.length):
+    for (leads, length), alike in groupby(headers, lambda one: (len(one.leads), one.length)):
         n_beats = [header.n_beats for header in alike]
-        stop, end = row + sum(n_beats), first + sum(n_beats) * length
+        stop, last_cut = row + sum(n_beats), cut + sum(n_beats) * leads
+        end = first + sum(n_beats) * leads * length
         together = Beats(
-            values=values[first:end].reshape(-1, length),
+            values=values[first:end].reshape(-1, leads, length),
+            lead_quality=quality[cut:last_cut].reshape(-1, leads),
             **{name: column[row:stop] for name, column in columns.items()},
         )
         begins = accumulate(n_beats, initial=0)
@@ -171,8 +188,21 @@ def _decode_beats(
             BeatsMessage(header, together, state, begin)
             for begin, (header, state) in zip(begins, islice(unpacked, len(n_beats)), strict=False)
         ]
-        row, first = stop, end
+        row, cut, first = stop, last_cut, end
     return messages
+
+
+def _require_leads(header: SamplesHeader | BeatsHeader | ShedHeader) -> None:
+    """Raise InvalidMessage unless the leads differ, are those of the events, and fit a message."""
+    leads = header.leads
+    if len(leads) > 1 and len(set(leads)) < len(leads):
+        raise InvalidMessage(f"{header.patient}: two leads of one name")
+    if isinstance(header, SamplesHeader) and header.n_samples * len(leads) > MAX_SAMPLES:
+        raise InvalidMessage(f"{header.patient}: more than {MAX_SAMPLES} samples in all leads")
+    if isinstance(header, BeatsHeader):
+        for event in header.events:
+            if event.leads and not set(event.leads).issubset(leads):
+                raise InvalidMessage(f"{header.patient}: an event of a lead that is not there")
 
 
 def _require_order(headers: list[BeatsHeader], r_samples: NDArray[np.int64]) -> None:

@@ -1,20 +1,21 @@
 """Every message type: this docstring is the protocol, `codec` its bytes.
 
 Between the stages (ZeroMQ PUSH -> PULL), bundles: messages of one patient or of many, in order, as
-five frames, each of which may be empty:
+six frames, each of which may be empty:
 
-    [ headers | samples | columns | beats | states ]
+    [ headers | samples | columns | lead_quality | beats | states ]
 
-    SamplesHeader   producer => segmenter: n float32 samples in mV, NaN is a gap
-    BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, n float32 beats of `length`, and
-                    a state: what the segmenter needs to resume at `position`, or empty
+    SamplesHeader   producer => segmenter: n float32 samples of each lead in mV, NaN is a gap
+    BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, of each beat and lead its quality
+                    (uint16) and `length` float32 values, and a state: what the segmenter needs to
+                    resume at `position`, or empty
     EndHeader       no more will come of a patient
     ShedHeader      none will come of a patient until there is room: a source that cannot wait
     HealthHeader    how a stage is, so that the last one can tell the world how all are
 
 Headers are a msgpack array of tagged structs. The other frames hold what belongs to them, end to
-end in their order: samples, columns and beats little-endian; states a msgpack array of byte
-strings, one for each BeatsHeader.
+end in their order: samples lead after lead, beats lead after lead in each beat, all little-endian;
+states a msgpack array of byte strings, one for each BeatsHeader.
 Positions count samples from the record's start; with `--loop` they keep rising.
 
 Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, see `Lifecycle`.
@@ -37,7 +38,7 @@ is counted and dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
@@ -47,7 +48,8 @@ from numpy.typing import NDArray
 
 from segmenter.beat import Beats, joined_beats
 
-MAX_SAMPLES = 1 << 22  # samples a message: 16 MiB, 4.6 h at 250 Hz
+MAX_SAMPLES = 1 << 22  # samples a message, of all leads: 16 MiB, 4.6 h of one lead at 250 Hz
+MAX_LEADS = 16
 MAX_BEATS = 1 << 14  # beats a message
 MAX_BEAT_LENGTH = 4096
 MAX_BEAT_VALUE = 1e6  # a standardised beat of n samples stays below the root of n
@@ -56,26 +58,35 @@ MAX_STATE_BYTES = 1 << 22
 MAX_BUNDLE = 1024  # messages
 MAX_JSON_BYTES = 1 << 23  # a heartbeat of 10,000 patients takes 4 MB
 MAX_PAGE = 500  # alerts a reply, about 4 KB each
+MAX_FAMILIES = 8  # of a patient, in a heartbeat
+MAX_SHAPE = 64  # values of a family's shape
 MAX_REPLY_BYTES = 1 << 23
 MAX_REQUEST_BYTES = 1 << 12  # the longest name, every character escaped, takes half
 MAX_FRAME_BYTES = 4 * MAX_SAMPLES  # what a socket takes at most
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
+LeadNames = Annotated[  # of one lead or more, as people read them: "MLII, V5"
+    str, Meta(min_length=1, max_length=2100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")
+]
 Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times infinite
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
+Leads = Annotated[list[Name], Meta(min_length=1, max_length=MAX_LEADS)]
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
-SignalKind = Literal["lead_off", "signal_lost", "noisy", "no_beat"]  # what the signal shows
+SignalKind = Literal[  # what the signal shows; of lead_left_out the other leads are still judged
+    "lead_off", "signal_lost", "noisy", "no_beat", "lead_left_out"
+]
 StreamKind = Literal["stream_restarted", "two_senders"]  # how its samples come
 ModelKind = Literal["model_unfit"]  # the signal is good; the model's verdicts say nothing
 PatientKind = Literal[SignalKind, StreamKind, ModelKind, "no_verdict"]
 SystemKind = Literal[  # of the patient MONITOR
     "stage_down", "overload", "journal_failing", "journal_went_back", "limit_reached"
 ]
-_READABLE = frozenset({*get_args(ModelKind), "two_senders"})  # one of the two is still judged
+_READABLE = frozenset({*get_args(ModelKind), "two_senders", "lead_left_out"})  # one is still judged
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
+FamilyWord = Literal["", "normal", "always"]
 StageName = Literal["producer", "segmenter", "consumer"]
 
 BEAT_COLUMNS = np.dtype(
@@ -93,7 +104,7 @@ BEAT_COLUMNS = np.dtype(
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What every message between stages says."""
 
-    version: Literal[3]
+    version: Literal[4]
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
@@ -104,9 +115,9 @@ class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_field
 class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=True):
     """A block of samples; `position` is the sample of the block's first value."""
 
-    lead: Name
+    leads: Leads
     fs_hz: Rate
-    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]  # of each lead
     sender: Count  # tells one producer from another; a number drawn when it starts
 
 
@@ -116,12 +127,13 @@ class RecordEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event: SignalKind | StreamKind
     state: Literal["onset", "cleared"]
     sample: Count
+    leads: Annotated[list[Name], Meta(max_length=MAX_LEADS)] = []  # it is of; empty: of all
 
 
 class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
     """The beats that became ready; `position` is the sample up to which the segmenter has seen."""
 
-    lead: Name
+    leads: Leads
     fs_hz: Rate
     spec: SpecIdentity
     length: Annotated[int, Meta(ge=1, le=MAX_BEAT_LENGTH)]
@@ -144,7 +156,7 @@ class ShedHeader(Header, frozen=True, tag="shed", forbid_unknown_fields=True):
     Said once when it begins, and now and then while it lasts.
     """
 
-    lead: Name
+    leads: Leads
     fs_hz: Rate
 
 
@@ -169,12 +181,12 @@ class HealthHeader(
 ):
     """How the stage before is; passed down with the data, once a second."""
 
-    version: Literal[3]
+    version: Literal[4]
     health: StageHealth
 
 
 class SamplesMessage(NamedTuple):
-    """A block of samples: shape (n,), float32, mV; NaN is a gap."""
+    """A block of samples: shape (leads, n), float32, mV; NaN is a gap."""
 
     header: SamplesHeader
     samples: NDArray[np.float32]
@@ -219,12 +231,22 @@ def stretches(messages: Iterable[BeatsMessage]) -> list[Beats]:
     return [beats.rows(slice(first, stop)) for beats, first, stop in found]
 
 
-def joined_messages(messages: Iterable[BeatsMessage], length: int) -> Beats:
-    """Return the beats of messages, in order; rows that lie together are not copied."""
-    return joined_beats(stretches(messages), length)
+def joined_messages(messages: Iterable[BeatsMessage], length: int, leads: int = 1) -> Beats:
+    """Return the beats of messages of as many leads, in order; rows that lie together stay."""
+    return joined_beats(stretches(messages), length, leads)
 
 
 StageMessage = SamplesMessage | BeatsMessage | EndHeader | ShedHeader | HealthHeader
+
+
+def joined_leads(leads: Iterable[str]) -> str:
+    """Return the names of leads as people read them."""
+    return ", ".join(leads)
+
+
+def named_leads(leads: Sequence[str]) -> str:
+    """Return leads as a phrase: `lead MLII`, `leads MLII, V1`."""
+    return f"lead{'s' if len(leads) > 1 else ''} {joined_leads(leads)}"
 
 
 # --- to the world -----------------------------------------------------------------------------
@@ -236,7 +258,7 @@ class Published(msgspec.Struct, frozen=True, tag_field="type"):
     schema: Literal[1]
     patient: Name
     record: Name
-    lead: Name
+    lead: LeadNames  # of several: those it speaks of
     sample: Count  # R peak, or the sample an event began at; from the record's start
     time_s: float  # the same in seconds of the record
     wall_time: str  # UTC, ISO 8601: when the message was made
@@ -252,6 +274,9 @@ class BeatScored(Published, frozen=True, tag="beat"):
     rr_after_ms: float | None
     quality: list[str]  # names of what is wrong; empty is good
     why: list[Why] = []  # what made it anomalous: its shape, or its time
+    losses: list[float | None] = []  # of each lead, where there are several; `loss` is the worst
+    score: float | None = None  # what is held against 1; none without a verdict
+    family: Count | None = None  # of anomalous beats that look alike; none of a normal beat
     sent_ns: int = 0  # monotonic clock of the producer's host when its last sample was sent
 
 
@@ -271,16 +296,19 @@ class Neighbour(msgspec.Struct, frozen=True):
 
 
 class Alert(Published, frozen=True, tag="alert"):
-    """An anomaly episode begins (onset), goes on (ongoing: one more beat) or ends (cleared)."""
+    """An anomaly episode begins (onset), goes on (ongoing: one more beat) or ends (cleared).
+
+    Or a person acted: acknowledged one, or said a word about a family of beats (marked).
+    """
 
     id: str  # of patient, record, sample, rule, model and state: the same transition, the same id
     seq: Count
     journal: str  # where seq counts; a new journal counts from 1 again
-    state: Literal["onset", "ongoing", "cleared", "acknowledged"]
+    state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
     priority: Literal["high", "medium", "low"]
     rule: str
-    loss: float  # of this beat; of the episode's worst beat when cleared
-    threshold: float
+    loss: float  # of this beat in `lead`; of the episode's worst beat when cleared
+    threshold: float  # of this lead
     ratio: float  # loss / threshold
     rr_before_ms: float | None
     rr_after_ms: float | None
@@ -292,12 +320,16 @@ class Alert(Published, frozen=True, tag="alert"):
     beat: list[float]  # the cut beat, standardised; empty when cleared
     reconstruction: list[float]  # what the autoencoder made of it
     why: list[Why] = []  # shape: its loss is above the threshold; or its time; empty when cleared
-    score: float | None = None  # the loss weighted by the beat's time, over the threshold
+    score: float | None = None  # loss weighted by evidence, or by time alone, over the threshold
     parts: LossByPart | None = None  # where along the beat the loss arose; none when cleared
     neighbours: list[Neighbour] = []  # of the learnt normal, nearest first; where one was learnt
     duration_s: float = 0.0  # of the episode, from its first to its newest anomalous beat
     rate_per_min: float | None = None  # its anomalous beats a minute; none for a single one
     durable: bool = True  # whether it was in the journal when it was sent; otherwise it follows
+    leads: list[str] = []  # whose losses exceed their thresholds; `lead` is the worst of all
+    family: Count | None = None  # of beats that look alike: the beat's, or the one marked
+    word: FamilyWord = ""  # when marked: what a person says of the family; "" takes it back
+    by: str = ""  # when marked: who, as the client says; nobody checks it
 
 
 class Technical(Published, frozen=True, tag="technical"):
@@ -313,6 +345,17 @@ class Technical(Published, frozen=True, tag="technical"):
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+
+
+class FamilyStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Anomalous beats of a patient that look alike."""
+
+    number: Count  # what alerts and beats name it by; never used again for another
+    beats: Count
+    per_minute: Count = 0  # in the minute up to its last beat
+    word: FamilyWord = ""  # what a person said of it
+    heard: bool = False  # whether it began an alert, or came during one
+    shape: Annotated[list[int], Meta(max_length=MAX_SHAPE)] = []  # of one lead; its peak is 100
 
 
 def is_unreadable(technical: Iterable[str]) -> bool:
@@ -335,7 +378,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
 
     patient: Name
     record: Name
-    lead: Name
+    lead: LeadNames  # of several: all of them
     fs_hz: Rate
     position: Count  # samples judged
     n_samples: Count | None  # of the whole record; none where it has no end
@@ -356,6 +399,11 @@ class PatientStatus(msgspec.Struct, frozen=True):
     latched: bool = False  # a high alert was not acknowledged
     judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
     learning: LearningStatus | None = None  # while the state is learning
+    leads: list[str] = []
+    left_out: list[str] = []  # leads that are not judged now, since they cannot be read
+    # Of anomalous beats that look alike, the most frequent first, at most 8; none: not told in this
+    # heartbeat, since there are many patients.
+    families: list[FamilyStatus] | None = None
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -392,6 +440,13 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     origin: str = ""  # the journal's first identity: it gets another when an older copy is restored
 
 
+class OtherLead(msgspec.Struct, frozen=True):
+    """The signal of a further lead of the same stretch."""
+
+    lead: Name
+    values: Annotated[list[float | None], Meta(max_length=4096)]  # mV
+
+
 class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
     """A stretch of the signal for the view, thinned to about 125 Hz; null where it is missing.
 
@@ -405,6 +460,8 @@ class Wave(msgspec.Struct, frozen=True, tag_field="type", tag="wave"):
     values: Annotated[list[float | None], Meta(max_length=4096)]  # mV
     r_samples: Annotated[list[int], Meta(max_length=1024)]  # R peaks that became known
     record_fs_hz: Rate | None = None  # of the samples that `sample` and `r_samples` count
+    lead: str = ""  # of `values`
+    others: Annotated[list[OtherLead], Meta(max_length=MAX_LEADS)] = []
 
 
 Message = BeatScored | Alert | Technical | Status | Wave
@@ -482,7 +539,17 @@ class AckRequest(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
     patient: Name | None = None
 
 
-ControlRequest = ThresholdRequest | RelearnRequest | AckRequest
+class MarkRequest(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
+    """Say of a family of a patient's beats what it is: normal, or always to be heard."""
+
+    patient: Name
+    family: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+    word: FamilyWord  # "" takes back what was said
+    by: Annotated[str, Meta(max_length=128)] = ""  # who says so
+    journal: Annotated[str, Meta(max_length=64)] = ""  # where the family was seen; "": not checked
+
+
+ControlRequest = ThresholdRequest | RelearnRequest | AckRequest | MarkRequest
 Request = ReplayRequest | SeekRequest | ControlRequest
 Reply = Page | Found | Done | Refused
 
@@ -494,7 +561,7 @@ class Stream(msgspec.Struct, frozen=True):
 
     patient: Name
     record: Name
-    lead: Name
+    leads: Leads
     fs_hz: Rate
     first_sample: Count
     n_samples: Count | None  # none with --loop

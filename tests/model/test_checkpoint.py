@@ -270,7 +270,7 @@ def a_weight_missing(_document: dict[str, Any], weights: dict[str, Tensor]) -> N
 
 
 def another_format(document: dict[str, Any], _weights: dict[str, Tensor]) -> None:
-    document["format"] = 1
+    document["format"] = 2
 
 
 def another_hash(document: dict[str, Any], _weights: dict[str, Tensor]) -> None:
@@ -303,7 +303,7 @@ def a_spec_identity_with_escapes(document: dict[str, Any], _weights: dict[str, T
         (drop("spec_identity"), "eight hex digits"),
         (drop("identity"), "hash"),
         (another_hash, "hash"),
-        (another_format, "format 2"),
+        (another_format, "format 3"),
         (a_spec_identity_with_escapes, "eight hex digits"),
         (a_weight_missing, "missing or unknown: output.bias"),
         (weights_set("output.more", torch.zeros(1)), "missing or unknown: output.more"),

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from model.autoencoder import LstmAutoencoder
 from model.config import AutoencoderConfig
 from model.errors import InvalidConfig
+from model.prematurity import TimingState, time_all
 from model.scoring import Scorer, reconstruction_losses
 from model.tracking import (
     Normal,
     Scored,
     TrackState,
     aligned,
+    lay_all,
     score_tracked,
     shifted,
     track,
-    track_all,
 )
 
 LENGTH = 140
@@ -166,12 +167,16 @@ def test_many_patients_together_are_each_what_they_are_alone(normal: Normal | No
         first = sum(cuts[name][:number])
         parts.append((name, slice(first, first + cuts[name][number])))
 
-    states, together = track_all(
-        dict.fromkeys(cuts, TrackState()),
-        [(name, rows.stop - rows.start) for name, rows in parts],
+    of = [(name, rows.stop - rows.start) for name, rows in parts]
+    together_rr = np.concatenate([rr_ms[name][rows] for name, rows in parts])
+    together_fit = np.concatenate([fit[name][rows] for name, rows in parts])
+    rhythms, timings = time_all(dict.fromkeys(cuts, TimingState()), of, together_rr, together_fit)
+    drifts, together = lay_all(
+        dict.fromkeys(cuts, None),
+        of,
         np.concatenate([beats[name][rows] for name, rows in parts]),
-        np.concatenate([rr_ms[name][rows] for name, rows in parts]),
-        np.concatenate([fit[name][rows] for name, rows in parts]),
+        timings,
+        together_fit,
         TEMPLATE,
         normal,
     )
@@ -184,8 +189,8 @@ def test_many_patients_together_are_each_what_they_are_alone(normal: Normal | No
         np.testing.assert_array_equal(together.drifts[mine], alone.drifts)
         np.testing.assert_array_equal(together.lags[mine], alone.lags)
         assert tuple(together.timings[row] for row in mine) == alone.timings
-        assert states[name].timing == state.timing
-        np.testing.assert_array_equal(states[name].drift, state.drift)
+        assert rhythms[name] == state.timing
+        np.testing.assert_array_equal(drifts[name], state.drift)
 
 
 def test_unreadable_beats_are_passed_over() -> None:

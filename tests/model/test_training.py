@@ -13,24 +13,24 @@ from model.autoencoder import LstmAutoencoder
 from model.config import AutoencoderConfig
 from model.errors import InvalidBeats, InvalidConfig
 from model.scoring import Scorer
-from model.training import Epoch, Fit, TrainingConfig, fit
+from model.training import GRADIENT_NORM, Adam, Epoch, Fit, TrainingConfig, fit
 
-CONFIG = AutoencoderConfig(length=24, samples_per_step=1, embedding=4)
+CONFIG = AutoencoderConfig(length=48, samples_per_step=4, embedding=4)
 SHORT = TrainingConfig(epochs=3, batch=16)
 
 
 def sine_beats(n: int, seed: int = 0) -> NDArray[np.float32]:
-    """Waves whose phase and height vary: what a small autoencoder can learn."""
+    """Two waves whose phase and height vary; a single one would be taken for drift."""
     generator = np.random.default_rng(seed)
     phase = generator.uniform(0, 1, (n, 1))
     height = generator.uniform(0.8, 1.2, (n, 1))
-    at = np.linspace(0, 2 * np.pi, CONFIG.length)
+    at = np.linspace(0, 4 * np.pi, CONFIG.length)
     return (height * np.sin(at + phase)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def fitted() -> Fit:
-    return fit(sine_beats(200), CONFIG, TrainingConfig(epochs=40, batch=16))
+    return fit(sine_beats(200), CONFIG, TrainingConfig(epochs=80, batch=16))
 
 
 def test_what_was_learnt_beats_the_mean_beat(fitted: Fit) -> None:
@@ -42,9 +42,28 @@ def test_what_was_learnt_beats_the_mean_beat(fitted: Fit) -> None:
 
 def test_anomalies_lose_more_than_normal_beats(fitted: Fit) -> None:
     """Waves of twice the frequency score above every normal one."""
-    at = np.linspace(0, 4 * np.pi, CONFIG.length)
+    at = np.linspace(0, 8 * np.pi, CONFIG.length)
     scorer = Scorer(fitted.autoencoder)
     assert scorer.losses(np.sin(at)[None])[0] > scorer.losses(sine_beats(100, seed=1)).max()
+
+
+def test_steps_are_those_of_torch_s_adam() -> None:
+    """Its clipped gradients, its moments: over steps of changing rate and momentum."""
+    generator = torch.Generator().manual_seed(0)
+    ours = [torch.randn(shape, generator=generator) for shape in ((3, 4), (5,), (2, 1))]
+    theirs = [one.clone().requires_grad_() for one in ours]
+    adam, twin = Adam(ours), torch.optim.Adam(theirs)
+    for number in range(1, 30):
+        rate, momentum = 0.01 * number, 0.95 - 0.003 * number
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator) * number / 15
+            other.grad = one.grad.clone()
+        torch.nn.utils.clip_grad_norm_(theirs, GRADIENT_NORM)
+        twin.param_groups[0].update(lr=rate, betas=(momentum, 0.999))
+        twin.step()
+        adam.step(number, rate, momentum)
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_best_weights_are_kept(fitted: Fit) -> None:
@@ -123,11 +142,11 @@ def test_beats_all_alike_can_be_learnt() -> None:
 @pytest.mark.parametrize(
     "beats",
     [
-        np.zeros((19, 24)),
-        np.zeros((40, 23)),
-        np.full((40, 24), np.nan),
-        np.zeros((0, 24)),
-        np.zeros(24),
+        np.zeros((19, 48)),
+        np.zeros((40, 47)),
+        np.full((40, 48), np.nan),
+        np.zeros((0, 48)),
+        np.zeros(48),
     ],
 )
 def test_beats_that_cannot_be_learnt_are_refused(beats: NDArray[np.float64]) -> None:
@@ -138,7 +157,7 @@ def test_beats_that_cannot_be_learnt_are_refused(beats: NDArray[np.float64]) -> 
 
 def test_base_of_another_size_is_refused() -> None:
     """Config and base must agree."""
-    config = AutoencoderConfig(length=24, samples_per_step=1, embedding=3)
+    config = AutoencoderConfig(length=48, samples_per_step=4, embedding=3)
     with pytest.raises(InvalidConfig, match="base"):
         fit(sine_beats(40), CONFIG, SHORT, base=LstmAutoencoder(config).trained())
 

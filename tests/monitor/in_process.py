@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,27 +49,28 @@ class InProcess:
         self._sequence = 0
 
     def send(self, samples: NDArray[np.floating]) -> list[Message]:
-        """Send the next samples, in mV; return what the engine says."""
+        """Send the next samples, in mV, (leads, n) or of one lead (n,); return what is said."""
+        block = np.atleast_2d(samples).astype(np.float32)
         header = SamplesHeader(
-            version=3,
+            version=4,
             patient=self._stream.patient,
             record=self._stream.record,
             sequence=self._sequence,
             sent_ns=1,
             position=self.position,
-            lead=self._stream.lead,
+            leads=self._stream.leads,
             fs_hz=self._stream.fs_hz,
-            n_samples=len(samples),
+            n_samples=block.shape[1],
             sender=1,
         )
         self._sequence += 1
-        self.position += len(samples)
-        return self._judge(SamplesMessage(header, samples.astype(np.float32)))
+        self.position += block.shape[1]
+        return self._judge(SamplesMessage(header, block))
 
     def end(self) -> list[Message]:
         """End the record."""
         patient, record, at = self._stream.patient, self._stream.record, self.position
-        return self._judge(EndHeader(3, patient, record, self._sequence, 1, at, "complete", True))
+        return self._judge(EndHeader(4, patient, record, self._sequence, 1, at, "complete", True))
 
     def _judge(self, message: SamplesMessage | EndHeader) -> list[Message]:
         found = self._segmenter.step([message], self.position / self._stream.fs_hz).messages
@@ -79,7 +80,10 @@ class InProcess:
 
 @contextmanager
 def in_process(
-    fs_hz: float, checkpoint: Checkpoint | None = None, **settings: Any
+    fs_hz: float,
+    checkpoint: Checkpoint | None = None,
+    leads: Sequence[str] = ("I",),
+    **settings: Any,
 ) -> Iterator[InProcess]:
     """Monitor one patient in this process, from a checkpoint (default: of losses told by hand)."""
     with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
@@ -96,7 +100,6 @@ def in_process(
                 executor,
                 lambda: "now",
             )
-            stream = Stream("p", "r", "I", fs_hz, 0, None)
+            stream = Stream("p", "r", list(leads), fs_hz, 0, None)
             engine.expect([stream])
             yield InProcess(engine, stream)
-            engine.learner.leave()

@@ -19,6 +19,25 @@ def test_an_alert_is_one_line() -> None:
     )
 
 
+def test_an_alert_names_the_leads_that_rang() -> None:
+    """Behind the beats, as they are called."""
+    line = plain_line(alert(100, leads=["MLII", "V\x1b1"], quality=["NOISY"]))
+    assert line is not None
+    assert "1 beat  MLII, V" in line
+    assert line.endswith("  NOISY")
+    assert line.isprintable()
+
+
+def test_a_person_s_word_is_one_line() -> None:
+    """Which family, what was said, by whom; an alert names its beat's family."""
+    told = alert(78_086, family=3)
+    assert (plain_line(told) or "").endswith("1 beat  family 3")
+    line = plain_line(alert(78_086, "marked", family=3, word="normal", by="a\x1bna"))
+    assert line == "00:05:12.344  119  MARK  family 3  normal  by a␛na"
+    back = plain_line(alert(78_086, "marked", family=3))
+    assert back == "00:05:12.344  119  MARK  family 3  taken back"
+
+
 def test_an_alert_without_intervals_shows_dashes() -> None:
     """A first beat has no RR before it; a doubtful one names its quality."""
     line = plain_line(alert(100, rr_before_ms=None, quality=["NOISY", "BASELINE"], episode_beats=3))
@@ -57,6 +76,9 @@ def test_a_status_is_one_line() -> None:
         "00:05:00.000  119  monitoring  HR 74/min  371 beats  12 anomalous  3 alerts"
         "  threshold 26.0  lag 0.12 s"
     )
+    left_out = patient_status(75_000, technical=["lead_left_out"], left_out=["V1"])
+    assert status_line(left_out).endswith("lag 0.12 s  without lead V1")
+    assert "HR 74/min" in status_line(left_out)
     withheld = status_line(patient_status(75_000, technical=["lead_off"]))
     assert "HR --/min" in withheld
     assert withheld.endswith("withheld: lead_off")

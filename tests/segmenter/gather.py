@@ -37,11 +37,11 @@ class Whole:
         )
 
 
-def gather(outputs: Iterable[Segmented], length: int = 140) -> Whole:
+def gather(outputs: Iterable[Segmented], length: int = 140, leads: int = 1) -> Whole:
     """Join the outputs of many updates."""
     said = list(outputs)
     return Whole(
-        joined_beats([s.beats for s in said], length),
+        joined_beats([s.beats for s in said], length, leads),
         [event for s in said for event in s.events],
         np.concatenate([s.r_samples for s in said]),
         np.concatenate([s.seconds for s in said]),
@@ -55,8 +55,9 @@ def segment(
     cuts: Iterable[int] = (),
     spec: BeatSpec | None = None,
 ) -> Whole:
-    """Segment a whole signal, cut at the given samples."""
+    """Segment a whole signal, shape (n,) or (leads, n), cut at the given samples."""
     spec = spec or BeatSpec()
-    segmenter = Segmenter(fs_hz, spec)
-    said = [segmenter.update(piece) for piece in np.split(signal, sorted(cuts))]
-    return gather([*said, segmenter.flush()], spec.length)
+    leads = np.atleast_2d(signal)
+    segmenter = Segmenter(fs_hz, spec, len(leads))
+    said = [segmenter.update(piece) for piece in np.split(leads, sorted(cuts), axis=1)]
+    return gather([*said, segmenter.flush()], spec.length, len(leads))

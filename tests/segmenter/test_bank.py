@@ -21,7 +21,7 @@ from tests.segmenter.test_stream import TROUBLED, stretch
 FS_HZ = 250.0
 
 
-def gathered(outputs: Iterable[BankSegmented], row: int) -> Whole:
+def gathered(outputs: Iterable[BankSegmented], row: int, leads: int = 1) -> Whole:
     """Join what a bank said of one row."""
     said = list(outputs)
     parts = []
@@ -29,7 +29,7 @@ def gathered(outputs: Iterable[BankSegmented], row: int) -> Whole:
         mine = np.flatnonzero(one.beat_rows == row)
         parts += [one.beats.rows(slice(k, k + 1)) for k in mine.tolist()]
     return Whole(
-        joined_beats(parts, 140),
+        joined_beats(parts, 140, leads),
         [event for one in said for of_row, event in one.events if of_row == row],
         np.concatenate([one.r_samples[one.r_rows == row] for one in said]),
         np.concatenate([one.seconds[one.second_rows == row] for one in said]),
@@ -55,7 +55,7 @@ def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int], wind
     spec = BeatSpec(window=window)  # type: ignore[arg-type]
     signals = np.stack([mixture(seed, 6000) for seed in seeds])
     bank = SegmenterBank(len(seeds), FS_HZ, spec)
-    said = [bank.update(piece) for piece in np.split(signals, sorted(cuts), axis=1)]
+    said = [bank.update(piece) for piece in np.split(signals[:, None], sorted(cuts), axis=2)]
     said.append(bank.flush())
     for row, signal in enumerate(signals):
         assert gathered(said, row).same_as(segment(signal, FS_HZ, spec=spec))
@@ -68,7 +68,7 @@ def test_clean_rows_beside_rows_with_gaps() -> None:
     lost[2000:9000] = np.nan
     bank = SegmenterBank(3, FS_HZ, BeatSpec())
     signals = np.stack([clean, lost, -clean])
-    said = [bank.update(signals[:, at : at + 250]) for at in range(0, 10000, 250)]
+    said = [bank.update(signals[:, None, at : at + 250]) for at in range(0, 10000, 250)]
     said.append(bank.flush())
     for row, signal in enumerate(signals):
         assert gathered(said, row).same_as(segment(signal, FS_HZ))
@@ -79,16 +79,16 @@ def test_clean_rows_beside_rows_with_gaps() -> None:
 def test_a_patient_moves_from_bank_to_bank(leaves: int, beds: int) -> None:
     """A row saved at any sample goes on in another bank that is at another position."""
     first = SegmenterBank(2, FS_HZ, BeatSpec())
-    said = [first.update(np.stack([TROUBLED[:leaves], TROUBLED[:leaves]]))]
+    said = [first.update(np.stack([TROUBLED[:leaves]] * 2)[:, None])]
     second = SegmenterBank(3, FS_HZ, BeatSpec())
-    second.update(np.stack([TROUBLED[:beds]] * 3))
+    second.update(np.stack([TROUBLED[:beds]] * 3)[:, None])
     state = first.to_bytes(1)
     second.restore(2, state)
     assert second.to_bytes(2) == state
     assert second.positions.tolist() == [beds, beds, leaves]
     rest = TROUBLED[leaves:]
     others = np.resize(TROUBLED[beds:], len(rest))
-    went_on = [second.update(np.stack([others, others, rest])), second.flush()]
+    went_on = [second.update(np.stack([others, others, rest])[:, None]), second.flush()]
     whole = [gathered(said, 1), gathered(went_on, 2)]
     alone = segment(TROUBLED, FS_HZ)
     assert np.concatenate([w.r_samples for w in whole]).tolist() == alone.r_samples.tolist()
@@ -101,7 +101,7 @@ def test_a_gap_of_a_bank_is_a_gap_of_each() -> None:
     """gap(n) of a bank leaves each row as gap(n) of it alone does."""
     bank = SegmenterBank(2, FS_HZ, BeatSpec())
     alone = Segmenter(FS_HZ, BeatSpec())
-    bank.update(np.stack([TROUBLED[:900], TROUBLED[:900]]))
+    bank.update(np.stack([TROUBLED[:900]] * 2)[:, None])
     alone.update(TROUBLED[:900])
     for lost in (7, 400, 10**9):
         bank.gap(lost)
@@ -112,7 +112,7 @@ def test_a_gap_of_a_bank_is_a_gap_of_each() -> None:
 def test_a_damaged_state_leaves_a_row_as_a_new_one() -> None:
     """What cannot be restored is refused, and the row begins anew; the others go on."""
     bank = SegmenterBank(2, FS_HZ, BeatSpec())
-    bank.update(np.stack([TROUBLED[:2000], TROUBLED[:2000]]))
+    bank.update(np.stack([TROUBLED[:2000]] * 2)[:, None])
     other, state = bank.to_bytes(0), bytearray(bank.to_bytes(1))
     state[-40] ^= 1
     with pytest.raises(InvalidState):
@@ -129,9 +129,9 @@ def test_a_state_of_another_rate_or_spec_is_refused(fs_hz: float, spec: BeatSpec
         SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
 
 
-@pytest.mark.parametrize("shape", [(2,), (3, 10), (1, 2, 3)])
+@pytest.mark.parametrize("shape", [(2,), (2, 10), (3, 1, 10), (2, 2, 10), (1, 2, 3)])
 def test_chunks_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    """A chunk has as many rows as the bank."""
+    """A chunk has as many rows and leads as the bank."""
     with pytest.raises(InvalidSignal, match="shape"):
         SegmenterBank(2, FS_HZ, BeatSpec()).update(np.zeros(shape))
 

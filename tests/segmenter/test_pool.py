@@ -69,7 +69,7 @@ def test_whoever_sends_what_when_says_what_it_says_alone(
         if not able:
             able, n = [at.index(min(at))], min(n, N - min(at))
         g.shuffle(able)
-        chunk = np.stack([signals[k][at[k] : at[k] + n] for k in able])
+        chunk = np.stack([signals[k][None, at[k] : at[k] + n] for k in able])
         said.append(taken(ward.update, [rows[k] for k in able], chunk))
         for k in able:
             at[k] += n
@@ -86,12 +86,14 @@ def test_who_comes_while_others_send_disturbs_nobody(n_first: int) -> None:
     ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(n_first)]
     first, newcomer = signals[:n_first], signals[n_first]
-    said.append(taken(ward.update, rows, np.stack([one[:1000] for one in first])))
+    said.append(taken(ward.update, rows, np.stack([one[None, :1000] for one in first])))
     rows.append(ward.add())
-    said.append(taken(ward.update, rows[:n_first], np.stack([one[1000:9000] for one in first])))
-    said.append(taken(ward.update, rows[n_first:], newcomer[None, :9000]))
+    said.append(
+        taken(ward.update, rows[:n_first], np.stack([one[None, 1000:9000] for one in first]))
+    )
+    said.append(taken(ward.update, rows[n_first:], newcomer[None, None, :9000]))
     for k in range(n_first + 1):
-        said.append(taken(ward.update, [rows[k]], signals[k][None, 9000:]))
+        said.append(taken(ward.update, [rows[k]], signals[k][None, None, 9000:]))
     said += [Step([row], ward.flush(row)) for row in rows]
     for row, signal in zip(rows, signals, strict=True):
         assert gathered(said, row).same_as(segment(signal, FS_HZ, spec=BeatSpec()))
@@ -103,12 +105,12 @@ def test_who_comes_before_a_gap_of_others_disturbs_nobody(n_first: int) -> None:
     signals = [mixture(seed, 6000) for seed in range(n_first + 1)]
     ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(n_first)]
-    said.append(taken(ward.update, rows, np.stack([one[:3000] for one in signals[:n_first]])))
+    said.append(taken(ward.update, rows, np.stack([one[None, :3000] for one in signals[:n_first]])))
     rows.append(ward.add())
     said.append(taken(ward.gap, rows[:n_first], 4000))
-    said.append(taken(ward.update, rows[n_first:], signals[n_first][None, :3000]))
+    said.append(taken(ward.update, rows[n_first:], signals[n_first][None, None, :3000]))
     for k in range(n_first + 1):
-        said.append(taken(ward.update, [rows[k]], signals[k][None, 3000:]))
+        said.append(taken(ward.update, [rows[k]], signals[k][None, None, 3000:]))
     said += [Step([row], ward.flush(row)) for row in rows]
     for k, (row, signal) in enumerate(zip(rows, signals, strict=True)):
         hole = np.full(4000 if k < n_first else 0, np.nan)
@@ -122,7 +124,7 @@ def test_more_patients_than_a_bank_takes_at_once() -> None:
     rows = [ward.add() for _ in range(2 * BLOCK + 3)]
     signals = np.stack([np.roll(TROUBLED[:3000], 17 * row) for row in rows])
     for start in range(0, 3000, 500):
-        said.append(taken(ward.update, rows, signals[:, start : start + 500]))
+        said.append(taken(ward.update, rows, signals[:, None, start : start + 500]))
     said += [Step([row], ward.flush(row)) for row in rows]
     for row in (0, BLOCK - 1, BLOCK, 2 * BLOCK + 2):
         assert gathered(said, row).same_as(segment(signals[row], FS_HZ, spec=BeatSpec()))
@@ -134,10 +136,10 @@ def test_holes_of_many_patients_are_taken_together(lost: int) -> None:
     ward, said = SegmenterPool(FS_HZ, BeatSpec()), list[Step]()
     rows = [ward.add() for _ in range(BLOCK + 3)]
     signals = np.stack([np.roll(TROUBLED[:4000], 17 * row) for row in rows])
-    said.append(taken(ward.update, rows, signals[:, :2500]))
+    said.append(taken(ward.update, rows, signals[:, None, :2500]))
     with_holes = rows[1:]
     said.append(taken(ward.gap, with_holes, lost))
-    said.append(taken(ward.update, rows, signals[:, 2500:]))
+    said.append(taken(ward.update, rows, signals[:, None, 2500:]))
     said += [Step([row], ward.flush(row)) for row in rows]
     for row in (0, 1, BLOCK - 1, BLOCK, BLOCK + 2):
         alone = Segmenter(FS_HZ, BeatSpec())
@@ -153,10 +155,10 @@ def test_patients_move_between_wards_and_segmenters() -> None:
     alone.update(TROUBLED[:2345])
     ward = SegmenterPool(FS_HZ, BeatSpec())
     other, row = ward.add(), ward.add()
-    ward.update([other], TROUBLED[None, :700])
+    ward.update([other], TROUBLED[None, None, :700])
     ward.restore(row, alone.to_bytes())
     assert ward.to_bytes(row) == alone.to_bytes()
-    ward.update([other, row], TROUBLED[None, 2345:3000].repeat(2, axis=0))
+    ward.update([other, row], TROUBLED[None, None, 2345:3000].repeat(2, axis=0))
     ward.gap([row], 400)
     alone.update(TROUBLED[2345:3000])
     alone.gap(400)
@@ -176,14 +178,14 @@ def test_memory_is_bounded_by_those_who_are_there() -> None:
     """Rows of patients who have gone are given to others, who begin anew."""
     ward = SegmenterPool(FS_HZ, BeatSpec())
     first = [ward.add() for _ in range(9)]
-    ward.update(first, TROUBLED[None, :1000].repeat(9, axis=0))
+    ward.update(first, TROUBLED[None, None, :1000].repeat(9, axis=0))
     for _ in range(100):
         ward.remove(first[4])
         row = ward.add()
         assert row == first[4]
         assert ward.position(row) == 0
         assert ward.to_bytes(row) == Segmenter(FS_HZ, BeatSpec()).to_bytes()
-        ward.update([row], TROUBLED[None, :100])
+        ward.update([row], TROUBLED[None, None, :100])
     assert ward.room < 2 * len(first)
 
 
@@ -191,10 +193,10 @@ def test_a_chunk_has_a_row_for_each() -> None:
     """Samples and rows belong together."""
     ward = SegmenterPool(FS_HZ, BeatSpec())
     with pytest.raises(InvalidSignal, match="1 rows were named"):
-        ward.update([ward.add()], np.zeros((2, 5)))
+        ward.update([ward.add()], np.zeros((2, 1, 5)))
 
 
 def test_nothing_of_nobody() -> None:
     """A round in which nobody sent anything says nothing."""
-    found = SegmenterPool(FS_HZ, BeatSpec()).update([], np.zeros((0, 5)))
+    found = SegmenterPool(FS_HZ, BeatSpec()).update([], np.zeros((0, 1, 5)))
     assert (len(found.beats), found.counts, found.events) == (0, [], [])

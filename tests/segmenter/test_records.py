@@ -33,13 +33,28 @@ FLOORS = [
 ]
 
 
-def compared(record: str) -> tuple[Whole, BeatComparison]:
+ALL_LEADS = [
+    Floor("mitdb/101", 1, 3),
+    Floor("mitdb/106", 0, 3),
+    Floor("mitdb/108", 2, 6),
+    Floor("mitdb/114", 0, 0),
+    Floor("mitdb/116", 1, 0),
+    Floor("mitdb/119", 0, 0),
+    Floor("mitdb/201", 10, 0),
+    Floor("mitdb/203", 15, 17),
+    Floor("mitdb/208", 10, 3),
+    Floor("mitdb/209", 1, 1),
+    Floor("mitdb/223", 0, 0),
+]
+
+
+def compared(record: str, leads: int = 1) -> tuple[Whole, BeatComparison]:
     path = DATA / record
     if not path.with_suffix(".dat").exists():
         pytest.skip(f"{path}.dat is absent")
-    read = wfdb.rdrecord(str(path), channels=[0])
+    read = wfdb.rdrecord(str(path), channels=list(range(leads)))
     reference = wfdb.rdann(str(path), "atr")
-    whole = segment(read.p_signal[:, 0], read.fs, range(3600, read.sig_len, 3600))
+    whole = segment(read.p_signal.T, read.fs, range(3600, read.sig_len, 3600))
     comparison = compare_beats(
         reference.sample.astype(np.int64), reference.symbol, whole.r_samples, read.fs, read.sig_len
     )
@@ -54,6 +69,29 @@ def test_detection(floor: Floor) -> None:
     assert len(comparison.extra) <= floor.extra
     assert np.median(np.abs(comparison.position_error_ms)) <= 10
     assert np.median(whole.beats.delay_ms) <= 300
+
+
+@pytest.mark.parametrize("floor", ALL_LEADS, ids=lambda floor: floor.record)
+def test_detection_of_both_leads(floor: Floor) -> None:
+    """The second lead, however poor, does not lower it; R stays that of the first lead."""
+    whole, comparison = compared(floor.record, leads=2)
+    assert len(comparison.missed) <= floor.missed
+    assert len(comparison.extra) <= floor.extra
+    assert np.median(np.abs(comparison.position_error_ms)) <= 12
+    assert np.median(whole.beats.delay_ms) <= 300
+
+
+@pytest.mark.parametrize(
+    ("record", "f1"),
+    [("118e24", 99.9), ("118e18", 99.9), ("118e12", 99.9), ("118e06", 97.0), ("118e00", 84.0),
+     ("118e_6", 73.0)],
+)  # fmt: skip
+def test_noise_stress_of_both_leads(record: str, f1: float) -> None:
+    """With noise in both leads, F1 stays above that of the first lead."""
+    _, comparison = compared(f"nstdb/{record}", leads=2)
+    matched = len(comparison.matched_reference)
+    errors = len(comparison.missed) + len(comparison.extra)
+    assert 200 * matched / (2 * matched + errors) >= f1
 
 
 @pytest.mark.parametrize(

@@ -326,8 +326,8 @@ def test_standardised() -> None:
     """Beats fit for a verdict have mean 0 and standard deviation 1 (n - 1)."""
     beats = TROUBLED_WHOLE.beats
     values = beats.values[beats.judgeable].astype(np.float64)
-    np.testing.assert_allclose(values.mean(axis=1), 0, atol=1e-6)
-    np.testing.assert_allclose(values.std(axis=1, ddof=1), 1, atol=1e-6)
+    np.testing.assert_allclose(values.mean(axis=-1), 0, atol=1e-6)
+    np.testing.assert_allclose(values.std(axis=-1, ddof=1), 1, atol=1e-6)
 
 
 # --- hostile input ----------------------------------------------------------------------------
@@ -407,7 +407,7 @@ def test_a_stream_shorter_than_a_beat_says_nothing() -> None:
     for n in (0, 1, 125):
         whole = segment(np.zeros(n, np.float32), FS_HZ)
         assert len(whole.beats) == len(whole.r_samples) == 0
-        assert whole.beats.values.shape == (0, 140)
+        assert whole.beats.values.shape == (0, 1, 140)
 
 
 def test_a_state_after_a_long_pause_can_be_restored() -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from model.checkpoint import write_atomically
 from monitor.errors import InvalidOption
-from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.kept_beats import KeptBeat, LeadBeat
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR, NORMAL_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
 from monitor.offline.training_run import check_writable
@@ -33,10 +33,10 @@ PICTURE_SAYS = "The beat over its reconstruction, where they differ, its neighbo
 
 @dataclass(frozen=True)
 class ExplainedAlert:
-    """An alert with a beat, and the beats around it, in order."""
+    """An alert with a beat, and the beats around it in its lead, in order."""
 
     alert: Alert
-    around: tuple[KeptBeat, ...]
+    around: tuple[LeadBeat, ...]
 
     @property
     def beat(self) -> AnomalousBeat:
@@ -62,7 +62,7 @@ def explained_alert(message: Alert | Technical, around: Sequence[KeptBeat]) -> E
             f"alert {message.seq} ({message.state}) carries no beat; name the alert that began the "
             "episode (state onset)"
         )
-    return ExplainedAlert(message, tuple(around))
+    return ExplainedAlert(message, tuple(kept.in_lead(message.lead) for kept in around))
 
 
 def write_beat_report(explained: ExplainedAlert, picture: Path | None, page: Path | None) -> None:

@@ -158,6 +158,8 @@ def evaluate_training(
     config: AutoencoderConfig | None = None,
     training: TrainingConfig | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    folds: int | None = None,
+    false_alert_share: float = ECG5000_FALSE_ALERTS,
 ) -> Ecg5000Report:
     """Train from scratch on normal beats and judge the result on the others.
 
@@ -173,19 +175,29 @@ def evaluate_training(
         Of the model; the training's seed draws the split too.
     on_epoch : callable, optional
         Told of each epoch as it ends.
+    folds : int, optional
+        Train so many times, so that the losses of all beats set the threshold: `cross_fit`.
+    false_alert_share : float
+        Share of normal beats meant to lie above the threshold.
 
     Raises
     ------
+    InvalidConfig
+        If folds or share are out of bounds.
     InvalidBeats
         If there are too few normal beats or no anomalous ones, or no second file for "official".
     """
-    from model.training import fit  # with torch, which who judges a checkpoint does without
+    from model.cross_fitting import cross_fit  # with torch, which who judges does without
+    from model.training import fit
 
     training = training or TrainingConfig()
     trained, labels, tested = split(files, protocol, training.seed)
     _check_both_kinds(labels)
-    fitted = fit(trained, config, training, on_epoch=on_epoch)
-    threshold = threshold_from_losses(fitted.validation_losses, ECG5000_FALSE_ALERTS)
+    if folds is None:
+        fitted = fit(trained, config, training, on_epoch=on_epoch)
+    else:
+        fitted = cross_fit(trained, config or AutoencoderConfig(), training, folds, on_epoch)
+    threshold = threshold_from_losses(fitted.validation_losses, false_alert_share)
     losses = Scorer(fitted.autoencoder).losses(tested)
     return Ecg5000Report(protocol, labels, losses, threshold, training.seed, len(trained))
 

@@ -28,7 +28,7 @@ from monitor.offline import evaluation_run
 from monitor.offline.evaluation import comparison
 from monitor.sources.simulated import SimulationSettings, write_record
 from segmenter.beat import BeatSpec
-from tests.monitor.checkpoints import TEMPLATE, template_checkpoint
+from tests.monitor.checkpoints import template_checkpoint, values_at
 from tests.monitor.ports import free_port
 
 COMMANDS = (
@@ -118,8 +118,8 @@ def ecg5000(tmp_path: Path) -> Path:
     """Return a file of 140 normal beats near the template, and 20 anomalous ones far from it."""
     generator = np.random.default_rng(0)
     labels = np.repeat([1, 2, 4], [140, 15, 5])
-    shifts = np.where(labels == 1, 0.05, 1.0)
-    beats = TEMPLATE + shifts[:, None] + 0.01 * generator.standard_normal((160, 140))
+    noise = 0.01 * generator.standard_normal((160, 140))
+    beats = values_at(np.where(labels == 1, 0.05, 1.0)) + noise
     path = tmp_path / "beats.txt"
     np.savetxt(path, np.column_stack([labels, beats]), fmt="%.6f")
     return path
@@ -146,7 +146,7 @@ def test_no_argument_is_a_request_for_help() -> None:
 @pytest.mark.parametrize(
     "command",
     [[name] for name in COMMANDS]
-    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]],
+    + [["evaluate", kind] for kind in ("model", "beats", "patients", "noise")],
 )
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""
@@ -179,11 +179,35 @@ def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     alerts = f"tcp://127.0.0.1:{free_port()}"
     done = ecg_monitor_process("replay", record, "--speed", "max", "--json", "--alerts", alerts)
     assert done.returncode == 0
-    assert done.stderr == "ecg-monitor: sim: lead ECG1 at 250 Hz\n"
+    assert done.stderr == "ecg-monitor: sim: leads ECG1, ECG2 at 250 Hz\n"
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert messages[-1]["type"] == "summary"
     assert messages[-1]["beats"] > 100
-    assert messages[-1]["alerts"] == sum(one.get("state") == "onset" for one in messages)
+    alerts_begun = [
+        one for one in messages if (one["type"], one.get("state")) == ("alert", "onset")
+    ]
+    assert messages[-1]["alerts"] == len(alerts_begun) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "leads"),
+    [
+        (["--lead", "ECG2"], ["ECG2"]),
+        (["--lead", "ecg2", "--lead", "0"], ["ECG2", "ECG1"]),
+        (["--leads", "1,0"], ["ECG2", "ECG1"]),
+        (["--leads", "all"], ["ECG1", "ECG2"]),
+    ],
+)
+def test_leads_are_chosen_by_name_index_or_all(
+    record: Path, words: list[str], leads: list[str]
+) -> None:
+    """One or several; the first lines and the summary name those that are monitored."""
+    alerts = f"tcp://127.0.0.1:{free_port()}"
+    words += ["--speed", "max", "--json", "--duration", "20", "--alerts", alerts]
+    done = ecg_monitor_process("replay", record, *words)
+    assert json.loads(done.stdout.splitlines()[-1])["leads"] == {"sim": leads}
+    named = f"lead{'s' if len(leads) > 1 else ''} {', '.join(leads)}"
+    assert done.stderr.startswith(f"ecg-monitor: sim: {named} at 250 Hz\n")
 
 
 def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
@@ -200,7 +224,7 @@ def test_replay_passes_over_a_bad_record(record: Path, tmp_path: Path) -> None:
     assert "fast: sampling rate 5000.0 Hz" in reason
     assert sorted(done.stderr.splitlines()) == [
         f"ecg-monitor: passed over: {reason}",
-        "ecg-monitor: sim: lead ECG1 at 250 Hz",
+        "ecg-monitor: sim: leads ECG1, ECG2 at 250 Hz",
     ]
 
 
@@ -253,9 +277,12 @@ def test_stages_can_be_started_alone(record: Path, tmp_path: Path) -> None:
     consumer, segmenter, _view, producer = (one.decode() for one in errors)
     assert f"ecg-monitor consumer: listens for beats on {ports['beats']}, publishes" in consumer
     assert f"ecg-monitor segmenter: listens for samples on {ports['samples']}, sends" in segmenter
-    assert "ecg-monitor producer: sends record sim, lead ECG1, 250 Hz, as patient sim" in producer
+    assert (
+        "ecg-monitor producer: sends record sim, leads ECG1, ECG2, 250 Hz, as patient sim"
+        in producer
+    )
     for said in (consumer, segmenter):
-        assert "patient sim came: record sim, lead ECG1, 250 Hz" in said
+        assert "patient sim came: record sim, leads ECG1, ECG2, 250 Hz" in said
         assert "patient sim has ended (complete) at sample 30000" in said
 
 
@@ -263,10 +290,10 @@ def test_train_on_ecg5000_then_score(ecg5000: Path, tmp_path: Path) -> None:
     """Normal beats are learnt; each beat gets its label, loss and verdict."""
     out = tmp_path / "model.safetensors"
     trained = ecg_monitor(
-        "train", "--ecg5000", ecg5000, "--out", out, "--epochs", 2, "--embedding", 2
+        "train", "--ecg5000", ecg5000, "--out", out, "--epochs", 4, "--embedding", 2
     )
     assert trained.exit_code == 0
-    assert "epoch 2 of 2" in trained.stderr
+    assert "epoch 2 of 4" in trained.stderr
     made = load_checkpoint(out)
     assert made.spec_identity == BeatSpec(window="rr").identity
     assert made.config.embedding == 2
@@ -341,10 +368,10 @@ def test_train_on_a_record(tmp_path: Path) -> None:
     arguments = ("train", record, "--out", out, "--window", "midpoint", "--learn", "4:00")
     done = ecg_monitor(*arguments, "--epochs", 1, "--embedding", 2)
     assert done.exit_code == 0, done.stderr
-    assert "lead ECG1 of sim" in done.stderr
+    assert "leads ECG1, ECG2 of sim" in done.stderr
     made = load_checkpoint(out)
     assert made.spec["window"] == "midpoint"
-    assert 150 < made.provenance["beats"] < 330
+    assert 300 < made.provenance["beats"] < 660  # of both leads
     explains(*seen(ecg_monitor(*arguments)), str(out), "exists already", "--overwrite")
 
 
@@ -418,6 +445,31 @@ def test_annotate_then_compare_beats(record: Path, tmp_path: Path) -> None:
     plain = ecg_monitor(*arguments)
     assert "gross" in plain.stdout
     assert "…" not in plain.stdout
+
+
+def test_evaluate_patients_and_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By labels of the others as JSON; as tables for a page; noisy records by their names."""
+    monkeypatch.setattr("model.learning.TRAINED_FLOP", 4e9)
+    for name, seed in (("1e12", 5), ("2", 6)):
+        settings = SimulationSettings(hours=0.1, seed=seed, anomaly_rate=0.1)
+        write_record(tmp_path / name, settings)
+    given = (tmp_path, "--ref-ext=ecg", "--learn=2:30", "--jobs=1")
+    patients = ecg_monitor("evaluate", "patients", *given, "--leave-one-out", "--json")
+    assert patients.exit_code == 0, patients.stderr
+    document = json.loads(patients.stdout)
+    assert "other records" in document["judged_by"]
+    assert {*document["records"]} == {"1e12", "2"}
+    assert document["averages"]["all, mean"]["f1"] > 0.5
+    page = ecg_monitor(
+        "evaluate", "patients", *given, "--record=2", "--by-quarter", "--from=3:00", "--markdown"
+    )
+    assert page.stdout.count("| record |") == 3
+    assert "3 to 6 min, mean" in page.stdout
+    noise = ecg_monitor("evaluate", "noise", *given)
+    assert noise.exit_code == 0, noise.stderr
+    assert "│ 1e12   │ 12 │" in noise.stdout
+    assert "…" not in noise.stdout
+    assert "leads ECG1, ECG2 of 1e12" in noise.stderr
 
 
 def test_annotate_goes_on_after_a_broken_record(record: Path, tmp_path: Path) -> None:
@@ -502,6 +554,8 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
+        (["evaluate", "patients", "{tmp}", "--from", "x"], ["--from"]),
+        (["evaluate", "noise", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "beats", "{tmp}/no", "{tmp}"], ["{tmp}/no", "folder"]),
         (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),

@@ -24,12 +24,14 @@ def completed(typed: str) -> list[str]:
     ("typed", "found"),
     [
         ("ecg-monitor rep", ["replay"]),
-        ("ecg-monitor evaluate ", ["model", "beats", "patients"]),
+        ("ecg-monitor evaluate ", ["model", "beats", "patients", "noise"]),
         ("ecg-monitor evaluate p", ["patients"]),
         ("ecg-monitor evaluate --pl", ["--plot"]),  # of `evaluate model`
         ("ecg-monitor evaluate --json --pl", ["--plot"]),
         ("ecg-monitor evaluate beats --det", ["--det-ext"]),
         ("ecg-monitor replay --sp", ["--speed"]),
+        ("ecg-monitor mark j 12 ", ["normal", "anomalous", "undo"]),
+        ("ecg-monitor mark j 12 a", ["anomalous"]),
         ("ecg-monitor replay mit", []),  # bash goes on with the names of files
     ],
 )

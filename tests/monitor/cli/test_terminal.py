@@ -100,5 +100,5 @@ def test_replay_on_a_dumb_terminal_writes_plain_lines(tmp_path: Path) -> None:
     assert errors == (
         "ecg-monitor: plain lines instead of the live view: "
         "the terminal (TERM=dumb) can only write lines\n"
-        "ecg-monitor: chf07-style-v1: lead ECG1 at 250 Hz\n"
+        "ecg-monitor: chf07-style-v1: leads ECG1, ECG2 at 250 Hz\n"
     )

@@ -19,17 +19,18 @@ from monitor.detection.alert_machine import (
 from monitor.errors import InvalidOption
 from monitor.settings import AlertRule
 
-SIGNS = {"x": True, ".": False, "~": False, "?": None}
+SIGNS = {"x": True, "a": True, ".": False, "~": False, "?": None}
 LETTERS = {"onset": "O", "ongoing": "o", "cleared": "C"}
 
 
 def run(machine: AlertMachine, beats: str) -> tuple[AlertState, list[Transition | None]]:
-    """Feed beats (x anomalous, . normal, ? no verdict), 100 samples apart."""
+    """Feed beats (x anomalous, a absorbed, . normal, ? no verdict), 100 samples apart."""
     state, transitions = AlertState(), []
     for index, sign in enumerate(beats):
         anomalous = SIGNS[sign]
         loss = 50.0 + index if anomalous else 10.0
-        verdict = Verdict(100 * index, anomalous, loss, 0.95 if sign == "~" else 0.4)
+        ratio = 0.95 if sign == "~" else 0.4
+        verdict = Verdict(100 * index, anomalous, loss, ratio, begins=sign != "a")
         state, transition = machine.beat(state, verdict)
         transitions.append(transition)
     return state, transitions
@@ -51,6 +52,12 @@ def letters(transitions: list[Transition | None]) -> str:
         (AlertRule(), "x.x.x.....", "O.o.o....C"),  # bigeminy is one episode
         (AlertRule(), "x?????.....", "O.........C"),  # no verdict is not normal
         (AlertRule(), "??????", "......"),
+        # absorbed beats begin nothing, and are part of what was begun
+        (AlertRule(), "a.aaa.....", ".........."),
+        (AlertRule(), ".ax.a.....", "..O.o....C"),
+        (AlertRule(n=2, m=3), "aa.a", "...."),
+        (AlertRule(n=2, m=3), "xa", ".O"),
+        (AlertRule(n=2, m=3), "x..aa", "....."),
         # two of three
         (AlertRule(n=2, m=3), "..x..x..", "........"),
         (AlertRule(n=2, m=3), "x.x", "..O"),

@@ -16,6 +16,7 @@ import pytest
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
 from model.learning import Learned
+from model.scoring import reconstruction_losses
 from model.tracking import Normal
 from monitor.detection.engine import Engine
 from monitor.detection.model_store import ModelStore
@@ -39,11 +40,11 @@ from monitor.wire.messages import (
     Technical,
     ThresholdRequest,
 )
-from segmenter.beat import BeatSpec
+from segmenter.beat import Beats, BeatSpec
 from tests.monitor.checkpoints import TEMPLATE, beats_of_loss, template_checkpoint
 
 NAN = float("nan")
-STREAM = Stream("p", "r", "I", 250.0, 0, 100_000)
+STREAM = Stream("p", "r", ["I"], 250.0, 0, 100_000)
 
 
 def beats_message(
@@ -54,18 +55,25 @@ def beats_message(
 ) -> BeatsMessage:
     """Return beats of the given losses, one second apart."""
     beats = beats_of_loss(losses, first_sample)
+    return message_of(beats, events, first=first_sample, **changes)
+
+
+def message_of(
+    beats: Beats, events: list[RecordEvent] | None = None, first: int = 100, **changes: Any
+) -> BeatsMessage:
+    """Return beats one second apart as the segmenter sends them."""
     values: dict[str, Any] = {
-        "version": 3,
+        "version": 4,
         "patient": "p",
         "record": "r",
         "sequence": 0,
         "sent_ns": 0,
-        "position": first_sample + 250 * len(losses),
-        "lead": "I",
+        "position": first + 250 * len(beats),
+        "leads": ["I"],
         "fs_hz": 250.0,
         "spec": BeatSpec().identity,
         "length": 140,
-        "n_beats": len(losses),
+        "n_beats": len(beats),
         "events": events or [],
         "stretch": 0,
         "first_sample": 0,
@@ -74,7 +82,7 @@ def beats_message(
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(3, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(4, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:
@@ -136,9 +144,10 @@ def test_losses_above_the_threshold_are_alerts(bench: Bench) -> None:
     assert [onset.state, ongoing.state, cleared.state] == ["onset", "ongoing", "cleared"]
     assert (onset.sample, onset.time_s, onset.seq) == (350, 1.4, 1)
     assert onset.ratio == pytest.approx(40 / 26, abs=1e-3)
-    assert onset.loss == pytest.approx(
-        np.abs(np.subtract(onset.beat, onset.reconstruction)).sum(), abs=0.2
+    beat, reconstruction = (
+        np.array([values], np.float32) for values in (onset.beat, onset.reconstruction)
     )
+    assert onset.loss == pytest.approx(reconstruction_losses(beat, reconstruction)[0], abs=0.2)
     assert (cleared.seq, cleared.episode_beats, cleared.beat) == (3, 2, [])
     assert cleared.loss == pytest.approx(40, abs=1e-3)
 
@@ -337,8 +346,9 @@ class Trainer(Executor):
         self.futures: list[Future[Any]] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        assert kwargs["rr_before_ms"].shape == (len(args[0]),)
-        self.given.append(args[0])
+        (task,) = args
+        assert task.rr_before_ms.shape == (len(task.beats),)
+        self.given.append(task.beats)
         self.futures.append(Future())
         return self.futures[-1]
 
@@ -419,7 +429,10 @@ def test_what_is_learnt_does_not_depend_on_messages(bench: Bench, block: int) ->
 
 
 def test_learning_in_vain_goes_on(bench: Bench) -> None:
-    """Where no normal can be learnt, it says so, withholds verdicts and tries again later."""
+    """Where no normal can be learnt, it says so, withholds verdicts and tries again.
+
+    After ten seconds more, then after ever longer ones.
+    """
     trainer = Trainer()
     engine = bench.engine(learner=trainer, learn_s=3.0)
     engine.step([beats_message([5.0] * 5)], 0)
@@ -429,7 +442,9 @@ def test_learning_in_vain_goes_on(bench: Bench) -> None:
     assert status.state == "learning"
     assert "too mixed" in status.note
     engine.step([beats_message([5.0] * 70, 1350)], 0)
-    assert [len(beats) for beats in trainer.given] == [3, 63]
+    trainer.futures[-1].set_exception(CannotLearn("too mixed"))
+    engine.step([], 0)
+    assert [len(beats) for beats in trainer.given] == [3, 13, 25]
 
 
 def test_a_record_that_ends_too_early_is_not_monitored_in_silence(bench: Bench) -> None:
@@ -685,7 +700,7 @@ def test_an_alert_of_a_learnt_patient_shows_its_neighbours(bench: Bench) -> None
         np.float32
     )
     checkpoint = replace(template_checkpoint(), normal=Normal(10.0, exemplars))
-    said = bench.engine(checkpoint).step([beats_message([60.0])], 0).messages
+    said = bench.engine(checkpoint, verdict="loss").step([beats_message([60.0])], 0).messages
     (alert,) = [one for one in said if isinstance(one, Alert)]
     distances = [one.distance for one in alert.neighbours]
     assert len(distances) == 3

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from model.prematurity import Timing
-from model.tracking import Scored, Tracked
-from monitor.detection.scored_beats import scored_beats
+from monitor.detection.model_fit import FITS
+from monitor.detection.scored_beats import Batch, scored_beats
+from monitor.detection.weighing import worst_leads
 from monitor.wire.codec import decode_bundle, encode_bundle
 from monitor.wire.messages import BeatsHeader, BeatsMessage, joined_messages
 from segmenter.beat import Beats, BeatSpec
@@ -26,31 +27,34 @@ COLUMNS = (
     "delay_ms",
     "closed_sample",
     "values",
+    "lead_quality",
 )
 
 
-def some_beats(n_beats: int, length: int = 140, seed: int = 0) -> Beats:
+def some_beats(n_beats: int, length: int = 140, seed: int = 0, leads: int = 1) -> Beats:
     rng = np.random.default_rng(seed)
+    quality = rng.integers(0, 256, n_beats).astype(np.uint16)
     return Beats(
         r_sample=np.arange(n_beats, dtype=np.int64) * 200 + 100,
         rr_before_ms=rng.uniform(300, 2000, n_beats).astype(np.float32),
         rr_after_ms=rng.uniform(300, 2000, n_beats).astype(np.float32),
-        quality=rng.integers(0, 256, n_beats).astype(np.uint16),
+        quality=quality,
         delay_ms=rng.uniform(0, 300, n_beats).astype(np.float32),
         closed_sample=np.arange(n_beats, dtype=np.int64) * 200 + 300,
-        values=rng.standard_normal((n_beats, length)).astype(np.float32),
+        values=rng.standard_normal((n_beats, leads, length)).astype(np.float32),
+        lead_quality=np.repeat(quality[:, None], leads, axis=1),
     )
 
 
 def message(n_beats: int, patient: str = "p", length: int = 140, seed: int = 0) -> BeatsMessage:
     header = BeatsHeader(
-        version=3,
+        version=4,
         patient=patient,
         record="r",
         sequence=0,
         sent_ns=0,
         position=100_000,
-        lead="I",
+        leads=["I"],
         fs_hz=250,
         spec=BeatSpec().identity,
         length=length,
@@ -71,12 +75,23 @@ def assert_same(found: Beats, expected: Beats) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
 
 
-def scored(beats: Beats, losses: list[float]) -> Scored:
-    n_beats = len(beats)
-    timings = tuple(Timing(float(row), 1.0 + row) for row in range(n_beats))
-    lags, zeros = np.zeros(n_beats, np.int64), np.zeros_like(beats.values)
-    tracked = Tracked(beats.values, beats.values, lags, zeros, timings)
-    return Scored(tracked, np.array(losses, np.float32), zeros)
+def batch(beats: Beats, losses: list[list[float]]) -> Batch:
+    """Return beats of these losses in each lead, by thresholds of 2."""
+    n_beats, of_leads = len(beats), np.array(losses, np.float64).reshape(-1, 2)
+    scores = np.fmax.reduce(of_leads, axis=1) / 2
+    return Batch(
+        beats,
+        beats.values,
+        np.zeros_like(beats.values),
+        of_leads,
+        worst_leads(of_leads, np.full_like(of_leads, 2)),
+        scores,
+        np.full(n_beats, np.nan),
+        np.zeros(n_beats, np.bool_),
+        np.isfinite(scores),
+        [Timing(float(row), 1.0 + row) for row in range(n_beats)],
+        [(FITS, FITS)] * n_beats,
+    )
 
 
 def test_messages_of_a_bundle_share_its_arrays() -> None:
@@ -98,7 +113,7 @@ def test_some_messages_of_a_bundle_are_joined_in_the_order_given(chosen: list[in
     joined = joined_messages(some, 140)
     values = [row for one in some for row in one.beats.values.tolist()]
     assert joined.values.tolist() == values
-    assert joined.values.shape == (len(values), 140)
+    assert joined.values.shape == (len(values), 1, 140)
     assert joined.r_sample.tolist() == [r for one in some for r in one.beats.r_sample.tolist()]
 
 
@@ -126,27 +141,34 @@ def test_ends_of_a_message() -> None:
 
 def test_a_beat_is_plain_numbers() -> None:
     """A row says what the columns say; what is not finite becomes None."""
-    beats = some_beats(3)
+    beats = some_beats(3, leads=2)
     beats.rr_before_ms[0], beats.rr_after_ms[2] = NAN, np.inf
-    rows = scored_beats(beats, scored(beats, [1.5, NAN, 3.25]))
-    assert [row.loss for row in rows] == [1.5, None, 3.25]
+    rows = scored_beats(batch(beats, [[1.5, 1.0], [NAN, NAN], [NAN, 3.25]]))
+    assert [row.losses for row in rows] == [(1.5, 1.0), (None, None), (None, 3.25)]
+    assert [(row.lead, row.loss, row.score) for row in rows] == [
+        (0, 1.5, 0.75),
+        (0, None, None),
+        (1, 3.25, 1.625),
+    ]
+    assert [row.readable for row in rows] == [True, False, True]
     assert [row.sample for row in rows] == [100, 300, 500]
     assert [row.rr_before_ms for row in rows] == [None, *beats.rr_before_ms[1:].tolist()]
     assert [row.rr_after_ms for row in rows] == [*beats.rr_after_ms[:2].tolist(), None]
     assert [row.quality for row in rows] == beats.quality.tolist()
     assert [row.timing.factor for row in rows] == [1.0, 2.0, 3.0]
     for row in rows:
-        np.testing.assert_array_equal(np.frombuffer(row.values, "<f4"), beats.values[row.row])
-    msgspec.json.encode([row[:5] for row in rows])  # no numpy scalars
-    assert scored_beats(some_beats(0), scored(some_beats(0), [])) == []
+        values = np.frombuffer(row.values, "<f4").reshape(2, -1)
+        np.testing.assert_array_equal(values, beats.values[row.row])
+    msgspec.json.encode([row[:9] for row in rows])  # no numpy scalars
+    assert scored_beats(batch(some_beats(0, leads=2), [])) == []
 
 
 def test_a_kept_beat_keeps_no_batch() -> None:
     """The bytes of one beat are its own: the batch's arrays go."""
-    beats = some_beats(50)
+    beats = some_beats(50, leads=2)
     of_batch = weakref.ref(beats)
-    kept = scored_beats(beats, scored(beats, [1.0] * 50))[7].values
+    kept = scored_beats(batch(beats, [[1.0, 1.0]] * 50))[7].values
     del beats
     gc.collect()
     assert of_batch() is None
-    assert len(kept) == 4 * 140
+    assert len(kept) == 2 * 4 * 140

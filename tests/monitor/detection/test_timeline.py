@@ -102,7 +102,7 @@ def test_another_lead_is_another_patient_of_the_same_name(bench: Bench) -> None:
     """What was learnt is of the lead before; time goes on."""
     engine = bench.engine()
     engine.step([beats_message([5, 40], 100, stretch=1)], 0)
-    other = beats_message([5], 100, stretch=2, lead="V1", fs_hz=500.0)
+    other = beats_message([5], 100, stretch=2, leads=["V1"], fs_hz=500.0)
     said = engine.step([other], 0).messages
     assert [one.state for one in said if isinstance(one, Alert)] == ["cleared"]
     assert technicals(said)[0] == ("stream_restarted", "onset", 1200)
@@ -171,7 +171,7 @@ def test_one_that_has_ended_need_not_be_heard(bench: Bench) -> None:
 
 
 def shed(position: int, patient: str = "p") -> ShedHeader:
-    return ShedHeader(3, patient, "r", 9, 0, position, "I", 250.0)
+    return ShedHeader(4, patient, "r", 9, 0, position, ["I"], 250.0)
 
 
 def test_a_shed_patient_is_shown_and_not_reported(bench: Bench) -> None:
@@ -240,5 +240,5 @@ def test_another_lead_behind_a_moved_stretch_goes_on_where_that_had_come(bench: 
     engine.step([beats_message([5, 5], 100, stretch=1)], 0)
     engine.step([beats_message([5], 100, stretch=2)], 0)
     assert status_of(engine).position == 950
-    said = engine.step([beats_message([5], 100, stretch=3, lead="V1")], 0).messages
+    said = engine.step([beats_message([5], 100, stretch=3, leads=["V1"])], 0).messages
     assert technicals(said)[0] == ("stream_restarted", "onset", 950)

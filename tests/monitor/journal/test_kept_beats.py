@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.journal.kept_beats import BEATS_AROUND, AlertContext, KeptBeat, take_beat
+from monitor.journal.kept_beats import BEATS_AROUND, AlertContext, KeptBeat, LeadBeat, take_beat
 
 
 def kept(alerted: list[bool]) -> list[int]:
     """Return which beats are kept, by their place."""
     context, samples = AlertContext(), []
     for place, is_alerted in enumerate(alerted):
-        beat = KeptBeat("p", place, 5.0, 26.0, b"")
+        beat = KeptBeat("p", place, ("I",), (5.0,), (26.0,), b"")
         context, now = take_beat(context, beat, alerted=is_alerted)
         samples += [one.sample for one in now]
     return samples
@@ -38,3 +38,10 @@ def test_every_beat_near_an_alert_is_kept_once(alerted: list[bool]) -> None:
         if any(alerted[max(0, place - BEATS_AROUND) : place + BEATS_AROUND + 1])
     ]
     assert kept(alerted) == near
+
+
+def test_a_beat_is_seen_in_each_lead() -> None:
+    """Each lead has its own loss, threshold and values; of an unknown lead the first is shown."""
+    beat = KeptBeat("p", 300, ("I", "V1"), (5.0, None), (26.0, 30.0), bytes(8) + b"\x01" * 8)
+    assert beat.in_lead("V1") == LeadBeat(300, None, 30.0, b"\x01" * 8)
+    assert beat.in_lead("aVF") == beat.in_lead("I") == LeadBeat(300, 5.0, 26.0, bytes(8))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import JournalFailed
-from monitor.journal.leader import leader_path, led
+from monitor.journal.leader import is_led, leader_path, led
 from monitor.journal.lock import lock_path
 
 
@@ -28,6 +28,17 @@ def test_a_second_monitor_is_refused_and_the_first_is_named(tmp_path: Path) -> N
         pass
     with led(journal, not_told, leaves_s=0.0):  # it is free again
         pass
+
+
+def test_whether_a_journal_is_led_is_seen_without_waiting(tmp_path: Path) -> None:
+    """Never before the first run, while one lasts, not after it; looking changes nothing."""
+    journal = tmp_path / "j"
+    assert not is_led(journal)
+    assert not leader_path(journal).exists()
+    with led(journal, not_told, leaves_s=0.0):
+        assert is_led(journal)
+        assert is_led(journal)
+    assert not is_led(journal)
 
 
 def test_what_a_run_starts_inherits_its_lock_but_does_not_lead(tmp_path: Path) -> None:

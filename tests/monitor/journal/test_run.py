@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from monitor.errors import JournalFailed, JournalMismatch
+from monitor.journal.reader import VERSION
 from monitor.journal.run import JournaledRun, difference
-from monitor.journal.writer import VERSION, Journal
+from monitor.journal.writer import Journal
 from monitor.wire.messages import Stream
 from tests.monitor.databases import execute
 
-STREAM = Stream("119", "119", "MLII", 360.0, 0, 650_000, "9f2c")
+STREAM = Stream("119", "119", ["MLII"], 360.0, 0, 650_000, "9f2c")
 RUN = JournaledRun([STREAM], "m1", "loss-1-of-1", None, None, 1.0)
 
 
@@ -37,7 +38,7 @@ def of(**fields: object) -> JournaledRun:
         (changed(false_alerts_per_hour=2.0), "--false-alerts-per-hour was 1.0 and is now 2.0"),
         (changed(streams=[STREAM, STREAM]), "its records are 119 MLII"),
         (of(record="208"), "are 208 MLII (360 Hz, 0 s to 1805.56 s, 9f2c)"),
-        (of(lead="V1"), "are 119 V1"),
+        (of(leads=["MLII", "V1"]), "are 119 MLII, V1"),
         (of(first_sample=360), "1 s to"),
         (of(n_samples=None), "endless"),
         (of(digest="41aa"), "41aa"),

@@ -156,28 +156,11 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path / "none" / "j.sqlite")
 
 
-OLDER_BEATS = """
-CREATE TABLE beats (
-    patient TEXT NOT NULL,
-    sample INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    loss REAL,
-    threshold REAL NOT NULL,
-    beat BLOB NOT NULL,
-    PRIMARY KEY (patient, sample)
-) STRICT, WITHOUT ROWID
-"""
-
-
-@pytest.mark.parametrize("older", [False, True], ids=["new", "older"])
-def test_beats_are_kept_once_and_go_with_their_alerts(tmp_path: Path, older: bool) -> None:
-    """Also in a file whose beats lie by patient: the newer of two of one sample is read."""
+def test_beats_are_kept_once_and_go_with_their_alerts(tmp_path: Path) -> None:
+    """The newer of two of one sample is read."""
     path = tmp_path / "j.sqlite"
-    if older:
-        execute(path, OLDER_BEATS)
-        path.chmod(0o600)
     first, again, other, later = (
-        KeptBeat(patient, sample, loss, 26.0, bytes(560))
+        KeptBeat(patient, sample, ("I",), (loss,), (26.0,), bytes(560))
         for patient, sample, loss in (("b", 9, 1.0), ("b", 9, 2.0), ("a", 7, 3.0), ("b", 4, 4.0))
     )
     with Journal(path) as journal:
@@ -193,13 +176,26 @@ def test_beats_are_kept_once_and_go_with_their_alerts(tmp_path: Path, older: boo
             assert reader.beats_around("a", 7) == []
 
 
+@pytest.mark.parametrize(("version", "says"), [(1, "an earlier version"), (3, "a newer version")])
+def test_a_journal_of_another_version_is_refused(tmp_path: Path, version: int, says: str) -> None:
+    """By who would write it and by who would read it; nothing in it is changed."""
+    path = tmp_path / "j.sqlite"
+    Journal(path).__exit__(None, None, None)
+    execute(path, f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    for opened in (Journal, JournalReader):
+        with pytest.raises(JournalFailed, match=says):
+            opened(path)
+    assert path.read_bytes() == before
+
+
 WRONG_CLOCK, RIGHT_CLOCK = "2027-03-01T00:00:00.000Z", "2026-12-01T00:00:00.000Z"
 DAY_S = 86_400.0
 
 
 def write(journal: Journal, first: int, last: int, wall_time: str = RIGHT_CLOCK) -> None:
     for seq in range(first, last + 1):
-        beats = [KeptBeat("119", seq, 10.0, 26.0, bytes(560))]
+        beats = [KeptBeat("119", seq, ("I",), (10.0,), (26.0,), bytes(560))]
         said = alert(seq=seq, id=str(seq), wall_time=wall_time)
         journal.commit(all_encoded([said]), [], beats)
 

@@ -125,11 +125,13 @@ def test_beats_are_readable_by_wfdb(tmp_path: Path) -> None:
     assert np.median(delays) <= 300
 
 
-@pytest.mark.parametrize(("lead", "channel"), [(None, 1), ("II", 1), (2, 2)])
+@pytest.mark.parametrize(
+    ("leads", "channels"), [([], [1, 2]), (["II"], [1]), ([2], [2]), (["V5,II"], [2, 1])]
+)
 def test_annotations_carry_the_leads_number(
-    tmp_path: Path, checkpoint: Path, lead: str | int | None, channel: int
+    tmp_path: Path, checkpoint: Path, leads: list[str | int], channels: list[int]
 ) -> None:
-    """As WFDB's detectors write it; also after a run that did nothing anew, the lead is told."""
+    """That of the first; also after a run that did nothing anew, all are told."""
     values = np.column_stack([np.sin(np.arange(20 * FS_HZ) / 200), *[_ecg(20)] * 2])
     wfdb.wrsamp(
         "rec",
@@ -144,11 +146,11 @@ def test_annotations_carry_the_leads_number(
     )
     for _ in range(2):
         (result,) = annotate_records(
-            [tmp_path / "rec"], tmp_path / "out", lead, jobs=1, checkpoint=checkpoint
+            [tmp_path / "rec"], tmp_path / "out", leads, jobs=1, checkpoint=checkpoint
         )
-        assert result.lead == ["RESP", "II", "V5"][channel]
+        assert result.leads == tuple(["RESP", "II", "V5"][channel] for channel in channels)
     for extension in ("qrs", "alm"):
-        assert set(wfdb.rdann(str(tmp_path / "out" / "rec"), extension).chan) <= {channel}
+        assert set(wfdb.rdann(str(tmp_path / "out" / "rec"), extension).chan) <= {channels[0]}
     assert result.was_done
     assert result.n_beats > 0
 
@@ -310,7 +312,7 @@ def test_a_real_record_is_annotated_and_evaluated(tmp_path: Path) -> None:
 def test_a_missing_lead_is_that_records_failure(tmp_path: Path) -> None:
     """The reason names the leads there are."""
     path = _write(tmp_path / "in", "rec", duration_s=10)
-    (result,) = annotate_records([path], tmp_path / "out", lead="V5", jobs=1)
+    (result,) = annotate_records([path], tmp_path / "out", leads=["V5"], jobs=1)
     assert result.error is not None
     assert "choose from II" in result.error
 

@@ -18,9 +18,10 @@ from monitor.offline.patients_run import run as evaluate_patients
 from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire.messages import BeatScored
+from monitor.wire.messages import Alert, BeatScored
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.in_process import in_process
+from tests.monitor.offline.labelled import episodes_of
 
 LEARN_S = 90.0
 
@@ -46,6 +47,10 @@ def anomalies(folder: Path, name: str = "a") -> list[int]:
     return [int(sample) for sample in wfdb.rdann(str(folder / name), "alm").sample]
 
 
+def identities(judged: Judged) -> list[str | None]:
+    return [None if one is None else one.identity for one in judged.models]
+
+
 def samples_of(judged: Judged) -> list[int]:
     return [int(sample) for sample in judged.beats.r_sample[judged.anomalous]]
 
@@ -62,21 +67,27 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
     """In blocks as they come, with the training beside them: model, threshold and each beat."""
     with (
         WfdbRecord.open(folder / "a") as record,
-        in_process(record.fs_hz, learn_s=LEARN_S) as patient,
+        in_process(record.fs_hz, leads=record.leads, learn_s=LEARN_S) as patient,
     ):
         said = []
         for start in range(0, record.n_samples, 777):
             said += patient.send(record.read(start, min(start + 777, record.n_samples)))
         while patient.engine.learner.training:
-            time.sleep(0.01)  # a loop without a pause holds the interpreter's lock from the training
+            time.sleep(0.01)  # a loop without a pause keeps the interpreter's lock
             said += patient.engine.step([], 0).messages
         said += patient.end()
         judging = patient.engine.judging("p")
-    assert judging.model.identity == judged.model.identity
-    assert judging.threshold == judged.threshold
+    models = [None if one is None else one.identity for one in judging.models]
+    assert models == identities(judged)
+    assert judging.thresholds == tuple(judged.thresholds)
     beats = [one for one in said if isinstance(one, BeatScored)]
     assert [one.sample for one in beats] == judged.beats.r_sample.tolist()
     assert [one.sample for one in beats if one.anomalous] == samples_of(judged)
+    alerts = [one for one in said if isinstance(one, Alert)]
+    assert [one.episode_start_sample for one in alerts if one.state == "onset"] == [
+        one.first_sample for one in judged.episodes
+    ]
+    assert {one.sample for one in alerts if one.state == "ongoing"} <= {*samples_of(judged)}
     losses = [np.nan if one.loss is None else one.loss for one in beats]
     np.testing.assert_array_equal(losses, np.round(judged.loss, 3))
 
@@ -92,6 +103,17 @@ def test_annotate_says_the_same(
     )
     assert [one.error for one in results] == [None] * len(names)
     assert anomalies(tmp_path) == samples_of(judged)
+
+
+def test_episodes_are_the_alerts_that_began(folder: Path) -> None:
+    """From the first to the last of their beats, as the alert machine makes them of verdicts."""
+    settings = JudgeSettings(learn_s=LEARN_S, verdict="loss")
+    with WfdbRecord.open(folder / "a") as record:
+        judged = judge_record(record, template_checkpoint(), settings)
+    assert len(judged.episodes) > 1
+    assert judged.episodes == episodes_of(judged.beats.r_sample, judged.ratio)
+    ends = {sample for one in judged.episodes for sample in one}
+    assert ends <= {*samples_of(judged)}
 
 
 def test_evaluate_says_the_same(folder: Path, judged: Judged) -> None:
@@ -114,7 +136,7 @@ def test_threads_do_not_matter(folder: Path, judged: Judged, n_threads: int) -> 
         assert torch.get_num_threads() == n_threads
     finally:
         torch.set_num_threads(before)
-    assert again.model.identity == judged.model.identity
+    assert identities(again) == identities(judged)
 
 
 def test_a_record_that_ends_before_enough_is_learnt_cannot_be_judged(folder: Path) -> None:

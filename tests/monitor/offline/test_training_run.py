@@ -76,14 +76,24 @@ def test_usual_beats_of_records_are_learnt(record: Path, tmp_path: Path) -> None
     """Anomalous beats fall out without labels; --learn bounds the time; progress rises to 1."""
     told: list[float] = []
     names = (str(record), str(record))
-    options = TrainingOptions(tmp_path / "out", records=names, window="midpoint", learn_s=180.0)
+    options = TrainingOptions(
+        tmp_path / "out", records=names, window="midpoint", learn_s=180.0, leads=("0",)
+    )
     gathered = gather(options, told.append)
-    once = usual_beats(str(record), None, BeatSpec(window="midpoint"), 180.0)
+    once = usual_beats(str(record), ["0"], BeatSpec(window="midpoint"), 180.0)
     np.testing.assert_array_equal(gathered.values, np.tile(once, (2, 1)))
     assert 0.6 * 3 * 75 < len(once) < 3 * 90
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert gathered.provenance["records"] == ["sim", "sim"]
+
+
+def test_usual_beats_of_all_leads_are_learnt(record: Path) -> None:
+    """Each lead has a dominant shape of its own; those of one stand behind those of another."""
+    spec = BeatSpec()
+    first, second, both = (usual_beats(str(record), one, spec, 180.0) for one in (["0"], ["1"], []))
+    assert len(both) == pytest.approx(len(first) + len(second), rel=0.05)
+    np.testing.assert_allclose(both[0], first[0], atol=1e-5)
 
 
 def test_a_record_that_cannot_be_learnt_from_is_passed_over(record: Path, tmp_path: Path) -> None:
@@ -105,9 +115,9 @@ def test_a_record_that_cannot_be_learnt_from_is_passed_over(record: Path, tmp_pa
 def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
     """Ten seconds hold too few beats: the error says of which record."""
     with pytest.raises(CannotLearn, match=str(record)):
-        usual_beats(str(record), None, BeatSpec(), 10.0)
+        usual_beats(str(record), [], BeatSpec(), 10.0)
     with pytest.raises(RecordError, match="V9"):
-        usual_beats(str(record), "V9", BeatSpec())
+        usual_beats(str(record), ["V9"], BeatSpec())
 
 
 def test_the_checkpoint_says_what_it_is(tmp_path: Path) -> None:
@@ -159,7 +169,7 @@ def test_too_few_beats_are_refused_before_the_training(tmp_path: Path) -> None:
         ({}, InvalidOption, "--ecg5000"),
         ({"ecg5000": (Path("x"),), "records": ("y",)}, InvalidOption, "either"),
         ({"ecg5000": (Path("x"),), "window": "midpoint"}, SpecMismatch, "rr, not midpoint"),
-        ({"ecg5000": (Path("x"),), "lead": "II"}, InvalidOption, "--lead"),
+        ({"ecg5000": (Path("x"),), "leads": ("II",)}, InvalidOption, "--lead"),
         ({"ecg5000": (Path("x"),), "learn_s": 3.0}, InvalidOption, "--learn"),
         ({"records": ("y",), "window": "wide"}, InvalidSpec, "wide"),
         ({"records": ("y",), "learn_s": 0.0}, InvalidOption, "--learn"),

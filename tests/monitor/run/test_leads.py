@@ -6,19 +6,19 @@ from monitor.run.leads import lead_rows, opening_lines
 from monitor.wire.messages import Stream
 
 
-def _stream(patient: str, lead: str, *warnings: str) -> Stream:
-    return Stream(patient, patient, lead, 360.0, 0, 650_000, warnings=list(warnings))
+def _stream(patient: str, leads: str, *warnings: str) -> Stream:
+    return Stream(patient, patient, leads.split(), 360.0, 0, 650_000, warnings=list(warnings))
 
 
 def test_each_of_a_few_patients_is_told_with_its_lead() -> None:
     """Leads first, then what is wrong with the records, each once."""
     streams = [
-        _stream("119", "MLII", "short"),
+        _stream("119", "MLII V1", "short"),
         _stream("114", "V5"),
         _stream("119#2", "I", "short"),
     ]
     assert opening_lines(streams) == [
-        "119: lead MLII at 360 Hz",
+        "119: leads MLII, V1 at 360 Hz",
         "114: lead V5 at 360 Hz",
         "119#2: lead I at 360 Hz",
         "warning: short",
@@ -35,8 +35,10 @@ def test_many_patients_are_told_by_lead() -> None:
 
 
 def test_the_summary_names_the_patients_of_each_lead() -> None:
-    """One row a lead."""
-    assert lead_rows({"119": "MLII", "114": "V5", "100": "MLII"}) == [
-        "MLII of 119, 100",
-        "V5 of 114",
+    """One row for the same leads in the same order."""
+    leads = {"119": ["MLII", "V1"], "114": ["V5"], "100": ["MLII", "V1"], "121": ["V1", "MLII"]}
+    assert lead_rows(leads) == [
+        "leads MLII, V1 of 119, 100",
+        "lead V5 of 114",
+        "leads V1, MLII of 121",
     ]

@@ -79,6 +79,9 @@ class Collected(OffTerminal):
     def alerts(self) -> list[Alert]:
         return [one for one in self.messages if isinstance(one, Alert)]
 
+    def numbered(self) -> list[Alert | Technical]:
+        return [one for one in self.messages if isinstance(one, Alert | Technical)]
+
     def beats(self) -> list[BeatScored]:
         return [one for one in self.messages if isinstance(one, BeatScored)]
 
@@ -177,7 +180,7 @@ def test_the_summary_tells_that_a_model_did_not_fit() -> None:
     tally = Tally()
     unfit = patient_status(patient="119", technical=["model_unfit"])
     tally.take(status(patients=[unfit, patient_status(patient="120", technical=["noisy"])]))
-    streams = [Stream(name, name, "MLII", 360.0, 0, None) for name in ("119", "120")]
+    streams = [Stream(name, name, ["MLII"], 360.0, 0, None) for name in ("119", "120")]
     (note,) = tally.summary(streams, restarts=0).notes
     assert note.startswith("119: this model does not fit this record, or every beat is anomalous")
     assert "--learn 5:00" in note
@@ -188,19 +191,19 @@ def test_the_summary_adds_up(record: Path) -> None:
     screen = Collected()
     summary = run(options(record, duration_s=60.0), screen)
     assert summary.records == 1
-    assert summary.leads == {record.name: "ECG1"}
-    assert screen.notices == [f"{record.name}: lead ECG1 at 250 Hz"]
+    assert summary.leads == {record.name: ["ECG1", "ECG2"]}
+    assert screen.notices == [f"{record.name}: leads ECG1, ECG2 at 250 Hz"]
     assert summary.signal_s == pytest.approx(60.0)
     assert summary.beats == len(screen.beats())
     assert summary.alerts == sum(one.state == "onset" for one in screen.alerts())
     assert summary.alerts_per_hour == pytest.approx(60 * summary.alerts, abs=0.1)
     assert summary.real_time_factor > 1
     assert (summary.malformed, summary.gaps, summary.dropped, summary.restarts) == (0, 0, 0, 0)
-    assert [one.seq for one in screen.alerts()] == list(range(1, len(screen.alerts()) + 1))
+    assert [one.seq for one in screen.numbered()] == list(range(1, len(screen.numbered()) + 1))
 
 
 def test_another_process_receives_every_alert(record: Path) -> None:
-    """`ecg-monitor subscribe` in its own process prints exactly the alerts of the run."""
+    """`ecg-monitor subscribe` in its own process prints the alerts of the run, of both kinds."""
     # Slow enough for the other process to start meanwhile.
     given = options(record, speed=30.0, duration_s=120.0)
     command = [sys.executable, "-m", "monitor", "subscribe", given.alerts, "--json", "--until-end"]
@@ -209,7 +212,7 @@ def test_another_process_receives_every_alert(record: Path) -> None:
         run(given, screen)
         out, _ = subscriber.communicate(timeout=30)
     printed = [json.loads(line) for line in out.splitlines()]
-    assert [one["id"] for one in printed] == [one.id for one in screen.alerts()]
+    assert [one["id"] for one in printed] == [one.id for one in screen.numbered()]
 
 
 def test_a_killed_stage_loses_and_doubles_nothing(record: Path, undisturbed: Collected) -> None:
@@ -245,7 +248,7 @@ def test_a_patient_of_another_run_does_not_end_the_summary(undisturbed: Collecte
 
 
 def stream(patient: str) -> Stream:
-    return Stream(patient, patient, "I", 250.0, 0, None)
+    return Stream(patient, patient, ["I"], 250.0, 0, None)
 
 
 @pytest.mark.parametrize(("stage", "begun"), [("consumer", True), ("segmenter", False)])
@@ -524,13 +527,19 @@ def test_a_killed_parent_leaves_no_process(record: Path) -> None:
 
 @pytest.mark.skipif(not MITDB.is_dir(), reason="needs ../shared/data/mitdb")
 def test_a_real_record_is_learnt_and_monitored() -> None:
-    """On MIT-BIH 119, most premature ventricular beats after the learning phase are alerted."""
+    """On MIT-BIH 119, most premature ventricular beats after the learning phase are anomalous.
+
+    They look alike: the first begins an alert, the others but a few are absorbed.
+    """
     screen = Collected()
     run(options(MITDB / "119", learn_s=300.0, duration_s=900.0), screen)
     annotation = wfdb.rdann(str(MITDB / "119"), "atr", sampto=900 * 360)
     symbols = np.array(annotation.symbol)
     premature = [r for r in annotation.sample[symbols == "V"] if r > 301 * 360]
-    alerted = np.array([one.sample for one in screen.alerts() if one.state != "cleared"])
-    found = [np.min(np.abs(alerted - r), initial=10**9) <= WITHIN_S * 360 for r in premature]
+    beats = [one for one in screen.messages if isinstance(one, BeatScored)]
+    anomalous = np.array([one.sample for one in beats if one.anomalous])
+    found = [np.min(np.abs(anomalous - r), initial=10**9) <= WITHIN_S * 360 for r in premature]
     assert len(premature) > 50
     assert np.mean(found) >= 0.9
+    onsets = [one for one in screen.alerts() if one.state == "onset"]
+    assert 0 < len(onsets) < len(premature) / 4

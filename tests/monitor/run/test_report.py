@@ -9,6 +9,7 @@ import pytest
 
 from monitor.run.replay import Summary
 from monitor.run.report import exit_code_of, report
+from monitor.wire.messages import FamilyStatus
 
 SUMMARY = Summary(
     records=1, signal_s=20.0, elapsed_s=1.0, real_time_factor=20.0, beats=24, judged=20,
@@ -49,6 +50,23 @@ def test_nothing_monitored_is_said_in_words(
     assert errors.startswith("ecg-monitor: nothing was monitored: ")
     assert said in errors
     assert (out.startswith("{")) == as_json
+
+
+def test_families_stand_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """How often each came, and what a person said of it; of many patients the first ones."""
+    families = {
+        f"p{n:02d}": [FamilyStatus(1, 120), FamilyStatus(4, 3, word="normal")] for n in range(25)
+    }
+    summary = msgspec.structs.replace(SUMMARY, families=families)
+    report(summary, as_json=False)
+    table = capsys.readouterr().out
+    assert "p00  2: 120x, 3x normal" in table
+    assert "p19" in table
+    assert "p20" not in table
+    assert "and of 5 more patients" in table
+    report(summary, as_json=True)
+    said = json.loads(capsys.readouterr().out)["families"]["p24"]
+    assert said == [{"number": 1, "beats": 120}, {"number": 4, "beats": 3, "word": "normal"}]
 
 
 def test_what_was_passed_over_stands_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from monitor.run.ward_bench import Ear, WardResult, find_largest, result_lines
+from monitor.run.ward_bench import Ear, WardResult, find_largest, result_lines, ward_settings
 from monitor.wire.messages import StageHealth, Status, WardCounts
 from tests.messages import alert, beat_scored, status, technical
 
@@ -16,7 +17,7 @@ MS = 1_000_000
 
 
 def result_of(ear: Ear, dropped_before: int = 0) -> WardResult:
-    return ear.result(10, 20.0, dropped_before, {"consumer": 0.5}, {"consumer": 300.0})
+    return ear.result(10, 1, 20.0, dropped_before, {"consumer": 0.5}, {"consumer": 300.0})
 
 
 def heartbeat(beats: int, dropped: int = 0) -> Status:
@@ -87,6 +88,15 @@ def test_silence_is_no_success() -> None:
     result = result_of(ear)
     assert (result.delay_p99_ms, result.kept_up) == (None, False)
     assert "NOT kept up" in result_lines(result)
+
+
+def test_a_ward_has_as_many_leads_as_asked_for(tmp_path: Path) -> None:
+    """One by default, so that figures of several versions can be compared."""
+    for leads, asked in ((1, ["0"]), (2, ["0", "1"])):
+        folder = tmp_path / str(leads)
+        folder.mkdir()
+        producer, _, _ = ward_settings(folder, 3, 1, leads)
+        assert producer.leads == asked
 
 
 @pytest.mark.parametrize("limit", [0, 37, 500, 777, 3210, 99_999])

@@ -1,4 +1,4 @@
-"""Which lead is read: names of real databases, coverage, and what a person asked for."""
+"""Which leads are read: names of real databases, coverage, and what a person asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from monitor.errors import RecordError
 from monitor.sources.lead_choice import (
     LeadCandidate,
-    choose_lead,
+    choose_leads,
     is_ecg_name,
     names_another_signal,
 )
@@ -59,32 +59,66 @@ def _candidates(*names: str, coverage: dict[str, float] | None = None) -> list[L
 @pytest.mark.parametrize(
     ("names", "coverage", "chosen"),
     [
-        (["RESP", "ECG"], {}, "ECG"),
-        (["EEG (C4-A1)", "EOG (right)", "V5", "II"], {}, "V5"),
-        (["V5", "MLII"], {}, "V5"),  # the record's order, as in 114 of mitdb
-        (["signal 0", "II"], {}, "II"),
-        (["RESP", "signal 1"], {}, "signal 1"),
-        (["I", "II", "V"], {"I": 0.2, "II": 0.6, "V": 0.9}, "V"),
-        (["I", "II"], {"I": 0.96, "II": 1.0}, "I"),  # about as much: the order stays
-        (["I", "ch2"], {"I": 0.1}, "I"),  # an ECG lead goes before a name that says nothing
-        (["I", "ch2"], {"I": 0.0}, "ch2"),  # but not where it is not there
-        (["I", "II"], {"I": 0.0, "II": 0.0}, "I"),
+        (["RESP", "ECG"], {}, ["ECG"]),
+        (["EEG (C4-A1)", "EOG (right)", "V5", "II"], {}, ["V5", "II"]),
+        (["V5", "MLII"], {}, ["V5", "MLII"]),  # the record's order, as in 114 of mitdb
+        (["II", "PLETH", "V", "ABP", "RESP"], {}, ["II", "V"]),  # as in the challenge of 2015
+        (["signal 0", "II"], {}, ["II"]),
+        (["RESP", "signal 1"], {}, ["signal 1"]),
+        (["signal 0", "signal 1"], {}, ["signal 0"]),  # nobody says that the second is an ECG
+        (["ch1", "ch2", "ch3"], {"ch1": 0.2, "ch2": 0.6, "ch3": 0.9}, ["ch3"]),
+        (["ch1", "ch2"], {"ch1": 0.96, "ch2": 1.0}, ["ch1"]),  # about as much: the order stays
+        (["I", "II", "V"], {"I": 0.2, "II": 0.6, "V": 0.9}, ["II", "V"]),
+        (["I", "ch2"], {"I": 0.1}, ["I"]),  # an ECG lead goes before a name that says nothing
+        (["I", "ch2"], {"I": 0.0}, ["ch2"]),  # but not where it is not there
+        (["I", "II"], {"I": 0.0, "II": 0.0}, ["I", "II"]),
     ],
 )
-def test_the_lead_that_is_chosen_unasked(
-    names: list[str], coverage: dict[str, float], chosen: str
+def test_the_leads_that_are_chosen_unasked(
+    names: list[str], coverage: dict[str, float], chosen: list[str]
 ) -> None:
-    """An ECG lead's name goes before coverage, coverage before the order."""
+    """All ECG leads that are there half as much as the fullest; else one of unknown name."""
     candidates = _candidates(*names, coverage=coverage)
-    assert candidates[choose_lead("rec", candidates, None)].name == chosen
+    assert [names[i] for i in choose_leads("rec", candidates, None)] == chosen
+    assert choose_leads("rec", candidates, []) == choose_leads("rec", candidates, None)
+
+
+def test_all_takes_names_that_say_nothing() -> None:
+    """Where no name is an ECG lead's, a person may know that all are."""
+    assert choose_leads("rec", _candidates("RESP", "ch1", "ch2"), ["all"]) == [1, 2]
+    assert choose_leads("rec", _candidates("ch1", "II", "V"), ["all"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        (["V,II"], [2, 0]),
+        (["V", "II"], [2, 0]),
+        (["2, 0"], [2, 0]),
+        (["II,2,V"], [0, 2]),  # each once
+        (["aVF, left"], [3]),  # a name that holds a comma
+        (["0", "aVF, left"], [0, 3]),
+        (["RESP", "all"], [1, 0, 2]),
+    ],
+)
+def test_several_leads_are_asked_for(asked: list[str], chosen: list[int]) -> None:
+    """By repeating, with commas, by a word; in the order in which they are named."""
+    assert choose_leads("rec", _candidates("II", "RESP", "V", "aVF, left"), asked) == chosen
+
+
+def test_of_several_leads_the_missing_one_is_named() -> None:
+    """Not the whole list."""
+    with pytest.raises(RecordError, match=r"has no lead 'V9'; choose from II, V"):
+        choose_leads("rec", _candidates("II", "V"), ["II,V9"])
 
 
 def test_what_is_no_ecg_is_never_chosen_unasked() -> None:
     """A respiration in millivolts is read for who asks for it, and for nobody else."""
     candidates = _candidates("RESP", "EEG (C4-A1)")
-    with pytest.raises(RecordError, match=r"no ECG lead, only RESP, EEG \(C4-A1\)"):
-        choose_lead("rec", candidates, None)
-    assert choose_lead("rec", candidates, "resp") == 0
+    for asked in (None, ["all"]):
+        with pytest.raises(RecordError, match=r"no ECG lead, only RESP, EEG \(C4-A1\)"):
+            choose_leads("rec", candidates, asked)
+    assert choose_leads("rec", candidates, ["resp"]) == [0]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +140,11 @@ def test_what_is_no_ecg_is_never_chosen_unasked() -> None:
 )
 def test_a_lead_that_is_asked_for(names: list[str], asked: str | int, index: int) -> None:
     """By index, by name, or by the one name that differs in form alone."""
-    assert choose_lead("rec", _candidates(*names), asked) == index
+    assert choose_leads("rec", _candidates(*names), [asked]) == [index]
 
 
 @pytest.mark.parametrize("asked", ["Ecg", "V9", "", "7", -1, 2, "9" * 5000])
 def test_a_lead_that_is_not_there(asked: str | int) -> None:
     """Two names that differ in case alone are told apart by case alone."""
     with pytest.raises(RecordError, match=r"has no lead .*; choose from ECG, ecg"):
-        choose_lead("rec", _candidates("ECG", "ecg"), asked)
+        choose_leads("rec", _candidates("ECG", "ecg"), [asked])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.sources import wfdb_record
+from monitor.sources import wfdb_lead
 from monitor.sources.wfdb_formats import read_samples, samples_held, with_gaps
 from monitor.sources.wfdb_record import WfdbRecord
 from tests.real_data import RDSAMP_RECORDS
@@ -137,16 +137,16 @@ def test_small_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whole, sample by sample, and backwards, however the file is decoded in blocks."""
-    monkeypatch.setattr(wfdb_record, "BLOCK_SAMPLES", block_samples)
+    monkeypatch.setattr(wfdb_lead, "BLOCK_SAMPLES", block_samples)
     (tmp_path / "r.hea").write_text(header)
     (tmp_path / "r.dat").write_bytes(bytes.fromhex(content))
     for channel, lead in enumerate(leads):
         expected = np.array([np.nan if one is None else one for one in lead], np.float32)
         record = WfdbRecord.open(tmp_path / "r", channel)
         assert record.n_samples == len(expected), what
-        alone = [record.read(at, at + 1)[0] for at in reversed(range(len(expected)))]
+        alone = [record.read(at, at + 1)[0, 0] for at in reversed(range(len(expected)))]
         np.testing.assert_array_equal(alone[::-1], expected, err_msg=what)
-        np.testing.assert_array_equal(record.read(0, len(expected)), expected, err_msg=what)
+        np.testing.assert_array_equal(record.read(0, len(expected))[0], expected, err_msg=what)
 
 
 def _lead_of(rows: NDArray[np.float64], channel: int, spf: int, most: int) -> NDArray[np.float64]:
@@ -167,7 +167,7 @@ def test_records_are_read_as_the_c_library_reads_them(
     It gives as many rows as the header says samples a signal, at the fastest lead's rate, and stops
     early where it finds a checksum wrong; ours go on.
     """
-    monkeypatch.setattr(wfdb_record, "BLOCK_SAMPLES", 50)
+    monkeypatch.setattr(wfdb_lead, "BLOCK_SAMPLES", 50)
     reference: dict[str, Any] = json.loads(RDSAMP_RECORDS.read_text())
     for number, one in enumerate(reference["records"]):
         (tmp_path / "r.hea").write_text(one["header"])
@@ -175,7 +175,7 @@ def test_records_are_read_as_the_c_library_reads_them(
         rows = np.array(one["high_resolution_rows"], np.float64)
         for channel, spf in enumerate(one["samples_per_frame"]):
             with WfdbRecord.open(tmp_path / "r", channel) as record:
-                got = record.read(0, record.n_samples).astype(np.float64)
+                got = record.read(0, record.n_samples)[0].astype(np.float64)
             fields = one["header"].splitlines()[1 + channel].split()
             adc_zero = int(fields[4]) if len(fields) > 4 else 0  # the baseline of these headers
             expected = _lead_of(rows, channel, spf, max(one["samples_per_frame"]))

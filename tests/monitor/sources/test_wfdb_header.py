@@ -297,7 +297,7 @@ def _open_or_refuse(path: Path) -> None:
     said = ""
     try:
         record = WfdbRecord.open(path)
-        window = record.read(0, min(record.n_samples, 250))
+        window = record.read(0, min(record.n_samples, 250))[0]
         assert window.dtype == "float32"
         assert window.ndim == 1
     except RecordError as error:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
-from monitor.sources import wfdb_record
+from monitor.sources import wfdb_lead
 from monitor.sources.source import Source
 from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.wire.messages import MAX_LEADS
 from tests.real_data import DATA
 
 FS_HZ = 250
@@ -51,14 +52,22 @@ def _write_raw(folder: Path, header: str, files: dict[str, bytes], name: str = "
     return folder / name
 
 
-def _read_all(record: Source, window: int) -> NDArray[np.float32]:
+def _read_leads(record: Source, window: int) -> NDArray[np.float32]:
+    """Return all samples of all leads, shape (leads, n), read window by window."""
     n = record.n_samples
-    return np.concatenate([record.read(a, min(a + window, n)) for a in range(0, n, window)])
+    windows = [record.read(a, min(a + window, n)) for a in range(0, n, window)]
+    return np.concatenate(windows, axis=1)
+
+
+def _read_all(record: Source, window: int) -> NDArray[np.float32]:
+    """Return all samples of the first lead, shape (n,)."""
+    first: NDArray[np.float32] = _read_leads(record, window)[0]
+    return first
 
 
 def _small_blocks(monkeypatch: pytest.MonkeyPatch, samples: int = 700) -> None:
     """Make blocks so small that a short record spans several of them."""
-    monkeypatch.setattr(wfdb_record, "BLOCK_SAMPLES", samples)
+    monkeypatch.setattr(wfdb_lead, "BLOCK_SAMPLES", samples)
 
 
 # --- what is read -----------------------------------------------------------------------------
@@ -129,7 +138,7 @@ def test_differences_are_added_up_from_the_records_start(
         {"rec.dat": differences.tobytes()},
     )
     expected = (digital / 50).astype(np.float32)
-    np.testing.assert_array_equal(WfdbRecord.open(path).read(650, 900), expected[650:900])
+    np.testing.assert_array_equal(WfdbRecord.open(path).read(650, 900)[0], expected[650:900])
     np.testing.assert_array_equal(_read_all(WfdbRecord.open(path), 77), expected)
 
 
@@ -149,7 +158,7 @@ def test_windows_in_any_order_are_slices_of_the_record(
     whole = wfdb.rdrecord(str(path)).p_signal[:, 0].astype(np.float32)
     for a, b in itertools.pairwise(cuts):
         low, high = sorted((a, b))
-        np.testing.assert_array_equal(record.read(low, high), whole[low:high])
+        np.testing.assert_array_equal(record.read(low, high)[0], whole[low:high])
 
 
 def test_invalid_samples_are_nan_not_numbers(tmp_path: Path) -> None:
@@ -161,7 +170,7 @@ def test_invalid_samples_are_nan_not_numbers(tmp_path: Path) -> None:
         "rec 1 250 500\nrec.dat 16 200/mV 16 0 0 0 0 ECG\n",
         {"rec.dat": digital.tobytes()},
     )
-    got = WfdbRecord.open(path).read(0, 500)
+    got = WfdbRecord.open(path).read(0, 500)[0]
     assert np.flatnonzero(np.isnan(got)).tolist() == list(range(100, 110))
     assert np.all(got[:100] == 0)
 
@@ -178,7 +187,7 @@ def test_any_voltage_becomes_millivolts(tmp_path: Path, units: str, factor: floa
         {"rec.dat": digital.tobytes()},
     )
     expected = (digital / 2 * factor).astype(np.float32)
-    np.testing.assert_array_equal(WfdbRecord.open(path).read(0, 500), expected)
+    np.testing.assert_array_equal(WfdbRecord.open(path).read(0, 500)[0], expected)
 
 
 def test_a_lead_of_several_samples_a_frame_keeps_its_own_rate(
@@ -189,7 +198,7 @@ def test_a_lead_of_several_samples_a_frame_keeps_its_own_rate(
     frames = np.arange(400 * 5).astype("<i2").reshape(400, 5)
     header = "rec 2 125 400\nrec.dat 16 1/mmHg 16 0 0 0 0 ABP\nrec.dat 16x4 1/mV 16 0 0 0 0 ECG\n"
     record = WfdbRecord.open(_write_raw(tmp_path, header, {"rec.dat": frames.tobytes()}))
-    assert (record.lead, record.fs_hz, record.n_samples) == ("ECG", 500.0, 1600)
+    assert (record.leads, record.fs_hz, record.n_samples) == (("ECG",), 500.0, 1600)
     expected = frames[:, 1:].reshape(-1).astype(np.float32)
     np.testing.assert_array_equal(_read_all(record, 333), expected)
 
@@ -295,7 +304,7 @@ def test_a_variable_layout_record(
     record = WfdbRecord.open(path, lead)
     expected = (np.concatenate(parts) / 100).astype(np.float32)
     np.testing.assert_array_equal(_read_all(record, 83), expected)
-    channel = ["II", "ABP", "V"].index(record.lead)
+    channel = ["II", "ABP", "V"].index(record.leads[0])
     whole = wfdb.rdrecord(str(path), channels=[channel]).p_signal[:, 0]
     np.testing.assert_array_equal(_read_all(record, 850), whole.astype(np.float32))
 
@@ -387,7 +396,7 @@ def test_of_two_leads_of_one_name_an_index_means_its_own(
     record = WfdbRecord.open(_two_of_one_name(tmp_path), lead)
     expected = (np.concatenate(parts) / 100).astype(np.float32)
     np.testing.assert_array_equal(_read_all(record, 83), expected)
-    assert record.channel == (0 if lead == "ECG" else lead)
+    assert record.channels[0] == (0 if lead == "ECG" else lead)
 
 
 # --- which lead -------------------------------------------------------------------------------
@@ -398,7 +407,7 @@ def test_of_two_leads_of_one_name_an_index_means_its_own(
 )
 def test_leads_go_by_name_or_index(tmp_path: Path, lead: str | int | None, name: str) -> None:
     """A name, its case ignored, or an index as number or text; the first lead by default."""
-    assert WfdbRecord.open(_write(tmp_path), lead).lead == name
+    assert WfdbRecord.open(_write(tmp_path), lead).leads[0] == name
 
 
 @pytest.mark.parametrize("lead", ["V9", "2", -1, 2, "", "9" * 5000])
@@ -412,7 +421,7 @@ def test_a_signal_that_is_no_voltage_is_not_taken_for_an_ecg(tmp_path: Path) -> 
     """By default it is passed over; asked for, it is refused."""
     header = "rec 2 250 500\nrec.dat 16 1/mmHg 16 0 0 0 0 ABP\nrec.dat 16 1/mV 16 0 0 0 0 ECG\n"
     path = _write_raw(tmp_path, header, {"rec.dat": bytes(2000)})
-    assert WfdbRecord.open(path).lead == "ECG"
+    assert WfdbRecord.open(path).leads == ("ECG",)
     with pytest.raises(RecordError, match=r"'ABP' .* is in 'mmHg', no voltage; there are ECG"):
         WfdbRecord.open(path, "ABP")
 
@@ -429,7 +438,7 @@ def test_the_lead_of_a_layout_is_the_ecg_lead_that_holds_most(
     _segment(tmp_path, "one", ["RESP", "II"], [_ramp(100, 0)] * 2)
     _segment(tmp_path, "two", list(second), [_ramp(300, 0)] * len(second))
     path = _write_raw(tmp_path, "rec/4 4 250\nlay 0\none 100\n~ 200\ntwo 300\n", {})
-    assert WfdbRecord.open(path).lead == chosen
+    assert WfdbRecord.open(path).leads == (chosen,)
 
 
 def test_an_absent_lead_that_is_asked_for_is_refused(tmp_path: Path) -> None:
@@ -445,7 +454,7 @@ def test_a_lead_whose_file_is_missing_is_passed_over(tmp_path: Path) -> None:
     """Who copied one signal file of two can read what is in it."""
     header = "rec 2 250 500\na.dat 16 1/mV 16 0 0 0 0 I\nb.dat 16 1/mV 16 0 0 0 0 II\n"
     path = _write_raw(tmp_path, header, {"b.dat": bytes(1000)})
-    assert WfdbRecord.open(path).lead == "II"
+    assert WfdbRecord.open(path).leads == ("II",)
     with pytest.raises(RecordError, match=r"a\.dat cannot be read"):
         WfdbRecord.open(path, "I")
 
@@ -460,7 +469,7 @@ def test_units_that_are_a_voltage_but_for_their_case(tmp_path: Path, units: str)
         {"rec.dat": digital.tobytes()},
     )
     record = WfdbRecord.open(path)
-    np.testing.assert_array_equal(record.read(0, 500), (digital / 2).astype(np.float32))
+    np.testing.assert_array_equal(record.read(0, 500)[0], (digital / 2).astype(np.float32))
     (warning,) = record.warnings
     assert f"is in {units!r}" in warning
     assert "taken for mV" in warning
@@ -473,6 +482,103 @@ def test_a_record_without_any_voltage_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(RecordError, match=r"no lead in V, mV or uV"):
         WfdbRecord.open(path)
+
+
+# --- several leads ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", ["16", "212", "516"])
+def test_leads_together_are_each_alone(
+    tmp_path: Path, fmt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unasked all ECG leads, a row each; the order is the record's, or that of who asks."""
+    _small_blocks(monkeypatch)
+    path = _write(tmp_path, fmt=fmt)
+    alone = [_read_all(WfdbRecord.open(path, lead), 97) for lead in range(2)]
+    both = WfdbRecord.open(path)
+    assert (both.leads, both.channels) == (("MLII", "V1"), (0, 1))
+    np.testing.assert_array_equal(_read_leads(both, 333), alone)
+    turned = WfdbRecord.open(path, ["V1", 0])
+    assert (turned.leads, turned.channels) == (("V1", "MLII"), (1, 0))
+    np.testing.assert_array_equal(_read_leads(turned, 50), alone[::-1])
+
+
+def test_leads_of_different_skew_are_laid_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their windows lie in different frames of the file."""
+    _small_blocks(monkeypatch, 300)
+    frames = (1 + np.arange(2 * 510)).astype("<i2").reshape(510, 2)
+    header = "rec 2 250 500\nrec.dat 16:3 1/mV 16 0 0 0 0 I\nrec.dat 16:7 1/mV 16 0 0 0 0 II\n"
+    path = _write_raw(tmp_path, header, {"rec.dat": frames.tobytes()})
+    expected = np.stack([frames[lag : lag + 500, row] for row, lag in enumerate([3, 7])])
+    np.testing.assert_array_equal(
+        _read_leads(WfdbRecord.open(path), 190), expected.astype(np.float32)
+    )
+
+
+def test_leads_of_flac_with_several_samples_a_frame(tmp_path: Path) -> None:
+    """A lead's samples of a frame follow each other; in the file they lie between the others'."""
+    path = _write(tmp_path, fmt="516", n=1_500)
+    apart = np.stack([_read_all(WfdbRecord.open(path, lead), 500) for lead in range(2)])
+    lines = [f"rec.dat 516x3 40/mV 16 0 0 0 0 {lead}" for lead in ("MLII", "V1")]
+    path.with_suffix(".hea").write_text("\n".join(["rec 2 250 500", *lines]) + "\n")
+    record = WfdbRecord.open(path)
+    assert (record.fs_hz, record.n_samples) == (750.0, 1_500)
+    np.testing.assert_array_equal(_read_leads(record, 333), apart)
+
+
+def test_a_lead_of_another_rate_is_left_out_and_reported(tmp_path: Path) -> None:
+    """Unasked; who asks for both is told why that cannot be."""
+    header = "rec 2 250 500\na.dat 16 1/mV 16 0 0 0 0 I\nb.dat 16x2 1/mV 16 0 0 0 0 II\n"
+    path = _write_raw(tmp_path, header, {"a.dat": bytes(1000), "b.dat": bytes(2000)})
+    record = WfdbRecord.open(path)
+    assert record.leads == ("I",)
+    assert record.warnings == (
+        "left out: lead 'II' has another sampling rate than 'I'; name leads of one rate (--lead)",
+    )
+    assert WfdbRecord.open(path, "II").fs_hz == 500.0
+    with pytest.raises(RecordError, match="another sampling rate than 'I'"):
+        WfdbRecord.open(path, ["I", "II"])
+
+
+def test_a_lead_that_ends_early_is_missing_from_there_on(tmp_path: Path) -> None:
+    """The record lasts as long as its longest lead."""
+    header = "rec 2 250 500\na.dat 16 1/mV 16 0 0 0 0 I\nb.dat 16 1/mV 16 0 0 0 0 II\n"
+    path = _write_raw(tmp_path, header, {"a.dat": bytes(800), "b.dat": bytes(1000)})
+    got = _read_leads(WfdbRecord.open(path), 77)
+    assert got.shape == (2, 500)
+    assert np.flatnonzero(np.isnan(got[0])).tolist() == list(range(400, 500))
+    assert not np.isnan(got[1]).any()
+
+
+def test_a_lead_whose_file_was_not_copied_is_left_out(tmp_path: Path) -> None:
+    """The other one is monitored, and the warning says which is not."""
+    header = "rec 2 250 500\na.dat 16 1/mV 16 0 0 0 0 I\nb.dat 16 1/mV 16 0 0 0 0 II\n"
+    path = _write_raw(tmp_path, header, {"a.dat": b"", "b.dat": bytes(1000)})
+    assert WfdbRecord.open(path).leads == ("II",)
+    with pytest.raises(RecordError, match=r"a\.dat is truncated"):
+        WfdbRecord.open(path, ["II", "I"])
+
+
+def test_leads_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Messages name leads: of one name the second gets a number."""
+    header = "rec 3 250 500\n" + "rec.dat 16 1/mV 16 0 0 0 0 ECG\n" * 3
+    path = _write_raw(tmp_path, header, {"rec.dat": bytes(3000)})
+    assert WfdbRecord.open(path).leads == ("ECG", "ECG#2", "ECG#3")
+
+
+def test_leads_are_bounded(tmp_path: Path) -> None:
+    """A message holds sixteen: of more the first are monitored, the others are reported."""
+    names = [f"V{n}" if n < 10 else f"ECG {n}" for n in range(1, 19)]
+    lines = [f"rec.dat 16 1/mV 16 0 0 0 0 {name}" for name in names]
+    path = _write_raw(
+        tmp_path, "\n".join(["rec 18 250 500", *lines]) + "\n", {"rec.dat": bytes(18_000)}
+    )
+    record = WfdbRecord.open(path)
+    assert record.leads == tuple(names[:MAX_LEADS])
+    assert len(record.warnings) == 2
+    assert all("more than 16 leads are not read" in one for one in record.warnings)
 
 
 # --- which path -------------------------------------------------------------------------------
@@ -493,7 +599,7 @@ def test_a_relative_path_with_dots_is_the_users_right(
     (tmp_path / "work").mkdir()
     _write(tmp_path / "data")
     monkeypatch.chdir(tmp_path / "work")
-    assert WfdbRecord.open("../data/rec").read(0, 10).shape == (10,)
+    assert WfdbRecord.open("../data/rec").read(0, 10).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31m", "a\x00", "a\nb", "zip::rec", "", "x" * 300])
@@ -611,3 +717,4 @@ def test_a_real_record_is_read_to_the_bit(name: str, lead: int) -> None:
     record = WfdbRecord.open(path, lead)
     expected = wfdb.rdrecord(str(path), channels=[lead]).p_signal[:, 0].astype(np.float32)
     np.testing.assert_array_equal(_read_all(record, 60 * 360), expected)
+    np.testing.assert_array_equal(_read_leads(WfdbRecord.open(path), 60 * 360)[lead], expected)

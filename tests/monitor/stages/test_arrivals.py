@@ -10,15 +10,15 @@ from monitor.wire.messages import EndHeader, SamplesHeader, SamplesMessage
 
 def samples(patient: str, position: int) -> SamplesMessage:
     header = SamplesHeader(
-        version=3, patient=patient, record="r", sequence=0, sent_ns=0, position=position,
-        lead="II", fs_hz=250.0, n_samples=2, sender=1,
+        version=4, patient=patient, record="r", sequence=0, sent_ns=0, position=position,
+        leads=["II", "V"], fs_hz=250.0, n_samples=2, sender=1,
     )  # fmt: skip
-    return SamplesMessage(header, np.zeros(2, np.float32))
+    return SamplesMessage(header, np.zeros((2, 2), np.float32))
 
 
 def end(patient: str) -> EndHeader:
     return EndHeader(
-        version=3, patient=patient, record="r", sequence=1, sent_ns=0, position=500,
+        version=4, patient=patient, record="r", sequence=1, sent_ns=0, position=500,
         reason="complete", last=True,
     )  # fmt: skip
 
@@ -30,9 +30,9 @@ def test_each_patient_is_told_once_when_it_comes_and_when_it_ends() -> None:
     arrivals.look([samples("p", 0), samples("p", 2), end("q")])
     arrivals.look([samples("p", 4), end("p"), samples("p", 500)])
     assert told == [
-        "patient p came: record r, lead II, 250 Hz, at sample 0",
+        "patient p came: record r, leads II, V, 250 Hz, at sample 0",
         "patient p has ended (complete) at sample 500",
-        "patient p came: record r, lead II, 250 Hz, at sample 500",
+        "patient p came: record r, leads II, V, 250 Hz, at sample 500",
     ]
 
 

@@ -90,22 +90,22 @@ def test_a_bound_that_is_reached_is_an_alert(
     assert said[0].text.startswith("1 messages of further patients were refused")
 
 
-def kept_threshold(folder: Path) -> float:
-    """Return the threshold that a restart would go on with, did the process die now."""
+def kept_factor(folder: Path) -> float:
+    """Return what a restart would move the thresholds by, did the process die now."""
     left = folder / "left"
     left.mkdir(exist_ok=True)
     for name in ("j", "j-wal"):
         shutil.copy(folder / name, left / name)
     with Journal(left / "j") as journal:
         (reached,) = journal.progress()
-    return read_saved(reached.consumer_state, 140).threshold
+    return read_saved(reached.consumer_state, 140).factor
 
 
 def test_a_command_is_kept_before_it_is_answered(consumer: ConsumerStage, tmp_path: Path) -> None:
     """Whoever was answered "done" can rely on it, though the process dies at once."""
-    assert kept_threshold(tmp_path) != 77.0
+    assert kept_factor(tmp_path) == 1
     assert consumer.carry_out(ThresholdRequest(value=77.0)) == "p: 77.0"
-    assert kept_threshold(tmp_path) == 77.0
+    assert kept_factor(tmp_path) == 77 / 26
 
 
 def test_a_command_that_cannot_be_kept_is_not_answered_as_done(consumer: ConsumerStage) -> None:
@@ -151,7 +151,7 @@ def test_a_patient_is_lost_only_while_the_stages_before_are_in_time(
     start_s = time.monotonic()
     for second in range(8):
         now_s = start_s + 1.01 * second
-        health = [HealthHeader(3, StageHealth("segmenter", 0, 0, 0, 0, 0, 0))]
+        health = [HealthHeader(4, StageHealth("segmenter", 0, 0, 0, 0, 0, 0))]
         messages = [beats_message([5.0, 5.0])] if second == 0 else []
         result = consumer.step([*messages, *(health if in_time else [])], now_s)
         told += [one.event for one in result.messages if isinstance(one, Technical)]

@@ -30,10 +30,11 @@ class Waiting:
 
 
 def bundles(n: int, seconds: float, *, broken: bool = False) -> Iterator[list[bytes]]:
-    samples = np.zeros(round(seconds * FS_HZ), np.float32)
+    samples = np.zeros((1, round(seconds * FS_HZ)), np.float32)
     for number in range(n):
-        position = number * len(samples)
-        header = SamplesHeader(3, "p", "r", number, 0, position, "I", FS_HZ, len(samples), 7)
+        n = samples.shape[1]
+        position = number * n
+        header = SamplesHeader(4, "p", "r", number, 0, position, ["I"], FS_HZ, n, 7)
         frames = encode_bundle([SamplesMessage(header, samples)])
         yield [b"\xc1", *frames[1:]] if broken else frames
 

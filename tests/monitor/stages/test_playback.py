@@ -21,17 +21,18 @@ from monitor.wire.messages import EndHeader, SamplesMessage
 
 
 class CountingSource:
-    """A source whose samples are their own positions."""
+    """A source whose samples are their own positions; in its second lead, negative."""
 
-    record, lead, fs_hz = "count", "I", 250.0
-    warnings = ()
+    record, leads, fs_hz = "count", ("I", "II"), 250.0
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, n_samples: int) -> None:
         self.n_samples = n_samples
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         assert 0 <= start <= stop <= self.n_samples
-        return np.arange(start, stop, dtype=np.float32)
+        samples = np.arange(start, stop, dtype=np.float32)
+        return np.stack([samples, -samples])
 
 
 def playback(n_samples: int = 1000, first: int = 0, loop: bool = False) -> Playback:
@@ -42,7 +43,8 @@ def read_all(one: Playback, block: int, blocks: int = 10**6) -> list[tuple[int, 
     read: list[tuple[int, list[float]]] = []
     while not one.exhausted and len(read) < blocks:
         position, samples = one.next_block(block)
-        read.append((position, samples.tolist()))
+        assert np.array_equal(samples[1], -samples[0])
+        read.append((position, samples[0].tolist()))
     return read
 
 
@@ -167,8 +169,8 @@ def test_a_restart_goes_on_where_the_journal_says(record: str) -> None:
         ({"start_s": 20.0}, InvalidOption, "--start"),
         ({"start_s": 1e8}, InvalidOption, "--start"),
         ({"duration_s": 0.5}, InvalidOption, "--duration"),
-        ({"lead": "MLII"}, RecordError, "ECG1"),
-        ({"lead": "7"}, RecordError, "ECG1"),
+        ({"leads": ["MLII"]}, RecordError, "ECG1"),
+        ({"leads": ["7"]}, RecordError, "ECG1"),
     ],
 )
 def test_what_cannot_be_replayed_is_said(

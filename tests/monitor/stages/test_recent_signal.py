@@ -25,8 +25,8 @@ from tests.monitor.stages.test_segmenter import end, message
 
 
 def signal(n: int) -> NDArray[np.float32]:
-    """Return samples that name their own place."""
-    return np.arange(n, dtype=np.float32)
+    """Return samples of one lead that name their own place: shape (1, n)."""
+    return np.arange(n, dtype=np.float32)[None]
 
 
 @given(
@@ -39,11 +39,11 @@ def test_blocks_of_any_size_keep_the_same(fs_hz: float, origin: int, sizes: list
     recent, bounds = RecentSignal(fs_hz), [origin, *(origin + np.cumsum(sizes)).tolist()]
     record = signal(bounds[-1])
     for start, stop in pairwise(bounds):
-        recent.add(record[start:stop], stop)
+        recent.add(record[:, start:stop], stop)
     first, values = recent.since(0)
     step = max(1, round(fs_hz / 125))
     expected = [n for n in range(0, bounds[-1], step) if n >= origin][-round(10 * fs_hz / step) :]
-    assert values.tolist() == expected
+    assert values[0].tolist() == expected
     assert not expected or first == expected[0]
 
 
@@ -53,19 +53,19 @@ def test_what_never_came_is_missing() -> None:
     recent.add(signal(1000), 1000)
     recent.add(signal(100), 1300)
     first, values = recent.since(800)
-    assert (first, len(values)) == (800, 250)
-    assert np.isnan(values[100:200]).all()
-    assert not np.isnan(values[:100]).any()
+    assert (first, values.shape) == (800, (1, 250))
+    assert np.isnan(values[0, 100:200]).all()
+    assert not np.isnan(values[0, :100]).any()
     recent.add(signal(10), 1_000_000)
     first, values = recent.since(0)
-    assert (first, len(values)) == (1_000_000 - 2500, 1250)
-    assert np.isnan(values[:-5]).all()
-    assert values[-5:].tolist() == [0, 2, 4, 6, 8]
+    assert (first, values.shape) == (1_000_000 - 2500, (1, 1250))
+    assert np.isnan(values[0, :-5]).all()
+    assert values[0, -5:].tolist() == [0, 2, 4, 6, 8]
 
 
 def test_nothing_yet() -> None:
     """No values, and no error."""
-    assert len(RecentSignal(250.0).since(77)[1]) == 0
+    assert RecentSignal(250.0, leads=2).since(77)[1].shape == (2, 0)
 
 
 # --- in the stage -----------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def stage_of(*patients: str) -> SampleSegmenter:
     """Return a stage nobody has looked at, after twenty seconds of each patient."""
     stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0))
     for start in range(0, 5000, 50):
-        block = signal(5000)[start : start + 50]
+        block = signal(5000)[:, start : start + 50]
         stage.step([message(block, start, patient=name) for name in patients], start / 250)
     return stage
 

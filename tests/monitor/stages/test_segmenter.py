@@ -32,35 +32,45 @@ from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState
 
 FS_HZ = 250.0
-STREAM = Stream("p", "r", "I", FS_HZ, 0, None)
+STREAM = Stream("p", "r", ["I"], FS_HZ, 0, None)
 
 
 @pytest.fixture(scope="module")
 def ecg(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
-    """Return 30 s of a simulated ECG, in mV."""
+    """Return 30 s of a simulated ECG, in mV, of its first lead: shape (n,)."""
+    path = tmp_path_factory.mktemp("records") / "sim"
+    write_record(path, SimulationSettings(hours=30 / 3600, seed=1))
+    first: NDArray[np.float32] = WfdbRecord.open(path, 0).read(0, 7500)[0]
+    return first
+
+
+@pytest.fixture(scope="module")
+def two_leads(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
+    """Return the same of both leads: shape (2, n)."""
     path = tmp_path_factory.mktemp("records") / "sim"
     write_record(path, SimulationSettings(hours=30 / 3600, seed=1))
     return WfdbRecord.open(path).read(0, 7500)
 
 
 def message(samples: NDArray[np.float32], position: int, **changes: Any) -> SamplesMessage:
+    block = np.atleast_2d(samples)
     values: dict[str, Any] = {
-        "version": 3,
+        "version": 4,
         "patient": "p",
         "record": "r",
         "sequence": 0,
         "sent_ns": 11,
         "position": position,
-        "lead": "I",
+        "leads": ["I", "II"][: len(block)],
         "fs_hz": FS_HZ,
-        "n_samples": len(samples),
+        "n_samples": block.shape[1],
         "sender": 7,
     }
-    return SamplesMessage(SamplesHeader(**{**values, **changes}), samples)
+    return SamplesMessage(SamplesHeader(**{**values, **changes}), block)
 
 
 def end(position: int) -> EndHeader:
-    return EndHeader(3, "p", "r", 99, 12, position, "complete", last=True)
+    return EndHeader(4, "p", "r", 99, 12, position, "complete", last=True)
 
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SampleSegmenter, Counters]:
@@ -122,7 +132,7 @@ def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
 def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) -> None:
     """Of who is shed one alert speaks of all; the announcement is passed on, the hole counted."""
     stage, counters = new_stage()
-    shed = ShedHeader(3, "p", "r", 1, 11, 2500, "I", FS_HZ)
+    shed = ShedHeader(4, "p", "r", 1, 11, 2500, ["I"], FS_HZ)
     produced = [
         stage.step([message(ecg[:2500], 0)], 0.0),
         stage.step([shed], 1.0),
@@ -141,7 +151,7 @@ def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) ->
     assert beats_of(produced[3:])[0].header.position == 4000  # said at once, behind the hole
     again = stage.step([message(ecg[6500:], 6500)], 26.0)
     assert "signal_lost" in [e.event for one in headers(again) for e in one.events]
-    stranger = ShedHeader(3, "q", "r", 1, 11, 2500, "I", FS_HZ)
+    stranger = ShedHeader(4, "q", "r", 1, 11, 2500, ["I"], FS_HZ)
     assert stage.step([stranger], 27.0).messages == [stranger]
     assert counters.malformed == 0
 
@@ -203,7 +213,7 @@ def headers(result: StepResult[StageMessage]) -> list[BeatsHeader]:
         (1000, {}),  # its counter went back
         (3000 + 3601 * 250, {}),  # it skipped more than an hour
         (3000, {"fs_hz": 360.0}),
-        (3000, {"lead": "V1"}),
+        (3000, {"leads": ["V1"]}),
     ],
 )
 def test_another_stretch_of_samples_is_cut_from_its_own_beginning(
@@ -267,7 +277,7 @@ def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) ->
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
-    health = HealthHeader(3, StageHealth("producer", 0, 1, 0, 0, 0, 0))
+    health = HealthHeader(4, StageHealth("producer", 0, 1, 0, 0, 0, 0))
     assert len(stage.step([health], 0.0).messages) == 1  # passed on
     produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])
@@ -394,6 +404,74 @@ def test_states_go_along_in_turn(ecg: NDArray[np.float32], monkeypatch: pytest.M
     later = states[beds:]
     assert set(later) == set(states)
     assert 4.0 * 30 - beds <= len(later) <= 4.0 * 30 + beds
+
+
+def test_leads_go_together(two_leads: NDArray[np.float32]) -> None:
+    """Beats have a window of each lead, and one R peak; any blocks give the same to the bit."""
+    results = []
+    for block in (250, 777, 7500):
+        stage, _ = new_stage()
+        blocks = [two_leads[:, i : i + block] for i in range(0, 7500, block)]
+        said = [stage.step([message(one, i * block)], 0.0) for i, one in enumerate(blocks)]
+        results.append([one for one in beats_of(said) if one.header.n_beats])
+    assert all(one.header.leads == ["I", "II"] for one in results[0])
+    first, *others = (np.concatenate([one.beats.values for one in found]) for found in results)
+    assert first.shape[1:] == (2, BeatSpec().length)
+    assert len(first) > 25
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_a_lead_that_cannot_be_read_is_an_event_of_that_lead(
+    two_leads: NDArray[np.float32],
+) -> None:
+    """It names the lead; beats of the other go on."""
+    signal = two_leads.copy()
+    signal[1, 2500:6000] = 0.0
+    stage, _ = new_stage()
+    said = [stage.step([message(signal[:, i : i + 250], i)], 0.0) for i in range(0, 7500, 250)]
+    events = [event for one in beats_of(said) for event in one.header.events]
+    assert [(one.event, one.state, one.leads) for one in events] == [
+        ("lead_left_out", "onset", ["II"]),
+        ("lead_left_out", "cleared", ["II"]),
+    ]
+    during = [r for r in r_samples(said) if 3000 < r < 6000]
+    assert len(during) > 10
+
+
+def test_other_leads_are_another_stretch(two_leads: NDArray[np.float32]) -> None:
+    """A device that is given a second electrode, or another one, begins anew."""
+    stage, counters = new_stage()
+    stage.step([message(two_leads[:1, :3000], 0)], 0.0)
+    *_, both = headers(stage.step([message(two_leads[:, 3000:5000], 3000)], 0.2))
+    again = message(two_leads[:, 5000:], 5000, leads=["I", "V1"])
+    *_, other = headers(stage.step([again], 0.4))
+    assert (both.leads, both.first_sample) == (["I", "II"], 3000)
+    assert (other.leads, other.first_sample) == (["I", "V1"], 5000)
+    assert (counters.malformed, counters.gaps) == (0, 2)
+
+
+def test_leads_go_on_after_a_restart(two_leads: NDArray[np.float32]) -> None:
+    """From the state that went with a message, both leads are cut as they would have been."""
+    whole, _ = new_stage()
+    expected = r_samples([whole.step([message(two_leads, 0)], 0.0)])
+    first, _ = new_stage()
+    before = [first.step([message(two_leads[:, :3210], 0)], 0.0)]
+    stream = msgspec.structs.replace(STREAM, leads=["I", "II"])
+    resume = [Resume("p", 3210, beats_of(before)[-1].state)]
+    second = SampleSegmenter(BeatSpec(), [stream], resume, Counters("segmenter", 0))
+    after = [second.step([message(two_leads[:, 3210:], 3210)], 0.0)]
+    assert r_samples(before) + r_samples(after) == expected
+
+
+def test_a_waveform_has_all_leads(two_leads: NDArray[np.float32]) -> None:
+    """The first in `values`, the others by name."""
+    stage, _ = new_stage()
+    (shown,) = stage.step([message(two_leads[:, :500], 0)], 0.0).waves
+    assert shown.lead == "I"
+    (other,) = shown.others
+    assert (other.lead, len(other.values)) == ("II", len(shown.values))
+    assert other.values[50] == pytest.approx(float(two_leads[1, 100]), abs=1e-3)
 
 
 def test_a_message_that_says_nothing_is_not_sent() -> None:

@@ -115,7 +115,9 @@ def let_live(folder: Path, overload: float) -> Told:
     write_record(folder / "sim", SimulationSettings(hours=0.03, seed=3))
     ward = Ward(PATIENTS, block_s=(BLOCK_S,))
     playbacks = open_playbacks(
-        ProducerSettings(records=[str(folder / "sim")], samples="ipc:///x", live=True, ward=ward)
+        ProducerSettings(
+            leads=["0"], records=[str(folder / "sim")], samples="ipc:///x", live=True, ward=ward
+        )
     )
     feed = LiveFeed(Pacer(playbacks, 1.0, now_s=0.0), most_waiting(PATIENTS))
     counters = Counters("segmenter", 0)

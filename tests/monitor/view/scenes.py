@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -17,9 +18,11 @@ from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.messages import (
     Alert,
     BeatScored,
+    FamilyStatus,
     LossByPart,
     Message,
     Neighbour,
+    OtherLead,
     PatientStatus,
     StageHealth,
     Status,
@@ -55,7 +58,7 @@ def beat(sample: int, loss: float | None = 9.0, **changes: Any) -> BeatScored:
 
 def alert(
     sample: int,
-    state: Literal["onset", "ongoing", "cleared"] = "onset",
+    state: Literal["onset", "ongoing", "cleared", "marked"] = "onset",
     seq: int = 1,
     **changes: Any,
 ) -> Alert:
@@ -286,6 +289,44 @@ def lead_off_scene() -> Snapshot:
     )
 
 
+def two_leads_scene() -> Snapshot:
+    """Return the patient with a second lead, turned and half as high; an episode rang in both."""
+    leads = ["MLII", "V1"]
+    messages = [
+        msgspec.structs.replace(
+            one,
+            lead="MLII",
+            others=[OtherLead("V1", [None if v is None else -0.5 * v for v in one.values])],
+        )
+        if isinstance(one, Wave)
+        else one
+        for one in signal_messages(120.0)
+    ]
+    end = round(420 * FS_HZ)
+    rang = alert(end - 100, seq=9000, lead="V1", leads=leads, why=["shape", "premature"])
+    said = (patient_status(at, lead="MLII, V1", leads=leads) for at in (75_000, end))
+    return after([status(next(said)), *messages, rang, status(next(said))])
+
+
+def left_out_scene() -> Snapshot:
+    """Return the same patient after V1 came off: the other lead is judged on."""
+    end = round(423 * FS_HZ)
+    leads = ["MLII", "V1"]
+    said = patient_status(end, lead="MLII, V1", leads=leads, left_out=["V1"])
+    signal = [0.05 * math.sin(n / 9) for n in range(375)]
+    return after(
+        [
+            alert(end - 700, "cleared", seq=9001, lead="V1", episode_start_sample=104_900),
+            wave(end - 750, signal, lead="MLII", others=[OtherLead("V1", [0.0] * 375)]),
+            technical(
+                end - 500, seq=9002, event="lead_left_out", lead="V1", text="lead V1 is left out"
+            ),
+            status(msgspec.structs.replace(said, technical=["lead_left_out"])),
+        ],
+        two_leads_scene(),
+    )
+
+
 def ward_scene() -> Snapshot:
     """Return twelve patients, of whom some need a look."""
     names = [f"bed {n:02d}" for n in range(1, 13)]
@@ -316,6 +357,22 @@ def ward_scene() -> Snapshot:
         for name in names
     ]
     return after([*messages, status(*said)])
+
+
+def families_scene() -> Snapshot:
+    """Return the patient with four families: of two a person said what they are."""
+    time_s = np.linspace(-0.35, 0.55, 35)
+    shapes = [ectopic_shape(time_s), -ectopic_shape(time_s), normal_shape(time_s)]
+    small = [np.rint(100 * one / np.abs(one).max()).astype(int).tolist() for one in shapes]
+    families = [
+        FamilyStatus(2, 1204, 12, "normal", True, small[0]),
+        FamilyStatus(1, 40, 3, "", True, small[1]),
+        FamilyStatus(5, 4, 1, "always", True, small[2]),
+        FamilyStatus(7, 1, 1),
+    ]
+    end = round(420 * FS_HZ)
+    said = alert(end - 100, seq=9000, family=5)
+    return after([said, status(patient_status(end, families=families))], monitoring_scene())
 
 
 def explained_scene() -> Snapshot:

@@ -28,12 +28,15 @@ from tests.monitor.view.scenes import (
     beat,
     crowd,
     explained_scene,
+    families_scene,
     lead_off_scene,
+    left_out_scene,
     lines_of,
     monitoring_scene,
     patient_status,
     status,
     technical,
+    two_leads_scene,
     ward_scene,
     wave,
 )
@@ -41,12 +44,17 @@ from tests.monitor.view.scenes import (
 GOLDEN = Path(__file__).parent / "golden"
 MONITORING, LEAD_OFF, WARD = monitoring_scene(), lead_off_scene(), ward_scene()
 EXPLAINED = explained_scene()
+TWO_LEADS, LEFT_OUT = two_leads_scene(), left_out_scene()
+FAMILIES = families_scene()
 SCENES = {
     "monitoring": MONITORING,
     "lead_off": LEAD_OFF,
     "ward": WARD,
     "crowd": crowd(2000),
     "explained": EXPLAINED,
+    "two_leads": TWO_LEADS,
+    "left_out": LEFT_OUT,
+    "families": FAMILIES,
     "empty": Snapshot(),
 }
 DRAWN = [name for name in SCENES if name != "empty"]
@@ -437,13 +445,70 @@ def test_the_reason_of_an_alert_stays_in_80_columns() -> None:
     assert row.rstrip().endswith("late")
 
 
+def test_leads_stand_one_below_the_other_where_there_is_room() -> None:
+    """Two at 80x24, each named beside its own scale; on a small screen the first alone."""
+    lines = lines_of(TWO_LEADS, 80, 24)
+    assert any(line.startswith(" MLII ") for line in lines)
+    assert any(line.startswith("   V1 ") for line in lines)
+    small = "\n".join(lines_of(TWO_LEADS, 60, 16))
+    assert "ECG MLII of 2 leads" in small
+
+
+def test_an_alert_names_the_leads_that_rang() -> None:
+    """In the verdict and in the list; the beat that is drawn names the worst."""
+    text = text_of(TWO_LEADS)
+    verdict_row = lines_of(TWO_LEADS, 80, 24)[2]
+    assert verdict_row.rstrip().endswith("shape, premature  MLII, V1")
+    assert "shape, premature  MLII, V1" in text.split("─ alerts ")[1]
+    assert "latest anomalous beat V1" in text
+    assert "loss over threshold" in text
+
+
+def test_a_lead_that_is_left_out_leaves_the_others_judged() -> None:
+    """It is marked where it is drawn and in the verdict; neither rate nor verdict is withheld."""
+    lines = lines_of(LEFT_OUT, 80, 24)
+    assert lines[2].startswith(" M  MONITORING  no open alert  without lead V1")
+    assert "HR  74 /min" in lines[0]
+    assert any(line.startswith("  V1? ") for line in lines)
+    assert any("lead left out" in line for line in lines)
+    patient = LEFT_OUT.patients["119"]
+    assert (patient.standing, patient.technical) == ("quiet", ())
+    back = technical(106_000, "cleared", seq=9003, event="lead_left_out", lead="V1")
+    again = after([back], LEFT_OUT)
+    assert again.patients["119"].left_out == ()
+    assert not any(row.is_open for row in again.rows)
+
+
+def test_the_lead_that_is_left_out_gives_way_where_one_has_room() -> None:
+    """Whatever its place in the record."""
+    first_out = after(
+        [status(patient_status(105_750, lead="MLII, V1", leads=["MLII", "V1"], left_out=["MLII"]))],
+        TWO_LEADS,
+    )
+    assert "ECG V1 of 2 leads" in "\n".join(lines_of(first_out, 60, 16))
+
+
+def test_two_leads_that_are_left_out_are_two_rows() -> None:
+    """The end of one is not that of the other."""
+    scene = after(
+        [
+            status(patient_status(5000, lead="I, II, V1", leads=["I", "II", "V1"])),
+            technical(5000, seq=1, event="lead_left_out", lead="I"),
+            technical(5100, seq=2, event="lead_left_out", lead="V1"),
+            technical(5200, "cleared", seq=3, event="lead_left_out", lead="I"),
+        ]
+    )
+    assert scene.patients["119"].left_out == ("V1",)
+    assert [row.is_open for row in scene.rows] == [False, True]
+
+
 UNFIT = after(
     [
         status(patient_status(5000)),
         technical(
             5000,
             event="model_unfit",
-            text=unfit_text(ModelFit(above=(True,) * 20, state="unfit")),
+            text=unfit_text([ModelFit(above=(True,) * 20, state="unfit")]),
         ),
     ]
 )

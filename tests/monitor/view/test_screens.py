@@ -6,7 +6,7 @@ import io
 import os
 import pty
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Literal, TextIO
 
 import pytest
 from rich.console import Console
@@ -15,7 +15,13 @@ from monitor.view.layout import render
 from monitor.view.screens import LiveScreen
 from monitor.view.selection import listed, selected
 from monitor.view.snapshot import Snapshot
-from monitor.wire.messages import ControlRequest, RelearnRequest, ThresholdRequest
+from monitor.wire.messages import (
+    ControlRequest,
+    FamilyStatus,
+    MarkRequest,
+    RelearnRequest,
+    ThresholdRequest,
+)
 from tests.messages import beat_scored, patient_status, status
 from tests.monitor.view.scenes import alert
 
@@ -67,7 +73,7 @@ def test_keys_ask_for_the_patient_that_is_shown(
     assert request.patient == beat_scored().patient
 
 
-@pytest.mark.parametrize("key", ["a", "+", "-", "r"])
+@pytest.mark.parametrize("key", ["a", "+", "-", "r", "n", "x"])
 def test_a_refusal_is_shown_in_the_footer_for_a_while(
     terminal: tuple[int, TextIO], key: str
 ) -> None:
@@ -191,7 +197,7 @@ def test_an_answer_that_comes_late_is_a_new_question(ward: Keyboard) -> None:
     assert ward.asked.requests == []
 
 
-@pytest.mark.parametrize("other", ["p", "e", "\x1b[B", "\x1b", "x"])
+@pytest.mark.parametrize("other", ["p", "e", "\x1b[B", "\x1b", "n", "x", "z"])
 def test_another_key_takes_the_question_back(ward: Keyboard, other: str) -> None:
     """Also one that does nothing, and one that shows another patient."""
     ward.press("r")
@@ -256,3 +262,80 @@ def test_who_comes_while_the_order_is_held_is_behind(ward: Keyboard) -> None:
     ward.screen.take(status(patients=[patient_status(patient="a new one")]))
     names = [one.patient for one in listed(ward.wait(1.0))]
     assert (len(names), names[-1]) == (51, "a new one")
+
+
+# --- a word for a family ----------------------------------------------------------------------
+
+
+def words(asked: Asked) -> list[tuple[str, int, str]]:
+    return [
+        (one.patient, one.family, one.word)
+        for one in asked.requests
+        if isinstance(one, MarkRequest)
+    ]
+
+
+def alerted(ward: Keyboard, word: Literal["", "normal", "always"] = "") -> None:
+    """Have an alert of p30 name family 4, of which this was said."""
+    ward.screen.take(alert(76_000, patient="p30", priority="high", family=4))
+    told = patient_status(patient="p30", families=[FamilyStatus(4, 12, 2, word)])
+    ward.screen.take(status(patients=[told]))
+    ward.wait(0.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "asks"),
+    [
+        ("n", "normal", "n again within 5 s: family 4 of p30 is normal, to begin no alert"),
+        ("x", "always", "x again within 5 s: family 4 of p30 is one that always rings"),
+    ],
+)
+def test_a_word_is_asked_for_by_name_and_said_when_the_key_comes_again(
+    ward: Keyboard, key: str, word: str, asks: str
+) -> None:
+    """About the family of the shown patient's latest alert."""
+    alerted(ward)
+    assert ward.press(key).notice == asks
+    assert words(ward.asked) == []
+    ward.wait(4.0)
+    ward.press(key)
+    assert words(ward.asked) == [("p30", 4, word)]
+
+
+@pytest.mark.parametrize("keys", ["nx", "xn", "rn", "nr", "n+n"])
+def test_another_question_is_no_answer(ward: Keyboard, keys: str) -> None:
+    """Each key is asked about by itself."""
+    alerted(ward)
+    ward.press(keys)
+    assert words(ward.asked) == []
+
+
+def test_a_question_is_of_one_family(ward: Keyboard) -> None:
+    """An alert of another family between the two presses is not what was asked about."""
+    alerted(ward)
+    ward.press("n")
+    ward.screen.take(alert(77_000, seq=2, patient="p30", priority="high", family=5))
+    families = [FamilyStatus(4, 12), FamilyStatus(5, 1)]
+    ward.screen.take(status(patients=[patient_status(patient="p30", families=families)]))
+    assert "family 5" in ward.press("n").notice
+    assert words(ward.asked) == []
+
+
+@pytest.mark.parametrize(("key", "word"), [("n", "normal"), ("x", "always")])
+def test_the_key_takes_back_what_it_said(
+    ward: Keyboard, key: str, word: Literal["normal", "always"]
+) -> None:
+    """At once: more alerts are no danger, and what always rang is judged as others are."""
+    alerted(ward, word)
+    assert ward.press(key).notice == "family 4 of p30: what was said of it is taken back"
+    assert words(ward.asked) == [("p30", 4, "")]
+
+
+def test_without_a_family_nothing_is_asked(ward: Keyboard) -> None:
+    """No alert names one, or the patient has it no longer."""
+    nothing = "not asked: no alert of this patient names a family that is still known"
+    assert ward.press("n").notice == nothing
+    ward.screen.take(alert(76_000, patient="p30", priority="high", family=4))
+    ward.wait(0.0)
+    assert ward.press("x").notice == nothing
+    assert ward.asked.requests == []

@@ -13,7 +13,7 @@ from monitor.view import snapshot as limits
 from monitor.view import waveform as waveforms
 from monitor.view.patient_view import MAX_BEATS, MAX_TECHNICAL, MAX_TEXT, PatientView
 from monitor.view.snapshot import Snapshot, apply, follow, with_notice, with_pause, with_silence
-from monitor.wire.messages import MAX_BEAT_LENGTH, Message
+from monitor.wire.messages import MAX_BEAT_LENGTH, MAX_FAMILIES, FamilyStatus, Message
 from tests.monitor.view.scenes import (
     WAVE_HZ,
     after,
@@ -359,3 +359,30 @@ def test_any_messages_in_any_order_keep_the_bounds(messages: list[Message]) -> N
         samples = [scored.sample for scored in patient.beats]
         assert samples == sorted(set(samples))
         assert (patient.episode is None) or patient.episode.is_open
+
+
+def test_families_stay_as_last_told() -> None:
+    """A heartbeat may tell none of them, or no shapes; an empty list takes them away."""
+    told = [FamilyStatus(1, 5, shape=[0, 100])]
+    snapshot = after([status(patient_status(0, families=told))])
+    snapshot = after([status(patient_status(250))], snapshot)
+    assert snapshot.patients["119"].families == tuple(told)
+    later = [FamilyStatus(1, 6, word="normal"), FamilyStatus(2, 1)]
+    snapshot = after([status(patient_status(500, families=later))], snapshot)
+    first, second = snapshot.patients["119"].families
+    assert (first.beats, first.word, first.shape, second.shape) == (6, "normal", [0, 100], [])
+    snapshot = after([status(patient_status(750, families=[]))], snapshot)
+    assert snapshot.patients["119"].families == ()
+
+
+def test_families_are_bounded() -> None:
+    """Whatever a heartbeat holds."""
+    told = [FamilyStatus(number, 1) for number in range(1, 100)]
+    snapshot = after([status(patient_status(0, families=told))])
+    assert len(snapshot.patients["119"].families) == MAX_FAMILIES
+
+
+def test_a_person_s_word_is_no_alert_of_the_list() -> None:
+    """The patient's families say it."""
+    before = after([alert(100)])
+    assert after([alert(200, "marked", seq=2, family=1)], before).rows == before.rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,12 +31,15 @@ from monitor.wire.codec import (
 from monitor.wire.messages import (
     MAX_BUNDLE,
     MAX_JSON_BYTES,
+    MAX_LEADS,
     MAX_SAMPLES,
     MAX_STATE_BYTES,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    FamilyStatus,
     HealthHeader,
+    MarkRequest,
     RecordEvent,
     ReplayRequest,
     SamplesHeader,
@@ -49,23 +53,24 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from segmenter.beat import Beats, Quality
-from tests.messages import alert, beat_scored, status, technical, wave
+from tests.messages import alert, beat_scored, patient_status, status, technical, wave
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
-SAMPLES = np.array([0.5, np.nan, -1.25], np.float32)
+SAMPLES = np.array([[0.5, np.nan, -1.25], [1.0, 2.0, 3.0]], np.float32)
+LEADS = ["MLII", "V1"]
 
 
 def samples_header(n_samples: int = 3, **changes: object) -> SamplesHeader:
     header = SamplesHeader(
-        version=3,
+        version=4,
         patient="119",
         record="119",
         sequence=7,
         sent_ns=123,
         position=1000,
-        lead="MLII",
+        leads=LEADS,
         fs_hz=360.0,
         n_samples=n_samples,
         sender=11,
@@ -73,15 +78,17 @@ def samples_header(n_samples: int = 3, **changes: object) -> SamplesHeader:
     return msgspec.structs.replace(header, **changes)
 
 
-def beats_header(n_beats: int, length: int = 140) -> BeatsHeader:
-    return BeatsHeader(
-        version=3,
+def beats_header(
+    n_beats: int, length: int = 140, leads: Sequence[str] = LEADS, **changes: object
+) -> BeatsHeader:
+    header = BeatsHeader(
+        version=4,
         patient="119",
         record="119",
         sequence=3,
         sent_ns=5,
         position=2000,
-        lead="MLII",
+        leads=list(leads),
         fs_hz=360.0,
         spec="0123abcd",
         length=length,
@@ -90,9 +97,10 @@ def beats_header(n_beats: int, length: int = 140) -> BeatsHeader:
         stretch=12,
         first_sample=40,
     )
+    return msgspec.structs.replace(header, **changes)
 
 
-def some_beats(n_beats: int, length: int = 140) -> Beats:
+def some_beats(n_beats: int, length: int = 140, leads: int = 2) -> Beats:
     rng = np.random.default_rng(0)
     return Beats(
         r_sample=np.arange(n_beats, dtype=np.int64) * 300 + 100,
@@ -101,7 +109,8 @@ def some_beats(n_beats: int, length: int = 140) -> Beats:
         quality=np.zeros(n_beats, np.uint16),
         delay_ms=np.full(n_beats, 120.0, np.float32),
         closed_sample=np.arange(n_beats, dtype=np.int64) * 300 + 400,
-        values=rng.standard_normal((n_beats, length)).astype(np.float32),
+        values=rng.standard_normal((n_beats, leads, length)).astype(np.float32),
+        lead_quality=rng.integers(0, 4, (n_beats, leads)).astype(np.uint16),
     )
 
 
@@ -109,8 +118,9 @@ def samples_message(**changes: object) -> SamplesMessage:
     return SamplesMessage(samples_header(**changes), SAMPLES)  # type: ignore[arg-type]
 
 
-def beats_message(n_beats: int, state: bytes = b"") -> BeatsMessage:
-    return BeatsMessage(beats_header(n_beats), some_beats(n_beats), state)
+def beats_message(n_beats: int, state: bytes = b"", leads: Sequence[str] = LEADS) -> BeatsMessage:
+    header = beats_header(n_beats, leads=leads)
+    return BeatsMessage(header, some_beats(n_beats, leads=len(leads)), state)
 
 
 def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
@@ -130,6 +140,7 @@ def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
                 "delay_ms",
                 "closed_sample",
                 "values",
+                "lead_quality",
             ):
                 np.testing.assert_array_equal(
                     getattr(decoded.beats, name), getattr(sent.beats, name)
@@ -138,17 +149,18 @@ def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
             assert decoded == sent
 
 
-END = EndHeader(3, "119", "119", 9, 1, 650_000, "complete", last=True)
-SHED = ShedHeader(3, "121", "119", 9, 1, 650_000, "MLII", 360.0)
-HEALTH = HealthHeader(3, StageHealth("producer", 0, 3, 0, 0, 0, 1))
+END = EndHeader(4, "119", "119", 9, 1, 650_000, "complete", last=True)
+SHED = ShedHeader(4, "121", "119", 9, 1, 650_000, LEADS, 360.0)
+HEALTH = HealthHeader(4, StageHealth("producer", 0, 3, 0, 0, 0, 1))
 MESSAGES: list[StageMessage] = [
     samples_message(),
     beats_message(5, b"state"),
     END,
     beats_message(0),
-    samples_message(patient="120"),
+    SamplesMessage(samples_header(patient="120", leads=["V5"]), SAMPLES[:1]),
     HEALTH,
-    beats_message(1, b"another"),
+    beats_message(1, b"another", ["V5"]),
+    beats_message(2, b"", ["I", "II", "V1"]),
 ]
 
 
@@ -164,11 +176,30 @@ def test_bundles_survive(messages: list[StageMessage]) -> None:
         assert_same(one, sent)
 
 
+def test_samples_and_beats_of_several_leads_are_lead_after_lead() -> None:
+    """Whoever writes or reads them in another language needs no more than the protocol."""
+    _, samples, _, quality, beats, _ = encode_bundle([samples_message(), beats_message(2)])
+    assert np.frombuffer(samples, "<f4")[3:].tolist() == [1.0, 2.0, 3.0]
+    sent = some_beats(2)
+    np.testing.assert_array_equal(np.frombuffer(beats, "<f4"), sent.values.ravel())
+    assert np.frombuffer(quality, "<u2").tolist() == sent.lead_quality.ravel().tolist()
+
+
+def test_events_say_which_leads_they_are_of() -> None:
+    """Of none: of all."""
+    event = RecordEvent("lead_left_out", "onset", 1500, ["V1"])
+    message = BeatsMessage(beats_header(1, events=[event]), some_beats(1), b"")
+    (decoded,) = decode_bundle(encode_bundle([message]))
+    assert_same(decoded, message)
+
+
 def test_bundles_are_bounded() -> None:
     """What is sent at once is divided by number and by size, in order; a large message is alone."""
     few = [*in_bundles([END] * (2 * MAX_BUNDLE + 1))]
     assert [len(one) for one in few] == [MAX_BUNDLE, MAX_BUNDLE, 1]
-    large = SamplesMessage(samples_header(MAX_SAMPLES), np.zeros(MAX_SAMPLES, np.float32))
+    large = SamplesMessage(
+        samples_header(MAX_SAMPLES // 2), np.zeros((2, MAX_SAMPLES // 2), np.float32)
+    )
     states = [beats_message(0, bytes(BUNDLE_BYTES // 2))] * 3
     divided = [*in_bundles([END, large, END, *states])]
     assert [len(one) for one in divided] == [1, 1, 3, 1]
@@ -180,14 +211,16 @@ def test_bundles_are_bounded() -> None:
 
 def test_bytes_of_an_older_build_are_still_read() -> None:
     """A bundle kept as a file since this version of it was new is decoded."""
-    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v3.msgpack").read_bytes(), type=list[bytes])
+    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v4.msgpack").read_bytes(), type=list[bytes])
     for one, sent in zip(decode_bundle(frames), MESSAGES, strict=True):
         assert_same(one, sent)
 
 
-def test_bytes_of_a_build_before_the_stretches_are_refused() -> None:
-    """Version 2 did not say who sends, nor when a beat closed."""
-    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v2.msgpack").read_bytes(), type=list[bytes])
+@pytest.mark.parametrize("version", [2, 3])
+def test_bytes_of_a_build_before_the_leads_are_refused(version: int) -> None:
+    """Version 2 did not say who sends, nor when a beat closed; version 3 was of one lead."""
+    file = FIXTURES / f"bundle-v{version}.msgpack"
+    frames = msgspec.msgpack.decode(file.read_bytes(), type=list[bytes])
     with pytest.raises(InvalidMessage):
         decode_bundle(frames)
 
@@ -210,6 +243,7 @@ def test_messages_of_version_1_are_refused() -> None:
 
 
 SENT = encode_bundle([samples_message()])
+OF_ANOTHER = RecordEvent("lead_left_out", "onset", 1500, ["V5"])
 TWO_BEATS = encode_bundle([beats_message(2, b"s")])
 
 
@@ -228,19 +262,27 @@ def with_frame(frames: list[bytes], index: int, frame: bytes) -> list[bytes]:
         with_frame(SENT, 0, b"\x91" * 100_000),
         with_frame(SENT, 0, b""),
         with_frame(SENT, 0, SENT[0][1:]),  # a header, not a list of them
-        with_frame(SENT, 1, bytes(16)),  # more than announced
+        with_frame(SENT, 1, bytes(28)),  # more than announced
         with_frame(SENT, 1, b""),  # no data
         with_frame(SENT, 1, SENT[1][:-1]),
         with_frame(SENT, 2, bytes(30)),  # columns of no beat
-        with_frame(SENT, 3, bytes(4)),
-        with_frame(SENT, 4, b""),
-        with_frame(SENT, 4, b"\x91\xa1s"),  # a text
-        SENT[:4],
+        with_frame(SENT, 3, bytes(2)),
+        with_frame(SENT, 4, bytes(4)),
+        with_frame(SENT, 5, b""),
+        with_frame(SENT, 5, b"\x91\xa1s"),  # a text
+        SENT[:5],
         [*SENT, b"more"],
         encode_bundle([samples_message(position=-1)]),
         encode_bundle([samples_message(fs_hz=0.0)]),
         encode_bundle([samples_message(fs_hz=float("nan"))]),
         encode_bundle([samples_message(n_samples=MAX_SAMPLES + 1)]),
+        encode_bundle([samples_message(n_samples=MAX_SAMPLES)]),  # of each of two leads
+        encode_bundle([samples_message(leads=[])]),
+        encode_bundle([samples_message(leads=["V1", "V1"])]),
+        encode_bundle([samples_message(leads=["MLII", "V1", "V2"])]),  # one of which is not there
+        encode_bundle([samples_message(leads=[f"V{n}" for n in range(MAX_LEADS + 1)])]),
+        encode_bundle([samples_message(leads=["MLII", "V1\n"])]),
+        encode_bundle([msgspec.structs.replace(SHED, leads=["V1", "V1"])]),
         encode_bundle([samples_message(n_samples=10**15)]),
         encode_bundle([samples_message(patient="a\x1b[31m")]),
         encode_bundle([samples_message(patient="119\n")]),
@@ -249,10 +291,14 @@ def with_frame(frames: list[bytes], index: int, frame: bytes) -> list[bytes]:
         encode_bundle([samples_message(), samples_message(n_samples=4)]),  # the second is short
         TWO_BEATS[:3],
         with_frame(TWO_BEATS, 2, b""),
-        with_frame(TWO_BEATS, 3, TWO_BEATS[3][:-4]),
-        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([])),  # no state
-        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([b"", b""])),
-        with_frame(TWO_BEATS, 4, msgspec.msgpack.encode([bytes(MAX_STATE_BYTES + 1)])),
+        with_frame(TWO_BEATS, 3, TWO_BEATS[3][:-2]),
+        with_frame(TWO_BEATS, 4, TWO_BEATS[4][:-4]),
+        with_frame(TWO_BEATS, 5, msgspec.msgpack.encode([])),  # no state
+        with_frame(TWO_BEATS, 5, msgspec.msgpack.encode([b"", b""])),
+        with_frame(TWO_BEATS, 5, msgspec.msgpack.encode([bytes(MAX_STATE_BYTES + 1)])),
+        encode_bundle([BeatsMessage(beats_header(2, leads=["V1", "V1"]), some_beats(2), b"")]),
+        encode_bundle([BeatsMessage(beats_header(2, leads=["V1"]), some_beats(2), b"")]),
+        encode_bundle([BeatsMessage(beats_header(2, events=[OF_ANOTHER]), some_beats(2), b"")]),
         encode_bundle([BeatsMessage(beats_header(3), some_beats(2), b"")]),
         encode_bundle([BeatsMessage(beats_header(2, length=139), some_beats(2), b"")]),
     ],
@@ -279,12 +325,12 @@ def test_beats_out_of_order_or_not_finite_are_refused() -> None:
     for outside in (BeatsMessage(early, beats, b""), BeatsMessage(header, negative, b"")):
         with pytest.raises(InvalidMessage, match="outside"):
             decode_bundle(encode_bundle([before, outside]))
-    beats.values[1, 3] = np.inf
+    beats.values[1, 1, 3] = np.inf
     with pytest.raises(InvalidMessage, match="finite"):
         decode_bundle(encode_bundle([before, BeatsMessage(header, beats, b"")]))
 
 
-@given(st.lists(st.binary(max_size=200), max_size=5))
+@given(st.lists(st.binary(max_size=200), max_size=6))
 def test_any_bytes_are_refused_or_decoded(frames: list[bytes]) -> None:
     """No bytes make a decoder raise anything but InvalidMessage."""
     with pytest.raises(InvalidMessage):
@@ -348,9 +394,13 @@ def test_an_oversized_json_is_refused_before_it_is_parsed() -> None:
 
 def test_requests_and_orders_survive() -> None:
     """Requests are JSON, orders msgpack; both come back as they were."""
-    for request in (ReplayRequest(after=3), ThresholdRequest(patient="119", factor=1.05)):
+    for request in (
+        ReplayRequest(after=3),
+        ThresholdRequest(patient="119", factor=1.05),
+        MarkRequest(patient="119", family=3, word="always", by="ana", journal="9f2c41aa"),
+    ):
         assert decode_request(encode_json(request)) == request
-    stream = Stream("119", "119", "MLII", 360.0, 0, 650_000)
+    stream = Stream("119", "119", LEADS, 360.0, 0, 650_000)
     for order in (Start([stream], {"window": "rr"}), Stop()):
         assert decode_lifecycle(encode_lifecycle(order)) == order
 
@@ -367,6 +417,25 @@ def test_absurd_thresholds_are_refused(factor: float) -> None:
     """A threshold can be moved, not switched off by a huge factor."""
     with pytest.raises(InvalidMessage):
         decode_request(msgspec.json.encode({"type": "threshold", "factor": factor}))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"family": 0}, {"word": "fine"}, {"patient": None}, {"by": "n" * 129}]
+)
+def test_absurd_words_are_refused(changes: dict[str, object]) -> None:
+    """A word is of one family of one patient, and one of three."""
+    asked = {"type": "mark", "patient": "119", "family": 3, "word": "normal", **changes}
+    with pytest.raises(InvalidMessage):
+        decode_request(msgspec.json.encode(asked))
+
+
+def test_families_survive_and_take_little_room() -> None:
+    """What is usual of a family is not sent: of a ward's patients most tell none at all."""
+    families = [FamilyStatus(3, 120, 12), FamilyStatus(4, 2, 1, "normal", True, [0, 100, -20])]
+    sent = status(patients=[patient_status(families=families), patient_status(patient="q")])
+    topic, body = encode_message(sent)
+    assert decode_message([topic, body]) == sent
+    assert b'{"number":3,"beats":120,"per_minute":12}' in body
 
 
 def test_quality_is_named() -> None:

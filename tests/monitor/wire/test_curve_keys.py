@@ -24,7 +24,7 @@ from monitor.errors import InvalidEndpoint, InvalidKeys, InvalidOption, MonitorS
 from monitor.journal.writer import Journal
 from monitor.wire.codec import all_encoded
 from monitor.wire.curve_keys import Keys, init_keys, load_keys
-from monitor.wire.messages import AckRequest, SeekRequest, Status
+from monitor.wire.messages import AckRequest, MarkRequest, SeekRequest, Status
 from monitor.wire.sockets import Sockets
 from tests.messages import status
 from tests.monitor.ports import free_port
@@ -181,6 +181,8 @@ def test_only_who_may_command_is_obeyed(folder: Path, tmp_path: Path) -> None:
         assert carry_out(monitor.endpoint, AckRequest(), load_keys(folder)) == "done"
         with pytest.raises(InvalidOption, match="may listen, not command"):
             carry_out(monitor.endpoint, AckRequest(), listener)
+        with pytest.raises(InvalidOption, match="may listen, not command"):
+            carry_out(monitor.endpoint, MarkRequest("119", 1, "normal"), listener)
         with pytest.raises(MonitorSilent, match="no answer"):
             carry_out(monitor.endpoint, AckRequest(), None, within_s=0.5)
 

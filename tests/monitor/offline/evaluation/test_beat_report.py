@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from monitor.errors import InvalidOption
-from monitor.journal.kept_beats import KeptBeat
+from monitor.journal.kept_beats import KeptBeat, LeadBeat
 from monitor.offline.evaluation.beat_report import (
     ExplainedAlert,
     beat_figure,
@@ -26,8 +26,8 @@ from tests.monitor.offline.evaluation.pages import Page
 
 VALUES = np.sin(np.arange(140, dtype="<f4"))
 AROUND = [
-    KeptBeat("119", 3600 + 300 * n, None if n == 2 else 30.0 if n == 0 else 9.0, 26.0, b"")
-    for n in range(-3, 4)
+    KeptBeat("119", 3600 + 300 * n, ("MLII",), (loss,), (26.0,), b"")
+    for n, loss in zip(range(-3, 4), (9.0, 9.0, 9.0, 30.0, 9.0, None, 9.0), strict=True)
 ]
 
 
@@ -111,7 +111,7 @@ def test_names_from_outside_are_only_text(name: str, plain_picture: bytes, tmp_p
 def test_absurd_figures_are_drawn(loss: float) -> None:
     """A message may claim any loss, threshold and value."""
     absurd = explained(loss=loss, threshold=loss, ratio=loss, beat=[loss] * 140)
-    kept = tuple(KeptBeat("119", beat.sample, loss, loss, b"") for beat in AROUND)
+    kept = tuple(LeadBeat(beat.sample, loss, loss, b"") for beat in AROUND)
     assert beat_figure(ExplainedAlert(absurd.alert, kept)).axes
 
 

@@ -151,6 +151,17 @@ def test_training_from_scratch_tells_the_kinds_apart(protocol: Protocol) -> None
     assert result.protocol == protocol
 
 
+def test_with_folds_all_beats_set_the_threshold() -> None:
+    """Each normal beat of the training file is held out once, for the share that is asked for."""
+    files = [labelled(60, 20, 1), labelled(60, 20, 2)]
+    config = AutoencoderConfig(length=20, samples_per_step=4, embedding=3)
+    report = evaluate_training(
+        files, "official", config, TrainingConfig(epochs=2), folds=3, false_alert_share=0.02
+    )
+    assert report.threshold.n_losses == report.n_trained == 60
+    assert report.threshold.false_alerts_per_beat == 0.02
+
+
 def test_checkpoint_is_judged_with_its_own_threshold() -> None:
     """Nothing is trained, and the threshold is the checkpoint's."""
     checkpoint = Checkpoint(

@@ -1,4 +1,4 @@
-"""Figures of one patient at a time: classes, areas, rates, halves."""
+"""The report of one patient at a time: as tables, as Markdown, as JSON."""
 
 from __future__ import annotations
 
@@ -6,109 +6,82 @@ import json
 import math
 from dataclasses import replace
 
-import numpy as np
-import pytest
 from rich.console import Console
 
-from monitor.offline.evaluation.ec57 import BEAT_SYMBOLS
+from monitor.offline.evaluation.patient_figures import PatientResult, QuarterFigures, result_of
 from monitor.offline.evaluation.patients_report import (
-    AAMI_CLASSES,
-    JudgedBeats,
-    PatientFigures,
-    PatientResult,
-    average,
-    averages,
-    half_of,
-    make_figures,
-    nearest_distances,
+    RANKING,
+    VERDICTS,
+    sheets,
     to_json,
-    to_table,
+    to_markdown,
+    to_tables,
 )
+from tests.monitor.offline.labelled import episodes_of, labelled
+
+FAILED = PatientResult("10|8", "held back", None, note="too mixed")
+QUARTER = QuarterFigures(1, 900.0, 1800.0, 0.5, math.nan, 0.25, 0.75, 2.0, 600.0, 8.0)
 
 
-def judged(classes: str, verdict: list[float]) -> JudgedBeats:
-    scores = np.array(verdict, np.float32)
-    half = np.asarray(scores / 2, np.float32)
-    return JudgedBeats(np.array(list(classes)), scores, half, scores, scores)
+def result() -> PatientResult:
+    return result_of(labelled("106", "NNV", [0.1, 0.2, 2.0]))
 
 
-def figures(auc: float = 0.5) -> PatientFigures:
-    return replace(make_figures(judged("NV", [0.1, 2.0]), hours=1.0), auc=auc)
+def test_the_json_holds_every_figure_by_its_name() -> None:
+    """Valid JSON without NaN: records, averages, quarters, and by what was judged."""
+    with_quarter = replace(result(), quarters=(QUARTER,))
+    document = json.loads(to_json([with_quarter, FAILED], "evidence"))
+    assert document["judged_by"] == "evidence"
+    found = document["records"]["106"]["figures"]
+    assert {*VERDICTS, *RANKING} <= {*found}
+    assert (found["f1"], found["precision"], found["families"]) == (1.0, 1.0, None)
+    assert document["records"]["106"]["quarters"][0]["false_onsets_per_hour"] == 2.0
+    assert document["records"]["10|8"]["figures"] is None
+    assert document["records"]["10|8"]["note"] == "too mixed"
+    assert document["averages"]["all, mean"]["recall_v"] == 1.0
+    assert document["averages"]["all, mean"]["f1_20"] is None
+    assert [one["statistic"] for one in document["quarters"]] == ["mean", "median"]
 
 
-def test_every_beat_symbol_has_a_class() -> None:
-    """WFDB's beat codes, in EC57's classes."""
-    assert set(AAMI_CLASSES) >= BEAT_SYMBOLS
-    assert [AAMI_CLASSES[symbol] for symbol in "NLAVF/"] == ["N", "N", "S", "V", "F", "Q"]
-
-
-def test_figures_of_a_record() -> None:
-    """Areas by class, recall and false alerts at 1, runs of false alerts as episodes."""
-    beats = judged("NNNNSSVV", [0.2, 1.5, 1.6, 0.3, 0.1, 3.0, 4.0, 5.0])
-    result = make_figures(beats, hours=0.5)
-    assert result.auc_v == 1.0
-    assert result.auc_s == pytest.approx(0.5)
-    assert result.auc == pytest.approx(0.75)
-    assert (result.recall, result.recall_s, result.recall_v) == (0.75, 0.5, 1.0)
-    assert (result.false_alerts_per_hour, result.false_episodes_per_hour) == (4.0, 2.0)
-    assert (result.n_normal, result.n_anomalous) == (4, 4)
-    assert result.recall_at_target == 0.75  # no false alert in half an hour: above 1.6
-    assert make_figures(beats, hours=0.5, target_per_hour=6.0).recall_at_target == 0.75
-    assert make_figures(beats, hours=0.5, target_per_hour=8.0).recall_at_target == 1.0
-
-
-def test_what_nothing_defines_is_no_number() -> None:
-    """A record without anomalous beats has false alerts but neither area nor recall."""
-    result = make_figures(judged("NN", [0.1, 2.0]), hours=1.0)
-    assert math.isnan(result.auc)
-    assert math.isnan(result.recall)
-    assert result.false_alerts_per_hour == 1.0
-
-
-@pytest.mark.parametrize(
-    ("record", "half"),
-    [("106", "development"), ("119", "held back"), ("night", "held back"), ("208", "development")],
-)
-def test_halves_are_fixed_by_the_records_number(record: str, half: str) -> None:
-    """Choices are made on even numbers alone."""
-    assert half_of(record) == half
-
-
-def test_nearest_distances_are_those_of_a_plain_search() -> None:
-    """Mean of the five smallest Euclidean distances."""
-    rng = np.random.default_rng(0)
-    beats = rng.standard_normal((7, 12)).astype(np.float32)
-    learnt = rng.standard_normal((20, 12)).astype(np.float32)
-    plain = [np.sort(np.linalg.norm(learnt - beat, axis=1))[:5].mean() for beat in beats]
-    np.testing.assert_allclose(nearest_distances(beats, learnt), plain, rtol=1e-5)
-    assert np.isnan(nearest_distances(beats, learnt[:4])).all()
-
-
-def test_averages_leave_out_what_is_not_defined() -> None:
-    """Mean and median over the records that have the figure; over each half and over all."""
-    results = [
-        PatientResult("106", half_of("106"), figures(0.8)),
-        PatientResult("108", half_of("108"), figures(math.nan)),
-        PatientResult("119", half_of("119"), figures(0.6)),
-        PatientResult("121", half_of("121"), None, note="too mixed"),
-    ]
-    assert average(results, "mean")["auc"] == pytest.approx(0.7)
-    assert averages(results)["development, mean"]["auc"] == pytest.approx(0.8)
-    assert averages(results)["held back, median"]["auc"] == pytest.approx(0.6)
-
-
-def test_the_report_as_json_and_table() -> None:
-    """Valid JSON without NaN; a table that names every record, also those without figures."""
-    results = [
-        PatientResult("106", "development", figures(math.nan)),
-        PatientResult("108", "development", None, note="too mixed"),
-    ]
-    document = json.loads(to_json(results))
-    assert document["records"]["106"]["figures"]["auc"] is None
-    assert document["records"]["108"]["figures"] is None
-    assert document["records"]["108"]["note"] == "too mixed"
-    console = Console(width=200)
+def test_the_tables_name_every_record() -> None:
+    """Also those without figures; a column without any value is left out."""
+    console = Console(width=140)
     with console.capture() as capture:
-        console.print(to_table(results))
-    assert "106" in capture.get()
-    assert "108" in capture.get()
+        console.print(to_tables(sheets([result(), FAILED])))
+    shown = capture.get()
+    assert shown.count("106") == shown.count("10|8") == 2
+    assert "development, mean" in shown
+    assert "f1_20" in shown
+    assert "false/h" in shown
+    assert "fam." not in shown
+    assert "forest" not in shown.splitlines()[-12]
+    assert "quarter" not in shown
+
+
+def test_the_worst_record_is_named() -> None:
+    """An average hides a patient with a false alert a minute."""
+    record = labelled("106", "NNV", [2.0, 0.2, 0.1])
+    heard = replace(
+        record.judged, episodes=episodes_of(record.judged.beats.r_sample, record.judged.ratio)
+    )
+    (verdicts, _) = sheets([result(), result_of(replace(record, judged=heard))])
+    assert verdicts.caption.endswith("Most false alerts begun an hour: 1058.8 (106)")  # in 3.4 s
+
+
+def test_quarters_are_a_table_of_their_own() -> None:
+    """Where they are asked for."""
+    console = Console(width=140)
+    with console.capture() as capture:
+        made = sheets([replace(result(), quarters=(QUARTER,))], by_quarter=True)
+        console.print(to_tables(made))
+    assert "15 to 30 min, mean" in capture.get()
+
+
+def test_the_markdown_is_a_page_of_tables() -> None:
+    """Every line of a table has the same columns; averages stand first."""
+    for made in sheets([result(), FAILED]):
+        lines = [line for line in to_markdown([made]).splitlines() if line.startswith("|")]
+        assert lines[0].startswith("| record |")
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+        assert lines[2].startswith("| development, mean |")
+        assert lines[-1].startswith("| 10\\|8 |")

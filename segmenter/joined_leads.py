@@ -1,0 +1,225 @@
+"""One course of beats for all leads of a patient, and which leads are left out.
+
+What the leads' detectors say is taken in the order of time, so that any cut gives the same. A lead
+that cannot be read (flat, saturated or missing for a second, noisy for three) has no say about the
+beats while another lead can be read, until it was good for three seconds; `lead_left_out` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segmenter.beat import Quality
+from segmenter.errors import InvalidState
+from segmenter.joined_beats import BeatJoiner, of_each
+from segmenter.lead_detector import (
+    LEAD_OFF,
+    MISSING,
+    NOISY,
+    NOISY_SECONDS,
+    Echo,
+    LeadDetector,
+    SecondEnded,
+    Slept,
+)
+from segmenter.qrs import Detection
+from segmenter.tracker import Findings, JoinedBeat, Tracker
+
+LEARNING = int(Quality.LEARNING)
+GOOD_SECONDS = 3  # in a row; then a lead that was left out is back
+# What became known of leads: its sample, its place among what has the same, the lead, its number
+# among what the lead said, and what it is; a second that was lost is None.
+Said = tuple[int, int, int, int, Echo | Detection | SecondEnded | Slept | None]
+SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
+
+
+class JoinedLeads:
+    """Follows one patient: what the leads' detectors say becomes one course of beats.
+
+    Parameters
+    ----------
+    leads : list of LeadDetector
+    tracker : Tracker
+    """
+
+    def __init__(self, leads: list[LeadDetector], tracker: Tracker) -> None:
+        self.leads = leads
+        self.tracker = tracker
+        self.left_out = [False] * len(leads)
+        self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
+        self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
+        timing = leads[0].decider.timing
+        self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None
+
+    def update(self, position: int, findings: Findings) -> None:
+        """Take what the leads said since the last time, up to `position` each.
+
+        Parameters
+        ----------
+        position : int
+        findings : Findings
+            What becomes known is added to it.
+        """
+        joiner = self.joiner
+        if joiner is None:
+            self.update_one(findings)
+            return
+        for time, order, lead, _, said in self._in_order():
+            if joiner.due < time:
+                joiner.advance(time, findings)
+            if isinstance(said, Echo):
+                joiner.trust[lead].echoes.append(said)
+            elif isinstance(said, Detection):
+                joiner.detected(lead, said, findings)
+            elif not isinstance(said, Slept):
+                self._end_second(joiner, time, said, findings)
+            elif order == ASLEEP:
+                joiner.trust[lead].forget()
+            else:
+                joiner.settle(time, findings)
+                joiner.forget()
+                self.tracker.skip(time, said.n, findings)
+        if joiner.due < position:
+            joiner.advance(position, findings)
+
+    def skip(self, position: int, n: int, findings: Findings) -> None:
+        """Take n samples after `position` in which every lead sleeps, and slept before."""
+        for lead in self.leads:
+            lead.lose(position, n)
+        self.tracker.skip(position, n, findings)
+
+    def flush(self, position: int, findings: Findings) -> None:
+        """Close the last beat, if its window is complete without a next one."""
+        if self.joiner is not None:
+            self.joiner.settle(position, findings)
+        self.tracker.flush(position, findings)
+
+    def update_one(self, findings: Findings) -> None:
+        """Take what the only lead said: nothing is to be joined."""
+        lead, tracker = self.leads[0], self.tracker
+        said, lead.said = lead.said, []
+        for one in said:
+            if isinstance(one, SecondEnded):
+                tracker.end_second(one.end, one.flags, findings)
+            elif isinstance(one, Detection):
+                flags = LEARNING * one.learning | NOISY * one.noisy
+                tracker.take(JoinedBeat(one.r_sample, one.known, (flags,), (one,)), findings)
+            elif isinstance(one, Slept):
+                tracker.skip(one.start, one.n, findings)
+
+    def _in_order(self) -> list[Said]:
+        """Take what the leads said, in the order of time."""
+        in_order: list[Said] = []
+        asleep: list[list[Slept]] = []
+        for k, lead in enumerate(self.leads):
+            said, lead.said = lead.said, []
+            asleep.append([])
+            for i, one in enumerate(said):
+                if isinstance(one, Echo):
+                    in_order.append((one.known, ECHO, k, i, one))
+                elif isinstance(one, Detection):
+                    in_order.append((one.known, BEAT, k, i, one))
+                elif isinstance(one, SecondEnded):
+                    in_order.append((one.end, SECOND, k, i, one))
+                else:
+                    asleep[k].append(one)
+                    in_order.append((one.start, ASLEEP, k, i, one))
+                    in_order += [(end, SECOND, k, i, None) for end in self._seconds_in(one)]
+        if all(asleep):
+            for i, slept in enumerate(all_asleep(asleep)):
+                in_order.append((slept.start, ALL_ASLEEP, 0, i, slept))
+        in_order.sort()  # no two have the first four alike
+        return in_order
+
+    def _seconds_in(self, slept: Slept) -> range:
+        """Return the ends of the seconds that ended in a stretch."""
+        second = self.tracker.second
+        first = slept.start // second * second + second
+        return range(first, slept.start + slept.n + 1, second)
+
+    def _end_second(
+        self, joiner: BeatJoiner, end: int, said: SecondEnded | None, findings: Findings
+    ) -> None:
+        """Take what one lead has to say of a second; the last one ends it."""
+        self._ended.append(said)
+        if len(self._ended) < len(self.leads):
+            return
+        ended, self._ended = self._ended, []
+        for lead, one in enumerate(ended):
+            good = one is not None and not one.flags
+            self.good_seconds[lead] = min(self.good_seconds[lead] + 1, GOOD_SECONDS) if good else 0
+            if one is None or one.flags & ~NOISY or one.noisy_seconds >= NOISY_SECONDS:
+                joiner.leave_out(lead, True)
+            elif self.good_seconds[lead] == GOOD_SECONDS:
+                joiner.leave_out(lead, False)
+        awake = [one for one in ended if one is not None]
+        if awake:  # else the tracker skips it
+            self.tracker.end_second(end, joined_flags([one.flags for one in awake]), findings)
+            self._say_left_out(joiner.out, end, ended, findings)
+
+    def _say_left_out(
+        self, out: list[bool], end: int, ended: list[SecondEnded | None], findings: Findings
+    ) -> None:
+        """Say which leads are left out from now on, and which are back."""
+        for lead, one in enumerate(ended):
+            if out[lead] is self.left_out[lead] or (out[lead] and all(out)):
+                continue
+            self.left_out[lead] = out[lead]
+            seconds = 1
+            if not out[lead]:
+                seconds = GOOD_SECONDS
+            elif one is not None and one.noisy_seconds >= NOISY_SECONDS:
+                seconds = NOISY_SECONDS
+            start = max(end - seconds * self.tracker.second, 0)
+            self.tracker.leave_out(lead, out[lead], start, findings)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the state as plain JSON values."""
+        return {
+            "tracker": self.tracker.to_plain(),
+            "leads": [lead.to_plain() for lead in self.leads],
+            "left_out": self.left_out,
+            "good_seconds": self.good_seconds,
+            "joiner": None if self.joiner is None else self.joiner.to_plain(),
+        }
+
+    def restore(self, plain: Mapping[str, Any], position: int) -> None:
+        """Take a state from `to_plain` at `position`; InvalidState if it cannot be one."""
+        tracker, n = plain.get("tracker"), len(self.leads)
+        if not isinstance(tracker, dict):
+            raise InvalidState("saved state: the tracker's part is missing")
+        self.tracker.restore(tracker, position, n)
+        self.left_out = of_each(plain, "left_out", n, bool)
+        self.good_seconds = of_each(plain, "good_seconds", n, int)
+        if not all(0 <= one <= GOOD_SECONDS for one in self.good_seconds):
+            raise InvalidState("saved state: good_seconds are not so many")
+        for lead, one in zip(self.leads, of_each(plain, "leads", n, dict), strict=True):
+            lead.restore(one, position)
+        if self.joiner is not None:
+            joiner = plain.get("joiner")
+            if not isinstance(joiner, dict):
+                raise InvalidState("saved state: what joins the leads is missing")
+            self.joiner.restore(joiner, position)
+
+
+def all_asleep(asleep: list[list[Slept]]) -> list[Slept]:
+    """Return the stretches in which every lead sleeps, from those of each, in order."""
+    common, *others = asleep
+    for stretches in others:
+        both = [
+            (max(one.start, other.start), min(one.start + one.n, other.start + other.n))
+            for one in common
+            for other in stretches
+        ]
+        common = [Slept(start, stop - start) for start, stop in both if stop > start]
+    return common
+
+
+def joined_flags(flags: list[int]) -> int:
+    """Return the flags of a second of the patient: none if a lead can be read, else the mildest."""
+    if 0 in flags:
+        return 0
+    noisy = [one for one in flags if one & NOISY]
+    off = [one for one in flags if one & LEAD_OFF]
+    return (noisy or off or [MISSING])[0]
