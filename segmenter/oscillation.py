@@ -34,6 +34,8 @@ HARMONIC = 0.3  # of the dominant frequency, to either side of it and of its dou
 MUSCLE_HZ = (30.0, 48.0)  # noise of muscles; below the mains
 FAR_FROM_BASELINE = 0.2  # of the highest (Arafat 2011)
 TCSC_S = 1.0  # the highest is taken over so much
+QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
+QRS_DELAY_S = 0.125  # the window's end is joined to its start: what is nearer may be of either
 CONSTANT_MV = 1e-4  # an open input or a missing lead is constant; a standing heart is not
 
 
@@ -47,11 +49,12 @@ class SignalWindow(NamedTuple):
     missing, still : float
         Share of samples that are missing, and share of steps between samples under `CONSTANT_MV`.
     height_mv : float
-        Highest over lowest, 1 to 30 Hz, of the least half second's... see `hop_heights_mv`.
-    qrs_mv : float
-        Highest of the QRS band's envelope in the last hop.
+        Highest over lowest, 1 to 30 Hz.
     qrs_highest_mv, qrs_mean_mv : float
         Highest and mean of the QRS band's envelope (8-20 Hz, mean over 100 ms) in the window.
+    qrs_mv : tuple of float
+        Highest of that envelope in each sixteenth of a second of the hop that ends `QRS_DELAY_S`
+        before the window's end: window after window, all of the signal.
     leakage : float
         0 for a sine wave, 1 for a signal without a period (Kuo 1978).
     far_share : float
@@ -68,10 +71,9 @@ class SignalWindow(NamedTuple):
     missing: float
     still: float
     height_mv: float
-    least_height_mv: float
-    qrs_mv: float
     qrs_highest_mv: float
     qrs_mean_mv: float
+    qrs_mv: tuple[float, ...]
     leakage: float
     far_share: float
     dominant_hz: float
@@ -91,7 +93,10 @@ def measure(end_sample: int, window: NDArray[np.float32], fs_hz: float) -> Signa
     present = np.isfinite(window)
     missing = 1.0 - float(np.count_nonzero(present)) / len(window)
     if missing > 0.5:
-        return SignalWindow(end_sample, missing, 1.0, *[np.nan] * (len(SignalWindow._fields) - 3))
+        nothing = [np.nan] * 3
+        return SignalWindow(
+            end_sample, missing, 1.0, *nothing, (np.nan,) * QRS_BINS, *nothing, np.nan, np.nan
+        )
     signal = window.astype(np.float64)
     if missing:
         at = np.arange(len(signal))
@@ -99,18 +104,18 @@ def measure(end_sample: int, window: NDArray[np.float32], fs_hz: float) -> Signa
     still = float(np.mean(np.abs(np.diff(signal)) < CONSTANT_MV))
     spectrum = _spectrum(signal)
     band, qrs_band = _resampled(spectrum, BAND_HZ), _resampled(spectrum, QRS_BAND_HZ)
-    halves = band.reshape(round(WINDOW_S / HOP_S), -1)
     envelope = _envelope(qrs_band)
+    stop = len(envelope) - round(QRS_DELAY_S * FS_HZ)
+    hop = envelope[stop - round(HOP_S * FS_HZ) : stop].reshape(QRS_BINS, -1)
     dominant_hz, tonal_share, muscle_share = _where_power_lies(spectrum)
     return SignalWindow(
         end_sample,
         missing,
         still,
         float(band.max() - band.min()),
-        float(np.min(halves.max(axis=1) - halves.min(axis=1))),
-        float(envelope[-round(HOP_S * FS_HZ) :].max()),
         float(envelope.max()),
         float(envelope.mean()),
+        tuple(hop.max(axis=1).tolist()),
         _leakage(band),
         _far_share(band),
         dominant_hz,

@@ -1,0 +1,99 @@
+"""All named alarms of one patient: `(state, moment) -> (state, changes)`; no clock, no model."""
+
+from __future__ import annotations
+
+from math import nan
+
+import msgspec
+
+from monitor.detection.rhythm import fibrillation, rates, standstill, ventricular
+from monitor.detection.rhythm.life_cycle import AlarmKind, AlarmLife, Change, Condition, live
+from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.rates import SeriesState
+from monitor.detection.rhythm.signs import Moment
+from monitor.detection.rhythm.standstill import PulsesState
+
+
+class RhythmState(msgspec.Struct, frozen=True):
+    """All that is remembered of one patient; encodes to some KB of JSON."""
+
+    series: tuple[SeriesState, ...] = ()
+    waves: tuple[PulsesState, ...] = ()
+    alarms: dict[str, AlarmLife] = {}
+
+
+def step(
+    state: RhythmState,
+    moment: Moment,
+    fs_hz: float,
+    limits: RhythmLimits,
+    usual_per_minute: float = nan,
+) -> tuple[RhythmState, tuple[Change, ...]]:
+    """Take half a second of a patient; return which named alarms began or ended.
+
+    Parameters
+    ----------
+    usual_per_minute : float
+        The heart rate that was learnt; NaN where none was.
+    """
+    series = _of_length(state.series, len(moment.series), SeriesState())
+    waves = tuple(
+        standstill.follow_pulses(one, signs)
+        for one, signs in zip(
+            _of_length(state.waves, len(moment.waves), PulsesState()), moment.waves, strict=True
+        )
+    )
+    held: dict[AlarmKind, Condition] = {}
+    for k in range(max((len(beats) for beats in moment.series), default=0)):
+        series = tuple(
+            rates.follow(one, beats[k]) if k < len(beats) else one
+            for one, beats in zip(series, moment.series, strict=True)
+        )
+        for kind, condition in _of_beats(series, moment.sample, fs_hz, limits, usual_per_minute):
+            if condition.holds:  # between two moments, too
+                held.setdefault(kind, condition)
+    for kind, condition in (
+        *_of_beats(series, moment.sample, fs_hz, limits, usual_per_minute),
+        ("asystole", standstill.asystole(moment.leads, waves, limits, moment.sample, fs_hz)),
+        (
+            "ventricular_fibrillation",
+            fibrillation.fibrillation(moment.leads, waves, limits, moment.sample, fs_hz),
+        ),
+    ):
+        held.setdefault(kind, condition)
+    alarms = dict(state.alarms)
+    changes = []
+    for kind, condition in held.items():
+        life, change = live(
+            alarms.get(kind, AlarmLife()),
+            kind,
+            condition,
+            moment.sample,
+            round(limits.clear_s * fs_hz),
+        )
+        alarms[kind] = life
+        if change is not None:
+            changes.append(change)
+    return RhythmState(series, waves, alarms), tuple(changes)
+
+
+def _of_beats(
+    series: tuple[SeriesState, ...],
+    sample: int,
+    fs_hz: float,
+    limits: RhythmLimits,
+    usual_per_minute: float,
+) -> tuple[tuple[AlarmKind, Condition], ...]:
+    return (
+        ("extreme_tachycardia", rates.extreme_tachycardia(series, limits, sample, fs_hz)),
+        ("extreme_bradycardia", rates.extreme_bradycardia(series, limits, sample, fs_hz)),
+        ("ventricular_tachycardia", ventricular.ventricular_tachycardia(series, limits, sample, fs_hz)),
+        ("ventricular_run", ventricular.ventricular_run(series, limits, sample, fs_hz)),
+        ("tachycardia", rates.tachycardia(series, limits, usual_per_minute, sample, fs_hz)),
+        ("bradycardia", rates.bradycardia(series, limits, usual_per_minute, sample, fs_hz)),
+        ("pause", rates.pause(series, limits, sample, fs_hz)),
+    )
+
+
+def _of_length(kept: tuple[T, ...], n: int, new: T) -> tuple[T, ...]:
+    return (*kept[:n], *(new,) * (n - len(kept)))
