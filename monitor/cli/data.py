@@ -509,6 +509,48 @@ def evaluate_patients(
         raise typer.Exit(_passed_over(failed))
 
 
+@evaluate.command("alarms")
+def evaluate_alarms(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder of records of the PhysioNet/CinC Challenge 2015."
+        ),
+    ],
+    record: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
+        ),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure named alarms on true and false alarms of intensive care.
+
+    For whoever wants to know which alarms to trust: each record holds five minutes before the
+    alarm of a bedside monitor. Counted is whether the same alarm is on within the last 10 s.
+
+    \b
+    Try: ecg-monitor evaluate alarms challenge-2015/training
+    """
+    with explained(), ended_by_sigterm():
+        prepare_workers("monitor.offline.alarms_run", jobs)
+        from monitor.offline.alarms_run import AlarmsOptions, run
+        from monitor.offline.evaluation.alarms_report import to_json, to_table
+
+        with progress_bar("judging alarms") as show:
+            results = run(
+                AlarmsOptions(folder, tuple(record or ()), jobs),
+                lambda done, n, of: show(n / of, harmless(done.record, 60)),
+            )
+        if json:
+            sys.stdout.write(f"{to_json(results)}\n")
+        else:
+            Console(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(to_table(results))
+        raise typer.Exit(_passed_over({one.record: one.note for one in results if one.note}))
+
+
 def _report_leads(records: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
     """Report which lead of each record was read, and what is wrong with the record."""
     from monitor.run.leads import lead_rows
