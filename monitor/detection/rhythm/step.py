@@ -6,7 +6,8 @@ from math import nan
 
 import msgspec
 
-from monitor.detection.rhythm import fibrillation, rates, standstill, ventricular
+from monitor.detection.rhythm import fibrillation, irregular, rates, standstill, ventricular
+from monitor.detection.rhythm.irregular import IrregularState
 from monitor.detection.rhythm.life_cycle import AlarmKind, AlarmLife, Change, Condition, live
 from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.rates import SeriesState
@@ -18,6 +19,7 @@ class RhythmState(msgspec.Struct, frozen=True):
     """All that is remembered of one patient; encodes to some KB of JSON."""
 
     series: tuple[SeriesState, ...] = ()
+    intervals: tuple[IrregularState, ...] = ()
     waves: tuple[PulsesState, ...] = ()
     alarms: dict[str, AlarmLife] = {}
 
@@ -44,10 +46,15 @@ def step(
         )
     )
     held: dict[AlarmKind, Condition] = {}
+    intervals = _of_length(state.intervals, len(moment.series), IrregularState())
     for k in range(max((len(beats) for beats in moment.series), default=0)):
         series = tuple(
             rates.follow(one, beats[k]) if k < len(beats) else one
             for one, beats in zip(series, moment.series, strict=True)
+        )
+        intervals = tuple(
+            irregular.follow_intervals(one, beats[k], limits) if k < len(beats) else one
+            for one, beats in zip(intervals, moment.series, strict=True)
         )
         for kind, condition in _of_beats(series, moment.sample, fs_hz, limits, usual_per_minute):
             if condition.holds:  # between two moments, too
@@ -59,6 +66,7 @@ def step(
             "ventricular_fibrillation",
             fibrillation.fibrillation(moment.leads, waves, limits, moment.sample, fs_hz),
         ),
+        ("irregular_rhythm", irregular.irregular_rhythm(intervals)),
     ):
         held.setdefault(kind, condition)
     alarms = dict(state.alarms)
@@ -74,7 +82,7 @@ def step(
         alarms[kind] = life
         if change is not None:
             changes.append(change)
-    return RhythmState(series, waves, alarms), tuple(changes)
+    return RhythmState(series, intervals, waves, alarms), tuple(changes)
 
 
 def _of_beats(
