@@ -35,7 +35,7 @@ MUSCLE_HZ = (30.0, 48.0)  # noise of muscles; below the mains
 FAR_FROM_BASELINE = 0.2  # of the highest (Arafat 2011)
 TCSC_S = 1.0  # the highest is taken over so much
 QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
-QRS_DELAY_S = 0.125  # the window's end is joined to its start: what is nearer may be of either
+QRS_DELAY_S = 0.25  # the window's end is joined to its start: what is nearer may be of either
 CONSTANT_MV = 1e-4  # an open input or a missing lead is constant; a standing heart is not
 
 

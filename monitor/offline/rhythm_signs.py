@@ -36,6 +36,7 @@ class LeadFindings:
     windows: list[SignalWindow]
     r_samples: NDArray[np.int64]
     rr_ms: NDArray[np.float64]
+    rr_after_ms: NDArray[np.float64]
     judgeable: NDArray[np.bool_]
     known: NDArray[np.int64]
     shapes: dict[int, QrsShape]  # by R peak
@@ -71,6 +72,7 @@ def find_in_lead(samples: NDArray[np.float32], fs_hz: float) -> LeadFindings:
         windows=measured,
         r_samples=r_samples,
         rr_ms=np.concatenate([part.rr_before_ms for part in beats]).astype(np.float64),
+        rr_after_ms=np.concatenate([part.rr_after_ms for part in beats]).astype(np.float64),
         judgeable=np.concatenate([part.judgeable for part in beats]),
         known=np.concatenate([part.closed_sample for part in beats]),
         shapes={shape.r_sample: shape for shape in found},
@@ -136,6 +138,7 @@ def _beats(own: int, found: RecordFindings) -> list[Beat]:
             Beat(
                 r_sample=r_sample,
                 rr_ms=float(lead.rr_ms[k]),
+                rr_after_ms=float(lead.rr_after_ms[k]),
                 judgeable=bool(lead.judgeable[k]),
                 ventricular=sum(known) / len(known) if known else nan,
                 like_last=nan if own_shape is None else own_shape.like_last,

@@ -16,7 +16,7 @@ from monitor.detection.rhythm.standstill import PulsesState, beats_on
 CLEAR_LEAKAGE = 0.406  # of a lead that oscillates
 OTHER_LEAKAGE = 0.625  # of one that shows no QRS complexes: Kuo, Dillman 1978
 FAR_SHARE = 0.48  # of the samples far from the baseline (Arafat 2011)
-SLOWEST_HZ = 2.5  # 150 a minute: slower is a tachycardia of wide complexes
+SLOWEST_HZ = 3.0  # 180 a minute: slower is a tachycardia of wide complexes
 LEAST_MV = 0.1  # of coarse fibrillation
 
 

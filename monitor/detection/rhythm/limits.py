@@ -13,7 +13,7 @@ import msgspec
 class RhythmLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When each alarm begins and ends."""
 
-    asystole_s: float = 3.75  # without a QRS complex's energy: 4 s from the last R peak
+    asystole_s: float = 3.5  # without a QRS complex's energy: seen within 4 s of the last R peak
     fibrillation_s: float = 4.0  # an oscillating waveform: the window of `segmenter.oscillation`
     ventricular_run_beats: int = 3
     ventricular_tachycardia_beats: int = 5

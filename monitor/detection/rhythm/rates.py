@@ -7,6 +7,7 @@ beats sees one, too), a fast heart one that a good lead sees (noise is faster st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import msgspec
 
@@ -33,9 +34,17 @@ def follow(state: SeriesState, beat: Beat) -> SeriesState:
     return SeriesState((*kept, beat))
 
 
-def per_minute(beats: Sequence[Beat], fs_hz: float) -> float:
-    """Return the rate from the first to the last of some beats."""
-    return 60.0 * fs_hz * (len(beats) - 1) / max(1, beats[-1].r_sample - beats[0].r_sample)
+def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
+    """Return the R peaks, and the one after the latest beat, which is known before its beat is."""
+    r_samples = tuple(beat.r_sample for beat in state.beats)
+    if not state.beats or not isfinite(state.beats[-1].rr_after_ms):
+        return r_samples
+    return (*r_samples, r_samples[-1] + round(state.beats[-1].rr_after_ms * fs_hz / 1000))
+
+
+def per_minute(r_samples: Sequence[int], fs_hz: float) -> float:
+    """Return the rate from the first to the last of some R peaks."""
+    return 60.0 * fs_hz * (len(r_samples) - 1) / max(1, r_samples[-1] - r_samples[0])
 
 
 def is_fresh(state: SeriesState, sample: int, fs_hz: float) -> bool:
@@ -49,11 +58,12 @@ def too_fast(
     """Tell whether a good detector's last `n_beats` came at more than `limit` a minute."""
     for one in series:
         beats = one.beats[-n_beats:]
-        if len(beats) < n_beats or not is_fresh(one, sample, fs_hz):
+        r_samples = known_r_samples(one, fs_hz)[-n_beats:]
+        if len(r_samples) < n_beats or not is_fresh(one, sample, fs_hz):
             continue
-        good = sum(beat.judgeable for beat in beats) >= GOOD_SHARE * n_beats
-        if good and per_minute(beats, fs_hz) > limit:
-            return Condition(True, beats[0].r_sample)
+        good = sum(beat.judgeable for beat in beats) >= GOOD_SHARE * len(beats)
+        if good and per_minute(r_samples, fs_hz) > limit:
+            return Condition(True, r_samples[0])
     return Condition(False)
 
 
@@ -63,12 +73,12 @@ def too_slow(
     """Tell whether the last `n_beats` of every detector came at less than `limit` a minute."""
     since = []
     for one in series:
-        beats = one.beats[-n_beats:]
+        r_samples = known_r_samples(one, fs_hz)[-n_beats:]
         if not is_fresh(one, sample, fs_hz):
             continue
-        if len(beats) < n_beats or not per_minute(beats, fs_hz) < limit:
+        if len(r_samples) < n_beats or not per_minute(r_samples, fs_hz) < limit:
             return Condition(False)
-        since.append(beats[0].r_sample)
+        since.append(r_samples[0])
     return Condition(True, min(since)) if since else Condition(False)
 
 

@@ -20,6 +20,9 @@ class Beat(msgspec.Struct, frozen=True):
         From the record's start.
     rr_ms : float
         To the beat before; NaN where there is none, or the signal between could not be read.
+    rr_after_ms : float
+        To the beat after, whose R peak is known though the beat is still open; NaN where there is
+        none.
     judgeable : bool
         Whether its signal was good.
     ventricular : float
@@ -32,6 +35,7 @@ class Beat(msgspec.Struct, frozen=True):
 
     r_sample: int
     rr_ms: float = nan
+    rr_after_ms: float = nan
     judgeable: bool = True
     ventricular: float = nan
     like_last: float = nan

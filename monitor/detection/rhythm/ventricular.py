@@ -51,7 +51,7 @@ def _run(
         beats = one.beats[-n_beats:]
         if len(beats) < n_beats or not is_fresh(one, sample, fs_hz):
             continue
-        if per_minute(beats, fs_hz) < limit:
+        if per_minute([beat.r_sample for beat in beats], fs_hz) < limit:
             continue
         if sum(beat.ventricular > 0 for beat in beats) < n_beats - exceptions:
             continue
