@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.pulses import PulsesState, beats_on
 from monitor.detection.rhythm.signs import LeadSigns
-from monitor.detection.rhythm.standstill import PulsesState, beats_on
 
 CLEAR_LEAKAGE = 0.406  # of a lead that oscillates
 OTHER_LEAKAGE = 0.625  # of one that shows no QRS complexes: Kuo, Dillman 1978

@@ -6,13 +6,17 @@ from math import nan
 
 import msgspec
 
-from monitor.detection.rhythm import fibrillation, irregular, rates, standstill, ventricular
+from monitor.detection.rhythm import fibrillation, irregular, pulses, rates, standstill, ventricular
 from monitor.detection.rhythm.irregular import IrregularState
 from monitor.detection.rhythm.life_cycle import AlarmKind, AlarmLife, Change, Condition, live
 from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
 from monitor.detection.rhythm.signs import Moment
-from monitor.detection.rhythm.standstill import PulsesState
+
+
+# A run that begins changes the pulses; one that has lasted long may have made even ones.
+DENIED_BY_STEADY_PULSES: tuple[AlarmKind, ...] = ("ventricular_tachycardia", "ventricular_run")
 
 
 class RhythmState(msgspec.Struct, frozen=True):
@@ -40,11 +44,12 @@ def step(
     """
     series = _of_length(state.series, len(moment.series), SeriesState())
     waves = tuple(
-        standstill.follow_pulses(one, signs)
+        pulses.follow_pulses(one, signs)
         for one, signs in zip(
             _of_length(state.waves, len(moment.waves), PulsesState()), moment.waves, strict=True
         )
     )
+    steady = pulses.is_steady(waves, moment.sample, fs_hz)
     held: dict[AlarmKind, Condition] = {}
     intervals = _of_length(state.intervals, len(moment.series), IrregularState())
     for k in range(max((len(beats) for beats in moment.series), default=0)):
@@ -72,8 +77,11 @@ def step(
     alarms = dict(state.alarms)
     changes = []
     for kind, condition in held.items():
+        before = alarms.get(kind, AlarmLife())
+        if steady and kind in DENIED_BY_STEADY_PULSES and not before.active:
+            condition = Condition(False)
         life, change = live(
-            alarms.get(kind, AlarmLife()),
+            before,
             kind,
             condition,
             moment.sample,

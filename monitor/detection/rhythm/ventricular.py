@@ -16,6 +16,7 @@ from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.rates import SeriesState, is_fresh, per_minute
 from monitor.detection.rhythm.signs import Beat
 
+VENTRICULAR = 1.0  # log odds of a beat: it is so nearly three times as likely as not
 ALIKE = 0.75  # mean correlation of neighbours in a run
 HEIGHT_SPREAD = 0.2  # standard deviation over mean
 RR_SPREAD = 0.5
@@ -53,7 +54,7 @@ def _run(
             continue
         if per_minute([beat.r_sample for beat in beats], fs_hz) < limit:
             continue
-        if sum(beat.ventricular > 0 for beat in beats) < n_beats - exceptions:
+        if sum(beat.ventricular > VENTRICULAR for beat in beats) < n_beats - exceptions:
             continue
         if _are_of_one_kind(beats):
             return Condition(True, beats[0].r_sample)
