@@ -110,6 +110,14 @@ def simulate(
         float,
         typer.Option(metavar="RATE", help="How often an hour the leads come off for some seconds."),
     ] = 0.0,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Events at given times: `night` has one of each within three minutes. Or a TOML "
+            "file of [[event]] tables with kind, at_s and for_s.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing record.")
     ] = False,
@@ -125,12 +133,14 @@ def simulate(
     """
     with explained():
         from monitor.sources.simulated import SimulationSettings, write_record
+        from monitor.sources.simulated_events import load_scenario
 
         settings = SimulationSettings(
             hours=hours,
             seed=seed,
             anomaly_rate=anomaly_rate,
             lead_off_per_hour=lead_off_per_hour,
+            scenario=() if scenario is None else load_scenario(scenario),
         )
         with progress_bar(f"writing {harmless(out.name, 60)}") as show:
             write_record(out, settings, show, overwrite=overwrite)
