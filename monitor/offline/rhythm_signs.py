@@ -7,6 +7,7 @@ depends on it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -25,8 +26,8 @@ from segmenter.qrs_shape import QrsShape, QrsShapes
 from segmenter.stream import Segmenter
 
 CHUNK_S = 10.0  # of signal that is segmented at once; the result does not depend on it
+USUAL_BEATS = 64  # a run of 30 beats does not become usual
 SAME_BEAT_S = 0.15  # two leads' R peaks of one beat lie closer (EC57's match window)
-USUAL_BEATS = 64  # whose median interval is the usual one: a run of 30 beats does not become usual
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def _unless_loose(signs: LeadSigns, loose: bool) -> LeadSigns:
 def _beats(own: int, found: RecordFindings) -> list[Beat]:
     """Return the beats of one lead, with what all leads say of their shapes."""
     lead = found.leads[own]
+    usual = _usual_rr_ms(lead.rr_ms)
     odds = [_log_odds(one) for one in found.leads]
     r_of = [np.array(sorted(each), np.int64) for each in odds]
     reach = SAME_BEAT_S * found.fs_hz
@@ -140,6 +142,7 @@ def _beats(own: int, found: RecordFindings) -> list[Beat]:
                 rr_ms=float(lead.rr_ms[k]),
                 rr_after_ms=float(lead.rr_after_ms[k]),
                 judgeable=bool(lead.judgeable[k]),
+                rr_over_usual=float(lead.rr_ms[k] / usual[k]) if lead.rr_ms[k] / usual[k] > 0 else 1.0,
                 ventricular=sum(known) / len(known) if known else nan,
                 like_last=nan if own_shape is None else own_shape.like_last,
                 height_ratio=1.0 if own_shape is None else own_shape.height_ratio,
@@ -148,18 +151,20 @@ def _beats(own: int, found: RecordFindings) -> list[Beat]:
     return beats
 
 
+def _usual_rr_ms(rr_ms: NDArray[np.float64]) -> list[float]:
+    """Return the usual RR interval before each beat: the median of the last ones; NaN for none."""
+    latest: deque[float] = deque(maxlen=USUAL_BEATS)
+    usual = []
+    for rr in rr_ms.tolist():
+        usual.append(sorted(latest)[len(latest) // 2] if latest else nan)
+        if rr == rr:
+            latest.append(rr)
+    return usual
+
+
 def _log_odds(lead: LeadFindings) -> dict[int, float]:
     """Return the evidence of each beat's shape in a lead, by R peak."""
-    usual: list[float] = []
-    odds: dict[int, float] = {}
-    rr_ms = dict(zip(lead.r_samples.tolist(), lead.rr_ms.tolist(), strict=True))
-    for r_sample in sorted(lead.shapes):
-        rr = rr_ms.get(r_sample, nan)
-        middle = sorted(usual)[len(usual) // 2] if usual else nan
-        odds[r_sample] = log_odds(lead.shapes[r_sample], rr / middle)
-        if rr == rr:
-            usual = [*usual, rr][-USUAL_BEATS:]
-    return odds
+    return {r_sample: log_odds(shape) for r_sample, shape in lead.shapes.items()}
 
 
 def findings(

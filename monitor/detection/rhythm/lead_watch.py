@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.detection.rhythm.signs import LeadSigns
-from segmenter.hops import HOP_S
+from segmenter.hops import HOP_S, WINDOW_S
 from segmenter.oscillation import SignalWindow
 
 QUIET = 0.25  # of the usual QRS complexes; P waves reach .07 in the QRS band (segmenter/qrs.py)
@@ -40,6 +40,8 @@ def watch_lead(
     still = window.still > MOST_STILL or window.missing > MOST_MISSING
     loose = end if still and not state.still and state.usual_mv else state.loose_sample
     level = sorted(state.usual_mv)[len(state.usual_mv) // 2] if state.usual_mv else 0.0
+    if not still and state.loud_sample - loose > round(WINDOW_S * fs_hz):
+        loose = -1  # it holds again: complexes have been seen since
     known = len(state.usual_mv) >= FEWEST_USUAL
     loud = state.loud_sample
     width = round(HOP_S * fs_hz / len(window.qrs_mv))

@@ -16,7 +16,7 @@ from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.signs import Beat
 
 KEPT_BEATS = 17
-USUAL_BEATS = 9  # whose median interval is the usual one
+SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: that is no pause
 GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
 STALE_S = 8.0  # without a beat for so long a detector says nothing of the rate
 
@@ -137,8 +137,8 @@ def pause(
             continue
         if len(one.beats) < 3 or not one.beats[-1].judgeable or not one.beats[-2].judgeable:
             return Condition(False)
-        before = sorted(beat.rr_ms for beat in one.beats[1:-1][-USUAL_BEATS:])
-        usual_ms = before[len(before) // 2]
+        before = sorted(beat.rr_ms for beat in one.beats[1:-1])
+        usual_ms = max(before[len(before) // 2], SHORTEST_USUAL_MS)
         limit_ms = min(1000 * limits.pause_s, limits.pause_ratio * usual_ms)
         if not one.beats[-1].rr_ms > limit_ms:
             return Condition(False)

@@ -25,8 +25,11 @@ class Beat(msgspec.Struct, frozen=True):
         none.
     judgeable : bool
         Whether its signal was good.
+    rr_over_usual : float
+        The interval before it over the patient's usual one: below 1 it is early; 1 where unknown.
     ventricular : float
-        Evidence that it is ventricular, log odds: above 0 it rather is. NaN where unknown.
+        Evidence of its shape that it is ventricular, log odds, over all leads: above 0 it rather
+        is. NaN where unknown.
     like_last : float
         Correlation of its shape with that of the beat before; NaN where unknown.
     height_ratio : float
@@ -37,6 +40,7 @@ class Beat(msgspec.Struct, frozen=True):
     rr_ms: float = nan
     rr_after_ms: float = nan
     judgeable: bool = True
+    rr_over_usual: float = 1.0
     ventricular: float = nan
     like_last: float = nan
     height_ratio: float = 1.0
