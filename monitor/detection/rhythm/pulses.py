@@ -15,6 +15,7 @@ import msgspec
 from monitor.detection.rhythm.signs import PulseSigns
 
 TRANSIT_S = 0.8  # a pulse may come so long after its QRS complex
+WITNESS_S = 4.0  # what came before says nothing of now
 FEWEST_PULSES = 2  # one may be the last beat's, or an artefact
 KEPT_PULSES = 24
 USUAL_PULSES = 10  # before: whose intervals say whether the wave is to be trusted
@@ -43,7 +44,7 @@ def beats_on(
     waves: Sequence[PulsesState], since_sample: int, sample: int, fs_hz: float
 ) -> bool:
     """Tell whether a pulse wave shows that the heart has gone on beating since a sample."""
-    start = since_sample + round(TRANSIT_S * fs_hz)
+    start = max(since_sample + round(TRANSIT_S * fs_hz), sample - round(WITNESS_S * fs_hz))
     return any(wave.readable and _goes_on(wave.pulses, start, sample) for wave in waves)
 
 
