@@ -6,23 +6,20 @@ hop's length, whatever the chunks were, so a plain function of the window is a s
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmenter.errors import InvalidSignal, InvalidState
 from segmenter.rates import check_rate
+from segmenter.state import Arrays, pack, real, unpack, whole
 
+MAGIC = b"ecghops1"
 HOP_S = 0.5  # an event is noticed so much later at most
 WINDOW_S = 4.0  # asystole and fibrillation are called after four seconds (challenge of 2015)
-
-
-class HopState(msgspec.Struct, frozen=True):
-    """The last window and what came after it, as little-endian float32."""
-
-    fs_hz: float
-    position: int
-    samples: bytes
+MAX_POSITION = 1 << 53
 
 
 class HopWindows:
@@ -39,11 +36,25 @@ class HopWindows:
         Samples of a hop and of a window.
     position : int
         Samples seen so far.
+
+    Raises
+    ------
+    InvalidSignal
+        If the sampling rate is out of bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> windows = HopWindows(100.0)
+    >>> [end for end, _ in windows.update(np.zeros(120))]
+    [50, 100]
+    >>> [(end, len(window)) for end, window in windows.update(np.ones(30))]
+    [(150, 400)]
     """
 
     def __init__(self, fs_hz: float) -> None:
         check_rate(fs_hz)
-        self.fs_hz = fs_hz
+        self.fs_hz = float(fs_hz)
         self.hop = round(HOP_S * self.fs_hz)
         self.width = round(WINDOW_S / HOP_S) * self.hop
         self.position = 0
@@ -81,20 +92,30 @@ class HopWindows:
         self._kept = joined[len(joined) - self.width - waiting :].copy()
         return windows
 
-    def to_state(self) -> HopState:
-        """Return the whole state; `from_state` goes on from it."""
-        return HopState(self.fs_hz, self.position, self._kept.astype("<f4").tobytes())
+    def to_bytes(self) -> bytes:
+        """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
+        return pack(MAGIC, *self.lift())
 
     @classmethod
-    def from_state(cls, state: HopState) -> HopWindows:
-        """Return windows that go on from a state; InvalidState if it cannot be one."""
+    def from_bytes(cls, state: bytes) -> HopWindows:
+        """Return windows with a state that `to_bytes` gave; InvalidState if it cannot be one."""
+        return cls.settled(*unpack(MAGIC, state))
+
+    def lift(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the state as plain values and arrays, for one that holds windows."""
+        return {"fs_hz": self.fs_hz, "position": self.position}, {"kept": self._kept}
+
+    @classmethod
+    def settled(cls, plain: Mapping[str, Any], arrays: Arrays) -> HopWindows:
+        """Return windows with a state that `lift` gave; InvalidState if it cannot be one."""
         try:
-            windows = cls(state.fs_hz)
+            windows = cls(real(plain, "fs_hz"))
         except InvalidSignal as error:
             raise InvalidState(f"saved state: {error}") from error
-        expected = windows.width + state.position % windows.hop
-        if state.position < 0 or len(state.samples) != 4 * expected:
-            raise InvalidState(f"saved state: {len(state.samples)} bytes of a window, not {4 * expected}")
-        windows.position = state.position
-        windows._kept = np.frombuffer(state.samples, "<f4").astype(np.float32)
+        position = whole(plain, "position", 0, MAX_POSITION)
+        kept = arrays.get("kept")
+        expected = windows.width + position % windows.hop
+        if kept is None or kept.dtype != np.float32 or kept.shape != (expected,):
+            raise InvalidState("saved state: the window is missing or has another length")
+        windows.position, windows._kept = position, kept
         return windows

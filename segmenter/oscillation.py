@@ -19,6 +19,7 @@ algorithms for automated external defibrillators. Biomed Eng Online 4:60 (2005):
 
 from __future__ import annotations
 
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from segmenter.filters import INTEGRATION_S, QRS_BAND_HZ
 from segmenter.hops import HOP_S, WINDOW_S
 
+MOST_MISSING = 0.5  # of a window: what is left says nothing
 FS_HZ = 128.0  # of the signal that is measured
 BAND_HZ = (1.0, 30.0)  # fibrillation lies within 2 and 10 Hz, QRS complexes within 5 and 25
 OSCILLATION_HZ = (2.0, 9.0)  # 120 to 540 a minute
@@ -81,6 +83,22 @@ class SignalWindow(NamedTuple):
     muscle_share: float
 
 
+UNMEASURED = SignalWindow(
+    end_sample=0,
+    missing=1.0,
+    still=1.0,
+    height_mv=nan,
+    qrs_highest_mv=nan,
+    qrs_mean_mv=nan,
+    qrs_mv=(nan,) * QRS_BINS,
+    leakage=nan,
+    far_share=nan,
+    dominant_hz=nan,
+    tonal_share=nan,
+    muscle_share=nan,
+)
+
+
 def measure(end_sample: int, window: NDArray[np.float32], fs_hz: float) -> SignalWindow:
     """Measure one window.
 
@@ -92,11 +110,8 @@ def measure(end_sample: int, window: NDArray[np.float32], fs_hz: float) -> Signa
     """
     present = np.isfinite(window)
     missing = 1.0 - float(np.count_nonzero(present)) / len(window)
-    if missing > 0.5:
-        nothing = [np.nan] * 3
-        return SignalWindow(
-            end_sample, missing, 1.0, *nothing, (np.nan,) * QRS_BINS, *nothing, np.nan, np.nan
-        )
+    if missing > MOST_MISSING:
+        return UNMEASURED._replace(end_sample=end_sample, missing=missing)
     signal = window.astype(np.float64)
     if missing:
         at = np.arange(len(signal))
@@ -154,7 +169,9 @@ def _envelope(qrs_band: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of the rectified signal over a QRS complex's duration, around each sample."""
     width = round(INTEGRATION_S * FS_HZ)
     rectified = np.abs(qrs_band)
-    around = np.concatenate((rectified[-(width // 2) :], rectified, rectified[: width - width // 2]))
+    around = np.concatenate(
+        (rectified[-(width // 2) :], rectified, rectified[: width - width // 2])
+    )
     sums = np.cumsum(around)
     envelope: NDArray[np.float64] = (sums[width:] - sums[:-width]) / width
     return envelope

@@ -14,33 +14,31 @@ must be as long as others (no spike) and its place is that of the steepest rise.
 
 from __future__ import annotations
 
-import msgspec
+from math import isfinite
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segmenter.hops import HOP_S, HopState, HopWindows
+from segmenter.errors import InvalidState
+from segmenter.hops import MAX_POSITION, HopWindows
+from segmenter.state import listing, pack, real, unpack, whole
+
+MAGIC = b"ecgpuls1"
 
 SLOPE_SUM_S = 0.128
 SMOOTH_S = 0.06  # the wave is averaged over it: its rises last longer
 DOMINANCE_S = 0.25  # no two pulses closer: 240 a minute
 THRESHOLD = 0.4  # of the usual height of the slope sum
 GIANT = 3.5  # times the usual: an artefact of movement
+FEWEST = 4  # pulses before anything is too high
 KEPT = 15  # pulses whose median is the usual height
 DECAY = 0.97  # a hop without a pulse: levels follow a fall of the amplitude within half a minute
 SPREAD = 3.0  # peaks of the slope sum stand so far above its mean while levels are learnt
 NOT_PULSES = 1e-6  # of the wave's level: rounding
 
 
-class PulseState(msgspec.Struct, frozen=True):
-    """All that is remembered of one wave."""
-
-    windows: HopState
-    heights: tuple[float, ...] = ()
-    level: float = 0.0
-    last_sample: int = -1
-
-
-class PulseHop(msgspec.Struct, frozen=True):
+class PulseHop(NamedTuple):
     """What a hop made known: the stretch up to `upto_sample` has been searched.
 
     Attributes
@@ -93,25 +91,29 @@ class PulseDetector:
             1 + float(np.nanmax(np.abs(recent)))
         )
         mean = float(slope_sum.mean())
-        found: list[int] = []
-        for at in self._peaks(slope_sum, len(window) - reach - hop, len(window) - reach):
-            height, sample = float(slope_sum[at]), end - len(window) + at
-            if sample - self._last < self._dominance and self._last >= 0:
-                continue
-            if self._level <= 0 and height < SPREAD * mean:
-                continue
-            if height < THRESHOLD * self._level:
-                continue
-            self._heights = (*self._heights, min(height, GIANT * (self._level or height)))[-KEPT:]
-            self._level = sorted(self._heights)[len(self._heights) // 2]
-            if len(self._heights) > 3 and height > GIANT * self._level:
-                continue
-            self._last = sample
-            found.append(sample)
+        found = [
+            end - len(window) + at
+            for at in self._peaks(slope_sum, len(window) - reach - hop, len(window) - reach)
+            if self._is_pulse(end - len(window) + at, float(slope_sum[at]), mean)
+        ]
         if not found:
             self._level *= DECAY
             self._heights = tuple(DECAY * height for height in self._heights)
         return PulseHop(upto, tuple(found), readable)
+
+    def _is_pulse(self, sample: int, height: float, mean: float) -> bool:
+        """Decide on a peak of the slope sum, and follow the usual height."""
+        if self._last >= 0 and sample - self._last < self._dominance:
+            return False
+        limit = THRESHOLD * self._level if self._level > 0 else SPREAD * mean
+        if height < limit or height <= 0:
+            return False
+        self._heights = (*self._heights, min(height, GIANT * (self._level or height)))[-KEPT:]
+        self._level = sorted(self._heights)[len(self._heights) // 2]
+        if len(self._heights) >= FEWEST and height > GIANT * self._level:
+            return False
+        self._last = sample
+        return True
 
     def _slope_sum(self, wave: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of rises before each sample, shape (n,); zero near the window's start."""
@@ -139,16 +141,23 @@ class PulseDetector:
             at += 1 if highest <= reach else min(highest - reach, stop - at)
         return peaks
 
-    def to_state(self) -> PulseState:
-        """Return the whole state; `from_state` goes on from it."""
-        return PulseState(self._windows.to_state(), self._heights, self._level, self._last)
+    def to_bytes(self) -> bytes:
+        """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
+        plain, arrays = self._windows.lift()
+        plain |= {"heights": list(self._heights), "level": self._level, "last": self._last}
+        return pack(MAGIC, plain, arrays)
 
     @classmethod
-    def from_state(cls, state: PulseState) -> PulseDetector:
-        """Return a detector that goes on from a state; InvalidState if it cannot be one."""
-        windows = HopWindows.from_state(state.windows)
+    def from_bytes(cls, state: bytes) -> PulseDetector:
+        """Return a detector with a state that `to_bytes` gave; InvalidState if it cannot be one."""
+        plain, arrays = unpack(MAGIC, state)
+        windows = HopWindows.settled(plain, arrays)
         detector = cls(windows.fs_hz)
         detector._windows = windows
-        detector._heights, detector._level = tuple(state.heights)[-KEPT:], state.level
-        detector._last = state.last_sample
+        heights = listing(plain, "heights", KEPT)
+        if any(type(height) is not float or not isfinite(height) for height in heights):
+            raise InvalidState("saved state: a pulse's height is not a number")
+        detector._heights = tuple(heights)
+        detector._level = real(plain, "level")
+        detector._last = whole(plain, "last", -1, MAX_POSITION)
         return detector

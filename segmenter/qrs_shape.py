@@ -14,18 +14,23 @@ classification. Med Eng Phys 30 (2008) 248-257: area and width of the complex ag
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segmenter.hops import HopState, HopWindows
+from segmenter.errors import InvalidState
+from segmenter.hops import MAX_POSITION, HopWindows
+from segmenter.state import listing, pack, unpack
+
+MAGIC = b"ecgshap1"
 
 BEFORE_S, AFTER_S = 0.16, 0.24  # around R: a QRS complex of 200 ms and what it turns into
 FS_HZ = 125.0  # of a shape: 51 values
 AFTER_HOPS = 1  # a beat is measured once so much signal follows its R
 SHIFT = 3  # values by which R may lie differently in two beats of one shape: 24 ms
+MOST_WAITING = 64  # R peaks that are not yet measured: more come only of noise
 SHAPES = 6  # remembered of a patient
 ALIKE = 0.90  # correlation of two beats of one shape
 LEARN_RATE = 0.1  # of a shape at each beat that has it: the last ten or so count
@@ -69,17 +74,6 @@ class QrsShape(NamedTuple):
     of_shape: int
 
 
-class ShapesState(msgspec.Struct, frozen=True):
-    """All that is remembered of one lead's shapes."""
-
-    windows: HopState
-    waiting: tuple[int, ...]  # R peaks that were not yet measured
-    shapes: tuple[tuple[float, ...], ...]
-    counts: tuple[float, ...]
-    widths_ms: tuple[float, ...]
-    last: tuple[float, ...]
-
-
 class QrsShapes:
     """Measure the beats of one lead as they come.
 
@@ -104,7 +98,7 @@ class QrsShapes:
         A beat is returned half a second to a second after its R. One whose R became known so late
         that its signal is no longer at hand, or with a sample missing, is left out.
         """
-        self._waiting += [int(r) for r in np.asarray(r_samples)]
+        self._waiting = [*self._waiting, *(int(r) for r in np.asarray(r_samples))][-MOST_WAITING:]
         found: list[QrsShape] = []
         for end, window in self._windows.update(chunk):
             ready = end - AFTER_HOPS * self._windows.hop
@@ -152,7 +146,7 @@ class QrsShapes:
         )  # fmt: skip
 
     def _learn(self, beat: NDArray[np.float64], width_ms: float) -> int:
-        """Follow the shape that the beat has; a beat of none is a new one in place of the rarest."""
+        """Follow the shape that the beat has; one of none takes the rarest one's place."""
         self._counts = [FORGET * count for count in self._counts]
         matches = [_best_match(beat, shape)[0] for shape in self._shapes]
         if matches and max(matches) >= ALIKE:
@@ -170,11 +164,54 @@ class QrsShapes:
         self._shapes[k], self._counts[k], self._widths_ms[k] = beat, 1.0, width_ms
         return k
 
+    def to_bytes(self) -> bytes:
+        """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
+        plain, arrays = self._windows.lift()
+        plain |= {"waiting": self._waiting, "has_last": self._last is not None}
+        nothing = np.zeros(len(self._offsets))
+        arrays |= {
+            "shapes": np.array(self._shapes, np.float64).reshape(-1, len(self._offsets)),
+            "counts": np.array(self._counts, np.float64),
+            "widths": np.array(self._widths_ms, np.float64),
+            "last": nothing if self._last is None else self._last,
+        }
+        return pack(MAGIC, plain, arrays)
+
+    @classmethod
+    def from_bytes(cls, state: bytes) -> QrsShapes:
+        """Return shapes with a state that `to_bytes` gave; InvalidState if it cannot be one."""
+        plain, arrays = unpack(MAGIC, state)
+        windows = HopWindows.settled(plain, arrays)
+        shapes = cls(windows.fs_hz)
+        shapes._windows = windows
+        waiting = listing(plain, "waiting", MOST_WAITING)
+        if any(type(r) is not int or not 0 <= r <= MAX_POSITION for r in waiting):
+            raise InvalidState("saved state: an R peak is not a sample")
+        shapes._waiting = waiting
+        length, n = len(shapes._offsets), len(arrays.get("counts", ()))
+        for name, shape in (("shapes", (n, length)), ("counts", (n,)), ("widths", (n,))):
+            _check(arrays, name, shape)
+        _check(arrays, "last", (length,))
+        if n > SHAPES:
+            raise InvalidState(f"saved state: {n} shapes are more than {SHAPES}")
+        shapes._shapes = list(arrays["shapes"])
+        shapes._counts, shapes._widths_ms = arrays["counts"].tolist(), arrays["widths"].tolist()
+        shapes._last = arrays["last"] if plain.get("has_last") else None
+        return shapes
+
+
+def _check(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> None:
+    saved = arrays.get(name)
+    if saved is None or saved.dtype != np.float64 or saved.shape != shape:
+        raise InvalidState(f"saved state: {name} is missing or has another shape")
+    if not np.isfinite(saved).all():
+        raise InvalidState(f"saved state: {name} holds what is not a number")
+
 
 def _width_ms(beat: NDArray[np.float64]) -> float:
     """Return the time from the first to the last steep part that is joined to R's."""
     slope = np.abs(np.gradient(beat))
-    steep = slope > ACTIVE * slope[SHIFT : -SHIFT].max()
+    steep = slope > ACTIVE * slope[SHIFT:-SHIFT].max()
     centre = round(BEFORE_S * FS_HZ)
     gap = round(WIDEST_GAP_S * FS_HZ)
     first = last = centre
@@ -193,9 +230,7 @@ def _width_ms(beat: NDArray[np.float64]) -> float:
     return 1000 * (last - first + 1) / FS_HZ
 
 
-def _best_match(
-    beat: NDArray[np.float64], usual: NDArray[np.float64]
-) -> tuple[float, float]:
+def _best_match(beat: NDArray[np.float64], usual: NDArray[np.float64]) -> tuple[float, float]:
     """Return correlation and relative distance of two beats at the best shift."""
     inner = usual[SHIFT:-SHIFT]
     n = len(inner)

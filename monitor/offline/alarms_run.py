@@ -53,9 +53,7 @@ class AlarmsOptions:
     jobs: int | None = None
 
 
-def run(
-    options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]
-) -> list[AlarmResult]:
+def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -> list[AlarmResult]:
     """Return what became of each record, in the order of their names.
 
     Raises

@@ -142,7 +142,9 @@ def _beats(own: int, found: RecordFindings) -> list[Beat]:
                 rr_ms=float(lead.rr_ms[k]),
                 rr_after_ms=float(lead.rr_after_ms[k]),
                 judgeable=bool(lead.judgeable[k]),
-                rr_over_usual=float(lead.rr_ms[k] / usual[k]) if lead.rr_ms[k] / usual[k] > 0 else 1.0,
+                rr_over_usual=float(lead.rr_ms[k] / usual[k])
+                if lead.rr_ms[k] / usual[k] > 0
+                else 1.0,
                 ventricular=sum(known) / len(known) if known else nan,
                 like_last=nan if own_shape is None else own_shape.like_last,
                 height_ratio=1.0 if own_shape is None else own_shape.height_ratio,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -160,7 +161,7 @@ def checked(events: Sequence[Event]) -> tuple[Event, ...]:
     ordered = tuple(sorted(events, key=lambda event: event.at_s))
     if len(ordered) > MAX_EVENTS:
         raise InvalidOption(f"{len(ordered)} events are too many; give at most {MAX_EVENTS}")
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if other.at_s < one.until_s + 2 * BEFORE_NEXT_S:
             raise InvalidOption(
                 f"{other.kind} at {other.at_s:g} s begins before {one.kind} has ended; leave "
@@ -257,17 +258,17 @@ class EventSignals:
         for k in range(N_WAVES):
             hz = middle_hz * (1 + 0.03 * (k - N_WAVES // 2))
             wave += np.sin(2 * np.pi * hz * time_s + rng.uniform(0, 2 * np.pi)) / (1 + abs(k - 2))
-        return FIBRILLATION_MV * wave / np.abs(wave).max()
+        scaled: Floats = FIBRILLATION_MV * wave / np.abs(wave).max()
+        return scaled
 
     def _noise(self, n: int, rng: np.random.Generator) -> Floats:
         """Return noise of a band, made of its Fourier coefficients."""
         hz = np.fft.rfftfreq(n, 1 / self._fs_hz)
         inside = (hz >= NOISE_HZ[0]) & (hz <= NOISE_HZ[1])
-        coefficients = inside * (
-            rng.standard_normal(len(hz)) + 1j * rng.standard_normal(len(hz))
-        )
+        coefficients = inside * (rng.standard_normal(len(hz)) + 1j * rng.standard_normal(len(hz)))
         noise: Floats = np.fft.irfft(coefficients, n)
-        return NOISE_MV * noise / (noise.std() + 1e-12)
+        scaled: Floats = NOISE_MV * noise / (noise.std() + 1e-12)
+        return scaled
 
 
 def notes(events: Sequence[Event], fs_hz: float, n_samples: int) -> list[tuple[int, str]]:

@@ -68,4 +68,4 @@ def watch_lead(
 
 def is_loose(state: LeadWatchState, sample: int, fs_hz: float) -> bool:
     """Tell whether an electrode of this lead came off a short while ago."""
-    return 0 <= state.loose_sample and sample - state.loose_sample <= LOOSE_S * fs_hz
+    return state.loose_sample >= 0 and sample - state.loose_sample <= LOOSE_S * fs_hz

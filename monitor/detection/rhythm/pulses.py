@@ -40,9 +40,7 @@ def follow_pulses(state: PulsesState, signs: PulseSigns) -> PulsesState:
     return PulsesState((*state.pulses, *signs.pulses)[-KEPT_PULSES:], signs.readable)
 
 
-def beats_on(
-    waves: Sequence[PulsesState], since_sample: int, sample: int, fs_hz: float
-) -> bool:
+def beats_on(waves: Sequence[PulsesState], since_sample: int, sample: int, fs_hz: float) -> bool:
     """Tell whether a pulse wave shows that the heart has gone on beating since a sample."""
     start = max(since_sample + round(TRANSIT_S * fs_hz), sample - round(WITNESS_S * fs_hz))
     return any(wave.readable and _goes_on(wave.pulses, start, sample) for wave in waves)

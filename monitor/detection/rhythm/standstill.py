@@ -9,6 +9,7 @@ from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
 from monitor.detection.rhythm.signs import LeadSigns
 
+
 def asystole(
     leads: Sequence[LeadSigns],
     waves: Sequence[PulsesState],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import nan
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +15,7 @@ from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
 from monitor.detection.rhythm.signs import Moment
 
+T = TypeVar("T")
 
 # A run that begins changes the pulses; one that has lasted long may have made even ones.
 DENIED_BY_STEADY_PULSES: tuple[AlarmKind, ...] = ("ventricular_tachycardia", "ventricular_run")
@@ -103,7 +105,10 @@ def _of_beats(
     return (
         ("extreme_tachycardia", rates.extreme_tachycardia(series, limits, sample, fs_hz)),
         ("extreme_bradycardia", rates.extreme_bradycardia(series, limits, sample, fs_hz)),
-        ("ventricular_tachycardia", ventricular.ventricular_tachycardia(series, limits, sample, fs_hz)),
+        (
+            "ventricular_tachycardia",
+            ventricular.ventricular_tachycardia(series, limits, sample, fs_hz),
+        ),
         ("ventricular_run", ventricular.ventricular_run(series, limits, sample, fs_hz)),
         ("tachycardia", rates.tachycardia(series, limits, usual_per_minute, sample, fs_hz)),
         ("bradycardia", rates.bradycardia(series, limits, usual_per_minute, sample, fs_hz)),

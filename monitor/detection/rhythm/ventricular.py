@@ -28,10 +28,10 @@ from monitor.detection.rhythm.signs import Beat
 PER_SHAPE = 0.82
 INTERCEPT = 8.29
 PER_INTERVAL = -9.03  # of the usual RR interval
-VENTRICULAR = 0.69  # log odds: twice as likely as not
+VENTRICULAR = 1.0  # log odds: nearly three times as likely as not
 LEAST_SHAPE = -0.5  # mean log odds of the shapes: early beats of the usual shape are no run
 ALIKE = 0.75  # mean correlation of neighbours in a run
-HEIGHT_SPREAD = 0.2  # standard deviation over mean
+HEIGHT_SPREAD = 0.25  # standard deviation over mean
 RR_SPREAD = 0.5
 EXCEPTIONS = 1  # beats of five whose shape may say otherwise: the first is often a fusion beat
 
@@ -40,9 +40,7 @@ def ventricular_tachycardia(
     series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
 ) -> Condition:
     """Tell whether a detector's last 5 beats were ventricular at over 100 a minute."""
-    return _run(
-        series, limits.ventricular_tachycardia_beats, EXCEPTIONS, limits, sample, fs_hz
-    )
+    return _run(series, limits.ventricular_tachycardia_beats, EXCEPTIONS, limits, sample, fs_hz)
 
 
 def ventricular_run(

@@ -25,7 +25,12 @@ KINDS: dict[str, AlarmKind] = {  # as the challenge's headers name them
     "Ventricular_Tachycardia": "ventricular_tachycardia",
     "Ventricular_Flutter_Fib": "ventricular_fibrillation",
 }
-WITHOUT_MISSES = ("asystole", "ventricular_fibrillation", "extreme_bradycardia", "extreme_tachycardia")
+WITHOUT_MISSES = (
+    "asystole",
+    "ventricular_fibrillation",
+    "extreme_bradycardia",
+    "extreme_tachycardia",
+)
 VIEWS = ("ecg", "ecg_and_pulse")
 
 
@@ -108,7 +113,7 @@ def count(results: Sequence[AlarmResult], view: str) -> AlarmCounts:
 
 def by_kind(results: Sequence[AlarmResult], view: str) -> dict[str, AlarmCounts]:
     """Return the counts of each kind, of those that may not be missed together, and of all."""
-    rows = {
+    rows: dict[str, AlarmCounts] = {
         kind: count([one for one in results if one.kind == kind], view) for kind in KINDS.values()
     }
     together = [one for one in results if one.kind in WITHOUT_MISSES]
