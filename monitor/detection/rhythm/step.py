@@ -51,6 +51,7 @@ def step(
             _of_length(state.waves, len(moment.waves), PulsesState()), moment.waves, strict=True
         )
     )
+    uneven = state.alarms.get("irregular_rhythm", AlarmLife()).active
     steady = pulses.is_steady(waves, moment.sample, fs_hz)
     held: dict[AlarmKind, Condition] = {}
     intervals = _of_length(state.intervals, len(moment.series), IrregularState())
@@ -63,11 +64,13 @@ def step(
             irregular.follow_intervals(one, beats[k], limits) if k < len(beats) else one
             for one, beats in zip(intervals, moment.series, strict=True)
         )
-        for kind, condition in _of_beats(series, moment.sample, fs_hz, limits, usual_per_minute):
+        for kind, condition in _of_beats(
+            series, moment.sample, fs_hz, limits, usual_per_minute, uneven
+        ):
             if condition.holds:  # between two moments, too
                 held.setdefault(kind, condition)
     for kind, condition in (
-        *_of_beats(series, moment.sample, fs_hz, limits, usual_per_minute),
+        *_of_beats(series, moment.sample, fs_hz, limits, usual_per_minute, uneven),
         ("asystole", standstill.asystole(moment.leads, waves, limits, moment.sample, fs_hz)),
         (
             "ventricular_fibrillation",
@@ -101,15 +104,19 @@ def _of_beats(
     fs_hz: float,
     limits: RhythmLimits,
     usual_per_minute: float,
+    irregular_now: bool,
 ) -> tuple[tuple[AlarmKind, Condition], ...]:
     return (
         ("extreme_tachycardia", rates.extreme_tachycardia(series, limits, sample, fs_hz)),
         ("extreme_bradycardia", rates.extreme_bradycardia(series, limits, sample, fs_hz)),
         (
             "ventricular_tachycardia",
-            ventricular.ventricular_tachycardia(series, limits, sample, fs_hz),
+            ventricular.ventricular_tachycardia(series, limits, irregular_now, sample, fs_hz),
         ),
-        ("ventricular_run", ventricular.ventricular_run(series, limits, sample, fs_hz)),
+        (
+            "ventricular_run",
+            ventricular.ventricular_run(series, limits, irregular_now, sample, fs_hz),
+        ),
         ("tachycardia", rates.tachycardia(series, limits, usual_per_minute, sample, fs_hz)),
         ("bradycardia", rates.bradycardia(series, limits, usual_per_minute, sample, fs_hz)),
         ("pause", rates.pause(series, limits, sample, fs_hz)),

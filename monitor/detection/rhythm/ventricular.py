@@ -20,7 +20,7 @@ from statistics import fmean, pstdev
 
 from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.limits import RhythmLimits
-from monitor.detection.rhythm.rates import SeriesState, is_fresh, per_minute
+from monitor.detection.rhythm.rates import SeriesState, is_fresh, known_r_samples, per_minute
 from monitor.detection.rhythm.signs import Beat
 
 # What an early beat adds to the evidence of its shape: fitted as `ventricular_shape` says, and as
@@ -32,22 +32,41 @@ VENTRICULAR = 1.0  # log odds: nearly three times as likely as not
 LEAST_SHAPE = -0.5  # mean log odds of the shapes: early beats of the usual shape are no run
 ALIKE = 0.75  # mean correlation of neighbours in a run
 HEIGHT_SPREAD = 0.25  # standard deviation over mean
-RR_SPREAD = 0.5
+RR_SPREAD = 0.5  # standard deviation over mean: only noise is as uneven
+RR_SPREAD_IRREGULAR = 0.25  # while the atria fibrillate: stability tells a run from fast beats
+BEFORE_S = 3.0  # so long before a run another lead's beats are looked at, too
+FEWEST_BESIDE = 3
+USUAL_LIKE = 0.9  # correlation with the beat before
+SLOWER = 1.3  # RR intervals over the run's: no detector of the same beats
+EVEN = 0.3  # spread of the intervals over their mean
 EXCEPTIONS = 1  # beats of five whose shape may say otherwise: the first is often a fusion beat
 
 
 def ventricular_tachycardia(
-    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    irregular: bool,
+    sample: int,
+    fs_hz: float,
 ) -> Condition:
-    """Tell whether a detector's last 5 beats were ventricular at over 100 a minute."""
-    return _run(series, limits.ventricular_tachycardia_beats, EXCEPTIONS, limits, sample, fs_hz)
+    """Tell whether a detector's last 5 beats were ventricular at over 100 a minute.
+
+    `irregular` tells whether the rhythm is irregular anyway: atrial fibrillation.
+    """
+    n_beats = limits.ventricular_tachycardia_beats
+    return _run(series, n_beats, EXCEPTIONS, limits, irregular, sample, fs_hz)
 
 
 def ventricular_run(
-    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    irregular: bool,
+    sample: int,
+    fs_hz: float,
 ) -> Condition:
     """Tell whether the last 3 were."""
-    return _run(series, limits.ventricular_run_beats, 0, limits, sample, fs_hz)
+    n_beats = limits.ventricular_run_beats
+    return _run(series, n_beats, 0, limits, irregular, sample, fs_hz)
 
 
 def odds(beat: Beat) -> float:
@@ -60,9 +79,11 @@ def _run(
     n_beats: int,
     exceptions: int,
     limits: RhythmLimits,
+    irregular: bool,
     sample: int,
     fs_hz: float,
 ) -> Condition:
+    rr_spread = RR_SPREAD_IRREGULAR if irregular else RR_SPREAD
     limit = limits.ventricular_per_minute * (1 - limits.rate_tolerance)
     for one in series:
         beats = one.beats[-n_beats:]
@@ -70,15 +91,34 @@ def _run(
             continue
         if per_minute([beat.r_sample for beat in beats], fs_hz) < limit:
             continue
-        if sum(odds(beat) > VENTRICULAR for beat in beats) < n_beats - exceptions:
+        evidence = [beat.ventricular if irregular else odds(beat) for beat in beats]
+        if sum(one > VENTRICULAR for one in evidence) < n_beats - exceptions:
             continue
         shapes = [beat.ventricular for beat in beats if isfinite(beat.ventricular)]
-        if fmean(shapes) > LEAST_SHAPE and _are_of_one_kind(beats):
+        if not fmean(shapes) > LEAST_SHAPE or not _are_of_one_kind(beats, rr_spread):
+            continue
+        others = [other for other in series if other is not one]
+        if not any(_goes_on_as_usual(other, beats, fs_hz) for other in others):
             return Condition(True, beats[0].r_sample)
     return Condition(False)
 
 
-def _are_of_one_kind(beats: Sequence[Beat]) -> bool:
+def _goes_on_as_usual(other: SeriesState, run: Sequence[Beat], fs_hz: float) -> bool:
+    """Tell whether another lead's detector shows good, even, slower beats during the run."""
+    first, last = run[0].r_sample, run[-1].r_sample
+    start = first - round(BEFORE_S * fs_hz)
+    beats = [beat for beat in other.beats if start <= beat.r_sample <= last]
+    r_samples = [r for r in known_r_samples(other, fs_hz) if start <= r]
+    if len(r_samples) < FEWEST_BESIDE or 2 * r_samples[-1] < first + last:
+        return False
+    if not all(beat.judgeable and beat.like_last >= USUAL_LIKE for beat in beats):
+        return False
+    rr = [b - a for a, b in pairwise(r_samples)]
+    slower = fmean(rr) > SLOWER * (last - first) / (len(run) - 1)
+    return slower and max(rr) - min(rr) < EVEN * fmean(rr)
+
+
+def _are_of_one_kind(beats: Sequence[Beat], rr_spread: float) -> bool:
     """Tell whether the beats look like one focus's, not like noise."""
     alike = [beat.like_last for beat in beats[1:] if isfinite(beat.like_last)]
     if not alike or fmean(alike) < ALIKE:
@@ -87,4 +127,4 @@ def _are_of_one_kind(beats: Sequence[Beat]) -> bool:
     if pstdev(heights) > HEIGHT_SPREAD * fmean(heights):
         return False
     rr = [b.r_sample - a.r_sample for a, b in pairwise(beats)]
-    return pstdev(rr) <= RR_SPREAD * fmean(rr)
+    return pstdev(rr) <= rr_spread * fmean(rr)
