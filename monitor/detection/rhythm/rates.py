@@ -7,7 +7,7 @@ beats sees one, too), a fast heart one that a good lead sees (noise is faster st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import copysign, isfinite
 
 import msgspec
 
@@ -18,20 +18,30 @@ from monitor.detection.rhythm.signs import Beat
 KEPT_BEATS = 17
 SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: that is no pause
 GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
+USUAL_VENTRICULAR = -2.0  # log odds of a usual beat, before the patient's are known
+MEDIAN_STEP = 0.02  # log odds a beat
 STALE_S = 8.0  # without a beat for so long a detector says nothing of the rate
 
 
 class SeriesState(msgspec.Struct, frozen=True):
-    """The latest beats of one detector, without a hole between them."""
+    """The latest beats of one detector, without a hole between them.
+
+    `usual_ventricular` is what the shapes of the patient's usual beats say: a median that moves a
+    little with each beat, so that a run of a minute hardly does.
+    """
 
     beats: tuple[Beat, ...] = ()
+    usual_ventricular: float = USUAL_VENTRICULAR
 
 
 def follow(state: SeriesState, beat: Beat) -> SeriesState:
     """Take the next beat in; where the signal before it could not be read, begin anew."""
     joined = beat.rr_ms == beat.rr_ms  # NaN: no neighbour
     kept = state.beats[1 - KEPT_BEATS :] if joined else ()
-    return SeriesState((*kept, beat))
+    usual = state.usual_ventricular
+    if isfinite(beat.ventricular):
+        usual += copysign(MEDIAN_STEP, beat.ventricular - usual)
+    return SeriesState((*kept, beat), usual)
 
 
 def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:

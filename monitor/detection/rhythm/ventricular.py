@@ -29,7 +29,8 @@ PER_SHAPE = 0.82
 INTERCEPT = 8.29
 PER_INTERVAL = -9.03  # of the usual RR interval
 VENTRICULAR = 1.0  # log odds: nearly three times as likely as not
-LEAST_SHAPE = -0.5  # mean log odds of the shapes: early beats of the usual shape are no run
+LEAST_SHAPE = 1.0  # mean log odds above the usual beats': early beats of the usual shape are no run
+MOST_USUAL = -1.0  # log odds of usual beats; where they are higher, the patient's shapes vary
 ALIKE = 0.75  # mean correlation of neighbours in a run
 HEIGHT_SPREAD = 0.25  # standard deviation over mean
 RR_SPREAD = 0.5  # standard deviation over mean: only noise is as uneven
@@ -69,9 +70,13 @@ def ventricular_run(
     return _run(series, n_beats, 0, limits, irregular, sample, fs_hz)
 
 
-def odds(beat: Beat) -> float:
-    """Return the evidence of shape and time that a beat is ventricular; NaN where unknown."""
-    return PER_SHAPE * beat.ventricular + INTERCEPT + PER_INTERVAL * min(beat.rr_over_usual, 1.0)
+def odds(beat: Beat, excess: float = 0.0) -> float:
+    """Return the evidence of shape and time that a beat is ventricular; NaN where unknown.
+
+    `excess` is what even the usual beats of the patient say above what others' do.
+    """
+    shape = PER_SHAPE * (beat.ventricular - excess)
+    return shape + INTERCEPT + PER_INTERVAL * min(beat.rr_over_usual, 1.0)
 
 
 def _run(
@@ -91,11 +96,16 @@ def _run(
             continue
         if per_minute([beat.r_sample for beat in beats], fs_hz) < limit:
             continue
-        evidence = [beat.ventricular if irregular else odds(beat) for beat in beats]
-        if sum(one > VENTRICULAR for one in evidence) < n_beats - exceptions:
+        excess = max(0.0, one.usual_ventricular - MOST_USUAL)
+        evidence = [
+            beat.ventricular - excess if irregular else odds(beat, excess) for beat in beats
+        ]
+        if sum(value > VENTRICULAR for value in evidence) < n_beats - exceptions:
             continue
         shapes = [beat.ventricular for beat in beats if isfinite(beat.ventricular)]
-        if not fmean(shapes) > LEAST_SHAPE or not _are_of_one_kind(beats, rr_spread):
+        if fmean(shapes) - one.usual_ventricular < LEAST_SHAPE or not _are_of_one_kind(
+            beats, rr_spread
+        ):
             continue
         others = [other for other in series if other is not one]
         if not any(_goes_on_as_usual(other, beats, fs_hz) for other in others):
