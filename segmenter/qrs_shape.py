@@ -28,7 +28,6 @@ MAGIC = b"ecgshap1"
 
 BEFORE_S, AFTER_S = 0.16, 0.24  # around R: a QRS complex of 200 ms and what it turns into
 FS_HZ = 125.0  # of a shape: 51 values
-AFTER_HOPS = 1  # a beat is measured once so much signal follows its R
 SHIFT = 3  # values by which R may lie differently in two beats of one shape: 24 ms
 MOST_WAITING = 64  # R peaks that are not yet measured: more come only of noise
 SHAPES = 6  # remembered of a patient
@@ -86,27 +85,37 @@ class QrsShapes:
     def __init__(self, fs_hz: float) -> None:
         self._windows = HopWindows(fs_hz)
         self._offsets = np.arange(-round(BEFORE_S * FS_HZ), round(AFTER_S * FS_HZ) + 1) / FS_HZ
-        self._waiting: list[int] = []
+        self._waiting: list[tuple[int, int]] = []  # R, and when it is measured
         self._shapes: list[NDArray[np.float64]] = []
         self._counts: list[float] = []
         self._widths_ms: list[float] = []
         self._last: NDArray[np.float64] | None = None
 
-    def update(self, chunk: ArrayLike, r_samples: ArrayLike = ()) -> list[QrsShape]:
-        """Take the next samples, and the R peaks that became known with them.
+    def update(
+        self, chunk: ArrayLike, r_samples: ArrayLike = (), known_samples: ArrayLike = ()
+    ) -> list[QrsShape]:
+        """Take the next samples, and the beats that became known with them.
 
-        A beat is returned half a second to a second after its R. One whose R became known so late
-        that its signal is no longer at hand, or with a sample missing, is left out.
+        Parameters
+        ----------
+        chunk : np.ndarray, shape (n,), real
+            mV; continues the previous chunk.
+        r_samples, known_samples : np.ndarray, shape (m,), int
+            R peaks, and the samples of the stream at which they were known: `r_sample` and
+            `closed_sample` of `Beats`. A beat is measured at the end of the hop in which it was
+            known, or of the one half a second after its R. One whose signal is then no longer at
+            hand, or with a sample missing, is left out.
         """
-        self._waiting = [*self._waiting, *(int(r) for r in np.asarray(r_samples))][-MOST_WAITING:]
+        ready = np.maximum(np.asarray(r_samples, np.int64) + self._windows.hop, known_samples)
+        new = zip(np.asarray(r_samples).tolist(), ready.tolist(), strict=True)
+        self._waiting = [*self._waiting, *new][-MOST_WAITING:]
         found: list[QrsShape] = []
         for end, window in self._windows.update(chunk):
-            ready = end - AFTER_HOPS * self._windows.hop
-            for r in [r for r in self._waiting if r <= ready]:
-                beat = self._cut(window, r - (end - len(window)))
+            for r_sample in sorted(r for r, at in self._waiting if at <= end):
+                beat = self._cut(window, r_sample - (end - len(window)))
                 if beat is not None:
-                    found.append(self._measure(r, beat))
-            self._waiting = [r for r in self._waiting if r > ready]
+                    found.append(self._measure(r_sample, beat))
+            self._waiting = [(r, at) for r, at in self._waiting if at > end]
         return found
 
     def _cut(self, window: NDArray[np.float32], at: int) -> NDArray[np.float64] | None:
@@ -167,7 +176,10 @@ class QrsShapes:
     def to_bytes(self) -> bytes:
         """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
         plain, arrays = self._windows.lift()
-        plain |= {"waiting": self._waiting, "has_last": self._last is not None}
+        plain |= {
+            "waiting": [list(pair) for pair in self._waiting],
+            "has_last": self._last is not None,
+        }
         nothing = np.zeros(len(self._offsets))
         arrays |= {
             "shapes": np.array(self._shapes, np.float64).reshape(-1, len(self._offsets)),
@@ -185,9 +197,7 @@ class QrsShapes:
         shapes = cls(windows.fs_hz)
         shapes._windows = windows
         waiting = listing(plain, "waiting", MOST_WAITING)
-        if any(type(r) is not int or not 0 <= r <= MAX_POSITION for r in waiting):
-            raise InvalidState("saved state: an R peak is not a sample")
-        shapes._waiting = waiting
+        shapes._waiting = [_pair(one) for one in waiting]
         length, n = len(shapes._offsets), len(arrays.get("counts", ()))
         for name, shape in (("shapes", (n, length)), ("counts", (n,)), ("widths", (n,))):
             _check(arrays, name, shape)
@@ -198,6 +208,14 @@ class QrsShapes:
         shapes._counts, shapes._widths_ms = arrays["counts"].tolist(), arrays["widths"].tolist()
         shapes._last = arrays["last"] if plain.get("has_last") else None
         return shapes
+
+
+def _pair(saved: object) -> tuple[int, int]:
+    if isinstance(saved, list) and len(saved) == 2:
+        r_sample, at = saved
+        if type(r_sample) is int and type(at) is int and 0 <= r_sample <= at <= 2 * MAX_POSITION:
+            return r_sample, at
+    raise InvalidState("saved state: an R peak is not a sample")
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> None:

@@ -58,24 +58,23 @@ def find_in_lead(samples: NDArray[np.float32], fs_hz: float) -> LeadFindings:
     chunk = round(CHUNK_S * fs_hz)
     beats = [segmenter.update(samples[k : k + chunk]).beats for k in range(0, len(samples), chunk)]
     r_samples = np.concatenate([part.r_sample for part in beats])
-    delay_ms = np.concatenate([part.delay_ms for part in beats])
+    known = np.concatenate([part.closed_sample for part in beats])
     windows = HopWindows(fs_hz)
     shapes = QrsShapes(fs_hz)
-    known = r_samples + np.ceil(delay_ms * fs_hz / 1000).astype(np.int64)
     found: list[QrsShape] = []
     measured: list[SignalWindow] = []
-    for start in range(0, len(samples), windows.hop):
-        hop = samples[start : start + windows.hop]
-        measured += [measure(end, window, fs_hz) for end, window in windows.update(hop)]
-        new = (known > start) & (known <= start + len(hop))
-        found += shapes.update(hop, r_samples[new])
+    for start in range(0, len(samples), chunk):
+        part = samples[start : start + chunk]
+        measured += [measure(end, window, fs_hz) for end, window in windows.update(part)]
+        new = (known > start) & (known <= start + len(part))
+        found += shapes.update(part, r_samples[new], known[new])
     return LeadFindings(
         windows=measured,
         r_samples=r_samples,
         rr_ms=np.concatenate([part.rr_before_ms for part in beats]).astype(np.float64),
         rr_after_ms=np.concatenate([part.rr_after_ms for part in beats]).astype(np.float64),
         judgeable=np.concatenate([part.judgeable for part in beats]),
-        known=np.concatenate([part.closed_sample for part in beats]),
+        known=known,
         shapes={shape.r_sample: shape for shape in found},
     )
 

@@ -146,7 +146,8 @@ def test_no_argument_is_a_request_for_help() -> None:
 @pytest.mark.parametrize(
     "command",
     [[name] for name in COMMANDS]
-    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]],
+    + [["evaluate", "model"], ["evaluate", "beats"], ["evaluate", "patients"]]
+    + [["evaluate", "alarms"]],
 )
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""
