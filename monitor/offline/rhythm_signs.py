@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,40 +129,44 @@ def _beats(own: int, found: RecordFindings) -> list[Beat]:
     beats = []
     for k, r_sample in enumerate(lead.r_samples.tolist()):
         own_shape = lead.shapes.get(r_sample)
-        here = [odds[own].get(r_sample, nan)]
+        said = [odds[own].get(r_sample)]
         for i, at in enumerate(r_of):
             if i != own:
-                here += [odds[i][int(r)] for r in at[np.abs(at - r_sample) <= reach][:1]]
-        known = [value for value in here if value == value]
+                said += [odds[i][int(r)] for r in at[np.abs(at - r_sample) <= reach][:1]]
+        known = [value for value in said if value is not None]
+        rr_ms, rr_after_ms = _known(lead.rr_ms[k]), _known(lead.rr_after_ms[k])
+        usual_ms = usual[k]
         beats.append(
             Beat(
                 r_sample=r_sample,
-                rr_ms=float(lead.rr_ms[k]),
-                rr_after_ms=float(lead.rr_after_ms[k]),
+                rr_ms=rr_ms,
+                rr_after_ms=rr_after_ms,
                 judgeable=bool(lead.judgeable[k]),
-                rr_over_usual=float(lead.rr_ms[k] / usual[k])
-                if lead.rr_ms[k] / usual[k] > 0
-                else 1.0,
-                ventricular=sum(known) / len(known) if known else nan,
-                like_last=nan if own_shape is None else own_shape.like_last,
+                rr_over_usual=1.0 if rr_ms is None or usual_ms is None else rr_ms / usual_ms,
+                ventricular=sum(known) / len(known) if known else None,
+                like_last=None if own_shape is None else own_shape.like_last,
                 height_ratio=1.0 if own_shape is None else own_shape.height_ratio,
             )
         )
     return beats
 
 
-def _usual_rr_ms(rr_ms: NDArray[np.float64]) -> list[float]:
-    """Return the usual RR interval before each beat: the median of the last ones; NaN for none."""
+def _known(value: float) -> float | None:
+    return float(value) if value == value else None  # NaN
+
+
+def _usual_rr_ms(rr_ms: NDArray[np.float64]) -> list[float | None]:
+    """Return the usual RR interval before each beat: the median of the last; None for none."""
     latest: deque[float] = deque(maxlen=USUAL_BEATS)
-    usual = []
+    usual: list[float | None] = []
     for rr in rr_ms.tolist():
-        usual.append(sorted(latest)[len(latest) // 2] if latest else nan)
+        usual.append(sorted(latest)[len(latest) // 2] if latest else None)
         if rr == rr:
             latest.append(rr)
     return usual
 
 
-def _log_odds(lead: LeadFindings) -> dict[int, float]:
+def _log_odds(lead: LeadFindings) -> dict[int, float | None]:
     """Return the evidence of each beat's shape in a lead, by R peak."""
     return {r_sample: log_odds(shape) for r_sample, shape in lead.shapes.items()}
 

@@ -33,7 +33,8 @@ def test_a_window_is_the_signal_before_its_end() -> None:
     end, window = found[9]
     assert np.array_equal(window, SIGNAL[end - 1000 : end])
     first = found[0][1]
-    assert np.isnan(first[:875]).all() and np.array_equal(first[875:], SIGNAL[:125])
+    assert np.isnan(first[:875]).all()
+    assert np.array_equal(first[875:], SIGNAL[:125])
 
 
 def test_a_saved_state_goes_on() -> None:

@@ -64,7 +64,8 @@ def test_what_is_constant_or_missing_is_told() -> None:
     holed[:600] = np.nan
     found = measure(1000, holed, 250.0)
     assert found.missing == pytest.approx(0.6)
-    assert np.isnan(found.leakage) and np.isnan(found.qrs_mv).all()
+    assert np.isnan(found.leakage)
+    assert np.isnan(found.qrs_mv).all()
     holed = noise.copy()
     holed[100:200] = np.nan
     assert np.isfinite(measure(1000, holed, 250.0).leakage)

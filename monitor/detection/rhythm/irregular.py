@@ -15,7 +15,7 @@ so the limit is another one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log, nan
+from math import log
 
 import msgspec
 import numpy as np
@@ -41,7 +41,7 @@ class IrregularState(msgspec.Struct, frozen=True):
     judgeable: tuple[bool, ...] = ()
     beats: int = 0
     first_sample: int = 0
-    entropy: float = nan
+    entropy: float | None = None
     holds: bool = False
     since_sample: int = 0
 
@@ -49,7 +49,7 @@ class IrregularState(msgspec.Struct, frozen=True):
 def follow_intervals(state: IrregularState, beat: Beat, limits: RhythmLimits) -> IrregularState:
     """Take the next beat in; measure now and then."""
     n = limits.irregular_beats
-    if beat.rr_ms != beat.rr_ms:  # NaN: there is a hole before it, which is no interval
+    if beat.rr_ms is None:  # there is a hole before it, which is no interval
         return state
     rr_ms = (*state.rr_ms, beat.rr_ms)[-n:]
     judgeable = (*state.judgeable, beat.judgeable)[-n:]
@@ -58,7 +58,7 @@ def follow_intervals(state: IrregularState, beat: Beat, limits: RhythmLimits) ->
     if len(rr_ms) < n or beats % EVERY_BEATS:
         return state
     if sum(judgeable) < GOOD_SHARE * n:
-        return msgspec.structs.replace(state, entropy=nan, holds=False)
+        return msgspec.structs.replace(state, entropy=None, holds=False)
     entropy = coefficient_of_sample_entropy(rr_ms)
     holds = entropy > (ENDS_BELOW if state.holds else BEGINS_ABOVE)
     since = state.since_sample if state.holds else beat.r_sample
@@ -67,7 +67,7 @@ def follow_intervals(state: IrregularState, beat: Beat, limits: RhythmLimits) ->
 
 def irregular_rhythm(series: Sequence[IrregularState]) -> Condition:
     """Tell whether every detector that can say finds the intervals irregular."""
-    told = [one for one in series if one.entropy == one.entropy]
+    told = [one for one in series if one.entropy is not None]
     if not told or not all(one.holds for one in told):
         return Condition(False)
     return Condition(True, max(one.since_sample for one in told))

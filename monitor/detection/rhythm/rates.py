@@ -7,7 +7,7 @@ beats sees one, too), a fast heart one that a good lead sees (noise is faster st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import copysign, isfinite
+from math import copysign
 
 import msgspec
 
@@ -36,10 +36,9 @@ class SeriesState(msgspec.Struct, frozen=True):
 
 def follow(state: SeriesState, beat: Beat) -> SeriesState:
     """Take the next beat in; where the signal before it could not be read, begin anew."""
-    joined = beat.rr_ms == beat.rr_ms  # NaN: no neighbour
-    kept = state.beats[1 - KEPT_BEATS :] if joined else ()
+    kept = () if beat.rr_ms is None else state.beats[1 - KEPT_BEATS :]
     usual = state.usual_ventricular
-    if isfinite(beat.ventricular):
+    if beat.ventricular is not None:
         usual += copysign(MEDIAN_STEP, beat.ventricular - usual)
     return SeriesState((*kept, beat), usual)
 
@@ -47,9 +46,10 @@ def follow(state: SeriesState, beat: Beat) -> SeriesState:
 def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
     """Return the R peaks, and the one after the latest beat, which is known before its beat is."""
     r_samples = tuple(beat.r_sample for beat in state.beats)
-    if not state.beats or not isfinite(state.beats[-1].rr_after_ms):
+    after_ms = state.beats[-1].rr_after_ms if state.beats else None
+    if after_ms is None:
         return r_samples
-    return (*r_samples, r_samples[-1] + round(state.beats[-1].rr_after_ms * fs_hz / 1000))
+    return (*r_samples, r_samples[-1] + round(after_ms * fs_hz / 1000))
 
 
 def per_minute(r_samples: Sequence[int], fs_hz: float) -> float:
@@ -147,10 +147,10 @@ def pause(
             continue
         if len(one.beats) < 3 or not one.beats[-1].judgeable or not one.beats[-2].judgeable:
             return Condition(False)
-        before = sorted(beat.rr_ms for beat in one.beats[1:-1])
+        before = sorted(beat.rr_ms or 0.0 for beat in one.beats[1:-1])
         usual_ms = max(before[len(before) // 2], SHORTEST_USUAL_MS)
         limit_ms = min(1000 * limits.pause_s, limits.pause_ratio * usual_ms)
-        if not one.beats[-1].rr_ms > limit_ms:
+        if (one.beats[-1].rr_ms or 0.0) <= limit_ms:
             return Condition(False)
         since.append(one.beats[-2].r_sample)
     return Condition(True, min(since)) if since else Condition(False)

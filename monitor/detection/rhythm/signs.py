@@ -6,8 +6,6 @@ one lead, several leads with one R peak for all, or a table in a test.
 
 from __future__ import annotations
 
-from math import nan
-
 import msgspec
 
 
@@ -18,31 +16,31 @@ class Beat(msgspec.Struct, frozen=True):
     ----------
     r_sample : int
         From the record's start.
-    rr_ms : float
-        To the beat before; NaN where there is none, or the signal between could not be read.
-    rr_after_ms : float
-        To the beat after, whose R peak is known though the beat is still open; NaN where there is
-        none.
+    rr_ms : float or None
+        To the beat before; None where there is none, or the signal between could not be read.
+    rr_after_ms : float or None
+        To the beat after, whose R peak is known though the beat is still open; None where there
+        is none.
     judgeable : bool
         Whether its signal was good.
     rr_over_usual : float
         The interval before it over the patient's usual one: below 1 it is early; 1 where unknown.
-    ventricular : float
+    ventricular : float or None
         Evidence of its shape that it is ventricular, log odds, over all leads: above 0 it rather
-        is. NaN where unknown.
-    like_last : float
-        Correlation of its shape with that of the beat before; NaN where unknown.
+        is. None where unknown.
+    like_last : float or None
+        Correlation of its shape with that of the beat before; None where unknown.
     height_ratio : float
         Its height over that of the patient's usual beats.
     """
 
     r_sample: int
-    rr_ms: float = nan
-    rr_after_ms: float = nan
+    rr_ms: float | None = None
+    rr_after_ms: float | None = None
     judgeable: bool = True
     rr_over_usual: float = 1.0
-    ventricular: float = nan
-    like_last: float = nan
+    ventricular: float | None = None
+    like_last: float | None = None
     height_ratio: float = 1.0
 
 

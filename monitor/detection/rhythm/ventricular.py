@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import isfinite
 from statistics import fmean, pstdev
 
 from monitor.detection.rhythm.life_cycle import Condition
@@ -40,7 +39,7 @@ FEWEST_BESIDE = 3
 USUAL_LIKE = 0.9  # correlation with the beat before
 SLOWER = 1.3  # RR intervals over the run's: no detector of the same beats
 EVEN = 0.3  # spread of the intervals over their mean
-EXCEPTIONS = 1  # beats of five whose shape may say otherwise: the first is often a fusion beat
+EXCEPTIONS = 1  # beat of five, between others, whose shape may say otherwise
 
 
 def ventricular_tachycardia(
@@ -70,13 +69,27 @@ def ventricular_run(
     return _run(series, n_beats, 0, limits, irregular, sample, fs_hz)
 
 
-def odds(beat: Beat, excess: float = 0.0) -> float:
-    """Return the evidence of shape and time that a beat is ventricular; NaN where unknown.
+def _are_ventricular(
+    beats: Sequence[Beat], excess: float, irregular: bool, exceptions: int
+) -> bool:
+    """Tell whether the first beat, the last and most between are ventricular."""
+    marks = []
+    for beat in beats:
+        if beat.ventricular is None:
+            marks.append(False)
+        elif irregular:  # early beats come by chance
+            marks.append(beat.ventricular - excess > VENTRICULAR)
+        else:
+            marks.append(odds(beat.ventricular, beat.rr_over_usual, excess) > VENTRICULAR)
+    return marks[0] and marks[-1] and marks.count(False) <= exceptions
+
+
+def odds(shape: float, rr_over_usual: float, excess: float = 0.0) -> float:
+    """Return the evidence of shape and time that a beat is ventricular, log odds.
 
     `excess` is what even the usual beats of the patient say above what others' do.
     """
-    shape = PER_SHAPE * (beat.ventricular - excess)
-    return shape + INTERCEPT + PER_INTERVAL * min(beat.rr_over_usual, 1.0)
+    return PER_SHAPE * (shape - excess) + INTERCEPT + PER_INTERVAL * min(rr_over_usual, 1.0)
 
 
 def _run(
@@ -97,12 +110,9 @@ def _run(
         if per_minute([beat.r_sample for beat in beats], fs_hz) < limit:
             continue
         excess = max(0.0, one.usual_ventricular - MOST_USUAL)
-        evidence = [
-            beat.ventricular - excess if irregular else odds(beat, excess) for beat in beats
-        ]
-        if sum(value > VENTRICULAR for value in evidence) < n_beats - exceptions:
+        if not _are_ventricular(beats, excess, irregular, exceptions):
             continue
-        shapes = [beat.ventricular for beat in beats if isfinite(beat.ventricular)]
+        shapes = [beat.ventricular for beat in beats if beat.ventricular is not None]
         if fmean(shapes) - one.usual_ventricular < LEAST_SHAPE or not _are_of_one_kind(
             beats, rr_spread
         ):
@@ -121,7 +131,7 @@ def _goes_on_as_usual(other: SeriesState, run: Sequence[Beat], fs_hz: float) -> 
     r_samples = [r for r in known_r_samples(other, fs_hz) if start <= r]
     if len(r_samples) < FEWEST_BESIDE or 2 * r_samples[-1] < first + last:
         return False
-    if not all(beat.judgeable and beat.like_last >= USUAL_LIKE for beat in beats):
+    if not all(beat.judgeable and (beat.like_last or 0.0) >= USUAL_LIKE for beat in beats):
         return False
     rr = [b - a for a, b in pairwise(r_samples)]
     slower = fmean(rr) > SLOWER * (last - first) / (len(run) - 1)
@@ -130,7 +140,7 @@ def _goes_on_as_usual(other: SeriesState, run: Sequence[Beat], fs_hz: float) -> 
 
 def _are_of_one_kind(beats: Sequence[Beat], rr_spread: float) -> bool:
     """Tell whether the beats look like one focus's, not like noise."""
-    alike = [beat.like_last for beat in beats[1:] if isfinite(beat.like_last)]
+    alike = [beat.like_last for beat in beats[1:] if beat.like_last is not None]
     if not alike or fmean(alike) < ALIKE:
         return False
     heights = [beat.height_ratio for beat in beats]

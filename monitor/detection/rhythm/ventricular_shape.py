@@ -14,7 +14,7 @@ it is fast is a condition of a run anyway.
 
 from __future__ import annotations
 
-from math import isfinite, log, nan
+from math import isfinite, log
 
 from segmenter.qrs_shape import QrsShape
 
@@ -25,8 +25,8 @@ DISTANCE_RANGE = (0.02, 5.0)
 MOST = 4.0  # what one beat in one lead can say at most
 
 
-def log_odds(shape: QrsShape) -> float:
-    """Return the evidence that a beat is ventricular, -4 to 4; NaN before there is a usual shape.
+def log_odds(shape: QrsShape) -> float | None:
+    """Return the evidence that a beat is ventricular, -4 to 4; None before there is a usual shape.
 
     Examples
     --------
@@ -35,11 +35,11 @@ def log_odds(shape: QrsShape) -> float:
     >>> from segmenter.qrs_shape import QrsShape
     >>> usual = QrsShape(0, 90.0, 90.0, 0.99, 1.0, 0.15, 0.99, 0.9, 0)
     >>> other = usual._replace(width_ms=170.0, distance=1.3)
-    >>> round(log_odds(usual), 1), round(log_odds(other), 1)
-    (-2.0, 2.6)
+    >>> [round(log_odds(one), 1) for one in (usual, other)]
+    [-2.0, 2.6]
     """
     if not isfinite(shape.usual_width_ms):
-        return nan
+        return None
     distance = min(max(shape.distance, DISTANCE_RANGE[0]), DISTANCE_RANGE[1])
     odds = INTERCEPT + PER_LOG_DISTANCE * log(distance) + PER_100_MS * shape.width_ms / 100
     return min(max(odds, -MOST), MOST)
