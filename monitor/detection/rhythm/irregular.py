@@ -28,8 +28,8 @@ FIRST_TOLERANCE_MS = 30.0  # Lake 2011
 WIDER = 1.3  # the tolerance grows until there are enough matches
 MOST_WIDENINGS = 11
 FEWEST_MATCHES = 5  # Lake 2011
-BEGINS_ABOVE = -0.65  # of the coefficient; chosen on MIT-BIH, where 201 and 203 fibrillate
-ENDS_BELOW = -0.85
+BEGINS_ABOVE = -0.6  # of the coefficient; chosen on MIT-BIH, where 201 and 203 fibrillate
+ENDS_BELOW = -0.75
 GOOD_SHARE = 0.9  # of the beats are fit for a verdict: noise is irregular, too
 EVERY_BEATS = 4  # the measure takes 0.1 ms
 
