@@ -68,7 +68,9 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
         for start in range(0, record.n_samples, 777):
             said += patient.send(record.read(start, min(start + 777, record.n_samples)))
         while patient.engine.learner.training:
-            time.sleep(0.01)  # a loop without a pause holds the interpreter's lock from the training
+            time.sleep(
+                0.01
+            )  # a loop without a pause holds the interpreter's lock from the training
             said += patient.engine.step([], 0).messages
         said += patient.end()
         judging = patient.engine.judging("p")
