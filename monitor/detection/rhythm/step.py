@@ -53,8 +53,8 @@ def step(
     )
     uneven = state.alarms.get("irregular_rhythm", AlarmLife()).active
     steady = pulses.is_steady(waves, moment.sample, fs_hz)
-    held: dict[AlarmKind, Condition] = {}
     intervals = _of_length(state.intervals, len(moment.series), IrregularState())
+    held: dict[AlarmKind, Condition] = {}
     for k in range(max((len(beats) for beats in moment.series), default=0)):
         series = tuple(
             rates.follow(one, beats[k]) if k < len(beats) else one
@@ -69,13 +69,14 @@ def step(
         ):
             if condition.holds:  # between two moments, too
                 held.setdefault(kind, condition)
+    fibrillates = fibrillation.fibrillation(moment.leads, waves, limits, moment.sample, fs_hz)
+    stands_still = standstill.asystole(moment.leads, waves, limits, moment.sample, fs_hz)
+    if fibrillates.holds:  # an oscillation without complexes is no silence
+        stands_still = Condition(False)
     for kind, condition in (
         *_of_beats(series, moment.sample, fs_hz, limits, usual_per_minute, uneven),
-        ("asystole", standstill.asystole(moment.leads, waves, limits, moment.sample, fs_hz)),
-        (
-            "ventricular_fibrillation",
-            fibrillation.fibrillation(moment.leads, waves, limits, moment.sample, fs_hz),
-        ),
+        ("asystole", stands_still),
+        ("ventricular_fibrillation", fibrillates),
         ("irregular_rhythm", irregular.irregular_rhythm(intervals)),
     ):
         held.setdefault(kind, condition)
