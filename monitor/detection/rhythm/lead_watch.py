@@ -11,11 +11,12 @@ import msgspec
 
 from monitor.detection.rhythm.signs import LeadSigns
 from segmenter.hops import HOP_S, WINDOW_S
-from segmenter.oscillation import SignalWindow
+from segmenter.oscillation import QRS_DELAY_S, SignalWindow
 
 QUIET = 0.25  # of the usual QRS complexes; P waves reach .07 in the QRS band (segmenter/qrs.py)
 USUAL_EVERY_HOPS = 8  # a value for each window of 4 s
 USUAL_KEPT = 45  # values: three minutes
+BEATS_S = 2.25  # a window that was quiet for no longer holds beats
 FEWEST_USUAL = 5  # values before anything is usual: 20 s
 MOST_MISSING = 0.2  # of a window's samples
 MOST_STILL = 0.3  # of a window's steps: a lead that came off is constant, a heart at rest is not
@@ -47,13 +48,13 @@ def watch_lead(
     width = round(HOP_S * fs_hz / len(window.qrs_mv))
     for k, height in enumerate(reversed(window.qrs_mv)):
         if not height < QUIET * level:  # NaN is no silence
-            loud = end - k * width
+            loud = end - round(QRS_DELAY_S * fs_hz) - k * width
             break
     if not known:
         loud = end
     quiet_s = max(0, end - loud) / fs_hz
     usual = state.usual_mv
-    if state.hops % USUAL_EVERY_HOPS == 0 and not still and (not known or quiet_s < 2.0):
+    if state.hops % USUAL_EVERY_HOPS == 0 and not still and (not known or quiet_s < BEATS_S):
         usual = (*usual, window.qrs_highest_mv)[-USUAL_KEPT:]
     signs = LeadSigns(
         readable=not still,

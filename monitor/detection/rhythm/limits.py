@@ -13,7 +13,7 @@ import msgspec
 class RhythmLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When each alarm begins and ends."""
 
-    asystole_s: float = 3.25  # of quiet: a complex takes .25 s, and .5 s pass until it is seen
+    asystole_s: float = 3.5  # of quiet; seen half a second later at most: 4 s after the last R peak
     fibrillation_s: float = 4.0  # an oscillating waveform: the window of `segmenter.oscillation`
     ventricular_run_beats: int = 3
     ventricular_tachycardia_beats: int = 5
