@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from monitor.detection.rhythm.life_cycle import AlarmKind
 from monitor.detection.rhythm.limits import RhythmLimits
-from monitor.detection.rhythm.signs import Moment
+from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
@@ -116,13 +116,13 @@ def _judge(path: Path) -> AlarmResult:
     )
 
 
-def replace_waves(moment: Moment) -> Moment:
+def replace_waves(moment: RhythmMoment) -> RhythmMoment:
     """Return a moment without its pulse waves."""
-    return Moment(moment.sample, moment.series, moment.leads)
+    return RhythmMoment(moment.sample, moment.series, moment.leads)
 
 
 def rang(
-    seen: Iterable[Moment], kind: AlarmKind, fs_hz: float, limits: RhythmLimits | None = None
+    seen: Iterable[RhythmMoment], kind: AlarmKind, fs_hz: float, limits: RhythmLimits | None = None
 ) -> bool:
     """Tell whether an alarm was on at any time within the 10 s before 5:00."""
     limits = limits or RhythmLimits()

@@ -1,6 +1,6 @@
 """From a record's samples to the moments that the named alarms are decided on.
 
-Each ECG lead is segmented on its own, and each has beats of its own: `Moment.series` holds one
+Each ECG lead is segmented on its own, and each has beats of its own: `RhythmMoment.series` holds one
 series a lead. Once leads have R peaks in common there is one; nothing else here or in the rules
 depends on it.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detection.rhythm.lead_watch import LeadWatchState, is_loose, watch_lead
-from monitor.detection.rhythm.signs import Beat, LeadSigns, Moment, PulseSigns
+from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.ventricular_shape import log_odds
 from segmenter.beat import BeatSpec
 from segmenter.hops import HopWindows
@@ -83,7 +83,7 @@ def find_in_wave(samples: NDArray[np.float32], fs_hz: float) -> list[PulseHop]:
     return PulseDetector(fs_hz).update(samples)
 
 
-def moments(found: RecordFindings) -> Iterator[Moment]:
+def moments(found: RecordFindings) -> Iterator[RhythmMoment]:
     """Yield the moments of a record, in order."""
     fs_hz = found.fs_hz
     series = [_beats(k, found) for k in range(len(found.leads))]
@@ -102,7 +102,7 @@ def moments(found: RecordFindings) -> Iterator[Moment]:
             stop = int(np.searchsorted(lead.known, sample, side="right"))
             new.append(tuple(beats[done[i] : stop]))
             done[i] = stop
-        yield Moment(
+        yield RhythmMoment(
             sample,
             tuple(new),
             tuple(_unless_loose(sign, loose) for sign in signs),

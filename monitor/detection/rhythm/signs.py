@@ -1,6 +1,6 @@
 """What the named alarms are decided on: beats, signs of each lead, pulses; plain values.
 
-Every half second of signal makes one `Moment`. Nothing here knows where it comes from: a record of
+Every half second of signal makes one `RhythmMoment`. Nothing here knows where it comes from: a record of
 one lead, several leads with one R peak for all, or a table in a test.
 """
 
@@ -82,7 +82,7 @@ class PulseSigns(msgspec.Struct, frozen=True):
     pulses: tuple[int, ...] = ()
 
 
-class Moment(msgspec.Struct, frozen=True):
+class RhythmMoment(msgspec.Struct, frozen=True):
     """Half a second of one patient.
 
     Attributes

@@ -13,7 +13,7 @@ from monitor.detection.rhythm.life_cycle import AlarmKind, AlarmLife, Change, Co
 from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
-from monitor.detection.rhythm.signs import Moment
+from monitor.detection.rhythm.signs import RhythmMoment
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class RhythmState(msgspec.Struct, frozen=True):
 
 def step(
     state: RhythmState,
-    moment: Moment,
+    moment: RhythmMoment,
     fs_hz: float,
     limits: RhythmLimits,
     usual_per_minute: float = nan,

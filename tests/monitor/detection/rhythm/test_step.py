@@ -11,7 +11,7 @@ import pytest
 
 from monitor.detection.rhythm.life_cycle import AlarmLife, Change, Condition, acknowledge, live
 from monitor.detection.rhythm.limits import RhythmLimits
-from monitor.detection.rhythm.signs import Beat, LeadSigns, Moment, PulseSigns
+from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 
 FS_HZ = 250.0
@@ -40,7 +40,7 @@ class Patient:
     ) -> None:
         """Let half a second pass."""
         self.sample += HOP
-        moment = Moment(self.sample, tuple(map(tuple, series)), tuple(leads), tuple(waves))
+        moment = RhythmMoment(self.sample, tuple(map(tuple, series)), tuple(leads), tuple(waves))
         self.state, changes = step(self.state, moment, FS_HZ, LIMITS)
         self.changes += changes
 
