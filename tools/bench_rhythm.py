@@ -20,7 +20,7 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
-from monitor.detection.rhythm.life_cycle import AlarmKind, Change
+from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmKind
 from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.offline.rhythm_signs import findings, moments
@@ -53,7 +53,7 @@ class Span(NamedTuple):
     stop_s: float
 
 
-def changes_of(path: Path) -> tuple[list[Change], float, float]:
+def changes_of(path: Path) -> tuple[list[AlarmChange], float, float]:
     """Return the alarms of a record's leads, its sampling rate, and its length in seconds."""
     leads = []
     for channel in range(2):
@@ -61,7 +61,7 @@ def changes_of(path: Path) -> tuple[list[Change], float, float]:
             fs_hz, n_samples = record.fs_hz, record.n_samples
             leads.append(record.read(0, n_samples))
     state = RhythmState()
-    found: list[Change] = []
+    found: list[AlarmChange] = []
     for moment in moments(findings(leads, [], fs_hz)):
         state, changes = step(state, moment, fs_hz, RhythmLimits())
         found += changes
@@ -118,7 +118,9 @@ def irregular_seconds(path: Path, fs_hz: float, length_s: float) -> NDArray[np.b
     return marked
 
 
-def alarm_seconds(changes: Sequence[Change], fs_hz: float, length_s: float) -> NDArray[np.bool_]:
+def alarm_seconds(
+    changes: Sequence[AlarmChange], fs_hz: float, length_s: float
+) -> NDArray[np.bool_]:
     """Return in which seconds the alarm of an irregular rhythm was on."""
     marked = np.zeros(int(length_s) + 1, np.bool_)
     for change in changes:
@@ -155,7 +157,7 @@ def annotated(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _is_true(change: Change, spans: Sequence[Span], fs_hz: float) -> bool:
+def _is_true(change: AlarmChange, spans: Sequence[Span], fs_hz: float) -> bool:
     start_s, stop_s = change.since_sample / fs_hz - LATE_S, change.sample / fs_hz
     return any(span.start_s <= stop_s and span.stop_s >= start_s for span in spans)
 

@@ -51,7 +51,7 @@ class AlarmLife(msgspec.Struct, frozen=True):
     acknowledged: bool = False  # the one that lasts was
 
 
-class Change(msgspec.Struct, frozen=True):
+class AlarmChange(msgspec.Struct, frozen=True):
     """A named alarm began, ended, or was acknowledged."""
 
     kind: AlarmKind
@@ -70,7 +70,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 def live(
     life: AlarmLife, kind: AlarmKind, condition: Condition, sample: int, clear_samples: int
-) -> tuple[AlarmLife, Change | None]:
+) -> tuple[AlarmLife, AlarmChange | None]:
     """Take in whether the condition holds at a sample; return what changed."""
     priority = PRIORITIES[kind]
     if condition.holds:
@@ -78,17 +78,19 @@ def live(
             return msgspec.structs.replace(life, held_sample=sample), None
         latched = life.latched or priority == "high"
         life = AlarmLife(True, condition.since_sample, sample, latched)
-        return life, Change(kind, "onset", sample, condition.since_sample, priority)
+        return life, AlarmChange(kind, "onset", sample, condition.since_sample, priority)
     if life.active and sample - life.held_sample >= clear_samples:
-        change = Change(kind, "cleared", sample, life.since_sample, priority)
+        change = AlarmChange(kind, "cleared", sample, life.since_sample, priority)
         life = msgspec.structs.replace(life, active=False, acknowledged=False)
         return life, change
     return life, None
 
 
-def acknowledge(life: AlarmLife, kind: AlarmKind, sample: int) -> tuple[AlarmLife, Change | None]:
+def acknowledge(
+    life: AlarmLife, kind: AlarmKind, sample: int
+) -> tuple[AlarmLife, AlarmChange | None]:
     """Take note that a person has seen the alarm; None if there is nothing to see."""
     if not life.latched:
         return life, None
     life = msgspec.structs.replace(life, latched=False, acknowledged=life.active)
-    return life, Change(kind, "acknowledged", sample, life.since_sample, PRIORITIES[kind])
+    return life, AlarmChange(kind, "acknowledged", sample, life.since_sample, PRIORITIES[kind])

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.detection.rhythm import fibrillation, irregular, pulses, rates, standstill, ventricular
 from monitor.detection.rhythm.irregular import IrregularState
-from monitor.detection.rhythm.life_cycle import AlarmKind, AlarmLife, Change, Condition, live
+from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmKind, AlarmLife, Condition, live
 from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
@@ -36,7 +36,7 @@ def step(
     fs_hz: float,
     limits: RhythmLimits,
     usual_per_minute: float = nan,
-) -> tuple[RhythmState, tuple[Change, ...]]:
+) -> tuple[RhythmState, tuple[AlarmChange, ...]]:
     """Take half a second of a patient; return which named alarms began or ended.
 
     Parameters

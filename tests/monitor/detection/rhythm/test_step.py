@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.detection.rhythm.life_cycle import AlarmLife, Change, Condition, acknowledge, live
+from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, acknowledge, live
 from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
@@ -29,7 +29,7 @@ class Patient:
 
     state: RhythmState = field(default_factory=RhythmState)
     sample: int = 0
-    changes: list[Change] = field(default_factory=list)
+    changes: list[AlarmChange] = field(default_factory=list)
     r: list[int] = field(default_factory=lambda: [0])
 
     def moment(
@@ -273,7 +273,7 @@ def test_the_state_goes_to_bytes() -> None:
 def test_an_alarm_of_high_priority_latches() -> None:
     """It asks to be acknowledged, also when it is over; others do not."""
     life, change = live(AlarmLife(), "asystole", Condition(True, 100), 1000, 500)
-    assert change == Change("asystole", "onset", 1000, 100, "high")
+    assert change == AlarmChange("asystole", "onset", 1000, 100, "high")
     life, change = live(life, "asystole", Condition(False), 1400, 500)
     assert change is None
     assert life.active
