@@ -1,8 +1,8 @@
 """From a record's samples to the moments that the named alarms are decided on.
 
-Each ECG lead is segmented on its own, and each has beats of its own: `RhythmMoment.series` holds one
-series a lead. Once leads have R peaks in common there is one; nothing else here or in the rules
-depends on it.
+Each ECG lead is segmented on its own, and each has beats of its own: `RhythmMoment.series` holds
+one series a lead. Once leads have R peaks in common there is one; nothing else here or in the
+rules depends on it.
 """
 
 from __future__ import annotations

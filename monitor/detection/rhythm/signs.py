@@ -1,7 +1,7 @@
 """What the named alarms are decided on: beats, signs of each lead, pulses; plain values.
 
-Every half second of signal makes one `RhythmMoment`. Nothing here knows where it comes from: a record of
-one lead, several leads with one R peak for all, or a table in a test.
+Every half second of signal makes one `RhythmMoment`. Nothing here knows where it comes from: a
+record of one lead, several leads with one R peak for all, or a table in a test.
 """
 
 from __future__ import annotations
