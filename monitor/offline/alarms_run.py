@@ -161,7 +161,8 @@ def read_alarm(path: Path) -> tuple[AlarmKind, bool]:
 
 def _read_lead(path: Path, channel: int, n_samples: int) -> NDArray[np.float32]:
     with WfdbRecord.open(path, channel) as record:
-        return record.read(0, min(n_samples, record.n_samples))
+        lead: NDArray[np.float32] = record.read(0, min(n_samples, record.n_samples))[0]
+        return lead
 
 
 def _read_wave(header: RecordHeader, channel: int, n_samples: int) -> NDArray[np.float32]:

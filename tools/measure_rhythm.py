@@ -1,7 +1,7 @@
 """Named alarms on records with annotated beats, and how soon they ring on simulated events.
 
-    python -m tools.bench_rhythm ../shared/data/mitdb    # false alarms an hour; irregular rhythm
-    python -m tools.bench_rhythm --delays                # seconds from an event to its alarm
+    python -m tools.measure_rhythm ../shared/data/mitdb    # false alarms an hour; irregular rhythm
+    python -m tools.measure_rhythm --delays                # seconds from an event to its alarm
 
 Prints Markdown for docs/ALARMS.md. A record of half an hour with two leads takes 3 s of one core.
 """
@@ -59,7 +59,7 @@ def changes_of(path: Path) -> tuple[list[AlarmChange], float, float]:
     for channel in range(2):
         with WfdbRecord.open(path, channel) as record:
             fs_hz, n_samples = record.fs_hz, record.n_samples
-            leads.append(record.read(0, n_samples))
+            leads.append(record.read(0, n_samples)[0])
     state = RhythmState()
     found: list[AlarmChange] = []
     for moment in moments(findings(leads, [], fs_hz)):
