@@ -34,13 +34,16 @@ class Scorer:
 
     Examples
     --------
-    The shipped model reconstructs the beat that it knows best, and not a line.
+    The shipped model writes again what it wrote itself, and not a line.
 
     >>> import numpy as np
     >>> from model import Scorer, load_shipped
     >>> checkpoint = load_shipped()
     >>> scorer = Scorer(checkpoint.autoencoder)
-    >>> losses = scorer.losses([scorer.template, np.zeros(140)])
+    >>> written = line = np.zeros((1, 140))
+    >>> for _ in range(3):
+    ...     written = scorer.reconstruct(written)
+    >>> losses = scorer.losses(np.concatenate([written, line]))
     >>> (losses > checkpoint.threshold.value).tolist()
     [False, True]
     """

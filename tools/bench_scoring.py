@@ -90,7 +90,9 @@ class Measurement:
 
 def measure(checkpoint: Checkpoint, rounds: int) -> Measurement:
     """Measure on beats of a simulated record."""
-    simulated = simulate(BeatSpec.from_mapping(checkpoint.spec), BEATS_HOURS, BEATS_SEED).beats
+    simulated = simulate(BeatSpec.from_mapping(checkpoint.spec), BEATS_HOURS, BEATS_SEED).beats[
+        :, 0
+    ]
     reconstruct = ours(checkpoint.autoencoder)
     found = Measurement(checkpoint, {threads: [] for threads in THREADS}, {})
     for _ in range(rounds):

@@ -2,9 +2,11 @@
 
     python -m tools.build_checkpoint --out model/checkpoints/default.safetensors
 
-No label takes part: beats that the segmenter calls judgeable are kept, those far from the dominant
-morphology are left out, and the threshold comes from losses of a second simulated record, cleaned
-the same way. Only the check at the end reads annotations, those of a third record.
+One model learns the beats of both leads: who is monitored without being learnt is judged by it in
+every lead. No label takes part: beats that the segmenter calls judgeable are kept, those far from
+their lead's dominant morphology are left out, and the threshold comes from losses of a second
+simulated record, cleaned the same way. Only the check at the end reads annotations, those of a
+third record.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class Record:
 
     Attributes
     ----------
-    beats : np.ndarray, shape (n, length), float32
+    beats : np.ndarray, shape (n, leads, length), float32
     anomalous : np.ndarray, shape (n,), bool
         From the annotations; for the check alone.
     beside_anomaly : np.ndarray, shape (n,), bool
@@ -93,11 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build(spec: BeatSpec, config: AutoencoderConfig, seed: int) -> Checkpoint:
     """Train on one simulated record, set the threshold on another."""
-    beats = simulate(spec, TRAINING_HOURS, seed).beats
-    kept = beats[dominant_beats(beats)]
+    kept = usual_beats(simulate(spec, TRAINING_HOURS, seed))
     fitted = fit(kept, config, TRAINING)
-    unseen = simulate(spec, THRESHOLD_HOURS, seed + 1).beats
-    losses = Scorer(fitted.autoencoder).losses(unseen[dominant_beats(unseen)])
+    unseen = usual_beats(simulate(spec, THRESHOLD_HOURS, seed + 1))
+    losses = Scorer(fitted.autoencoder).losses(unseen)
     return Checkpoint(
         autoencoder=fitted.autoencoder,
         spec=spec.to_mapping(),
@@ -107,9 +108,16 @@ def build(spec: BeatSpec, config: AutoencoderConfig, seed: int) -> Checkpoint:
     )
 
 
+def usual_beats(record: Record) -> NDArray[np.float32]:
+    """Return the beats of each lead's dominant shape, one lead after the other, (m, length)."""
+    of_leads = (record.beats[:, lead] for lead in range(record.beats.shape[1]))
+    return np.concatenate([beats[dominant_beats(beats)] for beats in of_leads])
+
+
 def check(checkpoint: Checkpoint, record: Record) -> dict[str, Any]:
-    """Compare verdicts with annotations."""
-    losses = Scorer(checkpoint.autoencoder).losses(record.beats)
+    """Compare verdicts with annotations: a beat is judged by the larger loss of its leads."""
+    scorer, n_leads = Scorer(checkpoint.autoencoder), record.beats.shape[1]
+    losses = np.max([scorer.losses(record.beats[:, lead]) for lead in range(n_leads)], axis=0)
     alerted = losses > checkpoint.threshold.value
     clear = record.anomalous | ~record.beside_anomaly
     false_per_hour = float((alerted & ~record.anomalous).sum()) / record.hours
@@ -129,15 +137,15 @@ def simulate(spec: BeatSpec, hours: float, seed: int) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "simulated"
         write_record(path, SimulationSettings(hours=hours, seed=seed))
-        signal = wfdb.rdrecord(str(path), channels=[0])
+        signal = wfdb.rdrecord(str(path))
         annotation = wfdb.rdann(str(path), "ecg")
-    segmenter = Segmenter(float(signal.fs), spec)
-    found = segmenter.update(signal.p_signal[:, 0].astype(np.float32)).beats
-    beats = joined_beats([found, segmenter.flush().beats], spec.length)
+    segmenter = Segmenter(float(signal.fs), spec, signal.n_sig)
+    found = segmenter.update(signal.p_signal.T.astype(np.float32)).beats
+    beats = joined_beats([found, segmenter.flush().beats], spec.length, signal.n_sig)
     anomalous = annotated_anomalous(beats, annotation)
     beside = np.convolve(anomalous, [1, 0, 1], mode="same") > 0
     judged = beats.quality & UNJUDGEABLE == 0
-    return Record(beats.values[judged, 0], anomalous[judged], beside[judged], hours)
+    return Record(beats.values[judged], anomalous[judged], beside[judged], hours)
 
 
 def annotated_anomalous(beats: Beats, annotation: wfdb.Annotation) -> NDArray[np.bool_]:

@@ -117,6 +117,14 @@ def simulate(
         float,
         typer.Option(metavar="RATE", help="How often an hour the leads come off for some seconds."),
     ] = 0.0,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Events at given times: `night` has one of each within three minutes. Or a TOML "
+            "file of [[event]] tables with kind, at_s and for_s.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing record.")
     ] = False,
@@ -132,12 +140,14 @@ def simulate(
     """
     with explained():
         from monitor.sources.simulated import SimulationSettings, write_record
+        from monitor.sources.simulated_events import load_scenario
 
         settings = SimulationSettings(
             hours=hours,
             seed=seed,
             anomaly_rate=anomaly_rate,
             lead_off_per_hour=lead_off_per_hour,
+            scenario=() if scenario is None else load_scenario(scenario),
         )
         with progress_bar(f"writing {harmless(out.name, 60)}") as show:
             write_record(out, settings, show, overwrite=overwrite)
@@ -620,6 +630,48 @@ def evaluate_noise(
         _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
         failed = {one.record: one.note for one in results if one.noisy is None}
         raise typer.Exit(_passed_over(failed))
+
+
+@evaluate.command("alarms")
+def evaluate_alarms(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder of records of the PhysioNet/CinC Challenge 2015."
+        ),
+    ],
+    record: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
+        ),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure named alarms on true and false alarms of intensive care.
+
+    For whoever wants to know which alarms to trust: each record holds five minutes before the
+    alarm of a bedside monitor. Counted is whether the same alarm is on within the last 10 s.
+
+    \b
+    Try: ecg-monitor evaluate alarms challenge-2015/training
+    """
+    with explained(), ended_by_sigterm():
+        prepare_workers("monitor.offline.alarms_run", jobs)
+        from monitor.offline.alarms_run import AlarmsOptions, run
+        from monitor.offline.evaluation.alarms_report import to_json, to_table
+
+        with progress_bar("judging alarms") as show:
+            results = run(
+                AlarmsOptions(folder, tuple(record or ()), jobs),
+                lambda done, n, of: show(n / of, harmless(done.record, 60)),
+            )
+        if json:
+            sys.stdout.write(f"{to_json(results)}\n")
+        else:
+            Console(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(to_table(results))
+        raise typer.Exit(_passed_over({one.record: one.note for one in results if one.note}))
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from monitor.sources.beat_shapes import (
     knot_times,
     load_shapes,
 )
+from monitor.sources.simulated_events import Event, EventSignals, notes, with_events
 from monitor.sources.simulated_rhythm import CHF07_ANOMALY_RATE, CLASS_COUNTS, Rhythm, draw_rhythm
 
 Floats = NDArray[np.float64]
@@ -87,6 +88,8 @@ class SimulationSettings:
         How often both leads come off for 4 to 20 s, on average; not in the first minute.
     first_anomaly_s : float, optional
         No anomaly comes before this time, and one comes within 2 s after it, if any may come.
+    scenario : tuple of Event
+        Events at given times; see `monitor.sources.simulated_events`.
 
     Raises
     ------
@@ -99,6 +102,7 @@ class SimulationSettings:
     anomaly_rate: float | None = None
     lead_off_per_hour: float = 0.0
     first_anomaly_s: float | None = None
+    scenario: tuple[Event, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 / 3600 <= self.hours <= MAX_HOURS:
@@ -123,6 +127,11 @@ class SimulationSettings:
         if self.first_anomaly_s is not None and not 0 <= self.first_anomaly_s <= self.duration_s:
             raise InvalidOption(
                 f"first anomaly at {self.first_anomaly_s!r} s is outside the record; set it inside"
+            )
+        if self.scenario and self.scenario[-1].until_s > self.duration_s:
+            raise InvalidOption(
+                f"{self.scenario[-1].kind} ends at {self.scenario[-1].until_s:g} s, after the "
+                f"record of {self.duration_s:g} s; make it longer with --hours"
             )
 
     @property
@@ -264,16 +273,32 @@ def _write_files(
             symbols.append(block.annotation_symbol)
             done += len(block.digital)
             on_progress(done / settings.n_samples)
+    _write_annotations(path, settings, np.concatenate(samples), np.concatenate(symbols))
+    path.with_suffix(".hea").write_text(
+        _header(path.name, settings, first, total), encoding="ascii"
+    )
+
+
+def _write_annotations(
+    path: Path,
+    settings: SimulationSettings,
+    samples: NDArray[np.int64],
+    symbols: NDArray[np.str_],
+) -> None:
+    """Write the beats, and where a scenario's rhythms begin."""
+    changes = notes(settings.scenario, FS_HZ, settings.n_samples)
+    at = np.concatenate([samples, np.array([sample for sample, _ in changes], np.int64)])
+    order = np.argsort(at, kind="stable")
+    marks = [*symbols.tolist(), *["+"] * len(changes)]
+    told = [*[""] * len(samples), *(note for _, note in changes)]
     wfdb.wrann(
         path.name,
         ANNOTATION_EXTENSION,
-        np.concatenate(samples),
-        symbol=np.concatenate(symbols).tolist(),
+        at[order],
+        symbol=[marks[k] for k in order],
+        aux_note=[told[k] for k in order] if changes else None,
         fs=FS_HZ,
         write_dir=str(path.parent),
-    )
-    path.with_suffix(".hea").write_text(
-        _header(path.name, settings, first, total), encoding="ascii"
     )
 
 
@@ -301,9 +326,14 @@ def _header(
     for lead, initial, summed in zip(LEAD_NAMES, first, total, strict=True):
         checksum = (int(summed) + 0x8000) % 0x10000 - 0x8000  # a signed 16-bit sum
         lines.append(f"{name}.dat 212 {GAIN_PER_MV}(0)/mV 12 0 {initial} {checksum} 0 {lead}")
-    chosen = ", ".join(f"{key} {value}" for key, value in asdict(settings).items())
+    simple = {key: value for key, value in asdict(settings).items() if key != "scenario"}
+    chosen = ", ".join(f"{key} {value}" for key, value in simple.items())
     lines.append(f"# Simulated by ecg-monitor, version {SIMULATOR_VERSION} of the simulator.")
     lines.append(f"# Settings: {chosen}")
+    lines += [
+        f"# Event: {event.kind} at {event.at_s:g} s for {event.for_s:g} s"
+        for event in settings.scenario
+    ]
     lines.append("# Beat shapes from ECG5000, of BIDMC record chf07 (PhysioNet, ODC-By 1.0).")
     return "\n".join(lines) + "\n"
 
@@ -328,15 +358,24 @@ def _draw_blocks(settings: SimulationSettings) -> Iterator[_Block]:
     rate = CHF07_ANOMALY_RATE if settings.anomaly_rate is None else settings.anomaly_rate
     coupling = {name: load_shapes()[name].rr_ratio for name in CLASS_COUNTS}
     rhythm = draw_rhythm(settings.duration_s, rate, settings.first_anomaly_s, coupling, rhythm_rng)
+    event_rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(4,)))
+    rhythm = with_events(rhythm, settings.scenario, event_rng)
+    signals = EventSignals(settings.scenario, FS_HZ, event_rng)
     gaps = _draw_gaps(settings, gap_rng)
     noise = [_Noise(child) for child in noise_rng.spawn(2)]
     for start, clean_mv, peaks, symbols in _draw_clean(rhythm, settings.n_samples, shape_rng):
         stop = start + len(clean_mv)
         noisy_mv = clean_mv + np.stack([lead.draw(start, stop) for lead in noise], axis=1)
+        if settings.scenario:
+            noisy_mv += signals.added_mv(start, stop)
+            noisy_mv[signals.is_off(start, stop)] = 0.0
         digital = np.clip(np.rint(noisy_mv * GAIN_PER_MV), -ADC_LIMIT, ADC_LIMIT).astype(np.int64)
         in_gap = _inside(np.arange(start, stop), gaps)
         digital[in_gap] = INVALID
         seen = ~_inside(peaks, gaps)
+        if len(peaks):
+            first, last = int(peaks.min()), int(peaks.max()) + 1
+            seen &= ~signals.is_off(first, last)[peaks - first]
         yield _Block(digital, peaks[seen], symbols[seen])
 
 

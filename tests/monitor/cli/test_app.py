@@ -146,7 +146,7 @@ def test_no_argument_is_a_request_for_help() -> None:
 @pytest.mark.parametrize(
     "command",
     [[name] for name in COMMANDS]
-    + [["evaluate", kind] for kind in ("model", "beats", "patients", "noise")],
+    + [["evaluate", kind] for kind in ("model", "beats", "patients", "noise", "alarms")],
 )
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     """Every command's help says what to try."""

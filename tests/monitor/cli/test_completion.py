@@ -24,7 +24,7 @@ def completed(typed: str) -> list[str]:
     ("typed", "found"),
     [
         ("ecg-monitor rep", ["replay"]),
-        ("ecg-monitor evaluate ", ["model", "beats", "patients", "noise"]),
+        ("ecg-monitor evaluate ", ["model", "beats", "patients", "noise", "alarms"]),
         ("ecg-monitor evaluate p", ["patients"]),
         ("ecg-monitor evaluate --pl", ["--plot"]),  # of `evaluate model`
         ("ecg-monitor evaluate --json --pl", ["--plot"]),

@@ -1,0 +1,49 @@
+"""Ventricular fibrillation and flutter: an oscillating waveform instead of QRS complexes. Pure.
+
+The limits of the leakage are those of Kuo and Dillman (1978): .406 where the wave is as high as QRS
+complexes, .625 else; see Amann, Tratnig, Unterkofler 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.detection.rhythm.life_cycle import Condition
+from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.pulses import PulsesState, beats_on
+from monitor.detection.rhythm.signs import LeadSigns
+
+CLEAR_LEAKAGE = 0.406  # of a lead that oscillates
+OTHER_LEAKAGE = 0.625  # of one that shows no QRS complexes: Kuo, Dillman 1978
+FAR_SHARE = 0.48  # of the samples far from the baseline (Arafat 2011)
+SLOWEST_HZ = 3.0  # 180 a minute: slower is a tachycardia of wide complexes
+LEAST_MV = 0.1  # of coarse fibrillation
+
+
+def fibrillation(
+    leads: Sequence[LeadSigns],
+    waves: Sequence[PulsesState],
+    limits: RhythmLimits,
+    sample: int,
+    fs_hz: float,
+) -> Condition:
+    """Tell whether a lead oscillates, and none shows QRS complexes."""
+    readable = [lead for lead in leads if lead.readable and lead.height_mv >= LEAST_MV]
+    if not any(_oscillates(lead) for lead in readable):
+        return Condition(False)
+    if not all(_has_no_complexes(lead) for lead in readable):
+        return Condition(False)
+    since = sample - round(limits.fibrillation_s * fs_hz)
+    return Condition(not beats_on(waves, since, sample, fs_hz), since)
+
+
+def _oscillates(lead: LeadSigns) -> bool:
+    return (
+        lead.leakage < CLEAR_LEAKAGE
+        and lead.far_share > FAR_SHARE
+        and lead.dominant_hz >= SLOWEST_HZ
+    )
+
+
+def _has_no_complexes(lead: LeadSigns) -> bool:
+    return lead.leakage < OTHER_LEAKAGE and lead.far_share > FAR_SHARE

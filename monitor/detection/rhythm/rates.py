@@ -1,0 +1,156 @@
+"""Too fast, too slow, a beat too late: rules over the R peaks of a detector.
+
+Where each lead has a detector of its own, a slow heart is one that all see (a lead that misses
+beats sees one, too), a fast heart one that a good lead sees (noise is faster still, and not good).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import copysign
+
+import msgspec
+
+from monitor.detection.rhythm.life_cycle import Condition
+from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.signs import Beat
+
+KEPT_BEATS = 17
+SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: that is no pause
+GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
+USUAL_VENTRICULAR = -2.0  # log odds of a usual beat, before the patient's are known
+MEDIAN_STEP = 0.02  # log odds a beat
+STALE_S = 8.0  # without a beat for so long a detector says nothing of the rate
+
+
+class SeriesState(msgspec.Struct, frozen=True):
+    """The latest beats of one detector, without a hole between them.
+
+    `usual_ventricular` is what the shapes of the patient's usual beats say: a median that moves a
+    little with each beat, so that a run of a minute hardly does.
+    """
+
+    beats: tuple[Beat, ...] = ()
+    usual_ventricular: float = USUAL_VENTRICULAR
+
+
+def follow(state: SeriesState, beat: Beat) -> SeriesState:
+    """Take the next beat in; where the signal before it could not be read, begin anew."""
+    kept = () if beat.rr_ms is None else state.beats[1 - KEPT_BEATS :]
+    usual = state.usual_ventricular
+    if beat.ventricular is not None:
+        usual += copysign(MEDIAN_STEP, beat.ventricular - usual)
+    return SeriesState((*kept, beat), usual)
+
+
+def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
+    """Return the R peaks, and the one after the latest beat, which is known before its beat is."""
+    r_samples = tuple(beat.r_sample for beat in state.beats)
+    after_ms = state.beats[-1].rr_after_ms if state.beats else None
+    if after_ms is None:
+        return r_samples
+    return (*r_samples, r_samples[-1] + round(after_ms * fs_hz / 1000))
+
+
+def per_minute(r_samples: Sequence[int], fs_hz: float) -> float:
+    """Return the rate from the first to the last of some R peaks."""
+    return 60.0 * fs_hz * (len(r_samples) - 1) / max(1, r_samples[-1] - r_samples[0])
+
+
+def is_fresh(state: SeriesState, sample: int, fs_hz: float) -> bool:
+    """Tell whether the latest beat is recent."""
+    return bool(state.beats) and sample - state.beats[-1].r_sample <= STALE_S * fs_hz
+
+
+def too_fast(
+    series: Sequence[SeriesState], n_beats: int, limit: float, sample: int, fs_hz: float
+) -> Condition:
+    """Tell whether a good detector's last `n_beats` came at more than `limit` a minute."""
+    for one in series:
+        beats = one.beats[-n_beats:]
+        r_samples = known_r_samples(one, fs_hz)[-n_beats:]
+        if len(r_samples) < n_beats or not is_fresh(one, sample, fs_hz):
+            continue
+        good = sum(beat.judgeable for beat in beats) >= GOOD_SHARE * len(beats)
+        if good and per_minute(r_samples, fs_hz) > limit:
+            return Condition(True, r_samples[0])
+    return Condition(False)
+
+
+def too_slow(
+    series: Sequence[SeriesState], n_beats: int, limit: float, sample: int, fs_hz: float
+) -> Condition:
+    """Tell whether the last `n_beats` of every detector came at less than `limit` a minute."""
+    since = []
+    for one in series:
+        r_samples = known_r_samples(one, fs_hz)[-n_beats:]
+        if not is_fresh(one, sample, fs_hz):
+            continue
+        if len(r_samples) < n_beats or not per_minute(r_samples, fs_hz) < limit:
+            return Condition(False)
+        since.append(r_samples[0])
+    return Condition(True, min(since)) if since else Condition(False)
+
+
+def extreme_tachycardia(
+    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+) -> Condition:
+    """Tell whether 17 beats came at more than 140 a minute (challenge of 2015)."""
+    limit = limits.extreme_tachycardia_per_minute * (1 - limits.rate_tolerance)
+    return too_fast(series, limits.extreme_tachycardia_beats, limit, sample, fs_hz)
+
+
+def extreme_bradycardia(
+    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+) -> Condition:
+    """Tell whether 5 beats came at less than 40 a minute (challenge of 2015)."""
+    limit = limits.extreme_bradycardia_per_minute * (1 + limits.rate_tolerance)
+    return too_slow(series, limits.extreme_bradycardia_beats, limit, sample, fs_hz)
+
+
+def tachycardia(
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    usual_per_minute: float,
+    sample: int,
+    fs_hz: float,
+) -> Condition:
+    """Tell whether the rate is above the patient's limit; never later than the extreme one.
+
+    `usual_per_minute` is the rate that was learnt; NaN where none was.
+    """
+    own = 1.2 * usual_per_minute if usual_per_minute == usual_per_minute else 0.0
+    limit = min(max(limits.tachycardia_per_minute, own), limits.extreme_tachycardia_per_minute)
+    return too_fast(series, limits.rate_beats, limit, sample, fs_hz)
+
+
+def bradycardia(
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    usual_per_minute: float,
+    sample: int,
+    fs_hz: float,
+) -> Condition:
+    """Tell whether the rate is below the patient's limit; never later than the extreme one."""
+    own = 0.8 * usual_per_minute if usual_per_minute == usual_per_minute else 1e9
+    limit = max(min(limits.bradycardia_per_minute, own), limits.extreme_bradycardia_per_minute)
+    return too_slow(series, limits.rate_beats, limit, sample, fs_hz)
+
+
+def pause(
+    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+) -> Condition:
+    """Tell whether the last beat of every detector came much too late."""
+    since = []
+    for one in series:
+        if not is_fresh(one, sample, fs_hz):
+            continue
+        if len(one.beats) < 3 or not one.beats[-1].judgeable or not one.beats[-2].judgeable:
+            return Condition(False)
+        before = sorted(beat.rr_ms or 0.0 for beat in one.beats[1:-1])
+        usual_ms = max(before[len(before) // 2], SHORTEST_USUAL_MS)
+        limit_ms = min(1000 * limits.pause_s, limits.pause_ratio * usual_ms)
+        if (one.beats[-1].rr_ms or 0.0) <= limit_ms:
+            return Condition(False)
+        since.append(one.beats[-2].r_sample)
+    return Condition(True, min(since)) if since else Condition(False)

@@ -1,0 +1,102 @@
+"""What the named alarms are decided on: beats, signs of each lead, pulses; plain values.
+
+Every half second of signal makes one `RhythmMoment`. Nothing here knows where it comes from: a
+record of one lead, several leads with one R peak for all, or a table in a test.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """One beat, as far as its rhythm goes.
+
+    Attributes
+    ----------
+    r_sample : int
+        From the record's start.
+    rr_ms : float or None
+        To the beat before; None where there is none, or the signal between could not be read.
+    rr_after_ms : float or None
+        To the beat after, whose R peak is known though the beat is still open; None where there
+        is none.
+    judgeable : bool
+        Whether its signal was good.
+    rr_over_usual : float
+        The interval before it over the patient's usual one: below 1 it is early; 1 where unknown.
+    ventricular : float or None
+        Evidence of its shape that it is ventricular, log odds, over all leads: above 0 it rather
+        is. None where unknown.
+    like_last : float or None
+        Correlation of its shape with that of the beat before; None where unknown.
+    height_ratio : float
+        Its height over that of the patient's usual beats.
+    """
+
+    r_sample: int
+    rr_ms: float | None = None
+    rr_after_ms: float | None = None
+    judgeable: bool = True
+    rr_over_usual: float = 1.0
+    ventricular: float | None = None
+    like_last: float | None = None
+    height_ratio: float = 1.0
+
+
+class LeadSigns(msgspec.Struct, frozen=True):
+    """What one lead's signal shows at a moment, without beats.
+
+    Attributes
+    ----------
+    readable : bool
+        Whether it is there, moves, and its electrodes hold.
+    quiet_s : float
+        How long nothing as high as a QRS complex of this patient was seen; 0 where unknown.
+    leakage, far_share, dominant_hz : float
+        Of the last four seconds: see `segmenter.oscillation`.
+    height_mv : float
+        Highest over lowest of the last four seconds.
+    """
+
+    readable: bool
+    quiet_s: float = 0.0
+    leakage: float = 1.0
+    far_share: float = 0.0
+    dominant_hz: float = 0.0
+    height_mv: float = 0.0
+
+
+class PulseSigns(msgspec.Struct, frozen=True):
+    """What one pulse wave shows at a moment.
+
+    Attributes
+    ----------
+    readable : bool
+        Whether the wave has shown pulses as long as it was read, and moves.
+    pulses : tuple of int
+        Samples of the pulses that became known.
+    """
+
+    readable: bool
+    pulses: tuple[int, ...] = ()
+
+
+class RhythmMoment(msgspec.Struct, frozen=True):
+    """Half a second of one patient.
+
+    Attributes
+    ----------
+    sample : int
+        Up to which the signal was seen.
+    series : tuple of tuple of Beat
+        Beats that became known, of each detector: one where the leads have R peaks in common, one
+        a lead where each has its own.
+    leads : tuple of LeadSigns
+    waves : tuple of PulseSigns
+    """
+
+    sample: int
+    series: tuple[tuple[Beat, ...], ...] = ()
+    leads: tuple[LeadSigns, ...] = ()
+    waves: tuple[PulseSigns, ...] = ()

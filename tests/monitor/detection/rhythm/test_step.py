@@ -1,0 +1,290 @@
+"""Tables of beats and signs, and the alarms that are expected of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, acknowledge, live
+from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
+from monitor.detection.rhythm.step import RhythmState, step
+
+FS_HZ = 250.0
+HOP = 125
+LIMITS = RhythmLimits()
+GOOD, QUIET = LeadSigns(True), LeadSigns(True, quiet_s=4.0)
+OSCILLATING = LeadSigns(True, 0.0, 0.3, 0.75, 5.0, 1.0)
+COMPLEXES = LeadSigns(True, 0.0, 0.85, 0.3, 2.0, 1.0)
+NORMAL, VENTRICULAR = -2.0, 3.0
+
+
+@dataclass
+class Patient:
+    """A patient whose beats are drawn from tables."""
+
+    state: RhythmState = field(default_factory=RhythmState)
+    sample: int = 0
+    changes: list[AlarmChange] = field(default_factory=list)
+    r: list[int] = field(default_factory=lambda: [0])
+
+    def moment(
+        self,
+        series: Sequence[Sequence[Beat]] = ((),),
+        leads: Sequence[LeadSigns] = (GOOD,),
+        waves: Sequence[PulseSigns] = (),
+    ) -> None:
+        """Let half a second pass."""
+        self.sample += HOP
+        moment = RhythmMoment(self.sample, tuple(map(tuple, series)), tuple(leads), tuple(waves))
+        self.state, changes = step(self.state, moment, FS_HZ, LIMITS)
+        self.changes += changes
+
+    def beats(
+        self,
+        rr_s: Iterable[float],
+        ventricular: float = NORMAL,
+        judgeable: bool = True,
+        usual_s: float = 0.8,
+        like: float = 0.98,
+        heights: Sequence[float] = (1.0,),
+    ) -> None:
+        """Let beats come at these intervals, each known when it is over."""
+        for k, rr in enumerate(rr_s):
+            self.r.append(self.r[-1] + round(rr * FS_HZ))
+            beat = Beat(
+                r_sample=self.r[-1],
+                rr_ms=1000 * rr,
+                judgeable=judgeable,
+                rr_over_usual=rr / usual_s,
+                ventricular=ventricular,
+                like_last=like,
+                height_ratio=heights[k % len(heights)],
+            )
+            while self.sample + HOP < self.r[-1]:
+                self.moment()
+            self.moment(((beat,),))
+
+    def rung(self, kind: str) -> list[str]:
+        """Return what became of an alarm, in order."""
+        return [change.state for change in self.changes if change.kind == kind]
+
+
+HIGH = (
+    "asystole", "ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia",
+    "extreme_bradycardia",
+)  # fmt: skip
+
+
+def test_a_usual_rhythm_rings_nothing() -> None:
+    """75 a minute, evenly."""
+    patient = Patient()
+    patient.beats([0.8] * 80)
+    assert patient.changes == []
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "n", "kind", "expected"),
+    [
+        (150, 17, "extreme_tachycardia", True),
+        (150, 12, "extreme_tachycardia", False),  # 17 beats are needed
+        (125, 30, "extreme_tachycardia", False),
+        (125, 10, "tachycardia", True),
+        (110, 30, "tachycardia", False),
+        (37, 5, "extreme_bradycardia", True),
+        (37, 2, "extreme_bradycardia", False),
+        (45, 8, "extreme_bradycardia", False),
+        (45, 8, "bradycardia", True),
+        (55, 12, "bradycardia", False),
+    ],
+)
+def test_rates(per_minute: float, n: int, kind: str, expected: bool) -> None:
+    """The definitions of the challenge of 2015, and limits of the patient."""
+    patient = Patient()
+    patient.beats([0.7] * 20)
+    patient.beats([60 / per_minute] * n)
+    assert bool(patient.rung(kind)) is expected
+
+
+def test_a_fast_rhythm_of_noise_rings_nothing() -> None:
+    """Beats that are fit for no verdict make no rate."""
+    patient = Patient()
+    patient.beats([0.4] * 40, judgeable=False)
+    assert not patient.rung("extreme_tachycardia")
+    assert not patient.rung("tachycardia")
+
+
+def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
+    """A lead that misses every other beat shows none."""
+    slow, fast = Patient(), Patient()
+    for k in range(1, 30):
+        r_sample = round(k * 0.85 * FS_HZ)
+        beat = Beat(r_sample, 850.0)
+        missed = [Beat(r_sample, 1700.0)] if k % 2 else []
+        fast.sample = slow.sample = r_sample
+        fast.moment(([beat], missed), (GOOD, GOOD))
+        slow.moment((missed, missed), (GOOD, GOOD))
+    assert slow.rung("extreme_bradycardia") == ["onset"]
+    assert fast.rung("extreme_bradycardia") == []
+
+
+@pytest.mark.parametrize(
+    ("beats", "expected"),
+    [
+        ({"ventricular": VENTRICULAR}, True),
+        ({"ventricular": NORMAL}, False),  # fast beats of the usual shape
+        ({"ventricular": VENTRICULAR, "like": 0.4}, False),  # noise: no two alike
+        ({"ventricular": VENTRICULAR, "heights": (0.5, 1.5)}, False),  # noise: no two as high
+    ],
+)
+def test_ventricular_tachycardia(beats: dict[str, object], expected: bool) -> None:
+    """Five beats that are ventricular by shape, alike, at over 100 a minute."""
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    patient.beats([0.4] * 6, **beats)  # type: ignore[arg-type]
+    patient.beats([0.8] * 20)
+    assert patient.rung("ventricular_tachycardia") == (["onset", "cleared"] if expected else [])
+
+
+@pytest.mark.parametrize(("n", "run", "tachycardia"), [(2, 0, 0), (3, 1, 0), (4, 1, 0), (5, 1, 1)])
+def test_three_and_four_are_a_run(n: int, run: int, tachycardia: int) -> None:
+    """Two are a couplet; five are a tachycardia."""
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    patient.beats([0.45] * n, VENTRICULAR)
+    patient.beats([0.8] * 4)
+    assert len(patient.rung("ventricular_run")) == run
+    assert len(patient.rung("ventricular_tachycardia")) == tachycardia
+
+
+def test_a_slow_ventricular_rhythm_is_no_tachycardia() -> None:
+    """80 a minute is not over 100."""
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    patient.beats([0.75] * 10, VENTRICULAR)
+    assert not patient.rung("ventricular_tachycardia")
+
+
+def test_even_pulses_deny_a_run_that_begins() -> None:
+    """A run changes the pulses; noise in the ECG does not."""
+    denied, told = Patient(), Patient()
+    for k in range(1, 60):
+        sample = k * HOP
+        beats = [Beat(sample - 60, 500.0, ventricular=VENTRICULAR, like_last=0.95,
+                      rr_over_usual=0.6)] if k > 45 else []  # fmt: skip
+        even = PulseSigns(True, (sample - 200,))
+        odd = PulseSigns(True, (sample - 200,) if k < 45 or k % 3 else ())
+        for patient, wave in ((denied, even), (told, odd)):
+            patient.moment((beats,), waves=(wave,))
+    assert denied.rung("ventricular_tachycardia") == []
+    assert told.rung("ventricular_tachycardia") == ["onset"]
+
+
+def test_asystole_is_silence_in_every_readable_lead() -> None:
+    """One lead that shows complexes denies it; one that is off says nothing."""
+    off = LeadSigns(False)
+    for leads, expected in (
+        ((QUIET, QUIET), True),
+        ((QUIET, off), True),
+        ((QUIET, GOOD), False),
+        ((off, off), False),
+        ((LeadSigns(True, quiet_s=3.0),), False),
+    ):
+        patient = Patient()
+        patient.moment(leads=leads)
+        assert bool(patient.rung("asystole")) is expected, leads
+
+
+@pytest.mark.parametrize("pulses_go_on", [True, False])
+def test_pulses_deny_asystole(pulses_go_on: bool) -> None:
+    """A heart that makes pulses as before does not stand still."""
+    patient = Patient()
+    for k in range(1, 40):
+        new = (k * HOP - 150,) if k < 30 or pulses_go_on else ()
+        leads = (GOOD,) if k < 30 else (LeadSigns(True, quiet_s=(k - 30) * 0.5),)
+        patient.moment(leads=leads, waves=(PulseSigns(True, new),))
+    assert bool(patient.rung("asystole")) is not pulses_go_on
+
+
+def test_fibrillation_is_an_oscillation_without_complexes() -> None:
+    """A lead that shows complexes denies it: the other holds an artefact."""
+    for leads, expected in (
+        ((OSCILLATING, OSCILLATING), True),
+        ((OSCILLATING, LeadSigns(False)), True),
+        ((OSCILLATING, COMPLEXES), False),
+        ((msgspec.structs.replace(OSCILLATING, height_mv=0.03),), False),
+        ((msgspec.structs.replace(OSCILLATING, dominant_hz=2.0),), False),
+    ):
+        patient = Patient()
+        patient.moment(leads=leads)
+        assert bool(patient.rung("ventricular_fibrillation")) is expected, leads
+
+
+@pytest.mark.parametrize(("rr_s", "expected"), [(2.2, True), (1.6, True), (1.2, False)])
+def test_a_pause_is_over_two_seconds_or_much_longer_than_usual(rr_s: float, expected: bool) -> None:
+    """1.8 times the usual interval; a compensatory pause is shorter."""
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    patient.beats([rr_s])
+    assert bool(patient.rung("pause")) is expected
+
+
+def test_irregular_rhythm_is_one_alarm_that_stays() -> None:
+    """Intervals by chance, over a minute; bigeminy and breathing are none."""
+    chance = np.random.default_rng(1)
+    patient = Patient()
+    patient.beats((0.6 * (1 + 0.22 * chance.standard_normal(200))).tolist())
+    assert patient.rung("irregular_rhythm") == ["onset"]
+    for rr_s in ([0.5, 1.0] * 60, (0.8 + 0.05 * np.sin(np.arange(120) / 2)).tolist()):
+        patient = Patient()
+        patient.beats(rr_s)
+        assert patient.rung("irregular_rhythm") == []
+
+
+def test_a_hole_in_the_signal_begins_the_rates_anew() -> None:
+    """A beat without a neighbour counts for no rate: the time between was not seen."""
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    for k in range(4):
+        patient.sample = 5000 + k * 5000
+        patient.moment(([Beat(patient.sample)],))
+    assert not patient.changes
+
+
+def test_the_state_goes_to_bytes() -> None:
+    """Encoded after every moment, the alarms are the same; the state stays small."""
+    kept, saved = Patient(), Patient()
+    for patient in (kept, saved):
+        for rr, ventricular in ((0.8, NORMAL), (0.4, VENTRICULAR), (1.7, NORMAL)):
+            for _ in range(70):
+                patient.beats([rr], ventricular)
+                if patient is saved:
+                    encoded = msgspec.json.encode(patient.state)
+                    assert len(encoded) < 16_384
+                    patient.state = msgspec.json.decode(encoded, type=RhythmState)
+    assert kept.changes == saved.changes
+    assert kept.state == saved.state
+
+
+def test_an_alarm_of_high_priority_latches() -> None:
+    """It asks to be acknowledged, also when it is over; others do not."""
+    life, change = live(AlarmLife(), "asystole", Condition(True, 100), 1000, 500)
+    assert change == AlarmChange("asystole", "onset", 1000, 100, "high")
+    life, change = live(life, "asystole", Condition(False), 1400, 500)
+    assert change is None
+    assert life.active
+    life, change = live(life, "asystole", Condition(False), 1500, 500)
+    assert change is not None
+    assert change.state == "cleared"
+    assert life.latched
+    assert not life.active
+    life, change = acknowledge(life, "asystole", 1600)
+    assert change is not None
+    assert change.state == "acknowledged"
+    assert acknowledge(life, "asystole", 1700)[1] is None
+    life, _ = live(AlarmLife(), "pause", Condition(True, 0), 10, 5)
+    assert not life.latched
