@@ -530,8 +530,8 @@ def evaluate_patients(
     """Measure how well learning one patient works.
 
     For whoever wants to know what --learn brings: it learns each record's first minutes without
-    labels, judges the rest, and compares verdicts and alerts with the annotations. Records with an
-    even number are for development; choices are made on them alone.
+    labels, judges the rest, and compares verdicts and alerts with the annotations. Evidence that
+    ships was weighed on 22 records of mitdb: with --leave-one-out none of them judges itself.
 
     \b
     Try: ecg-monitor evaluate patients mitdb --record 106 --record 119

@@ -37,7 +37,8 @@ def take_word(
             "forgotten, and all without a word when the patient is learnt anew"
         )
     if family.word == word:
-        raise LookupError(f"family {number} is {word} already" if word else _nothing(number))
+        said = WORDS[word].partition(":")[0]
+        raise LookupError(f"family {number} is {said} already" if word else _nothing(number))
     if word == "normal" and _stands_high(family, alerts, fs_hz):
         raise LookupError(
             f"family {number} stands in a high alert and cannot be called normal meanwhile; "

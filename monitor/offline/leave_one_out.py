@@ -46,7 +46,7 @@ def check_others(n_records: int) -> None:
     if n_records < 2:
         raise InvalidOption(
             "--leave-one-out weighs evidence on the other records, and there is none; give a "
-            "folder of two and more that can be learnt"
+            "folder of two or more that can be learnt, or name as many with --record"
         )
 
 

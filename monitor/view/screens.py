@@ -60,6 +60,7 @@ CONFIRM_S = 5.0  # a key that stops a patient's alerts is pressed twice within t
 NOTICE_S = 10.0  # a notice gives the keys their row back then, or when a key is pressed
 NOBODY = "not asked: no patient is monitored yet"
 NO_FAMILY = "not asked: no alert of this patient names a family that is still known"
+NO_FAMILIES = "not asked: no families of beats yet; only a learnt patient has them"
 _SAID = {"normal": "normal, to begin no alert", "always": "one that always rings"}
 _MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end"}
 SILENT_S = 3.0  # without a heartbeat the view says so
@@ -377,7 +378,7 @@ class LiveScreen:
         family = None if shown.latest is None else shown.latest.family
         known, word = shown.word_of(family), WORD_KEYS[key]
         if family is None or known is None:
-            self.notice(NO_FAMILY)
+            self.notice(NO_FAMILY if shown.families else NO_FAMILIES)
             return
         of = f"family {family} of {harmless(shown.patient, NAME_LENGTH)}"
         if known == word:

@@ -23,7 +23,7 @@ from monitor.offline.labelled_record import NORMAL, LabelledRecord
 QUARTER_S = 900.0
 SHORTEST_S = 60.0  # a rest that is shorter belongs to the quarter beside it
 MANY = 20  # anomalous beats from which on a record's F1 is more than chance
-HALVES = ("development", "held back")
+HALVES = ("even number", "others")
 STATISTICS: Mapping[str, Callable[[Any], Any]] = {"mean": np.nanmean, "median": np.nanmedian}
 PEERS = ("unlabelled", "labelled", "svm", "forest")
 
@@ -198,7 +198,7 @@ class PatientResult:
 
 
 def half_of(record: str) -> str:
-    """Return "development" for records of an even number, on which choices may be made."""
+    """Return the half that a record belongs to, by its name; of MIT-BIH both have as many."""
     return HALVES[0] if record.isdigit() and int(record) % 2 == 0 else HALVES[1]
 
 

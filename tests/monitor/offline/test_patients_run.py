@@ -51,7 +51,7 @@ def evaluated(folder: Path, learn_s: float) -> list[PatientResult]:
 def test_a_record_is_learnt_judged_and_compared(folder: Path) -> None:
     """The paced one is left out; anomalous beats are ranked above normal ones, without labels."""
     (result,) = evaluated(folder, learn_s=150.0)
-    assert (result.record, result.half, result.learnt_s) == ("12", "development", 150.0)
+    assert (result.record, result.half, result.learnt_s) == ("12", "even number", 150.0)
     assert result.figures is not None
     assert result.figures.auc > 0.9
     assert result.figures.n_normal > 150

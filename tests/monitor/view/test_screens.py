@@ -333,9 +333,13 @@ def test_the_key_takes_back_what_it_said(
 
 def test_without_a_family_nothing_is_asked(ward: Keyboard) -> None:
     """No alert names one, or the patient has it no longer."""
-    nothing = "not asked: no alert of this patient names a family that is still known"
-    assert ward.press("n").notice == nothing
+    none = "not asked: no families of beats yet; only a learnt patient has them"
+    assert ward.press("n").notice == none
     ward.screen.take(alert(76_000, patient="p30", priority="high", family=4))
     ward.wait(0.0)
-    assert ward.press("x").notice == nothing
+    assert ward.press("x").notice == none
+    families = [FamilyStatus(5, 12)]
+    ward.screen.take(status(patients=[patient_status(patient="p30", families=families)]))
+    gone = "not asked: no alert of this patient names a family that is still known"
+    assert ward.press("x").notice == gone
     assert ward.asked.requests == []

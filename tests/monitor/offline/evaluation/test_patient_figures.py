@@ -91,7 +91,7 @@ def test_what_nothing_defines_is_no_number() -> None:
 
 @pytest.mark.parametrize(
     ("record", "half"),
-    [("106", "development"), ("119", "held back"), ("night", "held back"), ("208", "development")],
+    [("106", "even number"), ("119", "others"), ("night", "others"), ("208", "even number")],
 )
 def test_halves_are_fixed_by_the_records_number(record: str, half: str) -> None:
     """Choices are made on even numbers alone."""
@@ -107,14 +107,14 @@ def test_averages_leave_out_what_is_not_defined() -> None:
         PatientResult("121", half_of("121"), None, note="too mixed"),
     ]
     assert average(results, "mean")["auc"] == pytest.approx(0.7)
-    assert averages(results)["development, mean"]["auc"] == pytest.approx(0.8)
-    assert averages(results)["held back, median"]["auc"] == pytest.approx(0.6)
+    assert averages(results)["even number, mean"]["auc"] == pytest.approx(0.8)
+    assert averages(results)["others, median"]["auc"] == pytest.approx(0.6)
 
 
 def test_f1_is_averaged_over_records_with_many_anomalous_beats_too() -> None:
     """One of three such beats says little: `f1_20` is of twenty and more."""
-    of_few = PatientResult("101", "held back", figures(n_anomalous=19, f1=0.1))
-    of_many = PatientResult("106", "development", figures(n_anomalous=20, f1=0.9))
+    of_few = PatientResult("101", "others", figures(n_anomalous=19, f1=0.1))
+    of_many = PatientResult("106", "even number", figures(n_anomalous=20, f1=0.9))
     found = average([of_few, of_many], "mean")
     assert [found["f1"], found["f1_20"]] == pytest.approx([0.5, 0.9])
     assert math.isnan(average([of_few], "mean")["f1_20"])
@@ -186,8 +186,8 @@ def test_quarters_show_whether_verdicts_become_better() -> None:
     assert (first.quarter, first.recall, first.false_onsets_per_hour) == (0, 0.5, 4.0)
     assert (second.quarter, second.recall, second.false_onsets_per_hour) == (1, 1.0, 0.0)
     of_both = [
-        PatientResult("1", "held back", None, quarters=(first, second)),
-        PatientResult("3", "held back", None, quarters=(second,)),
+        PatientResult("1", "others", None, quarters=(first, second)),
+        PatientResult("3", "others", None, quarters=(second,)),
     ]
     rows = quarter_averages(of_both)
     told = [[row[key] for key in ("quarter", "statistic", "records", "recall")] for row in rows]

@@ -19,7 +19,7 @@ from monitor.offline.evaluation.patients_report import (
 )
 from tests.monitor.offline.labelled import episodes_of, labelled
 
-FAILED = PatientResult("10|8", "held back", None, note="too mixed")
+FAILED = PatientResult("10|8", "others", None, note="too mixed")
 QUARTER = QuarterFigures(1, 900.0, 1800.0, 0.5, math.nan, 0.25, 0.75, 2.0, 600.0, 8.0)
 
 
@@ -50,7 +50,7 @@ def test_the_tables_name_every_record() -> None:
         console.print(to_tables(sheets([result(), FAILED])))
     shown = capture.get()
     assert shown.count("106") == shown.count("10|8") == 2
-    assert "development, mean" in shown
+    assert "even number, mean" in shown
     assert "f1_20" in shown
     assert "false/h" in shown
     assert "fam." not in shown
@@ -83,5 +83,5 @@ def test_the_markdown_is_a_page_of_tables() -> None:
         lines = [line for line in to_markdown([made]).splitlines() if line.startswith("|")]
         assert lines[0].startswith("| record |")
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
-        assert lines[2].startswith("| development, mean |")
+        assert lines[2].startswith("| even number, mean |")
         assert lines[-1].startswith("| 10\\|8 |")
