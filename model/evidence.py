@@ -16,7 +16,7 @@ anomalous. So each beat gets a few numbers with a physiological reason:
 The logit of the probability is additive in them, each term a sum of hinges that only rises (loss,
 unlike, early, early_p, pause) or only falls (noise, baseline). What the hinges weigh is fitted once
 to labelled beats of other patients (`fit_weights`, tools/fit_evidence.py) and ships as
-`weights.json`; no label of the monitored patient is used.
+`checkpoints/evidence.json`; no label of the monitored patient is used.
 
     weighted loss = threshold * exp((logit - logit of the cut) / weight of the log loss)
 
@@ -64,10 +64,7 @@ MAX_STEP = 0.3  # of log RR that one interval counts for
 IRREGULAR_BEATS = 32.0  # time constant of the irregularity
 FIRST_IRREGULAR = 0.02
 MAX_IRREGULAR = 0.25
-MIN_SPREAD, SPREADS = (
-    0.03,
-    2.5,
-)  # of log RR: prematurity counts in units of .03 + 2.5 irregularities
+MIN_SPREAD, SPREADS = 0.03, 2.5  # of log RR: prematurity is in units of .03 + 2.5 irregularities
 
 BLOCK_BEATS = 16  # the usual loss is followed once in so many: a median, whatever the cut
 MIN_ACCEPTED = 6  # of a block, to be followed

@@ -152,7 +152,7 @@ class Patient:
     left_out : tuple of str
         Leads that cannot be read while others can, as the segmenter says.
     weighed : EvidenceState
-        What evidence is followed by.
+        What is followed to weigh evidence: the rhythm, usual losses, noise.
     families : FamiliesState
         Anomalous beats that look alike.
     families_told : tuple

@@ -46,7 +46,6 @@ class RecordEvidence:
     rows: BeatRows
     r_sample: NDArray[np.int64]
     fs_hz: float
-
     measured: Measured
 
     def heard(self, weights: EvidenceWeights, rule: AlertRule | None = None) -> HeardBeats:

@@ -2,7 +2,7 @@
 
 A thread of the consumer would hold the interpreter's lock while others wait for their verdicts, and
 keep torch's 200 MB. A process gives way to the stages (`nice`), goes when it has nothing to do, and
-its death costs no patient more than another minute of learning.
+its death costs a patient ten seconds more of learning, or a minute at most.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class AlarmResult:
 
 @dataclass(frozen=True)
 class AlarmCounts:
-    """True and false alarms that rang or did not."""
+    """True and false alarms that were raised or were not."""
 
     tp: int
     fp: int
@@ -74,12 +74,12 @@ class AlarmCounts:
 
     @property
     def sensitivity(self) -> float:
-        """Share of the true alarms that rang; NaN where there is none."""
+        """Share of the true alarms that were raised; NaN where there is none."""
         return _share(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
-        """Share of the false alarms that did not ring; NaN where there is none."""
+        """Share of the false alarms that were not raised; NaN where there is none."""
         return _share(self.tn, self.tn + self.fp)
 
     @property
