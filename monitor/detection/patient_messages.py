@@ -49,8 +49,13 @@ def beat_scored(
     *,
     is_learning: bool,
 ) -> BeatScored:
-    """Make the message of one beat; of one that is learnt it has no threshold."""
-    loss = beat.loss
+    """Make the message of one beat.
+
+    Of one that is learnt it has no threshold, of one without a verdict no loss: in noise there are
+    losses, but they say nothing.
+    """
+    is_judged = beat.score is not None
+    loss, losses = beat.loss if is_judged else None, [*map(_rounded_loss, beat.losses)]
     return BeatScored(
         schema=1,
         patient=stream.patient,
@@ -59,7 +64,7 @@ def beat_scored(
         sample=beat.sample,
         time_s=_time_s(stream, beat.sample),
         wall_time=desk.wall_time(),
-        loss=None if loss is None else round(loss, 3),
+        loss=_rounded_loss(loss),
         threshold=None if is_learning else round(verdict.threshold, 3),
         anomalous=verdict.anomalous is True,
         why=list(verdict.why),
@@ -68,7 +73,7 @@ def beat_scored(
         quality=quality_names(beat.quality),
         score=None if beat.score is None else round(beat.score, 3),
         family=verdict.family,
-        losses=[] if len(beat.losses) == 1 else [*map(_rounded_loss, beat.losses)],
+        losses=[] if len(losses) == 1 else losses if is_judged else [None] * len(losses),
         sent_ns=sent_ns,
     )
 

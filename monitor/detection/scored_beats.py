@@ -89,7 +89,7 @@ class ScoredBeat(NamedTuple):
 
     @property
     def loss(self) -> float | None:
-        """The loss of the worst lead; none where there is no verdict."""
+        """The loss of the worst lead; none where no lead gives one."""
         return self.losses[self.lead]
 
 

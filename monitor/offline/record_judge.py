@@ -107,7 +107,7 @@ class Judged:
 
     @property
     def loss(self) -> NDArray[np.float64]:
-        """The loss of each beat's worst lead, shape (n,); NaN where there is no verdict."""
+        """The loss of each beat's worst lead, shape (n,); NaN where no lead gives one."""
         return np.asarray(np.take_along_axis(self.losses, self.worst[:, None], axis=1)[:, 0])
 
     @property

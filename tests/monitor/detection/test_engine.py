@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,11 +15,13 @@ import pytest
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
+from model.evidence import EvidenceState
 from model.learning import Learned
 from model.scoring import reconstruction_losses
 from model.tracking import Normal
 from monitor.detection.engine import Engine
 from monitor.detection.model_store import ModelStore
+from monitor.detection.weighing import Unweighed, Weighed, by_loss
 from monitor.errors import InvalidMessage, JournalFailed, SpecMismatch
 from monitor.journal.writer import Journal, Progress
 from monitor.settings import ConsumerSettings
@@ -568,6 +570,26 @@ def with_early(message: BeatsMessage, row: int) -> BeatsMessage:
     rr_before_ms = message.beats.rr_before_ms.copy()
     rr_before_ms[row] *= 0.55
     return message._replace(together=replace(message.beats, rr_before_ms=rr_before_ms))
+
+
+def test_a_beat_in_noise_is_published_without_its_loss(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no verdict, so whoever shows it must not take it for a normal one."""
+
+    def in_noise(
+        states: Mapping[str, EvidenceState], given: Unweighed
+    ) -> tuple[dict[str, EvidenceState], Weighed]:
+        after, weighed = by_loss(states, given)
+        weighed.early[:], weighed.unreadable[1] = 0.0, True
+        return after, weighed
+
+    monkeypatch.setattr("monitor.detection.engine.by_loss", in_noise)
+    said = bench.engine(verdict="loss").step([beats_message([5.0, 15.0, 5.0])], 0).messages
+    beats = [one for one in said if isinstance(one, BeatScored)]
+    assert [one.loss is None for one in beats] == [False, True, False]
+    assert [one.score is None for one in beats] == [False, True, False]
+    assert beats[1].quality == ["noisy"]
 
 
 def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
