@@ -3,7 +3,7 @@
     python -m tools.schemas            # writes docs/schema/<type>.json
     python -m tools.schemas --check    # writes nothing; exit code 1 if a file is stale
 
-The comment beside a field in `wire.py` becomes the field's description.
+The comment beside a field in `messages.py` becomes the field's description.
 """
 
 from __future__ import annotations

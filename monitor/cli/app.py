@@ -150,7 +150,7 @@ def replay(
       +  fewer alerts (a higher threshold)    a  acknowledge the alert
       -  more alerts (a lower threshold)      e  explain the latest anomalous beat
       r  learn the patient again              n  the alert's shape is normal
-      p  pause or go on                       x  the alert's shape always rings
+      p  pause or go on                       x  the alert's shape always alerts
       /  search; Escape goes back             q  quit
       arrow and page keys choose one of several patients
 

@@ -16,7 +16,7 @@ BEAT_COLUMNS, APART = 18, 2
 _SHAPE_PEAK = 110.0  # of -100 to 100, and a little room
 WORD_MARKS: dict[FamilyWord, tuple[Cell, str]] = {
     "normal": (("N", TRACE), "normal"),
-    "always": (("X", ANOMALY), "always rings"),
+    "always": (("X", ANOMALY), "always alerts"),
 }
 WORD_KEYS: dict[str, FamilyWord] = {"n": "normal", "x": "always"}
 

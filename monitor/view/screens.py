@@ -61,7 +61,7 @@ NOTICE_S = 10.0  # a notice gives the keys their row back then, or when a key is
 NOBODY = "not asked: no patient is monitored yet"
 NO_FAMILY = "not asked: no alert of this patient names a family that is still known"
 NO_FAMILIES = "not asked: no families of beats yet; only a learnt patient has them"
-_SAID = {"normal": "normal, to begin no alert", "always": "one that always rings"}
+_SAID = {"normal": "normal, to begin no alert", "always": "one that always raises an alert"}
 _MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end"}
 SILENT_S = 3.0  # without a heartbeat the view says so
 

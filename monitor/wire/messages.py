@@ -265,7 +265,7 @@ class Published(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class BeatScored(Published, frozen=True, tag="beat"):
-    """One beat and its reconstruction loss; a beat that cannot be judged has no loss."""
+    """One beat and its reconstruction loss; a beat without a verdict has no loss."""
 
     loss: float | None
     threshold: float | None  # none while learning
@@ -319,14 +319,14 @@ class Alert(Published, frozen=True, tag="alert"):
     delay_ms: float | None  # signal time from the R peak to its detection; none when cleared
     beat: list[float]  # the cut beat, standardised; empty when cleared
     reconstruction: list[float]  # what the autoencoder made of it
-    why: list[Why] = []  # shape: its loss is above the threshold; or its time; empty when cleared
+    why: list[Why] = []  # what speaks most for it: its shape or its time; empty when cleared
     score: float | None = None  # loss weighted by evidence, or by time alone, over the threshold
     parts: LossByPart | None = None  # where along the beat the loss arose; none when cleared
     neighbours: list[Neighbour] = []  # of the learnt normal, nearest first; where one was learnt
     duration_s: float = 0.0  # of the episode, from its first to its newest anomalous beat
     rate_per_min: float | None = None  # its anomalous beats a minute; none for a single one
     durable: bool = True  # whether it was in the journal when it was sent; otherwise it follows
-    leads: list[str] = []  # whose losses exceed their thresholds; `lead` is the worst of all
+    leads: list[str] = []  # whose losses, weighted by time, exceed their thresholds; else `lead`
     family: Count | None = None  # of beats that look alike: the beat's, or the one marked
     word: FamilyWord = ""  # when marked: what a person says of the family; "" takes it back
     by: str = ""  # when marked: who, as the client says; nobody checks it
@@ -400,7 +400,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     judged: Count = 0  # beats with a verdict; the rest were withheld or learnt from
     learning: LearningStatus | None = None  # while the state is learning
     leads: list[str] = []
-    left_out: list[str] = []  # leads that are not judged now, since they cannot be read
+    left_out: list[str] = []  # leads that have no part in the verdicts now
     # Of anomalous beats that look alike, the most frequent first, at most 8; none: not told in this
     # heartbeat, since there are many patients.
     families: list[FamilyStatus] | None = None

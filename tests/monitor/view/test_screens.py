@@ -287,7 +287,7 @@ def alerted(ward: Keyboard, word: Literal["", "normal", "always"] = "") -> None:
     ("key", "word", "asks"),
     [
         ("n", "normal", "n again within 5 s: family 4 of p30 is normal, to begin no alert"),
-        ("x", "always", "x again within 5 s: family 4 of p30 is one that always rings"),
+        ("x", "always", "x again within 5 s: family 4 of p30 is one that always raises an alert"),
     ],
 )
 def test_a_word_is_asked_for_by_name_and_said_when_the_key_comes_again(
