@@ -37,7 +37,7 @@ Limit = Annotated[float, Meta(ge=1, le=3600)]
 
 
 class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When an episode begins, repeats and ends; InvalidOption if it could never ring or end.
+    """When an episode begins, repeats and ends; InvalidOption if it could never begin or end.
 
     Parameters
     ----------

@@ -99,14 +99,15 @@ UNMEASURED = SignalWindow(
 )
 
 
-def measure(end_sample: int, window: NDArray[np.float32], fs_hz: float) -> SignalWindow:
+def measure(end_sample: int, window: NDArray[np.float32]) -> SignalWindow:
     """Measure one window.
 
     Parameters
     ----------
     end_sample : int
+        Behind its last sample, from the stream's start.
     window : np.ndarray, shape (n,), float32
-        mV, of `WINDOW_S`; NaN is missing.
+        mV, of `WINDOW_S`, at whatever rate; NaN is missing.
     """
     present = np.isfinite(window)
     missing = 1.0 - float(np.count_nonzero(present)) / len(window)

@@ -64,7 +64,7 @@ def find_in_lead(samples: NDArray[np.float32], fs_hz: float) -> LeadFindings:
     measured: list[SignalWindow] = []
     for start in range(0, len(samples), chunk):
         part = samples[start : start + chunk]
-        measured += [measure(end, window, fs_hz) for end, window in windows.update(part)]
+        measured += [measure(end, window) for end, window in windows.update(part)]
         new = (known > start) & (known <= start + len(part))
         found += shapes.update(part, r_samples[new], known[new])
     return LeadFindings(

@@ -141,7 +141,7 @@ def load_scenario(name: str) -> tuple[Event, ...]:
     except OSError as error:
         raise InvalidOption(
             f"scenario {name!r} is neither {' nor '.join(SCENARIOS)}, nor a file that can be read "
-            f"({error.strerror})"
+            f"({error.strerror}); give one of them"
         ) from error
     if len(content) > MAX_SCENARIO_BYTES:
         raise InvalidOption(f"scenario {name!r} has more than {MAX_SCENARIO_BYTES} bytes")
@@ -150,8 +150,8 @@ def load_scenario(name: str) -> tuple[Event, ...]:
         events = msgspec.convert(tables, tuple[Event, ...])
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise InvalidOption(
-            f"scenario {name!r} cannot be read: {error}; give [[event]] tables with kind, at_s "
-            "and for_s"
+            f"scenario {name!r} cannot be read: {error}; give [[event]] tables with at_s, for_s "
+            f"and a kind of {', '.join(RHYTHM_NOTES)}"
         ) from error
     return checked(events)
 

@@ -19,7 +19,7 @@ def watched(signal: NDArray[np.float32]) -> dict[float, tuple[LeadSigns, bool]]:
     """Return the signs of each half second, and whether an electrode came off shortly before."""
     state, found = LeadWatchState(), {}
     for end, window in HopWindows(FS_HZ).update(signal):
-        state, signs = watch_lead(state, measure(end, window, FS_HZ), FS_HZ)
+        state, signs = watch_lead(state, measure(end, window), FS_HZ)
         found[end / FS_HZ] = (signs, is_loose(state, end, FS_HZ))
     return found
 
