@@ -32,7 +32,7 @@ from model.thresholds import (
 from model.tracking import Normal, Scored, TrackState, aligned, score_tracked
 from model.training_config import Epoch, TrainingConfig
 
-MIN_BEATS = 60  # about a minute; fewer set no threshold worth the name
+MIN_BEATS = 40  # of a minute of a slow heart, four in five; fewer set no threshold worth the name
 MIN_DOMINANT_SHARE = 0.35  # below it no morphology is the usual one
 CORE_SHARE = 0.3  # the densest beats, where the search for the dominant morphology begins
 # Median absolute deviations (as standard deviations) beyond which a beat is of another morphology.

@@ -77,9 +77,9 @@ def test_many_beats_take_bounded_memory() -> None:
 
 
 def test_too_few_beats_cannot_be_learnt() -> None:
-    """Fewer than 60 beats: it says how many are needed."""
-    with pytest.raises(CannotLearn, match="60 are needed"):
-        dominant_beats(normal_beats(59))
+    """Fewer than 40 beats: it says how many are needed."""
+    with pytest.raises(CannotLearn, match="40 are needed"):
+        dominant_beats(normal_beats(39))
 
 
 def test_beats_without_a_dominant_morphology_cannot_be_learnt() -> None:

@@ -240,7 +240,7 @@ def test_each_record_can_be_learnt_first(
 
 def test_too_little_to_learn_from_is_said(tmp_path: Path) -> None:
     """The record fails with the reason; no file appears."""
-    path = _write(tmp_path / "in", "rec")
+    path = _write(tmp_path / "in", "rec", duration_s=25)
     (result,) = annotate_records([path], tmp_path / "out", jobs=1, learn_s=10)
     assert result.error is not None
     assert list((tmp_path / "out").iterdir()) == []
