@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from segmenter.beat import UNJUDGEABLE, Beats, BeatSpec, Quality, joined_beats
 from segmenter.candidates import CandidateFinder
 from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
-from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
+from segmenter.errors import InvalidSignal, InvalidState, OtherState, SegmenterError
 from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
 from segmenter.joined_leads import JoinedLeads
@@ -305,8 +305,8 @@ class SegmenterBank:
         Raises
         ------
         InvalidState
-            If the bytes are damaged, of another program, version, rate, spec or number of leads, or
-            out of bounds. The row is then as a new one.
+            If the bytes are damaged, of another program or version, or out of bounds; OtherState
+            if they are of another rate, spec or number of leads. The row is then as a new one.
         """
         try:
             self._restore(row, *unpack(MAGIC, state))
@@ -318,7 +318,7 @@ class SegmenterBank:
     def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         fs_hz, spec, leads = rate_spec_and_leads(plain)
         if (fs_hz, spec, leads) != (self.fs_hz, self.spec, self.leads):
-            raise InvalidState(
+            raise OtherState(
                 f"saved state: it belongs to {leads} leads at {fs_hz:g} Hz and {spec}, not to this "
                 "bank; make a bank like it"
             )

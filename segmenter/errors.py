@@ -4,6 +4,7 @@ SegmenterError (ValueError)
 ├── InvalidSpec      a BeatSpec with unknown or absurd values
 ├── InvalidSignal    a sampling rate or a chunk that cannot be segmented
 └── InvalidState     saved bytes that are not a state of this segmenter
+    └── OtherState   they are one of other leads, another rate or another BeatSpec
 """
 
 
@@ -21,3 +22,7 @@ class InvalidSignal(SegmenterError):
 
 class InvalidState(SegmenterError):
     """Saved bytes are not a state of this segmenter."""
+
+
+class OtherState(InvalidState):
+    """Saved bytes are a state of other leads, another rate or another specification."""

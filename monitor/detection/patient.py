@@ -660,6 +660,11 @@ class Patient:
         self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", lasts)
         done = "left out of the verdicts" if state == "onset" else "judged again"
         text = f"lead {name} is {done}: {why}"
+        if state == "cleared" and self.model.leads[self._leads.index(name)] is None:
+            text = (
+                f"lead {name} can be read, but was not learnt: it stays out of the verdicts until "
+                "the patient is learnt anew (key r)"
+            )
         return technical(self.stream, "lead_left_out", state, sample, text, desk, [name])
 
     def _technical(

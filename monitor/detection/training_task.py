@@ -62,7 +62,7 @@ def learn(task: TrainingTask, on_epoch: Callable[[Epoch], None] | None = None) -
 
 
 class _Task(msgspec.Struct):
-    n_beats: int
+    shape: tuple[int, int]  # of the beats; a lead may have none
     beats: bytes
     rr_before_ms: bytes
     base: bytes
@@ -82,7 +82,7 @@ def encode_task(task: TrainingTask) -> bytes:
     """Return a task as bytes, for a process that trains."""
     return msgspec.msgpack.encode(
         _Task(
-            n_beats=len(task.beats),
+            shape=task.beats.shape,
             beats=np.ascontiguousarray(task.beats, np.float32).tobytes(),
             rr_before_ms=np.ascontiguousarray(task.rr_before_ms, np.float32).tobytes(),
             base=checkpoint_bytes(task.base),
@@ -96,7 +96,7 @@ def decode_task(data: bytes) -> TrainingTask:
     """Return the task that `encode_task` wrote."""
     told = msgspec.msgpack.decode(data, type=_Task)
     return TrainingTask(
-        beats=np.frombuffer(told.beats, np.float32).reshape(told.n_beats, -1),
+        beats=np.frombuffer(told.beats, np.float32).reshape(told.shape),
         rr_before_ms=np.frombuffer(told.rr_before_ms, np.float32),
         base=parse_checkpoint(told.base, "the model to begin with"),
         false_alerts_per_hour=told.false_alerts_per_hour,

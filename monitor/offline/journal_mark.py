@@ -51,10 +51,17 @@ def request_for(path: Path, name: str, word: FamilyWord, by: str) -> tuple[Alert
         family = alert.family or _family_of_episode(journal, alert)
         if family is None:
             raise InvalidOption(
-                f"alert {name} is of no family: families are told apart of learnt patients "
-                "(--learn 5:00); move the threshold instead (keys + and -)"
+                f"alert {name} is of no family: {_why_of_none(journal)}; "
+                "move the threshold instead (keys + and -)"
             )
         return alert, MarkRequest(alert.patient, family, word, by, journal.identity)
+
+
+def _why_of_none(journal: JournalReader) -> str:
+    run = journal.run()
+    if run is not None and run.verdict == "loss":
+        return "a run with --verdict loss tells none apart"
+    return "families are told apart of learnt patients (--learn 5:00)"
 
 
 def _family_of_episode(journal: JournalReader, alert: Alert) -> int | None:

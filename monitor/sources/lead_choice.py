@@ -112,8 +112,8 @@ def choose_leads(
     where : str
         The record, for messages.
     asked : sequence of str and int, optional
-        Names or indices of leads; a text may name several, with commas between them, or be `all`.
-        None chooses as the module says.
+        Names or indices of leads; a text may name several, with commas between them; `all` is
+        every ECG lead. None chooses as the module says.
 
     Raises
     ------
@@ -128,14 +128,19 @@ def choose_leads(
         return _ecg_leads(where, candidates, voltages)
     chosen: list[int] = []
     for one in asked:
-        if one == ALL:
-            chosen += _ecg_leads(where, candidates, voltages, every=True)
-        elif _find(candidates, one) is None and isinstance(one, str) and "," in one:
-            parts = filter(None, map(str.strip, one.split(",")))
-            chosen += [_named(where, candidates, voltages, part) for part in parts]
-        else:  # a name may hold commas itself
-            chosen.append(_named(where, candidates, voltages, one))
+        for part in _parts(candidates, one):
+            if part == ALL and _find(candidates, part) is None:
+                chosen += _ecg_leads(where, candidates, voltages, every=True)
+            else:
+                chosen.append(_named(where, candidates, voltages, part))
     return list(dict.fromkeys(chosen))
+
+
+def _parts(candidates: Sequence[LeadCandidate], asked: str | int) -> list[str | int]:
+    """Return what a text asks for, one by one; a text that names nothing stays as it is."""
+    if not isinstance(asked, str) or _find(candidates, asked) is not None:
+        return [asked]  # a name may hold commas itself
+    return [part for part in map(str.strip, asked.split(",")) if part] or [asked]
 
 
 def _named(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
@@ -39,7 +40,7 @@ from monitor.wire.messages import (
 )
 from monitor.wire.sockets import WAVE_MESSAGES, queue_messages, receive_waiting
 from segmenter.beat import BeatSpec
-from segmenter.errors import InvalidState, SegmenterError
+from segmenter.errors import InvalidState, OtherState, SegmenterError
 from segmenter.pool import PoolSegmented, SegmenterPool
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
@@ -159,7 +160,8 @@ class SampleSegmenter:
                     raise InvalidState(f"saved state of {one.patient}: it is cut short")
                 origin, stretch = _ORIGIN.unpack_from(state)
                 resumed = self._admit(one, origin, stretch)
-                resumed.pool.restore(resumed.row, state[_ORIGIN.size :])
+                with suppress(OtherState):  # the consumer refuses the run, and says how it differs
+                    resumed.pool.restore(resumed.row, state[_ORIGIN.size :])
                 resumed.position = origin + resumed.pool.position(resumed.row)
 
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:

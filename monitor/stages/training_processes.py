@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from model.learning import Learned
 
 MAX_PROCESSES = 4  # 270 MB each
+ENDING_S = 5.0  # a process that died of itself closes its pipes first; its own exit code is told
 ATTEMPTS = 2  # one that is killed for lack of memory may find it the next time
 _log = logging.getLogger(__name__)
 
@@ -138,6 +139,8 @@ class _TrainingProcess:
             write_framed(self._process.stdin, told)
             outcome = read_framed(self._process.stdout)
         if outcome is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(ENDING_S)
             self.kill()
             code = self._process.returncode
             raise TrainingDied(f"died ({f'signal {-code}' if code < 0 else f'exit code {code}'})")

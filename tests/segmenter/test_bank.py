@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segmenter.bank import BankSegmented, SegmenterBank
 from segmenter.beat import BeatSpec, joined_beats
-from segmenter.errors import InvalidSignal, InvalidState
+from segmenter.errors import InvalidSignal, InvalidState, OtherState
 from segmenter.stream import Segmenter
 from tests.segmenter.gather import Whole, segment
 from tests.segmenter.synthetic import ecg, regular
@@ -125,7 +125,7 @@ def test_a_damaged_state_leaves_a_row_as_a_new_one() -> None:
 def test_a_state_of_another_rate_or_spec_is_refused(fs_hz: float, spec: BeatSpec) -> None:
     """A bank has one sampling rate and one kind of beat."""
     state = SegmenterBank(1, fs_hz, spec).to_bytes(0)
-    with pytest.raises(InvalidState, match="not to this bank"):
+    with pytest.raises(OtherState, match="not to this bank"):
         SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
 
 

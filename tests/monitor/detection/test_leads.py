@@ -338,6 +338,16 @@ def test_a_lead_that_cannot_be_learnt_is_left_out(bench: Bench, failing: int) ->
     assert (beats[1].loss, beats[1].threshold) == (None, 35.0)
 
 
+def test_a_lead_that_can_be_read_but_was_not_learnt_is_not_called_judged(bench: Bench) -> None:
+    """An electrode that was put on behind the learning: nothing is known of its beats."""
+    now = learnt(bench, [template_checkpoint(35.0), CannotLearn("0 beats")])
+    bench.step(now, two_leads([[LOW, NAN]], 9_000, [left_out("onset", 8_900, "V5")]))
+    said = bench.step(now, two_leads([[LOW, LOW]], 9_500, [left_out("cleared", 9_400, "V5")]))
+    (text,) = [one.text for one in said if isinstance(one, Technical)]
+    assert "V5 can be read, but was not learnt: it stays out of the verdicts" in text
+    assert status_of(now, "q").left_out == ["V5"]
+
+
 def test_a_patient_of_whom_no_lead_can_be_learnt_is_learnt_on(bench: Bench) -> None:
     """It says why of each lead, and is not monitored."""
     engine = learnt(bench, [CannotLearn("too mixed"), CannotLearn("flat")])

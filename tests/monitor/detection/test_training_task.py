@@ -49,7 +49,10 @@ def test_what_was_learnt_comes_back_to_the_bit(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_array_equal(told.checkpoint.autoencoder.weights[name], weights)
 
 
-def test_why_nothing_was_learnt_comes_back() -> None:
-    """In the words of whoever tried."""
-    with pytest.raises(CannotLearn, match="10 beats are too few"):
-        decode_outcome(outcome_of(task_of(10)))
+@pytest.mark.parametrize("n_beats", [0, 10])
+def test_why_nothing_was_learnt_comes_back(n_beats: int) -> None:
+    """In the words of whoever tried; also of a lead that cannot be read and has no beats."""
+    task = decode_task(encode_task(task_of(n_beats)))
+    assert task.beats.shape == task_of(n_beats).beats.shape
+    with pytest.raises(CannotLearn, match=f"{n_beats} beats are too few"):
+        decode_outcome(outcome_of(task))

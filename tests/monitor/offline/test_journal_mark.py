@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from model.checkpoint import Checkpoint
 from monitor.cli.app import app
 from monitor.delivery.person import person
 from monitor.delivery.publisher import Publisher
@@ -84,6 +85,29 @@ def test_what_cannot_be_said_is_one_line(night: Bench, alert: str, word: str, wh
     assert why in errors
     assert errors.count("\n") == 1
     assert marks(night.folder / "journal") == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "checkpoint", "why"),
+    [
+        ("loss", LEARNT, "a run with --verdict loss tells none apart"),
+        ("evidence", None, "told apart of learnt patients (--learn 5:00)"),
+    ],
+)
+def test_an_alert_of_no_family_says_why(
+    tmp_path: Path, verdict: str, checkpoint: Checkpoint | None, why: str
+) -> None:
+    """Whoever learnt the patient is not told to do so."""
+    with ExitStack() as stack:
+        bench = Bench(tmp_path, stack)
+        engine = bench.engine(checkpoint, verdict=verdict)
+        bench.journal.begin(engine.journaled_run([]))
+        bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
+        bench.journal.__exit__(None, None, None)
+        code, errors = marked(tmp_path / "journal", "1", "normal")
+    assert code == 2
+    assert "alert 1 is of no family: " in errors
+    assert why in errors
 
 
 def test_a_high_alert_that_stands_is_refused_here_too(tmp_path: Path) -> None:

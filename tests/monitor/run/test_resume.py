@@ -107,6 +107,18 @@ def test_a_run_that_was_stopped_goes_on(
     assert told(journal) == undisturbed
 
 
+def test_other_leads_of_the_record_are_another_run(record: Path, tmp_path: Path) -> None:
+    """Refused as one, in words about the run: the segmenter's state of the others fits neither."""
+    journal = tmp_path / "night.sqlite"
+    interrupt(record, journal, signal.SIGINT, 3)
+    before = told(journal)
+    refused = replay(record, journal, "--lead", "1")
+    assert refused.returncode == 2
+    assert "holds another run: its records are sim ECG1, ECG2 (" in refused.stderr
+    assert "those given are sim ECG2 (" in refused.stderr
+    assert told(journal) == before
+
+
 def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     """While one run writes a journal another is refused; when it has gone it is not."""
     path = tmp_path / "night.sqlite"

@@ -99,6 +99,8 @@ def test_all_takes_names_that_say_nothing() -> None:
         (["aVF, left"], [3]),  # a name that holds a comma
         (["0", "aVF, left"], [0, 3]),
         (["RESP", "all"], [1, 0, 2]),
+        (["RESP,all"], [1, 0, 2]),
+        (["V,,", "all, V"], [2, 0]),
     ],
 )
 def test_several_leads_are_asked_for(asked: list[str], chosen: list[int]) -> None:
@@ -143,7 +145,7 @@ def test_a_lead_that_is_asked_for(names: list[str], asked: str | int, index: int
     assert choose_leads("rec", _candidates(*names), [asked]) == [index]
 
 
-@pytest.mark.parametrize("asked", ["Ecg", "V9", "", "7", -1, 2, "9" * 5000])
+@pytest.mark.parametrize("asked", ["Ecg", "V9", "", "7", -1, 2, "9" * 5000, ",", " , "])
 def test_a_lead_that_is_not_there(asked: str | int) -> None:
     """Two names that differ in case alone are told apart by case alone."""
     with pytest.raises(RecordError, match=r"has no lead .*; choose from ECG, ecg"):

@@ -202,6 +202,24 @@ def test_a_damaged_state_is_refused(ecg: NDArray[np.float32]) -> None:
             new_stage([Resume("p", len(ecg), broken)])
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [
+        msgspec.structs.replace(STREAM, leads=["I", "II"]),
+        msgspec.structs.replace(STREAM, fs_hz=360.0),
+    ],
+)
+def test_a_state_of_other_leads_is_left_for_the_consumer_to_refuse(
+    ecg: NDArray[np.float32], stream: Stream
+) -> None:
+    """It knows how the run differs; which of the two is refused first is chance."""
+    stage, _ = new_stage()
+    state = beats_of([stage.step([message(ecg, 0)], 0.0)])[-1].state
+    resume, counters = [Resume("p", len(ecg), state)], Counters("segmenter", 0)
+    SampleSegmenter(BeatSpec(), [stream], resume, counters)
+    SampleSegmenter(BeatSpec(window="rr"), [STREAM], resume, counters)
+
+
 def headers(result: StepResult[StageMessage]) -> list[BeatsHeader]:
     return [one.header for one in beats_of([result])]
 

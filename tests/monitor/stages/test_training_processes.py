@@ -16,7 +16,7 @@ import pytest
 
 from model.errors import CannotLearn
 from monitor.detection.training_task import learn
-from monitor.stages import training_worker
+from monitor.stages import training_processes, training_worker
 from monitor.stages.training_processes import TrainingProcesses
 from tests.monitor.detection.test_training_task import task_of
 from tests.monitor.run.test_replay import is_alive
@@ -110,6 +110,15 @@ def test_one_that_is_killed_again_is_given_up_and_says_why(trainings: TrainingPr
     with pytest.raises(CannotLearn, match=r"died \(signal 9\), 2 times .* enough memory"):
         training.result(LIMIT_S)
     assert trainings.submit(learn, task_of()).result(LIMIT_S).n_given == 80
+
+
+def test_one_that_dies_of_itself_is_told_with_its_own_exit_code(
+    trainings: TrainingProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as killed, which would point to the memory."""
+    monkeypatch.setattr(training_processes, "encode_task", lambda _: b"no task")
+    with pytest.raises(CannotLearn, match=r"died \(exit code 1\), 2 times"):
+        trainings.submit(learn, task_of()).result(LIMIT_S)
 
 
 def test_nobody_waits_for_a_training_to_leave() -> None:
