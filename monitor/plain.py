@@ -18,6 +18,7 @@ from monitor.wire.messages import (
     is_unreadable,
     joined_leads,
     named_leads,
+    times_above,
 )
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
@@ -137,7 +138,7 @@ def _alert_line(alert: Alert) -> str:
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
-        f" (x{alert.ratio:.1f})  RR {milliseconds(alert.rr_before_ms)}"
+        f" (x{times_above(alert):.1f})  RR {milliseconds(alert.rr_before_ms)}"
         f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
     )
 

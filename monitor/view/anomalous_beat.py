@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.view.waveform import finite_values
-from monitor.wire.messages import MAX_BEAT_LENGTH, Alert, LossByPart
+from monitor.wire.messages import MAX_BEAT_LENGTH, Alert, LossByPart, times_above
 
 MAX_WHY = 3  # shape, premature or late
 MAX_NEIGHBOURS = 3
@@ -90,7 +90,7 @@ def anomalous_beat(alert: Alert) -> AnomalousBeat:
         time_s=alert.time_s,
         loss=alert.loss,
         threshold=alert.threshold,
-        ratio=alert.ratio,
+        ratio=times_above(alert),
         rr_before_ms=alert.rr_before_ms,
         rr_after_ms=alert.rr_after_ms,
         beat=finite_values(alert.beat[:MAX_BEAT_LENGTH]),

@@ -38,6 +38,7 @@ from monitor.wire.messages import (
     Status,
     Technical,
     Wave,
+    times_above,
 )
 
 MAX_ROWS = 200  # rows of the alert list
@@ -196,7 +197,8 @@ def _with_beat(snapshot: Snapshot, name: str) -> Snapshot:
 
 def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
     """Return the episode's row: the newest state, the highest ratio so far."""
-    highest = before is None or before.ratio is None or alert.ratio >= before.ratio
+    above = times_above(alert)
+    highest = before is None or before.ratio is None or above >= before.ratio
     return AlertRow(
         patient=alert.patient,
         journal=alert.journal[:MAX_TEXT],
@@ -206,7 +208,7 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         time_s=alert.time_s if before is None else before.time_s,
         start_sample=alert.episode_start_sample,
         loss=alert.loss if highest or before is None else before.loss,
-        ratio=alert.ratio if highest or before is None else before.ratio,
+        ratio=above if highest or before is None else before.ratio,
         n_beats=alert.episode_beats,
         why=_why(alert, before, is_worst=highest),
         leads=_rang(alert, before, is_worst=highest),

@@ -332,6 +332,15 @@ class Alert(Published, frozen=True, tag="alert"):
     by: str = ""  # when marked: who, as the client says; nobody checks it
 
 
+def times_above(alert: Alert) -> float:
+    """Return how many times above its bound an alert's beat is, as people are shown it.
+
+    Of a beat that evidence judged, which has a family, that is its score: its loss alone may be
+    below the threshold.
+    """
+    return alert.ratio if alert.family is None or alert.score is None else alert.score
+
+
 class Technical(Published, frozen=True, tag="technical"):
     """The signal cannot be judged, or can be again; meanwhile verdicts are withheld.
 

@@ -31,6 +31,13 @@ def test_the_wave_with_the_largest_share_is_named() -> None:
     assert (unknown.shares, unknown.worst_part) == ({}, None)
 
 
+def test_of_a_beat_that_evidence_judged_its_score_is_shown() -> None:
+    """Its loss alone may be below the threshold; by the bare rule the loss is what counts."""
+    assert anomalous_beat(alert(ratio=0.6, score=2.5, family=3)).ratio == 2.5
+    assert anomalous_beat(alert(ratio=0.6, score=2.5)).ratio == 0.6
+    assert anomalous_beat(alert(ratio=0.6, score=None, family=3)).ratio == 0.6
+
+
 def test_what_an_alert_may_claim_is_bounded() -> None:
     """Lengths, numbers and values; nothing that cannot be drawn is kept."""
     beat = anomalous_beat(
