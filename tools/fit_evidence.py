@@ -24,6 +24,7 @@ from model.evidence_file import save_weights
 from model.evidence_fit import NORMAL, LabelledEvidence, fit_weights
 from monitor.offline.evaluation.ecg5000_report import area_under_curve
 from monitor.offline.labelled_record import UNKNOWN, judge_labelled
+from monitor.offline.leave_one_out import labelled_evidence
 from monitor.offline.patients_run import PatientsOptions, records_to_evaluate
 from monitor.offline.record_evidence import HeardBeats, RecordEvidence, record_evidence
 from monitor.offline.record_judge import JudgeSettings
@@ -48,9 +49,7 @@ class Record:
     @property
     def labelled(self) -> LabelledEvidence:
         """What weights are fitted to."""
-        measures = self.evidence.measured.measures
-        rows = np.isfinite(measures).all(axis=1) & (self.classes != UNKNOWN)
-        return LabelledEvidence(measures[rows], self.classes[rows])
+        return labelled_evidence(self.evidence, self.classes)
 
 
 def read_record(path: Path) -> Record:

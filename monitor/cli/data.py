@@ -50,6 +50,16 @@ PATIENTS_WIDTH = 160
 Markdown = Annotated[
     bool, typer.Option("--markdown", help="Print the tables as Markdown, for a page.")
 ]
+RefExt = Annotated[str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")]
+OnlyRecords = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
+    ),
+]
+LearnOfEach = Annotated[
+    str, typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest.")
+]
 TABLE_WIDTH = 110  # off a terminal, so that the table of beats keeps its columns whole
 
 
@@ -437,9 +447,7 @@ def evaluate_beats(
     det_dir: Annotated[
         Path, typer.Argument(metavar="DET_DIR", help="Folder of the detected beats.")
     ],
-    ref_ext: Annotated[
-        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
-    ] = "atr",
+    ref_ext: RefExt = "atr",
     det_ext: Annotated[
         str, typer.Option(metavar="EXT", help="Suffix of the detected beats.")
     ] = "qrs",
@@ -488,19 +496,9 @@ def evaluate_patients(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of records and their annotations.")
     ],
-    ref_ext: Annotated[
-        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
-    ] = "atr",
-    record: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
-        ),
-    ] = None,
-    learn: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest."),
-    ] = "5:00",
+    ref_ext: RefExt = "atr",
+    record: OnlyRecords = None,
+    learn: LearnOfEach = "5:00",
     false_alerts: FalseAlerts = 1.0,
     checkpoint: CheckpointPath = None,
     from_scratch: Annotated[
@@ -574,19 +572,9 @@ def evaluate_noise(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
     ],
-    ref_ext: Annotated[
-        str, typer.Option(metavar="EXT", help="Suffix of the reference annotations.")
-    ] = "atr",
-    record: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
-        ),
-    ] = None,
-    learn: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="Learn this much of each record, then judge the rest."),
-    ] = "5:00",
+    ref_ext: RefExt = "atr",
+    record: OnlyRecords = None,
+    learn: LearnOfEach = "5:00",
     false_alerts: FalseAlerts = 1.0,
     verdict: VerdictChoice = "evidence",
     checkpoint: CheckpointPath = None,
@@ -640,12 +628,7 @@ def evaluate_alarms(
             metavar="FOLDER", help="Folder of records of the PhysioNet/CinC Challenge 2015."
         ),
     ],
-    record: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Only this record; may be repeated. Default: all in the folder."
-        ),
-    ] = None,
+    record: OnlyRecords = None,
     jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -20,12 +20,12 @@ from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
+from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
 from monitor.offline.rhythm_signs import findings, moments
 from monitor.offline.workers import run_tasks
-from monitor.sources.missing_record import where_records_are
 from monitor.sources.wfdb_header import RecordHeader, read_header
-from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.errors import SegmenterError
 
 ALARM_S = 300.0  # when the bedside monitor's alarm rang
@@ -63,13 +63,7 @@ def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -
     StageFailed
         If a worker process died.
     """
-    there = list_records(options.folder)
-    if not there:
-        raise InvalidOption(where_records_are(options.folder))
-    unknown = set(options.records) - set(there)
-    if unknown:
-        raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
-    names = [name for name in there if not options.records or name in options.records]
+    names = chosen_records(options.folder, options.records)
     paths = [options.folder / name for name in names]
     results = run_tasks(_judge_or_say_why, paths, options.jobs, tell)
     if all(one.note for one in results):

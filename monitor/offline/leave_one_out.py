@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.evidence import EvidenceWeights
 from model.evidence_fit import LabelledEvidence, fit_weights
@@ -34,7 +35,10 @@ def judged_by_others(records: Sequence[LabelledRecord]) -> list[LabelledRecord]:
     """
     check_others(len(records))
     evidence = [one.evidence or record_evidence(one.judged, one.fs_hz) for one in records]
-    labelled = [labelled_evidence(*both) for both in zip(evidence, records, strict=True)]
+    labelled = [
+        labelled_evidence(one, record.classes)
+        for one, record in zip(evidence, records, strict=True)
+    ]
     return [
         judged_by(record, evidence[place], fit_weights([*labelled[:place], *labelled[place + 1 :]]))
         for place, record in enumerate(records)
@@ -50,11 +54,11 @@ def check_others(n_records: int) -> None:
         )
 
 
-def labelled_evidence(evidence: RecordEvidence, record: LabelledRecord) -> LabelledEvidence:
-    """Return what a record's beats are weighed by, with their classes."""
+def labelled_evidence(evidence: RecordEvidence, classes: NDArray[np.str_]) -> LabelledEvidence:
+    """Return what a record's beats are weighed by, of those that have a class, shape (n,)."""
     measures = evidence.measured.measures
-    rows = np.isfinite(measures).all(axis=1) & (record.classes != UNKNOWN)
-    return LabelledEvidence(measures[rows], record.classes[rows])
+    rows = np.isfinite(measures).all(axis=1) & (classes != UNKNOWN)
+    return LabelledEvidence(measures[rows], classes[rows])
 
 
 def judged_by(

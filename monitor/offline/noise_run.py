@@ -8,11 +8,10 @@ from pathlib import Path
 
 from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
+from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.noise_figures import NoiseResult, noise_of, noise_result
 from monitor.offline.patients_run import PatientsOptions, judged_record
 from monitor.offline.workers import run_tasks
-from monitor.sources.missing_record import where_records_are
-from monitor.sources.wfdb_record import list_records
 from segmenter.errors import SegmenterError
 
 
@@ -32,13 +31,7 @@ def records_with_noise(options: PatientsOptions) -> list[str]:
     InvalidOption
         If the folder has none.
     """
-    there = list_records(options.folder)
-    if not there:
-        raise InvalidOption(where_records_are(options.folder))
-    unknown = set(options.records) - set(there)
-    if unknown:
-        raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
-    known = {name: noise_of(name) for name in options.records or there}
+    known = {name: noise_of(name) for name in chosen_records(options.folder, options.records)}
     noisy = {name: noise for name, noise in known.items() if noise is not None}
     if not noisy:
         raise InvalidOption(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.checkpoint import load_checkpoint, load_shipped
 from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
+from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
 from monitor.offline.leave_one_out import check_others, judged_by_others
@@ -21,9 +22,7 @@ from monitor.offline.record_evidence import record_evidence
 from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
 from monitor.settings import VerdictBy
-from monitor.sources.missing_record import where_records_are
 from monitor.sources.mitdb import is_paced_mitdb
-from monitor.sources.wfdb_record import list_records
 from segmenter.errors import SegmenterError
 
 N_NEIGHBOURS = 5
@@ -97,16 +96,11 @@ def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]
     InvalidOption
         If the folder has no such records.
     """
-    there = list_records(options.folder)
-    if not there:
-        raise InvalidOption(where_records_are(options.folder))
-    unknown = set(options.records) - set(there)
-    if unknown:
-        raise InvalidOption(f"{options.folder} has no record {min(unknown)}; give one it has")
+    chosen = chosen_records(options.folder, options.records)
     if options.records:
-        return [name for name in there if name in options.records], []
-    left_out = [name for name in there if is_paced_mitdb(options.folder / name)]
-    names = [name for name in there if name not in left_out]
+        return chosen, []
+    left_out = [name for name in chosen if is_paced_mitdb(options.folder / name)]
+    names = [name for name in chosen if name not in left_out]
     if not names:
         raise InvalidOption(
             f"{options.folder} holds paced records of MIT-BIH alone ({', '.join(left_out)}), which "

@@ -1,0 +1,27 @@
+"""Which records of a folder an evaluation was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from monitor.errors import InvalidOption
+from monitor.sources.missing_record import where_records_are
+from monitor.sources.wfdb_record import list_records
+
+
+def chosen_records(folder: Path, wanted: Collection[str]) -> list[str]:
+    """Return the names of a folder's records in order, of those wanted; none is all.
+
+    Raises
+    ------
+    InvalidOption
+        If the folder has no records, or lacks one that is wanted.
+    """
+    there = list_records(folder)
+    if not there:
+        raise InvalidOption(where_records_are(folder))
+    unknown = set(wanted) - set(there)
+    if unknown:
+        raise InvalidOption(f"{folder} has no record {min(unknown)}; give one it has")
+    return [name for name in there if not wanted or name in wanted]
