@@ -240,9 +240,7 @@ def _runs(
     return runs, warnings
 
 
-def _onsets(
-    header: EdfHeader, notes: EdfSignal, n_held: int
-) -> Iterator[NDArray[np.float64]]:
+def _onsets(header: EdfHeader, notes: EdfSignal, n_held: int) -> Iterator[NDArray[np.float64]]:
     """Yield when data records begin, in seconds, thousands at a time."""
     n_bytes = notes.n_samples * header.sample_bytes
     with header.path.open("rb") as file:

@@ -25,6 +25,7 @@ from itertools import groupby
 from pathlib import Path
 
 from monitor.errors import RecordError
+from monitor.sources.units import millivolts_per
 from monitor.sources.wfdb_formats import (
     DIFFERENCE_FORMAT,
     FLAC_BITS,
