@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources.csv_layout import TIME_UNITS, Column, Layout, layout_of, number_of, time_of
-from monitor.sources.given import with_units
+from monitor.sources.given import SCALE_S, refuse_odd_scale, with_units
 from monitor.sources.record_file import FileLead, LeadsOfFile, chosen_leads
 from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.units import millivolts_per
@@ -109,20 +109,16 @@ class CsvRecord(LeadsOfFile):
         """
         layout = _layout(path)
         columns = [one for one in enumerate(layout.columns) if one[1].kind in ("lead", "text")]
+        time = _time_column(layout)
+        said_hz = layout.fs_hz if options.fs_hz is None else options.fs_hz
+        _refuse_what_says_nothing(path, layout, time, said_hz, options)
         leads = with_units(path, [_lead(one) for _, one in columns], options)
         numbers, warnings = chosen_leads(str(path), leads, options.leads)
-        time = _time_column(layout)
         chosen = Chosen(
             [columns[number][0] for number in numbers],
             time,
             time is not None and layout.columns[time].kind == "clock",
         )
-        said_hz = layout.fs_hz if options.fs_hz is None else options.fs_hz
-        if time is None and said_hz is None:
-            raise RecordError(
-                f"{path} has no column of times and does not say its sampling rate; add --fs, such "
-                "as --fs 250"
-            )
         scale = [leads[number].mv_per_unit or math.nan for number in numbers]
         table = Table(len(numbers))
         try:
@@ -136,7 +132,10 @@ class CsvRecord(LeadsOfFile):
                 warnings += clock.warnings
             if clock is None and said_hz is not None and layout.fs_hz and options.fs_hz:
                 _refuse_other_rate(path, options.fs_hz, layout.fs_hz, "the file says")
-            return cls(path, [leads[n] for n in numbers], numbers, table, timing, warnings)
+            record = cls(path, [leads[n] for n in numbers], numbers, table, timing, warnings)
+            first = record.read(0, min(record.n_samples, round(SCALE_S * record.fs_hz)))
+            refuse_odd_scale(path, options, first)
+            return record
         except BaseException:
             table.close()
             raise
@@ -297,10 +296,12 @@ class Clock:
             self._take(np.diff(times), 1)
             self._n_rows = len(times)
         found_hz = self._regular_steps / self._regular_time
-        whole = round(found_hz)
+        whole = round(found_hz)  # or few decimals, so far as they are known
         error = 2 * self._accuracy * self._unit_s / self._regular_time + 1e-6
-        if whole and abs(found_hz / whole - 1) <= error:
-            found_hz = float(whole)
+        for round_hz in (float(whole), round(found_hz, 1), round(found_hz, 3)):
+            if round_hz and abs(found_hz / round_hz - 1) <= error:
+                found_hz = round_hz
+                break
         fs_hz = found_hz
         if self._said_hz is not None:
             _refuse_other_rate(self._path, self._said_hz, found_hz, "its times say")
@@ -321,6 +322,22 @@ def _refuse_other_rate(path: Path, said_hz: float, found_hz: float, who: str) ->
             f"{path}: {who} {found_hz:g} samples a second, not {said_hz:g}; leave --fs out, or "
             "leave out the column of times"
         )
+
+
+def _refuse_what_says_nothing(
+    path: Path, layout: Layout, time: int | None, said_hz: float | None, options: SourceOptions
+) -> None:
+    """Raise RecordError if the rate is not known; it says so of the unit in the same breath."""
+    if time is not None or said_hz is not None:
+        return
+    voltages = [one for one in layout.columns if millivolts_per(one.units) is not None]
+    needs_units = options.units is None and not voltages
+    raise RecordError(
+        f"{path} has no column of times and does not say its sampling rate"
+        + (", nor the unit of its samples" if needs_units else "")
+        + "; add --fs, such as --fs 250"
+        + (", and --units mV (or uV, V, nV)" if needs_units else "")
+    )
 
 
 def _layout(path: Path) -> Layout:

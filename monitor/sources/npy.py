@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
-from monitor.sources.given import with_units
+from monitor.sources.given import SCALE_S, refuse_odd_scale, with_units
 from monitor.sources.record_file import MAX_LEADS, FileLead, LeadsOfFile, chosen_leads
 from monitor.sources.source import FileFormat, SourceOptions
 
@@ -47,14 +47,21 @@ class NpyRecord(LeadsOfFile):
             If it is of another shape or type, cut short, or its rate or unit was not given.
         """
         if options.fs_hz is None:
-            raise RecordError(f"{path} does not say its sampling rate; add --fs, such as --fs 250")
+            units = "" if options.units else ", and the unit of its samples, such as --units mV"
+            raise RecordError(
+                f"{path} holds numbers alone; add their sampling rate, such as --fs 250{units}"
+            )
         rows = _rows(path)
         found = [
             FileLead(f"signal {number}", "", None, options.fs_hz) for number in range(len(rows))
         ]
         leads = with_units(path, found, options)
         channels, warnings = chosen_leads(str(path), leads, options.leads)
-        return cls(path, rows, [leads[one] for one in channels], channels, options.fs_hz, warnings)
+        chosen = [leads[one] for one in channels]
+        record = cls(path, rows, chosen, channels, options.fs_hz, warnings)
+        first = record.read(0, min(record.n_samples, round(SCALE_S * record.fs_hz)))
+        refuse_odd_scale(path, options, first)
+        return record
 
     def _fill(self, start: int, window: NDArray[np.float32]) -> None:
         if self.files[0].stat().st_size < self._size:  # to read a map of it would kill the process
