@@ -1,8 +1,8 @@
 """CSV, TSV and other tables of text: a column for each lead, and perhaps one that says the time.
 
-A file is read once, from its beginning, a megabyte at a time, into a temporary file of float32;
-windows are read from that. Positions count samples. Where the time steps further than one sample, a
-gap of that length lies between: it is not spread over the others, nor are they moved.
+A file is read once, from its beginning, some thousand lines at a time, into a temporary file of
+float32; windows are read from that. Positions count samples. Where the time steps further than one
+sample, a gap of that length lies between: it is not spread over the others, nor are they moved.
 
 Rate: what the file says in words, or the samples per second of its time column (gaps left out), or
 `--fs`. Times are written with few decimals, so a rate that is whole within their accuracy is taken
@@ -27,13 +27,14 @@ from monitor.errors import RecordError
 from monitor.sources.csv_layout import TIME_UNITS, Column, Layout, layout_of, number_of, time_of
 from monitor.sources.given import SCALE_S, refuse_odd_scale, with_units
 from monitor.sources.record_file import FileLead, LeadsOfFile, chosen_leads
+from monitor.sources.source import HEAD_BYTES as RECOGNISED_BY
 from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.units import millivolts_per
 from monitor.sources.wfdb_header import MAX_DURATION_S
 
 HEAD_BYTES = 1 << 16  # by which the layout is found
-CHUNK_CHARACTERS = 1 << 20
-HELD_BYTES = 1 << 22  # of samples, before they go to a file
+CHUNK_CHARACTERS = 1 << 18
+HELD_BYTES = 1 << 21  # of samples, before they go to a file
 MAX_LINE = 100_000  # characters
 PLAUSIBLE_HZ = (50.0, 5000.0)  # of an ECG: tells seconds from milliseconds
 FIRST_STEPS = 4096  # of the time, by which its regular step is found
@@ -227,10 +228,11 @@ class Clock:
                 return
             times, self._first = self._first, None
             self._learn(times)
+        n_before = self._n_rows
+        self._n_rows += len(times)
         if self._last is not None:
             times = np.concatenate([[self._last], times])
-        self._take(np.diff(times), self._n_rows + (self._last is not None))
-        self._n_rows += len(times) - (self._last is not None)
+        self._take(np.diff(times), max(1, n_before))
         self._last = float(times[-1])
 
     def _learn(self, times: NDArray[np.float64]) -> None:
@@ -271,6 +273,7 @@ class Clock:
         )
 
     def _take(self, steps: NDArray[np.float64], row: int) -> None:
+        """Take the steps from each row to the next, the first of which leads to `row`."""
         if not (steps >= 0).all():  # NaN too
             bad = int(np.flatnonzero(~(steps >= 0))[0])
             raise RecordError(
@@ -388,7 +391,7 @@ def _parsed(path: Path, layout: Layout, chosen: Chosen, warnings: list[str]) -> 
 
 
 def _texts(path: Path, layout: Layout) -> Iterator[tuple[str, bool]]:
-    """Yield whole lines, a megabyte at a time, and whether they are the last."""
+    """Yield whole lines, some thousands at a time, and whether they are the last."""
     try:
         with path.open(encoding=layout.encoding, errors="replace") as file:
             for _ in range(layout.first_line):
@@ -396,7 +399,8 @@ def _texts(path: Path, layout: Layout) -> Iterator[tuple[str, bool]]:
             rest = ""
             while chunk := file.read(CHUNK_CHARACTERS):
                 text = rest + chunk
-                stop = text.rfind("\n", 0, -1) + 1  # the last whole line stays, it may be the last
+                # The last two lines stay: they may be the file's last, of which one may be cut.
+                stop = text.rfind("\n", 0, max(0, text.rfind("\n", 0, -1))) + 1
                 if not stop and len(text) > MAX_LINE:
                     raise RecordError(f"{path} has a line of over {MAX_LINE} characters")
                 rest = text[stop:]
@@ -507,7 +511,7 @@ def _is_cut(lines: list[str], layout: Layout) -> bool:
     last = layout.split(lines[-1])
     if len(last) != len(layout.columns):
         return True
-    before = layout.split(lines[-2]) if len(lines) > 1 else list(layout.cells[-1])
+    before = layout.split(lines[-2]) if len(lines) > 1 else list(layout.cells[0])
     return (
         any(
             _decimals(layout.plain(now)) < _decimals(layout.plain(then))
@@ -522,7 +526,7 @@ def _decimals(text: str) -> int:
 
 
 def _is_table(path: Path, head: bytes) -> bool:
-    return layout_of(head, is_whole=path.stat().st_size <= len(head)) is not None
+    return layout_of(head, is_whole=len(head) < RECOGNISED_BY) is not None
 
 
 FORMAT = FileFormat("CSV/TSV", _is_table, CsvRecord.open)

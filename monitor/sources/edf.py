@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,6 @@ class EdfRecord(LeadsOfFile):
         self._starts = np.array([one.first_sample for one in runs], np.int64)
         self._size = header.header_bytes + n_held * header.record_bytes
         self._per_record = per_record
-        self._file = header.path.open("rb")
 
     @classmethod
     def open(cls, path: Path, options: SourceOptions) -> EdfRecord:
@@ -102,27 +102,22 @@ class EdfRecord(LeadsOfFile):
         warnings += told + gaps + _misspelt(signals)
         return cls(header, signals, numbers, runs, n_held, warnings)
 
-    def close(self) -> None:
-        """Close the file; it is opened again where the record is read on."""
-        self._file.close()
-
     def _fill(self, start: int, window: NDArray[np.float32]) -> None:
-        if self._file.closed:
-            self._file = self._header.path.open("rb")
-        if os.fstat(self._file.fileno()).st_size < self._size:
-            raise RecordError(f"{self.files[0]} has become shorter; copy it again")
         stop = start + window.shape[1]
         number = int(np.searchsorted(self._starts, start, side="right")) - 1
-        for run in self._runs[max(0, number) :]:
-            if run.first_sample >= stop:
-                break
-            for first, n_records in self._parts(run, start, stop):
-                position = run.first_sample + (first - run.first_record) * self._per_record
-                samples = self._samples(first, n_records)
-                begin, end = max(start, position), min(stop, position + samples.shape[1])
-                window[:, begin - start : end - start] = samples[
-                    :, begin - position : end - position
-                ]
+        with self.files[0].open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size < self._size:
+                raise RecordError(f"{self.files[0]} has become shorter; copy it again")
+            for run in self._runs[max(0, number) :]:
+                if run.first_sample >= stop:
+                    break
+                for first, n_records in self._parts(run, start, stop):
+                    position = run.first_sample + (first - run.first_record) * self._per_record
+                    samples = self._samples(file, first, n_records)
+                    begin, end = max(start, position), min(stop, position + samples.shape[1])
+                    window[:, begin - start : end - start] = samples[
+                        :, begin - position : end - position
+                    ]
 
     def _parts(self, run: Run, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Yield data records of a run that hold a window, as many as are read at once."""
@@ -133,18 +128,20 @@ class EdfRecord(LeadsOfFile):
         for number in range(first, last, at_once):
             yield run.first_record + number, min(at_once, last - number)
 
-    def _samples(self, first: int, n_records: int) -> NDArray[np.float32]:
+    def _samples(self, file: IO[bytes], first: int, n_records: int) -> NDArray[np.float32]:
         """Return data records in millivolts, shape (leads, n)."""
         header = self._header
         offset = header.header_bytes + first * header.record_bytes
         shape = (n_records, header.record_bytes)
         if header.record_bytes <= RUN_BYTES:
-            raw = np.frombuffer(self._bytes(offset, n_records * header.record_bytes), np.uint8)
+            raw = np.frombuffer(
+                self._bytes(file, offset, n_records * header.record_bytes), np.uint8
+            )
             parts = [raw.reshape(shape)[:, one.first_byte :] for one in self._signals]
         else:  # the samples of other signals are passed over
             n_bytes = self._per_record * header.sample_bytes
             parts = [
-                np.frombuffer(self._bytes(offset + one.first_byte, n_bytes), np.uint8)[None]
+                np.frombuffer(self._bytes(file, offset + one.first_byte, n_bytes), np.uint8)[None]
                 for one in self._signals
             ]
         samples = np.empty((len(parts), n_records * self._per_record), np.float32)
@@ -155,8 +152,8 @@ class EdfRecord(LeadsOfFile):
             row[:] = (digital.ravel() + signal.offset) * signal.gain * per_unit
         return samples
 
-    def _bytes(self, offset: int, n_bytes: int) -> bytes:
-        content = os.pread(self._file.fileno(), n_bytes, offset)
+    def _bytes(self, file: IO[bytes], offset: int, n_bytes: int) -> bytes:
+        content = os.pread(file.fileno(), n_bytes, offset)
         if len(content) < n_bytes:
             raise RecordError(f"{self.files[0]} has become shorter; copy it again")
         return content

@@ -112,6 +112,10 @@ class RecordSource(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back files and memory."""
+        ...
+
 
 class RecordFile(RecordSource, Protocol):
     """A record on disk: a with-block that knows its files."""
@@ -124,10 +128,6 @@ class RecordFile(RecordSource, Protocol):
     @property
     def files(self) -> list[Path]:
         """All files that the leads are read from; a change of the record is a change of one."""
-        ...
-
-    def close(self) -> None:
-        """Give back files and memory."""
         ...
 
     def __enter__(self) -> Self: ...

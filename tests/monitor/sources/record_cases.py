@@ -19,6 +19,7 @@ FS_HZ = 250
 SECONDS = 120
 LEADS = ("II", "V5")
 DAY_SAMPLES = 24 * 3600 * FS_HZ
+OF_250_HZ = SourceOptions(fs_hz=FS_HZ)
 
 
 def ecg(seconds: float = SECONDS, fs_hz: float = FS_HZ) -> NDArray[np.float64]:
@@ -159,12 +160,12 @@ def csv_with_commas(folder: Path) -> Written:
 
 
 def long_csv(folder: Path) -> Path:
-    """A day of the same second."""
+    """Two hours of the same second: 14 MB of samples."""
     rows = "".join(f"{one:.3f},{other:.3f}\n" for one, other in ecg(1).T.tolist())
     path = folder / "long.csv"
     with path.open("w") as file:
         file.write("II [mV],V5 [mV]\n")
-        for _ in range(24 * 60):
+        for _ in range(2 * 60):
             file.write(60 * rows)
     return path
 
@@ -215,8 +216,8 @@ RECORD_CASES = [
     RecordCase("edf by edfio", edf_by_edfio, long_edf),
     RecordCase("bdf by pyedflib", bdf_by_pyedflib, long_edf),
     RecordCase("edf+d", discontinuous_edf, long_edf),
-    RecordCase("csv with times", csv_with_times, long_csv, SourceOptions(fs_hz=FS_HZ)),
-    RecordCase("csv with commas", csv_with_commas, long_csv, SourceOptions(fs_hz=FS_HZ)),
+    RecordCase("csv with times", csv_with_times, long_csv, OF_250_HZ, memory_bytes=9_000_000),
+    RecordCase("csv with commas", csv_with_commas, long_csv, OF_250_HZ, memory_bytes=9_000_000),
     RecordCase(
         "npy", _with_all_leads(npy_of_floats), long_npy, SourceOptions(fs_hz=FS_HZ, units="uV")
     ),
