@@ -15,7 +15,7 @@ import io
 import math
 import tempfile
 import warnings as python_warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -125,7 +125,7 @@ class CsvRecord(LeadsOfFile):
         try:
             clock = None if time is None else Clock(path, layout.columns[time], said_hz)
             for rows in _parsed(path, layout, chosen, warnings):
-                table.add(rows.samples * scale)
+                table.add(rows.samples, scale)
                 if clock is not None:
                     clock.add(rows.times)
             timing = Timing(said_hz or 1.0, []) if clock is None else clock.timing()
@@ -169,9 +169,10 @@ class Table:
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115
         self.n_rows = 0
 
-    def add(self, samples: NDArray[np.float64]) -> None:
-        """Add rows, shape (n, leads)."""
-        self._file.write(samples.astype("<f4").tobytes())
+    def add(self, samples: NDArray[np.float64], mv_per_unit: Sequence[float]) -> None:
+        """Add rows, shape (n, leads), each lead in its unit."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no number is missing
+            self._file.write((samples * mv_per_unit).astype("<f4").tobytes())
         self.n_rows += len(samples)
 
     def rows(self, first: int, n_rows: int) -> NDArray[np.float32]:
