@@ -44,7 +44,7 @@ RATE_MISMATCH = 0.02  # between --fs and the time column
 MAX_GAPS = 1_000_000
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Some lines of a file.
 
     Attributes
@@ -85,7 +85,7 @@ class CsvRecord(LeadsOfFile):
         leads: list[FileLead],
         channels: list[int],
         table: Table,
-        timing: Timing,
+        timing: TableTiming,
         warnings: list[str],
     ) -> None:
         super().__init__(
@@ -128,7 +128,7 @@ class CsvRecord(LeadsOfFile):
                 table.add(rows.samples, scale)
                 if clock is not None:
                     clock.add(rows.times)
-            timing = Timing(said_hz or 1.0, []) if clock is None else clock.timing()
+            timing = TableTiming(said_hz or 1.0, []) if clock is None else clock.timing()
             if clock is not None:
                 warnings += clock.warnings
             if clock is None and said_hz is not None and layout.fs_hz and options.fs_hz:
@@ -188,7 +188,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Timing:
+class TableTiming:
     """A rate, and the rows behind which samples are missing, with how many."""
 
     fs_hz: float
@@ -292,7 +292,7 @@ class Clock:
         self._regular_steps += int((~is_gap).sum())
         self._regular_time += float(steps[~is_gap].sum()) * self._unit_s
 
-    def timing(self) -> Timing:
+    def timing(self) -> TableTiming:
         """Return the rate and the gaps, when all times were taken."""
         if self._first is not None:
             times, self._first = self._first, None
@@ -311,7 +311,7 @@ class Clock:
             _refuse_other_rate(self._path, self._said_hz, found_hz, "its times say")
             fs_hz = self._said_hz
         gaps = [(row, max(0, round(gap_s * fs_hz) - 1)) for row, gap_s in self._gaps]
-        timing = Timing(fs_hz, gaps)
+        timing = TableTiming(fs_hz, gaps)
         if timing.n_samples(self._n_rows) > MAX_DURATION_S * fs_hz:
             raise RecordError(
                 f"{self._path}: the times in column {self._name!r} span more than any record; give "
@@ -379,7 +379,7 @@ def _time_column(layout: Layout) -> int | None:
     return next(iter([*named, *of_numbers, *clocks]), None)
 
 
-def _parsed(path: Path, layout: Layout, chosen: Chosen, warnings: list[str]) -> Iterator[Rows]:
+def _parsed(path: Path, layout: Layout, chosen: Chosen, warnings: list[str]) -> Iterator[TableRows]:
     """Yield the rows of a file, some thousands at a time."""
     number = layout.first_line
     for text, is_last in _texts(path, layout):
@@ -413,7 +413,7 @@ def _texts(path: Path, layout: Layout) -> Iterator[tuple[str, bool]]:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _fast(text: str, layout: Layout, chosen: Chosen) -> Rows | None:
+def _fast(text: str, layout: Layout, chosen: Chosen) -> TableRows | None:
     """Read lines of plain numbers; None if something else is among them."""
     if chosen.is_clock or '"' in text or "'" in text:
         return None
@@ -437,7 +437,7 @@ def _fast(text: str, layout: Layout, chosen: Chosen) -> Rows | None:
     if _cells(text, layout) != len(layout.columns) * len(table):
         return None
     n_leads = len(chosen.leads)
-    return Rows(table[:, :n_leads], table[:, n_leads:].ravel())
+    return TableRows(table[:, :n_leads], table[:, n_leads:].ravel())
 
 
 def _cells(text: str, layout: Layout) -> int:
@@ -453,7 +453,7 @@ def _slow(
     chosen: Chosen,
     number: int,
     warnings: list[str] | None,
-) -> Rows:
+) -> TableRows:
     """Read lines one by one; whatever is wrong is said with the line's number.
 
     Parameters
@@ -480,7 +480,7 @@ def _slow(
         samples.append([_number(where, layout, cells, column) for column in chosen.leads])
         if chosen.time is not None:
             times.append(_time(where, layout, cells, chosen))
-    return Rows(np.array(samples).reshape(-1, len(chosen.leads)), np.array(times))
+    return TableRows(np.array(samples).reshape(-1, len(chosen.leads)), np.array(times))
 
 
 def _number(where: str, layout: Layout, cells: list[str], column: int) -> float:
