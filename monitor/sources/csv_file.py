@@ -42,6 +42,7 @@ JITTER = 0.5  # of a step, either way: a step beyond it is a gap
 REGULAR = 0.99  # share of steps within it, where it can be said so
 RATE_MISMATCH = 0.02  # between --fs and the time column
 MAX_GAPS = 1_000_000
+DAY_S = 86_400.0
 
 
 class TableRows(NamedTuple):
@@ -212,6 +213,9 @@ class Clock:
         self._path = path
         self._name = column.name
         self._unit_s = 1.0 if column.kind == "clock" else TIME_UNITS.get(column.units, 0.0)
+        self._is_clock = column.kind == "clock"
+        self._last_clock: float | None = None
+        self._days = 0
         self._said_hz = said_hz
         self._last: float | None = None
         self._n_rows = 0
@@ -223,6 +227,8 @@ class Clock:
 
     def add(self, times: NDArray[np.float64]) -> None:
         """Take the times of further rows."""
+        if self._is_clock:
+            times = self._beyond_midnight(times)
         if self._first is not None:  # until enough is there to know the step
             self._first = np.concatenate([self._first, times])
             if len(self._first) <= FIRST_STEPS:
@@ -235,6 +241,15 @@ class Clock:
             times = np.concatenate([[self._last], times])
         self._take(np.diff(times), max(1, n_before))
         self._last = float(times[-1])
+
+    def _beyond_midnight(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return times of a clock that begins anew at midnight as those of one that goes on."""
+        before = times[:1] if self._last_clock is None else np.array([self._last_clock])
+        steps = np.diff(np.concatenate([before, times]))
+        is_midnight = (steps < -DAY_S / 2) & (times < DAY_S)
+        days = self._days + np.cumsum(is_midnight)
+        self._last_clock, self._days = float(times[-1]), int(days[-1])
+        return times + DAY_S * days
 
     def _learn(self, times: NDArray[np.float64]) -> None:
         """Find the regular step, its unit and how exactly it is kept."""

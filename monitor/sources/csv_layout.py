@@ -12,7 +12,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from monitor.sources.lead_choice import is_ecg_name
@@ -143,8 +143,11 @@ def time_of(cell: str) -> float | None:
         hours, minutes, seconds = match.groups()
         return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
     try:
-        is_likely = 9 < len(plain) <= MAX_NUMBER
-        return datetime.fromisoformat(plain.strip("[]")).timestamp() if is_likely else None
+        if not 9 < len(plain) <= MAX_NUMBER:
+            return None
+        found = datetime.fromisoformat(plain.strip("[]"))
+        # Without a zone: none has a summer time within the file, whatever this machine's is.
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
 
