@@ -18,7 +18,7 @@ from monitor.wire.messages import (
     is_unreadable,
     joined_leads,
     named_leads,
-    times_above,
+    weighed_score,
 )
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
@@ -135,10 +135,12 @@ def _alert_line(alert: Alert) -> str:
     leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
     family = "" if alert.family is None else f"  family {alert.family}"
+    score = weighed_score(alert)
+    above = f"x{alert.ratio:.1f}" if score is None else f"score {score:.1f}"
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
-        f" (x{times_above(alert):.1f})  RR {milliseconds(alert.rr_before_ms)}"
+        f" ({above})  RR {milliseconds(alert.rr_before_ms)}"
         f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
     )
 

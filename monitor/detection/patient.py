@@ -566,6 +566,8 @@ class Patient:
             losses=beat.losses,
             thresholds=self.thresholds,
             values=beat.values,
+            score=beat.score,
+            weighed=beat.weighed,
         )
         alerted = transition is not None and transition.state in ("onset", "ongoing")
         self.context, kept = take_beat(self.context, kept_beat, alerted=alerted)

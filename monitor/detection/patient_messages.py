@@ -72,6 +72,7 @@ def beat_scored(
         rr_after_ms=_rounded(beat.rr_after_ms),
         quality=quality_names(beat.quality),
         score=None if beat.score is None else round(beat.score, 3),
+        weighed=beat.weighed,
         family=verdict.family,
         losses=[] if len(losses) == 1 else losses if is_judged else [None] * len(losses),
         sent_ns=sent_ns,

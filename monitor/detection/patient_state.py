@@ -125,6 +125,7 @@ def _is_sane_context(context: AlertContext, n_leads: int, length: int) -> bool:
             and len(beat.values) == 4 * n_leads * length
             and _are_reals(one for one in beat.losses if one is not None)
             and _are_reals(one for one in beat.thresholds if not math.isnan(one))
+            and (beat.score is None or 0 <= beat.score < math.inf)
             for beat in context.recent
         )
     )

@@ -92,6 +92,11 @@ class ScoredBeat(NamedTuple):
         """The loss of the worst lead; none where no lead gives one."""
         return self.losses[self.lead]
 
+    @property
+    def weighed(self) -> bool:
+        """Whether evidence judged it, or found it in noise; otherwise the bare rule did."""
+        return self.early is not None
+
 
 def score_messages(
     messages: Sequence[BeatsMessage], patients: Mapping[str, Patient], weigh: Weigh

@@ -50,11 +50,19 @@ class ShownBeat:
     is_learning: bool = False  # there was no threshold yet
     is_doubted: bool = False  # called anomalous by a model that does not fit
     threshold: float | None = None  # of the lead whose loss it is
+    score: float | None = None  # where evidence judged it
 
     @property
     def is_withheld(self) -> bool:
         """Whether it could not be judged."""
         return self.is_doubted or (self.loss is None and not self.is_learning)
+
+    @property
+    def times_above(self) -> float | None:
+        """Its score where evidence judged it, otherwise its loss over the threshold."""
+        if self.score is not None:
+            return self.score
+        return None if self.loss is None or not self.threshold else self.loss / self.threshold
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class AlertRow:
     text: str = ""
     loss: float | None = None  # at the highest ratio
     ratio: float | None = None  # the highest so far
+    is_score: bool = False  # the ratio is a score, by evidence
     n_beats: int = 0
     why: tuple[str, ...] = ()  # what made that beat anomalous
     leads: tuple[str, ...] = ()  # that rang at that beat; of a technical alert: those it is of
@@ -195,6 +204,7 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
         is_learning=beat.threshold is None,
         is_doubted=beat.anomalous and is_unfit,
         threshold=beat.threshold,
+        score=beat.score if beat.weighed else None,
     )
     # Of several leads a beat has the threshold of its worst; the patient's is that of the first.
     threshold = patient.threshold if len(patient.leads) > 1 else beat.threshold

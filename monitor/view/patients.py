@@ -75,7 +75,8 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
     episode = patient.episode
     if episode is not None:
         beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
-        ratio = "" if episode.ratio is None else f"  loss x{number(episode.ratio)}"
+        above = "score " if episode.is_score else "loss x"
+        ratio = "" if episode.ratio is None else f"  {above}{number(episode.ratio)}"
         why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
         leads = f"  {rang_in(patient, episode)}" if rang_in(patient, episode) else ""
         rung = f"{beats}{ratio}{why}{leads}{without(patient)}"

@@ -39,6 +39,7 @@ from monitor.wire.messages import (
     Technical,
     Wave,
     times_above,
+    weighed_score,
 )
 
 MAX_ROWS = 200  # rows of the alert list
@@ -209,6 +210,7 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         start_sample=alert.episode_start_sample,
         loss=alert.loss if highest or before is None else before.loss,
         ratio=above if highest or before is None else before.ratio,
+        is_score=weighed_score(alert) is not None if highest or before is None else before.is_score,
         n_beats=alert.episode_beats,
         why=_why(alert, before, is_worst=highest),
         leads=_rang(alert, before, is_worst=highest),

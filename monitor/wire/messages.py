@@ -276,6 +276,7 @@ class BeatScored(Published, frozen=True, tag="beat"):
     why: list[Why] = []  # what made it anomalous: its shape, or its time
     losses: list[float | None] = []  # of each lead, where there are several; `loss` is the worst
     score: float | None = None  # what is held against 1; none without a verdict
+    weighed: bool = False  # by evidence; otherwise the score is of the losses and the beat's time
     family: Count | None = None  # of anomalous beats that look alike; none of a normal beat
     sent_ns: int = 0  # monotonic clock of the producer's host when its last sample was sent
 
@@ -332,13 +333,18 @@ class Alert(Published, frozen=True, tag="alert"):
     by: str = ""  # when marked: who, as the client says; nobody checks it
 
 
-def times_above(alert: Alert) -> float:
-    """Return how many times above its bound an alert's beat is, as people are shown it.
+def weighed_score(alert: Alert) -> float | None:
+    """Return the score of an alert's beat where evidence judged it: only such a beat has a family.
 
-    Of a beat that evidence judged, which has a family, that is its score: its loss alone may be
-    below the threshold.
+    Its loss alone may be below the threshold.
     """
-    return alert.ratio if alert.family is None or alert.score is None else alert.score
+    return None if alert.family is None else alert.score
+
+
+def times_above(alert: Alert) -> float:
+    """Return how many times above its bound an alert's beat is, as people are shown it."""
+    score = weighed_score(alert)
+    return alert.ratio if score is None else score
 
 
 class Technical(Published, frozen=True, tag="technical"):

@@ -281,3 +281,14 @@ def test_of_many_patients_a_few_carry_their_families(bench: Bench) -> None:
     engine.carry_out(MarkRequest(later, 1, "normal"))
     assert later in told()
     assert all(one.families for one in engine.report().patients)  # the last one is of all
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_beats_beside_an_alert_are_kept_with_their_scores(bench: Bench, learnt: bool) -> None:
+    """As published, and whether evidence was weighed: the bare rule judges who is not learnt."""
+    engine = bench.engine(LEARNT if learnt else template_checkpoint())
+    result = engine.step([beats_message([CALM] * 5 + [200.0] + [CALM] * 3)], 0)
+    told = [one for one in result.messages if isinstance(one, BeatScored)]
+    assert [one.weighed for one in told] == [learnt] * 9
+    assert [one.score for one in told] == [round(one.score or 0.0, 3) for one in result.kept]
+    assert [one.weighed for one in result.kept] == [learnt] * 9

@@ -263,6 +263,30 @@ def test_a_run_of_anomalous_beats_does_not_hide_the_threshold() -> None:
     assert row.endswith("╌" * 30)
 
 
+def test_where_evidence_judged_the_bars_are_scores() -> None:
+    """Held against 1: a loss below the threshold may be of an anomalous beat."""
+    beats = [
+        beat(1, 9.0),  # by the bare rule, before the patient was learnt
+        beat(2, 9.0, score=30.0, weighed=True, anomalous=True),
+        beat(3, 900.0, score=0.5, weighed=True, anomalous=False),
+    ]
+    lines = lines_of(after([status(patient_status(0)), *beats]), 80, 24)
+    (title,) = [line for line in lines if "score a beat" in line]
+    bars = lines[lines.index(title) + 1 :]
+    (bound,) = [line for line in bars if "  1.0 ╌" in line]
+    above = bars[: bars.index(bound)]
+    assert {line[-3:] for line in above if "█" in line} == {" █ "}  # the second alone
+    assert not any("26.0" in line for line in bars)
+
+
+def test_the_verdict_tells_score_from_loss() -> None:
+    """In the row of the alert and beside its beat."""
+    by_evidence = alert(2000, family=3, score=2.5, ratio=0.5)
+    lines = lines_of(after([status(patient_status(2000)), by_evidence]), 80, 24)
+    assert any("1 beat  score 2.5" in line for line in lines)
+    assert any("score 2.5 RR" in line for line in lines)
+
+
 def stage(**changes: Any) -> StageHealth:
     """Return the health of a segmenter."""
     values: dict[str, Any] = {
