@@ -509,7 +509,9 @@ class Engine:
         name, before = patient.stream.patient, _named(patient.learned)
         files = self._models.save(name, learnt, before)
         note = outcomes_text(patient.stream.leads, outcomes)
-        patient.start_monitoring(learnt_model(learnt, self._settings.threshold), files, note)
+        model = learnt_model(learnt, self._settings.threshold)
+        why = [str(one) if isinstance(one, CannotLearn) else "" for one in outcomes]
+        self._pending += patient.start_monitoring(model, files, note, why, self._desk)
 
     def _replayed_s(self) -> float:
         judged_s = [

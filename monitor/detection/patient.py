@@ -450,9 +450,28 @@ class Patient:
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(
-        self, model: PatientModel, learned: Sequence[str | None], note: str
-    ) -> None:
-        """End the learning phase with what was learnt: the rhythm continues, drift counts anew."""
+        self,
+        model: PatientModel,
+        learned: Sequence[str | None],
+        note: str,
+        why: Sequence[str],
+        desk: Desk,
+    ) -> list[Message]:
+        """End the learning phase with what was learnt: the rhythm continues, drift counts anew.
+
+        Parameters
+        ----------
+        learned : sequence of str or None
+            The file of each lead's checkpoint; None of one that could not be learnt.
+        why : sequence of str
+            Why each such lead could not be.
+
+        Returns
+        -------
+        list of Message
+            Which leads are left out from now on, and which are judged again.
+        """
+        out_before = self._out
         if self.learning is not None:
             self.learnt_until = self.learning.until_sample
         self._judge_by(model, 1.0)
@@ -460,6 +479,8 @@ class Patient:
         self.families = kept_by_word(self.families)
         self.learned, self.note = tuple(learned), note
         self.learning = self.relearn_from = None
+        reasons = [f"it could not be learnt: {one}" for one in why]
+        return self._tell_leads(out_before, self.learnt_until, desk, reasons, "it was learnt")
 
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
@@ -622,16 +643,10 @@ class Patient:
         """Take in what is known of the models; where none fits, the episode they made ends."""
         if fits == self.fits:
             return []  # nearly always
-        was_unfit, out_before = self._is_unfit, unfit_leads(self.fits)
-        is_unfit, out = no_lead_fits(fits), unfit_leads(fits)
+        was_unfit, out_before, is_unfit = self._is_unfit, self._out, no_lead_fits(fits)
         self.fits, self._is_unfit = fits, is_unfit
-        messages: list[Message] = []
-        for lead in [lead for lead in out_before if lead not in out]:
-            messages += self._lead_left_out("cleared", self._leads[lead], sample, desk, over)
-        for lead in [lead for lead in out if lead not in out_before]:
-            messages += self._lead_left_out(
-                "onset", self._leads[lead], sample, desk, "its model does not fit"
-            )
+        why = ["its model does not fit"] * len(self._leads)
+        messages = self._tell_leads(out_before, sample, desk, why, over)
         if is_unfit == was_unfit:
             return messages
         if not is_unfit:
@@ -644,30 +659,59 @@ class Patient:
 
     def _leave_out(self, event: RecordEvent, desk: Desk) -> list[Message]:
         """Take note of leads that cannot be read while others can, or can be read again."""
-        is_onset, messages = event.state == "onset", list[Message]()
-        for name in event.leads:
-            if (name in self.left_out) == is_onset or name not in self._leads:
-                continue
-            others = tuple(one for one in self.left_out if one != name)
-            self.left_out = (*others, name) if is_onset else others
-            why = "it cannot be read" if is_onset else "it can be read"
-            messages += self._lead_left_out(event.state, name, event.sample, desk, why)
-        return messages
+        is_onset, out_before = event.state == "onset", self._out
+        named = [name for name in event.leads if name in self._leads]
+        others = tuple(one for one in self.left_out if one not in named)
+        self.left_out = (*others, *named) if is_onset else others
+        why = ["it cannot be read"] * len(self._leads)
+        return self._tell_leads(out_before, event.sample, desk, why, "it can be read")
 
-    def _lead_left_out(
-        self, state: Literal["onset", "cleared"], name: str, sample: int, desk: Desk, why: str
+    @property
+    def _out(self) -> list[int]:
+        """The leads that are left out, whatever for, in order; of doubts nothing is told."""
+        by_fit, learned = unfit_leads(self.fits), self.learned
+        return [
+            lead
+            for lead, name in enumerate(self._leads)
+            if name in self.left_out or lead in by_fit or (learned and learned[lead] is None)
+        ]
+
+    def _tell_leads(
+        self, before: Sequence[int], sample: int, desk: Desk, why: Sequence[str], over: str
     ) -> list[Message]:
-        """Report one lead; the event lasts while any is left out."""
-        lasts = bool(self.left_out) or bool(unfit_leads(self.fits))
-        self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", lasts)
-        done = "left out of the verdicts" if state == "onset" else "judged again"
-        text = f"lead {name} is {done}: {why}"
-        if state == "cleared" and self.model.leads[self._leads.index(name)] is None:
-            text = (
-                f"lead {name} can be read, but was not learnt: it stays out of the verdicts until "
-                "the patient is learnt anew (key r)"
+        """Report leads that are left out as of now, or no longer; the event lasts while any is.
+
+        Parameters
+        ----------
+        before : sequence of int
+            The leads that were left out before.
+        why : sequence of str
+            What to say of each lead that is now.
+        over : str
+            What to say of leads that are judged again.
+        """
+        out = self._out
+        if out == [*before]:
+            return []
+        self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", bool(out))
+        self.moved_on = True
+        turned = [(lead, "cleared") for lead in before if lead not in out]
+        turned += [(lead, "onset") for lead in out if lead not in before]
+        messages: list[Message] = []
+        for lead, state in turned:
+            name, is_onset = self._leads[lead], state == "onset"
+            done = f"left out of the verdicts: {why[lead]}" if is_onset else f"judged again: {over}"
+            text = f"lead {name} is {done}"
+            messages += technical(
+                self.stream,
+                "lead_left_out",
+                "onset" if is_onset else "cleared",
+                sample,
+                text,
+                desk,
+                [name],
             )
-        return technical(self.stream, "lead_left_out", state, sample, text, desk, [name])
+        return messages
 
     def _technical(
         self,

@@ -88,8 +88,15 @@ def _is_sane_fit(saved: Saved) -> bool:
         len(saved.fits) == len(saved.leads)
         and all(len(one.above) <= JUDGED_BEATS for one in saved.fits)
         and no_lead_fits(saved.fits) == ("model_unfit" in technical)
-        and bool(saved.left_out or unfit_leads(saved.fits)) == ("lead_left_out" in technical)
+        and _is_told_of_leads(saved)
     )
+
+
+def _is_told_of_leads(saved: Saved) -> bool:
+    """Whether `lead_left_out` lasts as it should; of a lead that was not learnt it did not once."""
+    lasts = "lead_left_out" in saved.alert_state.technical
+    unread = bool(saved.left_out or unfit_leads(saved.fits))
+    return lasts if unread else not lasts or None in saved.learned
 
 
 def _is_sane_alert_state(state: AlertState, n_leads: int) -> bool:

@@ -202,10 +202,43 @@ def test_a_lead_that_fails_is_left_out_and_said(kind: str, lead: int) -> None:
     assert not whole.seconds_quality.any()
 
 
+def test_a_lead_that_fails_for_seconds_is_not_reported() -> None:
+    """Left out of the beats it is; reported is what lasts, and the same for being back."""
+    r_s = regular(0.8, 120)
+    leads = np.stack([ecg(FS_HZ, r_s, 120, seed=1), -0.5 * ecg(FS_HZ, r_s, 120, seed=2)])
+    for start_s, stop_s in ((20, 26), (30, 36), (50, 70), (75, 80), (84, 92)):
+        leads[1, round(start_s * FS_HZ) : round(stop_s * FS_HZ)] = np.nan
+    whole = segment(leads, FS_HZ)
+    assert [(e.kind, e.state) for e in whole.events] == [
+        ("lead_left_out", "onset"),
+        ("lead_left_out", "cleared"),
+    ]
+    assert [round(e.sample / FS_HZ) for e in whole.events] == [50, 92]
+    during = (whole.r_samples > 21 * FS_HZ) & (whole.r_samples < 25 * FS_HZ)
+    assert not whole.beats.lead_judgeable[during, 1].any()
+    cuts = range(0, leads.shape[1], 311)
+    assert segment(leads, FS_HZ, cuts).events == whole.events
+
+
+def test_a_lead_that_turns_is_reported_as_before_a_restart() -> None:
+    """What lasts is counted on from the state; a state of before it was kept begins to count."""
+    leads = failed("lost", 1)
+    at = round(36 * FS_HZ)  # it is lost, and not yet reported
+    before = Segmenter(FS_HZ, BeatSpec(), 2)
+    before.update(leads[:, :at])
+    plain, arrays = unpack(MAGIC, before.to_bytes())
+    older = dict(plain)
+    del older["turned_from"]
+    for state, onset_s in ((plain, 30), (older, 36)):
+        after = Segmenter.from_bytes(pack(MAGIC, state, arrays))
+        events = after.update(leads[:, at : round(58 * FS_HZ)]).events
+        assert [(e.state, round(e.sample / FS_HZ)) for e in events] == [("onset", onset_s)]
+
+
 def test_leads_that_all_fail_are_the_patients_event() -> None:
     """Nothing is left out where nothing is left: the signal is lost, and comes back."""
     leads = failed("lost", 0)
-    leads[1, round(40 * FS_HZ) : round(50 * FS_HZ)] = np.nan
+    leads[1, round(45 * FS_HZ) : round(50 * FS_HZ)] = np.nan
     events = [(e.kind, e.state, e.leads) for e in segment(leads, FS_HZ).events]
     assert events == [
         ("lead_left_out", "onset", (0,)),
@@ -336,6 +369,14 @@ def test_a_lead_out_of_bounds_is_refused(name: str, value: object) -> None:
     plain["joiner"]["trust"][1][name] = value
     with pytest.raises(InvalidState):
         Segmenter.from_bytes(pack(MAGIC, plain, arrays))
+
+
+@pytest.mark.parametrize("turned", [[-1], [-2, -1], [-1, 10**9], ["x", -1]])
+def test_a_lead_that_turned_out_of_bounds_is_refused(turned: list[Any]) -> None:
+    """It turned at a sample that came, or is as it was reported."""
+    plain, arrays = saved()
+    with pytest.raises(InvalidState):
+        Segmenter.from_bytes(pack(MAGIC, plain | {"turned_from": turned}, arrays))
 
 
 @pytest.mark.parametrize("name", ["joiner", "good_seconds", "left_out", "leads"])
