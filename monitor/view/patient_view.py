@@ -25,6 +25,7 @@ from monitor.wire.messages import (
 MAX_BEATS = 120  # losses kept a patient
 MAX_TECHNICAL = 8  # there are five kinds
 MAX_TEXT = 200  # characters kept of any free text
+NOTE_S = 30.0  # so long what was learnt is news, unless an alert comes first
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
 
 LEFT_OUT = "lead_left_out"
@@ -120,6 +121,8 @@ class PatientView:
     n_alerts: int = 0
     n_withheld: int = 0
     note: str = ""
+    note_from: int = 0  # the position at which the note was new
+    note_alerts: int = 0  # alerts before it was
     waveform: Waveform = field(default_factory=Waveform)  # of the first lead, with the R peaks
     others: Mapping[str, Waveform] = field(default_factory=dict)  # of further leads, by name
     beats: tuple[ShownBeat, ...] = ()
@@ -153,6 +156,14 @@ class PatientView:
         if self.state in ("monitoring", "ended"):
             return "quiet" if self.state == "monitoring" else "ended"
         return "learning"
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the note belongs to the state row: later it would only hide the signal's rows."""
+        if self.state != "monitoring" or self.fs_hz is None:
+            return True
+        is_young = self.position - self.note_from < NOTE_S * self.fs_hz
+        return is_young and self.n_alerts == self.note_alerts
 
     def word_of(self, family: int | None) -> FamilyWord | None:
         """What a person said of a family; None where no such family is known."""
@@ -247,6 +258,7 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
     known = {lasting.event: lasting for lasting in patient.technical}
     told = (event for event in said.technical if event != LEFT_OUT)
     events = dict.fromkeys(_bounded([*told], MAX_TEXT))
+    is_known = (said.state, said.note[:MAX_TEXT]) == (patient.state, patient.note)
     # Not dataclasses.replace, which takes three times as long: this is done for all, each second.
     return PatientView(
         patient=patient.patient,
@@ -265,6 +277,8 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         n_alerts=said.alerts,
         n_withheld=said.withheld,
         note=said.note[:MAX_TEXT],
+        note_from=patient.note_from if is_known else said.position,
+        note_alerts=patient.note_alerts if is_known else said.alerts,
         waveform=patient.waveform,
         others=patient.others,
         beats=patient.beats,

@@ -82,7 +82,7 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         rung = f"{beats}{ratio}{why}{leads}{without(patient)}"
         said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {rung}"
         return "A", said, ALARM_BAR
-    letter, said, style = _state(patient)
+    letter, said, style = _state(patient, with_note=patient.has_news or snapshot.explaining)
     if patient.latched:
         return "A", f"{TO_ACKNOWLEDGE}  {said}{without(patient)}", ALARM_BAR
     return letter, f"{said}{without(patient)}", style
@@ -100,9 +100,9 @@ def without(patient: PatientView) -> str:
     return f"  without {harmless(named_leads(patient.left_out), NAME_LENGTH)}"
 
 
-def _state(patient: PatientView) -> tuple[str, str, str]:
+def _state(patient: PatientView, *, with_note: bool) -> tuple[str, str, str]:
     """Return the same of a patient of whom nothing is open."""
-    note = f"  {harmless(patient.note)}" if patient.note else ""
+    note = f"  {harmless(patient.note)}" if patient.note and with_note else ""
     if patient.state == "monitoring":
         return "M", f"MONITORING  no open alert{note}", QUIET_BAR
     if patient.state == "ended":

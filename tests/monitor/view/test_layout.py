@@ -20,7 +20,7 @@ from monitor.view import screen_rows as bars
 from monitor.view.layout import render
 from monitor.view.selection import select
 from monitor.view.snapshot import Snapshot, with_notice, with_pause, with_silence
-from monitor.wire.messages import LearningStatus, Message, StageHealth
+from monitor.wire.messages import LearningStatus, Message, PatientStatus, StageHealth
 from tests.monitor.view.scenes import (
     FS_HZ,
     after,
@@ -598,6 +598,26 @@ def test_learning_is_shown_beside_an_alert_to_acknowledge(scene: Snapshot, said:
     (patient,) = scene.patients.values()
     quiet = replace(scene, patients={"119": replace(patient, latched=False)})
     assert lines_of(quiet, 80, 24)[2].startswith(f" L  LEARNING  {said}")
+
+
+def learnt(position_s: float, alerts: int = 0) -> PatientStatus:
+    position = round(position_s * FS_HZ)
+    return patient_status(position, alerts=alerts, note="learnt 300 of 320 beats")
+
+
+def test_what_was_learnt_is_told_for_half_a_minute() -> None:
+    """Or until an alert comes; and wherever a beat is explained, or the record has ended."""
+    told = " M  MONITORING  no open alert  learnt 300 of 320 beats"
+    quiet = " M  MONITORING  no open alert"
+    now = learning()
+    for at_s, alerts, said in ((300, 0, told), (329, 0, told), (329.5, 1, quiet), (330, 0, quiet)):
+        scene = after([status(learnt(300)), status(learnt(at_s, alerts))], now)
+        assert lines_of(scene, 80, 24)[2].rstrip() == said
+    assert lines_of(replace(scene, explaining=True), 80, 24)[2].rstrip() == told
+    ended = msgspec.structs.replace(learnt(1800), state="ended")
+    assert "learnt 300 of 320 beats" in text_of(after([status(ended)], scene))
+    anew = msgspec.structs.replace(learnt(2000), state="learning", note="")
+    assert told in text_of(after([status(anew), status(learnt(2300))], scene), 80, 24)
 
 
 def test_a_record_without_an_end_has_a_time_but_no_share() -> None:
