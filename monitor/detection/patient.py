@@ -21,7 +21,7 @@ from monitor.detection.alert_machine import (
 )
 from monitor.detection.desk import Desk, PatientModel
 from monitor.detection.explanation import verdict_of
-from monitor.detection.family_marks import take_word
+from monitor.detection.family_marks import is_called_normal, take_word
 from monitor.detection.learning_phase import LearningPhase
 from monitor.detection.model_fit import (
     FITS,
@@ -546,6 +546,8 @@ class Patient:
         messages += self._judge_models(beat.fits, beat.sample, desk)
         if self._is_unfit:
             verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
+        elif is_called_normal(self.families, verdict.family):
+            verdict = verdict._replace(called_normal=True)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
