@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.detection.alert_machine import AlertState, Transition, Verdict, alert_identity
 from monitor.detection.desk import Desk, PatientModel
-from monitor.detection.explanation import leads_that_ring, loss_by_part, neighbours
+from monitor.detection.explanation import leads_above_threshold, loss_by_part, neighbours
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.verdict_watch import SILENT_S
 from monitor.wire.codec import quality_names
@@ -111,7 +111,7 @@ def beat_alert(
         score=round(verdict.ratio, 3),
         parts=loss_by_part(values, reconstruction, judge.window),
         neighbours=neighbours(batch.inputs[place], judge.checkpoint.normal),
-        leads=[stream.leads[lead] for lead in leads_that_ring(beat, thresholds)],
+        leads=[stream.leads[lead] for lead in leads_above_threshold(beat, thresholds)],
         family=verdict.family,
     )
 

@@ -88,7 +88,7 @@ def by_loss(
 ) -> tuple[dict[str, EvidenceState], Weighed]:
     """Weigh by the bare rule: the loss times what the beat's time adds, over the threshold.
 
-    Of several leads the largest counts: one that rings is enough.
+    Of several leads the largest counts: one above its threshold is enough.
     """
     factors = np.array([timing.factor for timing in given.timings], np.float64)
     of_leads = given.losses * factors[:, None] / given.thresholds  # (n, leads)

@@ -28,7 +28,7 @@ from monitor.sources.wfdb_header import RecordHeader, read_header
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.errors import SegmenterError
 
-ALARM_S = 300.0  # when the bedside monitor's alarm rang
+ALARM_S = 300.0  # when the bedside monitor raised its alarm
 BEFORE_S = 10.0  # what it is about lies so long before it at most (challenge of 2015)
 PULSE_WAVES = ("PLETH", "ABP")
 MAX_COMMENT_BYTES = 1 << 16
@@ -103,8 +103,8 @@ def _judge(path: Path) -> AlarmResult:
         path.name,
         kind,
         true,
-        ecg=rang(alone, kind, header.fs_hz),
-        ecg_and_pulse=rang(seen, kind, header.fs_hz),
+        ecg=was_raised(alone, kind, header.fs_hz),
+        ecg_and_pulse=was_raised(seen, kind, header.fs_hz),
         leads=tuple(leads),
         waves=tuple(waves),
     )
@@ -115,19 +115,19 @@ def replace_waves(moment: RhythmMoment) -> RhythmMoment:
     return RhythmMoment(moment.sample, moment.series, moment.leads)
 
 
-def rang(
+def was_raised(
     seen: Iterable[RhythmMoment], kind: AlarmKind, fs_hz: float, limits: RhythmLimits | None = None
 ) -> bool:
     """Tell whether an alarm was on at any time within the 10 s before 5:00."""
     limits = limits or RhythmLimits()
     state = RhythmState()
-    rung = False
+    raised = False
     for moment in seen:
         state, _ = step(state, moment, fs_hz, limits)
         life = state.alarms.get(kind)
         in_time = (ALARM_S - BEFORE_S) * fs_hz <= moment.sample <= ALARM_S * fs_hz
-        rung |= in_time and life is not None and life.active
-    return rung
+        raised |= in_time and life is not None and life.active
+    return raised
 
 
 def read_alarm(path: Path) -> tuple[AlarmKind, bool]:

@@ -93,7 +93,9 @@ class AlertRow:
     is_score: bool = False  # the ratio is a score, by evidence
     n_beats: int = 0
     why: tuple[str, ...] = ()  # what made that beat anomalous
-    leads: tuple[str, ...] = ()  # that rang at that beat; of a technical alert: those it is of
+    leads: tuple[
+        str, ...
+    ] = ()  # in which that beat stands out; of a technical alert: those it is of
 
     @property
     def is_open(self) -> bool:

@@ -78,9 +78,9 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         above = "score " if episode.is_score else "loss x"
         ratio = "" if episode.ratio is None else f"  {above}{number(episode.ratio)}"
         why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
-        leads = f"  {rang_in(patient, episode)}" if rang_in(patient, episode) else ""
-        rung = f"{beats}{ratio}{why}{leads}{without(patient)}"
-        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {rung}"
+        leads = f"  {leads_above(patient, episode)}" if leads_above(patient, episode) else ""
+        about = f"{beats}{ratio}{why}{leads}{without(patient)}"
+        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {about}"
         return "A", said, ALARM_BAR
     letter, said, style = _state(patient, with_note=patient.has_news or snapshot.explaining)
     if patient.latched:
@@ -88,8 +88,8 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
     return letter, f"{said}{without(patient)}", style
 
 
-def rang_in(patient: PatientView, row: AlertRow) -> str:
-    """Return which leads an episode's worst beat rang in, where the patient has several."""
+def leads_above(patient: PatientView, row: AlertRow) -> str:
+    """Return which leads an episode's worst beat stands out in, where the patient has several."""
     return harmless(joined_leads(row.leads), NAME_LENGTH) if len(patient.leads) > 1 else ""
 
 

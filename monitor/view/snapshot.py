@@ -213,7 +213,7 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         is_score=weighed_score(alert) is not None if highest or before is None else before.is_score,
         n_beats=alert.episode_beats,
         why=_why(alert, before, is_worst=highest),
-        leads=_rang(alert, before, is_worst=highest),
+        leads=_leads_above(alert, before, is_worst=highest),
     )
 
 
@@ -224,8 +224,8 @@ def _why(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str,
     return before.why
 
 
-def _rang(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str, ...]:
-    """Return which leads the episode's worst beat rang in; its end does not say."""
+def _leads_above(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str, ...]:
+    """Return which leads the episode's worst beat stands out in; its end does not say."""
     if before is None or (is_worst and alert.leads):
         return tuple(alert.leads[:MAX_LEADS])
     return before.leads

@@ -19,7 +19,7 @@ def test_an_alert_is_one_line() -> None:
     )
 
 
-def test_an_alert_names_the_leads_that_rang() -> None:
+def test_an_alert_names_the_leads_that_stand_out() -> None:
     """Behind the beats, as they are called."""
     line = plain_line(alert(100, leads=["MLII", "V\x1b1"], quality=["NOISY"]))
     assert line is not None

@@ -200,7 +200,7 @@ def test_technical_events_begin_and_end_once() -> None:
     ],
 )
 def test_absurd_rules_are_refused(values: dict[str, Any]) -> None:
-    """A rule that can never ring, or never end, is not taken."""
+    """A rule that can never begin, or never end, is not taken."""
     with pytest.raises(InvalidOption):
         AlertRule(**values)
 

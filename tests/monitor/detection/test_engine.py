@@ -593,7 +593,7 @@ def test_a_beat_in_noise_is_published_without_its_loss(
 
 
 def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
-    """Its loss is below the threshold and said as it is; what rang is its time."""
+    """Its loss is below the threshold and said as it is; what is anomalous is its time."""
     said = bench.engine().step([with_early(beats_message([15.0] * 30), 20)], 0).messages
     (alert,) = [one for one in said if isinstance(one, Alert) and one.state == "onset"]
     assert (alert.why, alert.sample) == (["premature"], 100 + 20 * 250)

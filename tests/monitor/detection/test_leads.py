@@ -95,8 +95,8 @@ class Case(NamedTuple):
         Case([NAN, NAN], False, "MLII, V5", []),
     ],
 )
-def test_a_beat_rings_where_one_lead_does(bench: Bench, case: Case) -> None:
-    """The message is of the worst lead, with the loss of each; the alert names those that rang."""
+def test_a_beat_is_anomalous_where_it_is_in_one_lead(bench: Bench, case: Case) -> None:
+    """The message is of the worst lead, with each loss; the alert names those that stand out."""
     said = bench.engine().step([two_leads([[LOW, LOW]] * 20 + [case.losses])], 0).messages
     beat = [one for one in said if isinstance(one, BeatScored)][-1]
     assert (beat.anomalous, beat.lead) == (case.anomalous, case.lead)

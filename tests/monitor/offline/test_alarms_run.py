@@ -1,4 +1,4 @@
-"""`evaluate alarms`: from a record's files to what rang."""
+"""`evaluate alarms`: from a record's files to what was raised."""
 
 from __future__ import annotations
 

@@ -385,7 +385,7 @@ def test_a_high_alert_that_is_over_is_still_to_be_acknowledged() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
 def test_a_beat_is_explained_on_the_whole_screen(size: tuple[int, int]) -> None:
-    """Why it rang, where its loss arose, its neighbours; title, verdict and keys stay."""
+    """Why it was raised, where its loss arose, its neighbours; title, verdict and keys stay."""
     lines = lines_of(EXPLAINED, *size)
     text = "\n".join(lines)
     assert "shape, premature  the loss arose in  P 10 %  QRS 30 %  T 60 %" in text
@@ -478,7 +478,7 @@ def test_leads_stand_one_below_the_other_where_there_is_room() -> None:
     assert "ECG MLII of 2 leads" in small
 
 
-def test_an_alert_names_the_leads_that_rang() -> None:
+def test_an_alert_names_the_leads_that_stand_out() -> None:
     """In the verdict and in the list; the beat that is drawn names the worst."""
     text = text_of(TWO_LEADS)
     verdict_row = lines_of(TWO_LEADS, 80, 24)[2]

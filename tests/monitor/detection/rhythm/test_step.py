@@ -69,7 +69,7 @@ class Patient:
                 self.moment()
             self.moment(((beat,),))
 
-    def rung(self, kind: str) -> list[str]:
+    def raised(self, kind: str) -> list[str]:
         """Return what became of an alarm, in order."""
         return [change.state for change in self.changes if change.kind == kind]
 
@@ -107,15 +107,15 @@ def test_rates(per_minute: float, n: int, kind: str, expected: bool) -> None:
     patient = Patient()
     patient.beats([0.7] * 20)
     patient.beats([60 / per_minute] * n)
-    assert bool(patient.rung(kind)) is expected
+    assert bool(patient.raised(kind)) is expected
 
 
 def test_a_fast_rhythm_of_noise_rings_nothing() -> None:
     """Beats that are fit for no verdict make no rate."""
     patient = Patient()
     patient.beats([0.4] * 40, judgeable=False)
-    assert not patient.rung("extreme_tachycardia")
-    assert not patient.rung("tachycardia")
+    assert not patient.raised("extreme_tachycardia")
+    assert not patient.raised("tachycardia")
 
 
 def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
@@ -128,8 +128,8 @@ def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
         fast.sample = slow.sample = r_sample
         fast.moment(([beat], missed), (GOOD, GOOD))
         slow.moment((missed, missed), (GOOD, GOOD))
-    assert slow.rung("extreme_bradycardia") == ["onset"]
-    assert fast.rung("extreme_bradycardia") == []
+    assert slow.raised("extreme_bradycardia") == ["onset"]
+    assert fast.raised("extreme_bradycardia") == []
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_ventricular_tachycardia(beats: dict[str, object], expected: bool) -> No
     patient.beats([0.8] * 20)
     patient.beats([0.4] * 6, **beats)  # type: ignore[arg-type]
     patient.beats([0.8] * 20)
-    assert patient.rung("ventricular_tachycardia") == (["onset", "cleared"] if expected else [])
+    assert patient.raised("ventricular_tachycardia") == (["onset", "cleared"] if expected else [])
 
 
 @pytest.mark.parametrize(("n", "run", "tachycardia"), [(2, 0, 0), (3, 1, 0), (4, 1, 0), (5, 1, 1)])
@@ -157,8 +157,8 @@ def test_three_and_four_are_a_run(n: int, run: int, tachycardia: int) -> None:
     patient.beats([0.8] * 20)
     patient.beats([0.45] * n, VENTRICULAR)
     patient.beats([0.8] * 4)
-    assert len(patient.rung("ventricular_run")) == run
-    assert len(patient.rung("ventricular_tachycardia")) == tachycardia
+    assert len(patient.raised("ventricular_run")) == run
+    assert len(patient.raised("ventricular_tachycardia")) == tachycardia
 
 
 def test_a_slow_ventricular_rhythm_is_no_tachycardia() -> None:
@@ -166,7 +166,7 @@ def test_a_slow_ventricular_rhythm_is_no_tachycardia() -> None:
     patient = Patient()
     patient.beats([0.8] * 20)
     patient.beats([0.75] * 10, VENTRICULAR)
-    assert not patient.rung("ventricular_tachycardia")
+    assert not patient.raised("ventricular_tachycardia")
 
 
 def test_even_pulses_deny_a_run_that_begins() -> None:
@@ -180,8 +180,8 @@ def test_even_pulses_deny_a_run_that_begins() -> None:
         odd = PulseSigns(True, (sample - 200,) if k < 45 or k % 3 else ())
         for patient, wave in ((denied, even), (told, odd)):
             patient.moment((beats,), waves=(wave,))
-    assert denied.rung("ventricular_tachycardia") == []
-    assert told.rung("ventricular_tachycardia") == ["onset"]
+    assert denied.raised("ventricular_tachycardia") == []
+    assert told.raised("ventricular_tachycardia") == ["onset"]
 
 
 def test_asystole_is_silence_in_every_readable_lead() -> None:
@@ -196,7 +196,7 @@ def test_asystole_is_silence_in_every_readable_lead() -> None:
     ):
         patient = Patient()
         patient.moment(leads=leads)
-        assert bool(patient.rung("asystole")) is expected, leads
+        assert bool(patient.raised("asystole")) is expected, leads
 
 
 @pytest.mark.parametrize("pulses_go_on", [True, False])
@@ -207,7 +207,7 @@ def test_pulses_deny_asystole(pulses_go_on: bool) -> None:
         new = (k * HOP - 150,) if k < 30 or pulses_go_on else ()
         leads = (GOOD,) if k < 30 else (LeadSigns(True, quiet_s=(k - 30) * 0.5),)
         patient.moment(leads=leads, waves=(PulseSigns(True, new),))
-    assert bool(patient.rung("asystole")) is not pulses_go_on
+    assert bool(patient.raised("asystole")) is not pulses_go_on
 
 
 def test_fibrillation_is_an_oscillation_without_complexes() -> None:
@@ -221,7 +221,7 @@ def test_fibrillation_is_an_oscillation_without_complexes() -> None:
     ):
         patient = Patient()
         patient.moment(leads=leads)
-        assert bool(patient.rung("ventricular_fibrillation")) is expected, leads
+        assert bool(patient.raised("ventricular_fibrillation")) is expected, leads
 
 
 @pytest.mark.parametrize(("rr_s", "expected"), [(2.2, True), (1.6, True), (1.2, False)])
@@ -230,7 +230,7 @@ def test_a_pause_is_over_two_seconds_or_much_longer_than_usual(rr_s: float, expe
     patient = Patient()
     patient.beats([0.8] * 20)
     patient.beats([rr_s])
-    assert bool(patient.rung("pause")) is expected
+    assert bool(patient.raised("pause")) is expected
 
 
 def test_irregular_rhythm_is_one_alarm_that_stays() -> None:
@@ -238,11 +238,11 @@ def test_irregular_rhythm_is_one_alarm_that_stays() -> None:
     chance = np.random.default_rng(1)
     patient = Patient()
     patient.beats((0.6 * (1 + 0.22 * chance.standard_normal(200))).tolist())
-    assert patient.rung("irregular_rhythm") == ["onset"]
+    assert patient.raised("irregular_rhythm") == ["onset"]
     for rr_s in ([0.5, 1.0] * 60, (0.8 + 0.05 * np.sin(np.arange(120) / 2)).tolist()):
         patient = Patient()
         patient.beats(rr_s)
-        assert patient.rung("irregular_rhythm") == []
+        assert patient.raised("irregular_rhythm") == []
 
 
 def test_a_hole_in_the_signal_begins_the_rates_anew() -> None:
