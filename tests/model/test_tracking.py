@@ -69,7 +69,7 @@ def turning(n: int, over: int) -> NDArray[np.float32]:
 
 
 def test_slow_change_is_not_anomalous() -> None:
-    """In a quarter of an hour the T wave turns over: none is anomalous, though the last are far off."""
+    """In a quarter of an hour the T wave turns over: none is anomalous, far off though they are."""
     beats = turning(1500, over=1200)
     assert (scored(beats).losses < THRESHOLD).all()
     assert scored(beats, normal=None).losses[-1] > 2 * THRESHOLD

@@ -290,7 +290,7 @@ def lead_off_scene() -> Snapshot:
 
 
 def two_leads_scene() -> Snapshot:
-    """Return the patient with a second lead, turned, half as high; an episode stands out in both."""
+    """Return the patient with a second lead, turned, half as high; an alert of both."""
     leads = ["MLII", "V1"]
     messages = [
         msgspec.structs.replace(
