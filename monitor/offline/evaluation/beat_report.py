@@ -29,6 +29,7 @@ from monitor.wire.messages import Alert, Technical
 
 BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
 MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
+LEAST_DRAWN_SCORE = 0.01
 PICTURE_SAYS = "The beat over its reconstruction, where they differ, its neighbours, losses around"
 
 
@@ -144,7 +145,7 @@ def _draw_beat(axes: Axes, beat: AnomalousBeat) -> None:
     axes.plot(samples, beat.beat, color=BEAT_COLOUR, label="beat")
     axes.plot(samples, beat.reconstruction, "--", color=ANOMALY_COLOUR, label="reconstruction")
     axes.set(ylabel="amplitude, SD")
-    above = f"{beat.ratio:.2g} times" if beat.score is None else f"score {beat.score:.2g}"
+    above = f"{beat.ratio:.2g} times" if beat.score is None else f"score {beat.score:.1f}"
     axes.set_title(
         f"a  {clock(beat.time_s)}: loss {beat.loss:.1f}, threshold {beat.threshold:.1f} "
         f"({above})" + (f", by {' and '.join(beat.why)}" if beat.why else "")
@@ -183,13 +184,16 @@ def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
         axes.axis("off")
         axes.text(0, 0.5, "No beats were kept with this alert.")
         return
-    drawn = np.clip([heights[place] or 0.0 for place in judged], 0, MOST_DRAWN_LOSS)
+    least = LEAST_DRAWN_SCORE if by_evidence else 0.0
+    drawn = np.clip([heights[place] or 0.0 for place in judged], least, MOST_DRAWN_LOSS)
     places = np.array(judged) - sum(beat.sample < alert.sample for beat in beats)
     above = np.array([beats[place].anomalous for place in judged])
     axes.bar(places, drawn, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
     bound = 1.0 if by_evidence else min(alert.threshold, MOST_DRAWN_LOSS)
     label = "anomalous above 1" if by_evidence else "threshold"
     axes.axhline(bound, color="black", linestyle="--", label=label)
+    if by_evidence:  # a score of 2 and one of 200 are to be told from normal ones alike
+        axes.set_yscale("log")
     letter = "d" if explained.beat.neighbours else "c"
     what = "scores" if by_evidence else "losses"
     axes.set_title(f"{letter}  {what} of the beats around", fontsize=10)
