@@ -327,10 +327,13 @@ def _annotate(task: _Task) -> Annotated:
         }
         if judged is not None:
             rows = judged.anomalous
+            by_evidence = task.learn_s is not None and task.verdict == "evidence"
+            scores = judged.ratio[rows] if by_evidence else np.full(rows.sum(), np.nan)
             files[ALARM_EXTENSION] = alarm_file(
                 beats.r_sample[rows],
                 judged.loss[rows],
                 judged.threshold_of_loss[rows].astype(np.float32),
+                scores.astype(np.float32),
                 record.fs_hz,
                 record.channels[0],
             )

@@ -41,15 +41,16 @@ def beat_file(
 def alarm_file(
     r_sample: NDArray[np.int64],
     loss: NDArray[np.floating],
-    threshold: NDArray[np.float32] | float,
+    threshold: NDArray[np.float32],
+    score: NDArray[np.float32],
     fs_hz: float,
     channel: int = 0,
 ) -> bytes:
-    """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
-    thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
+    """Return the bytes of an `.alm` file; a score is NaN where evidence did not judge the beat."""
     notes = [
-        f"loss={value:.2f} threshold={above:.2f}"
-        for value, above in zip(loss, thresholds, strict=True)
+        f"loss={value:.2f} threshold={bound:.2f}"
+        + ("" if np.isnan(above) else f" score={above:.2f}")
+        for value, bound, above in zip(loss, threshold, score, strict=True)
     ]
     return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz, channel=channel)
 

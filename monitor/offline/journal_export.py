@@ -24,7 +24,7 @@ from monitor.view.anomalous_beat import anomalous_beat
 from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.plots import plot_losses, plot_times_above
-from monitor.wire.messages import Alert, Technical, joined_leads
+from monitor.wire.messages import Alert, Technical, joined_leads, weighed_score
 
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
@@ -194,6 +194,7 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
             np.array([one.sample for one in alerts], np.int64),
             np.array([one.loss for one in alerts], np.float32),
             np.array([one.threshold for one in alerts], np.float32),
+            np.array([weighed_score(one) for one in alerts], np.float32),  # None becomes NaN
             rates[patient],
         )
         replace_files(folder, names[patient], {"alm": content})

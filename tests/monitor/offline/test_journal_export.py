@@ -181,6 +181,17 @@ def test_alerted_beats_become_wfdb_annotations(path: Path, tmp_path: Path) -> No
     assert (tmp_path / "out" / "208.alm").exists()
 
 
+def test_the_note_of_a_beat_that_evidence_judged_has_its_score(tmp_path: Path) -> None:
+    """Its loss may be below the threshold."""
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(RUN)
+        of_alert = alert(seq=1, id="aaaa0001", loss=13.0, ratio=0.5, family=3, score=2.5)
+        journal.commit(all_encoded([of_alert]), [])
+    listed("history", tmp_path / "j", "--alm", tmp_path / "out")
+    annotation = wfdb.rdann(str(tmp_path / "out" / "119"), "alm")
+    assert annotation.aux_note == ["loss=13.00 threshold=26.00 score=2.50"]
+
+
 def test_only_beats_are_exported_in_the_order_of_their_samples(tmp_path: Path) -> None:
     """An acknowledgement is of no beat; a stream judged again comes behind itself."""
     said: list[Alert | Technical] = [
