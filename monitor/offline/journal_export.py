@@ -24,7 +24,7 @@ from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.patient_view import ShownBeat
 from monitor.view.plots import plot_losses
-from monitor.wire.messages import Alert, Technical, joined_leads
+from monitor.wire.messages import Alert, Technical, joined_leads, measured
 
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
@@ -97,7 +97,7 @@ def find_one(journal: JournalReader, name: str) -> Alert | Technical:
 def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Group:
     """Return one alert for a terminal: its words, beat over reconstruction, the losses around."""
     rows = [Text(line) for line in words_of(message)]
-    if isinstance(message, Alert) and message.beat:
+    if isinstance(message, Alert) and message.beat and measured(message) is not None:
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
     if isinstance(message, Alert):

@@ -14,6 +14,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import get_args
 
+from monitor.plain import ALARMS
 from monitor.view.anomalous_beat import MAX_WHY
 from monitor.view.patient_view import (
     LEFT_OUT,
@@ -38,7 +39,7 @@ from monitor.wire.messages import (
     Status,
     Technical,
     Wave,
-    times_above,
+    measured,
 )
 
 MAX_ROWS = 200  # rows of the alert list
@@ -164,6 +165,7 @@ def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
             row.patient == alert.patient
             and row.journal == alert.journal[:MAX_TEXT]
             and row.priority != "technical"
+            and row.kind == alert.kind
             and row.start_sample == alert.episode_start_sample
         ),
     )
@@ -173,11 +175,14 @@ def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
     row = _alert_row(alert, before)
     snapshot = _with_row(snapshot, place, row)
     snapshot = _with_patient(snapshot, alert.patient, lambda p: add_alert(p, alert, row))
-    return _with_beat(snapshot, alert.patient) if row.is_open else snapshot
+    has_beat = row.is_open and alert.kind == "anomalous_beats"
+    return _with_beat(snapshot, alert.patient) if has_beat else snapshot
 
 
 def _open_episode(snapshot: Snapshot, alert: Alert) -> AlertRow | None:
     """Return the alert's episode where the list has forgotten its row."""
+    if alert.kind != "anomalous_beats":
+        return None
     patient = snapshot.patients.get(alert.patient)
     episode = None if patient is None else patient.episode
     if episode is None or episode.start_sample != alert.episode_start_sample:
@@ -197,8 +202,9 @@ def _with_beat(snapshot: Snapshot, name: str) -> Snapshot:
 
 def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
     """Return the episode's row: the newest state, the highest ratio so far."""
-    above = times_above(alert)
-    highest = before is None or before.ratio is None or above >= before.ratio
+    of_beat = measured(alert)
+    above = None if of_beat is None else of_beat.times_above
+    highest = before is None or before.ratio is None or (above or 0.0) >= before.ratio
     return AlertRow(
         patient=alert.patient,
         journal=alert.journal[:MAX_TEXT],
@@ -207,6 +213,8 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         priority=alert.priority,
         time_s=alert.time_s if before is None else before.time_s,
         start_sample=alert.episode_start_sample,
+        kind=alert.kind,
+        text="" if of_beat is not None else alert.text[:MAX_TEXT],
         loss=alert.loss if highest or before is None else before.loss,
         ratio=above if highest or before is None else before.ratio,
         n_beats=alert.episode_beats,
@@ -256,6 +264,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         event=technical.event,
         text=technical.text[:MAX_TEXT],
         leads=leads,
+        inhibits=tuple(technical.inhibits[: len(ALARMS)]),
     )
     snapshot = _with_row(snapshot, place, row)
     if technical.patient == MONITOR:

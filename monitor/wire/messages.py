@@ -354,13 +354,32 @@ class Alert(Published, frozen=True, tag="alert"):
     text: str = ""  # of a named alarm, as people are told it
 
 
-def times_above(alert: Alert) -> float:
-    """Return how many times above its bound an alert's beat is, as people are shown it.
+class Measured(NamedTuple):
+    """What was measured of an alert's beat."""
 
-    Of a beat that evidence judged, which has a family, that is its score: its loss alone may be
-    below the threshold.
-    """
-    return alert.ratio if alert.family is None or alert.score is None else alert.score
+    loss: float
+    threshold: float
+    ratio: float  # loss / threshold
+    # How many times above its bound it is, as people are shown it. Of a beat that evidence judged,
+    # which has a family, that is its score: its loss alone may be below the threshold.
+    times_above: float
+
+
+def measured(alert: Alert) -> Measured | None:
+    """Return what was measured of an alert's beat; a named alarm has none."""
+    if alert.kind != "anomalous_beats":
+        return None
+    if alert.loss is None or alert.threshold is None or alert.ratio is None:
+        return None
+    above = alert.ratio if alert.family is None or alert.score is None else alert.score
+    return Measured(alert.loss, alert.threshold, alert.ratio, above)
+
+
+def began_s(alert: Alert) -> float:
+    """Return when what an alert is about began, in seconds of the record."""
+    if alert.sample <= 0:
+        return alert.time_s
+    return alert.time_s * (alert.episode_start_sample / alert.sample)
 
 
 class Technical(Published, frozen=True, tag="technical"):
