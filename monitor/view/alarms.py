@@ -15,7 +15,7 @@ from monitor.view.screen_rows import ALARM_BAR, LOW_BAR, MEDIUM_BAR, NAME_LENGTH
 from monitor.wire.messages import AlarmKind, AlarmStatus, Priority, joined_leads
 
 ALARM_BARS: dict[Priority, str] = {"high": ALARM_BAR, "medium": MEDIUM_BAR, "low": LOW_BAR}
-ROOM_FOR_WORDS = 24  # columns beside the large letters
+ROOM_FOR_WORDS = 25  # columns beside the large letters
 _SHORT: dict[AlarmKind, str] = {  # where the whole name is too wide to be large
     "ventricular_fibrillation": "V fibrillation",
     "ventricular_tachycardia": "V tachycardia",
@@ -29,13 +29,13 @@ _SHORT: dict[AlarmKind, str] = {  # where the whole name is too wide to be large
 def alarm_rows(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     """Return the alarms of a patient in n_rows rows at most, as few as they need; none: no rows.
 
-    One that lasts, the most urgent, is large where there is room for that.
+    The most urgent one is large where there is room for that.
     """
     alarms = list(patient.alarms)
     if not alarms or n_rows < 1:
         return []
     rows: list[Text] = []
-    if alarms[0].lasts and n_rows > HEIGHT_ROWS:
+    if n_rows > HEIGHT_ROWS:
         rows = _large_rows(patient, alarms[0], width)
     if rows:
         alarms.pop(0)
@@ -44,7 +44,7 @@ def alarm_rows(patient: PatientView, width: int, n_rows: int) -> list[Text]:
     rows += [_row(said(patient, alarm), alarm.priority, width) for alarm in shown]
     if rest := alarms[len(shown) :]:
         names = ", ".join(alarm_name(alarm.kind) for alarm in rest)
-        also = names if rows else said(patient, rest.pop(0)) + f"  +{len(rest)} more"
+        also = names if rows else said(patient, rest.pop(0)) + f"  +{len(rest)}"
         rows.append(_row(f"{'also ' if rows else ''}{also}", alarms[len(shown)].priority, width))
     return rows
 
@@ -93,13 +93,13 @@ def _since(patient: PatientView, alarm: AlarmStatus) -> str:
     if not alarm.lasts:
         return f"{since}, is over"
     lasted_s = None if patient.position_s is None else patient.position_s - alarm.since_s
-    return since if lasted_s is None or lasted_s < 0 else f"{since}, {_duration(lasted_s)}"
+    return since if lasted_s is None or lasted_s < 0 else f"{since} ({_duration(lasted_s)})"
 
 
 def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
-    return f"{clock(seconds, 0).removeprefix('00:')}"
+    return clock(seconds, 0).lstrip("0:")
 
 
 def _asked(alarm: AlarmStatus) -> str:

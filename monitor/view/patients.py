@@ -98,7 +98,8 @@ def _in_table(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
     letter, said, style = verdict(snapshot, patient)
     if not patient.alarms or snapshot.silent_s > 0:
         return letter, said, style
-    return "A", f"{summary(patient)}  {said}", ALARM_BARS[patient.alarms[0].priority]
+    also = "" if letter == "M" else f"  {said}"
+    return "A", f"{summary(patient)}{also}", ALARM_BARS[patient.alarms[0].priority]
 
 
 def rang_in(patient: PatientView, row: AlertRow) -> str:

@@ -354,7 +354,7 @@ class Alert(Published, frozen=True, tag="alert"):
     text: str = ""  # of a named alarm, as people are told it
 
 
-class Measured(NamedTuple):
+class BeatMeasures(NamedTuple):
     """What was measured of an alert's beat."""
 
     loss: float
@@ -365,14 +365,14 @@ class Measured(NamedTuple):
     times_above: float
 
 
-def measured(alert: Alert) -> Measured | None:
+def measured(alert: Alert) -> BeatMeasures | None:
     """Return what was measured of an alert's beat; a named alarm has none."""
     if alert.kind != "anomalous_beats":
         return None
     if alert.loss is None or alert.threshold is None or alert.ratio is None:
         return None
     above = alert.ratio if alert.family is None or alert.score is None else alert.score
-    return Measured(alert.loss, alert.threshold, alert.ratio, above)
+    return BeatMeasures(alert.loss, alert.threshold, alert.ratio, above)
 
 
 def began_s(alert: Alert) -> float:
