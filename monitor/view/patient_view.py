@@ -279,6 +279,16 @@ def _with_alarm(
     return tuple(sorted((*others, alarm), key=_urgency))
 
 
+def see_alarm(patient: PatientView, alert: Alert) -> PatientView:
+    """Take note that a person has seen a named alarm: one that is over stands no longer."""
+    alarms = tuple(
+        msgspec.structs.replace(one, latched=False) if one.kind == alert.kind else one
+        for one in patient.alarms
+        if one.lasts or one.kind != alert.kind
+    )
+    return replace(patient, alarms=tuple(sorted(alarms, key=_urgency)))
+
+
 def add_technical(patient: PatientView, row: AlertRow) -> PatientView:
     """Begin or end a technical alert; a lead that is left out leaves the others judged."""
     if row.event == LEFT_OUT:

@@ -26,6 +26,7 @@ from monitor.view.patient_view import (
     add_status,
     add_stretch,
     add_technical,
+    see_alarm,
 )
 from monitor.view.waveform import Waveform
 from monitor.wire.messages import (
@@ -89,6 +90,8 @@ def apply(snapshot: Snapshot, message: Message) -> Snapshot:
             return _with_patient(snapshot, message.patient, lambda p: add_stretch(p, message))
         case BeatScored():
             return _with_patient(snapshot, message.patient, lambda p: add_beat(p, message))
+        case Alert(state="acknowledged") if message.kind != "anomalous_beats":
+            return _with_patient(snapshot, message.patient, lambda p: see_alarm(p, message))
         case Alert(state="acknowledged" | "marked"):
             return snapshot  # the next Status says so
         case Alert():

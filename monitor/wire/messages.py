@@ -326,8 +326,7 @@ class Alert(Published, frozen=True, tag="alert"):
     state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
     priority: Priority
     rule: str
-    # Of this beat in `lead`, of the episode's worst beat when cleared; none of a named alarm:
-    loss: float | None
+    loss: float | None  # of this beat in `lead`, or the worst when cleared; none of a named alarm
     threshold: float | None  # of this lead
     ratio: float | None  # loss / threshold
     rr_before_ms: float | None
