@@ -167,16 +167,16 @@ def _mark_line(alert: Alert) -> str:
     )
 
 
-def alarm_words(alert: Alert) -> str:
-    """Return the name of the alarm, and what is said of it beside its name."""
-    name, text = alarm_name(alert.kind), harmless(alert.text)
-    return text if text.lower().startswith(name) else f"{name}  {text}".rstrip()
+def alarm_words(kind: AlertKind, text: str) -> str:
+    """Return the name of an alarm, once, and what is said of it."""
+    name, said = alarm_name(kind), harmless(text)
+    return said if said.lower().startswith(name) else f"{name}  {said}".rstrip()
 
 
 def _alarm_line(alert: Alert) -> str:
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALARM {alert.state:<7}"
-        f"  {alert.priority:<6}  {alarm_words(alert)}  since {clock(began_s(alert))}"
+        f"  {alert.priority:<6}  {alarm_words(alert.kind, alert.text)}  since {clock(began_s(alert))}"
     )
 
 

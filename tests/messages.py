@@ -74,7 +74,7 @@ def alarm(**changes: Any) -> Alert:
             beat=[],
             reconstruction=[],
             kind="asystole",
-            text="no QRS complex for 3.5 s",
+            text="asystole: no QRS complex for 3.5 s and more",
         ),
         **changes,
     )

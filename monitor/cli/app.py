@@ -472,7 +472,7 @@ def subscribe(
     Ctrl-C ends it.
 
     \b
-    Try: ecg-monitor subscribe --json | jq .ratio
+    Try: ecg-monitor subscribe --json | jq .kind
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():

@@ -14,7 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from monitor.plain import alarm_name, clock
+from monitor.plain import alarm_words, clock
 from monitor.text import harmless
 from monitor.view.alarms import alarm_rows, inhibited_row
 from monitor.view.beats import beat_and_losses, explanation
@@ -335,7 +335,7 @@ def _alert_row(
     if is_technical:
         text.append(event_name(row.event)).append(f"  {harmless(row.text)}", DIM)
     elif row.kind != "anomalous_beats":
-        text.append(alarm_name(row.kind)).append(f"  {harmless(row.text)}", DIM)
+        text.append(alarm_words(row.kind, row.text))
     elif row.loss is not None and row.ratio is not None:
         text.append("" if is_brief else f"loss {number(row.loss):>6}  ")
         text.append(f"x{number(row.ratio):<5}")

@@ -202,12 +202,13 @@ def test_a_named_alarm_is_listed_with_its_kind(night: Path) -> None:
     """In lines, in columns and in JSON; it has no loss, and nothing says None."""
     lines = listed("history", night).splitlines()
     assert (
-        "ALARM onset    high    asystole  no QRS complex for 3.5 s  since 00:00:06.500" in lines[1]
+        "ALARM onset    high    asystole: no QRS complex for 3.5 s and more  since 00:00:06.500"
+        in lines[1]
     )
     rows = list(csv.DictReader(io.StringIO(listed("history", night, "--csv"))))
     assert [row["kind"] for row in rows[:2]] == ["anomalous_beats", "asystole"]
     told = [rows[1][name] for name in ("state", "priority", "loss", "ratio", "text")]
-    assert told == ["onset", "high", "", "", "no QRS complex for 3.5 s"]
+    assert told == ["onset", "high", "", "", "asystole: no QRS complex for 3.5 s and more"]
     (_, told_json, *_) = map(json.loads, listed("history", night, "--json").splitlines())
     assert (told_json["kind"], told_json["loss"]) == ("asystole", None)
     assert "None" not in listed("history", night) + listed("history", night, "--csv")

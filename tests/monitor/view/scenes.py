@@ -120,7 +120,7 @@ def alarm(
         "beat": [],
         "reconstruction": [],
         "kind": "asystole",
-        "text": "no QRS complex for 3.5 s",
+        "text": "asystole: no QRS complex for 3.5 s and more",
     }
     return alert(sample, state, seq, **values | changes)
 
@@ -385,7 +385,7 @@ def alarm_scene() -> Snapshot:
                 round(373 * FS_HZ),
                 seq=9000,
                 kind="ventricular_tachycardia",
-                text="5 ventricular beats at 160 a minute",
+                text="ventricular tachycardia: 5 ventricular beats or more at over 100 a minute",
                 episode_start_sample=round(371 * FS_HZ),
             ),
             alarm(round(418 * FS_HZ), seq=9001),

@@ -567,7 +567,7 @@ def test_a_named_alarm_is_a_row_of_the_list() -> None:
     """Its name and what is said of it; one row from onset to end."""
     scene = after([status(patient_status(9000)), alarm(9000, seq=1)])
     row = next(line for line in lines_of(scene, 80, 24) if "ONSET" in line)
-    assert row.startswith(" A 00:00:36.0  ONSET    high      asystole  no QRS complex for 3.5 s")
+    assert row.startswith(" A 00:00:36.0  ONSET    high      asystole: no QRS complex for 3.5 s")
     over = after([alarm(9500, "cleared", seq=2, episode_start_sample=8125)], scene)
     assert [row.state for row in over.rows] == ["cleared"]
     assert not any("ONSET" in line for line in lines_of(over, 80, 24))
