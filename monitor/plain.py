@@ -174,9 +174,10 @@ def alarm_words(kind: AlertKind, text: str) -> str:
 
 
 def _alarm_line(alert: Alert) -> str:
+    words = alarm_words(alert.kind, alert.text)
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALARM {alert.state:<7}"
-        f"  {alert.priority:<6}  {alarm_words(alert.kind, alert.text)}  since {clock(began_s(alert))}"
+        f"  {alert.priority:<6}  {words}  since {clock(began_s(alert))}"
     )
 
 
