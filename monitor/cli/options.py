@@ -49,8 +49,9 @@ Scenario = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="Replay a simulated record of this scenario instead: `night` raises each named alarm "
-        "once within three minutes. Or a TOML file of [[event]] tables with kind, at_s and for_s.",
+        help="Replay a simulated record of this scenario instead: `night` has one event of each "
+        "kind within three minutes, such as asystole. Or a TOML file of [[event]] tables with "
+        "kind, at_s and for_s.",
     ),
 ]
 Epochs = Annotated[

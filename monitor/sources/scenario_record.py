@@ -17,7 +17,7 @@ from monitor.sources.simulated import (
 )
 from monitor.sources.simulated_events import load_scenario
 
-SEED = 8  # in which every event of `night` raises its alarm (tools/measure_rhythm.py)
+SEED = 8  # with which every event of `night` raises its alarm
 AFTER_S = 8.0  # of signal behind the last event: its alarm ends 5 s after it
 LONGEST_S = 24 * 3600.0  # 65 MB in the cache; longer ones are written where a person wants them
 

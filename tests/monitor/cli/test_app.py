@@ -214,14 +214,14 @@ def test_a_scenario_is_replayed_by_its_name(night: list[dict[str, Any]]) -> None
 
 @pytest.mark.xfail(strict=True, reason="the engine does not step the named alarms yet")
 def test_a_night_shows_one_of_each_named_alarm(night: list[dict[str, Any]]) -> None:
-    """Within three minutes, each with its name and priority, and without a loss."""
+    """Within three minutes, without a loss; a bradycardia is absorbed by the extreme one."""
     begun = [
         one
         for one in night
         if one["type"] == "alert" and one["kind"] != "anomalous_beats"
         if one["state"] == "onset" and one["time_s"] <= 180
     ]
-    assert {one["kind"] for one in begun} == set(get_args(AlarmKind))
+    assert {one["kind"] for one in begun} == {*get_args(AlarmKind)} - {"bradycardia"}
     assert {one["loss"] for one in begun} == {None}
 
 
