@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import get_args
 
 from monitor.text import harmless
 from monitor.wire.codec import encode_json
 from monitor.wire.messages import (
+    ALARM_KINDS,
     AlarmKind,
     AlarmStatus,
     Alert,
@@ -29,7 +29,6 @@ from monitor.wire.messages import (
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
 _UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 MAX_TIME_S = 9999 * 3600.0  # a longer record has no place in the columns
-ALARMS: tuple[AlarmKind, ...] = get_args(AlarmKind)  # the most urgent first
 
 
 def plain_line(message: Message) -> str | None:
@@ -88,12 +87,12 @@ def standing_text(alarm: AlarmStatus) -> str:
 def inhibited_text(inhibited: Iterable[AlarmKind]) -> str:
     """Return which named alarms cannot be raised now; of most of them, which still can."""
     silent = set(inhibited)
-    others = [alarm_name(kind) for kind in ALARMS if kind not in silent]
+    others = [alarm_name(kind) for kind in ALARM_KINDS if kind not in silent]
     if not others:
         return "no named alarm can be raised"
-    if len(others) < len(ALARMS) / 2:
+    if len(others) < len(ALARM_KINDS) / 2:
         return f"of named alarms only {_listed(others)} can be raised"
-    return f"cannot be raised: {_listed([alarm_name(k) for k in ALARMS if k in silent])}"
+    return f"cannot be raised: {_listed([alarm_name(k) for k in ALARM_KINDS if k in silent])}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -75,7 +75,12 @@ def inhibited_row(patient: PatientView, width: int) -> list[Text]:
 
 
 def _reasons(patient: PatientView) -> Iterator[str]:
-    """Say what inhibits: the technical alerts that say so, or all where that was not heard."""
+    """Say what inhibits: the technical alerts that say so, or all where that was not heard.
+
+    Where nothing lasts, it is what the signal showed: too little yet, or a loose electrode lately.
+    """
+    if not (patient.technical or patient.left_out):
+        yield "a lead is not known yet, or was off"
     lasting = [one for one in patient.technical if one.inhibits] or patient.technical
     yield from (harmless(one.event).replace("_", " ") for one in lasting)
     if patient.left_out:
@@ -105,7 +110,7 @@ def _duration(seconds: float) -> str:
 def _asked(alarm: AlarmStatus) -> str:
     if alarm.latched:
         return "key a acknowledges"
-    return "acknowledged" if alarm.priority == "high" else ""
+    return "no acknowledgement due" if alarm.priority == "high" else ""
 
 
 def _row(text: str, priority: Priority, width: int) -> Text:

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-from monitor.plain import ALARMS
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.view.waveform import Waveform, add_wave
 from monitor.wire.messages import (
+    ALARM_KINDS,
     MAX_FAMILIES,
     MAX_LEADS,
     AlarmKind,
@@ -245,7 +245,7 @@ def _urgency(alarm: AlarmStatus) -> tuple[int, ...]:
         _PRIORITIES.index(alarm.priority),
         not alarm.lasts,
         not alarm.latched,
-        ALARMS.index(alarm.kind),
+        ALARM_KINDS.index(alarm.kind),
     )
 
 
@@ -334,8 +334,8 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         latched=said.latched,
         learning=said.learning,
         families=_families(patient.families, said.families),
-        alarms=tuple(sorted(said.alarms[: len(ALARMS)], key=_urgency)) if said.alarms else (),
-        inhibited=tuple(said.inhibited[: len(ALARMS)]),
+        alarms=tuple(sorted(said.alarms[: len(ALARM_KINDS)], key=_urgency)) if said.alarms else (),
+        inhibited=tuple(said.inhibited[: len(ALARM_KINDS)]),
     )
 
 

@@ -14,7 +14,6 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import get_args
 
-from monitor.plain import ALARMS
 from monitor.view.anomalous_beat import MAX_WHY
 from monitor.view.patient_view import (
     LEFT_OUT,
@@ -30,6 +29,7 @@ from monitor.view.patient_view import (
 )
 from monitor.view.waveform import Waveform
 from monitor.wire.messages import (
+    ALARM_KINDS,
     MAX_LEADS,
     MONITOR,
     Alert,
@@ -267,7 +267,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         event=technical.event,
         text=technical.text[:MAX_TEXT],
         leads=leads,
-        inhibits=tuple(technical.inhibits[: len(ALARMS)]),
+        inhibits=tuple(technical.inhibits[: len(ALARM_KINDS)]),
     )
     snapshot = _with_row(snapshot, place, row)
     if technical.patient == MONITOR:

@@ -99,6 +99,7 @@ AlarmKind = Literal[  # what a rhythm is called that someone must come for
     "bradycardia",
     "irregular_rhythm",
 ]
+ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)  # the most urgent first
 AlertKind = Literal["anomalous_beats"] | AlarmKind
 Priority = Literal["high", "medium", "low"]  # IEC 60601-1-8: how soon someone must come
 FamilyWord = Literal["", "normal", "always"]

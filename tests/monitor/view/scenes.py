@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from rich.console import Console
 from monitor.view.layout import render
 from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.messages import (
+    ALARM_KINDS,
     AlarmKind,
     AlarmStatus,
     Alert,
@@ -397,7 +398,7 @@ def alarm_scene() -> Snapshot:
 
 def inhibited_scene() -> Snapshot:
     """Return the patient after the lead came off: a tachycardia was there, no alarm can come."""
-    kinds = list(get_args(AlarmKind))
+    kinds = list(ALARM_KINDS)
     alarms = [standing("tachycardia", 400.0, "medium")]
     end = round(420 * FS_HZ)
     return after(

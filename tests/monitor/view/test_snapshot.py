@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.plain import ALARMS
 from monitor.view import snapshot as limits
 from monitor.view import waveform as waveforms
 from monitor.view.patient_view import MAX_BEATS, MAX_TECHNICAL, MAX_TEXT, PatientView
 from monitor.view.snapshot import Snapshot, apply, follow, with_notice, with_pause, with_silence
-from monitor.wire.messages import MAX_BEAT_LENGTH, MAX_FAMILIES, FamilyStatus, Message
+from monitor.wire.messages import (
+    ALARM_KINDS,
+    MAX_BEAT_LENGTH,
+    MAX_FAMILIES,
+    FamilyStatus,
+    Message,
+)
 from tests.monitor.view.scenes import (
     WAVE_HZ,
     after,
@@ -344,7 +349,7 @@ MESSAGES = st.one_of(
         ),
         SAMPLES,
         NAMES,
-        st.sampled_from(ALARMS),
+        st.sampled_from(ALARM_KINDS),
         st.sampled_from(["onset", "cleared", "acknowledged"]),
         st.integers(0, 50),
     ),
