@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidOption
 
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
+COMMENT = '"'  # of the record, not of a beat
 NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
 _SUBTYPE_BITS = 127  # a signed byte in the file: all flags but LATE, which the delay tells
 
@@ -47,12 +48,14 @@ def alarm_file(
     channel: int = 0,
 ) -> bytes:
     """Return the bytes of an `.alm` file; a score is NaN where evidence did not judge the beat."""
-    notes = [
-        f"loss={value:.2f} threshold={bound:.2f}"
-        + ("" if np.isnan(above) else f" score={above:.2f}")
-        for value, bound, above in zip(loss, threshold, score, strict=True)
-    ]
+    notes = [loss_note(*each) for each in zip(loss, threshold, score, strict=True)]
     return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz, channel=channel)
+
+
+def loss_note(loss: float, threshold: float, score: float | None = None) -> str:
+    """Return what is noted of an alerted beat; its score is NaN where evidence did not judge it."""
+    weighed = "" if score is None or np.isnan(score) else f" score={score:.2f}"
+    return f"loss={loss:.2f} threshold={threshold:.2f}{weighed}"
 
 
 def annotation_bytes(

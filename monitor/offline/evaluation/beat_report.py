@@ -25,7 +25,7 @@ from monitor.offline.training_run import check_writable
 from monitor.plain import clock, milliseconds
 from monitor.text import harmless
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
-from monitor.wire.messages import Alert, Technical
+from monitor.wire.messages import Alert, Technical, measured
 
 BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
 MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
@@ -59,7 +59,7 @@ def explained_alert(message: Alert | Technical, around: Sequence[KeptBeat]) -> E
             f"alert {message.seq} concerns the signal and has no beat to draw; name an alert on a "
             "beat"
         )
-    if not message.beat or not message.reconstruction:
+    if measured(message) is None or not message.beat or not message.reconstruction:
         raise InvalidOption(
             f"alert {message.seq} ({message.state}) carries no beat; name the alert that began the "
             "episode (state onset)"
@@ -97,7 +97,9 @@ def _facts(explained: ExplainedAlert) -> Iterator[tuple[str, str]]:
     yield "record, lead", f"{harmless(alert.record)}, {harmless(alert.lead)}"
     yield "in the record", f"{clock(alert.time_s)}, sample {alert.sample}"
     yield "published", f"{harmless(alert.wall_time)}, {alert.state}, priority {alert.priority}"
-    yield "loss", f"{alert.loss:.2f}, threshold {alert.threshold:.2f}, ratio {alert.ratio:.2f}"
+    if (of_beat := measured(alert)) is not None:
+        ratio = f"ratio {of_beat.ratio:.2f}"
+        yield "loss", f"{of_beat.loss:.2f}, threshold {of_beat.threshold:.2f}, {ratio}"
     if beat.score is not None:
         yield "score", f"{beat.score:.2f}, by evidence; anomalous above 1"
     if beat.why:
@@ -189,7 +191,7 @@ def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
     places = np.array(judged) - sum(beat.sample < alert.sample for beat in beats)
     above = np.array([beats[place].anomalous for place in judged])
     axes.bar(places, drawn, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
-    bound = 1.0 if by_evidence else min(alert.threshold, MOST_DRAWN_LOSS)
+    bound = 1.0 if by_evidence else min(explained.beat.threshold, MOST_DRAWN_LOSS)
     label = "anomalous above 1" if by_evidence else "threshold"
     axes.axhline(bound, color="black", linestyle="--", label=label)
     if by_evidence:  # a score of 2 and one of 200 are to be told from normal ones alike
