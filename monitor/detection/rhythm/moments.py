@@ -23,7 +23,7 @@ USUAL_BEATS = 64  # a run of 30 beats does not become usual
 _UNJUDGEABLE = int(UNJUDGEABLE)  # an IntFlag takes a microsecond to combine
 
 
-class Complex(NamedTuple):
+class ShownComplex(NamedTuple):
     """One QRS complex, and what each lead shows of it; None of one whose signal is not whole."""
 
     r_sample: int
@@ -38,7 +38,7 @@ class Hop(NamedTuple):
 
     end_sample: int
     windows: Sequence[SignalWindow]
-    complexes: Sequence[Complex] = ()
+    complexes: Sequence[ShownComplex] = ()
     waves: tuple[PulseSigns, ...] = ()
 
 
@@ -103,7 +103,7 @@ def usual_ms(rr_ms: Sequence[float]) -> float | None:
     return sorted(rr_ms)[len(rr_ms) // 2] if rr_ms else None
 
 
-def _beat(one: Complex, usual: float | None) -> Beat:
+def _beat(one: ShownComplex, usual: float | None) -> Beat:
     shapes = [shape for shape in one.shapes if shape is not None]
     odds = [value for value in map(log_odds, shapes) if value is not None]
     return Beat(
@@ -118,10 +118,10 @@ def _beat(one: Complex, usual: float | None) -> Beat:
     )
 
 
-def _complexes(signs: Signs) -> Iterator[Complex]:
+def _complexes(signs: Signs) -> Iterator[ShownComplex]:
     rows = zip(signs.complexes.tolist(), signs.shapes.tolist(), strict=True)
     for (_, r_sample, rr_ms, rr_after_ms, quality), shapes in rows:
-        yield Complex(
+        yield ShownComplex(
             r_sample,
             _known(rr_ms),
             _known(rr_after_ms),
