@@ -12,14 +12,16 @@ from typing import Literal
 from monitor.wire.messages import AlarmKind, Why
 
 # What stays silent while one of these lasts.
+NO_BEATS: tuple[AlarmKind, ...] = ("asystole", "ventricular_fibrillation")
+VENTRICULAR: tuple[AlarmKind, ...] = ("ventricular_fibrillation", "ventricular_tachycardia")
 ABSORBED_BY: dict[AlarmKind, tuple[AlarmKind, ...]] = {
     "ventricular_tachycardia": ("ventricular_fibrillation",),
-    "extreme_tachycardia": ("ventricular_fibrillation", "ventricular_tachycardia"),
-    "extreme_bradycardia": ("asystole",),
-    "ventricular_run": ("ventricular_fibrillation", "ventricular_tachycardia"),
-    "pause": ("asystole", "extreme_bradycardia"),
-    "tachycardia": ("ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia"),
-    "bradycardia": ("asystole", "extreme_bradycardia"),
+    "extreme_tachycardia": VENTRICULAR,
+    "extreme_bradycardia": NO_BEATS,
+    "ventricular_run": VENTRICULAR,
+    "pause": (*NO_BEATS, "extreme_bradycardia"),
+    "tachycardia": (*VENTRICULAR, "extreme_tachycardia"),
+    "bradycardia": (*NO_BEATS, "extreme_bradycardia"),
 }
 
 Beats = Literal["all", "by time", "premature", "late"]  # by time: premature or late, of usual shape
