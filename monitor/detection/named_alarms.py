@@ -113,12 +113,13 @@ class NamedAlarms:
         Where asystole is off or the signal is not measured there is nothing to wait for.
         """
         held = self.state.no_beat
-        if state == "cleared" and held:
-            self.state = replace(self.state, no_beat=(held[0], sample))
-            return True
-        if state == "cleared" or self.state.reached < 0 or "asystole" not in desk.alarms.on:
+        is_measured = bool(self._waiting) or self.state.reached >= 0
+        is_open = len(held) % 2 == 1  # one that has begun, and not ended
+        if state == "cleared" and not is_open:
+            return False  # of one that was decided
+        if state == "onset" and (is_open or not is_measured or "asystole" not in desk.alarms.on):
             return False
-        self.state = replace(self.state, no_beat=(sample,))
+        self.state = replace(self.state, no_beat=(*held, sample))
         return True
 
     def status(self, desk: Desk) -> list[AlarmStatus]:
@@ -131,16 +132,17 @@ class NamedAlarms:
         return inhibited_kinds(desk.alarms, events, unreadable)
 
     def _decided_no_beat(self) -> Iterator[NoBeat]:
-        onset, *cleared = self.state.no_beat
-        known = onset + round(NO_BEAT_S * self._stream.fs_hz)
-        if self.state.reached < known:
-            return
-        self.state = replace(self.state, no_beat=())
-        if any(kind in SILENT for kind in patient_alarms.lasted(self.state, known)):
-            return
-        yield NoBeat("onset", onset)
-        for sample in cleared:
-            yield NoBeat("cleared", sample)
+        while self.state.no_beat:
+            onset, cleared = self.state.no_beat[0], self.state.no_beat[1:2]
+            known = onset + round(NO_BEAT_S * self._stream.fs_hz)
+            if self.state.reached < known:
+                return
+            self.state = replace(self.state, no_beat=self.state.no_beat[2:])
+            if any(kind in SILENT for kind in patient_alarms.lasted(self.state, known)):
+                continue
+            yield NoBeat("onset", onset)
+            for sample in cleared:
+                yield NoBeat("cleared", sample)
 
     def _alert(self, change: AlarmChange, of_sample: int, desk: Desk) -> list[Alert]:
         """Make an alert; none where the journal has it: the signal came by here before."""

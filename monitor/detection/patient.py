@@ -269,6 +269,7 @@ class Patient:
         """Take one message's scored beats and events in; return the messages they lead to."""
         header, state = message.header, message.state
         messages: list[Message] = []
+        self.alarms.hear(message.signs, desk)
         for event in header.events:
             if event.event == "stream_restarted":
                 messages.extend(self._begin_stretch(event.sample, desk))
@@ -278,7 +279,6 @@ class Patient:
                 event.state, event.sample, desk
             ):
                 messages.extend(self._technical(event.event, event.state, event.sample, desk))
-        self.alarms.hear(message.signs, desk)
         for beat in beats:
             messages.extend(self._alarms_until(beat.closed_sample, desk))
             messages.extend(self._beat(beat, desk, header.sent_ns))

@@ -78,7 +78,8 @@ class AlarmsState(msgspec.Struct, frozen=True):
     usual_per_minute : float or None
         The heart rate that was learnt.
     no_beat : tuple of int
-        Where the event `no_beat` began, and where it ended, while it may be an asystole.
+        Where the event `no_beat` began, where it ended, where the next began, ...: as long as it is
+        not decided whether it is an asystole.
     """
 
     reached: int = -1
