@@ -115,7 +115,7 @@ def test_every_limit_has_bounds() -> None:
     """A limit that could be anything could keep an alarm from ever being raised."""
     for name in RhythmLimits.__struct_fields__:
         with pytest.raises(InvalidOption, match=name):
-            RhythmLimits(**{name: 1e5})
+            RhythmLimits(**{name: 1e5})  # type: ignore[arg-type]
 
 
 def test_the_command_prints_them(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm import patient_alarms
 from monitor.detection.rhythm.absorption import ABSORBED_BY, EXPLAINED_BEATS, explains
+from monitor.detection.rhythm.life_cycle import AlarmChange
 from monitor.detection.rhythm.moments import hops
 from monitor.detection.rhythm.patient_alarms import AlarmsState, Learning, take
 from monitor.settings import ALARM_KINDS, AlarmRules
@@ -20,14 +21,15 @@ from tests.monitor.hearts import FS_HZ, Heart
 V = True
 STILL = [8.0]
 RUN, TACHYCARDIA = [(0.45, V)] * 3, [(0.4, V)] * 12
-Told = list[tuple[AlarmKind, str]]
+Told = list[tuple[str, str]]
 
 
 def told(
     heart: Heart, rules: AlarmRules | None = None, state: AlarmsState | None = None
 ) -> tuple[AlarmsState, Told]:
     """Return what becomes known of a heart, in order."""
-    state, changes = state or AlarmsState(), []
+    state = state or AlarmsState()
+    changes: Told = []
     for hop in hops(heart.signs()):
         state, new = take(state, hop, FS_HZ, rules or AlarmRules())
         changes += [(one.kind, one.state) for one in new]
@@ -136,7 +138,7 @@ def test_hops_that_come_again_change_nothing(heart: Heart) -> None:
         changes.append(new)
     for cut in range(0, len(states), 7):
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(states[cut]), type=AlarmsState)
-        again = []
+        again: list[AlarmChange] = []
         for hop in all_hops[max(0, cut - 20) :]:
             state, new = take(state, hop, FS_HZ, rules)
             again += new
@@ -194,8 +196,7 @@ LATE: tuple[Why, ...] = ("late",)
 def test_which_beats_an_alarm_explains(kind: AlarmKind, explained: list[Sequence[Why]]) -> None:
     """A beat of another shape in a slow or irregular rhythm is still one."""
     assert [why for why in (SHAPE, PREMATURE, LATE) if explains([kind], why)] == explained
-    both = ("shape", "premature")
-    assert explains([kind], both) is (SHAPE in explained)
+    assert explains([kind], (*SHAPE, *PREMATURE)) is (SHAPE in explained)
 
 
 def test_the_tables_name_every_alarm() -> None:
