@@ -83,7 +83,15 @@ class Heart:
             end = -(-max(r + HOP, after + KNOWN) // HOP) * HOP
             if start < end <= stop:
                 rr_ms = np.nan if before < 0 else 4.0 * (r - before)
-                rows.append((end, r, rr_ms, 4.0 * (after - r), 4 * _within(r, self.noisy)))
+                known = {
+                    "end_sample": end,
+                    "r_sample": r,
+                    "rr_before_ms": rr_ms,
+                    "rr_after_ms": 4.0 * (after - r),
+                    "quality": 4 * _within(r, self.noisy),
+                    "good_leads": 0 if _within(r, self.noisy) else (1 << self.leads) - 1,
+                }
+                rows.append(tuple(known[name] for name in COMPLEX_COLUMNS.names or ()))
                 shapes.append([VENTRICULAR if is_ventricular else USUAL] * self.leads)
         return Signs(
             ends,
