@@ -58,17 +58,28 @@ class WatchState(msgspec.Struct, frozen=True):
 
 def hops(signs: Signs) -> Iterator[Hop]:
     """Yield the hops of signs, in order; numbers are taken out of the arrays once."""
-    n_hops, n_waves = signs.readable.shape
-    complexes = _by_hop(_complexes(signs), signs.complexes["end_sample"].tolist())
+    n_waves = signs.readable.shape[1]
+    complexes: dict[int, list[ShownComplex]] = {}
+    if len(signs.complexes):
+        complexes = _by_hop(_complexes(signs), signs.complexes["end_sample"].tolist())
+    waves: list[tuple[PulseSigns, ...]] = [()] * len(signs)
+    if n_waves:
+        waves = _waves(signs, n_waves)
+    rows = zip(signs.end_sample.tolist(), signs.windows.tolist(), waves, strict=True)
+    for end, windows, of_waves in rows:
+        yield Hop(end, [_window(end, row) for row in windows], complexes.get(end, ()), of_waves)
+
+
+def _waves(signs: Signs, n_waves: int) -> list[tuple[PulseSigns, ...]]:
+    """Return what the pulse waves show in each hop."""
     pulses = _by_hop(signs.pulses.tolist(), signs.pulses["end_sample"].tolist())
-    readable = signs.readable.tolist()
-    rows = zip(signs.end_sample.tolist(), signs.windows.tolist(), range(n_hops), strict=True)
-    for end, windows, k in rows:
-        waves = tuple(
-            PulseSigns(readable[k][wave], tuple(p[1] for p in pulses.get(end, ()) if p[2] == wave))
+    return [
+        tuple(
+            PulseSigns(readable[wave], tuple(p[1] for p in pulses.get(end, ()) if p[2] == wave))
             for wave in range(n_waves)
         )
-        yield Hop(end, [_window(end, row) for row in windows], complexes.get(end, ()), waves)
+        for end, readable in zip(signs.end_sample.tolist(), signs.readable.tolist(), strict=True)
+    ]
 
 
 def moment(state: WatchState, hop: Hop, fs_hz: float) -> tuple[WatchState, RhythmMoment]:
