@@ -7,6 +7,8 @@ priority latches until a person has acknowledged it, each alarm for itself.
     quiet --- it holds, and nothing greater lasts: onset ---> lasts
           <-- it ended, or a greater one began: cleared -----
 
+None ends because no lead can be read any more.
+
 Hops that were taken before, as after a restart, change nothing.
 """
 
@@ -104,7 +106,8 @@ def take(
         learning, usual = _learnt(learning, hop, watch, usual)
     usual_or_nan = nan if usual is None else usual
     rhythm, _ = step(state.rhythm, now, fs_hz, rules.limits, usual_or_nan)
-    told, changes = _tell(state.told, rhythm, hop.end_sample, rules)
+    blind = all(lead.still for lead in watch.leads)
+    told, changes = _tell(state.told, rhythm, hop.end_sample, rules, blind=blind)
     history = state.history
     if changes:
         history = (*history[1 - HISTORY_KEPT :], (hop.end_sample, _lasting(told)))
@@ -208,9 +211,17 @@ def _learnt(
 
 
 def _tell(
-    told: dict[AlarmKind, ToldAlarm], rhythm: RhythmState, sample: int, rules: AlarmRules
+    told: dict[AlarmKind, ToldAlarm],
+    rhythm: RhythmState,
+    sample: int,
+    rules: AlarmRules,
+    *,
+    blind: bool,
 ) -> tuple[dict[AlarmKind, ToldAlarm], tuple[AlarmChange, ...]]:
-    """Decide what is told of the alarms whose conditions hold or held."""
+    """Decide what is told of the alarms whose conditions hold or held.
+
+    Where no lead can be read (`blind`) nobody knows that one is over: it stands.
+    """
     active = {
         kind
         for kind, life in rhythm.alarms.items()
@@ -231,7 +242,7 @@ def _tell(
             )
             after[kind] = ToldAlarm(life.since_sample, sample, True, latched)
             changes.append(AlarmChange(kind, "onset", sample, life.since_sample, priority))
-        elif before is not None and lasted and not lasts:
+        elif before is not None and lasted and not (lasts or blind):
             changes.append(AlarmChange(kind, "cleared", sample, before.since_sample, "low"))
             del after[kind]
             if before.latched:

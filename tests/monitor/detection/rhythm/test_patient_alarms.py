@@ -122,6 +122,17 @@ def test_high_alarms_latch_each_for_itself() -> None:
     assert not state.told
 
 
+def test_no_alarm_ends_because_the_lead_came_off() -> None:
+    """Nobody knows that the heart beats again, until it is seen to."""
+    intervals = [*[0.8] * 50, 20.0, *[0.8] * 20]
+    stopped = Heart(intervals, 60, off=[(46, 60)])
+    state, changes = told(stopped)
+    assert changes == [("asystole", "onset")]
+    assert state.told["asystole"].lasts
+    _, changes = told(Heart(intervals, 75, off=[(46, 58)]))
+    assert changes == both("asystole")
+
+
 def test_nothing_latches_where_the_rules_say_so() -> None:
     """Then an alarm that is over stands no longer."""
     assert not told(after(*STILL, then=25), AlarmRules(latch=False))[0].told
