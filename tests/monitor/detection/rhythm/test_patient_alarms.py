@@ -130,7 +130,7 @@ def test_no_alarm_ends_because_the_lead_came_off() -> None:
     assert changes == [("asystole", "onset")]
     assert state.told["asystole"].lasts
     _, changes = told(Heart(intervals, 75, off=[(46, 58)]))
-    assert changes == both("asystole")
+    assert [one for one in changes if one[0] == "asystole"] == both("asystole")
 
 
 def test_nothing_latches_where_the_rules_say_so() -> None:
