@@ -7,7 +7,7 @@ and not before its beat closed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,17 @@ class Signs:
 
     def __len__(self) -> int:
         return len(self.end_sample)
+
+    def moved(self, n_samples: int) -> Signs:
+        """Return the signs with their samples counted from `n_samples` earlier."""
+        complexes, pulses = self.complexes.copy(), self.pulses.copy()
+        complexes["end_sample"] += n_samples
+        complexes["r_sample"] += n_samples
+        pulses["end_sample"] += n_samples
+        pulses["sample"] += n_samples
+        return replace(
+            self, end_sample=self.end_sample + n_samples, complexes=complexes, pulses=pulses
+        )
 
 
 def no_signs(leads: int = 1, waves: int = 0) -> Signs:

@@ -28,8 +28,8 @@ ALLOWED = {
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
     {"errors", "text_file"},
-    {"wire", "text", "interrupts", "safe_imports", "log", "sources"},
-    {"settings", "alarm_limits", "journal", "plain"},
+    {"wire", "text", "interrupts", "safe_imports", "log", "sources", "alarm_limits"},
+    {"settings", "journal", "plain"},
     {"step_result"},
     {"detection", "delivery"},
     {"stages", "view"},

@@ -14,6 +14,7 @@ from model.evidence import EvidenceState, UsualLead
 from model.families import FamiliesState, Placed, hear, kept_by_word, marked
 from model.prematurity import TimingState
 from model.tracking import Drift
+from monitor.detection.alarm_messages import LEAD_UNREAD, inhibited_kinds
 from monitor.detection.alert_machine import (
     AlertState,
     Transition,
@@ -32,6 +33,7 @@ from monitor.detection.model_fit import (
     unfit_leads,
     unfit_text,
 )
+from monitor.detection.named_alarms import NamedAlarms, NoBeat, acknowledged
 from monitor.detection.patient_messages import (
     TECHNICAL_TEXTS,
     beat_alert,
@@ -41,6 +43,7 @@ from monitor.detection.patient_messages import (
     mark_alert,
     technical,
 )
+from monitor.detection.rhythm.patient_alarms import AlarmsState
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.timeline import Timeline
 from monitor.detection.verdict_watch import SILENT_S, reports
@@ -105,6 +108,7 @@ class Saved(msgspec.Struct, frozen=True):
     left_out: tuple[str, ...] = ()  # leads that cannot be read, while others can
     weighed: EvidenceState = msgspec.field(default_factory=EvidenceState)
     families: FamiliesState = msgspec.field(default_factory=FamiliesState)
+    alarms: AlarmsState = AlarmsState()
 
 
 @dataclass
@@ -155,6 +159,8 @@ class Patient:
         What is followed to weigh evidence: the rhythm, usual losses, noise.
     families : FamiliesState
         Anomalous beats that look alike.
+    alarms : NamedAlarms
+        Asystole and its kin, from the signs of the signal.
     families_told : tuple
         What was told of them last with their shapes, and in which heartbeat.
     moved_on : bool
@@ -197,12 +203,14 @@ class Patient:
     families: FamiliesState = field(default_factory=FamiliesState)
     families_told: tuple[Sequence[tuple[int, str]], int] = ((), 0)
     thresholds: tuple[float, ...] = ()  # of each lead; NaN of one that is not judged
+    alarms: NamedAlarms = field(init=False)
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
     _is_unfit: bool = False  # no lead's model fits
     _silent_samples: int = 0
     _leads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.alarms = NamedAlarms(self.stream)
         self._silent_samples = round(SILENT_S * self.stream.fs_hz)
         if self.verdict_sample < 0:
             self.verdict_sample = self.position
@@ -243,6 +251,11 @@ class Patient:
         ]
 
     @property
+    def latched(self) -> bool:
+        """Whether a high alert was not acknowledged, of anomalous beats or a named alarm."""
+        return self.alert_state.latched or self.alarms.latched
+
+    @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
         """The state that the view shows."""
         if self.ended or self.stopped:
@@ -255,15 +268,21 @@ class Patient:
         """Take one message's scored beats and events in; return the messages they lead to."""
         header, state = message.header, message.state
         messages: list[Message] = []
+        self.alarms.hear(message.signs, desk)
         for event in header.events:
             if event.event == "stream_restarted":
                 messages.extend(self._begin_stretch(event.sample, desk))
             elif event.event == "lead_left_out":
                 messages.extend(self._leave_out(event, desk))
-            else:
+            elif event.event != "no_beat" or not self.alarms.holds_no_beat(
+                event.state, event.sample, desk
+            ):
                 messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
+            messages.extend(self._alarms_until(beat.closed_sample, desk))
             messages.extend(self._beat(beat, desk, header.sent_ns))
+        messages.extend(self._alarms_until(None, desk))
+        self.alarms.judged_up_to(header.position)
         messages.extend(self._watch(header.position, False, desk))
         self.position = max(self.position, header.position)
         if beats:
@@ -273,6 +292,24 @@ class Patient:
         self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
         # The rest of what was judged since the last state can be judged again from there.
         self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, messages))
+        return messages
+
+    def hear_signs(self, message: BeatsMessage, desk: Desk) -> list[Message]:
+        """Raise the named alarms of a message whose beats wait for a training, or are learnt."""
+        self.alarms.hear(message.signs, desk)
+        return self._alarms_until(None, desk)
+
+    def _alarms_until(self, sample: int | None, desk: Desk) -> list[Message]:
+        messages: list[Message] = []
+        for one in self.alarms.until(sample, desk):
+            if isinstance(one, NoBeat):
+                messages += self._technical("no_beat", one.state, one.sample, desk)
+                continue
+            self.moved_on = True
+            if one.state == "onset":
+                alerts = self.counts.alerts + 1
+                self.counts = msgspec.structs.replace(self.counts, alerts=alerts)
+            messages.append(one)
         return messages
 
     def on_timeline(self, message: BeatsMessage, desk: Desk) -> tuple[BeatsMessage, list[Message]]:
@@ -335,7 +372,8 @@ class Patient:
         beats = message.beats
         n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
         header = msgspec.structs.replace(header, n_beats=len(beats) - n_judged)
-        return BeatsMessage(header, beats.rows(slice(n_judged, None)), message.state)
+        rest = beats.rows(slice(n_judged, None))
+        return message._replace(header=header, together=rest, first=0)
 
     def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
         """End the stream, and the episode that is open; nothing the second time.
@@ -360,23 +398,28 @@ class Patient:
         self.ended = self.moved_on = True
         self.position = max(self.position, position)
         messages = self._watch(self.position, False, desk)
+        messages += self.alarms.end(self.position, desk)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         if transition is not None:
             messages += self._of_episode(self.position, transition, desk)
         return messages
 
     def acknowledge(self, desk: Desk) -> list[Message]:
-        """Take note that a person has seen the high alert; nothing if there is none to see."""
+        """Take note that a person has seen the high alerts; nothing if there is none to see."""
         self.alert_state, transition = desk.machine.acknowledge(self.alert_state)
-        if transition is None:
+        of_alarms = self.alarms.acknowledge(max(self.position, self.alarms.state.reached), desk)
+        if transition is None and not of_alarms:
             return []
         self.moved_on = True
         if self.relearn_from is not None:  # a restart must not ask for it again
             before = self.relearn_from.consumer
             seen, _ = desk.machine.acknowledge(before.alert_state)
-            before = msgspec.structs.replace(before, alert_state=seen)
+            alarms = acknowledged(before.alarms, before.alarms.told)
+            before = msgspec.structs.replace(before, alert_state=seen, alarms=alarms)
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
-        return self._of_episode(self.position, transition, desk)
+        if transition is None:
+            return [*of_alarms]
+        return [*of_alarms, *self._of_episode(self.position, transition, desk)]
 
     def mark(self, request: MarkRequest, desk: Desk) -> list[Message]:
         """Take a person's word for a family; LookupError, which says why, if it is refused."""
@@ -397,12 +440,18 @@ class Patient:
         return [mark_alert(*of, request, desk)]
 
     def status(
-        self, name: str, trainings_ahead: int = 0, families: list[FamilyStatus] | None = None
+        self,
+        name: str,
+        desk: Desk,
+        trainings_ahead: int = 0,
+        families: list[FamilyStatus] | None = None,
     ) -> PatientStatus:
         """Return how far this patient is, for the heartbeat; of families what is to be told."""
         learning, fs_hz = self.learning, self.stream.fs_hz
         is_shed = self.shed_from is not None
-        has_rate = self._rr_ms and not is_shed and not NO_RATE & {*self.alert_state.technical}
+        technical = [*self.alert_state.technical, *([SHED] if is_shed else [])]
+        no_rate = is_shed or self.alarms.is_silent or not NO_RATE.isdisjoint(technical)
+        has_rate = self._rr_ms and not no_rate
         rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if has_rate else None
         return PatientStatus(
             patient=name,
@@ -420,15 +469,17 @@ class Patient:
             threshold=None if self.learning is not None else self.threshold,
             heart_rate_bpm=rate_bpm,
             lag_s=0.0 if is_shed else self.lag_s,
-            technical=[*self.alert_state.technical, *([SHED] if is_shed else [])],
+            technical=technical,
             note=self.note or (self.learning.note if self.learning is not None else ""),
-            latched=self.alert_state.latched,
+            latched=self.latched,
             learning=None
             if learning is None or self.state != "learning"
             else learning.status(self.position, fs_hz, trainings_ahead),
             leads=[*self._leads],
             left_out=self.unjudged_leads,
             families=families,
+            alarms=self.alarms.status(desk),
+            inhibited=[] if self.state == "ended" else self.alarms.inhibited(technical, desk),
         )
 
     def restore(self, saved: Saved, model: PatientModel, segmenter_state: bytes) -> None:
@@ -440,6 +491,7 @@ class Patient:
         self.ended = saved.ended
         self.context = saved.context
         self.timing, self.weighed, self.families = saved.timing, saved.weighed, saved.families
+        self.alarms.state = saved.alarms
         self.drifts = [None if one is None else np.array(one) for one in saved.drifts]
         self.judged_r = saved.judged_r
         if saved.verdict_sample is not None:
@@ -489,6 +541,7 @@ class Patient:
         fits = doubted_anew(self.fits)
         messages += self._judge_models(fits, self.position, desk, "the patient is learnt anew")
         self.learning, self.note, self.moved_on = learning, "", True
+        self.alarms.learn(learning.until_sample)
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
 
@@ -526,6 +579,7 @@ class Patient:
             left_out=self.left_out,
             weighed=self.weighed,
             families=self.families,
+            alarms=self.alarms.state,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
@@ -544,7 +598,8 @@ class Patient:
             beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
         )
         messages += self._judge_models(beat.fits, beat.sample, desk)
-        if self._is_unfit:
+        explained = verdict.anomalous and self.alarms.explains(beat.closed_sample, verdict.why)
+        if self._is_unfit or explained:
             verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
         elif is_called_normal(self.families, verdict.family):
             verdict = verdict._replace(called_normal=True)
@@ -704,6 +759,7 @@ class Patient:
             name, is_onset = self._leads[lead], state == "onset"
             done = f"left out of the verdicts: {why[lead]}" if is_onset else f"judged again: {over}"
             text = f"lead {name} is {done}"
+            is_unread = is_onset and name in self.left_out
             messages += technical(
                 self.stream,
                 "lead_left_out",
@@ -712,6 +768,7 @@ class Patient:
                 text,
                 desk,
                 [name],
+                inhibited_kinds(desk.alarms, (), LEAD_UNREAD) if is_unread else [],
             )
         return messages
 
@@ -727,4 +784,5 @@ class Patient:
         if not news:
             return []
         said = text or TECHNICAL_TEXTS[event]
-        return technical(self.stream, event, state, sample, said, desk)
+        inhibits = inhibited_kinds(desk.alarms, [event]) if state == "onset" else []
+        return technical(self.stream, event, state, sample, said, desk, (), inhibits)

@@ -16,6 +16,7 @@ from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.verdict_watch import SILENT_S
 from monitor.wire.codec import quality_names
 from monitor.wire.messages import (
+    AlarmKind,
     Alert,
     BeatScored,
     MarkRequest,
@@ -240,6 +241,7 @@ def technical(
     text: str,
     desk: Desk,
     leads: Sequence[str] = (),
+    inhibits: Sequence[AlarmKind] = (),
 ) -> list[Message]:
     """Make a technical alert; none where the journal has it: the signal came by here before.
 
@@ -247,6 +249,8 @@ def technical(
     ----------
     leads : sequence of str
         Which it is of, where not of all.
+    inhibits : sequence of str
+        Named alarms that cannot be told while it lasts.
     """
     identity = _identity(stream, sample, event, joined_leads(leads), state)
     if desk.holds(identity):
@@ -266,6 +270,7 @@ def technical(
             event=event,
             state=state,
             text=text,
+            inhibits=[*inhibits],
         )
     ]
 

@@ -23,6 +23,7 @@ from monitor.wire.messages import MAX_LEADS, PatientKind
 
 MAX_COUNT = 1 << 52  # half of what a message may say: it will be counted on
 MAX_REAL = 1e12  # of losses, thresholds, milliseconds
+MAX_KEPT = 1024  # of anything that is kept of named alarms
 MIN_FACTOR = 1e-12  # of a threshold that was moved from one bound to the other
 _MODEL_FILE = re.compile(r"learned-([0-9a-f]{8}-)?[0-9a-f]{16}-[0-9a-f]{32}\.safetensors")
 
@@ -67,7 +68,24 @@ def _checks(saved: Saved, length: int | None) -> Iterable[tuple[str, bool]]:
     yield "fit", _is_sane_fit(saved)
     yield "evidence", saved.weighed.is_sane and len(saved.weighed.moved) in (0, n_leads)
     yield "families", saved.families.is_sane and saved.families.leads in (0, n_leads)
+    yield "named alarms", _is_sane(msgspec.to_builtins(saved.alarms))
     yield "learning", saved.relearn_until is None or _are_counts([saved.relearn_until])
+
+
+def _is_sane(value: object) -> bool:
+    """Tell whether plain values hold nothing absurd: numbers and lists within bounds."""
+    match value:
+        case bool() | str() | None:
+            return True
+        case int():
+            return -1 <= value <= MAX_COUNT
+        case float():
+            return math.isfinite(value) and abs(value) < MAX_REAL
+        case dict():
+            return all(map(_is_sane, value.values()))
+        case list() | tuple():
+            return len(value) <= MAX_KEPT and all(map(_is_sane, value))
+    return False
 
 
 def _are_sane_drifts(saved: Saved, length: int) -> bool:

@@ -396,7 +396,13 @@ def stage_settings(
         loop=options.loop,
         verbose=options.verbose,
     )
-    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave, verbose=options.verbose)
+    segmenter = SegmenterSettings(
+        samples=samples,
+        beats=beats,
+        wave=wave,
+        measure_signs=bool(options.rules.alarms.on),
+        verbose=options.verbose,
+    )
     consumer = ConsumerSettings(
         beats=beats,
         alerts=options.alerts,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monitor.alarm_limits import RhythmLimits
-from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, acknowledge, live
+from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, live
 from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 
@@ -270,21 +270,16 @@ def test_the_state_goes_to_bytes() -> None:
     assert kept.state == saved.state
 
 
-def test_an_alarm_of_high_priority_latches() -> None:
-    """It asks to be acknowledged, also when it is over; others do not."""
+def test_an_alarm_ends_some_time_after_its_condition() -> None:
+    """It holds on and off at the edge of what an alarm is about."""
     life, change = live(AlarmLife(), "asystole", Condition(True, 100), 1000, 500)
     assert change == AlarmChange("asystole", "onset", 1000, 100, "high")
     life, change = live(life, "asystole", Condition(False), 1400, 500)
+    assert (life.active, change) == (True, None)
+    life, change = live(life, "asystole", Condition(True, 900), 1450, 500)
+    assert (life, change) == (AlarmLife(True, 100, 1450), None)
+    life, change = live(life, "asystole", Condition(False), 1949, 500)
     assert change is None
-    assert life.active
-    life, change = live(life, "asystole", Condition(False), 1500, 500)
-    assert change is not None
-    assert change.state == "cleared"
-    assert life.latched
+    life, change = live(life, "asystole", Condition(False), 1950, 500)
+    assert change == AlarmChange("asystole", "cleared", 1950, 100, "high")
     assert not life.active
-    life, change = acknowledge(life, "asystole", 1600)
-    assert change is not None
-    assert change.state == "acknowledged"
-    assert acknowledge(life, "asystole", 1700)[1] is None
-    life, _ = live(AlarmLife(), "pause", Condition(True, 0), 10, 5)
-    assert not life.latched
