@@ -75,7 +75,7 @@ SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
 SENT: dict[str, Any] = {
-    "version": 4,
+    "version": 5,
     "patient": "119",
     "record": "119",
     "sequence": 7,
