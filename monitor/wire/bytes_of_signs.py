@@ -12,8 +12,14 @@ from monitor.errors import InvalidMessage
 from monitor.wire.messages import BeatsHeader
 from segmenter.signs import COMPLEX_COLUMNS, PULSE_COLUMNS, SHAPE_COLUMNS, WINDOW_COLUMNS, Signs
 
-COLUMNS = (np.dtype("<i8"), WINDOW_COLUMNS, COMPLEX_COLUMNS, SHAPE_COLUMNS, np.dtype("|u1"),
-           PULSE_COLUMNS)  # fmt: skip
+COLUMNS: tuple[np.dtype[Any], ...] = (
+    np.dtype("<i8"),
+    WINDOW_COLUMNS,
+    COMPLEX_COLUMNS,
+    SHAPE_COLUMNS,
+    np.dtype("|u1"),
+    PULSE_COLUMNS,
+)
 NAMES = ("end_sample", "windows", "complexes", "shapes", "readable", "pulses")
 SAMPLE_BITS = 53  # of a position: with a message's place before it, one number
 
@@ -122,7 +128,7 @@ def _require_in_hops(
     if (samples < 0).any() or (ends < samples).any() or (ends >> SAMPLE_BITS).any():
         raise InvalidMessage(f"a {sample} that is not before the end of its hop")
     keys = (np.arange(len(counts)).repeat(counts) << SAMPLE_BITS) + ends
-    at = np.searchsorted(hops, keys)
+    at: NDArray[np.intp] = np.searchsorted(hops, keys)
     if len(keys) and (not len(hops) or (hops[np.minimum(at, len(hops) - 1)] != keys).any()):
         raise InvalidMessage(f"a {sample} of a hop that is not there")
     if (at[1:] < at[:-1]).any():

@@ -157,12 +157,14 @@ def signs_message(
     signs: Signs, leads: Sequence[str] = LEADS, waves: Sequence[str] = WAVES, **changes: object
 ) -> BeatsMessage:
     """Return a message with two beats and signs."""
-    counts = {
+    counts: dict[str, object] = {
         "n_hops": len(signs.end_sample),
         "n_complexes": len(signs.complexes),
         "n_pulses": len(signs.pulses),
     }
-    header = beats_header(2, leads=leads, waves=list(waves), **{**counts, **changes})
+    header = msgspec.structs.replace(
+        beats_header(2, leads=leads, waves=list(waves)), **{**counts, **changes}
+    )
     return BeatsMessage(header, some_beats(2, leads=len(leads)), b"s", 0, signs)
 
 
