@@ -19,9 +19,11 @@ algorithms for automated external defibrillators. Biomed Eng Online 4:60 (2005):
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
@@ -39,7 +41,7 @@ FAR_FROM_BASELINE = 0.2  # of the highest (Arafat 2011)
 TCSC_S = 1.0  # the highest is taken over so much
 QRS_DELAY_S = 0.25  # the window's end is joined to its start: what is nearer may be of either
 CONSTANT_MV = 1e-4  # an open input or a missing lead is constant; a standing heart is not
-ROWS = 32  # windows that are measured together: their arrays stay in the cache
+ROWS = 64  # windows that are measured together: their arrays stay in the cache
 
 # In bins of a spectrum, each 1 / WINDOW_S, and in samples at FS_HZ:
 N = round(WINDOW_S * FS_HZ)
@@ -153,8 +155,9 @@ def measure_rows(
 
 def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
     """Measure whole windows, shape (k, n), into rows of WINDOW_COLUMNS."""
-    steps = np.abs(windows[:, 1:] - windows[:, :-1])
-    measured["still"] = (steps < CONSTANT_MV).mean(axis=1)
+    steps = windows[:, 1:] - windows[:, :-1]
+    np.abs(steps, out=steps)
+    measured["still"] = np.count_nonzero(steps < CONSTANT_MV, axis=1) / steps.shape[1]
     spectra = _spectra(windows)
     kept = np.zeros((2, len(windows), N // 2 + 1), np.complex64)
     kept[0, :, BAND], kept[1, :, QRS_BAND] = spectra[:, BAND], spectra[:, QRS_BAND]
@@ -168,8 +171,8 @@ def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
     measured["leakage"] = _leakages(band)
     seconds = np.abs(band).reshape(len(windows), -1, round(TCSC_S * FS_HZ))
     far = seconds > FAR_FROM_BASELINE * seconds.max(axis=2, keepdims=True)
-    measured["far_share"] = far.mean(axis=(1, 2))
-    power = spectra.real[:, : MUSCLE.stop] ** 2 + spectra.imag[:, : MUSCLE.stop] ** 2
+    measured["far_share"] = np.count_nonzero(far.reshape(len(windows), -1), axis=1) / N
+    power = spectra.real**2 + spectra.imag**2
     total = power[:, BAND].sum(axis=1) + np.float32(1e-18)
     dominant = power[:, OSCILLATION].argmax(axis=1)
     measured["dominant_hz"] = (OSCILLATION.start + dominant) / WINDOW_S
@@ -178,7 +181,7 @@ def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
 
 
 def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Return the Fourier coefficients, a bin each 1 / WINDOW_S, of signals without their slopes.
+    """Return the Fourier coefficients up to MUSCLE, a bin each 1 / WINDOW_S, without the slopes.
 
     The slope joins the mean of either end: the window is taken for one period of a signal without
     a step.
@@ -186,9 +189,15 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
     n = windows.shape[1]
     edge = max(1, n // 40)
     first, last = (windows[:, part].mean(axis=1) for part in (slice(edge), slice(-edge, None)))
-    lines = first[:, None] + (last - first)[:, None] * (np.arange(n, dtype=np.float32) / n)
-    spectra: NDArray[np.complex64] = rfft(windows - lines, norm="forward", overwrite_x=True)
-    return spectra
+    spectra: NDArray[np.complex64] = rfft(windows, norm="forward")[:, : MUSCLE.stop]
+    return spectra - (last - first)[:, None] * _ramp(n)
+
+
+@lru_cache(maxsize=64)
+def _ramp(n: int) -> NDArray[np.complex64]:
+    """Return the spectrum up to MUSCLE of what rises by 1 in a window of n samples."""
+    ramp: NDArray[np.complex128] = rfft(np.arange(n) / n, norm="forward")[: MUSCLE.stop]
+    return ramp.astype(np.complex64)
 
 
 def _envelopes(qrs_bands: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -218,12 +227,11 @@ def _leakages(signals: NDArray[np.float32]) -> NDArray[np.float32]:
     heights = np.abs(signals[:, 1:]).sum(axis=1)
     half = np.rint(np.pi * heights / np.where(moves, steps, 1))
     half_period = np.minimum(np.maximum(half, 1), N // 2).astype(np.int64)[:, None]
-    is_later = half_period <= PLACES
-    earlier = signals.take(
-        np.maximum(PLACES - half_period, 0) + N * np.arange(len(signals))[:, None]
-    )
-    earlier *= is_later
-    later = signals * is_later
+    padded = np.zeros((len(signals), N // 2 + N), np.float32)
+    padded[:, N // 2 :] = signals
+    shifted = sliding_window_view(padded, N, axis=1)  # (k, N // 2 + 1, N)
+    earlier = shifted[np.arange(len(signals)), N // 2 - half_period[:, 0]]
+    later = signals * (half_period <= PLACES)
     passed = np.abs(later + earlier).sum(axis=1)
     whole = np.abs(later).sum(axis=1) + np.abs(earlier).sum(axis=1) + np.float32(1e-12)
     return np.where(moves, passed / whole, np.float32(1)).astype(np.float32)
