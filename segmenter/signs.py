@@ -91,6 +91,8 @@ class Signs:
 
         Those are the ends of hops, here, in complexes and in pulses; R peaks; and pulses.
         """
+        if not n_samples:
+            return self
         complexes, pulses = self.complexes.copy(), self.pulses.copy()
         for name in ("end_sample", "r_sample"):
             complexes[name] += n_samples

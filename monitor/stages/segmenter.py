@@ -42,6 +42,7 @@ from monitor.wire.sockets import WAVE_MESSAGES, queue_messages, receive_waiting
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState, OtherState, SegmenterError
 from segmenter.pool import PoolSegmented, SegmenterPool
+from segmenter.signs import Signs
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
 
@@ -134,6 +135,9 @@ class SampleSegmenter:
         Holes, overlaps and what is no message for this stage are counted.
     shown : callable
         Whether anybody looks at a patient's waveform.
+    measure_signs : bool
+        Whether messages carry the signs that named alarms are decided on: then one goes out at the
+        end of each hop.
     """
 
     def __init__(
@@ -143,8 +147,11 @@ class SampleSegmenter:
         resume: list[Resume],
         counters: Counters,
         shown: Callable[[str], bool] = nobody,
+        *,
+        measure_signs: bool = True,
     ) -> None:
         self._spec = spec
+        self._measure_signs = measure_signs
         self._identity = spec.identity
         self._counters = counters
         self._shown = shown
@@ -260,7 +267,8 @@ class SampleSegmenter:
         origins = np.array([block.stream.origin for block in blocks], np.int64)
         beats = found.beats.moved(np.repeat(origins, found.counts))
         first = 0
-        for block, n_beats, events in zip(blocks, found.counts, found.events, strict=True):
+        of_each = zip(blocks, found.counts, found.events, found.signs, strict=True)
+        for block, n_beats, events, signs in of_each:
             stream = block.stream
             stream.position += n_samples
             has_state = now_s >= stream.state_due_s
@@ -269,11 +277,12 @@ class SampleSegmenter:
                 (stream.position - stream.sent_position) / stream.stream.fs_hz,
             )
             due = has_state or quiet_s >= QUIET_S
-            if n_beats or events or stream.notices or due:
+            if n_beats or events or stream.notices or due or signs is not None:
                 state = self._state(stream, now_s) if has_state else b""
-                header = self._header(stream, block.sent_ns, n_beats, events)
+                header = self._header(stream, block.sent_ns, n_beats, events, signs)
                 stream.notices.clear()
-                result.messages.append(BeatsMessage(header, beats, state, first))
+                moved = None if signs is None else signs.moved(stream.origin)
+                result.messages.append(BeatsMessage(header, beats, state, first, moved))
                 stream.sent_s, stream.sent_position = now_s, stream.position
                 stream.sequence += 1
             first += n_beats
@@ -375,7 +384,9 @@ class SampleSegmenter:
         key = _pool_key(described)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = SegmenterPool(key.fs_hz, self._spec, key.leads)
+            pool = self._pools[key] = SegmenterPool(
+                key.fs_hz, self._spec, key.leads, measure_signs=self._measure_signs
+            )
         row, recent, number = pool.add(), RecentSignal(*key), self._opened
         stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
@@ -405,7 +416,12 @@ class SampleSegmenter:
         return stream.to_bytes()
 
     def _header(
-        self, stream: PatientStream, sent_ns: int, n_beats: int, events: Sequence[SignalEvent]
+        self,
+        stream: PatientStream,
+        sent_ns: int,
+        n_beats: int,
+        events: Sequence[SignalEvent],
+        signs: Signs | None,
     ) -> BeatsHeader:
         described = stream.stream
         return BeatsHeader(
@@ -434,6 +450,9 @@ class SampleSegmenter:
             ],
             stretch=stream.stretch,
             first_sample=stream.origin,
+            n_hops=0 if signs is None else len(signs),
+            n_complexes=0 if signs is None else len(signs.complexes),
+            n_pulses=0 if signs is None else len(signs.pulses),
         )
 
 
@@ -538,7 +557,12 @@ def run(settings: SegmenterSettings) -> Counters:
                 f"publishes waveforms on {settings.wave}"
             )
             segmenter = SampleSegmenter(
-                spec, start.streams, settings.resume, host.counters, audience.wants
+                spec,
+                start.streams,
+                settings.resume,
+                host.counters,
+                audience.wants,
+                measure_signs=settings.measure_signs,
             )
             host.run(SegmenterStage(host, segmenter, receiver, sender, audience))
             host.finished()

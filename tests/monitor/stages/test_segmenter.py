@@ -15,6 +15,7 @@ from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.host import Counters
 from monitor.stages.segmenter import MAX_PATIENTS, SampleSegmenter
 from monitor.step_result import StepResult
+from monitor.wire.codec import decode_bundle, encode_bundle
 from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
@@ -30,6 +31,7 @@ from monitor.wire.messages import (
 )
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState
+from segmenter.signs import Signs, joined_signs
 
 FS_HZ = 250.0
 STREAM = Stream("p", "r", ["I"], FS_HZ, 0, None)
@@ -494,12 +496,84 @@ def test_a_waveform_has_all_leads(two_leads: NDArray[np.float32]) -> None:
 
 def test_a_message_that_says_nothing_is_not_sent() -> None:
     """A flat line is told of once a second; what has no beats need not be sent more often."""
-    stage, _ = new_stage()
+    stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0), measure_signs=False)
     flat = np.zeros(10, np.float32)
     sent = [
         stage.step([message(flat, 10 * number)], number * 0.04).messages for number in range(100)
     ]
     assert 4 <= sum(map(len, sent)) <= 8
+
+
+def signs_of(produced: list[StepResult[StageMessage]]) -> list[Signs]:
+    """Return the signs that came over the wire."""
+    received = decode_bundle(encode_bundle([m for one in produced for m in one.messages]))
+    return [m.signs for m in received if isinstance(m, BeatsMessage) and m.signs is not None]
+
+
+def in_blocks(
+    stage: SampleSegmenter, samples: NDArray[np.float32], block: int, origin: int = 0
+) -> list[StepResult[StageMessage]]:
+    return [
+        stage.step([message(samples[:, at : at + block], origin + at)], at / FS_HZ)
+        for at in range(0, samples.shape[1], block)
+    ]
+
+
+def test_signs_come_with_the_block_in_which_their_hop_ended(
+    two_leads: NDArray[np.float32],
+) -> None:
+    """In samples of the record, each half second of the stretch, whatever the blocks are."""
+    whole = joined_signs(signs_of(in_blocks(new_stage()[0], two_leads, 7500, 1000)), 2)
+    assert whole.end_sample.tolist() == [*range(1125, 8501, 125)]
+    assert len(whole.complexes) > 25
+    produced = in_blocks(new_stage()[0], two_leads, 50, 1000)
+    for one in beats_of(produced):
+        if one.signs is not None:
+            assert 0 <= one.header.position - one.signs.end_sample[-1] < 50
+    parts = joined_signs(signs_of(produced), 2)
+    for name, array in vars(whole).items():
+        assert getattr(parts, name).tobytes() == array.tobytes(), name
+    r_samples = {int(r) for one in beats_of(produced) for r in one.beats.r_sample}
+    assert {*whole.complexes["r_sample"].tolist()} <= r_samples
+
+
+def test_signs_go_on_after_a_restart(two_leads: NDArray[np.float32]) -> None:
+    """From the state that went with a message; one without signs begins them anew."""
+    stream = msgspec.structs.replace(STREAM, leads=["I", "II"])
+    whole = joined_signs(signs_of(in_blocks(new_stage()[0], two_leads, 250)), 2)
+    first, _ = new_stage()
+    before = in_blocks(first, two_leads[:, :3210], 3210)
+    counters = Counters("segmenter", 0)
+    resume = [Resume("p", 3210, beats_of(before)[-1].state)]
+    second = SampleSegmenter(BeatSpec(), [stream], resume, counters)
+    after = in_blocks(second, two_leads[:, 3210:], 250, 3210)
+    both = joined_signs([*signs_of(before), *signs_of(after)], 2)
+    for name, array in vars(whole).items():
+        assert getattr(both, name).tobytes() == array.tobytes(), name
+    silent = SampleSegmenter(BeatSpec(), [stream], resume, counters, measure_signs=False)
+    unmeasured = in_blocks(silent, two_leads[:, 3210:], 250, 3210)
+    assert signs_of(unmeasured) == []
+    resume = [Resume("p", 7500, beats_of(unmeasured)[-1].state)]
+    third = SampleSegmenter(BeatSpec(), [stream], resume, counters)
+    again = joined_signs(signs_of(in_blocks(third, two_leads[:, 3000:], 250, 7500)), 2)
+    assert again.shapes["dominant_share"][0].tolist() == [0, 0]
+
+
+def test_a_long_hole_has_the_hops_of_its_first_ten_seconds(ecg: NDArray[np.float32]) -> None:
+    """An hour without samples takes no time; what comes next says how long it was."""
+    stage, _ = new_stage()
+    produced = [
+        stage.step([message(ecg[:2500], 0)], 0.0),
+        stage.step([message(ecg[2500:], 2500 + 3600 * 250)], 1.0),
+    ]
+    found = joined_signs(signs_of(produced))
+    hole = 3600 * 250
+    assert np.diff(found.end_sample).max() == hole - 2500 + 2 * 125
+    in_hole = (found.end_sample > 2500) & (found.end_sample <= 2500 + hole)
+    assert np.count_nonzero(in_hole) == 19  # of a hop that ends 10 s on, no sample is left
+    unknown = found.windows["missing"][in_hole, 0] > 0.5
+    assert np.isnan(found.windows["leakage"][in_hole, 0][unknown]).all()
+    assert unknown.sum() >= 15
 
 
 def test_waveforms_nobody_looks_at_are_not_made(ecg: NDArray[np.float32]) -> None:
