@@ -189,8 +189,9 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
     n = windows.shape[1]
     edge = max(1, n // 40)
     first, last = (windows[:, part].mean(axis=1) for part in (slice(edge), slice(-edge, None)))
-    spectra: NDArray[np.complex64] = rfft(windows, norm="forward")[:, : MUSCLE.stop]
-    return spectra - (last - first)[:, None] * _ramp(n)
+    spectra: NDArray[np.complex64] = rfft(windows, norm="forward")[:, : MUSCLE.stop].copy()
+    spectra -= (last - first)[:, None] * _ramp(n)
+    return spectra
 
 
 @lru_cache(maxsize=64)

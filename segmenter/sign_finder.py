@@ -189,7 +189,7 @@ class SignFinder:
         windows: NDArray[Any],
     ) -> NDArray[np.bool_] | None:
         """Tell which hops are no later than ten seconds in a gap; None for all."""
-        told: NDArray[np.bool_] = (windows["missing"] < 1).any(axis=1)
+        told: NDArray[np.bool_] = np.any(windows["missing"] < 1, axis=1)
         if told.all():
             return None
         for k in np.flatnonzero(~told).tolist():
