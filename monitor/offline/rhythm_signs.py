@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from monitor.detection.rhythm.lead_watch import LeadWatchState, is_loose, watch_lead
 from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.ventricular_shape import log_odds
-from segmenter.beat import BeatSpec, joined_beats
+from segmenter.beat import UNJUDGEABLE, BeatSpec
 from segmenter.hops import HOP_S
 from segmenter.oscillation import SignalWindow, measure, signal_windows
 from segmenter.pulse_wave import PulseDetector, PulseHop
@@ -57,17 +57,17 @@ def find_in_lead(samples: NDArray[np.float32], fs_hz: float) -> LeadFindings:
     segmenter = Segmenter(fs_hz, BeatSpec(), measure_signs=True)
     chunk = round(CHUNK_S * fs_hz)
     found = [segmenter.update(samples[k : k + chunk]) for k in range(0, len(samples), chunk)]
-    beats = joined_beats([one.beats for one in found], segmenter.spec.length)
     signs = joined_signs([one.signs for one in found])
-    r_samples, shapes = signs.complexes["r_sample"], signs.shapes[:, 0]
+    complexes, shapes = signs.complexes, signs.shapes[:, 0]
+    r_samples = complexes["r_sample"]
     whole = np.isfinite(shapes["width_ms"])
     return LeadFindings(
         windows=_of_every_hop(signs, round(HOP_S * fs_hz), len(samples)),
-        r_samples=beats.r_sample,
-        rr_ms=beats.rr_before_ms.astype(np.float64),
-        rr_after_ms=beats.rr_after_ms.astype(np.float64),
-        judgeable=beats.judgeable,
-        known=beats.closed_sample,
+        r_samples=r_samples,
+        rr_ms=complexes["rr_before_ms"].astype(np.float64),
+        rr_after_ms=complexes["rr_after_ms"].astype(np.float64),
+        judgeable=(complexes["quality"] & int(UNJUDGEABLE)) == 0,
+        known=complexes["end_sample"],
         shapes=dict(
             zip(r_samples[whole].tolist(), map(QrsShape._make, shapes[whole].tolist()), strict=True)
         ),
