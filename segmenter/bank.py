@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,14 +34,13 @@ from segmenter.rates import check_rate
 from segmenter.sign_finder import (
     NO_ROWS,
     FoundSigns,
+    PatientSigns,
     SeenSignal,
     SignFinder,
-    complexes_to_plain,
     joined_findings,
-    saved_complexes,
 )
 from segmenter.signal_ring import SignalRing
-from segmenter.state import fill, listing, pack, real, unpack, whole
+from segmenter.state import Arrays, fill, listing, pack, real, unpack, whole
 from segmenter.tracker import Closed, ClosedBeats, Findings, SignalEvent, Tracker
 
 MAGIC = b"ecgseg04"
@@ -107,8 +106,10 @@ class SegmenterBank:
         How beats are cut.
     leads : int
         Leads of each patient, 1 to 64.
+    waves : int
+        Pulse waves of each patient beside the leads, 0 to 64.
     measure_signs : bool
-        Whether hops are measured, for named alarms: some 12 us a hop and lead, and 15 a beat.
+        Whether hops are measured, for named alarms; otherwise waves are not looked at.
 
     Raises
     ------
@@ -137,6 +138,7 @@ class SegmenterBank:
         fs_hz: float,
         spec: BeatSpec,
         leads: int = 1,
+        waves: int = 0,
         *,
         measure_signs: bool = False,
     ) -> None:
@@ -147,7 +149,9 @@ class SegmenterBank:
             raise InvalidSignal(
                 f"refused: {leads} leads given; a patient has 1 to {MAX_LEADS} in a bank"
             )
-        self.rows, self.leads = rows, leads
+        if not 0 <= waves <= MAX_LEADS:
+            raise InvalidSignal(f"refused: {waves} pulse waves given; give 0 to {MAX_LEADS}")
+        self.rows, self.leads, self.waves = rows, leads, waves
         self.fs_hz = float(fs_hz)
         self.spec = spec
         lines = rows * leads
@@ -166,12 +170,12 @@ class SegmenterBank:
         self._levels = np.zeros(lines)  # subtracted before detection, so that gaps leave no steps
         self._finder = CandidateFinder(lines, self.fs_hz, self._piece)
         self._timing = Durations.at(self.fs_hz)
+        self._signs = SignFinder(lines, self.fs_hz, leads, waves) if measure_signs else None
+        self._sign_parts: list[FoundSigns] = []
         self._patients = [self.new_patient(row) for row in range(rows)]
         self._detectors = [lead for patient in self._patients for lead in patient.leads]
         self._findings = Findings()
         self._parts: list[tuple[NDArray[np.int64], Beats]] = []
-        self._signs = SignFinder(lines, self.fs_hz, leads) if measure_signs else None
-        self._sign_parts: list[FoundSigns] = []
 
     @property
     def positions(self) -> NDArray[np.int64]:
@@ -193,7 +197,8 @@ class SegmenterBank:
             )
             for line in range(first, first + self.leads)
         ]
-        return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale))
+        signs = PatientSigns(self.fs_hz, 0 if self._signs is None else self.waves)
+        return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale), signs)
 
     def _piece_of(self, lines: int) -> int:
         """Return how many samples so many lines take at once."""
@@ -252,31 +257,34 @@ class SegmenterBank:
 
         Parameters
         ----------
-        chunk : np.ndarray, shape (rows, leads, n), real
-            ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
-            exceeds a million is missing. Used with single precision.
+        chunk : np.ndarray, shape (rows, leads + waves, n), real
+            ECG in millivolts at fs_hz, then pulse waves in any unit, continuing the previous chunk;
+            NaN, infinity and what exceeds a million is missing. Used with single precision.
 
         Raises
         ------
         InvalidSignal
-            If the chunk has not as many rows and leads, or is not of real numbers.
+            If the chunk has not as many rows, leads and waves, or is not of real numbers.
         """
         samples = np.asarray(chunk)
         if (
             samples.ndim != 3
-            or samples.shape[:2] != (self.rows, self.leads)
+            or samples.shape[:2] != (self.rows, self.leads + self.waves)
             or samples.dtype.kind not in "fiu"
         ):
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.rows}, {self.leads}, n), in "
-                f"millivolts, not {samples.dtype} of shape {samples.shape}"
+                f"a chunk must be real numbers of shape ({self.rows}, {self.leads + self.waves}, "
+                f"n), in millivolts, not {samples.dtype} of shape {samples.shape}"
             )
-        samples = samples.reshape(self.rows * self.leads, samples.shape[2])
         if samples.dtype.kind != "f" or samples.dtype.itemsize < 4:
             # Neither the least whole number nor a half-precision infinity has a magnitude.
             samples = samples.astype(np.float64)
-        for start in range(0, samples.shape[1], self._piece):
-            self._take(samples[:, start : start + self._piece])
+        n = samples.shape[2]
+        leads = samples[:, : self.leads].reshape(self.rows * self.leads, n)
+        for start in range(0, n, self._piece):
+            piece = slice(start, start + self._piece)
+            self._take_waves(samples[:, self.leads :, piece])
+            self._take(leads[:, piece])
         return self._collect()
 
     def gap(self, n_samples: int) -> BankSegmented:
@@ -291,11 +299,14 @@ class SegmenterBank:
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._kept)
         for start in range(0, fed, self._piece):
-            self._take(np.full((len(self._places), min(self._piece, fed - start)), np.nan))
+            n_nan = min(self._piece, fed - start)
+            self._take_waves(np.full((self.rows, self.waves, n_nan), np.nan))
+            self._take(np.full((len(self._places), n_nan), np.nan))
         if n_samples > fed:
             n = n_samples - fed
             for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
                 patient.skip(position, n, self._findings)
+                patient.signs.skip(n)
             self._positions = self._positions + n
             self._gaps += n
             self._lost = self._positions - 1
@@ -322,12 +333,15 @@ class SegmenterBank:
             "position": int(self._positions[lines.start]),
             "gaps": self._gaps[lines].tolist(),
             "levels": self._levels[lines].tolist(),
-            "complexes": None,
+            "n_waves": self.waves,
+            "signs": None,
             **self._patients[row].to_plain(),
         }
+        arrays = self._all_arrays(row)
         if self._signs is not None:
-            plain["complexes"] = complexes_to_plain(self._patients[row].complexes)
-        return pack(MAGIC, plain, self._all_arrays(row))
+            plain["signs"], of_waves = self._patients[row].signs.lift()
+            arrays |= of_waves
+        return pack(MAGIC, plain, arrays)
 
     def restore(self, row: int, state: bytes) -> None:
         """Let a row go on from a state that `to_bytes` gave, of any bank like this one.
@@ -342,18 +356,20 @@ class SegmenterBank:
             self._restore(row, *unpack(MAGIC, state))
         except InvalidState:
             measures = self._signs is not None
-            new = SegmenterBank(1, self.fs_hz, self.spec, self.leads, measure_signs=measures)
+            new = SegmenterBank(
+                1, self.fs_hz, self.spec, self.leads, self.waves, measure_signs=measures
+            )
             self._restore(row, *unpack(MAGIC, new.to_bytes(0)))
             raise
 
     def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        fs_hz, spec, leads = rate_spec_and_leads(plain)
-        if (fs_hz, spec, leads) != (self.fs_hz, self.spec, self.leads):
+        saved = saved_form(plain)
+        if saved != SavedForm(self.fs_hz, self.spec, self.leads, self.waves, saved.measure_signs):
             raise OtherState(
-                f"saved state: it belongs to {leads} leads at {fs_hz:g} Hz and {spec}, not to this "
-                "bank; make a bank like it"
+                f"saved state: it belongs to {saved.leads} leads and {saved.waves} waves at "
+                f"{saved.fs_hz:g} Hz and {saved.spec}, not to this bank; make a bank like it"
             )
-        has_signs = plain.get("complexes") is not None
+        leads, has_signs = self.leads, saved.measure_signs
         for name, target in self._all_arrays(row, with_signs=has_signs).items():
             fill(target, arrays, name)
         lines = self._lines(row)
@@ -370,27 +386,25 @@ class SegmenterBank:
         self._gappy = bool(self._gaps.any())
         patient = self._patients[row]
         patient.restore(plain, position)
-        self._restore_signs(row, plain, position, has_signs)
+        if self._signs is not None:
+            self._restore_signs(row, plain["signs"] if has_signs else None, arrays, position)
         for lead, gap in zip(patient.leads, self._gaps[lines].tolist(), strict=True):
             if gap < self._sleep_gap and lead.decider.attempt < position:
                 raise InvalidState("saved state: the detector lags behind the signal")
 
-    def _restore_signs(
-        self, row: int, plain: dict[str, Any], position: int, has_signs: bool
-    ) -> None:
+    def _restore_signs(self, row: int, plain: object, arrays: Arrays, position: int) -> None:
         """Let signs go on, or begin anew where they were not measured when the state was saved."""
-        patient, signs = self._patients[row], self._signs
-        patient.complexes.clear()
-        if signs is None:
+        assert self._signs is not None
+        memory, places = self._signs.memory, self._places[self._lines(row)]
+        signs = self._patients[row].signs = PatientSigns(self.fs_hz, self.waves)
+        if plain is None:
+            for place in places:
+                memory.forget(place)
+            signs.skip(position)
             return
-        lines = self._lines(row)
-        for place in self._places[lines]:
-            if has_signs:
-                signs.memory.check(place)
-            else:
-                signs.memory.forget(place)
-        if has_signs:
-            patient.complexes.extend(saved_complexes(plain, position, signs.hop))
+        for place in places:
+            memory.check(place)
+        signs.restore(plain, arrays, position, self._signs.hop)
 
     def _lines(self, row: int) -> slice:
         return slice(row * self.leads, (row + 1) * self.leads)
@@ -421,6 +435,15 @@ class SegmenterBank:
             "total": finder.total[line],
             "near": finder.signal.latest(line),
         }
+
+    def _take_waves(self, samples: NDArray[Any]) -> None:
+        """Take a piece of the pulse waves, shape (rows, waves, n)."""
+        if self._signs is None or not self.waves:
+            return
+        there = np.abs(samples) <= MAX_MV  # NaN is not
+        waves = np.where(there, samples, np.nan).astype(np.float32)
+        for patient, of_patient in zip(self._patients, waves, strict=True):
+            patient.signs.take_waves(of_patient)
 
     def _take(self, samples: NDArray[Any]) -> None:
         """Take a piece, shape (lines, n)."""
@@ -454,7 +477,7 @@ class SegmenterBank:
     def _end_hops(self, signs: SignFinder) -> None:
         """Measure what the hops that ended in the piece show."""
         seen = SeenSignal(self._history, self._places, self._starts, self._positions, self._lost)
-        found = signs.update(seen, [patient.complexes for patient in self._patients])
+        found = signs.update(seen, [patient.signs for patient in self._patients])
         if found is not None:
             self._sign_parts.append(found)
 
@@ -542,7 +565,7 @@ class SegmenterBank:
             rows, beats = self._cut(closed, np.array(lead_flags, np.int64))
             self._parts.append((rows, beats))
             if self._signs is not None:
-                self._signs.wait_for_hops(rows, beats, [one.complexes for one in self._patients])
+                self._signs.wait_for_hops(rows, beats, [one.signs for one in self._patients])
 
     def _cut(
         self, closed: list[Closed], lead_flags: NDArray[np.int64]
@@ -624,7 +647,7 @@ class SegmenterBank:
             seconds=np.array(found.seconds, np.int64),
             seconds_quality=np.array(found.seconds_quality, np.uint16),
             second_rows=np.array(found.second_rows, np.int64),
-            found_signs=joined_findings(sign_parts, self.leads),
+            found_signs=joined_findings(sign_parts, self.leads, self.waves),
         )
 
 
@@ -641,10 +664,25 @@ def of_all_leads(lead_quality: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(fit, common, any_of_them)
 
 
-def rate_spec_and_leads(plain: dict[str, Any]) -> tuple[float, BeatSpec, int]:
-    """Return the sampling rate, beat spec and number of leads of a saved state."""
+class SavedForm(NamedTuple):
+    """What a saved state is of."""
+
+    fs_hz: float
+    spec: BeatSpec
+    leads: int
+    waves: int
+    measure_signs: bool
+
+
+def saved_form(plain: dict[str, Any]) -> SavedForm:
+    """Return what a saved state is of; InvalidState if it does not say."""
     try:
-        spec = BeatSpec.from_mapping(plain["spec"])
-        return real(plain, "fs_hz"), spec, whole(plain, "n_leads", 1, MAX_LEADS)
+        return SavedForm(
+            real(plain, "fs_hz"),
+            BeatSpec.from_mapping(plain["spec"]),
+            whole(plain, "n_leads", 1, MAX_LEADS),
+            whole(plain, "n_waves", 0, MAX_LEADS),
+            plain.get("signs") is not None,
+        )
     except (KeyError, TypeError, SegmenterError) as error:
         raise InvalidState(f"saved state: {error}") from error

@@ -24,7 +24,7 @@ from segmenter.lead_detector import (
     Slept,
 )
 from segmenter.qrs import Detection
-from segmenter.sign_finder import Complex
+from segmenter.sign_finder import PatientSigns
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
@@ -42,14 +42,16 @@ class JoinedLeads:
     ----------
     leads : list of LeadDetector
     tracker : Tracker
+    signs : PatientSigns
+        What it shows beside its beats, carried along.
     """
 
-    def __init__(self, leads: list[LeadDetector], tracker: Tracker) -> None:
+    def __init__(self, leads: list[LeadDetector], tracker: Tracker, signs: PatientSigns) -> None:
         self.leads = leads
         self.tracker = tracker
+        self.signs = signs
         self.left_out = [False] * len(leads)
         self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
-        self.complexes: list[Complex] = []  # that wait for their hop
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
         timing = leads[0].decider.timing
         self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None

@@ -68,8 +68,10 @@ class SegmenterPool:
         How beats are cut.
     leads : int
         Leads of each patient, 1 to 64.
+    waves : int
+        Pulse waves of each patient beside the leads.
     measure_signs : bool
-        Whether hops are measured, for named alarms.
+        Whether hops are measured, for named alarms; otherwise waves are not looked at.
 
     Raises
     ------
@@ -78,9 +80,15 @@ class SegmenterPool:
     """
 
     def __init__(
-        self, fs_hz: float, spec: BeatSpec, leads: int = 1, *, measure_signs: bool = False
+        self,
+        fs_hz: float,
+        spec: BeatSpec,
+        leads: int = 1,
+        waves: int = 0,
+        *,
+        measure_signs: bool = False,
     ) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec, leads, measure_signs=measure_signs)
+        self._bank = SegmenterBank(1, fs_hz, spec, leads, waves, measure_signs=measure_signs)
         self.fs_hz, self.spec, self.leads = self._bank.fs_hz, spec, leads
         new, _ = self._bank.lift()
         self._new = {name: array.copy() for name, array in new.items()}  # of a row that begins
@@ -138,8 +146,8 @@ class SegmenterPool:
         ----------
         rows : sequence of int
             Each at most once.
-        chunk : np.ndarray, shape (len(rows), leads, n), real
-            ECG in millivolts, as `SegmenterBank.update` takes it.
+        chunk : np.ndarray, shape (len(rows), leads + waves, n), real
+            ECG in millivolts and pulse waves, as `SegmenterBank.update` takes it.
 
         Returns
         -------

@@ -1,9 +1,9 @@
 """The signs of many patients: windows of the kept signal, and QRS complexes around the R peaks.
 
 A hop ends at each multiple of half a second of a patient's stream, however its samples were cut.
-It is left out in a gap of all leads, after the gap's first ten seconds: so a long gap takes no
-time, and the hop after it says how long it was. A complex whose hop is left out stands in the next
-one.
+It is left out in a gap of all leads and pulse waves, after the gap's first ten seconds: so a long
+gap takes no time, and the hop after it says how long it was. A complex whose hop is left out stands
+in the next one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from segmenter.beat import Beats
 from segmenter.errors import InvalidState
 from segmenter.hops import HOP_S, WINDOW_S
 from segmenter.oscillation import measure_rows
+from segmenter.pulse_wave import PulseDetector, PulseHop
 from segmenter.qrs_shape import ComplexCutter, ShapeMemory
 from segmenter.signal_ring import SignalRing
 from segmenter.signs import (
@@ -30,7 +31,7 @@ from segmenter.signs import (
     Signs,
     joined_signs,
 )
-from segmenter.state import listing
+from segmenter.state import Arrays, listing
 
 MOST_WAITING = (
     64  # complexes of a patient: no two are closer than 0.2 s, and a hop is half a second
@@ -46,6 +47,68 @@ class Complex(NamedTuple):
     rr_before_ms: float
     rr_after_ms: float
     quality: int
+
+
+class PatientSigns:
+    """What is known of one patient, beside the shapes of its leads.
+
+    Parameters
+    ----------
+    fs_hz : float
+    waves : int
+        Pulse waves beside the leads.
+
+    Attributes
+    ----------
+    complexes : list of Complex
+        Those that wait for their hop.
+    """
+
+    def __init__(self, fs_hz: float, waves: int) -> None:
+        self.complexes: list[Complex] = []
+        self._waves = [PulseDetector(fs_hz) for _ in range(waves)]
+        self._hops: list[list[PulseHop]] = [[] for _ in range(waves)]
+
+    def take_waves(self, samples: NDArray[np.float32]) -> None:
+        """Take the next samples of the pulse waves, shape (waves, n); NaN is missing."""
+        for wave, hops, row in zip(self._waves, self._hops, samples, strict=True):
+            hops += wave.update(row)
+
+    def ended_hops(self) -> list[list[PulseHop]]:
+        """Return what each wave showed in the hops that ended since the last time."""
+        ended, self._hops = self._hops, [[] for _ in self._waves]
+        return ended
+
+    def skip(self, n_samples: int) -> None:
+        """Miss samples behind ten seconds and more in which all was missing."""
+        for wave in self._waves:
+            wave.skip(n_samples)
+
+    def lift(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the state as plain JSON values and arrays."""
+        lifted = [wave.lift() for wave in self._waves]
+        plain = {
+            "complexes": [_plain_complex(one) for one in self.complexes],
+            "waves": [of_wave for of_wave, _ in lifted],
+        }
+        return plain, {f"wave{k}": arrays["kept"] for k, (_, arrays) in enumerate(lifted)}
+
+    def restore(self, plain: object, arrays: Arrays, position: int, hop: int) -> None:
+        """Take a state from `lift` at a position; InvalidState if it cannot be one."""
+        if not isinstance(plain, dict):
+            raise InvalidState("saved state: signs are none")
+        waves = listing(plain, "waves", len(self._waves))
+        if len(waves) != len(self._waves) or not all(isinstance(one, dict) for one in waves):
+            raise InvalidState("saved state: waves are not as many")
+        restored = [
+            PulseDetector.settled(one, {"kept": arrays[f"wave{k}"]} if f"wave{k}" in arrays else {})
+            for k, one in enumerate(waves)
+        ]
+        for old, new in zip(self._waves, restored, strict=True):
+            if (new.fs_hz, new.position) != (old.fs_hz, position):
+                raise InvalidState("saved state: a wave is elsewhere than the leads")
+        self.complexes = _saved_complexes(plain, position, hop)
+        self._waves = restored
 
 
 @dataclass(frozen=True)
@@ -84,12 +147,12 @@ class FoundSigns:
     pulse_rows: NDArray[np.int64]
 
 
-def joined_findings(parts: list[FoundSigns], leads: int) -> FoundSigns:
+def joined_findings(parts: list[FoundSigns], leads: int, waves: int) -> FoundSigns:
     """Join what was found of the same rows one after the other."""
     if len(parts) == 1:
         return parts[0]
     return FoundSigns(
-        joined_signs([part.signs for part in parts], leads),
+        joined_signs([part.signs for part in parts], leads, waves),
         np.concatenate([NO_ROWS, *(part.hop_rows for part in parts)]),
         np.concatenate([NO_ROWS, *(part.complex_rows for part in parts)]),
         np.concatenate([NO_ROWS, *(part.pulse_rows for part in parts)]),
@@ -106,19 +169,21 @@ class SignFinder:
     fs_hz : float
     leads : int
         Lines of each patient.
+    waves : int
+        Pulse waves of each patient beside them.
     """
 
-    def __init__(self, places: int, fs_hz: float, leads: int) -> None:
-        self.leads = leads
+    def __init__(self, places: int, fs_hz: float, leads: int, waves: int = 0) -> None:
+        self.leads, self.waves = leads, waves
         self.hop = round(HOP_S * fs_hz)
         self.width = round(WINDOW_S / HOP_S) * self.hop
         self.memory = ShapeMemory(places)
         self._cutter = ComplexCutter(fs_hz)
 
     def wait_for_hops(
-        self, rows: NDArray[np.int64], beats: Beats, waiting: Sequence[list[Complex]]
+        self, rows: NDArray[np.int64], beats: Beats, patients: Sequence[PatientSigns]
     ) -> None:
-        """Let the complexes of beats that closed wait for their hops; `waiting` is of all rows."""
+        """Let the complexes of beats that closed wait for their hops; `patients` are all rows."""
         # A beat is known behind sample `closed_sample`, or before it.
         due = np.maximum(beats.r_sample + self.hop, beats.closed_sample + 1)
         columns = (
@@ -126,9 +191,9 @@ class SignFinder:
         )  # fmt: skip
         values = zip(*(column.tolist() for column in columns), strict=True)
         for row, one in zip(rows.tolist(), values, strict=True):
-            waiting[row].append(Complex(*one))
+            patients[row].complexes.append(Complex(*one))
 
-    def update(self, seen: SeenSignal, waiting: Sequence[list[Complex]]) -> FoundSigns | None:
+    def update(self, seen: SeenSignal, patients: Sequence[PatientSigns]) -> FoundSigns | None:
         """Return the signs of the hops that ended within the samples just taken, if any did.
 
         Complexes that stand in them no longer wait.
@@ -143,23 +208,37 @@ class SignFinder:
         lines = rows[:, None] * self.leads + np.arange(self.leads)  # (hops, leads)
         windows = self._windows(seen, lines.reshape(-1), ends.repeat(self.leads))
         windows = windows.reshape(lines.shape)
-        kept = self._are_told(seen, lines, ends, windows)
+        shown = self._shown(rows, patients) if self.waves else None
+        kept = self._are_told(seen, lines, ends, windows, shown)
         if kept is not None:
             rows, ends, windows = rows[kept], ends[kept], windows[kept]
-        complex_rows, complexes = _due(rows, ends, waiting)
+            shown = shown and [one for one, is_kept in zip(shown, kept, strict=True) if is_kept]
+        complex_rows, complexes = _due(rows, ends, patients)
+        pulses, pulse_rows = _pulses(rows, ends, shown or [])
+        readable = np.array([[wave.readable for wave in one] for one in shown or []], np.bool_)
         return FoundSigns(
             Signs(
                 ends,
                 windows,
                 complexes,
                 self._shapes(seen, complex_rows, complexes),
-                np.zeros((len(ends), 0), np.bool_),
-                np.zeros(0, PULSE_COLUMNS),
+                readable.reshape(len(ends), self.waves),
+                pulses,
             ),
             rows,
             complex_rows,
-            NO_ROWS,
+            pulse_rows,
         )
+
+    def _shown(
+        self, rows: NDArray[np.int64], patients: Sequence[PatientSigns]
+    ) -> list[tuple[PulseHop, ...]]:
+        """Return what each hop's pulse waves showed."""
+        return [
+            of_waves
+            for row in dict.fromkeys(rows.tolist())
+            for of_waves in zip(*patients[row].ended_hops(), strict=True)
+        ]
 
     def _windows(
         self, seen: SeenSignal, lines: NDArray[np.int64], ends: NDArray[np.int64]
@@ -187,9 +266,12 @@ class SignFinder:
         lines: NDArray[np.int64],
         ends: NDArray[np.int64],
         windows: NDArray[Any],
+        shown: list[tuple[PulseHop, ...]] | None,
     ) -> NDArray[np.bool_] | None:
         """Tell which hops are no later than ten seconds in a gap; None for all."""
         told: NDArray[np.bool_] = np.any(windows["missing"] < 1, axis=1)
+        if shown is not None:
+            told |= np.array([any(wave.is_there for wave in one) for one in shown])
         if told.all():
             return None
         for k in np.flatnonzero(~told).tolist():
@@ -226,20 +308,34 @@ class SignFinder:
 
 
 def _due(
-    rows: NDArray[np.int64], ends: NDArray[np.int64], waiting: Sequence[list[Complex]]
+    rows: NDArray[np.int64], ends: NDArray[np.int64], patients: Sequence[PatientSigns]
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Take the complexes that stand in hops of rows: their rows, and COMPLEX_COLUMNS."""
     of_rows: list[int] = []
     due: list[tuple[int, int, float, float, int]] = []
     for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
-        if not waiting[row]:
+        waiting = patients[row].complexes
+        if not waiting:
             continue
-        ready = sorted(one for one in waiting[row] if one.due <= end)
+        ready = sorted(one for one in waiting if one.due <= end)
         if ready:
-            waiting[row][:] = [one for one in waiting[row] if one.due > end]
+            patients[row].complexes = [one for one in waiting if one.due > end]
             of_rows += [row] * len(ready)
             due += [(end, one.r_sample, *one[2:]) for one in ready]
     return np.array(of_rows, np.int64), np.array(due, COMPLEX_COLUMNS)
+
+
+def _pulses(
+    rows: NDArray[np.int64], ends: NDArray[np.int64], shown: list[tuple[PulseHop, ...]]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the pulses that hops of rows showed, PULSE_COLUMNS, and their rows."""
+    of_rows: list[int] = []
+    pulses: list[tuple[int, int, int]] = []
+    for row, end, waves in zip(rows.tolist(), ends.tolist(), shown, strict=bool(shown)):
+        for number, wave in enumerate(waves):
+            of_rows += [row] * len(wave.pulses)
+            pulses += [(end, pulse, number) for pulse in wave.pulses]
+    return np.array(pulses, PULSE_COLUMNS), np.array(of_rows, np.int64)
 
 
 def _rounds(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -255,15 +351,12 @@ def _rounds(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return [np.array(one, np.intp) for one in rounds]
 
 
-def complexes_to_plain(waiting: list[Complex]) -> list[list[int | float | None]]:
-    """Return complexes that wait as plain JSON values."""
-    return [
-        [None if isinstance(value, float) and value != value else value for value in one]
-        for one in waiting
-    ]
+def _plain_complex(waiting: Complex) -> list[int | float | None]:
+    """Return a complex that waits as plain JSON values."""
+    return [None if isinstance(value, float) and value != value else value for value in waiting]
 
 
-def saved_complexes(plain: dict[str, Any], position: int, hop: int) -> list[Complex]:
+def _saved_complexes(plain: dict[str, Any], position: int, hop: int) -> list[Complex]:
     """Return complexes that waited at a position; InvalidState if they cannot be that."""
     saved = [
         _saved_complex(one, position, hop) for one in listing(plain, "complexes", MOST_WAITING)

@@ -1,9 +1,9 @@
 """What a stretch of signal shows beside its beats: windows, QRS complexes, pulses, as arrays.
 
 The named alarms (`rhythm/` in the monitor) are decided on these, half a second (a hop) at a time.
-A hop ends at each multiple of `HOP_S` of the stream; those in a gap of all leads are left out after
-its first ten seconds. A complex stands in the hop in which it was measured: the first that ends at
-least `HOP_S` behind its R peak and behind its beat's `closed_sample`.
+A hop ends at each multiple of `HOP_S` of the stream; those in a gap of all leads and waves are left
+out after its first ten seconds. A complex stands in the hop in which it was measured: the first
+that ends at least `HOP_S` behind its R peak and behind its beat's `closed_sample`.
 """
 
 from __future__ import annotations

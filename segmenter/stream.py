@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, rate_spec_and_leads
+from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, saved_form
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
 from segmenter.signs import Signs
@@ -55,8 +55,10 @@ class Segmenter:
         How beats are cut.
     leads : int
         1 to 64; a beat has one R peak in all of them.
+    waves : int
+        Pulse waves beside the leads.
     measure_signs : bool
-        Whether hops are measured, for named alarms.
+        Whether hops are measured, for named alarms; otherwise waves are not looked at.
 
     Raises
     ------
@@ -81,11 +83,17 @@ class Segmenter:
     """
 
     def __init__(
-        self, fs_hz: float, spec: BeatSpec, leads: int = 1, *, measure_signs: bool = False
+        self,
+        fs_hz: float,
+        spec: BeatSpec,
+        leads: int = 1,
+        waves: int = 0,
+        *,
+        measure_signs: bool = False,
     ) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec, leads, measure_signs=measure_signs)
+        self._bank = SegmenterBank(1, fs_hz, spec, leads, waves, measure_signs=measure_signs)
         self.fs_hz = self._bank.fs_hz
-        self.spec, self.leads = spec, leads
+        self.spec, self.leads, self.waves = spec, leads, waves
 
     @property
     def position(self) -> int:
@@ -97,21 +105,21 @@ class Segmenter:
 
         Parameters
         ----------
-        chunk : np.ndarray, shape (leads, n), or (n,) where there is one lead; real
-            ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
-            exceeds a million is missing. Used with single precision.
+        chunk : np.ndarray, shape (leads + waves, n), or (n,) where there is one lead; real
+            ECG in millivolts at fs_hz, then pulse waves in any unit, continuing the previous chunk;
+            NaN, infinity and what exceeds a million is missing. Used with single precision.
 
         Raises
         ------
         InvalidSignal
-            If the chunk has not as many leads or is not of real numbers.
+            If the chunk has not as many leads and waves or is not of real numbers.
         """
-        samples = np.asarray(chunk)
-        if samples.ndim == 1 and self.leads == 1:
+        samples, lines = np.asarray(chunk), self.leads + self.waves
+        if samples.ndim == 1 and lines == 1:
             samples = samples[None]
-        if samples.ndim != 2 or len(samples) != self.leads or samples.dtype.kind not in "fiu":
+        if samples.ndim != 2 or len(samples) != lines or samples.dtype.kind not in "fiu":
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.leads}, n), not {samples.dtype} of "
+                f"a chunk must be real numbers of shape ({lines}, n), not {samples.dtype} of "
                 f"shape {samples.shape}"
             )
         return _only_row(self._bank.update(samples[None]))
@@ -142,10 +150,9 @@ class Segmenter:
             If the bytes are damaged, of another program or version, or out of bounds.
         """
         plain, _ = unpack(MAGIC, state)
-        fs_hz, spec, leads = rate_spec_and_leads(plain)
-        measure_signs = plain.get("complexes") is not None
+        form = saved_form(plain)
         try:
-            segmenter = cls(fs_hz, spec, leads, measure_signs=measure_signs)
+            segmenter = cls(*form[:4], measure_signs=form.measure_signs)
         except SegmenterError as error:
             raise InvalidState(f"saved state: {error}") from error
         segmenter._bank.restore(0, state)
