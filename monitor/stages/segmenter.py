@@ -106,6 +106,7 @@ class PoolKey(NamedTuple):
 
     fs_hz: float
     leads: int
+    waves: int
 
 
 class Block(NamedTuple):
@@ -113,7 +114,7 @@ class Block(NamedTuple):
 
     stream: PatientStream
     sent_ns: int
-    samples: NDArray[np.float32]  # (leads, n)
+    samples: NDArray[np.float32]  # (leads + waves, n)
     missing: int
 
 
@@ -243,11 +244,11 @@ class SampleSegmenter:
             self._pass_on(blocks, found, missing, now_s, result)
         for (key, n), blocks in alike.items():
             rows = [block.stream.row for block in blocks]
-            chunk = np.stack([block.samples for block in blocks])  # (rows, leads, n)
+            chunk = np.stack([block.samples for block in blocks])  # (rows, leads + waves, n)
             found = self._pools[key].update(rows, chunk)
             self._pass_on(blocks, found, n, now_s, result)
             for place, block in enumerate(blocks):
-                block.stream.recent.add(block.samples, block.stream.position)
+                block.stream.recent.add(block.samples[: key.leads], block.stream.position)
                 if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
                     block.stream.wave_due_s = now_s + WAVE_PERIOD_S
                     start = block.stream.position - n
@@ -298,7 +299,7 @@ class SampleSegmenter:
         stream = self._streams.get(header.patient) or self._open(header)
         self._require_one_sender(stream, header, now_s)
         missing = header.position - stream.position
-        as_before = (header.fs_hz, header.leads) == (stream.stream.fs_hz, stream.stream.leads)
+        as_before = _form(header) == _form(stream.stream)
         plausible = -OVERLAP_S * header.fs_hz <= missing <= MAX_GAP_S * header.fs_hz
         if not (as_before and plausible):
             stream = self._begin_stretch(stream, header, now_s, result)
@@ -374,6 +375,7 @@ class SampleSegmenter:
             fs_hz=header.fs_hz,
             first_sample=header.position,
             n_samples=None,
+            waves=header.waves,
         )
         try:
             return self._admit(described, header.position, header.sent_ns % MAX_IDENTITY)
@@ -385,9 +387,13 @@ class SampleSegmenter:
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = SegmenterPool(
-                key.fs_hz, self._spec, key.leads, measure_signs=self._measure_signs
+                key.fs_hz,
+                self._spec,
+                key.leads,
+                key.waves,
+                measure_signs=self._measure_signs,
             )
-        row, recent, number = pool.add(), RecentSignal(*key), self._opened
+        row, recent, number = pool.add(), RecentSignal(key.fs_hz, key.leads), self._opened
         stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
@@ -450,6 +456,7 @@ class SampleSegmenter:
             ],
             stretch=stream.stretch,
             first_sample=stream.origin,
+            waves=described.waves,
             n_hops=0 if signs is None else len(signs),
             n_complexes=0 if signs is None else len(signs.complexes),
             n_pulses=0 if signs is None else len(signs.pulses),
@@ -457,7 +464,12 @@ class SampleSegmenter:
 
 
 def _pool_key(stream: Stream) -> PoolKey:
-    return PoolKey(stream.fs_hz, len(stream.leads))
+    return PoolKey(stream.fs_hz, len(stream.leads), len(stream.waves))
+
+
+def _form(of: Stream | SamplesHeader) -> tuple[float, list[str], list[str]]:
+    """Return what stays the same within a stretch of samples."""
+    return of.fs_hz, of.leads, of.waves
 
 
 def _is_loss(event: SignalEvent) -> bool:
@@ -551,7 +563,7 @@ def run(settings: SegmenterSettings) -> Counters:
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 # What cannot be segmented is refused now.
-                Segmenter(stream.fs_hz, spec, len(stream.leads))
+                Segmenter(stream.fs_hz, spec, len(stream.leads), len(stream.waves))
             host.say(
                 f"listens for samples on {settings.samples}, sends beats to {settings.beats}, "
                 f"publishes waveforms on {settings.wave}"

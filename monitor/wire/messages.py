@@ -629,6 +629,7 @@ class Stream(msgspec.Struct, frozen=True):
     n_samples: Count | None  # none with --loop
     digest: str = ""  # of the first samples: tells a record from another of the same name
     warnings: list[Annotated[str, Meta(max_length=1000)]] = []  # wrong, and read all the same
+    waves: Waves = []
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):

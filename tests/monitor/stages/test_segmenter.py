@@ -559,6 +559,30 @@ def test_signs_go_on_after_a_restart(two_leads: NDArray[np.float32]) -> None:
     assert again.shapes["dominant_share"][0].tolist() == [0, 0]
 
 
+def test_pulse_waves_are_searched_and_not_shown(two_leads: NDArray[np.float32]) -> None:
+    """Their pulses are in samples of the record; a view shows the leads. Other waves: a stretch."""
+    t = np.arange(7500) / FS_HZ
+    wave = (80 + 20 * np.maximum(0, np.sin(2 * np.pi * 1.25 * t)) ** 3).astype(np.float32)
+    samples = np.concatenate((two_leads, wave[None]))
+    stage, counters = new_stage()
+    sent = [
+        message(samples[:, at : at + 500], 700 + at, leads=["I", "II"], waves=["ABP"])
+        for at in range(0, 7500, 500)
+    ]
+    produced = [stage.step([one], 0.0) for one in sent]
+    found = joined_signs(signs_of(produced), 2, 1)
+    assert found.readable[8:].all()
+    assert 33 <= len(found.pulses) <= 38
+    assert set(np.diff(found.pulses["sample"]).tolist()) <= {199, 200, 201}
+    steepest = (found.pulses["sample"] - 700) / FS_HZ % 0.8
+    assert ((steepest > 0.05) & (steepest < 0.25)).all()
+    assert all(header.waves == ["ABP"] for one in produced for header in headers(one))
+    assert {len(wave.others) for one in produced for wave in one.waves} == {1}
+    assert counters.malformed == 0
+    changed = stage.step([message(two_leads[:, :500], 8200, sent_ns=99)], 0.0)
+    assert len({header.stretch for header in headers(changed)}) == 2
+
+
 def test_a_long_hole_has_the_hops_of_its_first_ten_seconds(ecg: NDArray[np.float32]) -> None:
     """An hour without samples takes no time; what comes next says how long it was."""
     stage, _ = new_stage()
