@@ -19,8 +19,7 @@ from segmenter.bank import BLOCK, BankSegmented, SegmenterBank
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.errors import InvalidSignal
 from segmenter.joined_leads import JoinedLeads
-from segmenter.sign_finder import FoundSigns
-from segmenter.signs import Signs
+from segmenter.signs import GroupedSigns, joined_signs
 from segmenter.tracker import SignalEvent
 
 
@@ -36,8 +35,8 @@ class PoolSegmented:
         How many of the beats are each row's.
     events : list of list of SignalEvent, of length n_rows
         Each row's events, in samples of its stream.
-    signs : list of Signs or None, of length n_rows
-        Each row's hops that ended, in samples of its stream; None where none did.
+    signs : GroupedSigns
+        Each row's hops that ended, in samples of its stream.
     found : list of BankSegmented
         What the banks of at most `BLOCK` rows found, in the same order, in rows of their own.
     """
@@ -45,7 +44,7 @@ class PoolSegmented:
     beats: Beats
     counts: list[int]
     events: list[list[SignalEvent]]
-    signs: list[Signs | None]
+    signs: GroupedSigns
     found: list[BankSegmented]
 
     def r_samples(self, place: int) -> list[int]:
@@ -193,11 +192,7 @@ class SegmenterPool:
             beats=beats.rows(order),
             counts=np.bincount(places, minlength=n_rows).tolist(),
             events=events,
-            signs=[
-                one
-                for of_bank, offset in zip(found, offsets, strict=True)
-                for one in _of_rows(of_bank.found_signs, min(BLOCK, n_rows - offset))
-            ],
+            signs=_grouped_signs(found, offsets, n_rows),
             found=found,
         )
 
@@ -237,21 +232,22 @@ class SegmenterPool:
         self._laid = []
 
 
-def _of_rows(found: FoundSigns, n_rows: int) -> list[Signs | None]:
-    """Return the signs of each of a bank's rows."""
-    if not len(found.hop_rows):
-        return [None] * n_rows
-    rows = (found.hop_rows, found.complex_rows, found.pulse_rows)
-    in_order = found.signs
-    if (found.hop_rows[1:] < found.hop_rows[:-1]).any():  # of several pieces
-        in_order = found.signs.part(*(np.argsort(of, kind="stable") for of in rows))
-    counts = [np.bincount(of, minlength=n_rows) for of in rows]
-    stops = np.stack([of.cumsum() for of in counts], axis=1).tolist()
-    starts = [[0, 0, 0], *stops]
-    return [
-        in_order.part(*map(slice, start, stop)) if stop[0] > start[0] else None
-        for start, stop in zip(starts, stops, strict=False)
+def _grouped_signs(found: list[BankSegmented], offsets: range, n_rows: int) -> GroupedSigns:
+    """Lay the signs that banks of at most BLOCK rows found one patient after the other."""
+    signs = [one.found_signs for one in found]
+    places = [
+        _joined_places(rows, offsets)
+        for rows in (
+            [one.hop_rows for one in signs],
+            [one.complex_rows for one in signs],
+            [one.pulse_rows for one in signs],
+        )
     ]
+    joined = joined_signs([one.signs for one in signs])
+    if any((of[1:] < of[:-1]).any() for of in places):  # of several pieces
+        joined = joined.part(*(np.argsort(of, kind="stable") for of in places))
+    counts = [np.bincount(of, minlength=n_rows) for of in places]
+    return GroupedSigns(joined, np.stack(counts, axis=1))
 
 
 def _joined_places(rows: list[NDArray[np.int64]], offsets: range) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Moves = int | NDArray[np.int64]
 Which = slice | NDArray[np.intp]
 QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
 
@@ -91,15 +92,20 @@ class Signs:
 
         Those are the ends of hops, here, in complexes and in pulses; R peaks; and pulses.
         """
-        if not n_samples:
-            return self
-        complexes, pulses = self.complexes.copy(), self.pulses.copy()
+        return self.moved_each(n_samples, n_samples, n_samples) if n_samples else self
+
+    def moved_each(self, hops: Moves, complexes: Moves, pulses: Moves) -> Signs:
+        """Return the signs moved, each hop, complex and pulse by samples of its own."""
+        moved_complexes, moved_pulses = self.complexes.copy(), self.pulses.copy()
         for name in ("end_sample", "r_sample"):
-            complexes[name] += n_samples
+            moved_complexes[name] += complexes
         for name in ("end_sample", "sample"):
-            pulses[name] += n_samples
+            moved_pulses[name] += pulses
         return replace(
-            self, end_sample=self.end_sample + n_samples, complexes=complexes, pulses=pulses
+            self,
+            end_sample=self.end_sample + hops,
+            complexes=moved_complexes,
+            pulses=moved_pulses,
         )
 
     def part(self, hops: Which, complexes: Which, pulses: Which) -> Signs:
@@ -116,6 +122,38 @@ class Signs:
     def copy(self) -> Signs:
         """Return the signs in memory of their own: a view of one keeps all of its bundle."""
         return Signs(*(array.copy() for array in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class GroupedSigns:
+    """Signs of many patients, one patient after the other.
+
+    Attributes
+    ----------
+    signs : Signs
+    counts : np.ndarray, shape (patients, 3), int64
+        How many hops, complexes and pulses are each patient's.
+    """
+
+    signs: Signs
+    counts: NDArray[np.int64]
+
+    def moved(self, n_samples: NDArray[np.int64]) -> GroupedSigns:
+        """Return the signs with each patient's samples counted from so many earlier."""
+        if not len(self.signs):
+            return self
+        each = (n_samples.repeat(count) for count in self.counts.T)
+        return GroupedSigns(self.signs.moved_each(*each), self.counts)
+
+    def of_each(self) -> list[Signs | None]:
+        """Return each patient's signs, views; None where no hop ended."""
+        if not len(self.signs):
+            return [None] * len(self.counts)
+        stops: list[list[int]] = self.counts.cumsum(axis=0).tolist()
+        return [
+            self.signs.part(*map(slice, start, stop)) if stop[0] > start[0] else None
+            for start, stop in zip([[0, 0, 0], *stops], stops, strict=False)
+        ]
 
 
 def joined_signs(parts: list[Signs], leads: int = 1, waves: int = 0) -> Signs:

@@ -53,6 +53,7 @@ from monitor.wire.curve_keys import init_keys, load_keys
 from segmenter.bank import MAGIC
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidState
+from segmenter.signs import Signs
 from segmenter.stream import Segmenter
 from tests.fuzz_damage import (
     Damage,
@@ -160,13 +161,18 @@ def some_beats(n: int, length: int, leads: int = 1) -> Beats:
     )
 
 
-def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.BeatsMessage:
-    """Return a message of beats."""
+def beats_message(
+    beats: Beats, state: bytes = b"", signs: Signs | None = None, **changes: Any
+) -> wire.BeatsMessage:
+    """Return a message of beats and signs."""
     _, n_leads, length = beats.values.shape
     leads = ["MLII", *(f"V{number}" for number in range(1, n_leads))]
     values = {"leads": leads, **SENT, **OF_BEATS, **changes}
     values |= {"length": length, "n_beats": len(beats)}
-    return wire.BeatsMessage(wire.BeatsHeader(**values), beats, state)
+    if signs is not None:
+        counted = (signs.end_sample, signs.complexes, signs.pulses)
+        values |= zip(("n_hops", "n_complexes", "n_pulses"), map(len, counted), strict=True)
+    return wire.BeatsMessage(wire.BeatsHeader(**values), beats, state, 0, signs)
 
 
 def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -317,6 +323,7 @@ def segmenter_states(folder: Path) -> Decoder:
         (Segmenter(250.0, SPEC), noisy),
         (Segmenter(128.0, BeatSpec("midpoint", 16)), ecg[: 8 * FS_HZ]),
         (Segmenter(250.0, SPEC, 2), both[:, : 12 * FS_HZ]),
+        (Segmenter(250.0, SPEC, 1, 1, measure_signs=True), both[:, : 7 * FS_HZ + 40]),
     ):
         segmenter.update(chunk)
         seeds.append(segmenter.to_bytes())
@@ -324,14 +331,24 @@ def segmenter_states(folder: Path) -> Decoder:
     def decode(case: bytes) -> object:
         segmenter = Segmenter.from_bytes(case)
         try:
-            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (segmenter.leads, FS_HZ))
+            lines = segmenter.leads + segmenter.waves
+            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (lines, FS_HZ))
             found = segmenter.update(second)
             state = segmenter.to_bytes()
             Segmenter.from_bytes(state)
             segmenter.flush()
             if segmenter.leads > wire.MAX_LEADS:
                 return found  # the segmenter takes more than a message does
-            message = beats_message(found.beats, state, position=segmenter.position)
+            waves = [f"P{k}" for k in range(found.signs.readable.shape[1])]
+            if len(waves) > wire.MAX_WAVES:
+                return found
+            message = beats_message(
+                found.beats,
+                state,
+                found.signs,
+                position=segmenter.position,
+                waves=waves,
+            )
             return codec.decode_bundle(codec.encode_bundle([message]))
         except (InvalidState, InvalidMessage) as error:
             raise Broken(str(error)) from error

@@ -268,7 +268,8 @@ class SampleSegmenter:
         origins = np.array([block.stream.origin for block in blocks], np.int64)
         beats = found.beats.moved(np.repeat(origins, found.counts))
         first = 0
-        of_each = zip(blocks, found.counts, found.events, found.signs, strict=True)
+        signs_of_each = found.signs.moved(origins).of_each()
+        of_each = zip(blocks, found.counts, found.events, signs_of_each, strict=True)
         for block, n_beats, events, signs in of_each:
             stream = block.stream
             stream.position += n_samples
@@ -282,8 +283,7 @@ class SampleSegmenter:
                 state = self._state(stream, now_s) if has_state else b""
                 header = self._header(stream, block.sent_ns, n_beats, events, signs)
                 stream.notices.clear()
-                moved = None if signs is None else signs.moved(stream.origin)
-                result.messages.append(BeatsMessage(header, beats, state, first, moved))
+                result.messages.append(BeatsMessage(header, beats, state, first, signs))
                 stream.sent_s, stream.sent_position = now_s, stream.position
                 stream.sequence += 1
             first += n_beats

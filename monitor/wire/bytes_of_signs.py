@@ -39,14 +39,11 @@ def sign_bytes(header: BeatsHeader) -> list[int]:
 
 def encode_signs(signs: Sequence[Signs]) -> bytes:
     """Return the frame of the signs of messages, in order."""
-    if not signs:
-        return b""
-    columns = zip(NAMES, COLUMNS, strict=True)
     return b"".join(
-        np.concatenate([getattr(one, name).reshape(-1) for one in signs])
-        .astype(column, copy=False)
-        .tobytes()
-        for name, column in columns
+        # Not joined before: numpy compares all fields of each two that it joins.
+        getattr(one, name).astype(column, copy=False).tobytes()
+        for name, column in zip(NAMES, COLUMNS, strict=True)
+        for one in signs
     )
 
 

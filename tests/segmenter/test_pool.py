@@ -50,7 +50,7 @@ def _of_place(found: PoolSegmented, place: int) -> Segmented:
         r_samples=np.array(found.r_samples(place), np.int64),
         seconds=bank.seconds[of_second],
         seconds_quality=bank.seconds_quality[of_second],
-        signs=found.signs[place] or no_signs(),
+        signs=found.signs.of_each()[place] or no_signs(),
     )
 
 
