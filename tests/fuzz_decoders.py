@@ -212,7 +212,7 @@ def _announced(headers: list[Any]) -> tuple[int, int, int, int, int]:
         if all(isinstance(n, int) and n in few for n in counts.values()):
             names: dict[str, Any] = {"leads": ["I"] * leads, "waves": ["P"] * waves}
             signs = wire.BeatsHeader(**SENT, **OF_BEATS, **names, **counts)
-            n_signs += sum(sign_bytes(signs))
+            n_signs += sign_bytes(signs)
     sizes = 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
     return *sizes, n_signs
 

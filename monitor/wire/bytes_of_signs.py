@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage
 from monitor.wire.messages import BeatsHeader
-from segmenter.signs import COMPLEX_COLUMNS, PULSE_COLUMNS, SHAPE_COLUMNS, WINDOW_COLUMNS, Signs
+from segmenter.signs import (
+    COMPLEX_COLUMNS,
+    PULSE_COLUMNS,
+    SHAPE_COLUMNS,
+    WINDOW_COLUMNS,
+    GroupedSigns,
+    Signs,
+)
 
 COLUMNS: tuple[np.dtype[Any], ...] = (
     np.dtype("<i8"),
@@ -31,10 +39,12 @@ def _counts(header: BeatsHeader) -> tuple[int, int, int, int, int, int]:
     return hops, hops * leads, complexes, complexes * leads, hops * waves, header.n_pulses
 
 
-def sign_bytes(header: BeatsHeader) -> list[int]:
-    """Return how many bytes of each column a message has."""
+def sign_bytes(header: BeatsHeader) -> int:
+    """Return how many bytes of signs a message has."""
+    if not header.n_hops + header.n_complexes + header.n_pulses:
+        return 0
     counts = _counts(header)
-    return [n * column.itemsize for n, column in zip(counts, COLUMNS, strict=True)]
+    return sum(n * column.itemsize for n, column in zip(counts, COLUMNS, strict=True))
 
 
 def encode_signs(signs: Sequence[Signs]) -> bytes:
@@ -80,22 +90,22 @@ def decode_signs(headers: Sequence[BeatsHeader], frame: bytes) -> Iterator[Signs
 def _of_each(
     headers: Sequence[BeatsHeader], counts: NDArray[np.int64], columns: list[NDArray[Any]]
 ) -> Iterator[Signs | None]:
-    ends, windows, complexes, shapes, readable, pulses = columns
-    stops = counts.cumsum(axis=0)
-    for header, begin, stop in zip(headers, (stops - counts).tolist(), stops.tolist(), strict=True):
-        if not header.n_hops:
-            yield None
-            continue
-        h, w, c, s, r, p = map(slice, begin, stop)
-        leads, waves = len(header.leads), len(header.waves)
-        yield Signs(
-            ends[h],
-            windows[w].reshape(-1, leads),
-            complexes[c],
-            shapes[s].reshape(-1, leads),
-            readable[r].view(np.bool_).reshape(header.n_hops, waves),
-            pulses[p],
+    first, begins = 0, [0] * len(columns)
+    for (leads, waves), alike in groupby(headers, lambda one: (len(one.leads), len(one.waves))):
+        of_group = counts[first : first + len(list(alike))]
+        stops = [begin + n for begin, n in zip(begins, of_group.sum(axis=0).tolist(), strict=True)]
+        parts = [column[b:s] for column, b, s in zip(columns, begins, stops, strict=True)]
+        ends, windows, complexes, shapes, readable, pulses = parts
+        together = Signs(
+            ends,
+            windows.reshape(-1, leads),
+            complexes,
+            shapes.reshape(-1, leads),
+            readable.view(np.bool_).reshape(len(ends), waves),
+            pulses,
         )
+        yield from GroupedSigns(together, of_group[:, [0, 2, 5]]).of_each()
+        first, begins = first + len(of_group), stops
 
 
 def _require_hops(

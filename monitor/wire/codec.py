@@ -83,7 +83,7 @@ def _data_bytes(message: StageMessage) -> int:
             return samples.nbytes
         case BeatsMessage(header=header, state=state):
             values = 4 * header.n_beats * len(header.leads) * header.length
-            return values + sum(sign_bytes(header)) + len(state)
+            return values + sign_bytes(header) + len(state)
         case _:
             return 0
 
@@ -140,7 +140,7 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
     n_cut = sum(one.n_beats * len(one.leads) for one in of_beats)
     n_values = sum(one.n_beats * len(one.leads) * one.length for one in of_beats)
     sizes = [4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values]
-    sizes.append(sum(sum(sign_bytes(one)) for one in of_beats))
+    sizes.append(sum(sign_bytes(one) for one in of_beats))
     _require_sizes(frames[1:6], sizes)
     samples = np.frombuffer(frames[1], "<f4")
     beats = iter(_decode_beats(of_beats, *frames[2:]))
