@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
 from monitor.alarm_limits import RhythmLimits
@@ -23,14 +22,13 @@ from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
 from monitor.offline.rhythm_signs import findings, moments
 from monitor.offline.workers import run_tasks
-from monitor.sources.wfdb_header import RecordHeader, read_header
+from monitor.sources.wfdb_header import read_header
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import AlarmKind
 from segmenter.errors import SegmenterError
 
 ALARM_S = 300.0  # when the bedside monitor raised its alarm
 BEFORE_S = 10.0  # what it is about lies so long before it at most (challenge of 2015)
-PULSE_WAVES = ("PLETH", "ABP")
 MAX_COMMENT_BYTES = 1 << 16
 
 
@@ -91,11 +89,9 @@ def _judge(path: Path) -> AlarmResult:
     }
     if not leads:
         raise RecordError(f"record {path} has no ECG lead; give records of the challenge of 2015")
-    waves = {
-        one.name: _read_wave(header, k, n_samples)
-        for k, one in enumerate(header.signals)
-        if one.name.upper() in PULSE_WAVES
-    }
+    with WfdbRecord.open(path) as record:
+        read = record.read_waves(0, min(n_samples, record.n_samples))
+        waves = dict(zip(record.waves, read, strict=True))
     found = findings(list(leads.values()), list(waves.values()), header.fs_hz)
     seen = list(moments(found))
     alone = [replace_waves(moment) for moment in seen]
@@ -157,12 +153,3 @@ def _read_lead(path: Path, channel: int, n_samples: int) -> NDArray[np.float32]:
     with WfdbRecord.open(path, channel) as record:
         lead: NDArray[np.float32] = record.read(0, min(n_samples, record.n_samples))[0]
         return lead
-
-
-def _read_wave(header: RecordHeader, channel: int, n_samples: int) -> NDArray[np.float32]:
-    """Return a pulse wave in its own unit; what sizes it has was checked with the header."""
-    record = wfdb.rdrecord(
-        str(header.path), channels=[channel], sampto=min(n_samples, header.n_frames or n_samples)
-    )
-    wave: NDArray[np.float32] = record.p_signal[:, 0].astype(np.float32)
-    return wave

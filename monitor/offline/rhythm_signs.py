@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from monitor.detection.rhythm.lead_watch import LeadWatchState, is_loose, watch_lead
 from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.ventricular_shape import log_odds
-from segmenter.beat import BeatSpec
-from segmenter.hops import HopWindows
-from segmenter.oscillation import SignalWindow, measure
+from segmenter.beat import UNJUDGEABLE, BeatSpec
+from segmenter.hops import HOP_S
+from segmenter.oscillation import SignalWindow, measure, signal_windows
 from segmenter.pulse_wave import PulseDetector, PulseHop
-from segmenter.qrs_shape import QrsShape, QrsShapes
+from segmenter.qrs_shape import QrsShape
+from segmenter.signs import Signs, joined_signs
 from segmenter.stream import Segmenter
 
 CHUNK_S = 10.0  # of signal that is segmented at once; the result does not depend on it
@@ -53,29 +54,32 @@ class RecordFindings:
 
 def find_in_lead(samples: NDArray[np.float32], fs_hz: float) -> LeadFindings:
     """Segment one lead and measure it, shape (n,), mV."""
-    segmenter = Segmenter(fs_hz, BeatSpec())
+    segmenter = Segmenter(fs_hz, BeatSpec(), measure_signs=True)
     chunk = round(CHUNK_S * fs_hz)
-    beats = [segmenter.update(samples[k : k + chunk]).beats for k in range(0, len(samples), chunk)]
-    r_samples = np.concatenate([part.r_sample for part in beats])
-    known = np.concatenate([part.closed_sample for part in beats])
-    windows = HopWindows(fs_hz)
-    shapes = QrsShapes(fs_hz)
-    found: list[QrsShape] = []
-    measured: list[SignalWindow] = []
-    for start in range(0, len(samples), chunk):
-        part = samples[start : start + chunk]
-        measured += [measure(end, window) for end, window in windows.update(part)]
-        new = (known > start) & (known <= start + len(part))
-        found += shapes.update(part, r_samples[new], known[new])
+    found = [segmenter.update(samples[k : k + chunk]) for k in range(0, len(samples), chunk)]
+    signs = joined_signs([one.signs for one in found])
+    complexes, shapes = signs.complexes, signs.shapes[:, 0]
+    r_samples = complexes["r_sample"]
+    whole = np.isfinite(shapes["width_ms"])
     return LeadFindings(
-        windows=measured,
+        windows=_of_every_hop(signs, round(HOP_S * fs_hz), len(samples)),
         r_samples=r_samples,
-        rr_ms=np.concatenate([part.rr_before_ms for part in beats]).astype(np.float64),
-        rr_after_ms=np.concatenate([part.rr_after_ms for part in beats]).astype(np.float64),
-        judgeable=np.concatenate([part.judgeable for part in beats]),
-        known=known,
-        shapes={shape.r_sample: shape for shape in found},
+        rr_ms=complexes["rr_before_ms"].astype(np.float64),
+        rr_after_ms=complexes["rr_after_ms"].astype(np.float64),
+        judgeable=(complexes["quality"] & int(UNJUDGEABLE)) == 0,
+        known=complexes["end_sample"],
+        shapes=dict(
+            zip(r_samples[whole].tolist(), map(QrsShape._make, shapes[whole].tolist()), strict=True)
+        ),
     )
+
+
+def _of_every_hop(signs: Signs, hop: int, n_samples: int) -> list[SignalWindow]:
+    """Return the windows of a lead's hops, unknown where they were left out in a long gap."""
+    found = signal_windows(signs.end_sample, signs.windows[:, 0])
+    by_end = {window.end_sample: window for window in found}
+    nothing = np.full(1, np.nan, np.float32)
+    return [by_end.get(end) or measure(end, nothing) for end in range(hop, n_samples + 1, hop)]
 
 
 def find_in_wave(samples: NDArray[np.float32], fs_hz: float) -> list[PulseHop]:

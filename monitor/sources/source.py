@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,4 +49,18 @@ class Source(Protocol):
         monitor.errors.RecordError
             If the record cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class WaveSource(Source, Protocol):
+    """A source that may have pulse waves beside its leads, at their rate."""
+
+    @property
+    def waves(self) -> tuple[str, ...]:
+        """Names of the pulse waves, at most 4, none of them a lead's."""
+        ...
+
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return samples [start, stop) of the waves as `read` does, in their own units."""
         ...

@@ -5,7 +5,8 @@ Headers are checked by `wfdb_header`, the leads are chosen by `lead_choice`, and
 
 The leads of a record have one sampling rate: that of the first. Unasked, a lead of another rate is
 left out, since resampling would move its QRS complexes; so is one whose file cannot be read, and
-what is beyond 16 leads. `warnings` says so.
+what is beyond 16 leads. `warnings` says so. Pulse waves (a plethysmogram, an arterial pressure) of
+that rate are at hand beside the leads.
 
 What a file lacks is missing, not an error: where a signal file is shorter than its header says,
 what is there is read, and `warnings` says so. A file of less than half its length was not copied
@@ -23,7 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
-from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
+from monitor.sources.lead_choice import (
+    LeadCandidate,
+    choose_leads,
+    different_names,
+    is_pulse_wave,
+)
 from monitor.sources.missing_record import why_no_record
 from monitor.sources.wfdb_formats import NULL_FORMAT, flac_samples_held
 from monitor.sources.wfdb_header import (
@@ -38,7 +44,7 @@ from monitor.sources.wfdb_header import (
 from monitor.sources.wfdb_lead import Decoded, Stretch, WfdbLead
 
 MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
-MAX_LEADS = 16  # as in monitor.wire.messages
+MAX_LEADS, MAX_WAVES = 16, 4  # as in monitor.wire.messages
 LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
 _MAX_WARNINGS = 5  # of the segments of one record
@@ -58,17 +64,26 @@ class WfdbRecord:
         Their numbers in the record, from 0.
     warnings : tuple of str
         What is wrong with the record and was read all the same, and which leads are left out.
+    waves : tuple of str
+        Names of its pulse waves, none of them a lead's; those that cannot be read are left out.
     """
 
-    def __init__(self, header: RecordHeader, leads: list[WfdbLead], warnings: list[str]) -> None:
+    def __init__(
+        self,
+        header: RecordHeader,
+        leads: list[WfdbLead],
+        warnings: list[str],
+        waves: Sequence[WfdbLead] = (),
+    ) -> None:
         self.record = header.path.name
-        self.leads = tuple(different_names([one.name for one in leads]))
+        names = different_names([one.name for one in (*leads, *waves)])
+        self.leads, self.waves = tuple(names[: len(leads)]), tuple(names[len(leads) :])
         self.channels = tuple(one.channel for one in leads)
         self.samples_per_frame = leads[0].samples_per_frame
         self.fs_hz = header.fs_hz * self.samples_per_frame
         self.n_samples = max(one.n_samples for one in leads)
         self.warnings = tuple(warnings)
-        self._leads = leads
+        self._leads, self._waves = leads, waves
         self._decoded = leads[0].decoded
         self._header_file = header.path.with_name(f"{header.path.name}.hea")
 
@@ -105,7 +120,8 @@ class WfdbRecord:
         channels = choose_leads(str(base), candidates, asked)
         opened, left_out = _opened(segments, channels, is_asked=bool(asked))
         warnings = segments.warnings([one.stretches for one in opened]) + left_out
-        record = cls(header, opened, warnings)
+        waves = _opened_waves(segments, {one.channel for one in opened}, opened[0])
+        record = cls(header, opened, warnings, waves)
         if record.n_samples < MIN_DURATION_S * record.fs_hz:
             raise RecordError(
                 f"record {base} is shorter than one beat: {record.n_samples} samples at "
@@ -133,7 +149,7 @@ class WfdbRecord:
 
     def close(self) -> None:
         """Forget the decoded blocks; the record can still be read."""
-        for lead in self._leads:
+        for lead in (*self._leads, *self._waves):
             lead.close()
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -146,11 +162,18 @@ class WfdbRecord:
         RecordError
             If a file has changed or its contents cannot be decoded.
         """
+        return self._read(self._leads, start, stop)
+
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return samples [start, stop) of the pulse waves, each in its own unit, as `read` does."""
+        return self._read(self._waves, start, stop)
+
+    def _read(self, signals: Sequence[WfdbLead], start: int, stop: int) -> NDArray[np.float32]:
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
-        window = np.full((len(self._leads), stop - start), np.nan, np.float32)
-        for lead, row in zip(self._leads, window, strict=True):
-            lead.read(start, row)
+        window = np.full((len(signals), stop - start), np.nan, np.float32)
+        for signal, row in zip(signals, window, strict=True):
+            signal.read(start, row)
         self._decoded.forget()
         return window
 
@@ -191,6 +214,22 @@ def _opened(
         assert failed is not None
         raise failed
     return opened, left_out
+
+
+def _opened_waves(segments: _Segments, leads: set[int], first: WfdbLead) -> list[WfdbLead]:
+    """Return the pulse waves that can be read beside the leads, whose numbers are given."""
+    opened: list[WfdbLead] = []
+    for channel, signal in enumerate(segments.layout().signals):
+        rate = signal.samples_per_frame
+        fits = is_pulse_wave(signal.name) and rate == first.samples_per_frame
+        if not fits or channel in leads or len(opened) == MAX_WAVES:
+            continue
+        try:
+            stretches = segments.stretches(channel)
+        except RecordError:  # a witness beside the leads: without it they say what they say
+            continue
+        opened.append(WfdbLead(channel, signal.name, stretches, first.decoded, rate))
+    return opened
 
 
 class _Segments:
@@ -326,7 +365,7 @@ class _Segments:
         where = f"segment {segment.path.name} of record {self._record.path}"
         if signal.samples_per_frame != wanted.samples_per_frame:
             raise RecordError(f"{where}: lead {wanted.name!r} changes its sampling rate")
-        if signal.millivolts_per_unit is None:
+        if signal.millivolts_per_unit is None is not wanted.millivolts_per_unit:
             raise RecordError(f"{where}: lead {wanted.name!r} is in {signal.units!r}, no voltage")
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
-from monitor.sources.source import Source
+from monitor.sources.source import Source, WaveSource
 from monitor.sources.ward import InMemory, beds
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.text import harmless
@@ -58,13 +58,22 @@ class Playback:
     sender: int = 0  # the producer's identity
     ended: bool = False  # its end has been sent
 
+    def __post_init__(self) -> None:
+        waves = self.source if isinstance(self.source, WaveSource) else None
+        self._waves = waves if waves is not None and waves.waves else None
+
+    @property
+    def waves(self) -> list[str]:
+        """Names of the pulse waves that are sent behind the leads."""
+        return [] if self._waves is None else list(self._waves.waves)
+
     @property
     def exhausted(self) -> bool:
         """Whether all samples asked for have been read."""
         return not self.loop and self.position >= self.stop_sample
 
     def next_block(self, max_samples: int) -> tuple[int, NDArray[np.float32]]:
-        """Read on: the block's position and at most so many samples of each lead, (leads, n).
+        """Read on: the block's position and at most so many samples, (leads + waves, n).
 
         Never over the end.
         """
@@ -73,13 +82,16 @@ class Playback:
         stop = min(start + max_samples, self.stop_sample)
         position = self.position
         self.position += stop - start
-        return position, self.source.read(start, stop)
+        samples = self.source.read(start, stop)
+        if self._waves is not None:
+            samples = np.concatenate((samples, self._waves.read_waves(start, stop)))
+        return position, samples
 
     def take(self, max_samples: int, sent_ns: int) -> SamplesMessage:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -89,6 +101,7 @@ class Playback:
             fs_hz=self.source.fs_hz,
             n_samples=samples.shape[1],
             sender=self.sender,
+            waves=self.waves,
         )
         self.sequence += 1
         return SamplesMessage(header, samples)
@@ -97,7 +110,7 @@ class Playback:
         """End the stream; return the message that says so."""
         self.ended = True
         return EndHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -118,6 +131,7 @@ class Playback:
             n_samples=None if self.loop else self.stop_sample,
             digest=self._digest(),
             warnings=[text[:1000] for text in self.source.warnings],
+            waves=self.waves,
         )
 
     def _digest(self) -> str:

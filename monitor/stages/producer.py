@@ -13,7 +13,7 @@ from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_n
 from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, Playback, open_playbacks
 from monitor.step_result import StepResult
-from monitor.wire.messages import StageMessage, named_leads
+from monitor.wire.messages import StageMessage, joined_leads, named_leads
 from monitor.wire.sockets import queue_messages
 
 # How often a source that does not wait sends what fell due. The more goes together, the less of it
@@ -53,8 +53,9 @@ def run(settings: ProducerSettings) -> Counters:
 
 def _what_is_sent(playback: Playback, endpoint: str) -> str:
     source = playback.source
+    waves = f" and {joined_leads(playback.waves)}" if playback.waves else ""
     return (
-        f"sends record {source.record}, {named_leads(source.leads)}, {source.fs_hz:g} Hz, "
+        f"sends record {source.record}, {named_leads(source.leads)}{waves}, {source.fs_hz:g} Hz, "
         f"as patient {playback.patient} to {endpoint}, from sample {playback.position}"
     )
 

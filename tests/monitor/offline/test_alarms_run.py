@@ -64,7 +64,7 @@ def test_the_moments_do_not_depend_on_what_comes_later(tmp_path: Path) -> None:
     leads = wfdb.rdrecord(str(path)).p_signal.astype("float32").T
     whole = list(moments(findings(list(leads), [], 250.0)))
     part = list(moments(findings(list(leads[:, : 120 * 250]), [], 250.0)))
-    assert part == whole[: len(part)]
+    assert repr(part) == repr(whole[: len(part)])  # nothing is known of the first two seconds: NaN
 
 
 @pytest.mark.skipif(not CINC2015.is_dir(), reason=f"no real records at {CINC2015}")
