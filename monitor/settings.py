@@ -209,7 +209,6 @@ class SegmenterSettings(StageSettings, frozen=True, kw_only=True, tag="segmenter
     window: str | None = None  # none: as the consumer's checkpoint asks
     measure_signs: bool = True  # what named alarms are decided on
     live: bool = False  # the source does not wait: little may wait between the stages
-    measure_signs: bool = True  # what named alarms are decided on; not where all are off
 
 
 class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer"):
