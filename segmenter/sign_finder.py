@@ -367,9 +367,9 @@ class SignFinder:
         shown: list[tuple[PulseHop, ...]],
     ) -> NDArray[np.bool_]:
         """Tell which hops are no later than ten seconds in a gap."""
-        told: NDArray[np.bool_] = np.logical_not(missing).any(axis=(1, 2))
+        told: NDArray[np.bool_] = np.any(~missing.reshape(len(missing), -1), axis=1)
         if shown:
-            told |= np.array([any(wave.is_there for wave in one) for one in shown])
+            told[[any(wave.is_there for wave in one) for one in shown]] = True
         for k in np.flatnonzero(~told).tolist():
             for line in lines[k].tolist():
                 stop = int(ends[k]) + seen.moved(line)
