@@ -33,6 +33,7 @@ from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.rates import check_rate
 from segmenter.sign_finder import (
     NO_ROWS,
+    EndedHops,
     FoundSigns,
     PatientSigns,
     SeenSignal,
@@ -50,6 +51,7 @@ HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
 FEW_LINES_S = 32.0  # over the lines: one alone takes pieces as large as 8 together, at half the
 # time, since most of what a small piece costs does not depend on its size
+MOST_UNMEASURED_BYTES = 1 << 24  # of windows of a row's long chunk: 3,000 at 360 Hz
 BLOCK = 64  # lines that are handled together: their arrays stay in the cache
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
@@ -78,8 +80,10 @@ class BankSegmented:
         Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags:
         none if a lead can be read. Those inside a gap of all leads are left out after its first two
         seconds.
-    found_signs : FoundSigns
-        Hops that ended, with their complexes; none where signs are not measured.
+    ended : tuple of EndedHops
+        Hops that ended; none where signs are not measured.
+    waves : int
+        Pulse waves of each row.
     """
 
     beats: Beats
@@ -90,7 +94,13 @@ class BankSegmented:
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
     second_rows: NDArray[np.int64]
-    found_signs: FoundSigns
+    ended: tuple[EndedHops, ...]
+    waves: int
+
+    @property
+    def found_signs(self) -> FoundSigns:
+        """Hops that ended, with their complexes and pulses, once they are measured."""
+        return joined_findings(self.ended, self.beats.values.shape[1], self.waves)
 
 
 class SegmenterBank:
@@ -171,7 +181,7 @@ class SegmenterBank:
         self._finder = CandidateFinder(lines, self.fs_hz, self._piece)
         self._timing = Durations.at(self.fs_hz)
         self._signs = SignFinder(lines, self.fs_hz, leads, waves) if measure_signs else None
-        self._sign_parts: list[FoundSigns] = []
+        self._ended: list[EndedHops] = []
         self._patients = [self.new_patient(row) for row in range(rows)]
         self._detectors = [lead for patient in self._patients for lead in patient.leads]
         self._findings = Findings()
@@ -252,7 +262,7 @@ class SegmenterBank:
         if self._signs is not None:
             self._signs.memory.forget(place)
 
-    def update(self, chunk: ArrayLike) -> BankSegmented:
+    def update(self, chunk: ArrayLike, *, measure: bool = True) -> BankSegmented:
         """Take the next samples of all rows; return what became known.
 
         Parameters
@@ -260,6 +270,9 @@ class SegmenterBank:
         chunk : np.ndarray, shape (rows, leads + waves, n), real
             ECG in millivolts at fs_hz, then pulse waves in any unit, continuing the previous chunk;
             NaN, infinity and what exceeds a million is missing. Used with single precision.
+        measure : bool
+            Whether to measure the hops that ended. Otherwise `measure` has to be called with them
+            before anything but another update.
 
         Raises
         ------
@@ -285,7 +298,12 @@ class SegmenterBank:
             piece = slice(start, start + self._piece)
             self._take_waves(samples[:, self.leads :, piece])
             self._take(leads[:, piece])
-        return self._collect()
+        return self._collect(measure=measure)
+
+    def measure(self, found: Iterable[BankSegmented]) -> None:
+        """Measure the hops of some updates together, in the order in which these came."""
+        if self._signs is not None:
+            self._signs.measure([ended for one in found for ended in one.ended])
 
     def gap(self, n_samples: int) -> BankSegmented:
         """Take missing samples of all rows: n NaN each, in bounded time and memory."""
@@ -477,9 +495,11 @@ class SegmenterBank:
     def _end_hops(self, signs: SignFinder) -> None:
         """Measure what the hops that ended in the piece show."""
         seen = SeenSignal(self._history, self._places, self._starts, self._positions, self._lost)
-        found = signs.update(seen, [patient.signs for patient in self._patients])
-        if found is not None:
-            self._sign_parts.append(found)
+        ended = signs.end_hops(seen, [patient.signs for patient in self._patients])
+        if ended is not None:
+            self._ended.append(ended)
+            if sum(one.windows.nbytes for one in self._ended) > MOST_UNMEASURED_BYTES:
+                signs.measure(self._ended)
 
     def _places_of(self, lines: NDArray[np.int64]) -> list[int]:
         return [self._places[line] for line in lines.tolist()]
@@ -633,10 +653,12 @@ class SegmenterBank:
         readable = seen - self._kept, seen - 1
         return Windows.at(beats.start, beats.stop, self.spec.length, moved, readable)
 
-    def _collect(self) -> BankSegmented:
+    def _collect(self, *, measure: bool = True) -> BankSegmented:
         found, self._findings = self._findings, Findings()
         parts, self._parts = self._parts, []
-        sign_parts, self._sign_parts = self._sign_parts, []
+        ended, self._ended = tuple(self._ended), []
+        if self._signs is not None and measure:
+            self._signs.measure(ended)
         rows = [of_beats for of_beats, _ in parts]
         return BankSegmented(
             beats=joined_beats([beats for _, beats in parts], self.spec.length, self.leads),
@@ -647,7 +669,8 @@ class SegmenterBank:
             seconds=np.array(found.seconds, np.int64),
             seconds_quality=np.array(found.seconds_quality, np.uint16),
             second_rows=np.array(found.second_rows, np.int64),
-            found_signs=joined_findings(sign_parts, self.leads, self.waves),
+            ended=ended,
+            waves=self.waves,
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -153,7 +154,21 @@ class SegmenterPool:
         PoolSegmented
             What became known, grouped by the rows given.
         """
-        samples = np.asarray(chunk)
+        return self.update_all([(rows, chunk)])[0]
+
+    def update_all(self, blocks: Sequence[tuple[Sequence[int], ArrayLike]]) -> list[PoolSegmented]:
+        """Take blocks of different lengths, each as `update`; no row stands in two of them.
+
+        Their hops are measured together.
+        """
+        found = [self._updated(rows, np.asarray(chunk)) for rows, chunk in blocks]
+        self._bank.measure([one for of_block in found for one in of_block])
+        return [
+            self._grouped(of_block, len(rows))
+            for (rows, _), of_block in zip(blocks, found, strict=True)
+        ]
+
+    def _updated(self, rows: Sequence[int], samples: NDArray[Any]) -> list[BankSegmented]:
         if samples.ndim != 3 or len(samples) != len(rows):
             raise InvalidSignal(
                 f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give the "
@@ -162,8 +177,8 @@ class SegmenterPool:
         found = []
         for start in range(0, len(rows), BLOCK):
             self._lay(list(rows[start : start + BLOCK]))
-            found.append(self._bank.update(samples[start : start + BLOCK]))
-        return self._grouped(found, len(rows))
+            found.append(self._bank.update(samples[start : start + BLOCK], measure=False))
+        return found
 
     def gap(self, rows: Sequence[int], n_samples: int) -> PoolSegmented:
         """Take as many missing samples of each of some rows, in bounded time and memory."""

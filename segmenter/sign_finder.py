@@ -8,7 +8,7 @@ in the next one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isinf, nan
@@ -28,6 +28,7 @@ from segmenter.signs import (
     COMPLEX_COLUMNS,
     PULSE_COLUMNS,
     SHAPE_COLUMNS,
+    WINDOW_COLUMNS,
     Signs,
     joined_signs,
 )
@@ -37,6 +38,7 @@ MOST_WAITING = (
     64  # complexes of a patient: no two are closer than 0.2 s, and a hop is half a second
 )
 NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
+NOTHING: NDArray[np.float32] = np.zeros((0, 0, 1), np.float32)
 
 
 class Complex(NamedTuple):
@@ -147,8 +149,37 @@ class FoundSigns:
     pulse_rows: NDArray[np.int64]
 
 
-def joined_findings(parts: list[FoundSigns], leads: int, waves: int) -> FoundSigns:
-    """Join what was found of the same rows one after the other."""
+@dataclass
+class EndedHops:
+    """Hops that ended in some rows, with what is to be measured of them: copies of the signal.
+
+    Attributes
+    ----------
+    windows, missing : np.ndarray, shape (hops, leads, width)
+    where, places, beats : np.ndarray, shape (b,), (b,) and (b, n)
+        Complexes that are whole: which, lead after lead in each; their lines; and their signal.
+    found : FoundSigns or None
+        What was measured; the signal is then let go.
+    """
+
+    rows: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    windows: NDArray[np.float32]
+    missing: NDArray[np.bool_] | None
+    complex_rows: NDArray[np.int64]
+    complexes: NDArray[Any]
+    where: NDArray[np.intp]
+    places: NDArray[np.intp]
+    beats: NDArray[np.float32]
+    readable: NDArray[np.bool_]
+    pulse_rows: NDArray[np.int64]
+    pulses: NDArray[Any]
+    found: FoundSigns | None = None
+
+
+def joined_findings(ended: Sequence[EndedHops], leads: int, waves: int) -> FoundSigns:
+    """Join what was measured of the same rows one after the other."""
+    parts = [one.found for one in ended if one.found is not None]
     if len(parts) == 1:
         return parts[0]
     return FoundSigns(
@@ -193,8 +224,8 @@ class SignFinder:
         for row, one in zip(rows.tolist(), values, strict=True):
             patients[row].complexes.append(Complex(*one))
 
-    def update(self, seen: SeenSignal, patients: Sequence[PatientSigns]) -> FoundSigns | None:
-        """Return the signs of the hops that ended within the samples just taken, if any did.
+    def end_hops(self, seen: SeenSignal, patients: Sequence[PatientSigns]) -> EndedHops | None:
+        """Return the hops that ended within the samples just taken, if any did; then `measure`.
 
         Complexes that stand in them no longer wait.
         """
@@ -206,29 +237,94 @@ class SignFinder:
         places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
         ends = (done[rows] + 1 + places) * self.hop
         lines = rows[:, None] * self.leads + np.arange(self.leads)  # (hops, leads)
-        windows = self._windows(seen, lines.reshape(-1), ends.repeat(self.leads))
-        windows = windows.reshape(lines.shape)
-        shown = self._shown(rows, patients) if self.waves else None
-        kept = self._are_told(seen, lines, ends, windows, shown)
-        if kept is not None:
-            rows, ends, windows = rows[kept], ends[kept], windows[kept]
-            shown = shown and [one for one, is_kept in zip(shown, kept, strict=True) if is_kept]
+        windows = self._windows(seen, lines, ends)
+        missing = self._missing(seen, lines, ends)
+        shown = self._shown(rows, patients) if self.waves else []
+        if missing is not None:
+            told = self._are_told(seen, lines, ends, missing, shown)
+            rows, ends, windows, missing = rows[told], ends[told], windows[told], missing[told]
+            shown = [one for one, is_told in zip(shown, told, strict=bool(shown)) if is_told]
         complex_rows, complexes = _due(rows, ends, patients)
-        pulses, pulse_rows = _pulses(rows, ends, shown or [])
-        readable = np.array([[wave.readable for wave in one] for one in shown or []], np.bool_)
-        return FoundSigns(
-            Signs(
-                ends,
-                windows,
-                complexes,
-                self._shapes(seen, complex_rows, complexes),
-                readable.reshape(len(ends), self.waves),
-                pulses,
-            ),
-            rows,
-            complex_rows,
-            pulse_rows,
+        pulses, pulse_rows = _pulses(rows, ends, shown)
+        readable = np.array([[wave.readable for wave in one] for one in shown], np.bool_)
+        where, places, beats = self._cut(seen, complex_rows, complexes)
+        return EndedHops(
+            rows=rows,
+            ends=ends,
+            windows=windows,
+            missing=missing,
+            complex_rows=complex_rows,
+            complexes=complexes,
+            where=where,
+            places=places,
+            beats=beats,
+            readable=readable.reshape(len(ends), self.waves),
+            pulse_rows=pulse_rows,
+            pulses=pulses,
         )
+
+    def measure(self, ended: Sequence[EndedHops]) -> None:
+        """Measure hops that ended, those of many patients together, in the order they ended in."""
+        ended = [one for one in ended if one.found is None]
+        if not ended:
+            return
+        windows = self._measured_windows(ended)
+        shapes = self._measured_shapes(ended)
+        hop = cut = 0
+        for one in ended:
+            next_hop, next_cut = hop + one.windows[..., 0].size, cut + len(one.complexes)
+            one.found = FoundSigns(
+                Signs(
+                    one.ends,
+                    windows[hop:next_hop].reshape(-1, self.leads),
+                    one.complexes,
+                    shapes[cut:next_cut],
+                    one.readable,
+                    one.pulses,
+                ),
+                one.rows,
+                one.complex_rows,
+                one.pulse_rows,
+            )
+            hop, cut = next_hop, next_cut
+            one.windows, one.missing, one.beats = NOTHING, None, NOTHING
+
+    def _measured_windows(self, ended: Sequence[EndedHops]) -> NDArray[Any]:
+        """Measure windows, lead after lead in each hop: shape (hops * leads,), WINDOW_COLUMNS."""
+        windows = _joined([one.windows.reshape(-1, self.width) for one in ended])
+        holed, missing, first = [], [], 0
+        for one in ended:
+            n = one.windows[..., 0].size
+            if one.missing is not None:
+                rows = one.missing.reshape(-1, self.width)
+                has_holes = rows.any(axis=1)
+                holed.append(first + np.flatnonzero(has_holes))
+                missing.append(rows[has_holes])
+            first += n
+        if not holed:
+            return measure_rows(windows)
+        measured = np.zeros(len(windows), WINDOW_COLUMNS)
+        with_holes = np.concatenate(holed)
+        whole = np.ones(len(windows), np.bool_)
+        whole[with_holes] = False
+        measured[whole] = measure_rows(windows[whole])
+        measured[with_holes] = measure_rows(windows[with_holes], np.concatenate(missing))
+        return measured
+
+    def _measured_shapes(self, ended: Sequence[EndedHops]) -> NDArray[Any]:
+        """Measure complexes in each lead: shape (c, leads); NaN where the signal is not whole."""
+        counts = [len(one.complexes) * self.leads for one in ended]
+        shapes = np.full((sum(counts), SHAPE_COLUMNS.itemsize // 4), np.nan, np.float32)
+        measured: NDArray[Any] = shapes.view(SHAPE_COLUMNS)[:, 0]
+        begins = np.cumsum([0, *counts[:-1]]).tolist()
+        where = _joined([begin + one.where for begin, one in zip(begins, ended, strict=True)])
+        places, beats = (
+            _joined([one.places for one in ended]),
+            _joined([one.beats for one in ended]),
+        )
+        for which in _rounds(places):  # of each lead a complex, in order
+            measured[where[which]] = self.memory.measure(places[which], beats[which])
+        return measured.reshape(-1, self.leads)
 
     def _shown(
         self, rows: NDArray[np.int64], patients: Sequence[PatientSigns]
@@ -242,38 +338,38 @@ class SignFinder:
 
     def _windows(
         self, seen: SeenSignal, lines: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> NDArray[Any]:
-        """Measure the windows of lines that end at samples: shape (k,), WINDOW_COLUMNS."""
-        history, width = seen.history, self.width
-        windows = np.empty((len(lines), width), np.float32)
-        places = list(enumerate(zip(lines.tolist(), ends.tolist(), strict=True)))
-        for k, (line, end) in places:
+    ) -> NDArray[np.float32]:
+        """Return the signal of the hops' windows: shape (hops, leads, width)."""
+        windows = np.empty((*lines.shape, self.width), np.float32)
+        for window, line, end in _each(windows, lines, ends):
             stop = end + seen.moved(line)
-            windows[k] = history.signal[stop - width : stop]
-        holed = seen.lost[lines] >= ends - width
-        if not holed.any():
-            return measure_rows(windows)
-        missing = np.zeros(windows.shape, np.bool_)
-        for k, (line, end) in places:
-            if holed[k]:
-                stop = end + seen.moved(line)
-                missing[k] = history.missing[stop - width : stop]
-        return measure_rows(windows, missing)
+            window[:] = seen.history.signal[stop - self.width : stop]
+        return windows
+
+    def _missing(
+        self, seen: SeenSignal, lines: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.bool_] | None:
+        """Return which of their samples are missing: shape (hops, leads, width); None for none."""
+        if not (seen.lost[lines] >= ends[:, None] - self.width).any():
+            return None
+        missing = np.zeros((*lines.shape, self.width), np.bool_)
+        for window, line, end in _each(missing, lines, ends):
+            stop = end + seen.moved(line)
+            window[:] = seen.history.missing[stop - self.width : stop]
+        return missing
 
     def _are_told(
         self,
         seen: SeenSignal,
         lines: NDArray[np.int64],
         ends: NDArray[np.int64],
-        windows: NDArray[Any],
-        shown: list[tuple[PulseHop, ...]] | None,
-    ) -> NDArray[np.bool_] | None:
-        """Tell which hops are no later than ten seconds in a gap; None for all."""
-        told: NDArray[np.bool_] = np.any(windows["missing"] < 1, axis=1)
-        if shown is not None:
-            told |= np.array([any(wave.is_there for wave in one) for one in shown])
-        if told.all():
-            return None
+        missing: NDArray[np.bool_],
+        shown: list[tuple[PulseHop, ...]],
+    ) -> NDArray[np.bool_]:
+        """Tell which hops are no later than ten seconds in a gap."""
+        told: NDArray[np.bool_] = np.any(~missing.reshape(len(missing), -1), axis=1)
+        if shown:
+            told[[any(wave.is_there for wave in one) for one in shown]] = True
         for k in np.flatnonzero(~told).tolist():
             for line in lines[k].tolist():
                 stop = int(ends[k]) + seen.moved(line)
@@ -281,15 +377,15 @@ class SignFinder:
                     told[k] = True
         return told
 
-    def _shapes(
+    def _cut(
         self, seen: SeenSignal, rows: NDArray[np.int64], complexes: NDArray[Any]
-    ) -> NDArray[Any]:
-        """Measure complexes in each lead: shape (c, leads); NaN where the signal is not whole."""
-        n, leads = len(complexes), self.leads
-        shapes = np.full((n * leads, SHAPE_COLUMNS.itemsize // 4), np.nan, np.float32)
-        measured: NDArray[Any] = shapes.view(SHAPE_COLUMNS)[:, 0]
-        if not n:
-            return measured.reshape(0, leads)
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+        """Cut complexes out of each lead where their signal is whole.
+
+        Return which they are, lead after lead in each complex, the places of the leads, and the
+        complexes.
+        """
+        leads = self.leads
         lines = (rows[:, None] * leads + np.arange(leads)).reshape(-1)
         r_samples = complexes["r_sample"].repeat(leads)
         first = r_samples - self._cutter.before
@@ -302,9 +398,20 @@ class SignFinder:
         where = np.flatnonzero(whole)
         beats = self._cutter.cut(seen.history.signal, (r_samples + moved)[where])
         places = np.array([seen.places[line] for line in lines[where].tolist()], np.intp)
-        for which in _rounds(places):  # of each lead a complex, in order
-            measured[where[which]] = self.memory.measure(places[which], beats[which])
-        return measured.reshape(n, leads)
+        return where, places, beats
+
+
+def _each(
+    windows: NDArray[Any], lines: NDArray[np.int64], ends: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[Any], int, int]]:
+    """Yield each hop's and lead's window with its line and its end."""
+    for of_hop, of_lines, end in zip(windows, lines.tolist(), ends.tolist(), strict=True):
+        for window, line in zip(of_hop, of_lines, strict=True):
+            yield window, line, end
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _due(

@@ -242,19 +242,33 @@ class SampleSegmenter:
                     block.stream.is_shed = False
                     events[:] = [one for one in events if not _is_loss(one)]
             self._pass_on(blocks, found, missing, now_s, result)
-        for (key, n), blocks in alike.items():
-            rows = [block.stream.row for block in blocks]
-            chunk = np.stack([block.samples for block in blocks])  # (rows, leads + waves, n)
-            found = self._pools[key].update(rows, chunk)
-            self._pass_on(blocks, found, n, now_s, result)
-            for place, block in enumerate(blocks):
-                block.stream.recent.add(block.samples[: key.leads], block.stream.position)
-                if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
-                    block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                    start = block.stream.position - n
-                    r_samples = [r + block.stream.origin for r in found.r_samples(place)]
-                    shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
-                    result.waves.append(shown)
+        of_pools: dict[PoolKey, list[list[Block]]] = {}
+        for (key, _), blocks in alike.items():
+            of_pools.setdefault(key, []).append(blocks)
+        for key, groups in of_pools.items():
+            taken = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
+            for blocks, found in zip(groups, taken, strict=True):
+                self._pass_on(blocks, found, blocks[0].samples.shape[1], now_s, result)
+                self._show(blocks, found, now_s, result)
+
+    def _show(
+        self,
+        blocks: list[Block],
+        found: PoolSegmented,
+        now_s: float,
+        result: StepResult[StageMessage],
+    ) -> None:
+        """Keep the newest signal; make the waveforms of patients whom somebody looks at."""
+        for place, block in enumerate(blocks):
+            block.stream.recent.add(
+                block.samples[: len(block.stream.stream.leads)], block.stream.position
+            )
+            if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
+                block.stream.wave_due_s = now_s + WAVE_PERIOD_S
+                start = block.stream.position - block.samples.shape[1]
+                r_samples = [r + block.stream.origin for r in found.r_samples(place)]
+                shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
+                result.waves.append(shown)
 
     def _pass_on(
         self,
@@ -465,6 +479,11 @@ class SampleSegmenter:
 
 def _pool_key(stream: Stream) -> PoolKey:
     return PoolKey(stream.fs_hz, len(stream.leads), len(stream.waves))
+
+
+def _rows_and_chunk(blocks: list[Block]) -> tuple[list[int], NDArray[np.float32]]:
+    """Return the rows of blocks of one length, and their samples, (rows, leads + waves, n)."""
+    return [block.stream.row for block in blocks], np.stack([block.samples for block in blocks])
 
 
 def _form(of: Stream | SamplesHeader) -> tuple[float, list[str], list[str]]:
