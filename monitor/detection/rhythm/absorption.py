@@ -6,7 +6,7 @@ each of its beats is anomalous.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from monitor.wire.messages import AlarmKind, Why
@@ -37,11 +37,6 @@ EXPLAINED_BEATS: dict[AlarmKind, Beats] = {  # of which no episode begins, and n
     "bradycardia": "late",
     "irregular_rhythm": "by time",
 }
-
-
-def is_absorbed(kind: AlarmKind, lasting: Container[AlarmKind]) -> bool:
-    """Tell whether an alarm stays silent while others last."""
-    return any(greater in lasting for greater in ABSORBED_BY.get(kind, ()))
 
 
 def explains(lasting: Sequence[AlarmKind], why: Sequence[Why]) -> bool:

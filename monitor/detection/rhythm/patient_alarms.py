@@ -15,12 +15,12 @@ Hops that were taken before, as after a restart, change nothing.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 
 import msgspec
 
-from monitor.detection.rhythm.absorption import explains, is_absorbed
+from monitor.detection.rhythm.absorption import ABSORBED_BY, explains
 from monitor.detection.rhythm.lead_watch import FEWEST_USUAL, is_loose
 from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife
 from monitor.detection.rhythm.moments import Hop, WatchState, moment, usual_ms
@@ -107,7 +107,7 @@ def take(
     usual_or_nan = nan if usual is None else usual
     rhythm, _ = step(state.rhythm, now, fs_hz, rules.limits, usual_or_nan)
     blind = all(lead.still for lead in watch.leads)
-    told, changes = _tell(state.told, rhythm, hop.end_sample, rules, blind=blind)
+    told, changes = _tell(state.told, rhythm, hop.end_sample, fs_hz, rules, blind=blind)
     history = state.history
     if changes:
         history = (*history[1 - HISTORY_KEPT :], (hop.end_sample, _lasting(told)))
@@ -214,6 +214,7 @@ def _tell(
     told: dict[AlarmKind, ToldAlarm],
     rhythm: RhythmState,
     sample: int,
+    fs_hz: float,
     rules: AlarmRules,
     *,
     blind: bool,
@@ -222,18 +223,18 @@ def _tell(
 
     Where no lead can be read (`blind`) nobody knows that one is over: it stands.
     """
-    active = {
-        kind
-        for kind, life in rhythm.alarms.items()
-        if life.active and rules.priority(kind) is not None
+    of_rules = {
+        kind: life for kind, life in rhythm.alarms.items() if rules.priority(kind) is not None
     }
+    active = [kind for kind, life in of_rules.items() if life.active]
     if not active and not any(one.lasts for one in told.values()):
         return told, ()  # nearly always
     after, changes = dict(told), []
+    keeps = round(2 * rules.limits.clear_s * fs_hz)
     for kind in ALARM_KINDS:
         before, life = after.get(kind), rhythm.alarms.get(kind, QUIET)
         lasted = before is not None and before.lasts
-        lasts = kind in active and not is_absorbed(kind, active)
+        lasts = kind in active and not _is_absorbed(kind, of_rules, sample, keeps)
         # What a greater alarm explained is not told once that is over, unless it holds still.
         if lasts and not lasted and life.held_sample == sample:
             priority = rules.priority(kind) or "low"
@@ -248,6 +249,24 @@ def _tell(
             if before.latched:
                 after[kind] = msgspec.structs.replace(before, lasts=False)
     return (_in_order(after), tuple(changes)) if changes else (told, ())
+
+
+def _is_absorbed(
+    kind: AlarmKind, lives: Mapping[AlarmKind, AlarmLife], sample: int, keeps: int
+) -> bool:
+    """Tell whether a greater alarm explains one.
+
+    A while after it is over, too, where the lesser one had begun by then: the last beats that say
+    that the heart is slow may lie on either side of the silence.
+    """
+    begun = lives[kind].since_sample
+    for greater in ABSORBED_BY.get(kind, ()):
+        life = lives.get(greater)
+        if life is None:
+            continue
+        if life.active or (begun <= life.held_sample and sample - life.held_sample < keeps):
+            return True
+    return False
 
 
 def _lasting(told: dict[AlarmKind, ToldAlarm]) -> tuple[AlarmKind, ...]:
