@@ -126,12 +126,16 @@ class Tally:
             return told
         return msgspec.structs.replace(told, families=before.families)
 
-    def complete(self, last_seq: int) -> bool:
-        """Whether all patients have ended and all their alerts have come."""
+    def complete(self, last_seq: int, n_streams: int) -> bool:
+        """Whether all patients have ended and all their alerts have come.
+
+        A heartbeat from before the first beats knows of no patient: the last one is still to come.
+        """
         status = self.status
         return (
             status is not None
             and status.ward.learning + status.ward.monitoring == 0
+            and status.ward.ended >= n_streams
             and last_seq >= status.newest_seq
         )
 
@@ -317,7 +321,8 @@ class Replay:
         deadline_s = time.monotonic() + CATCH_UP_S
         while time.monotonic() < deadline_s and self._supervisor.finished:
             self._take_messages()
-            if self._tally.complete(self._subscriber.last_seq):
+            n_streams = len(self._supervisor.streams)
+            if self._tally.complete(self._subscriber.last_seq, n_streams):
                 return
             self._poller.poll(round(1000 * LOOP_S))
 
