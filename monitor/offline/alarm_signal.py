@@ -21,6 +21,7 @@ MARGIN_S = 6.0  # of signal before the beginning and after the alarm
 MOST_S = 60.0  # of signal before the alarm: an irregular rhythm may have begun long before
 MOST_LEADS, LEAD_ROWS = 4, 5  # drawn in a terminal
 LABEL_COLUMNS = 7
+WHAT_WAS_DONE = {"onset": "raised", "cleared": "over"}  # at the alarm's sample
 HIGHEST_MV = 1e3  # nothing above it is drawn
 
 
@@ -103,7 +104,8 @@ def drawn_signal(signal: AlarmSignal, alarm: Alert, width: int) -> Iterator[Text
             marks[place] = mark
     yield Text(" " * LABEL_COLUMNS + "".join(marks))
     began, raised = (clock(at / signal.fs_hz, 1) for at in (signal.began, signal.raised))
-    yield Text(f"┌ {alarm_name(alarm.kind)} began {began}  ▲ {alarm.state} {raised}", "dim")
+    name, done = alarm_name(alarm.kind), WHAT_WAS_DONE.get(alarm.state, alarm.state)
+    yield Text(f"┌ {name} began {began}  ▲ {done} {raised}", "dim")
 
 
 def bounds_mv(values: NDArray[np.float32]) -> tuple[float, float]:

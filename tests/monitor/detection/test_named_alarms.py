@@ -415,7 +415,7 @@ def test_of_a_patient_who_is_shed_nothing_can_be_told(bench: Bench) -> None:
     engine = bench.engine()
     run(bench, engine, messages_of(Heart([0.8] * 60, 40)))
     assert engine.report().patients[0].inhibited == []
-    engine.shed(ShedHeader(4, "p", "r", 0, 0, 10_000, ["I"], FS_HZ))
+    engine.shed(ShedHeader(5, "p", "r", 0, 0, 10_000, ["I"], FS_HZ))
     assert engine.report().patients[0].inhibited == list(ALARM_KINDS)
 
 

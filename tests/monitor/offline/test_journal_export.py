@@ -252,7 +252,7 @@ def test_a_named_alarm_is_shown_in_words_or_with_its_signal(night: Path, record:
     assert "None" not in words
     drawn = listed("show", night, "2", "--record", record)
     assert sum(any("\u2801" <= sign <= "\u28ff" for sign in row) for row in drawn.splitlines()) >= 3
-    assert "┌ asystole began 00:00:06.5  ▲ onset 00:00:10.0" in drawn
+    assert "┌ asystole began 00:00:06.5  ▲ raised 00:00:10.0" in drawn
     assert "MLII" in drawn
 
 
