@@ -31,11 +31,20 @@ from segmenter.lead_detector import MAX_POSITION, LeadDetector
 from segmenter.qrs import Decider, Durations
 from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.rates import check_rate
+from segmenter.sign_finder import (
+    NO_ROWS,
+    FoundSigns,
+    SeenSignal,
+    SignFinder,
+    complexes_to_plain,
+    joined_findings,
+    saved_complexes,
+)
 from segmenter.signal_ring import SignalRing
 from segmenter.state import fill, listing, pack, real, unpack, whole
 from segmenter.tracker import Closed, ClosedBeats, Findings, SignalEvent, Tracker
 
-MAGIC = b"ecgseg03"
+MAGIC = b"ecgseg04"
 MAX_LEADS = 64  # more are no electrocardiogram of a patient
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
@@ -48,7 +57,6 @@ SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
 MISSING, TOO_LONG = int(Quality.MISSING), int(Quality.TOO_LONG)
-NO_ROWS = np.zeros(0, np.int64)
 UNUSABLE = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
 NO_VERDICT = int(UNJUDGEABLE)
 
@@ -71,6 +79,8 @@ class BankSegmented:
         Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags:
         none if a lead can be read. Those inside a gap of all leads are left out after its first two
         seconds.
+    found_signs : FoundSigns
+        Hops that ended, with their complexes; none where signs are not measured.
     """
 
     beats: Beats
@@ -81,6 +91,7 @@ class BankSegmented:
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
     second_rows: NDArray[np.int64]
+    found_signs: FoundSigns
 
 
 class SegmenterBank:
@@ -96,6 +107,8 @@ class SegmenterBank:
         How beats are cut.
     leads : int
         Leads of each patient, 1 to 64.
+    measure_signs : bool
+        Whether hops are measured, for named alarms: some 12 us a hop and lead, and 15 a beat.
 
     Raises
     ------
@@ -118,7 +131,15 @@ class SegmenterBank:
     [(1, 'lead_off', 'onset')]
     """
 
-    def __init__(self, rows: int, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
+    def __init__(
+        self,
+        rows: int,
+        fs_hz: float,
+        spec: BeatSpec,
+        leads: int = 1,
+        *,
+        measure_signs: bool = False,
+    ) -> None:
         check_rate(fs_hz)
         if rows < 1:
             raise InvalidSignal(f"refused: {rows} patients given; a bank needs at least one")
@@ -149,6 +170,8 @@ class SegmenterBank:
         self._detectors = [lead for patient in self._patients for lead in patient.leads]
         self._findings = Findings()
         self._parts: list[tuple[NDArray[np.int64], Beats]] = []
+        self._signs = SignFinder(lines, self.fs_hz, leads) if measure_signs else None
+        self._sign_parts: list[FoundSigns] = []
 
     @property
     def positions(self) -> NDArray[np.int64]:
@@ -214,11 +237,15 @@ class SegmenterBank:
     def make_room(self, places: int) -> None:
         """Have room for the signals of so many lines, at least as many as before."""
         self._history = self._history.moved_to(places, self._piece_of(places))
+        if self._signs is not None:
+            self._signs.memory = self._signs.memory.moved_to(places)
         self._piece = min(self._piece, self._history.room)  # of the more, each has less
 
     def forget(self, place: int) -> None:
         """Let a place be as that of a row that begins."""
         self._history.forget(place)
+        if self._signs is not None:
+            self._signs.memory.forget(place)
 
     def update(self, chunk: ArrayLike) -> BankSegmented:
         """Take the next samples of all rows; return what became known.
@@ -295,8 +322,11 @@ class SegmenterBank:
             "position": int(self._positions[lines.start]),
             "gaps": self._gaps[lines].tolist(),
             "levels": self._levels[lines].tolist(),
+            "complexes": None,
             **self._patients[row].to_plain(),
         }
+        if self._signs is not None:
+            plain["complexes"] = complexes_to_plain(self._patients[row].complexes)
         return pack(MAGIC, plain, self._all_arrays(row))
 
     def restore(self, row: int, state: bytes) -> None:
@@ -311,7 +341,8 @@ class SegmenterBank:
         try:
             self._restore(row, *unpack(MAGIC, state))
         except InvalidState:
-            new = SegmenterBank(1, self.fs_hz, self.spec, self.leads)
+            measures = self._signs is not None
+            new = SegmenterBank(1, self.fs_hz, self.spec, self.leads, measure_signs=measures)
             self._restore(row, *unpack(MAGIC, new.to_bytes(0)))
             raise
 
@@ -322,7 +353,8 @@ class SegmenterBank:
                 f"saved state: it belongs to {leads} leads at {fs_hz:g} Hz and {spec}, not to this "
                 "bank; make a bank like it"
             )
-        for name, target in self._all_arrays(row).items():
+        has_signs = plain.get("complexes") is not None
+        for name, target in self._all_arrays(row, with_signs=has_signs).items():
             fill(target, arrays, name)
         lines = self._lines(row)
         position = whole(plain, "position", 0, MAX_POSITION)
@@ -338,21 +370,41 @@ class SegmenterBank:
         self._gappy = bool(self._gaps.any())
         patient = self._patients[row]
         patient.restore(plain, position)
+        self._restore_signs(row, plain, position, has_signs)
         for lead, gap in zip(patient.leads, self._gaps[lines].tolist(), strict=True):
             if gap < self._sleep_gap and lead.decider.attempt < position:
                 raise InvalidState("saved state: the detector lags behind the signal")
 
+    def _restore_signs(
+        self, row: int, plain: dict[str, Any], position: int, has_signs: bool
+    ) -> None:
+        """Let signs go on, or begin anew where they were not measured when the state was saved."""
+        patient, signs = self._patients[row], self._signs
+        patient.complexes.clear()
+        if signs is None:
+            return
+        lines = self._lines(row)
+        for place in self._places[lines]:
+            if has_signs:
+                signs.memory.check(place)
+            else:
+                signs.memory.forget(place)
+        if has_signs:
+            patient.complexes.extend(saved_complexes(plain, position, signs.hop))
+
     def _lines(self, row: int) -> slice:
         return slice(row * self.leads, (row + 1) * self.leads)
 
-    def _all_arrays(self, row: int) -> dict[str, NDArray[Any]]:
+    def _all_arrays(self, row: int, *, with_signs: bool = True) -> dict[str, NDArray[Any]]:
         """Return views of all arrays of a row, by their names in its state."""
         lines = self._lines(row)
-        return {
-            f"{name}{line - lines.start}": array
-            for line in range(lines.start, lines.stop)
-            for name, array in {**self._kept_signal(line), **self._arrays(line)}.items()
-        }
+        arrays: dict[str, NDArray[Any]] = {}
+        for lead, line in enumerate(range(lines.start, lines.stop)):
+            of_line = {**self._kept_signal(line), **self._arrays(line)}
+            if self._signs is not None and with_signs:
+                of_line |= self._signs.memory.arrays(self._places[line])
+            arrays |= {f"{name}{lead}": array for name, array in of_line.items()}
+        return arrays
 
     def _kept_signal(self, line: int) -> dict[str, NDArray[Any]]:
         """Return views of a line's signal."""
@@ -396,6 +448,15 @@ class SegmenterBank:
             elif patient.leads[0].said:
                 patient.update_one(self._findings)
         self._cut_closed()
+        if self._signs is not None:
+            self._end_hops(self._signs)
+
+    def _end_hops(self, signs: SignFinder) -> None:
+        """Measure what the hops that ended in the piece show."""
+        seen = SeenSignal(self._history, self._places, self._starts, self._positions, self._lost)
+        found = signs.update(seen, [patient.complexes for patient in self._patients])
+        if found is not None:
+            self._sign_parts.append(found)
 
     def _places_of(self, lines: NDArray[np.int64]) -> list[int]:
         return [self._places[line] for line in lines.tolist()]
@@ -478,7 +539,10 @@ class SegmenterBank:
         closed, findings.closed = findings.closed, []
         lead_flags, findings.lead_flags = findings.lead_flags, []
         if closed:
-            self._parts.append(self._cut(closed, np.array(lead_flags, np.int64)))
+            rows, beats = self._cut(closed, np.array(lead_flags, np.int64))
+            self._parts.append((rows, beats))
+            if self._signs is not None:
+                self._signs.wait_for_hops(rows, beats, [one.complexes for one in self._patients])
 
     def _cut(
         self, closed: list[Closed], lead_flags: NDArray[np.int64]
@@ -549,6 +613,7 @@ class SegmenterBank:
     def _collect(self) -> BankSegmented:
         found, self._findings = self._findings, Findings()
         parts, self._parts = self._parts, []
+        sign_parts, self._sign_parts = self._sign_parts, []
         rows = [of_beats for of_beats, _ in parts]
         return BankSegmented(
             beats=joined_beats([beats for _, beats in parts], self.spec.length, self.leads),
@@ -559,6 +624,7 @@ class SegmenterBank:
             seconds=np.array(found.seconds, np.int64),
             seconds_quality=np.array(found.seconds_quality, np.uint16),
             second_rows=np.array(found.second_rows, np.int64),
+            found_signs=joined_findings(sign_parts, self.leads),
         )
 
 

@@ -24,6 +24,7 @@ from segmenter.lead_detector import (
     Slept,
 )
 from segmenter.qrs import Detection
+from segmenter.sign_finder import Complex
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
@@ -48,6 +49,7 @@ class JoinedLeads:
         self.tracker = tracker
         self.left_out = [False] * len(leads)
         self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
+        self.complexes: list[Complex] = []  # that wait for their hop
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
         timing = leads[0].decider.timing
         self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None

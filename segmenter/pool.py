@@ -19,6 +19,8 @@ from segmenter.bank import BLOCK, BankSegmented, SegmenterBank
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.errors import InvalidSignal
 from segmenter.joined_leads import JoinedLeads
+from segmenter.sign_finder import FoundSigns
+from segmenter.signs import Signs
 from segmenter.tracker import SignalEvent
 
 
@@ -34,6 +36,8 @@ class PoolSegmented:
         How many of the beats are each row's.
     events : list of list of SignalEvent, of length n_rows
         Each row's events, in samples of its stream.
+    signs : list of Signs or None, of length n_rows
+        Each row's hops that ended, in samples of its stream; None where none did.
     found : list of BankSegmented
         What the banks of at most `BLOCK` rows found, in the same order, in rows of their own.
     """
@@ -41,6 +45,7 @@ class PoolSegmented:
     beats: Beats
     counts: list[int]
     events: list[list[SignalEvent]]
+    signs: list[Signs | None]
     found: list[BankSegmented]
 
     def r_samples(self, place: int) -> list[int]:
@@ -63,6 +68,8 @@ class SegmenterPool:
         How beats are cut.
     leads : int
         Leads of each patient, 1 to 64.
+    measure_signs : bool
+        Whether hops are measured, for named alarms.
 
     Raises
     ------
@@ -70,8 +77,10 @@ class SegmenterPool:
         If the sampling rate or the number of leads is out of bounds.
     """
 
-    def __init__(self, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec, leads)
+    def __init__(
+        self, fs_hz: float, spec: BeatSpec, leads: int = 1, *, measure_signs: bool = False
+    ) -> None:
+        self._bank = SegmenterBank(1, fs_hz, spec, leads, measure_signs=measure_signs)
         self.fs_hz, self.spec, self.leads = self._bank.fs_hz, spec, leads
         new, _ = self._bank.lift()
         self._new = {name: array.copy() for name, array in new.items()}  # of a row that begins
@@ -176,6 +185,11 @@ class SegmenterPool:
             beats=beats.rows(order),
             counts=np.bincount(places, minlength=n_rows).tolist(),
             events=events,
+            signs=[
+                one
+                for of_bank, offset in zip(found, offsets, strict=True)
+                for one in _of_rows(of_bank.found_signs, min(BLOCK, n_rows - offset))
+            ],
             found=found,
         )
 
@@ -213,6 +227,23 @@ class SegmenterPool:
             for name, array in arrays.items():
                 self._at_rest[name][lines] = array
         self._laid = []
+
+
+def _of_rows(found: FoundSigns, n_rows: int) -> list[Signs | None]:
+    """Return the signs of each of a bank's rows."""
+    if not len(found.hop_rows):
+        return [None] * n_rows
+    rows = (found.hop_rows, found.complex_rows, found.pulse_rows)
+    in_order = found.signs
+    if (found.hop_rows[1:] < found.hop_rows[:-1]).any():  # of several pieces
+        in_order = found.signs.part(*(np.argsort(of, kind="stable") for of in rows))
+    counts = [np.bincount(of, minlength=n_rows) for of in rows]
+    stops = np.stack([of.cumsum() for of in counts], axis=1).tolist()
+    starts = [[0, 0, 0], *stops]
+    return [
+        in_order.part(*map(slice, start, stop)) if stop[0] > start[0] else None
+        for start, stop in zip(starts, stops, strict=False)
+    ]
 
 
 def _joined_places(rows: list[NDArray[np.int64]], offsets: range) -> NDArray[np.int64]:

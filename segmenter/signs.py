@@ -1,8 +1,9 @@
 """What a stretch of signal shows beside its beats: windows, QRS complexes, pulses, as arrays.
 
-The named alarms (`rhythm/` in the monitor) are decided on these, half a second at a time. A complex
-stands in the hop in which it was measured: the first that ends at least `HOP_S` behind its R peak
-and not before its beat closed.
+The named alarms (`rhythm/` in the monitor) are decided on these, half a second (a hop) at a time.
+A hop ends at each multiple of `HOP_S` of the stream; those in a gap of all leads are left out after
+its first ten seconds. A complex stands in the hop in which it was measured: the first that ends at
+least `HOP_S` behind its R peak and behind its beat's `closed_sample`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Which = slice | NDArray[np.intp]
 QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
 
 WINDOW_COLUMNS = np.dtype(  # those of `oscillation.SignalWindow`
@@ -85,15 +87,43 @@ class Signs:
         return len(self.end_sample)
 
     def moved(self, n_samples: int) -> Signs:
-        """Return the signs with their samples counted from `n_samples` earlier."""
+        """Return the signs with their samples counted from `n_samples` earlier.
+
+        Those are the ends of hops, here, in complexes and in pulses; R peaks; and pulses.
+        """
         complexes, pulses = self.complexes.copy(), self.pulses.copy()
-        complexes["end_sample"] += n_samples
-        complexes["r_sample"] += n_samples
-        pulses["end_sample"] += n_samples
-        pulses["sample"] += n_samples
+        for name in ("end_sample", "r_sample"):
+            complexes[name] += n_samples
+        for name in ("end_sample", "sample"):
+            pulses[name] += n_samples
         return replace(
             self, end_sample=self.end_sample + n_samples, complexes=complexes, pulses=pulses
         )
+
+    def part(self, hops: Which, complexes: Which, pulses: Which) -> Signs:
+        """Return some of the hops with their complexes and pulses: views, of slices."""
+        return Signs(
+            self.end_sample[hops],
+            self.windows[hops],
+            self.complexes[complexes],
+            self.shapes[complexes],
+            self.readable[hops],
+            self.pulses[pulses],
+        )
+
+    def copy(self) -> Signs:
+        """Return the signs in memory of their own: a view of one keeps all of its bundle."""
+        return Signs(*(array.copy() for array in vars(self).values()))
+
+
+def joined_signs(parts: list[Signs], leads: int = 1, waves: int = 0) -> Signs:
+    """Join signs of as many leads and waves, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return no_signs(leads, waves)
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Signs(*(np.concatenate(column) for column in columns))
 
 
 def no_signs(leads: int = 1, waves: int = 0) -> Signs:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, rate_spec_and_leads
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
+from segmenter.signs import Signs
 from segmenter.state import unpack
 from segmenter.tracker import SignalEvent
 
@@ -31,6 +32,8 @@ class Segmented:
     seconds, seconds_quality : np.ndarray, shape (k,), int64 and uint16
         Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags.
         Those inside a gap are left out after its first two seconds.
+    signs : Signs
+        Of the hops that ended; none where they are not measured.
     """
 
     beats: Beats
@@ -38,6 +41,7 @@ class Segmented:
     r_samples: NDArray[np.int64]
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
+    signs: Signs
 
 
 class Segmenter:
@@ -51,6 +55,8 @@ class Segmenter:
         How beats are cut.
     leads : int
         1 to 64; a beat has one R peak in all of them.
+    measure_signs : bool
+        Whether hops are measured, for named alarms.
 
     Raises
     ------
@@ -74,8 +80,10 @@ class Segmenter:
     800.0
     """
 
-    def __init__(self, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec, leads)
+    def __init__(
+        self, fs_hz: float, spec: BeatSpec, leads: int = 1, *, measure_signs: bool = False
+    ) -> None:
+        self._bank = SegmenterBank(1, fs_hz, spec, leads, measure_signs=measure_signs)
         self.fs_hz = self._bank.fs_hz
         self.spec, self.leads = spec, leads
 
@@ -135,8 +143,9 @@ class Segmenter:
         """
         plain, _ = unpack(MAGIC, state)
         fs_hz, spec, leads = rate_spec_and_leads(plain)
+        measure_signs = plain.get("complexes") is not None
         try:
-            segmenter = cls(fs_hz, spec, leads)
+            segmenter = cls(fs_hz, spec, leads, measure_signs=measure_signs)
         except SegmenterError as error:
             raise InvalidState(f"saved state: {error}") from error
         segmenter._bank.restore(0, state)
@@ -150,4 +159,5 @@ def _only_row(found: BankSegmented) -> Segmented:
         r_samples=found.r_samples,
         seconds=found.seconds,
         seconds_quality=found.seconds_quality,
+        signs=found.found_signs.signs,
     )

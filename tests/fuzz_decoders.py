@@ -48,6 +48,7 @@ from monitor.sources.wfdb_header import parse_header
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire import codec
 from monitor.wire import messages as wire
+from monitor.wire.bytes_of_signs import sign_bytes
 from monitor.wire.curve_keys import init_keys, load_keys
 from segmenter.bank import MAGIC
 from segmenter.beat import Beats, BeatSpec
@@ -75,12 +76,21 @@ SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
 SENT: dict[str, Any] = {
-    "version": 4,
+    "version": 5,
     "patient": "119",
     "record": "119",
     "sequence": 7,
     "sent_ns": 123,
     "position": 2000,
+}
+OF_BEATS: dict[str, Any] = {
+    "fs_hz": 360.0,
+    "spec": BeatSpec().identity,
+    "length": 140,
+    "n_beats": 0,
+    "events": [wire.RecordEvent("noisy", "onset", 1500)],
+    "stretch": 12,
+    "first_sample": 40,
 }
 
 
@@ -154,11 +164,9 @@ def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.Beat
     """Return a message of beats."""
     _, n_leads, length = beats.values.shape
     leads = ["MLII", *(f"V{number}" for number in range(1, n_leads))]
-    values = {"leads": leads, "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
+    values = {"leads": leads, **SENT, **OF_BEATS, **changes}
     values |= {"length": length, "n_beats": len(beats)}
-    values |= {"stretch": 12, "first_sample": 40}
-    events = [wire.RecordEvent("noisy", "onset", 1500)]
-    return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
+    return wire.BeatsMessage(wire.BeatsHeader(**values), beats, state)
 
 
 def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -177,23 +185,30 @@ def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames(frames)
 
 
-def _announced(headers: list[Any]) -> tuple[int, int, int, int]:
+def _announced(headers: list[Any]) -> tuple[int, int, int, int, int]:
     """Return the bytes that headers announce of each data frame, if not too many.
 
-    Samples, columns, qualities and beats.
+    Samples, columns, qualities, beats and signs.
     """
-    n_samples = n_beats = n_cut = n_values = 0
+    n_samples = n_beats = n_cut = n_values = n_signs = 0
     few = range(1 << 14)
     for header in headers:
         if not isinstance(header, dict):
             continue
         n, length, samples = (header.get(name) for name in ("n_beats", "length", "n_samples"))
         leads = len(header["leads"]) if isinstance(header.get("leads"), list) else 1
+        waves = len(header["waves"]) if isinstance(header.get("waves"), list) else 0
         if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
             n_beats, n_cut, n_values = n_beats + n, n_cut + n * leads, n_values + n * leads * length
         if isinstance(samples, int) and samples in few:
-            n_samples += leads * samples
-    return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
+            n_samples += (leads + waves) * samples
+        counts: dict[str, Any] = {n: header.get(n) for n in ("n_hops", "n_complexes", "n_pulses")}
+        if all(isinstance(n, int) and n in few for n in counts.values()):
+            names: dict[str, Any] = {"leads": ["I"] * leads, "waves": ["P"] * waves}
+            signs = wire.BeatsHeader(**SENT, **OF_BEATS, **names, **counts)
+            n_signs += sum(sign_bytes(signs))
+    sizes = 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
+    return *sizes, n_signs
 
 
 def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:

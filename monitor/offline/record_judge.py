@@ -201,7 +201,7 @@ class _Judge:
             for one in found.events
         ]
         header = BeatsHeader(
-            version=4,
+            version=5,
             patient=PATIENT,
             record=self._source.record,
             sequence=self._sequence,
@@ -223,7 +223,7 @@ class _Judge:
         """End the record; return what was decided."""
         source = self._source
         end = EndHeader(
-            version=4,
+            version=5,
             patient=PATIENT,
             record=source.record,
             sequence=self._sequence,

@@ -79,7 +79,7 @@ class Playback:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -97,7 +97,7 @@ class Playback:
         """End the stream; return the message that says so."""
         self.ended = True
         return EndHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,

@@ -409,7 +409,7 @@ class SampleSegmenter:
     ) -> BeatsHeader:
         described = stream.stream
         return BeatsHeader(
-            version=4,
+            version=5,
             patient=described.patient,
             record=described.record,
             sequence=stream.sequence,

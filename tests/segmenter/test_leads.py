@@ -59,7 +59,7 @@ def test_single_samples_give_the_same_to_the_bit() -> None:
 @given(st.lists(st.integers(0, TWO.shape[1]), min_size=1, max_size=8))
 def test_saving_and_restoring_changes_nothing(cuts: list[int]) -> None:
     """Restored from bytes at any sample it goes on to the bit, and saves the same bytes."""
-    segmenter, said = Segmenter(FS_HZ, BeatSpec(), 2), []
+    segmenter, said = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True), []
     for piece in np.split(TWO, sorted(cuts), axis=1):
         said.append(segmenter.update(piece))
         state = segmenter.to_bytes()
@@ -74,7 +74,7 @@ def test_a_gap_equals_as_many_nans(lost: int) -> None:
     said: list[list[Segmented]] = []
     states = []
     for by_gap in (True, False):
-        segmenter = Segmenter(FS_HZ, BeatSpec(), 2)
+        segmenter = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True)
         parts = [segmenter.update(TWO[:, :2900])]
         hole = np.full((2, lost), np.nan)
         parts.append(segmenter.gap(lost) if by_gap else segmenter.update(hole))
@@ -90,7 +90,7 @@ def test_a_gap_equals_as_many_nans(lost: int) -> None:
 def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int]) -> None:
     """In a bank of two patients of two leads each says what it says alone."""
     signals = np.stack([mixture(seed, 6000) for seed in seeds]).reshape(2, 2, -1)
-    bank = SegmenterBank(2, FS_HZ, BeatSpec(), leads=2)
+    bank = SegmenterBank(2, FS_HZ, BeatSpec(), leads=2, measure_signs=True)
     said = [bank.update(piece) for piece in np.split(signals, sorted(cuts), axis=2)]
     said.append(bank.flush())
     for row, leads in enumerate(signals):
@@ -99,9 +99,9 @@ def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int]) -> N
 
 def test_patients_come_and_go_in_a_pool() -> None:
     """A pool of patients of two leads says of each what a segmenter of its own says."""
-    pool = SegmenterPool(FS_HZ, BeatSpec(), leads=2)
+    pool = SegmenterPool(FS_HZ, BeatSpec(), leads=2, measure_signs=True)
     rows = [pool.add() for _ in range(3)]
-    alone = Segmenter(FS_HZ, BeatSpec(), 2)
+    alone = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True)
     alone.update(TWO[:, :1234])
     pool.update(rows, np.stack([TWO[:, :1000]] * 3))
     pool.remove(rows[1])
@@ -284,11 +284,11 @@ def test_twelve_leads() -> None:
 def test_chunks_of_another_shape_are_refused(chunk: Any) -> None:
     """A chunk has as many leads as the segmenter."""
     with pytest.raises(InvalidSignal, match="shape"):
-        Segmenter(FS_HZ, BeatSpec(), 2).update(chunk)
+        Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True).update(chunk)
 
 
 def saved() -> tuple[dict[str, Any], dict[str, Any]]:
-    segmenter = Segmenter(FS_HZ, BeatSpec(), 2)
+    segmenter = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True)
     segmenter.update(TWO[:, :2300])
     return unpack(MAGIC, segmenter.to_bytes())
 
@@ -351,11 +351,11 @@ def test_a_part_that_is_missing_is_refused(name: str) -> None:
 def test_an_absurd_number_of_leads_is_refused(leads: int) -> None:
     """A patient has at least one lead, and not more than a body has places for."""
     with pytest.raises(InvalidSignal, match="leads given"):
-        Segmenter(FS_HZ, BeatSpec(), leads)
+        Segmenter(FS_HZ, BeatSpec(), leads, measure_signs=True)
 
 
 def test_a_state_of_another_number_of_leads_is_refused() -> None:
     """A bank has patients of one number of leads."""
-    state = Segmenter(FS_HZ, BeatSpec(), 2).to_bytes()
+    state = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True).to_bytes()
     with pytest.raises(InvalidState, match="2 leads"):
-        SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
+        SegmenterBank(1, FS_HZ, BeatSpec(), measure_signs=True).restore(0, state)

@@ -65,7 +65,7 @@ def message_of(
 ) -> BeatsMessage:
     """Return beats one second apart as the segmenter sends them."""
     values: dict[str, Any] = {
-        "version": 4,
+        "version": 5,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -84,7 +84,7 @@ def message_of(
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(4, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(5, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:

@@ -55,7 +55,7 @@ def two_leads(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
 def message(samples: NDArray[np.float32], position: int, **changes: Any) -> SamplesMessage:
     block = np.atleast_2d(samples)
     values: dict[str, Any] = {
-        "version": 4,
+        "version": 5,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -70,7 +70,7 @@ def message(samples: NDArray[np.float32], position: int, **changes: Any) -> Samp
 
 
 def end(position: int) -> EndHeader:
-    return EndHeader(4, "p", "r", 99, 12, position, "complete", last=True)
+    return EndHeader(5, "p", "r", 99, 12, position, "complete", last=True)
 
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SampleSegmenter, Counters]:
@@ -132,7 +132,7 @@ def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
 def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) -> None:
     """Of who is shed one alert speaks of all; the announcement is passed on, the hole counted."""
     stage, counters = new_stage()
-    shed = ShedHeader(4, "p", "r", 1, 11, 2500, ["I"], FS_HZ)
+    shed = ShedHeader(5, "p", "r", 1, 11, 2500, ["I"], FS_HZ)
     produced = [
         stage.step([message(ecg[:2500], 0)], 0.0),
         stage.step([shed], 1.0),
@@ -151,7 +151,7 @@ def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) ->
     assert beats_of(produced[3:])[0].header.position == 4000  # said at once, behind the hole
     again = stage.step([message(ecg[6500:], 6500)], 26.0)
     assert "signal_lost" in [e.event for one in headers(again) for e in one.events]
-    stranger = ShedHeader(4, "q", "r", 1, 11, 2500, ["I"], FS_HZ)
+    stranger = ShedHeader(5, "q", "r", 1, 11, 2500, ["I"], FS_HZ)
     assert stage.step([stranger], 27.0).messages == [stranger]
     assert counters.malformed == 0
 
@@ -295,7 +295,7 @@ def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) ->
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
-    health = HealthHeader(4, StageHealth("producer", 0, 1, 0, 0, 0, 0))
+    health = HealthHeader(5, StageHealth("producer", 0, 1, 0, 0, 0, 0))
     assert len(stage.step([health], 0.0).messages) == 1  # passed on
     produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])
