@@ -46,6 +46,7 @@ class Complex(NamedTuple):
     rr_before_ms: float
     rr_after_ms: float
     quality: int
+    good_leads: int  # bit k: its signal in lead k was good
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class SignFinder:
         self.width = round(WINDOW_S / HOP_S) * self.hop
         self.memory = ShapeMemory(places)
         self._cutter = ComplexCutter(fs_hz)
+        self._bits = np.uint64(1) << np.arange(leads, dtype=np.uint64)
 
     def wait_for_hops(
         self, rows: NDArray[np.int64], beats: Beats, waiting: Sequence[list[Complex]]
@@ -123,6 +125,7 @@ class SignFinder:
         due = np.maximum(beats.r_sample + self.hop, beats.closed_sample + 1)
         columns = (
             beats.r_sample, due, beats.rr_before_ms, beats.rr_after_ms, beats.quality,
+            beats.lead_judgeable @ self._bits,
         )  # fmt: skip
         values = zip(*(column.tolist() for column in columns), strict=True)
         for row, one in zip(rows.tolist(), values, strict=True):
@@ -230,7 +233,7 @@ def _due(
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Take the complexes that stand in hops of rows: their rows, and COMPLEX_COLUMNS."""
     of_rows: list[int] = []
-    due: list[tuple[int, int, float, float, int]] = []
+    due: list[tuple[int, int, float, float, int, int]] = []
     for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
         if not waiting[row]:
             continue
@@ -275,14 +278,15 @@ def saved_complexes(plain: dict[str, Any], position: int, hop: int) -> list[Comp
 
 def _saved_complex(saved: object, position: int, hop: int) -> Complex:
     if isinstance(saved, list) and len(saved) == len(Complex._fields):
-        r_sample, due, before, after, quality = saved
+        r_sample, due, before, after, quality, good = saved
         known = [nan if one is None else one for one in (before, after)]
         if (
-            all(type(one) is int for one in (r_sample, due, quality))
+            all(type(one) is int for one in (r_sample, due, quality, good))
             and all(isinstance(one, float) and not (isinf(one) or one < 0) for one in known)
             and 0 <= r_sample <= position
             and r_sample + hop <= due <= position + hop
             and 0 <= quality < 1 << 16
+            and 0 <= good < 1 << 64
         ):
-            return Complex(r_sample, due, known[0], known[1], quality)
+            return Complex(r_sample, due, known[0], known[1], quality, good)
     raise InvalidState("saved state: a complex that waits is none")
