@@ -21,7 +21,7 @@ from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
-from monitor.offline.rhythm_signs import findings, moments
+from monitor.offline.rhythm_signs import findings, moments, without_waves
 from monitor.offline.workers import run_tasks
 from monitor.sources.wfdb_header import RecordHeader, read_header
 from monitor.sources.wfdb_record import WfdbRecord
@@ -83,36 +83,35 @@ def _judge_or_say_why(path: Path) -> AlarmResult:
 def _judge(path: Path) -> AlarmResult:
     kind, true = read_alarm(path)
     header = read_header(path)
-    n_samples = round(ALARM_S * header.fs_hz)
-    leads = {
-        one.name: _read_lead(path, k, n_samples)
-        for k, one in enumerate(header.signals)
-        if one.millivolts_per_unit is not None
-    }
-    if not leads:
-        raise RecordError(f"record {path} has no ECG lead; give records of the challenge of 2015")
-    waves = {
-        one.name: _read_wave(header, k, n_samples)
-        for k, one in enumerate(header.signals)
-        if one.name.upper() in PULSE_WAVES
-    }
-    found = findings(list(leads.values()), list(waves.values()), header.fs_hz)
-    seen = list(moments(found))
-    alone = [replace_waves(moment) for moment in seen]
+    seen, fs_hz = read_moments(path)
     return AlarmResult(
         path.name,
         kind,
         true,
-        ecg=rang(alone, kind, header.fs_hz),
-        ecg_and_pulse=rang(seen, kind, header.fs_hz),
-        leads=tuple(leads),
-        waves=tuple(waves),
+        ecg=rang(map(without_waves, seen), kind, fs_hz),
+        ecg_and_pulse=rang(seen, kind, fs_hz),
+        leads=tuple(header.signals[k].name for k in _leads(header)),
+        waves=tuple(header.signals[k].name for k in _waves(header)),
     )
 
 
-def replace_waves(moment: RhythmMoment) -> RhythmMoment:
-    """Return a moment without its pulse waves."""
-    return RhythmMoment(moment.sample, moment.series, moment.leads)
+def read_moments(path: Path) -> tuple[list[RhythmMoment], float]:
+    """Return what a record's leads and pulse waves show until 5:00, and its sampling rate."""
+    header = read_header(path)
+    n_samples = round(ALARM_S * header.fs_hz)
+    leads = [_read_lead(path, k, n_samples) for k in _leads(header)]
+    if not leads:
+        raise RecordError(f"record {path} has no ECG lead; give records of the challenge of 2015")
+    waves = [_read_wave(header, k, n_samples) for k in _waves(header)]
+    return list(moments(findings(leads, waves, header.fs_hz))), header.fs_hz
+
+
+def _leads(header: RecordHeader) -> list[int]:
+    return [k for k, one in enumerate(header.signals) if one.millivolts_per_unit is not None]
+
+
+def _waves(header: RecordHeader) -> list[int]:
+    return [k for k, one in enumerate(header.signals) if one.name.upper() in PULSE_WAVES]
 
 
 def rang(
