@@ -119,6 +119,7 @@ def _beat(one: ShownComplex, usual: float | None, tonal_share: float) -> Beat:
         ventricular=_mean(odds) if odds else None,
         like_last=_mean([shape.like_last for shape in shapes]) if shapes else None,
         height_ratio=_mean([shape.height_ratio for shape in shapes]) if shapes else 1.0,
+        lead_heights=tuple([None if shape is None else shape.height_ratio for shape in one.shapes]),
         correlation=_mean([shape.correlation for shape in shapes]) if shapes else UNKNOWN,
         good_share=one.good_share,
         tonal_share=tonal_share,

@@ -32,6 +32,8 @@ class Beat(msgspec.Struct, frozen=True):
         Correlation of its shape with that of the beat before; None where unknown.
     height_ratio : float
         Its height over that of the patient's usual beats.
+    lead_heights : tuple of float or None
+        The same of each lead; None where unknown.
     correlation : float
         Of its shape with that of the patient's usual beats; 0.5 where unknown.
     good_share : float
@@ -49,6 +51,7 @@ class Beat(msgspec.Struct, frozen=True):
     ventricular: float | None = None
     like_last: float | None = None
     height_ratio: float = 1.0
+    lead_heights: tuple[float | None, ...] = ()
     correlation: float = 0.5
     good_share: float = 1.0
     tonal_share: float = 0.5

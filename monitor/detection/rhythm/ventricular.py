@@ -133,14 +133,13 @@ def run_measures(
     if len(shapes) < FEWEST_SHAPES:
         return None
     alike = [beat.like_last for beat in beats[1:] if beat.like_last is not None]
-    heights = [beat.height_ratio for beat in beats]
-    height = fmean(heights)
+    height = max(fmean(beat.height_ratio for beat in beats), LEAST_HEIGHT)
     return RunMeasures(
         shape=fmean(shapes) - one.usual_ventricular,
         correlation=fmean(beat.correlation for beat in beats),
         alike=fmean(alike) if alike else 0.0,
-        height=log(max(height, LEAST_HEIGHT)),
-        height_spread=pstdev(heights) / max(height, LEAST_HEIGHT),
+        height=log(height),
+        height_spread=_height_spread(beats),
         faster=log(_usual_ms(beats) / fmean(rr_ms)),
         unstable=pstdev(rr_ms) / fmean(rr_ms),
         tonal=beats[-1].tonal_share,
@@ -153,6 +152,17 @@ def log_odds_of_run(measures: RunMeasures) -> float:
     """Return the evidence that a run is ventricular: above 0 it is told."""
     weighted = zip(WEIGHTS, measures, strict=True)
     return INTERCEPT + sum(weight * value for weight, value in weighted)
+
+
+def _height_spread(beats: Sequence[Beat]) -> float:
+    """Return how unlike in height beats are, mean over the leads in which that is known."""
+    rows = [beat.lead_heights or (beat.height_ratio,) for beat in beats]
+    spreads = []
+    for lead in zip(*rows, strict=False):
+        heights = [height for height in lead if height is not None]
+        if len(heights) >= FEWEST_SHAPES:
+            spreads.append(pstdev(heights) / max(fmean(heights), LEAST_HEIGHT))
+    return fmean(spreads) if spreads else 0.0
 
 
 def _usual_ms(beats: Sequence[Beat]) -> float:
