@@ -50,7 +50,7 @@ class Bag:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights of measures, and the log odds from which on a run is told."""
+    """Weights of measures; above 0 a run is told."""
 
     weights: NDArray[np.float64]
     intercept: float
@@ -126,7 +126,7 @@ def _rows(runs: Sequence[ventricular.RunMeasures]) -> NDArray[np.float64]:
 
 
 def fit(bags: Sequence[Bag]) -> Fitted:
-    """Weigh the measures; the limit is where the challenge's alarms score best."""
+    """Weigh the measures; as true and false ones weigh the same, no limit is chosen: it is 0."""
     bags = [bag for bag in bags if len(bag.runs)]
     runs = np.concatenate([bag.runs for bag in bags])
     mean, deviation = runs.mean(axis=0), runs.std(axis=0) + 1e-6
@@ -153,9 +153,7 @@ def fit(bags: Sequence[Bag]) -> Fitted:
         if np.abs(found - before).max() < 1e-4:
             break
     weights = found[:-1] / deviation
-    fitted = Fitted(weights, float(found[-1] - weights @ mean))
-    limit = _best_limit(fitted, [bag for bag in bags if bag.source == CHALLENGE])
-    return Fitted(weights, fitted.intercept - limit)
+    return Fitted(weights, float(found[-1] - weights @ mean))
 
 
 def _shares(bags: Sequence[Bag]) -> NDArray[np.float64]:
@@ -173,17 +171,6 @@ def _shares(bags: Sequence[Bag]) -> NDArray[np.float64]:
     )
     scaled: NDArray[np.float64] = shares * len(bags) / shares.sum()
     return scaled
-
-
-def _best_limit(fitted: Fitted, bags: Sequence[Bag]) -> float:
-    """Return the middle of the limits at which the challenge's score is best."""
-    odds = np.array([fitted.of(bag) for bag in bags])
-    true = np.array([bag.ventricular for bag in bags])
-    found = np.unique(odds)
-    limits = (found[1:] + found[:-1]) / 2
-    scores = np.array([score(true, odds > limit) for limit in limits])
-    best = np.flatnonzero(scores > scores.max() - 1e-9)
-    return float(limits[best[len(best) // 2]])
 
 
 def score(true: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:

@@ -72,8 +72,8 @@ class RunMeasures(NamedTuple):
 
 
 SIGNS = RunMeasures(1, -1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
-WEIGHTS = RunMeasures(1, -1, 2, -1, -4, 3, -2, 7, 4, -1)
-INTERCEPT = -11.0
+WEIGHTS = RunMeasures(0.88, -1.97, 1.53, -1.61, -2.42, 3.51, -5.31, 6.13, 3.40, 0.00)
+INTERCEPT = -8.30
 
 
 def ventricular_tachycardia(
