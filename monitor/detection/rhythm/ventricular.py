@@ -29,6 +29,7 @@ from monitor.detection.rhythm.signs import Beat
 
 FEWEST_SHAPES = 3  # of a run's beats whose shape is known
 SHORTEST_MS, LONGEST_MS = 300.0, 2000.0  # usual RR intervals that are believed
+MOST_SHAPE, LEAST_UNLIKE, MOST_FASTER = 4.0, 0.02, 0.5  # none of these says it alone
 LEAST_HEIGHT = 0.05  # of the usual: lower is none
 
 
@@ -38,9 +39,9 @@ class RunMeasures(NamedTuple):
     Attributes
     ----------
     shape : float
-        Log odds of the shapes, above those of the patient's usual beats.
-    correlation : float
-        With the patient's usual shape.
+        Log odds of the shapes, above those of the patient's usual beats; 4 at most.
+    unlike : float
+        Logarithm of 1 less the correlation with the patient's usual shape.
     alike : float
         Correlation of neighbours.
     height : float
@@ -48,7 +49,7 @@ class RunMeasures(NamedTuple):
     height_spread : float
         Standard deviation over mean.
     faster : float
-        Logarithm of the rate over the usual one.
+        Logarithm of the rate over the usual one, 0.5 at most: what is faster still may be noise.
     unstable : float
         Standard deviation of the intervals over their mean.
     tonal : float
@@ -60,7 +61,7 @@ class RunMeasures(NamedTuple):
     """
 
     shape: float
-    correlation: float
+    unlike: float
     alike: float
     height: float
     height_spread: float
@@ -71,9 +72,9 @@ class RunMeasures(NamedTuple):
     irregular: float
 
 
-SIGNS = RunMeasures(1, -1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
-WEIGHTS = RunMeasures(0.88, -1.97, 1.53, -1.61, -2.42, 3.51, -5.31, 6.13, 3.40, 0.00)
-INTERCEPT = -8.30
+SIGNS = RunMeasures(1, 1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
+WEIGHTS = RunMeasures(0.89, 0.60, 1.22, -1.78, -2.94, 5.68, -5.64, 6.78, 4.00, 0.00)
+INTERCEPT = -9.77
 
 
 def ventricular_tachycardia(
@@ -135,12 +136,12 @@ def run_measures(
     alike = [beat.like_last for beat in beats[1:] if beat.like_last is not None]
     height = max(fmean(beat.height_ratio for beat in beats), LEAST_HEIGHT)
     return RunMeasures(
-        shape=fmean(shapes) - one.usual_ventricular,
-        correlation=fmean(beat.correlation for beat in beats),
+        shape=min(fmean(shapes) - one.usual_ventricular, MOST_SHAPE),
+        unlike=log(max(1 - fmean(beat.correlation for beat in beats), LEAST_UNLIKE)),
         alike=fmean(alike) if alike else 0.0,
         height=log(height),
         height_spread=_height_spread(beats),
-        faster=log(_usual_ms(beats) / fmean(rr_ms)),
+        faster=min(log(_usual_ms(beats) / fmean(rr_ms)), MOST_FASTER),
         unstable=pstdev(rr_ms) / fmean(rr_ms),
         tonal=beats[-1].tonal_share,
         good=fmean(beat.good_share for beat in beats),
