@@ -73,8 +73,8 @@ class RunMeasures(NamedTuple):
 
 
 SIGNS = RunMeasures(1, 1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
-WEIGHTS = RunMeasures(0.89, 0.60, 1.22, -1.78, -2.94, 5.68, -5.64, 6.78, 4.00, 0.00)
-INTERCEPT = -9.77
+WEIGHTS = RunMeasures(0.88, 0.68, 1.36, -1.85, -2.11, 6.27, -6.64, 7.18, 4.04, -1.00)
+INTERCEPT = -9.97
 
 
 def ventricular_tachycardia(
