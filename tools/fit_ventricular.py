@@ -33,7 +33,9 @@ CHALLENGE, ANNOTATED = "challenge", "annotated"
 ANNOTATED_WEIGHT = 0.3  # of all records of MIT-BIH, to those of the challenge
 PENALTY = 3.0  # of the squared weights, measures of standard deviation 1
 LIMIT = 0.25  # log odds: the false alarms of MIT-BIH ask for a little more than even odds
-IRREGULAR = -1.0  # given, not fitted: runs themselves make the rhythm of an alarm's record irregular
+IRREGULAR = (
+    -1.0
+)  # given, not fitted: runs themselves make the rhythm of an alarm's record irregular
 FITS = 8  # until the runs that count no longer change
 FOLDS, REPEATS = 5, 8
 PIECE_S = 300.0  # of a record of MIT-BIH: what it shows once counts once in each
@@ -136,6 +138,7 @@ def fit(bags: Sequence[Bag]) -> Fitted:
     labels = np.array([bag.ventricular for bag in bags], np.float64)
     shares = _shares(bags)
     signs = np.array(ventricular.SIGNS)
+    bounds: list[tuple[float | None, float | None]]
     bounds = [(0, None) if sign > 0 else (None, 0) for sign in signs]
     found = np.append(0.3 * signs, 0.0)
     given = IRREGULAR * float(deviation[-1])

@@ -64,6 +64,7 @@ class Patient:
                 ventricular=ventricular,
                 like_last=like,
                 height_ratio=heights[k % len(heights)],
+                correlation=0.3 if ventricular > 0 else 0.98,
             )
             while self.sample + HOP < self.r[-1]:
                 self.moment()
@@ -116,6 +117,19 @@ def test_a_fast_rhythm_of_noise_rings_nothing() -> None:
     patient.beats([0.4] * 40, judgeable=False)
     assert not patient.rung("extreme_tachycardia")
     assert not patient.rung("tachycardia")
+
+
+def test_a_slow_heart_falls_silent_between_its_beats() -> None:
+    """Leads that are never quiet for 0.6 s hide beats that were missed."""
+    silent, loud = Patient(), Patient()
+    for k in range(1, 12):
+        r_sample = round(k * 1.6 * FS_HZ)
+        for patient, quiet_s in ((silent, 0.9), (loud, 0.3)):
+            while patient.sample + HOP < r_sample:
+                patient.moment(leads=(LeadSigns(True, quiet_s=quiet_s),))
+            patient.moment(((Beat(r_sample, 1600.0),),), (LeadSigns(True, quiet_s=0.25),))
+    assert silent.rung("extreme_bradycardia") == ["onset"]
+    assert loud.rung("extreme_bradycardia") == []
 
 
 def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
