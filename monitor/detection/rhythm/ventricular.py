@@ -29,6 +29,7 @@ from monitor.detection.rhythm.signs import Beat
 
 FEWEST_SHAPES = 3  # of a run's beats whose shape is known
 SHORTEST_MS, LONGEST_MS = 300.0, 2000.0  # usual RR intervals that are believed
+LEAST_EDGE = 0.5  # log odds of the first and the last beat above usual: a run begins and ends so
 MOST_SHAPE, LEAST_UNLIKE, MOST_FASTER = 4.0, 0.02, 0.5  # none of these says it alone
 LEAST_HEIGHT = 0.05  # of the usual: lower is none
 
@@ -122,7 +123,7 @@ def _run(
 def run_measures(
     one: SeriesState, n_beats: int, limits: RhythmLimits, irregular: bool, fs_hz: float
 ) -> RunMeasures | None:
-    """Measure the last beats of a detector; None where they are too few, or too slow for a run."""
+    """Measure the last beats of a detector; None where they can be no run."""
     beats = one.beats[-n_beats:]
     limit = limits.ventricular_per_minute * (1 - limits.rate_tolerance)
     if len(beats) < n_beats:
@@ -132,6 +133,9 @@ def run_measures(
         return None
     shapes = [beat.ventricular for beat in beats if beat.ventricular is not None]
     if len(shapes) < FEWEST_SHAPES:
+        return None
+    edges = [beat.ventricular for beat in (beats[0], beats[-1]) if beat.ventricular is not None]
+    if edges and min(edges) - one.usual_ventricular < LEAST_EDGE:
         return None
     alike = [beat.like_last for beat in beats[1:] if beat.like_last is not None]
     height = max(fmean(beat.height_ratio for beat in beats), LEAST_HEIGHT)

@@ -52,6 +52,8 @@ class Patient:
         usual_s: float = 0.8,
         like: float = 0.98,
         heights: Sequence[float] = (1.0,),
+        good: float = 1.0,
+        tonal: float = 0.6,
     ) -> None:
         """Let beats come at these intervals, each known when it is over."""
         for k, rr in enumerate(rr_s):
@@ -64,6 +66,8 @@ class Patient:
                 ventricular=ventricular,
                 like_last=like,
                 height_ratio=heights[k % len(heights)],
+                good_share=good,
+                tonal_share=tonal,
                 correlation=0.3 if ventricular > 0 else 0.98,
             )
             while self.sample + HOP < self.r[-1]:
@@ -151,8 +155,17 @@ def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
     [
         ({"ventricular": VENTRICULAR}, True),
         ({"ventricular": NORMAL}, False),  # fast beats of the usual shape
-        ({"ventricular": VENTRICULAR, "like": 0.4}, False),  # noise: no two alike
-        ({"ventricular": VENTRICULAR, "heights": (0.5, 1.5)}, False),  # noise: no two as high
+        # Noise: no two alike, or as high, no oscillation, and few leads that can be read.
+        (
+            {
+                "ventricular": VENTRICULAR,
+                "like": 0.2,
+                "heights": (0.5, 1.5),
+                "tonal": 0.3,
+                "good": 0.2,
+            },
+            False,
+        ),
     ],
 )
 def test_ventricular_tachycardia(beats: dict[str, object], expected: bool) -> None:
