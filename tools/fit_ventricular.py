@@ -141,8 +141,7 @@ def fit(bags: Sequence[Bag]) -> Fitted:
     bounds: list[tuple[float | None, float | None]]
     bounds = [(0, None) if sign > 0 else (None, 0) for sign in signs]
     found = np.append(0.3 * signs, 0.0)
-    given = IRREGULAR * float(deviation[-1])
-    bounds[-1], found[-2] = (given, given), given
+    bounds[-1], found[-2] = (0, 0), 0.0  # of an irregular rhythm: `IRREGULAR`
     for _ in range(FITS):
         strongest = np.array([each[np.argmax(each @ found[:-1])] for each in scaled])
 
@@ -160,7 +159,9 @@ def fit(bags: Sequence[Bag]) -> Fitted:
         if np.abs(found - before).max() < 1e-4:
             break
     weights = found[:-1] / deviation
-    return Fitted(weights, float(found[-1] - weights @ mean) - LIMIT)
+    intercept = float(found[-1] - weights @ mean) - LIMIT
+    weights[-1] = IRREGULAR
+    return Fitted(weights, intercept)
 
 
 def _shares(bags: Sequence[Bag]) -> NDArray[np.float64]:

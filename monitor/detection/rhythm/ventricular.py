@@ -29,7 +29,7 @@ from monitor.detection.rhythm.signs import Beat
 
 FEWEST_SHAPES = 3  # of a run's beats whose shape is known
 SHORTEST_MS, LONGEST_MS = 300.0, 2000.0  # usual RR intervals that are believed
-LEAST_EDGE = 0.5  # log odds of the first and the last beat above usual: a run begins and ends so
+LEAST_EDGE = 0.1  # log odds of the first and the last beat above usual: a run begins and ends so
 MOST_SHAPE, LEAST_UNLIKE, MOST_FASTER = 4.0, 0.02, 0.5  # none of these says it alone
 LEAST_HEIGHT = 0.05  # of the usual: lower is none
 
@@ -74,8 +74,8 @@ class RunMeasures(NamedTuple):
 
 
 SIGNS = RunMeasures(1, 1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
-WEIGHTS = RunMeasures(0.88, 0.68, 1.36, -1.85, -2.11, 6.27, -6.64, 7.18, 4.04, -1.00)
-INTERCEPT = -9.97
+WEIGHTS = RunMeasures(0.73, 0.68, 2.14, -1.67, -2.99, 3.82, -1.58, 5.77, 3.05, -1.00)
+INTERCEPT = -8.52
 
 
 def ventricular_tachycardia(
