@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.signs import RhythmMoment
@@ -20,9 +18,8 @@ from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
-from monitor.offline.rhythm_signs import findings, moments
+from monitor.offline.rhythm_signs import findings, moments, without_waves
 from monitor.offline.workers import run_tasks
-from monitor.sources.wfdb_header import read_header
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import AlarmKind
 from segmenter.errors import SegmenterError
@@ -80,35 +77,33 @@ def _judge_or_say_why(path: Path) -> AlarmResult:
 
 def _judge(path: Path) -> AlarmResult:
     kind, true = read_alarm(path)
-    header = read_header(path)
-    n_samples = round(ALARM_S * header.fs_hz)
-    leads = {
-        one.name: _read_lead(path, k, n_samples)
-        for k, one in enumerate(header.signals)
-        if one.millivolts_per_unit is not None
-    }
-    if not leads:
-        raise RecordError(f"record {path} has no ECG lead; give records of the challenge of 2015")
-    with WfdbRecord.open(path) as record:
-        read = record.read_waves(0, min(n_samples, record.n_samples))
-        waves = dict(zip(record.waves, read, strict=True))
-    found = findings(list(leads.values()), list(waves.values()), header.fs_hz)
-    seen = list(moments(found))
-    alone = [replace_waves(moment) for moment in seen]
+    read = read_moments(path)
     return AlarmResult(
         path.name,
         kind,
         true,
-        ecg=was_raised(alone, kind, header.fs_hz),
-        ecg_and_pulse=was_raised(seen, kind, header.fs_hz),
-        leads=tuple(leads),
-        waves=tuple(waves),
+        ecg=was_raised(map(without_waves, read.moments), kind, read.fs_hz),
+        ecg_and_pulse=was_raised(read.moments, kind, read.fs_hz),
+        leads=read.leads,
+        waves=read.waves,
     )
 
 
-def replace_waves(moment: RhythmMoment) -> RhythmMoment:
-    """Return a moment without its pulse waves."""
-    return RhythmMoment(moment.sample, moment.series, moment.leads)
+class Read(NamedTuple):
+    """What the leads and pulse waves of a record show until 5:00; as `replay` would read them."""
+
+    moments: list[RhythmMoment]
+    fs_hz: float
+    leads: tuple[str, ...]
+    waves: tuple[str, ...]
+
+
+def read_moments(path: Path) -> Read:
+    """Return what a record shows until its alarm; RecordError if it has no ECG lead."""
+    with WfdbRecord.open(path) as record:
+        stop = min(round(ALARM_S * record.fs_hz), record.n_samples)
+        found = findings(record.read(0, stop), record.read_waves(0, stop), record.fs_hz)
+        return Read(list(moments(found)), record.fs_hz, record.leads, record.waves)
 
 
 def was_raised(
@@ -147,9 +142,3 @@ def read_alarm(path: Path) -> tuple[AlarmKind, bool]:
             "give records of the PhysioNet/CinC Challenge 2015"
         )
     return kinds[0], truths[0]
-
-
-def _read_lead(path: Path, channel: int, n_samples: int) -> NDArray[np.float32]:
-    with WfdbRecord.open(path, channel) as record:
-        lead: NDArray[np.float32] = record.read(0, min(n_samples, record.n_samples))[0]
-        return lead

@@ -20,6 +20,7 @@ from segmenter.qrs_shape import QrsShape
 from segmenter.signs import Signs
 
 USUAL_BEATS = 64  # a run of 30 beats does not become usual
+UNKNOWN = 0.5  # a share of which nothing is known
 _UNJUDGEABLE = int(UNJUDGEABLE)  # an IntFlag takes a microsecond to combine
 
 
@@ -31,6 +32,7 @@ class ShownComplex(NamedTuple):
     rr_after_ms: float | None
     judgeable: bool
     shapes: tuple[QrsShape | None, ...]
+    good_share: float = 1.0  # of the leads, those whose signal was good
 
 
 class Hop(NamedTuple):
@@ -87,8 +89,10 @@ def moment(state: WatchState, hop: Hop, fs_hz: float) -> tuple[WatchState, Rhyth
     leads, signs = watched(state.leads, hop.windows, fs_hz)
     rr_ms = state.rr_ms
     beats = []
+    tonal = [row.tonal_share for row in hop.windows if row.tonal_share == row.tonal_share]
+    tonal_share = _mean(tonal) if tonal else UNKNOWN
     for one in hop.complexes:
-        beats.append(_beat(one, usual_ms(rr_ms)))
+        beats.append(_beat(one, usual_ms(rr_ms), tonal_share))
         if one.rr_ms is not None:
             rr_ms = (*rr_ms[1 - USUAL_BEATS :], one.rr_ms)
     return WatchState(leads, rr_ms), RhythmMoment(hop.end_sample, (tuple(beats),), signs, hop.waves)
@@ -114,7 +118,7 @@ def usual_ms(rr_ms: Sequence[float]) -> float | None:
     return sorted(rr_ms)[len(rr_ms) // 2] if rr_ms else None
 
 
-def _beat(one: ShownComplex, usual: float | None) -> Beat:
+def _beat(one: ShownComplex, usual: float | None, tonal_share: float) -> Beat:
     shapes = [shape for shape in one.shapes if shape is not None]
     odds = [value for value in map(log_odds, shapes) if value is not None]
     return Beat(
@@ -126,18 +130,23 @@ def _beat(one: ShownComplex, usual: float | None) -> Beat:
         ventricular=_mean(odds) if odds else None,
         like_last=_mean([shape.like_last for shape in shapes]) if shapes else None,
         height_ratio=_mean([shape.height_ratio for shape in shapes]) if shapes else 1.0,
+        lead_heights=tuple([None if shape is None else shape.height_ratio for shape in one.shapes]),
+        correlation=_mean([shape.correlation for shape in shapes]) if shapes else UNKNOWN,
+        good_share=one.good_share,
+        tonal_share=tonal_share,
     )
 
 
 def _complexes(signs: Signs) -> Iterator[ShownComplex]:
     rows = zip(signs.complexes.tolist(), signs.shapes.tolist(), strict=True)
-    for (_, r_sample, rr_ms, rr_after_ms, quality), shapes in rows:
+    for (_, r_sample, rr_ms, rr_after_ms, quality, good_leads), shapes in rows:
         yield ShownComplex(
             r_sample,
             _known(rr_ms),
             _known(rr_after_ms),
             not quality & _UNJUDGEABLE,
-            tuple([QrsShape(r_sample, *row) if row[0] == row[0] else None for row in shapes]),
+            tuple([QrsShape(*row) if row[0] == row[0] else None for row in shapes]),
+            good_leads.bit_count() / len(shapes),
         )
 
 

@@ -21,6 +21,8 @@ SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: tha
 GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
 USUAL_VENTRICULAR = -2.0  # log odds of a usual beat, before the patient's are known
 MEDIAN_STEP = 0.02  # log odds a beat
+SILENT_S = 0.6  # longer than a QRS complex and its T wave: between two beats of a slow heart
+SILENT_SHARE = 0.25  # of a slow rhythm's time; true ones have half, missed beats none
 STALE_S = 8.0  # without a beat for so long a detector says nothing of the rate
 
 
@@ -105,6 +107,18 @@ def too_slow(
             return ABSENT
         since.append(reach[0])
     return Condition(True, min(since)) if since else ABSENT
+
+
+def is_silent_between(
+    quiet: Sequence[tuple[int, float]], condition: Condition, sample: int
+) -> bool:
+    """Tell whether the leads fall silent in a slow rhythm; where not, beats were missed.
+
+    `quiet` holds samples, and how long the loudest lead had been quiet there.
+    """
+    quiet_s = [one for at, one in quiet if condition.since_sample < at <= sample]
+    silent = sum(one >= SILENT_S for one in quiet_s)
+    return silent >= SILENT_SHARE * len(quiet_s)
 
 
 def _of_rate(n_beats: int, reach: tuple[int, int], fs_hz: float) -> float:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 QUIET, ABSENT = AlarmLife(), Condition(False)
 
 # A run that begins changes the pulses; one that has lasted long may have made even ones.
+SLOW: tuple[AlarmKind, ...] = ("extreme_bradycardia", "bradycardia")
+QUIET_KEPT = 40  # moments: 17 beats at under 50 a minute
 DENIED_BY_STEADY_PULSES: tuple[AlarmKind, ...] = ("ventricular_tachycardia", "ventricular_run")
 
 
@@ -29,6 +31,7 @@ class RhythmState(msgspec.Struct, frozen=True):
 
     `at_rest` is what the rules over beats were last asked with, beside the beats, where none held:
     until another beat comes or that changes, they need not be asked again. Empty where one held.
+    `quiet` holds samples of late, and how many seconds the loudest lead had been quiet there.
     """
 
     series: tuple[SeriesState, ...] = ()
@@ -36,6 +39,7 @@ class RhythmState(msgspec.Struct, frozen=True):
     waves: tuple[PulsesState, ...] = ()
     alarms: dict[AlarmKind, AlarmLife] = {}
     at_rest: tuple[float, ...] = ()
+    quiet: tuple[tuple[int, float], ...] = ()
 
 
 def step(
@@ -83,13 +87,26 @@ def step(
         for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, uneven):
             held[kind] = condition
     at_rest = () if any(condition.holds for condition in held.values()) else asked
+    quiet = _with_quiet(state.quiet, moment)
+    for kind in SLOW:
+        condition = held.get(kind, ABSENT)
+        if condition.holds and not rates.is_silent_between(quiet, condition, sample):
+            held[kind] = ABSENT
     held["irregular_rhythm"] = irregular.irregular_rhythm(intervals)
     fibrillates = fibrillation.fibrillation(moment.leads, waves, sample, fs_hz)
     held["ventricular_fibrillation"] = fibrillates
     if not fibrillates.holds:  # an oscillation without complexes is no silence
         held["asystole"] = standstill.asystole(moment.leads, waves, limits, sample, fs_hz)
     alarms, changes = _lives(state.alarms, held, waves, sample, fs_hz, limits)
-    return RhythmState(series, intervals, waves, alarms, at_rest), changes
+    return RhythmState(series, intervals, waves, alarms, at_rest, quiet), changes
+
+
+def _with_quiet(
+    quiet: tuple[tuple[int, float], ...], moment: RhythmMoment
+) -> tuple[tuple[int, float], ...]:
+    """Take in how long the loudest readable lead has been quiet, where that is known."""
+    known = [lead.quiet_s for lead in moment.leads if lead.readable and lead.quiet_s > 0]
+    return (*quiet[1 - QUIET_KEPT :], (moment.sample, min(known))) if known else quiet
 
 
 def _lives(

@@ -52,6 +52,8 @@ class Patient:
         usual_s: float = 0.8,
         like: float = 0.98,
         heights: Sequence[float] = (1.0,),
+        good: float = 1.0,
+        tonal: float = 0.6,
     ) -> None:
         """Let beats come at these intervals, each known when it is over."""
         for k, rr in enumerate(rr_s):
@@ -64,6 +66,9 @@ class Patient:
                 ventricular=ventricular,
                 like_last=like,
                 height_ratio=heights[k % len(heights)],
+                good_share=good,
+                tonal_share=tonal,
+                correlation=0.3 if ventricular > 0 else 0.98,
             )
             while self.sample + HOP < self.r[-1]:
                 self.moment()
@@ -118,6 +123,19 @@ def test_a_fast_rhythm_of_noise_rings_nothing() -> None:
     assert not patient.raised("tachycardia")
 
 
+def test_a_slow_heart_falls_silent_between_its_beats() -> None:
+    """Leads that are never quiet for 0.6 s hide beats that were missed."""
+    silent, loud = Patient(), Patient()
+    for k in range(1, 12):
+        r_sample = round(k * 1.6 * FS_HZ)
+        for patient, quiet_s in ((silent, 0.9), (loud, 0.3)):
+            while patient.sample + HOP < r_sample:
+                patient.moment(leads=(LeadSigns(True, quiet_s=quiet_s),))
+            patient.moment(((Beat(r_sample, 1600.0),),), (LeadSigns(True, quiet_s=0.25),))
+    assert silent.raised("extreme_bradycardia") == ["onset"]
+    assert loud.raised("extreme_bradycardia") == []
+
+
 def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
     """A lead that misses every other beat shows none."""
     slow, fast = Patient(), Patient()
@@ -137,8 +155,17 @@ def test_a_slow_heart_is_one_that_every_detector_sees() -> None:
     [
         ({"ventricular": VENTRICULAR}, True),
         ({"ventricular": NORMAL}, False),  # fast beats of the usual shape
-        ({"ventricular": VENTRICULAR, "like": 0.4}, False),  # noise: no two alike
-        ({"ventricular": VENTRICULAR, "heights": (0.5, 1.5)}, False),  # noise: no two as high
+        # Noise: no two alike, or as high, no oscillation, and few leads that can be read.
+        (
+            {
+                "ventricular": VENTRICULAR,
+                "like": 0.2,
+                "heights": (0.5, 1.5),
+                "tonal": 0.3,
+                "good": 0.2,
+            },
+            False,
+        ),
     ],
 )
 def test_ventricular_tachycardia(beats: dict[str, object], expected: bool) -> None:
