@@ -49,6 +49,7 @@ class Complex(NamedTuple):
     rr_before_ms: float
     rr_after_ms: float
     quality: int
+    good_leads: int  # bit k: its signal in lead k was good
 
 
 class PatientSigns:
@@ -210,6 +211,7 @@ class SignFinder:
         self.width = round(WINDOW_S / HOP_S) * self.hop
         self.memory = ShapeMemory(places)
         self._cutter = ComplexCutter(fs_hz)
+        self._bits = np.uint64(1) << np.arange(leads, dtype=np.uint64)
 
     def wait_for_hops(
         self, rows: NDArray[np.int64], beats: Beats, patients: Sequence[PatientSigns]
@@ -219,6 +221,7 @@ class SignFinder:
         due = np.maximum(beats.r_sample + self.hop, beats.closed_sample + 1)
         columns = (
             beats.r_sample, due, beats.rr_before_ms, beats.rr_after_ms, beats.quality,
+            beats.lead_judgeable @ self._bits,
         )  # fmt: skip
         values = zip(*(column.tolist() for column in columns), strict=True)
         for row, one in zip(rows.tolist(), values, strict=True):
@@ -419,7 +422,7 @@ def _due(
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Take the complexes that stand in hops of rows: their rows, and COMPLEX_COLUMNS."""
     of_rows: list[int] = []
-    due: list[tuple[int, int, float, float, int]] = []
+    due: list[tuple[int, int, float, float, int, int]] = []
     for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
         waiting = patients[row].complexes
         if not waiting:
@@ -475,14 +478,15 @@ def _saved_complexes(plain: dict[str, Any], position: int, hop: int) -> list[Com
 
 def _saved_complex(saved: object, position: int, hop: int) -> Complex:
     if isinstance(saved, list) and len(saved) == len(Complex._fields):
-        r_sample, due, before, after, quality = saved
+        r_sample, due, before, after, quality, good = saved
         known = [nan if one is None else one for one in (before, after)]
         if (
-            all(type(one) is int for one in (r_sample, due, quality))
+            all(type(one) is int for one in (r_sample, due, quality, good))
             and all(isinstance(one, float) and not (isinf(one) or one < 0) for one in known)
             and 0 <= r_sample <= position
             and r_sample + hop <= due <= position + hop
             and 0 <= quality < 1 << 16
+            and 0 <= good < 1 << 64
         ):
-            return Complex(r_sample, due, known[0], known[1], quality)
+            return Complex(r_sample, due, known[0], known[1], quality, good)
     raise InvalidState("saved state: a complex that waits is none")

@@ -40,6 +40,7 @@ COMPLEX_COLUMNS = np.dtype(
         ("rr_before_ms", "<f4"),  # NaN where there is none
         ("rr_after_ms", "<f4"),
         ("quality", "<u2"),
+        ("good_leads", "<u8"),  # bit k: its signal in lead k was good
     ]
 )
 SHAPE_COLUMNS = np.dtype(  # those of `qrs_shape.QrsShape`
