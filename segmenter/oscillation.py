@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
 
 from segmenter.filters import INTEGRATION_S, QRS_BAND_HZ
 from segmenter.hops import HOP_S, WINDOW_S
@@ -155,6 +154,8 @@ def measure_rows(
 
 def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
     """Measure whole windows, shape (k, n), into rows of WINDOW_COLUMNS."""
+    from scipy.fft import irfft  # not above: who reads windows need not load it
+
     steps = windows[:, 1:] - windows[:, :-1]
     np.abs(steps, out=steps)
     measured["still"] = np.count_nonzero(steps < CONSTANT_MV, axis=1) / steps.shape[1]
@@ -186,6 +187,8 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
     The slope joins the mean of either end: the window is taken for one period of a signal without
     a step.
     """
+    from scipy.fft import rfft
+
     n = windows.shape[1]
     edge = max(1, n // 40)
     first, last = (windows[:, part].mean(axis=1) for part in (slice(edge), slice(-edge, None)))
@@ -197,6 +200,8 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
 @lru_cache(maxsize=64)
 def _ramp(n: int) -> NDArray[np.complex64]:
     """Return the spectrum up to MUSCLE of what rises by 1 in a window of n samples."""
+    from scipy.fft import rfft
+
     ramp: NDArray[np.complex128] = rfft(np.arange(n) / n, norm="forward")[: MUSCLE.stop]
     return ramp.astype(np.complex64)
 

@@ -75,6 +75,8 @@ def test_a_complex_stands_in_the_first_hop_behind_it() -> None:
     assert complexes["end_sample"].tolist() == expected[:n].tolist()
     for name in ("r_sample", "rr_before_ms", "rr_after_ms", "quality"):
         np.testing.assert_array_equal(complexes[name], getattr(found.beats, name)[:n])
+    good = found.beats.lead_judgeable[:n, 0]
+    np.testing.assert_array_equal(complexes["good_leads"], good)
     assert (found.signs.shapes["correlation"][3:] > 0.9).all()
 
 

@@ -141,12 +141,12 @@ def some_signs(leads: int = 2, waves: int = 2) -> Signs:
     windows[0, :, 2:] = np.nan  # too much of it is missing
     shapes = rng.random((3, leads, SHAPE_COLUMNS.itemsize // 4), np.float32)
     shapes[2] = np.nan
-    first = [(500, 200, np.nan, 800.0, 64), (500, 300, 800.0, 800.0, 0)]
+    first = [(500, 200, np.nan, 800.0, 64, 0), (500, 300, 800.0, 800.0, 0, 3)]
     pulses = [(500, 310, 1), (1000, 800, 0)][:waves]
     return Signs(
         end_sample=np.array([500, 1000, 1500], np.int64),
         windows=windows.view(WINDOW_COLUMNS)[..., 0],
-        complexes=np.array([*first, (1000, 600, 800.0, np.nan, 2)], COMPLEX_COLUMNS),
+        complexes=np.array([*first, (1000, 600, 800.0, np.nan, 2, 1)], COMPLEX_COLUMNS),
         shapes=shapes.view(SHAPE_COLUMNS)[..., 0],
         readable=rng.random((3, waves)) < 0.5,
         pulses=np.array(pulses, PULSE_COLUMNS),
