@@ -48,11 +48,8 @@ def findings(
     found: list[Hop] = []
     for start in range(0, leads.shape[1], chunk):
         found += hops(segmenter.update(leads[:, start : start + chunk]).signs)
-    return RecordFindings(
-        fs_hz,
-        found,
-        [PulseDetector(fs_hz).update(wave) for wave in (() if waves is None else waves)],
-    )
+    detected = [PulseDetector(fs_hz).update(wave) for wave in (() if waves is None else waves)]
+    return RecordFindings(fs_hz, found, detected)
 
 
 def moments(found: RecordFindings) -> Iterator[RhythmMoment]:
