@@ -48,6 +48,7 @@ AGAIN_FROM = 4.0  # the same for a later one, and for a run
 RUN_BEATS, LONG_RUN = 3, 10  # a long run begins an alert whatever its score
 RUN_EARLY = 0.1  # mean log(usual RR / RR) of a run's beats: 11 % faster than usual
 FAMILIAR = 3  # beats of a family; noise does not look the same three times
+NORMAL_DOUBT = 0.4  # of the doubt, that a normal beat must overcome
 KEPT_S = -1e9  # before every beat of a stream
 MAX_COUNT = 1 << 52
 
@@ -196,22 +197,31 @@ def hear(
     score: float,
     early: float,
     *,
-    unreadable: bool,
+    doubt: float,
     during_alert: bool,
 ) -> tuple[FamiliesState, HeardBeat]:
     """Take a weighed beat in: verdict, family, and whether it may begin an alert.
 
-    A beat in noise has no verdict, unless it is anomalous and of a family that is known. Parameters
+    In noise a beat has a verdict only where its score lies beyond the doubt, or it is anomalous and
+    of a family that is known; a score counts from the doubt on when an alert may begin. Parameters
     are those of `place`; `score` is NaN where no lead could be judged.
+
+    Parameters
+    ----------
+    doubt : float
+        Log of the score from which on an anomalous beat is believed; 0 outside noise.
     """
     if not math.isfinite(score):
         return state, WITHHELD
     anomalous = score > 1
-    if unreadable and not (anomalous and is_familiar(state, beat, known)):
+    if doubt > 0 and anomalous and is_familiar(state, beat, known):
+        doubt = 0.0
+    if not (score >= math.exp(doubt) if anomalous else score <= math.exp(-NORMAL_DOUBT * doubt)):
         return state, WITHHELD
     if not anomalous:
         return calm(state), NORMAL
-    state, placed = place(state, beat, known, at_s, score, early, during_alert=during_alert)
+    believed = score / math.exp(doubt)
+    state, placed = place(state, beat, known, at_s, believed, early, during_alert=during_alert)
     return state, HeardBeat(True, placed)
 
 
