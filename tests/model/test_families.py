@@ -268,6 +268,22 @@ def test_in_noise_a_score_counts_from_the_doubt_on() -> None:
     assert heard(0.1, doubt).anomalous is False
 
 
+def test_of_many_new_families_within_minutes_one_more_begins_no_alert() -> None:
+    """The sixth within five minutes is absorbed unless it runs; ten minutes later one is heard."""
+    state, onsets = FamiliesState(), []
+    for number in range(6):
+        state, placed = step(state, a_shape(10 + number), 20.0 * number)
+        state = calm(state)
+        onsets.append(placed.onset)
+    assert onsets == ["new"] * 5 + [""]
+    for second in range(3):
+        state, placed = step(state, a_shape(20), 150.0 + second)
+    assert placed.onset == "run"
+    state, placed = step(calm(state), a_shape(21), 750.0)
+    assert placed.onset == "new"
+    assert not replace(state, new_s=(math.nan,)).is_sane
+
+
 def test_flat_beats_and_damaged_states_are_bounded() -> None:
     """A flat beat is a family of nothing; absurd states are not sane."""
     state, _ = step(FamiliesState(), np.zeros((2, LENGTH), np.float32), 0.0)
