@@ -628,7 +628,7 @@ class Patient:
             beat.sample / self.stream.fs_hz,
             beat.score,
             beat.early,
-            unreadable=beat.unreadable,
+            doubt=beat.doubt,
             during_alert=self.alert_state.active,
         )
         if heard.anomalous is None:

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checkpoint import load_checkpoint, load_shipped
+from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from model.errors import ModelError
+from model.evidence_fit import LabelledEvidence
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
-from monitor.offline.leave_one_out import check_others, judged_by_others
+from monitor.offline.leave_one_out import check_others, judged_by_others, noisy_evidence
 from monitor.offline.record_evidence import record_evidence
 from monitor.offline.record_judge import JudgeSettings
 from monitor.offline.workers import run_tasks
@@ -176,11 +177,13 @@ def _judge(task: _Task) -> _Judged:
     try:
         record = judged_record(task.record, options)
         record = replace(record, peers=peer_scores(record))
+        noisy = _noisy(task.record, options) if options.leave_one_out else None
     except (MonitorError, SegmenterError, ModelError) as error:
         return _Judged(name, str(error))
     if not options.leave_one_out:  # all else stays here: 50 MB of 20 hours
         return _Judged(name, _figures(record, options))
-    return _Judged(name, replace(record, evidence=record_evidence(record.judged, record.fs_hz)))
+    evidence = record_evidence(record.judged, record.fs_hz)
+    return _Judged(name, replace(record, evidence=evidence, noisy=noisy))
 
 
 def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
@@ -191,14 +194,24 @@ def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
     MonitorError, SegmenterError, ModelError
         If it cannot be read or learnt, or nothing of it is left to compare.
     """
-    base = load_shipped() if options.checkpoint is None else load_checkpoint(options.checkpoint)
-    settings = JudgeSettings(
+    return judge_labelled(path, _base(options), _settings(options), options.ref_ext, options.from_s)
+
+
+def _noisy(path: Path, options: PatientsOptions) -> LabelledEvidence | None:
+    return noisy_evidence(path, _base(options), _settings(options), options.ref_ext)
+
+
+def _base(options: PatientsOptions) -> Checkpoint:
+    return load_shipped() if options.checkpoint is None else load_checkpoint(options.checkpoint)
+
+
+def _settings(options: PatientsOptions) -> JudgeSettings:
+    return JudgeSettings(
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
         verdict=options.verdict,
         from_scratch=options.from_scratch,
     )
-    return judge_labelled(path, base, settings, options.ref_ext, options.from_s)
 
 
 def _result(

@@ -581,7 +581,7 @@ def test_a_beat_in_noise_is_published_without_its_loss(
         states: Mapping[str, EvidenceState], given: Unweighed
     ) -> tuple[dict[str, EvidenceState], Weighed]:
         after, weighed = by_loss(states, given)
-        weighed.early[:], weighed.unreadable[1] = 0.0, True
+        weighed.early[:], weighed.doubt[1] = 0.0, 9.0
         return after, weighed
 
     monkeypatch.setattr("monitor.detection.engine.by_loss", in_noise)
