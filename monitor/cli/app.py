@@ -15,6 +15,7 @@ from rich.console import Console
 
 from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
+from monitor.cli.config import apply_config, settings
 from monitor.cli.control import control
 from monitor.cli.data import files
 from monitor.cli.error_messages import OneLineErrors, complain, explained
@@ -86,6 +87,7 @@ app.add_typer(files)
 app.add_typer(past)
 app.add_typer(control)
 app.add_typer(bench_commands)
+app.add_typer(settings)
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,12 +98,21 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Take options from this TOML file; `ecg-monitor config` prints one.",
+        ),
+    ] = None,
 ) -> None:
     """Watch ECG signals and raise alerts on anomalous beats.
 
@@ -110,6 +121,8 @@ def main(
     \b
     Try: ecg-monitor replay
     """
+    with explained():
+        apply_config(context, config)
     leave_working_directory_out()  # what commands import later, and their workers
 
 
