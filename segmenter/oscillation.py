@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from segmenter.filters import INTEGRATION_S, QRS_BAND_HZ
 from segmenter.hops import HOP_S, WINDOW_S
+from segmenter.signs import QRS_BINS
 
 MOST_MISSING = 0.5  # of a window: what is left says nothing
 FS_HZ = 128.0  # of the signal that is measured
@@ -36,7 +37,6 @@ HARMONIC = 0.3  # of the dominant frequency, to either side of it and of its dou
 MUSCLE_HZ = (30.0, 48.0)  # noise of muscles; below the mains
 FAR_FROM_BASELINE = 0.2  # of the highest (Arafat 2011)
 TCSC_S = 1.0  # the highest is taken over so much
-QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
 QRS_DELAY_S = 0.25  # the window's end is joined to its start: what is nearer may be of either
 CONSTANT_MV = 1e-4  # an open input or a missing lead is constant; a standing heart is not
 

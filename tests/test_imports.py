@@ -29,7 +29,7 @@ ALLOWED = {
 FLOORS = [
     {"errors", "text_file"},
     {"wire", "text", "interrupts", "safe_imports", "log", "sources"},
-    {"settings", "journal", "plain"},
+    {"settings", "alarm_limits", "journal", "plain"},
     {"step_result"},
     {"detection", "delivery"},
     {"stages", "view"},

@@ -20,13 +20,14 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
-from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmKind
-from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.alarm_limits import RhythmLimits
+from monitor.detection.rhythm.life_cycle import AlarmChange
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.offline.rhythm_signs import findings, moments
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.simulated_events import NIGHT
 from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.wire.messages import AlarmKind
 from tools.pages import table
 
 BEATS = frozenset("NLRBejAaJSnVEFr/fQ!")

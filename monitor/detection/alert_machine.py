@@ -25,10 +25,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from monitor.settings import AlertRule
-from monitor.wire.messages import Why
+from monitor.wire.messages import Priority, Why
 
 EpisodeState = Literal["onset", "ongoing", "cleared", "acknowledged"]
-Priority = Literal["high", "medium", "low"]
 NORMAL = -1  # stands for a normal beat among the samples of anomalous ones
 
 

@@ -15,8 +15,7 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
-from monitor.detection.rhythm.life_cycle import AlarmKind
-from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
@@ -26,6 +25,7 @@ from monitor.offline.rhythm_signs import findings, moments
 from monitor.offline.workers import run_tasks
 from monitor.sources.wfdb_header import RecordHeader, read_header
 from monitor.sources.wfdb_record import WfdbRecord
+from monitor.wire.messages import AlarmKind
 from segmenter.errors import SegmenterError
 
 ALARM_S = 300.0  # when the bedside monitor's alarm rang

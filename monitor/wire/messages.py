@@ -47,6 +47,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from segmenter.beat import Beats, joined_beats
+from segmenter.signs import Signs
 
 MAX_SAMPLES = 1 << 22  # samples a message, of all leads: 16 MiB, 4.6 h of one lead at 250 Hz
 MAX_LEADS = 16
@@ -86,6 +87,20 @@ _READABLE = frozenset({*get_args(ModelKind), "two_senders", "lead_left_out"})  #
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
+AlarmKind = Literal[  # what a rhythm is called that someone must come for
+    "asystole",
+    "ventricular_fibrillation",
+    "ventricular_tachycardia",
+    "extreme_tachycardia",
+    "extreme_bradycardia",
+    "ventricular_run",
+    "pause",
+    "tachycardia",
+    "bradycardia",
+    "irregular_rhythm",
+]
+AlertKind = Literal["anomalous_beats"] | AlarmKind
+Priority = Literal["high", "medium", "low"]  # IEC 60601-1-8: how soon someone must come
 FamilyWord = Literal["", "normal", "always"]
 StageName = Literal["producer", "segmenter", "consumer"]
 
@@ -203,6 +218,7 @@ class BeatsMessage(NamedTuple):
     together: Beats
     state: bytes
     first: int = 0
+    signs: Signs | None = None  # what the stretch shows beside its beats; none where not measured
 
     @property
     def beats(self) -> Beats:
@@ -253,9 +269,12 @@ def named_leads(leads: Sequence[str]) -> str:
 
 
 class Published(msgspec.Struct, frozen=True, tag_field="type"):
-    """What every message to the world says. Unknown fields are ignored: newer senders may add."""
+    """What every message to the world says. Unknown fields are ignored: newer senders may add.
 
-    schema: Literal[1]
+    An alert of a named alarm has schema 2: it has no loss, which readers of schema 1 rely on.
+    """
+
+    schema: Literal[1, 2]
     patient: Name
     record: Name
     lead: LeadNames  # of several: those it speaks of
@@ -305,11 +324,12 @@ class Alert(Published, frozen=True, tag="alert"):
     seq: Count
     journal: str  # where seq counts; a new journal counts from 1 again
     state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
-    priority: Literal["high", "medium", "low"]
+    priority: Priority
     rule: str
-    loss: float  # of this beat in `lead`; of the episode's worst beat when cleared
-    threshold: float  # of this lead
-    ratio: float  # loss / threshold
+    # Of this beat in `lead`, of the episode's worst beat when cleared; none of a named alarm:
+    loss: float | None
+    threshold: float | None  # of this lead
+    ratio: float | None  # loss / threshold
     rr_before_ms: float | None
     rr_after_ms: float | None
     quality: list[str]
@@ -330,6 +350,8 @@ class Alert(Published, frozen=True, tag="alert"):
     family: Count | None = None  # of beats that look alike: the beat's, or the one marked
     word: FamilyWord = ""  # when marked: what a person says of the family; "" takes it back
     by: str = ""  # when marked: who, as the client says; nobody checks it
+    kind: AlertKind = "anomalous_beats"  # or the name of the alarm, which has no beat of its own
+    text: str = ""  # of a named alarm, as people are told it
 
 
 def times_above(alert: Alert) -> float:
@@ -354,6 +376,7 @@ class Technical(Published, frozen=True, tag="technical"):
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+    inhibits: list[AlarmKind] = []  # named alarms that cannot be told while it lasts
 
 
 class FamilyStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -382,6 +405,17 @@ class LearningStatus(msgspec.Struct, frozen=True):
     held: Count = 0  # beats that wait for the training's end; lag_s is how late they are
 
 
+class AlarmStatus(msgspec.Struct, frozen=True):
+    """A named alarm that stands: it lasts, or waits to be acknowledged."""
+
+    kind: AlarmKind
+    priority: Priority
+    since_sample: Count
+    since_s: float  # the same in seconds of the record
+    lasts: bool  # otherwise it is over, and nobody has acknowledged it
+    latched: bool  # it asks to be acknowledged
+
+
 class PatientStatus(msgspec.Struct, frozen=True):
     """How far one patient is."""
 
@@ -394,7 +428,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     state: Literal["learning", "monitoring", "ended"]
     beats: Count
     anomalous: Count
-    alerts: Count  # onsets
+    alerts: Count  # onsets, those of named alarms too
     withheld: Count  # beats that could not be judged
     threshold: float | None
     heart_rate_bpm: float | None
@@ -413,6 +447,8 @@ class PatientStatus(msgspec.Struct, frozen=True):
     # Of anomalous beats that look alike, the most frequent first, at most 8; none: not told in this
     # heartbeat, since there are many patients.
     families: list[FamilyStatus] | None = None
+    alarms: list[AlarmStatus] = []  # named alarms that stand, the most urgent first
+    inhibited: list[AlarmKind] = []  # named alarms that cannot be told now, since leads are unread
 
 
 class WardCounts(msgspec.Struct, frozen=True):

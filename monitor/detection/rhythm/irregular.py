@@ -20,8 +20,8 @@ from math import log
 import msgspec
 import numpy as np
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.signs import Beat
 
 FIRST_TOLERANCE_MS = 30.0  # Lake 2011

@@ -14,19 +14,8 @@ from typing import Literal
 
 import msgspec
 
-AlarmKind = Literal[
-    "asystole",
-    "ventricular_fibrillation",
-    "ventricular_tachycardia",
-    "extreme_tachycardia",
-    "extreme_bradycardia",
-    "ventricular_run",
-    "pause",
-    "tachycardia",
-    "bradycardia",
-    "irregular_rhythm",
-]
-Priority = Literal["high", "medium", "low"]
+from monitor.wire.messages import AlarmKind, Priority
+
 PRIORITIES: dict[AlarmKind, Priority] = {  # IEC 60601-1-8: how soon someone must come
     "asystole": "high",
     "ventricular_fibrillation": "high",

@@ -11,8 +11,8 @@ from math import copysign
 
 import msgspec
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.signs import Beat
 
 KEPT_BEATS = 17

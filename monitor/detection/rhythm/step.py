@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import msgspec
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm import fibrillation, irregular, pulses, rates, standstill, ventricular
 from monitor.detection.rhythm.irregular import IrregularState
-from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmKind, AlarmLife, Condition, live
-from monitor.detection.rhythm.limits import RhythmLimits
+from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, live
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
 from monitor.detection.rhythm.signs import RhythmMoment
+from monitor.wire.messages import AlarmKind
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean, pstdev
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.rates import SeriesState, is_fresh, known_r_samples, per_minute
 from monitor.detection.rhythm.signs import Beat
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from monitor.detection.rhythm.life_cycle import AlarmKind
 from monitor.text import harmless
+from monitor.wire.messages import AlarmKind
 
 MISSED_WEIGHT = 5
 KINDS: dict[str, AlarmKind] = {  # as the challenge's headers name them

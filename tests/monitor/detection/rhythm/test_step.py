@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, acknowledge, live
-from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 
