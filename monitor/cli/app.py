@@ -35,6 +35,7 @@ from monitor.cli.options import (
     Learn,
     LogFile,
     Loop,
+    MetricsPort,
     Records,
     RulesFile,
     Since,
@@ -43,6 +44,7 @@ from monitor.cli.options import (
     ThresholdText,
     Verbose,
     VerdictChoice,
+    checked_metrics,
     learn_seconds,
 )
 from monitor.cli.progress import resolved
@@ -145,6 +147,7 @@ def replay(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    metrics: MetricsPort = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
@@ -199,6 +202,7 @@ def replay(
             keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
+            metrics=checked_metrics(metrics),
             log=log,
             verbose=verbose,
         )
@@ -344,6 +348,7 @@ def consumer(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -381,6 +386,7 @@ def consumer(
                     keys=_folder(keys),
                     keep_s=keep_days * 86_400,
                     keep_bytes=round(keep_mb * 1e6),
+                    metrics=checked_metrics(metrics),
                 )
             )
 

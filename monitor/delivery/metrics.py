@@ -124,7 +124,8 @@ class Metrics:
                 case BeatScored(score=score, anomalous=anomalous):
                     self._beats += 1
                     if score is None:
-                        self._verdicts["withheld"] += 1
+                        is_learnt = message.loss is not None and message.threshold is None
+                        self._verdicts["learnt from" if is_learnt else "withheld"] += 1
                     else:
                         self._verdicts["anomalous" if anomalous else "normal"] += 1
                         scores.append(score)
@@ -149,9 +150,10 @@ class Metrics:
         counts = tuple(int(n) for n in np.cumsum(self._scores))
         yield BY_NAME["score"], Histogram(counts, self._scores_sum)
         yield BY_NAME["alerts"], [Value(k, n) for k, n in sorted(self._alerts.items())]
-        yield BY_NAME["technical_alerts"], [
-            Value((event,), n) for event, n in sorted(self._technical.items())
-        ]
+        yield (
+            BY_NAME["technical_alerts"],
+            [Value((event,), n) for event, n in sorted(self._technical.items())],
+        )
         yield BY_NAME["heartbeat_age_seconds"], [Value((), self._clock() - self._heard_s)]
         if self._status is not None:
             yield from _of_status(self._status)
