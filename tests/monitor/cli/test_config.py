@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from monitor.cli.app import app
+
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
 
 
 @pytest.fixture
@@ -117,3 +122,28 @@ def test_an_absurd_value_is_refused_by_its_command(tmp_path: Path) -> None:
     result = config(file, "replay", "--no-live")
     assert result.exit_code == 2
     assert "fast" in result.stderr
+
+
+def test_the_service_starts_with_options_that_exist() -> None:
+    """The file of options and the unit of docs/operations fit this version."""
+    found = shown(OPERATIONS / "monitor.toml", "config", "replay")["replay"]
+    assert found["log"] == "/var/lib/ecg-monitor/monitor.log"
+    assert found["metrics"] == "9464"
+    unit = (OPERATIONS / "ecg-monitor.service").read_text()
+    started = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    options = started.split("replay ", 1)[1].split()
+    assert (
+        shown(OPERATIONS / "monitor.toml", "config", "replay", *options)["replay"]["live"] is False
+    )
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd to ask")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """Without a remark, where the command is there."""
+    unit = (OPERATIONS / "ecg-monitor.service").read_text()
+    here = tmp_path / "ecg-monitor.service"
+    here.write_text(unit.replace("/opt/ecg-monitor/bin/ecg-monitor", sys.executable))
+    asked = subprocess.run(
+        ["systemd-analyze", "verify", str(here)], capture_output=True, text=True, timeout=60
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
