@@ -227,6 +227,7 @@ class ConsumerSettings(StageSettings, frozen=True, kw_only=True, tag="consumer")
     real_time: bool = True  # whether the producer waits; otherwise to be behind is no trouble
     keep_s: Annotated[float, Meta(gt=0, le=1e10)] = KEEP_DAYS * 86_400  # of the journal's own time
     keep_bytes: Annotated[int, Meta(ge=1_000_000)] = round(KEEP_MB * 1e6)
+    metrics: str | None = None  # PORT or HOST:PORT that Prometheus reads; none: not counted
 
 
 AnyStageSettings = ProducerSettings | SegmenterSettings | ConsumerSettings

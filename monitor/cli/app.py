@@ -15,6 +15,7 @@ from rich.console import Console
 
 from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
+from monitor.cli.config import apply_config, settings
 from monitor.cli.control import control
 from monitor.cli.data import files
 from monitor.cli.error_messages import OneLineErrors, complain, explained
@@ -34,6 +35,7 @@ from monitor.cli.options import (
     Learn,
     LogFile,
     Loop,
+    MetricsPort,
     Records,
     RulesFile,
     Scenario,
@@ -43,6 +45,7 @@ from monitor.cli.options import (
     ThresholdText,
     Verbose,
     VerdictChoice,
+    checked_metrics,
     learn_seconds,
 )
 from monitor.cli.progress import resolved, scenario_made
@@ -87,6 +90,7 @@ app.add_typer(files)
 app.add_typer(past)
 app.add_typer(control)
 app.add_typer(bench_commands)
+app.add_typer(settings)
 
 
 def _print_version(wanted: bool) -> None:
@@ -97,12 +101,21 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Take options from this TOML file; `ecg-monitor config` prints one.",
+        ),
+    ] = None,
 ) -> None:
     """Watch ECG signals and raise alerts on anomalous beats.
 
@@ -111,6 +124,8 @@ def main(
     \b
     Try: ecg-monitor replay
     """
+    with explained():
+        apply_config(context, config)
     leave_working_directory_out()  # what commands import later, and their workers
 
 
@@ -134,6 +149,7 @@ def replay(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    metrics: MetricsPort = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
@@ -189,6 +205,7 @@ def replay(
             keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
+            metrics=checked_metrics(metrics),
             log=log,
             verbose=verbose,
         )
@@ -345,6 +362,7 @@ def consumer(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -382,6 +400,7 @@ def consumer(
                     keys=_folder(keys),
                     keep_s=keep_days * 86_400,
                     keep_bytes=round(keep_mb * 1e6),
+                    metrics=checked_metrics(metrics),
                 )
             )
 

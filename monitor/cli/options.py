@@ -234,6 +234,24 @@ LogFile = Annotated[
         "in the state folder.",
     ),
 ]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="PORT",
+        help="Let Prometheus read counts on this port of this machine, or HOST:PORT.",
+    ),
+]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log every step; also to standard error.")
 ]
+
+
+def checked_metrics(text: str | None) -> str | None:
+    """Return where metrics are read, before anything starts; InvalidOption if it is nowhere."""
+    if text is not None:
+        from monitor.delivery.metrics_server import parse_metrics, require_prometheus
+
+        parse_metrics(text)
+        require_prometheus()
+    return text

@@ -348,6 +348,7 @@ class ReplayOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     keys: str | None = None
+    metrics: str | None = None  # PORT or HOST:PORT
     passed_over: tuple[str, ...] = ()  # why records that were named are not among `records`
     log: Path | None = None
     verbose: bool = False
@@ -431,6 +432,7 @@ def stage_settings(
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),
+        metrics=options.metrics,
         verbose=options.verbose,
     )
     return producer, segmenter, consumer
