@@ -20,7 +20,7 @@ ALLOWED = {
     "model": {"numpy", "scipy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
-        "platformdirs", "matplotlib", "soundfile",
+        "platformdirs", "matplotlib", "soundfile", "dask", "distributed",
     },
 }  # fmt: skip
 
@@ -43,6 +43,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
+    "distributed": {"offline"},
+    "dask": {"offline"},
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},
