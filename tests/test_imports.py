@@ -20,7 +20,7 @@ ALLOWED = {
     "model": {"numpy", "scipy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
-        "platformdirs", "matplotlib", "soundfile", "prometheus_client",
+        "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
     },
 }  # fmt: skip
 
@@ -44,6 +44,8 @@ HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
     "prometheus_client": {"delivery"},
+    "distributed": {"offline"},
+    "dask": {"offline"},
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},

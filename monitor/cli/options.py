@@ -14,9 +14,6 @@ from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
 MIN_LEARN_S = 60.0  # below it no patient has shown enough beats
-JOBS_HELP = "Processes to use. Default: one for each processor core."
-
-
 Records = Annotated[
     list[str] | None,
     typer.Argument(

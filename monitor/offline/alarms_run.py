@@ -19,7 +19,7 @@ from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
 from monitor.offline.rhythm_signs import findings, moments, without_waves
-from monitor.offline.workers import run_tasks
+from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import AlarmKind
 from segmenter.errors import SegmenterError
@@ -39,13 +39,16 @@ class AlarmsOptions:
         Records of the challenge.
     records : tuple of str
         Only these; none is all.
-    jobs : int, optional
-        Processes; none is one a core.
+    workers : Workers
+        Where records are judged.
+    shard : Shard, optional
+        Only this part of the records.
     """
 
     folder: Path
     records: tuple[str, ...] = ()
-    jobs: int | None = None
+    workers: Workers = Workers()  # noqa: RUF009  frozen
+    shard: Shard | None = None
 
 
 def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -> list[AlarmResult]:
@@ -58,9 +61,15 @@ def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -
     StageFailed
         If a worker process died.
     """
-    names = chosen_records(options.folder, options.records)
+    names = chosen_records(options.folder, options.records, options.shard)
     paths = [options.folder / name for name in names]
-    results = run_tasks(_judge_or_say_why, paths, options.jobs, tell)
+    results = run_tasks(
+        _judge_or_say_why,
+        paths,
+        options.workers,
+        tell,
+        lambda path, why: AlarmResult(path.name, note=f"passed over: {why}"),
+    )
     if all(one.note for one in results):
         raise InvalidOption(
             f"no record of {options.folder} could be judged: {results[0].record}: {results[0].note}"

@@ -21,7 +21,7 @@ from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labell
 from monitor.offline.leave_one_out import check_others, judged_by_others, noisy_evidence
 from monitor.offline.record_evidence import record_evidence
 from monitor.offline.record_judge import JudgeSettings
-from monitor.offline.workers import run_tasks
+from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.mitdb import is_paced_mitdb
 from segmenter.errors import SegmenterError
@@ -45,8 +45,10 @@ class PatientsOptions:
         Begin with these weights; none is the one that ships.
     from_scratch : bool
         Begin with none.
-    jobs : int, optional
-        Processes; none is one a core.
+    workers : Workers
+        Where records are judged.
+    shard : Shard, optional
+        Only this part of the records.
     ref_ext : str
         Suffix of the reference annotations.
     from_s : float
@@ -63,7 +65,8 @@ class PatientsOptions:
     false_alerts_per_hour: float = 1.0
     checkpoint: Path | None = None
     from_scratch: bool = False
-    jobs: int | None = None
+    workers: Workers = Workers()  # noqa: RUF009  frozen
+    shard: Shard | None = None
     ref_ext: str = "atr"
     from_s: float = 0.0
     verdict: VerdictBy = "evidence"
@@ -81,6 +84,11 @@ class PatientsOptions:
             )
         if self.from_scratch and self.checkpoint is not None:
             raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
+        if self.leave_one_out and self.shard is not None:
+            raise InvalidOption(
+                "--leave-one-out judges each record by all others, --shard reads a part of them; "
+                "leave out one of them"
+            )
         if self.leave_one_out and self.verdict == "loss":
             raise InvalidOption(
                 "--leave-one-out weighs evidence, --verdict loss uses none; leave out one of them"
@@ -97,7 +105,7 @@ def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]
     InvalidOption
         If the folder has no such records.
     """
-    chosen = chosen_records(options.folder, options.records)
+    chosen = chosen_records(options.folder, options.records, options.shard)
     if options.records:
         return chosen, []
     left_out = [name for name in chosen if is_paced_mitdb(options.folder / name)]
@@ -145,7 +153,13 @@ def run(
             "pip install 'ecg-monitor[all]'"
         )
     tasks = [_Task(options.folder / name, options) for name in names]
-    judged = run_tasks(_judge, tasks, options.jobs, lambda one, n, of: tell(one.record, n, of))
+    judged = run_tasks(
+        _judge,
+        tasks,
+        options.workers,
+        lambda one, n, of: tell(one.record, n, of),
+        lambda task, why: _Judged(task.record.name, f"passed over: {why}"),
+    )
     if all(isinstance(one.kept, str) for one in judged):
         raise InvalidOption(
             f"no record of {options.folder} could be judged: {judged[0].record}: {judged[0].kept}"

@@ -22,7 +22,7 @@ from monitor.detection.engine import Engine
 from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
-from monitor.offline.workers import check_stop
+from monitor.offline.worker_processes import check_stop
 from monitor.settings import Rules, VerdictBy
 from monitor.sources.source import Source
 from monitor.wire.messages import (
