@@ -50,10 +50,12 @@ from monitor.sources.wfdb_header import parse_header
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire import codec
 from monitor.wire import messages as wire
+from monitor.wire.bytes_of_signs import sign_bytes
 from monitor.wire.curve_keys import init_keys, load_keys
 from segmenter.bank import MAGIC
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidState
+from segmenter.signs import Signs
 from segmenter.stream import Segmenter
 from tests.fuzz_damage import (
     Damage,
@@ -78,12 +80,21 @@ SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
 SENT: dict[str, Any] = {
-    "version": 4,
+    "version": 5,
     "patient": "119",
     "record": "119",
     "sequence": 7,
     "sent_ns": 123,
     "position": 2000,
+}
+OF_BEATS: dict[str, Any] = {
+    "fs_hz": 360.0,
+    "spec": BeatSpec().identity,
+    "length": 140,
+    "n_beats": 0,
+    "events": [wire.RecordEvent("noisy", "onset", 1500)],
+    "stretch": 12,
+    "first_sample": 40,
 }
 
 
@@ -154,15 +165,18 @@ def some_beats(n: int, length: int, leads: int = 1) -> Beats:
     )
 
 
-def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.BeatsMessage:
-    """Return a message of beats."""
+def beats_message(
+    beats: Beats, state: bytes = b"", signs: Signs | None = None, **changes: Any
+) -> wire.BeatsMessage:
+    """Return a message of beats and signs."""
     _, n_leads, length = beats.values.shape
     leads = ["MLII", *(f"V{number}" for number in range(1, n_leads))]
-    values = {"leads": leads, "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
+    values = {"leads": leads, **SENT, **OF_BEATS, **changes}
     values |= {"length": length, "n_beats": len(beats)}
-    values |= {"stretch": 12, "first_sample": 40}
-    events = [wire.RecordEvent("noisy", "onset", 1500)]
-    return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
+    if signs is not None:
+        counted = (signs.end_sample, signs.complexes, signs.pulses)
+        values |= zip(("n_hops", "n_complexes", "n_pulses"), map(len, counted), strict=True)
+    return wire.BeatsMessage(wire.BeatsHeader(**values), beats, state, 0, signs)
 
 
 def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -181,23 +195,30 @@ def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames(frames)
 
 
-def _announced(headers: list[Any]) -> tuple[int, int, int, int]:
+def _announced(headers: list[Any]) -> tuple[int, int, int, int, int]:
     """Return the bytes that headers announce of each data frame, if not too many.
 
-    Samples, columns, qualities and beats.
+    Samples, columns, qualities, beats and signs.
     """
-    n_samples = n_beats = n_cut = n_values = 0
+    n_samples = n_beats = n_cut = n_values = n_signs = 0
     few = range(1 << 14)
     for header in headers:
         if not isinstance(header, dict):
             continue
         n, length, samples = (header.get(name) for name in ("n_beats", "length", "n_samples"))
         leads = len(header["leads"]) if isinstance(header.get("leads"), list) else 1
+        waves = len(header["waves"]) if isinstance(header.get("waves"), list) else 0
         if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
             n_beats, n_cut, n_values = n_beats + n, n_cut + n * leads, n_values + n * leads * length
         if isinstance(samples, int) and samples in few:
-            n_samples += leads * samples
-    return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
+            n_samples += (leads + waves) * samples
+        counts: dict[str, Any] = {n: header.get(n) for n in ("n_hops", "n_complexes", "n_pulses")}
+        if all(isinstance(n, int) and n in few for n in counts.values()):
+            names: dict[str, Any] = {"leads": ["I"] * leads, "waves": ["P"] * waves}
+            signs = wire.BeatsHeader(**SENT, **OF_BEATS, **names, **counts)
+            n_signs += sign_bytes(signs)
+    sizes = 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
+    return *sizes, n_signs
 
 
 def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -372,6 +393,7 @@ def segmenter_states(folder: Path) -> Decoder:
         (Segmenter(250.0, SPEC), noisy),
         (Segmenter(128.0, BeatSpec("midpoint", 16)), ecg[: 8 * FS_HZ]),
         (Segmenter(250.0, SPEC, 2), both[:, : 12 * FS_HZ]),
+        (Segmenter(250.0, SPEC, 1, 1, measure_signs=True), both[:, : 7 * FS_HZ + 40]),
     ):
         segmenter.update(chunk)
         seeds.append(segmenter.to_bytes())
@@ -379,14 +401,24 @@ def segmenter_states(folder: Path) -> Decoder:
     def decode(case: bytes) -> object:
         segmenter = Segmenter.from_bytes(case)
         try:
-            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (segmenter.leads, FS_HZ))
+            lines = segmenter.leads + segmenter.waves
+            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (lines, FS_HZ))
             found = segmenter.update(second)
             state = segmenter.to_bytes()
             Segmenter.from_bytes(state)
             segmenter.flush()
             if segmenter.leads > wire.MAX_LEADS:
                 return found  # the segmenter takes more than a message does
-            message = beats_message(found.beats, state, position=segmenter.position)
+            waves = [f"P{k}" for k in range(found.signs.readable.shape[1])]
+            if len(waves) > wire.MAX_WAVES:
+                return found
+            message = beats_message(
+                found.beats,
+                state,
+                found.signs,
+                position=segmenter.position,
+                waves=waves,
+            )
             return codec.decode_bundle(codec.encode_bundle([message]))
         except (InvalidState, InvalidMessage) as error:
             raise Broken(str(error)) from error

@@ -20,7 +20,7 @@ ALLOWED = {
     "model": {"numpy", "scipy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
-        "platformdirs", "matplotlib", "soundfile",
+        "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
     },
 }  # fmt: skip
 
@@ -28,7 +28,7 @@ ALLOWED = {
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
     {"errors", "text_file"},
-    {"wire", "text", "interrupts", "safe_imports", "log", "sources"},
+    {"wire", "text", "interrupts", "safe_imports", "log", "sources", "alarm_limits"},
     {"settings", "journal", "plain"},
     {"step_result"},
     {"detection", "delivery"},
@@ -43,6 +43,9 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
+    "prometheus_client": {"delivery"},
+    "distributed": {"offline"},
+    "dask": {"offline"},
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},

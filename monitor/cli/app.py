@@ -15,6 +15,7 @@ from rich.console import Console
 
 from model.libraries import require_torch
 from monitor.cli.bench import bench_commands
+from monitor.cli.config import apply_config, settings
 from monitor.cli.control import control
 from monitor.cli.data import files
 from monitor.cli.error_messages import OneLineErrors, complain, explained
@@ -34,9 +35,11 @@ from monitor.cli.options import (
     Learn,
     LogFile,
     Loop,
+    MetricsPort,
     RateHz,
     Records,
     RulesFile,
+    Scenario,
     Since,
     Speed,
     StartAt,
@@ -44,9 +47,10 @@ from monitor.cli.options import (
     Units,
     Verbose,
     VerdictChoice,
+    checked_metrics,
     learn_seconds,
 )
-from monitor.cli.progress import resolved
+from monitor.cli.progress import resolved, scenario_made
 from monitor.cli.terminal import why_plain
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
@@ -88,6 +92,7 @@ app.add_typer(files)
 app.add_typer(past)
 app.add_typer(control)
 app.add_typer(bench_commands)
+app.add_typer(settings)
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,12 +103,21 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Take options from this TOML file; `ecg-monitor config` prints one.",
+        ),
+    ] = None,
 ) -> None:
     """Watch ECG signals and raise alerts on anomalous beats.
 
@@ -112,12 +126,15 @@ def main(
     \b
     Try: ecg-monitor replay
     """
+    with explained():
+        apply_config(context, config)
     leave_working_directory_out()  # what commands import later, and their workers
 
 
 @app.command()
 def replay(
     records: Records = None,
+    scenario: Scenario = None,
     leads: Leads = None,
     fs: RateHz = None,
     units: Units = None,
@@ -136,6 +153,7 @@ def replay(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    metrics: MetricsPort = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
@@ -160,6 +178,7 @@ def replay(
 
     \b
     Try: ecg-monitor replay --speed 4
+         ecg-monitor replay --scenario night
          ecg-monitor replay mitdb/119 --learn 5:00 --speed max --json | jq .type
     """
     with explained():
@@ -172,7 +191,7 @@ def replay(
         screen = _screen(json, live)
         not_fetched: dict[str, str] = {}
         options = ReplayOptions(
-            records=resolved(records or [], not_fetched.__setitem__),
+            records=_replayed(records or [], scenario, not_fetched),
             passed_over=tuple(not_fetched.values()),
             alerts=alerts,
             leads=tuple(leads or ()),
@@ -192,12 +211,24 @@ def replay(
             keys=_folder(keys),
             keep_days=keep_days,
             keep_mb=keep_mb,
+            metrics=checked_metrics(metrics),
             log=log,
             verbose=verbose,
         )
         summary = run(options, screen)
         report(summary, as_json=json)
         raise typer.Exit(exit_code_of(summary))
+
+
+def _replayed(records: list[str], scenario: str | None, not_fetched: dict[str, str]) -> list[str]:
+    """Return the paths of what is replayed; puts why a record cannot be fetched by its name."""
+    if scenario is None:
+        return resolved(records, not_fetched.__setitem__)
+    if records:
+        raise InvalidOption(
+            f"--scenario replays a record of its own; leave out {records[0]!r}, or --scenario"
+        )
+    return [scenario_made(scenario)]
 
 
 def _note(log: Path | None, verbose: bool) -> None:
@@ -341,6 +372,7 @@ def consumer(
     keys: KeysFolder = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
+    metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -378,6 +410,7 @@ def consumer(
                     keys=_folder(keys),
                     keep_s=keep_days * 86_400,
                     keep_bytes=round(keep_mb * 1e6),
+                    metrics=checked_metrics(metrics),
                 )
             )
 
@@ -468,7 +501,7 @@ def subscribe(
     Ctrl-C ends it.
 
     \b
-    Try: ecg-monitor subscribe --json | jq .ratio
+    Try: ecg-monitor subscribe --json | jq .kind
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():

@@ -13,6 +13,7 @@ import typer
 
 from monitor.cli.error_messages import explained
 from monitor.cli.options import AlertsEndpoint, JournalFile, KeysFolder, RulesFile
+from monitor.errors import InvalidOption
 from monitor.settings import DEFAULT_ALERTS
 from monitor.text import harmless
 
@@ -62,8 +63,8 @@ def mark(
         str,
         typer.Argument(
             metavar="WORD",
-            help="normal: beats of this shape begin no alert of this patient. anomalous: they "
-            "always do. undo: as before.",
+            help="normal: beats of this shape begin and prolong no alert of this patient. "
+            "anomalous: they always begin one. undo: as before.",
             autocompletion=lambda: ["normal", "anomalous", "undo"],
         ),
     ],
@@ -94,6 +95,32 @@ def mark(
         else:
             answer = write_mark(journal, found, request, wall_time_text(datetime.now(UTC)))
         sys.stderr.write(f"{harmless(answer, 500)}\n")
+
+
+@control.command()
+def metrics(
+    grafana: Annotated[
+        bool, typer.Option("--grafana", help="Print a Grafana dashboard to import.")
+    ] = False,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="Print alerting rules for Prometheus.")
+    ] = False,
+) -> None:
+    """Print what `replay --metrics PORT` counts, or a dashboard of it.
+
+    For whoever runs the monitor as a service: rules say when the monitor itself is ill.
+
+    \b
+    Try: ecg-monitor metrics
+         ecg-monitor metrics --grafana > dashboard.json
+    """
+    with explained():
+        from monitor.delivery.dashboards import alerting_rules, grafana_dashboard, table
+
+        if grafana and rules:
+            raise InvalidOption("--grafana and --rules print two files; give one of them")
+        text = grafana_dashboard() if grafana else alerting_rules() if rules else table()
+        sys.stdout.write(f"{text}\n")
 
 
 @control.command()

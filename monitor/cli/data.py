@@ -18,7 +18,6 @@ from typer.core import TyperGroup
 from model.libraries import require_torch
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import (
-    JOBS_HELP,
     ONE_RECORD,
     CheckpointPath,
     Ecg5000Files,
@@ -35,9 +34,9 @@ from monitor.cli.options import (
     learn_seconds,
 )
 from monitor.cli.progress import progress_bar, resolved, training_shown
+from monitor.cli.worker_options import Dask, Jobs, ShardText, part_asked_for, workers_for
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
-from monitor.offline.workers import prepare_workers
 from monitor.settings import parse_duration, parse_verdict
 from monitor.text import harmless
 from monitor.wire.messages import named_leads
@@ -566,7 +565,9 @@ def evaluate_patients(
     by_quarter: Annotated[
         bool, typer.Option("--by-quarter", help="Show figures by the quarter of an hour, too.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     markdown: Markdown = False,
 ) -> None:
@@ -582,7 +583,7 @@ def evaluate_patients(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        prepare_workers("monitor.offline.patients_run", jobs)
+        workers = workers_for("monitor.offline.patients_run", jobs, dask)
         from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
         from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
@@ -594,7 +595,8 @@ def evaluate_patients(
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
             from_scratch=from_scratch,
-            jobs=jobs,
+            workers=workers,
+            shard=part_asked_for(shard),
             ref_ext=ref_ext,
             from_s=parse_duration(start, "--from"),
             verdict=parse_verdict(verdict),
@@ -623,7 +625,9 @@ def evaluate_noise(
     false_alerts: FalseAlerts = 1.0,
     verdict: VerdictChoice = "evidence",
     checkpoint: CheckpointPath = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     markdown: Markdown = False,
 ) -> None:
@@ -639,7 +643,7 @@ def evaluate_noise(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        prepare_workers("monitor.offline.noise_run", jobs)
+        workers = workers_for("monitor.offline.noise_run", jobs, dask)
         from monitor.offline.evaluation.noise_report import sheet, to_json
         from monitor.offline.noise_run import run
         from monitor.offline.patients_run import PatientsOptions
@@ -651,7 +655,8 @@ def evaluate_noise(
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
             verdict=parse_verdict(verdict),
-            jobs=jobs,
+            workers=workers,
+            shard=part_asked_for(shard),
             ref_ext=ref_ext,
         )
         with _judging_shown() as tell:
@@ -674,7 +679,9 @@ def evaluate_alarms(
         ),
     ],
     record: OnlyRecords = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure named alarms on true and false alarms of intensive care.
@@ -686,13 +693,13 @@ def evaluate_alarms(
     Try: ecg-monitor evaluate alarms challenge-2015/training
     """
     with explained(), ended_by_sigterm():
-        prepare_workers("monitor.offline.alarms_run", jobs)
+        workers = workers_for("monitor.offline.alarms_run", jobs, dask)
         from monitor.offline.alarms_run import AlarmsOptions, run
         from monitor.offline.evaluation.alarms_report import to_json, to_table
 
         with progress_bar("judging alarms") as show:
             results = run(
-                AlarmsOptions(folder, tuple(record or ()), jobs),
+                AlarmsOptions(folder, tuple(record or ()), workers, part_asked_for(shard)),
                 lambda done, n, of: show(n / of, harmless(done.record, 60)),
             )
         if json:
@@ -771,7 +778,9 @@ def annotate(
     ] = None,
     learn: Learn = None,
     verdict: VerdictChoice = "evidence",
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -790,8 +799,8 @@ def annotate(
     with explained(), ended_by_sigterm():
         if learn is not None:
             require_torch()
-        if len(records) > 1 or Path(records[0]).is_dir():
-            prepare_workers("monitor.offline.annotate", jobs)
+        is_one = len(records) == 1 and not Path(records[0]).is_dir()
+        workers = workers_for("monitor.offline.annotate", 1 if is_one and not dask else jobs, dask)
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
 
@@ -803,12 +812,13 @@ def annotate(
                 out,
                 tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
-                jobs,
+                workers,
                 checkpoint,
                 learn_seconds(learn),
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
                 parse_verdict(verdict),
+                part_asked_for(shard),
                 fs,
                 units,
             )

@@ -14,9 +14,6 @@ from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
 MIN_LEARN_S = 60.0  # below it no patient has shown enough beats
-JOBS_HELP = "Processes to use. Default: one for each processor core."
-
-
 ONE_RECORD = "A file (EDF, BDF, CSV, .npy, WFDB) or a PhysioNet name."
 Records = Annotated[
     list[str] | None,
@@ -61,6 +58,15 @@ Units = Annotated[
     str | None,
     typer.Option(
         metavar="UNIT", help="Unit of samples that do not say their own: mV, uV, V or nV."
+    ),
+]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Replay a simulated record of this scenario instead: `night` has one event of each "
+        "kind within three minutes, such as asystole. Or a TOML file of [[event]] tables with "
+        "kind, at_s and for_s.",
     ),
 ]
 Epochs = Annotated[
@@ -243,6 +249,24 @@ LogFile = Annotated[
         "in the state folder.",
     ),
 ]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="PORT",
+        help="Let Prometheus read counts on this port of this machine, or HOST:PORT.",
+    ),
+]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log every step; also to standard error.")
 ]
+
+
+def checked_metrics(text: str | None) -> str | None:
+    """Return where metrics are read, before anything starts; InvalidOption if it is nowhere."""
+    if text is not None:
+        from monitor.delivery.metrics_server import parse_metrics, require_prometheus
+
+        parse_metrics(text)
+        require_prometheus()
+    return text

@@ -33,7 +33,7 @@ from monitor.offline.annotation_notes import (
     write_note,
 )
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
-from monitor.offline.workers import check_jobs, run_tasks
+from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.kinds import open_record
 from monitor.sources.missing_record import folders_below, where_records_are
@@ -110,12 +110,13 @@ def annotate_records(
     out: str | Path,
     leads: Sequence[str | int] = (),
     spec: BeatSpec | None = None,
-    jobs: int | None = None,
+    workers: Workers = Workers(),  # noqa: B008  frozen
     checkpoint: str | Path | None = None,
     learn_s: float | None = None,
     again: bool = False,
     on_progress: Callable[[Annotated, int, int], None] | None = None,
     verdict: VerdictBy = "evidence",
+    shard: Shard | None = None,
     fs_hz: float | None = None,
     units: str | None = None,
 ) -> list[Annotated]:
@@ -132,8 +133,8 @@ def annotate_records(
         Names or indices of leads; none are all ECG leads of each record.
     spec : BeatSpec, optional
         How beats are cut; the checkpoint's by default.
-    jobs : int, optional
-        Processes; as many as there are cores by default. One works in this process.
+    workers : Workers, optional
+        Where records are done; in as many processes as there are cores by default.
     checkpoint : str or Path, optional
         Model that tells anomalous beats.
     learn_s : float, optional
@@ -145,6 +146,8 @@ def annotate_records(
         Told of each record when it is done, how many are done, and of how many.
     verdict : {"evidence", "loss"}
         What judges learnt records; see `replay --verdict`.
+    shard : Shard, optional
+        Only this part of the records; the others are somebody else's.
     fs_hz, units : float, str, optional
         Sampling rate and unit of records that do not say their own.
 
@@ -163,14 +166,14 @@ def annotate_records(
     InvalidCheckpoint
         If the checkpoint cannot be read.
     StageFailed
-        If a worker process died.
+        If no worker can be started, or the cluster cannot be reached.
     """
-    check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
         raise InvalidOption(
             f"--learn of {learn_s:g} s cannot be learnt from; give some minutes, such as 5:00"
         )
     names, failed = _expand(records)
+    names = names if shard is None else shard.part(names)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
@@ -208,7 +211,8 @@ def annotate_records(
     def tell_of_all(one: Annotated, n_done: int, _n_left: int) -> None:
         tell(one, n_before + n_done, len(tasks))
 
-    done |= {one.record: one for one in run_tasks(_annotate_or_say_why, left, jobs, tell_of_all)}
+    results = run_tasks(_annotate_or_say_why, left, workers, tell_of_all, _gave_up)
+    done |= {one.record: one for one in results}
     return [done[name] for name in names] + failed
 
 
@@ -316,6 +320,12 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
         return Annotated(task.record, error="not enough memory")
 
 
+def _gave_up(task: _Task, why: str) -> Annotated:
+    return Annotated(
+        task.record, error=f"record {record_name(Path(task.record))} is passed over: {why}"
+    )
+
+
 def _annotate(task: _Task) -> Annotated:
     with open_record(task.record, task.options) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
@@ -340,10 +350,13 @@ def _annotate(task: _Task) -> Annotated:
         }
         if judged is not None:
             rows = judged.anomalous
+            by_evidence = task.learn_s is not None and task.verdict == "evidence"
+            scores = judged.ratio[rows] if by_evidence else np.full(rows.sum(), np.nan)
             files[ALARM_EXTENSION] = alarm_file(
                 beats.r_sample[rows],
                 judged.loss[rows],
                 judged.threshold_of_loss[rows].astype(np.float32),
+                scores.astype(np.float32),
                 record.fs_hz,
                 record.channels[0],
             )

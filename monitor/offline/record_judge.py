@@ -22,7 +22,7 @@ from monitor.detection.engine import Engine
 from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
-from monitor.offline.workers import check_stop
+from monitor.offline.worker_processes import check_stop
 from monitor.settings import Rules, VerdictBy
 from monitor.sources.source import RecordSource
 from monitor.wire.messages import (
@@ -203,7 +203,7 @@ class _Judge:
             for one in found.events
         ]
         header = BeatsHeader(
-            version=4,
+            version=5,
             patient=PATIENT,
             record=self._source.record,
             sequence=self._sequence,
@@ -225,7 +225,7 @@ class _Judge:
         """End the record; return what was decided."""
         source = self._source
         end = EndHeader(
-            version=4,
+            version=5,
             patient=PATIENT,
             record=source.record,
             sequence=self._sequence,
@@ -267,7 +267,7 @@ class _Judge:
 
     def _hear(self, alerts: Iterable[Alert | Technical]) -> None:
         for alert in alerts:
-            if not isinstance(alert, Alert):
+            if not isinstance(alert, Alert) or alert.kind != "anomalous_beats":
                 continue
             first = alert.episode_start_sample
             if alert.state == "onset":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,9 @@ from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
 from monitor.wire.messages import (
+    ALARM_KINDS,
+    AlarmKind,
+    Alert,
     ControlRequest,
     FamilyStatus,
     Message,
@@ -73,7 +77,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     judged: int  # beats with a verdict: with none, nothing was monitored
     anomalous: int
     withheld: int  # beats without a verdict
-    alerts: int  # episodes that began
+    alerts: int  # episodes and named alarms that began
     alerts_per_hour: float
     technical: int
     lag_max_s: float  # the largest of the heartbeats'
@@ -86,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     passed_over: list[str]  # why records could not be replayed, or not to their end
     stopped: bool  # by a person, before the records' end
     families: dict[str, list[FamilyStatus]] = {}  # of beats that look alike, by patient
+    alarms: dict[AlarmKind, int] = {}  # how many of each began, the most urgent first
 
 
 class Tally:
@@ -97,6 +102,7 @@ class Tally:
         self._patients: dict[str, PatientStatus] = {}  # a heartbeat speaks of some of them
         self._ended_s = self.started_s
         self._technical = 0
+        self._alarms: Counter[str] = Counter()
         self._lag_max_s = 0.0
 
     def start(self) -> None:
@@ -107,6 +113,8 @@ class Tally:
         """Take a message in."""
         if isinstance(message, Technical):
             self._technical += message.state == "onset"
+        if isinstance(message, Alert):
+            self._alarms[message.kind] += message.state == "onset"
         if isinstance(message, Status):
             self.status, self._ended_s = message, time.monotonic()
             self._patients |= {one.patient: self._with_families(one) for one in message.patients}
@@ -119,12 +127,16 @@ class Tally:
             return told
         return msgspec.structs.replace(told, families=before.families)
 
-    def complete(self, last_seq: int) -> bool:
-        """Whether all patients have ended and all their alerts have come."""
+    def complete(self, last_seq: int, n_streams: int) -> bool:
+        """Whether all patients have ended and all their alerts have come.
+
+        A heartbeat from before the first beats knows of no patient: the last one is still to come.
+        """
         status = self.status
         return (
             status is not None
             and status.ward.learning + status.ward.monitoring == 0
+            and status.ward.ended >= n_streams
             and last_seq >= status.newest_seq
         )
 
@@ -167,6 +179,7 @@ class Tally:
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
+            alarms={kind: self._alarms[kind] for kind in ALARM_KINDS if self._alarms[kind]},
             families={
                 one.patient: [msgspec.structs.replace(each, shape=[]) for each in one.families]
                 for one in patients
@@ -309,7 +322,8 @@ class Replay:
         deadline_s = time.monotonic() + CATCH_UP_S
         while time.monotonic() < deadline_s and self._supervisor.finished:
             self._take_messages()
-            if self._tally.complete(self._subscriber.last_seq):
+            n_streams = len(self._supervisor.streams)
+            if self._tally.complete(self._subscriber.last_seq, n_streams):
                 return
             self._poller.poll(round(1000 * LOOP_S))
 
@@ -337,6 +351,7 @@ class ReplayOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     keys: str | None = None
+    metrics: str | None = None  # PORT or HOST:PORT
     passed_over: tuple[str, ...] = ()  # why records that were named are not among `records`
     log: Path | None = None
     verbose: bool = False
@@ -405,7 +420,12 @@ def stage_settings(
         verbose=options.verbose,
     )
     segmenter = SegmenterSettings(
-        samples=samples, beats=beats, wave=wave, live=live, verbose=options.verbose
+        samples=samples,
+        beats=beats,
+        wave=wave,
+        measure_signs=bool(options.rules.alarms.on),
+        live=live,
+        verbose=options.verbose,
     )
     consumer = ConsumerSettings(
         beats=beats,
@@ -422,6 +442,7 @@ def stage_settings(
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),
+        metrics=options.metrics,
         verbose=options.verbose,
     )
     return producer, segmenter, consumer

@@ -6,7 +6,7 @@ Leads have one sampling rate, that of the first; what else holds is in RECORDS.m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
+
+Fill = Callable[[int, NDArray[np.float32]], None]  # writes samples from a position on
 
 MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
 MAX_LEADS = 16  # as in monitor.wire.messages
@@ -144,12 +146,16 @@ class LeadsOfFile(ABC):
         RecordError
             If the file has changed or cannot be read any more.
         """
+        return self._window(len(self.leads), start, stop, self._fill)
+
+    def _window(self, n_rows: int, start: int, stop: int, fill: Fill) -> NDArray[np.float32]:
+        """Return a window that something fills; what is infinite is missing."""
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
-        window = np.full((len(self.leads), stop - start), np.nan, np.float32)
+        window = np.full((n_rows, stop - start), np.nan, np.float32)
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                self._fill(start, window)
+                fill(start, window)
         except OSError as error:
             raise RecordError(f"{self.files[0]} cannot be read: {error.strerror}") from error
         window[np.isinf(window)] = np.nan

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,20 @@ class RecordSource(Protocol):
 
     def close(self) -> None:
         """Give back files and memory."""
+        ...
+
+
+@runtime_checkable
+class WaveSource(RecordSource, Protocol):
+    """A source that may have pulse waves beside its leads, at their rate."""
+
+    @property
+    def waves(self) -> tuple[str, ...]:
+        """Names of the pulse waves, at most 4, none of them a lead's."""
+        ...
+
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return samples [start, stop) of the waves as `read` does, in their own units."""
         ...
 
 

@@ -5,7 +5,8 @@ Headers are checked by `wfdb_header`, the leads are chosen by `lead_choice`, and
 
 The leads of a record have one sampling rate: that of the first. Unasked, a lead of another rate is
 left out, since resampling would move its QRS complexes; so is one whose file cannot be read, and
-what is beyond 16 leads. `warnings` says so.
+what is beyond 16 leads. `warnings` says so. Pulse waves (a plethysmogram, an arterial pressure) of
+that rate are at hand beside the leads.
 
 What a file lacks is missing, not an error: where a signal file is shorter than its header says,
 what is there is read, and `warnings` says so. A file of less than half its length was not copied
@@ -22,7 +23,12 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources.given import refuse_rate, refuse_units
-from monitor.sources.lead_choice import LeadCandidate, choose_leads
+from monitor.sources.lead_choice import (
+    LeadCandidate,
+    choose_leads,
+    different_names,
+    is_pulse_wave,
+)
 from monitor.sources.missing_record import why_no_record
 from monitor.sources.record_file import MAX_LEADS, LeadsOfFile
 from monitor.sources.source import FileFormat, SourceOptions
@@ -38,6 +44,7 @@ from monitor.sources.wfdb_header import (
 )
 from monitor.sources.wfdb_lead import Decoded, Stretch, WfdbLead
 
+MAX_WAVES = 4  # as in monitor.wire.messages
 LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
 _MAX_WARNINGS = 5  # of the segments of one record
@@ -57,9 +64,17 @@ class WfdbRecord(LeadsOfFile):
         Their numbers in the record, from 0.
     warnings : tuple of str
         What is wrong with the record and was read all the same, and which leads are left out.
+    waves : tuple of str
+        Names of its pulse waves, none of them a lead's; those that cannot be read are left out.
     """
 
-    def __init__(self, header: RecordHeader, leads: list[WfdbLead], warnings: list[str]) -> None:
+    def __init__(
+        self,
+        header: RecordHeader,
+        leads: list[WfdbLead],
+        warnings: list[str],
+        waves: Sequence[WfdbLead] = (),
+    ) -> None:
         self.samples_per_frame = leads[0].samples_per_frame
         super().__init__(
             header.path,
@@ -69,10 +84,12 @@ class WfdbRecord(LeadsOfFile):
             max(one.n_samples for one in leads),
             warnings,
         )
+        names = different_names([one.name for one in (*leads, *waves)])
+        self.waves = tuple(names[len(leads) :])
         header_file = header.path.with_name(f"{header.path.name}.hea")
         files = [header_file, *(file for one in leads for file in one.files)]
         self.files = list(dict.fromkeys(files))
-        self._leads = leads
+        self._leads, self._waves = leads, waves
         self._decoded = leads[0].decoded
 
     @classmethod
@@ -108,16 +125,29 @@ class WfdbRecord(LeadsOfFile):
         channels = choose_leads(str(base), candidates, asked)
         opened, left_out = _opened(segments, channels, is_asked=bool(asked))
         warnings = segments.warnings([one.stretches for one in opened]) + left_out
-        return cls(header, opened, warnings)
+        waves = _opened_waves(segments, {one.channel for one in opened}, opened[0])
+        return cls(header, opened, warnings, waves)
 
     def close(self) -> None:
         """Forget the decoded blocks; the record can still be read."""
-        for lead in self._leads:
+        for lead in (*self._leads, *self._waves):
             lead.close()
 
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return samples [start, stop) of the pulse waves, each in its own unit, as `read` does."""
+        return self._window(len(self._waves), start, stop, self._fill_waves)
+
     def _fill(self, start: int, window: NDArray[np.float32]) -> None:
-        for lead, row in zip(self._leads, window, strict=True):
-            lead.read(start, row)
+        self._fill_with(self._leads, start, window)
+
+    def _fill_waves(self, start: int, window: NDArray[np.float32]) -> None:
+        self._fill_with(self._waves, start, window)
+
+    def _fill_with(
+        self, signals: Sequence[WfdbLead], start: int, window: NDArray[np.float32]
+    ) -> None:
+        for signal, row in zip(signals, window, strict=True):
+            signal.read(start, row)
         self._decoded.forget()
 
 
@@ -157,6 +187,22 @@ def _opened(
         assert failed is not None
         raise failed
     return opened, left_out
+
+
+def _opened_waves(segments: _Segments, leads: set[int], first: WfdbLead) -> list[WfdbLead]:
+    """Return the pulse waves that can be read beside the leads, whose numbers are given."""
+    opened: list[WfdbLead] = []
+    for channel, signal in enumerate(segments.layout().signals):
+        rate = signal.samples_per_frame
+        fits = is_pulse_wave(signal.name) and rate == first.samples_per_frame
+        if not fits or channel in leads or len(opened) == MAX_WAVES:
+            continue
+        try:
+            stretches = segments.stretches(channel)
+        except RecordError:  # a witness beside the leads: without it they say what they say
+            continue
+        opened.append(WfdbLead(channel, signal.name, stretches, first.decoded, rate))
+    return opened
 
 
 class _Segments:
@@ -292,7 +338,7 @@ class _Segments:
         where = f"segment {segment.path.name} of record {self._record.path}"
         if signal.samples_per_frame != wanted.samples_per_frame:
             raise RecordError(f"{where}: lead {wanted.name!r} changes its sampling rate")
-        if signal.millivolts_per_unit is None:
+        if signal.millivolts_per_unit is None is not wanted.millivolts_per_unit:
             raise RecordError(f"{where}: lead {wanted.name!r} is in {signal.units!r}, no voltage")
 
 

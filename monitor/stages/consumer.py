@@ -19,6 +19,8 @@ import msgspec
 import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
+from monitor.delivery.metrics import Metrics
+from monitor.delivery.metrics_server import served
 from monitor.delivery.publisher import Publisher
 from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
@@ -172,6 +174,8 @@ def run(settings: ConsumerSettings) -> Counters:
             )
             if settings.restarted:
                 consumer.report_restart(settings.restarted)
+            if settings.metrics is not None:
+                stack.enter_context(served(consumer.metrics, settings.metrics))
             host.run(consumer)
     return host.counters
 
@@ -191,6 +195,7 @@ class ConsumerStage:
         receiver: zmq.Socket[bytes],
         commanders: frozenset[str] | None = None,
     ) -> None:
+        self.metrics = Metrics()
         self._host = host
         self._engine = engine
         self._journal = journal
@@ -290,6 +295,8 @@ class ConsumerStage:
         # Step 1: leave out, encode.
         self._lag_s = max(self._lag_s, result.lag_s)
         messages = result.messages
+        if self._settings.metrics is not None:
+            self.metrics.take(messages)
         if self._settings.live:
             messages = without_late_beats(messages, result.lag_s)
             self._host.counters.dropped += len(result.messages) - len(messages)
@@ -311,6 +318,7 @@ class ConsumerStage:
         if whole or self._heartbeat.due(now_s, bool(result.messages)):
             status = self._status(now_s, whole)
             self._publisher.publish([encoded(status)])
+            self.metrics.heartbeat(status)
             self._report_renewed()
             self._look_after_monitor(status)
             self._look_for_limits(status)

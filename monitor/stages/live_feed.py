@@ -224,7 +224,7 @@ def _samples(blocks: Iterable[SamplesMessage]) -> int:
 def _shed_from(header: SamplesHeader, position: int) -> ShedHeader:
     """Say that a patient is not sent from a position on."""
     return ShedHeader(
-        version=4,
+        version=5,
         patient=header.patient,
         record=header.record,
         sequence=header.sequence,

@@ -23,7 +23,7 @@ from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
 from monitor.sources.kinds import PIPE, PIPE_SCHEME, cannot_wait, is_live, open_live, open_record
 from monitor.sources.record_file import record_name
-from monitor.sources.source import RecordSource, SourceOptions
+from monitor.sources.source import RecordSource, SourceOptions, WaveSource
 from monitor.sources.ward import InMemory, beds
 from monitor.stages.reception import Reception
 from monitor.text import harmless
@@ -64,13 +64,22 @@ class Playback:
     sender: int = 0  # the producer's identity
     ended: bool = False  # its end has been sent
 
+    def __post_init__(self) -> None:
+        waves = self.source if isinstance(self.source, WaveSource) else None
+        self._waves = waves if waves is not None and waves.waves else None
+
+    @property
+    def waves(self) -> list[str]:
+        """Names of the pulse waves that are sent behind the leads."""
+        return [] if self._waves is None else list(self._waves.waves)
+
     @property
     def exhausted(self) -> bool:
         """Whether all samples asked for have been read."""
         return not self.loop and self.position >= self.stop_sample
 
     def next_block(self, max_samples: int) -> tuple[int, NDArray[np.float32]]:
-        """Read on: the block's position and at most so many samples of each lead, (leads, n).
+        """Read on: the block's position and at most so many samples, (leads + waves, n).
 
         Never over the end.
         """
@@ -79,13 +88,16 @@ class Playback:
         stop = min(start + max_samples, self.stop_sample)
         position = self.position
         self.position += stop - start
-        return position, self.source.read(start, stop)
+        samples = self.source.read(start, stop)
+        if self._waves is not None:
+            samples = np.concatenate((samples, self._waves.read_waves(start, stop)))
+        return position, samples
 
     def take(self, max_samples: int, sent_ns: int) -> SamplesMessage:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -95,6 +107,7 @@ class Playback:
             fs_hz=self.source.fs_hz,
             n_samples=samples.shape[1],
             sender=self.sender,
+            waves=self.waves,
         )
         self.sequence += 1
         return SamplesMessage(header, samples)
@@ -104,7 +117,7 @@ class Playback:
         self.source.close()
         self.ended = True
         return EndHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -125,6 +138,7 @@ class Playback:
             n_samples=None if self.loop else self.stop_sample,
             digest=self._digest(),
             warnings=[text[:1000] for text in self.source.warnings],
+            waves=self.waves,
         )
 
     def _digest(self) -> str:

@@ -15,7 +15,7 @@ from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_n
 from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import TICK_S, Opened, Pacer, open_sources
 from monitor.step_result import StepResult
-from monitor.wire.messages import EndHeader, StageMessage, Stream, named_leads
+from monitor.wire.messages import EndHeader, StageMessage, Stream, joined_leads, named_leads
 from monitor.wire.sockets import queue_messages
 
 _log = logging.getLogger(__name__)
@@ -54,8 +54,9 @@ def run(settings: ProducerSettings) -> Counters:
 
 
 def _what_is_sent(stream: Stream, position: int, endpoint: str) -> str:
+    waves = f" and {joined_leads(stream.waves)}" if stream.waves else ""
     return (
-        f"sends record {stream.record}, {named_leads(stream.leads)}, {stream.fs_hz:g} Hz, "
+        f"sends record {stream.record}, {named_leads(stream.leads)}{waves}, {stream.fs_hz:g} Hz, "
         f"as patient {stream.patient} to {endpoint}, from sample {position}"
     )
 

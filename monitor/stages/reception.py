@@ -137,7 +137,7 @@ class Reception:
         self._closed = True
         return [
             EndHeader(
-                version=4,
+                version=5,
                 patient=one.patient,
                 record=self.record,
                 sequence=one.sequence,
@@ -165,7 +165,7 @@ class Reception:
         for start in range(0, kept, most):
             piece = np.ascontiguousarray(block.samples[:, start : min(start + most, kept)])
             header = SamplesHeader(
-                version=4,
+                version=5,
                 patient=sent.patient,
                 record=self.record,
                 sequence=sent.sequence,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.view.waveform import finite_values
-from monitor.wire.messages import MAX_BEAT_LENGTH, Alert, LossByPart, times_above
+from monitor.wire.messages import MAX_BEAT_LENGTH, Alert, LossByPart, measured
 
 MAX_WHY = 3  # shape, premature or late
 MAX_NEIGHBOURS = 3
@@ -48,6 +48,8 @@ class AnomalousBeat:
         The lead it is of: of several the worst.
     family : int or None
         The number of the family it is of.
+    score : float or None
+        Where evidence judged it; it is held against 1.
     """
 
     sample: int
@@ -64,6 +66,7 @@ class AnomalousBeat:
     neighbours: tuple[LearntBeat, ...] = ()
     lead: str = ""
     family: int | None = None
+    score: float | None = None
 
     @property
     def errors(self) -> NDArray[np.float32]:
@@ -84,13 +87,22 @@ class AnomalousBeat:
 
 
 def anomalous_beat(alert: Alert) -> AnomalousBeat:
-    """Return the beat of an alert's onset or continuation; bounded, whatever the alert holds."""
+    """Return the beat of an alert's onset or continuation; bounded, whatever the alert holds.
+
+    Raises
+    ------
+    ValueError
+        If nothing was measured of a beat, as of a named alarm.
+    """
+    of_beat = measured(alert)
+    if of_beat is None:
+        raise ValueError(f"alert {alert.seq} is of no beat")
     return AnomalousBeat(
         sample=alert.sample,
         time_s=alert.time_s,
-        loss=alert.loss,
-        threshold=alert.threshold,
-        ratio=times_above(alert),
+        loss=of_beat.loss,
+        threshold=of_beat.threshold,
+        ratio=of_beat.times_above,
         rr_before_ms=alert.rr_before_ms,
         rr_after_ms=alert.rr_after_ms,
         beat=finite_values(alert.beat[:MAX_BEAT_LENGTH]),
@@ -103,4 +115,5 @@ def anomalous_beat(alert: Alert) -> AnomalousBeat:
         ),
         lead=alert.lead,
         family=alert.family,
+        score=of_beat.score,
     )

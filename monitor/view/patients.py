@@ -6,6 +6,7 @@ from rich.text import Text
 
 from monitor.plain import clock, learning_text, what_is_kept_back
 from monitor.text import harmless
+from monitor.view.alarms import ALARM_BARS, summary
 from monitor.view.patient_view import AlertRow, PatientView, Standing
 from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
 from monitor.view.screen_rows import (
@@ -65,7 +66,7 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         since = patient.technical[0].time_s
         began = "" if since is None else f" since {clock(since, 0)}"
         kept = what_is_kept_back(lasting.event for lasting in patient.technical)
-        seen = f"  {TO_ACKNOWLEDGE}" if patient.latched else ""
+        seen = f"  {TO_ACKNOWLEDGE}" if asks_for_beats(patient) else ""
         text = " ".join(harmless(t.text or _LATE_TEXTS.get(t.event, "")) for t in patient.technical)
         return (
             "T",
@@ -75,20 +76,35 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
     episode = patient.episode
     if episode is not None:
         beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
-        ratio = "" if episode.ratio is None else f"  loss x{number(episode.ratio)}"
+        above = "score " if episode.is_score else "loss x"
+        ratio = "" if episode.ratio is None else f"  {above}{number(episode.ratio)}"
         why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
-        leads = f"  {rang_in(patient, episode)}" if rang_in(patient, episode) else ""
-        rung = f"{beats}{ratio}{why}{leads}{without(patient)}"
-        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {rung}"
+        leads = f"  {leads_above(patient, episode)}" if leads_above(patient, episode) else ""
+        about = f"{beats}{ratio}{why}{leads}{without(patient)}"
+        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {about}"
         return "A", said, ALARM_BAR
-    letter, said, style = _state(patient)
-    if patient.latched:
+    letter, said, style = _state(patient, with_note=patient.has_news or snapshot.explaining)
+    if asks_for_beats(patient):
         return "A", f"{TO_ACKNOWLEDGE}  {said}{without(patient)}", ALARM_BAR
     return letter, f"{said}{without(patient)}", style
 
 
-def rang_in(patient: PatientView, row: AlertRow) -> str:
-    """Return which leads an episode's worst beat rang in, where the patient has several."""
+def asks_for_beats(patient: PatientView) -> bool:
+    """Tell whether a high alert of beats asks to be acknowledged; a named alarm says so itself."""
+    return patient.latched and not any(alarm.latched for alarm in patient.alarms)
+
+
+def _in_table(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
+    """Return a patient's state letter, named alarms and verdict, and the style of its row."""
+    letter, said, style = verdict(snapshot, patient)
+    if not patient.alarms or snapshot.silent_s > 0:
+        return letter, said, style
+    also = "" if letter == "M" else f"  {said}"
+    return "A", f"{summary(patient)}{also}", ALARM_BARS[patient.alarms[0].priority]
+
+
+def leads_above(patient: PatientView, row: AlertRow) -> str:
+    """Return which leads an episode's worst beat stands out in, where the patient has several."""
     return harmless(joined_leads(row.leads), NAME_LENGTH) if len(patient.leads) > 1 else ""
 
 
@@ -99,11 +115,12 @@ def without(patient: PatientView) -> str:
     return f"  without {harmless(named_leads(patient.left_out), NAME_LENGTH)}"
 
 
-def _state(patient: PatientView) -> tuple[str, str, str]:
+def _state(patient: PatientView, *, with_note: bool) -> tuple[str, str, str]:
     """Return the same of a patient of whom nothing is open."""
-    note = f"  {harmless(patient.note)}" if patient.note else ""
+    note = f"  {harmless(patient.note)}" if patient.note and with_note else ""
     if patient.state == "monitoring":
-        return "M", f"MONITORING  no open alert{note}", QUIET_BAR
+        alert = "no alert of beats" if patient.alarms else "no open alert"
+        return "M", f"MONITORING  {alert}{note}", QUIET_BAR
     if patient.state == "ended":
         return "E", f"ENDED{note}", ENDED_BAR
     left = learning_text(patient.learning, before="  ")
@@ -159,7 +176,7 @@ def _counted(snapshot: Snapshot, room: int) -> Text:
 
 
 def _patient_row(snapshot: Snapshot, patient: PatientView, is_shown: bool) -> Text:
-    letter, said, style = verdict(snapshot, patient)
+    letter, said, style = _in_table(snapshot, patient)
     position_s = patient.position_s
     row = Text().append("▶" if is_shown else " ", NAME).append(f" {letter} ", style).append(" ")
     name = Text(harmless(patient.patient, NAME_LENGTH), NAME if is_shown else "")

@@ -1,21 +1,25 @@
 """Every message type: this docstring is the protocol, `codec` its bytes.
 
 Between the stages (ZeroMQ PUSH -> PULL), bundles: messages of one patient or of many, in order, as
-six frames, each of which may be empty:
+seven frames, each of which may be empty:
 
-    [ headers | samples | columns | lead_quality | beats | states ]
+    [ headers | samples | columns | lead_quality | beats | signs | states ]
 
-    SamplesHeader   producer => segmenter: n float32 samples of each lead in mV, NaN is a gap
+    SamplesHeader   producer => segmenter: n float32 samples of each lead in mV, then of each pulse
+                    wave in its own unit; NaN is a gap
     BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, of each beat and lead its quality
-                    (uint16) and `length` float32 values, and a state: what the segmenter needs to
-                    resume at `position`, or empty
+                    (uint16) and `length` float32 values; the signs of the hops that ended; and a
+                    state: what the segmenter needs to resume at `position`, or empty
     EndHeader       no more will come of a patient
     ShedHeader      none will come of a patient until there is room: a source that cannot wait
     HealthHeader    how a stage is, so that the last one can tell the world how all are
 
 Headers are a msgpack array of tagged structs. The other frames hold what belongs to them, end to
 end in their order: samples lead after lead, beats lead after lead in each beat, all little-endian;
-states a msgpack array of byte strings, one for each BeatsHeader.
+states a msgpack array of byte strings, one for each BeatsHeader. `signs` holds six columns one
+behind the other, each of all BeatsHeaders (see `segmenter.signs.Signs`): ends of hops (int64),
+windows of each hop and lead, complexes, shapes of each complex and lead, a byte of each hop and
+pulse wave (1 where it can be read), pulses.
 Positions count samples from the record's start; with `--loop` they keep rising.
 
 Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, see `Lifecycle`.
@@ -47,9 +51,13 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from segmenter.beat import Beats, joined_beats
+from segmenter.signs import Signs
 
 MAX_SAMPLES = 1 << 22  # samples a message, of all leads: 16 MiB, 4.6 h of one lead at 250 Hz
 MAX_LEADS = 16
+MAX_WAVES = 4  # pulse waves of a patient
+MAX_WINDOWS = 1 << 17  # hops times leads a message: of MAX_SAMPLES at 100 Hz 84,000
+MAX_PULSES = 1 << 17
 MAX_BEATS = 1 << 14  # beats a message
 MAX_BEAT_LENGTH = 4096
 MAX_BEAT_VALUE = 1e6  # a standardised beat of n samples stays below the root of n
@@ -72,6 +80,7 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times infinite
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 Leads = Annotated[list[Name], Meta(min_length=1, max_length=MAX_LEADS)]
+Waves = Annotated[list[Name], Meta(max_length=MAX_WAVES)]  # pulse waves beside the leads
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 SignalKind = Literal[  # what the signal shows; of lead_left_out the other leads are still judged
     "lead_off", "signal_lost", "noisy", "no_beat", "lead_left_out"
@@ -86,6 +95,21 @@ _READABLE = frozenset({*get_args(ModelKind), "two_senders", "lead_left_out"})  #
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
+AlarmKind = Literal[  # what a rhythm is called that someone must come for
+    "asystole",
+    "ventricular_fibrillation",
+    "ventricular_tachycardia",
+    "extreme_tachycardia",
+    "extreme_bradycardia",
+    "ventricular_run",
+    "pause",
+    "tachycardia",
+    "bradycardia",
+    "irregular_rhythm",
+]
+ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)  # the most urgent first
+AlertKind = Literal["anomalous_beats"] | AlarmKind
+Priority = Literal["high", "medium", "low"]  # IEC 60601-1-8: how soon someone must come
 FamilyWord = Literal["", "normal", "always"]
 StageName = Literal["producer", "segmenter", "consumer"]
 
@@ -104,7 +128,7 @@ BEAT_COLUMNS = np.dtype(
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What every message between stages says."""
 
-    version: Literal[4]
+    version: Literal[5]
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
@@ -117,8 +141,9 @@ class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=Tr
 
     leads: Leads
     fs_hz: Rate
-    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]  # of each lead
+    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]  # of each lead and wave
     sender: Count  # tells one producer from another; a number drawn when it starts
+    waves: Waves = []
 
 
 class RecordEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +166,11 @@ class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
     events: Annotated[list[RecordEvent], Meta(max_length=MAX_BEATS)]
     stretch: Count  # tells this stretch of the patient's samples from the one before
     first_sample: Count  # where the stretch began
+    waves: Waves = []
+    # Signs, 0 where no hop ended or signs are not measured:
+    n_hops: Annotated[int, Meta(ge=0, le=MAX_WINDOWS)] = 0
+    n_complexes: Annotated[int, Meta(ge=0, le=MAX_BEATS)] = 0
+    n_pulses: Annotated[int, Meta(ge=0, le=MAX_PULSES)] = 0
 
 
 class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
@@ -181,12 +211,15 @@ class HealthHeader(
 ):
     """How the stage before is; passed down with the data, once a second."""
 
-    version: Literal[4]
+    version: Literal[5]
     health: StageHealth
 
 
 class SamplesMessage(NamedTuple):
-    """A block of samples: shape (leads, n), float32, mV; NaN is a gap."""
+    """A block of samples: shape (leads + waves, n), float32; NaN is a gap.
+
+    Leads in mV, behind them the pulse waves in their own units.
+    """
 
     header: SamplesHeader
     samples: NDArray[np.float32]
@@ -203,6 +236,7 @@ class BeatsMessage(NamedTuple):
     together: Beats
     state: bytes
     first: int = 0
+    signs: Signs | None = None  # of hops that ended; none where none did, or they are not measured
 
     @property
     def beats(self) -> Beats:
@@ -253,9 +287,12 @@ def named_leads(leads: Sequence[str]) -> str:
 
 
 class Published(msgspec.Struct, frozen=True, tag_field="type"):
-    """What every message to the world says. Unknown fields are ignored: newer senders may add."""
+    """What every message to the world says. Unknown fields are ignored: newer senders may add.
 
-    schema: Literal[1]
+    An alert of a named alarm has schema 2: it has no loss, which readers of schema 1 rely on.
+    """
+
+    schema: Literal[1, 2]
     patient: Name
     record: Name
     lead: LeadNames  # of several: those it speaks of
@@ -276,6 +313,7 @@ class BeatScored(Published, frozen=True, tag="beat"):
     why: list[Why] = []  # what made it anomalous: its shape, or its time
     losses: list[float | None] = []  # of each lead, where there are several; `loss` is the worst
     score: float | None = None  # what is held against 1; none without a verdict
+    weighed: bool = False  # by evidence; otherwise the score is of the losses and the beat's time
     family: Count | None = None  # of anomalous beats that look alike; none of a normal beat
     sent_ns: int = 0  # monotonic clock of the producer's host when its last sample was sent
 
@@ -305,11 +343,11 @@ class Alert(Published, frozen=True, tag="alert"):
     seq: Count
     journal: str  # where seq counts; a new journal counts from 1 again
     state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
-    priority: Literal["high", "medium", "low"]
+    priority: Priority
     rule: str
-    loss: float  # of this beat in `lead`; of the episode's worst beat when cleared
-    threshold: float  # of this lead
-    ratio: float  # loss / threshold
+    loss: float | None  # of this beat in `lead`, or the worst when cleared; none of a named alarm
+    threshold: float | None  # of this lead
+    ratio: float | None  # loss / threshold
     rr_before_ms: float | None
     rr_after_ms: float | None
     quality: list[str]
@@ -330,15 +368,50 @@ class Alert(Published, frozen=True, tag="alert"):
     family: Count | None = None  # of beats that look alike: the beat's, or the one marked
     word: FamilyWord = ""  # when marked: what a person says of the family; "" takes it back
     by: str = ""  # when marked: who, as the client says; nobody checks it
+    kind: AlertKind = "anomalous_beats"  # or the name of the alarm, which has no beat of its own
+    text: str = ""  # of a named alarm, as people are told it
 
 
-def times_above(alert: Alert) -> float:
-    """Return how many times above its bound an alert's beat is, as people are shown it.
+class BeatMeasures(NamedTuple):
+    """What was measured of an alert's beat.
 
-    Of a beat that evidence judged, which has a family, that is its score: its loss alone may be
-    below the threshold.
+    Attributes
+    ----------
+    ratio : float
+        Loss over threshold.
+    score : float or None
+        Where evidence judged the beat, what it is held against 1 by: its loss alone may be below
+        the threshold.
     """
-    return alert.ratio if alert.family is None or alert.score is None else alert.score
+
+    loss: float
+    threshold: float
+    ratio: float
+    score: float | None
+
+    @property
+    def times_above(self) -> float:
+        """How many times above its bound the beat is, as people are shown it."""
+        return self.ratio if self.score is None else self.score
+
+
+def measured(alert: Alert) -> BeatMeasures | None:
+    """Return what was measured of an alert's beat; a named alarm has none."""
+    if alert.kind != "anomalous_beats":
+        return None
+    if alert.loss is None or alert.threshold is None or alert.ratio is None:
+        return None
+    score = (
+        None if alert.family is None else alert.score
+    )  # only a beat that evidence judged has one
+    return BeatMeasures(alert.loss, alert.threshold, alert.ratio, score)
+
+
+def began_s(alert: Alert) -> float:
+    """Return when what an alert is about began, in seconds of the record."""
+    if alert.sample <= 0:
+        return alert.time_s
+    return alert.time_s * (alert.episode_start_sample / alert.sample)
 
 
 class Technical(Published, frozen=True, tag="technical"):
@@ -354,6 +427,7 @@ class Technical(Published, frozen=True, tag="technical"):
     state: Literal["onset", "cleared"]
     text: str
     durable: bool = True  # as of an alert; one that says that nothing can be kept has seq 0
+    inhibits: list[AlarmKind] = []  # named alarms that cannot be told while it lasts
 
 
 class FamilyStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -382,6 +456,17 @@ class LearningStatus(msgspec.Struct, frozen=True):
     held: Count = 0  # beats that wait for the training's end; lag_s is how late they are
 
 
+class AlarmStatus(msgspec.Struct, frozen=True):
+    """A named alarm that stands: it lasts, or waits to be acknowledged."""
+
+    kind: AlarmKind
+    priority: Priority
+    since_sample: Count
+    since_s: float  # the same in seconds of the record
+    lasts: bool  # otherwise it is over, and nobody has acknowledged it
+    latched: bool  # it asks to be acknowledged
+
+
 class PatientStatus(msgspec.Struct, frozen=True):
     """How far one patient is."""
 
@@ -394,7 +479,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     state: Literal["learning", "monitoring", "ended"]
     beats: Count
     anomalous: Count
-    alerts: Count  # onsets
+    alerts: Count  # onsets, those of named alarms too
     withheld: Count  # beats that could not be judged
     threshold: float | None
     heart_rate_bpm: float | None
@@ -413,6 +498,8 @@ class PatientStatus(msgspec.Struct, frozen=True):
     # Of anomalous beats that look alike, the most frequent first, at most 8; none: not told in this
     # heartbeat, since there are many patients.
     families: list[FamilyStatus] | None = None
+    alarms: list[AlarmStatus] = []  # named alarms that stand, the most urgent first
+    inhibited: list[AlarmKind] = []  # named alarms that cannot be told now, since leads are unread
 
 
 class WardCounts(msgspec.Struct, frozen=True):
@@ -576,6 +663,7 @@ class Stream(msgspec.Struct, frozen=True):
     n_samples: Count | None  # none with --loop
     digest: str = ""  # of the first samples: tells a record from another of the same name
     warnings: list[Annotated[str, Meta(max_length=1000)]] = []  # wrong, and read all the same
+    waves: Waves = []
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):

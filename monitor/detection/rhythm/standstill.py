@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.limits import RhythmLimits
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
 from monitor.detection.rhythm.signs import LeadSigns
 

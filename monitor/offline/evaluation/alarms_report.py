@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from monitor.detection.rhythm.life_cycle import AlarmKind
 from monitor.text import harmless
+from monitor.wire.messages import AlarmKind
 
 MISSED_WEIGHT = 5
 KINDS: dict[str, AlarmKind] = {  # as the challenge's headers name them
@@ -125,7 +125,7 @@ def by_kind(results: Sequence[AlarmResult], view: str) -> dict[str, AlarmCounts]
 def to_table(results: Sequence[AlarmResult]) -> Table:
     """Return the report as a Rich table."""
     table = Table(
-        title="Alarms of intensive care: true and false ones that rang",
+        title="Alarms of intensive care: true and false ones that were raised",
         caption="score 100 (TP + TN) / (TP + TN + FP + 5 FN), of the PhysioNet/CinC Challenge 2015",
     )
     table.add_column("signals")

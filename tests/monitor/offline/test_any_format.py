@@ -10,6 +10,7 @@ import pytest
 import wfdb
 
 from monitor.offline.annotate import annotate_records
+from monitor.offline.workers import Workers
 from monitor.sources.simulated import SimulationSettings, write_record
 from tests.monitor.sources.edf_files import EdfLead, write_edf
 
@@ -42,7 +43,7 @@ def test_annotations_do_not_depend_on_the_format(folder: Path, tmp_path: Path, n
     """Byte for byte: .qrs and .alm of the file are those of the WFDB record."""
     model = Path(str(resources.files("model") / "checkpoints" / "default.safetensors"))
     for record, out in ((folder / "sim", "wfdb"), (folder / name, "file")):
-        (one,) = annotate_records([record], tmp_path / out, jobs=1, checkpoint=model)
+        (one,) = annotate_records([record], tmp_path / out, workers=Workers(1), checkpoint=model)
         assert one.error is None
         assert one.n_beats > 100
     for suffix in ("qrs", "alm"):
@@ -54,9 +55,9 @@ def test_what_a_file_does_not_say_is_part_of_what_was_done(folder: Path, tmp_pat
     """With another rate or unit a record is annotated again."""
     np.save(tmp_path / "bare.npy", wfdb.rdrecord(str(folder / "sim")).p_signal[:, 0])
     arguments = ([tmp_path / "bare.npy"], tmp_path / "out")
-    (none,) = annotate_records(*arguments, jobs=1)
+    (none,) = annotate_records(*arguments, workers=Workers(1))
     assert none.error is not None
     assert "add their sampling rate, such as --fs 250" in none.error
     for fs_hz, was_done in ((250.0, False), (250.0, True), (500.0, False)):
-        (one,) = annotate_records(*arguments, jobs=1, fs_hz=fs_hz, units="mV")
+        (one,) = annotate_records(*arguments, workers=Workers(1), fs_hz=fs_hz, units="mV")
         assert (one.error, one.was_done) == (None, was_done)

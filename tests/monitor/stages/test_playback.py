@@ -38,6 +38,26 @@ class CountingSource:
         return np.stack([samples, -samples])
 
 
+class WithWaves(CountingSource):
+    """The same with a pulse wave: ten times the position."""
+
+    waves = ("PLETH",)
+
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        return 10 * self.read(start, stop)[:1]
+
+
+def test_pulse_waves_are_sent_behind_the_leads() -> None:
+    """The header names them; a source without any needs not say so."""
+    one = Playback(WithWaves(1000), "p", 0, 1000, False, 0)
+    sent = one.take(250, 0)
+    assert (sent.header.leads, sent.header.waves) == (["I", "II"], ["PLETH"])
+    assert sent.samples.shape == (3, 250)
+    assert np.array_equal(sent.samples[2], 10 * sent.samples[0])
+    assert one.stream().waves == ["PLETH"]
+    assert playback().take(250, 0).header.waves == playback().stream().waves == []
+
+
 def playback(n_samples: int = 1000, first: int = 0, loop: bool = False) -> Playback:
     return Playback(CountingSource(n_samples), "p", first, n_samples, loop, first)
 
