@@ -19,6 +19,7 @@ from monitor.cli.control import control
 from monitor.cli.data import files
 from monitor.cli.error_messages import OneLineErrors, complain, explained
 from monitor.cli.history import past
+from monitor.cli.machine import machine
 from monitor.cli.options import (
     WINDOWS,
     AlertsEndpoint,
@@ -86,6 +87,7 @@ app.add_typer(files)
 app.add_typer(past)
 app.add_typer(control)
 app.add_typer(bench_commands)
+app.add_typer(machine)
 
 
 def _print_version(wanted: bool) -> None:
