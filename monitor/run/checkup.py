@@ -112,8 +112,8 @@ def extras(requirements: Iterable[str]) -> dict[str, list[str]]:
 
     Examples
     --------
-    >>> extras(["numpy>=1.26", "torch>=2.4; extra == 'learn'", "pylsl>=1.18; extra == \\"lsl\\""])
-    {'learn': ['torch'], 'lsl': ['pylsl']}
+    >>> extras(["numpy>=1.26", "torch>=2.4; extra == 'learn'"])
+    {'learn': ['torch']}
     """
     found: dict[str, list[str]] = {}
     for requirement in requirements:
