@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.errors import InvalidOption
-from monitor.wire.messages import MIN_THRESHOLD, Count, Name
+from monitor.wire.messages import MIN_THRESHOLD, Count, Name, Rate
 
 DEFAULT_ALERTS = (
     "tcp://127.0.0.1:5571"  # requests are one port above, see sockets.requests_endpoint
@@ -142,16 +142,19 @@ class Ward(msgspec.Struct, frozen=True):
 
 
 class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer"):
-    """What the producer replays, how fast, and to whom."""
+    """What the producer sends, how fast, and to whom."""
 
-    records: list[str]
+    records: list[str]  # or live sources, by their names
     samples: str
     leads: list[str] = []  # as asked for, by name or index; none are all ECG leads
+    fs_hz: Rate | None = None  # of what does not say its own rate, or unit
+    units: str | None = None
     speed: Speed | None = 1.0  # none is as fast as the segmenter takes it
     start_s: Seconds = 0.0
     duration_s: Seconds | None = None
     loop: bool = False
     live: bool = False  # the source does not wait: while the stages are behind, samples are lost
+    began_unix_s: float | None = None  # the run, by wall time; a live source restarted goes by it
     ward: Ward | None = None
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from monitor.offline.annotate import Annotated as Outcome
     from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
-    from monitor.sources.wfdb_record import WfdbRecord
+    from monitor.sources.source import RecordFile
 
 PATIENTS_WIDTH = 160
 Markdown = Annotated[
@@ -259,7 +259,7 @@ def train(
         failed: dict[str, str] = {}
         paths = resolved(named, failed.__setitem__) if named else []
         options = replace(options, records=tuple(paths))
-        opened: list[WfdbRecord] = []
+        opened: list[RecordFile] = []
         with progress_bar("cutting beats") as show:
             beats = gather(options, show, failed.__setitem__, opened.append)
         _report_leads((one.record, one.leads, one.warnings) for one in opened)

@@ -45,6 +45,21 @@ Leads = Annotated[
         show_default=False,
     ),
 ]
+RateHz = Annotated[
+    float | None,
+    typer.Option(
+        "--fs",
+        metavar="HZ",
+        help="Sampling rate of sources that do not say their own: CSV without a time column, .npy, "
+        "standard input.",
+    ),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT", help="Unit of samples that do not say their own: mV, uV, V or nV."
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(

@@ -24,8 +24,9 @@ from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
 from monitor.offline.rhythm_signs import findings, moments
 from monitor.offline.workers import run_tasks
+from monitor.sources.kinds import open_record
+from monitor.sources.source import SourceOptions
 from monitor.sources.wfdb_header import RecordHeader, read_header
-from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.errors import SegmenterError
 
 ALARM_S = 300.0  # when the bedside monitor's alarm rang
@@ -154,7 +155,7 @@ def read_alarm(path: Path) -> tuple[AlarmKind, bool]:
 
 
 def _read_lead(path: Path, channel: int, n_samples: int) -> NDArray[np.float32]:
-    with WfdbRecord.open(path, channel) as record:
+    with open_record(path, SourceOptions([channel])) as record:
         lead: NDArray[np.float32] = record.read(0, min(n_samples, record.n_samples))[0]
         return lead
 

@@ -35,8 +35,10 @@ from monitor.offline.annotation_notes import (
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
 from monitor.offline.workers import check_jobs, run_tasks
 from monitor.settings import VerdictBy
+from monitor.sources.kinds import open_record
 from monitor.sources.missing_record import folders_below, where_records_are
-from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.sources.source import SourceOptions
+from monitor.sources.wfdb_record import list_records
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
@@ -264,7 +266,7 @@ def _agreed_spec(
 def _done_before(task: _Task) -> Annotated | None:
     """Return what became of a record that was done with these settings; None if it was not."""
     try:
-        with WfdbRecord.open(task.record, task.leads) as record:
+        with open_record(task.record, SourceOptions(task.leads)) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
         return None  # reported when the record is tried
@@ -273,7 +275,7 @@ def _done_before(task: _Task) -> Annotated | None:
 
 def _length_s(task: _Task) -> float:
     try:
-        with WfdbRecord.open(task.record, task.leads) as record:
+        with open_record(task.record, SourceOptions(task.leads)) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
         return 0.0  # reported when the record is tried
@@ -304,7 +306,7 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
 
 
 def _annotate(task: _Task) -> Annotated:
-    with WfdbRecord.open(task.record, task.leads) as record:
+    with open_record(task.record, SourceOptions(task.leads)) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
         judged = None
         if task.checkpoint is None and task.learn_s is None:

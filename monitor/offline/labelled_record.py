@@ -27,7 +27,7 @@ from monitor.offline.evaluation.ec57 import (
 )
 from monitor.offline.record_evidence import RecordEvidence
 from monitor.offline.record_judge import Episode, Judged, JudgeSettings, judge_record
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.kinds import open_record
 
 AAMI_CLASSES: Mapping[str, str] = {  # WFDB symbol to EC57's class
     **dict.fromkeys("NLRBej", "N"),
@@ -164,7 +164,7 @@ def judge_labelled(
     RecordError, SegmenterError
         If record or annotations cannot be read.
     """
-    with WfdbRecord.open(path) as record:
+    with open_record(path) as record:
         fs_hz, n_samples, learn_s = record.fs_hz, record.n_samples, settings.learn_s or 0.0
         if n_samples <= learn_s * fs_hz:
             raise CannotLearn(

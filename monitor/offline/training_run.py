@@ -21,7 +21,8 @@ from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.record_judge import BLOCK_S, segment
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.kinds import open_record
+from monitor.sources.source import RecordFile, SourceOptions
 from segmenter.beat import BeatSpec
 from segmenter.errors import SegmenterError
 from segmenter.rates import check_rate
@@ -180,7 +181,7 @@ def gather(
     options: TrainingOptions,
     on_progress: OnProgress | None = None,
     pass_over: Callable[[str, str], None] = lambda _record, _text: None,
-    on_open: Callable[[WfdbRecord], None] = lambda _record: None,
+    on_open: Callable[[RecordFile], None] = lambda _record: None,
 ) -> TrainingBeats:
     """Return the normal beats of ECG5000 files, or the usual ones of records.
 
@@ -412,7 +413,7 @@ def usual_beats(
     spec: BeatSpec,
     learn_s: float | None = None,
     on_progress: OnProgress | None = None,
-    on_open: Callable[[WfdbRecord], None] = lambda _record: None,
+    on_open: Callable[[RecordFile], None] = lambda _record: None,
 ) -> NDArray[np.float32]:
     """Return a record's judgeable beats of the dominant shape, shape (n, length); no labels.
 
@@ -426,7 +427,7 @@ def usual_beats(
     CannotLearn
         If they are too few, or no shape dominates, in every lead.
     """
-    with WfdbRecord.open(path, leads) as record:
+    with open_record(path, SourceOptions(leads)) as record:
         on_open(record)
         until = record.n_samples
         if learn_s is not None:

@@ -36,6 +36,7 @@ from monitor.settings import (
     SegmenterSettings,
     VerdictBy,
 )
+from monitor.sources.kinds import cannot_wait
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
@@ -320,6 +321,8 @@ class ReplayOptions:
     records: list[str]
     alerts: str
     leads: tuple[str, ...] = ()  # as asked for; none are all ECG leads
+    fs_hz: float | None = None  # of what does not say its own rate, or unit
+    units: str | None = None
     speed: float | None = 1.0
     start_s: float = 0.0
     duration_s: float | None = None
@@ -384,6 +387,7 @@ def stage_settings(
     options: ReplayOptions, folder: Path
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
     """Return what the three stages are told, with private endpoints between them."""
+    live = any(map(cannot_wait, options.records))
     samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
     journal = journal_path(options.journal, folder)
     producer = ProducerSettings(
@@ -393,10 +397,16 @@ def stage_settings(
         speed=options.speed,
         start_s=options.start_s,
         duration_s=options.duration_s,
+        fs_hz=options.fs_hz,
+        units=options.units,
         loop=options.loop,
+        live=live,
+        began_unix_s=time.time(),
         verbose=options.verbose,
     )
-    segmenter = SegmenterSettings(samples=samples, beats=beats, wave=wave, verbose=options.verbose)
+    segmenter = SegmenterSettings(
+        samples=samples, beats=beats, wave=wave, live=live, verbose=options.verbose
+    )
     consumer = ConsumerSettings(
         beats=beats,
         alerts=options.alerts,
@@ -408,6 +418,7 @@ def stage_settings(
         verdict=options.verdict,
         keys=options.keys,
         rules=options.rules,
+        live=live,
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),

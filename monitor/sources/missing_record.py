@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,18 +17,20 @@ MAX_FOLDERS = 1000  # looked into, to find out where records lie
 MAX_HEADERS = 200  # read, to find out whose file it is
 
 
-def why_no_record(path: Path) -> str:
+def why_no_record(path: Path, formats: Sequence[str] = ("WFDB",)) -> str:
     """Return why there is no record at `path`, and what to name instead.
 
     Parameters
     ----------
     path : Path
         As a person named it, perhaps with a suffix; there is no header of this name.
+    formats : sequence of str
+        What was looked for.
     """
     if path.is_dir():
         return _of_folder(path)
     if path.exists():
-        return _of_file(path)
+        return _of_file(path, formats)
     if not path.parent.is_dir():
         return f"record {shown(path)}: there is no folder {shown(path.parent)}"
     alike = sorted(one.name for one in path.parent.glob(f"{glob.escape(path.name)}.*"))
@@ -84,7 +86,7 @@ def _of_folder(folder: Path) -> str:
     )
 
 
-def _of_file(path: Path) -> str:
+def _of_file(path: Path, formats: Sequence[str]) -> str:
     owner = path.with_suffix("") if path.suffix else path
     if path.suffix and owner.with_name(f"{owner.name}{HEADER}").exists():
         return f"{shown(path)} is a file of record {owner.name}: name the record, {shown(owner)}"
@@ -93,8 +95,8 @@ def _of_file(path: Path) -> str:
             record = path.with_name(name)
             return f"{shown(path)} is a file of record {name}: name the record, {shown(record)}"
     return (
-        f"{shown(path)} is no WFDB record, which is what can be read: there is no header "
-        f"{owner.name}{HEADER} beside it; README.md shows how CSV and EDF are converted"
+        f"{shown(path)} is in no format that can be read ({listing(formats)}), nor is there a "
+        f"header {owner.name}{HEADER} beside it; docs/SOURCES.md says what each format must hold"
     )
 
 

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from monitor.errors import RecordError
 from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
 from monitor.sources.missing_record import why_no_record
+from monitor.sources.own_rate import refuse_given
+from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.wfdb_formats import NULL_FORMAT, flac_samples_held
 from monitor.sources.wfdb_header import (
     MAX_NAME_LENGTH,
@@ -45,7 +47,7 @@ _MAX_WARNINGS = 5  # of the segments of one record
 
 
 class WfdbRecord:
-    """Leads of a WFDB record; a `Source`. Make it with `open`.
+    """Leads of a WFDB record; a `RecordFile`. Make it with `open`.
 
     Sampling rate and positions are those of the leads themselves: leads with 4 samples a frame at
     250 frames a second are 1,000 Hz signals.
@@ -408,3 +410,17 @@ def _record_path(path: str | Path) -> Path:
     if not base.with_name(f"{base.name}.hea").exists():
         raise RecordError(why_no_record(Path(text)))
     return base
+
+
+def _is_wfdb(path: Path, head: bytes) -> bool:
+    """Return whether there is a header of a path's name; signal files look like anything."""
+    base = path.with_suffix("") if path.suffix in _SUFFIXES else path
+    return bool(base.name) and base.with_name(f"{base.name}.hea").is_file()
+
+
+def _open(path: Path, options: SourceOptions) -> WfdbRecord:
+    refuse_given(path, options)
+    return WfdbRecord.open(path, options.leads)
+
+
+FORMAT = FileFormat("WFDB", _is_wfdb, _open)

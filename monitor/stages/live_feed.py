@@ -1,4 +1,4 @@
-"""A source that cannot wait: while the next stage is behind its blocks queue up; patients are shed.
+"""Sources that cannot wait: blocks queue up while the next stage is behind; patients are shed.
 
 Who is shed is not sent at all until there is room again, see `shedding`; once a header says so to
 the stages behind, and again now and then. Only where nothing is taken for long do the oldest blocks

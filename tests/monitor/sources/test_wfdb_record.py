@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources import wfdb_lead
-from monitor.sources.source import Source
+from monitor.sources.source import RecordSource
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from monitor.wire.messages import MAX_LEADS
 from tests.real_data import DATA
@@ -52,14 +52,14 @@ def _write_raw(folder: Path, header: str, files: dict[str, bytes], name: str = "
     return folder / name
 
 
-def _read_leads(record: Source, window: int) -> NDArray[np.float32]:
+def _read_leads(record: RecordSource, window: int) -> NDArray[np.float32]:
     """Return all samples of all leads, shape (leads, n), read window by window."""
     n = record.n_samples
     windows = [record.read(a, min(a + window, n)) for a in range(0, n, window)]
     return np.concatenate(windows, axis=1)
 
 
-def _read_all(record: Source, window: int) -> NDArray[np.float32]:
+def _read_all(record: RecordSource, window: int) -> NDArray[np.float32]:
     """Return all samples of the first lead, shape (n,)."""
     first: NDArray[np.float32] = _read_leads(record, window)[0]
     return first
