@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -171,7 +172,7 @@ def replay(
 
         if learn is not None:
             require_torch()
-        screen = _screen(json, live)
+        screen = _screen(json, live, _keyboard(records or []))
         not_fetched: dict[str, str] = {}
         options = ReplayOptions(
             records=resolved(records or [], not_fetched.__setitem__),
@@ -218,12 +219,22 @@ def _folder(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def _screen(json: bool, live: bool | None) -> Screen:
+def _keyboard(records: list[str]) -> TextIO:
+    """Return where keys come from: the terminal itself where standard input brings samples."""
+    from monitor.sources.kinds import PIPE
+
+    if PIPE in records and not sys.stdin.isatty():
+        with contextlib.suppress(OSError):  # there is no terminal, as under cron
+            return Path("/dev/tty").open()
+    return sys.stdin
+
+
+def _screen(json: bool, live: bool | None, keyboard: TextIO) -> Screen:
     from monitor.view.screens import JsonScreen, LiveScreen, PlainScreen
 
     if json:
         return JsonScreen(sys.stdout, sys.stderr, ("alert", "technical"))
-    on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
+    on_terminal = sys.stdout.isatty() and keyboard.isatty()
     if live and not on_terminal:
         raise InvalidOption(
             "--live needs a terminal on standard input and output; leave it out, or use --json"
@@ -234,7 +245,7 @@ def _screen(json: bool, live: bool | None) -> Screen:
     if reason is not None:
         complain(f"plain lines instead of the live view: {reason}")
         return PlainScreen(sys.stdout, sys.stderr)
-    return LiveScreen(Console(), sys.stdin)
+    return LiveScreen(Console(), keyboard)
 
 
 @app.command()
@@ -406,7 +417,12 @@ def view(
         _note(log, verbose)
         from monitor.run.watch import watch
 
-        watch(alerts, wave, _screen(json=False, live=None), load_optional_keys(keys))
+        watch(
+            alerts,
+            wave,
+            _screen(json=False, live=None, keyboard=sys.stdin),
+            load_optional_keys(keys),
+        )
 
 
 @app.command()

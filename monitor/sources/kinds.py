@@ -32,7 +32,9 @@ FORMATS_GROUP, LIVE_GROUP = "ecg_monitor.formats", "ecg_monitor.live"
 FORMATS = {  # in the order in which they are tried; a WFDB record is recognised by its header
     "WFDB": "monitor.sources.wfdb_record:FORMAT",
 }
-LIVE: Mapping[str, str] = {}
+LIVE: Mapping[str, str] = {
+    "stdin": "monitor.sources.pipe:LIVE",
+}
 PIPE = "-"  # standard input
 PIPE_SCHEME = "stdin"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{1,30}):(.*)", re.DOTALL)  # one letter is a drive

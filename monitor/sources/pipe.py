@@ -15,7 +15,14 @@ import numpy as np
 
 from monitor.errors import RecordError
 from monitor.sources.sample_lines import Piece, SampleLines
-from monitor.sources.source import OPEN_S, LiveBlock, LiveKind, LiveSource, LiveStream, SourceOptions
+from monitor.sources.source import (
+    OPEN_S,
+    LiveBlock,
+    LiveKind,
+    LiveSource,
+    LiveStream,
+    SourceOptions,
+)
 
 WHERE = "standard input"
 READ_BYTES = 1 << 16
@@ -34,7 +41,9 @@ class Pipe:
         while self._lines.stream is None and not self._over:
             self._first += self._read(deadline_s - time.monotonic())
             if self._lines.stream is None and time.monotonic() >= deadline_s:
-                raise RecordError(f"{WHERE}: no sample came within {open_s:g} s; pipe one in a line")
+                raise RecordError(
+                    f"{WHERE}: no sample came within {open_s:g} s; pipe one in a line"
+                )
         if self._lines.stream is None:
             raise RecordError(f"{WHERE} ended before the first sample; pipe one in a line")
         self._stream: LiveStream = self._lines.stream
@@ -96,4 +105,4 @@ def _open(rest: str, options: SourceOptions) -> LiveSource:
     return Pipe(0, options)
 
 
-KIND = LiveKind("standard input, a sample a line", _open, example="-", waits=True)
+LIVE = LiveKind("standard input, a sample a line", _open, example="-", waits=True)

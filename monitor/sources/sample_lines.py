@@ -31,7 +31,7 @@ from monitor.sources.listing import listing
 from monitor.sources.source import LiveStream, SourceOptions
 from monitor.sources.voltages import millivolts_per
 
-MAX_LINE_BYTES = 1 << 20  # 20 s of 16 leads at 250 Hz as JSON take half
+MAX_LINE_BYTES = 1 << 20  # 10 s of 16 leads at 250 Hz as JSON take half
 MAX_COLUMNS = 256
 MAX_SHOWN = 60  # characters of a line in a message
 MOST_BAD = 50
@@ -87,7 +87,7 @@ class SampleLines:
     Attributes
     ----------
     stream : LiveStream or None
-        Known from the first sample on.
+        Known from the line with names on, or from the first sample.
     """
 
     def __init__(
@@ -139,8 +139,8 @@ class SampleLines:
         row: list[list[float]] = []
         for raw in lines:
             self._line += 1
-            line = raw.strip()
-            if not line or line.startswith(b"#"):
+            line = raw.strip(b" \r")
+            if not line.strip() or line.startswith(b"#"):
                 continue
             if line.startswith(b"{"):
                 self._flush(row, pieces)
@@ -166,11 +166,14 @@ class SampleLines:
         """Return the sample of a line as a list of one, missing if it is none."""
         text = line.decode(errors="replace")
         fields = _fields(text)
+        expected = len(self._names) if self._names else len(fields) - 1
+        if fields[-1] == "" and len(fields) == expected + 1 > 1:  # a separator behind the last
+            fields.pop()
         values = [_number(field) for field in fields]
         if self.stream is None:
             if any(value is None for value in values):
                 return self._header(fields, text)
-            self._open(self._names or [f"ch{n}" for n in range(1, len(values) + 1)], None, None)
+            self._open([f"ch{n}" for n in range(1, len(values) + 1)], None, None)
         if len(values) != len(self._names):
             return self._missing(text, f"{len(values)} numbers, not {len(self._names)}")
         numbers = [value for value in values if value is not None]
@@ -181,10 +184,11 @@ class SampleLines:
 
     def _header(self, fields: Sequence[str], text: str) -> list[list[float]]:
         """Take the names of leads, once."""
-        if self._names or len(fields) > MAX_COLUMNS:
+        if self._names or any(_number(field) is not None for field in fields if field):
             self._count_bad(text, "no number")
             return []
         self._names = different_names([field.strip("\"'")[:100] or "?" for field in fields])
+        self._open(self._names, None, None)
         return []
 
     def _of_json(self, line: bytes) -> list[Piece]:
@@ -251,7 +255,7 @@ class SampleLines:
 
 def _fields(text: str) -> list[str]:
     if ";" in text:
-        return [_DECIMAL_COMMA.sub(".", one).strip() for one in text.rstrip(";").split(";")]
+        return [_DECIMAL_COMMA.sub(".", one).strip() for one in text.split(";")]
     if "\t" in text:
         return [_DECIMAL_COMMA.sub(".", one).strip() for one in text.split("\t")]
     if "," in text and " " not in text.replace(", ", ","):
