@@ -28,7 +28,8 @@ ALLOWED = {
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
     {"errors", "text_file"},
-    {"wire", "text", "interrupts", "safe_imports", "log", "sources"},
+    {"wire", "text", "interrupts", "safe_imports", "log"},
+    {"sources"},
     {"settings", "journal", "plain"},
     {"step_result"},
     {"detection", "delivery"},
@@ -46,7 +47,7 @@ HOMES = {
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},
-    "zmq": {"wire", "stages", "delivery", "run", "view"},
+    "zmq": {"wire", "sources", "stages", "delivery", "run", "view"},
     "rich": {"view", "plain", "text", "cli", "run", "offline"},
     "typer": {"cli"},
 }

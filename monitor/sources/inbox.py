@@ -27,6 +27,7 @@ class SampleInbox:
         self._waiting: dict[LiveStream, int] = {}  # samples of each stream
         self._dropped = 0
         self._streams: tuple[LiveStream, ...] = ()
+        self._announced = False
         self._warnings: tuple[str, ...] = ()
         self._notices: deque[str] = deque(maxlen=MOST_NOTICES)
         self._error: RecordError | None = None
@@ -39,6 +40,7 @@ class SampleInbox:
         """Say which streams there are now."""
         with self._changed:
             self._streams, self._warnings = tuple(streams), tuple(warnings)
+            self._announced = True
             self._changed.notify_all()
 
     def put(self, blocks: Iterable[LiveBlock]) -> None:
@@ -108,8 +110,10 @@ class SampleInbox:
                 self._dropped = 0
             return notices
 
-    def wait_for_streams(self, where: str, advice: str, timeout_s: float = OPEN_S) -> None:
-        """Wait until streams were announced.
+    def wait_until_open(
+        self, where: str, advice: str, *, may_be_empty: bool = False, timeout_s: float = OPEN_S
+    ) -> None:
+        """Wait until streams were announced, perhaps none yet.
 
         Raises
         ------
@@ -118,11 +122,11 @@ class SampleInbox:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._streams or self._error is not None or self._ended, timeout_s
+                lambda: self._announced or self._error is not None or self._ended, timeout_s
             )
             if self._error is not None:
                 raise self._error
-            if not self._streams:
+            if not (self._streams or (may_be_empty and self._announced)):
                 why = "it ended" if self._ended else f"nothing came within {timeout_s:g} s"
                 raise RecordError(f"source {where}: {why}; {advice}")
 
@@ -151,15 +155,24 @@ class Received:
         What it raises as RecordError ends the source.
     where, advice : str
         The source as a person named it, and what to do if nothing comes, for messages.
+    may_be_empty : bool
+        Whether it is open before there is any stream.
     """
 
-    def __init__(self, receive: Callable[[SampleInbox], None], where: str, advice: str) -> None:
+    def __init__(
+        self,
+        receive: Callable[[SampleInbox], None],
+        where: str,
+        advice: str,
+        *,
+        may_be_empty: bool = False,
+    ) -> None:
         self._inbox = SampleInbox()
         self._receive = receive
         self._thread = threading.Thread(target=self._run, name=f"receives {where}", daemon=True)
         self._thread.start()
         try:
-            self._inbox.wait_for_streams(where, advice)
+            self._inbox.wait_until_open(where, advice, may_be_empty=may_be_empty)
         except RecordError:
             self.close()
             raise

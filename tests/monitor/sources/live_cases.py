@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import ExitStack
 
+from monitor.sources.kinds import open_live
 from monitor.sources.pipe import Pipe
+from monitor.sources.sample_pusher import SamplePusher
 from monitor.sources.source import LiveSource, SourceOptions
+from tests.monitor.ports import free_port
 from tests.monitor.sources.conformance import LiveCase, Sender, Signal
 
 FS_HZ = 250.0
+SENDERS = ExitStack()  # closes what a case has open, behind each test
 
 
 def as_lines(samples: Signal) -> bytes:
@@ -41,4 +47,46 @@ def opened_pipe() -> tuple[LiveSource, Sender]:
     return Pipe(read, SourceOptions(fs_hz=FS_HZ)), PipeSender(write)
 
 
-LIVE_CASES = [LiveCase("pipe", opened_pipe, FS_HZ, ends=True, waits=True)]
+class Pusher:
+    """A program that pushes samples; it counts them."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._paused = False
+        self._open()
+        SENDERS.callback(self.end)
+
+    def _open(self) -> None:
+        self._pusher = SamplePusher(self._endpoint, leads=["II", "V5"], fs_hz=FS_HZ)
+
+    def send(self, samples: Signal) -> None:
+        """Push; behind a pause when the last sample was taken, as a device does."""
+        time.sleep(samples.shape[1] / FS_HZ if self._paused else 0.0)
+        self._paused = False
+        self._pusher.push(samples)
+
+    def pause(self, seconds: float) -> None:
+        """End, and begin anew."""
+        self._pusher.close()
+        time.sleep(seconds)
+        self._paused = True
+        self._open()
+
+    def end(self) -> None:
+        """Leave; no sender ends the source."""
+        self._pusher.close()
+
+
+def opened_push() -> tuple[LiveSource, Sender]:
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    source = open_live(f"push:{endpoint}", SourceOptions())
+    sender = Pusher(endpoint)
+    while not source.streams:
+        time.sleep(0.005)
+    return source, sender
+
+
+LIVE_CASES = [
+    LiveCase("push", opened_push, FS_HZ),
+    LiveCase("pipe", opened_pipe, FS_HZ, ends=True, waits=True),
+]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.monitor.sources import conformance
 from tests.monitor.sources.conformance import LiveCase
-from tests.monitor.sources.live_cases import LIVE_CASES
+from tests.monitor.sources.live_cases import LIVE_CASES, SENDERS
 
 
 @pytest.fixture(params=LIVE_CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> LiveCase:
+def case(request: pytest.FixtureRequest) -> Iterator[LiveCase]:
     found: LiveCase = request.param
     if found.needs:
         pytest.importorskip(found.needs, reason=f"{found.name} needs {found.needs}")
-    return found
+    with SENDERS:
+        yield found
 
 
 def test_every_sample_comes_once_and_as_it_was_sent(case: LiveCase) -> None:
