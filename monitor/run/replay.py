@@ -138,8 +138,11 @@ class Tally:
         foreign: int = 0,
     ) -> Summary:
         """Return what the run came to; `before` says which positions a resumed one began at."""
-        first = {one.patient: one.first_sample for one in streams}
-        patients = [one for one in self._patients.values() if one.patient in first]
+        patients = list(self._patients.values())
+        first = dict.fromkeys(self._patients, 0)  # of who came later, to a source of many
+        first |= {one.patient: one.first_sample for one in streams}
+        leads = {one.patient: one.leads for one in patients}
+        leads |= {one.patient: one.leads for one in streams}
         stages = self.status.stages if self.status is not None else []
         signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
         new_s = sum(
@@ -149,8 +152,8 @@ class Tally:
         elapsed_s = self._ended_s - self.started_s
         alerts = sum(one.alerts for one in patients)
         return Summary(
-            records=len(streams),
-            leads={one.patient: one.leads for one in streams},
+            records=len(leads),
+            leads=leads,
             signal_s=round(signal_s, 3),
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,

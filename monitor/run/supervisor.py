@@ -89,6 +89,7 @@ class Supervisor:
         self._ready: dict[StageName, Ready] = {}
         self._stopping = False
         self._paused = False
+        self._begun = False
         self._budget = RestartBudget()
         self._looked_s = time.monotonic()
         self.streams: list[Stream] = []
@@ -118,8 +119,8 @@ class Supervisor:
 
     @property
     def started(self) -> bool:
-        """Whether all stages are ready and were told to start."""
-        return bool(self.streams)
+        """Whether all stages were ready and were told to start; maybe with no stream yet."""
+        return self._begun
 
     @property
     def pids(self) -> dict[StageName, int]:
@@ -205,6 +206,7 @@ class Supervisor:
     def begin(self) -> None:
         """Have the stages start, once all are ready."""
         self.streams = self._ready["producer"].streams
+        self._begun = True
         self._tell(self._ready, Start(self.streams, self._ready["consumer"].spec))
         self._tell(["producer"], Pause(self._paused))  # asked for too early, or before a restart
 
