@@ -20,7 +20,7 @@ ALLOWED = {
     "model": {"numpy", "scipy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
-        "platformdirs", "matplotlib", "soundfile",
+        "platformdirs", "matplotlib", "soundfile", "pylsl", "brainflow", "bleak", "websockets",
     },
 }  # fmt: skip
 
@@ -45,6 +45,10 @@ HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
     "matplotlib": {"offline"},
+    "pylsl": {"sources"},
+    "brainflow": {"sources"},
+    "bleak": {"sources"},
+    "websockets": {"sources"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},
     "zmq": {"wire", "sources", "stages", "delivery", "run", "view"},

@@ -30,7 +30,7 @@ class SampleInbox:
         self._announced = False
         self._warnings: tuple[str, ...] = ()
         self._notices: deque[str] = deque(maxlen=MOST_NOTICES)
-        self._error: RecordError | None = None
+        self._error: Exception | None = None
         self._ended = False
         self.closing = threading.Event()  # whoever receives leaves when it is set
 
@@ -58,7 +58,7 @@ class SampleInbox:
         with self._lock:
             self._notices.append(text)
 
-    def fail(self, error: RecordError) -> None:
+    def fail(self, error: Exception) -> None:
         """End with an error, behind what waits."""
         with self._changed:
             self._error = error
@@ -173,7 +173,7 @@ class Received:
         self._thread.start()
         try:
             self._inbox.wait_until_open(where, advice, may_be_empty=may_be_empty)
-        except RecordError:
+        except BaseException:
             self.close()
             raise
 
@@ -208,7 +208,7 @@ class Received:
     def _run(self) -> None:
         try:
             self._receive(self._inbox)
-        except RecordError as error:
+        except Exception as error:  # whoever takes is told of it, as if it had happened there
             self._inbox.fail(error)
         else:
             self._inbox.end()

@@ -33,6 +33,7 @@ FORMATS = {  # in the order in which they are tried; a WFDB record is recognised
     "WFDB": "monitor.sources.wfdb_record:FORMAT",
 }
 LIVE: Mapping[str, str] = {
+    "lsl": "monitor.sources.lsl:LIVE",
     "push": "monitor.sources.push:LIVE",
     "stdin": "monitor.sources.pipe:LIVE",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from monitor.sources.kinds import open_live
 from monitor.sources.pipe import Pipe
@@ -12,6 +14,7 @@ from monitor.sources.sample_pusher import SamplePusher
 from monitor.sources.source import LiveSource, SourceOptions
 from tests.monitor.ports import free_port
 from tests.monitor.sources.conformance import LiveCase, Sender, Signal
+from tests.monitor.sources.lsl_outlet import OutletProcess
 
 FS_HZ = 250.0
 SENDERS = ExitStack()  # closes what a case has open, behind each test
@@ -86,7 +89,66 @@ def opened_push() -> tuple[LiveSource, Sender]:
     return source, sender
 
 
+LSL_CONFIG = "[multicast]\nResolveScope = machine\n[log]\nlevel = -3\n"  # this machine, quiet
+
+
+def lsl_environ() -> dict[str, str]:
+    """Have LSL, here and in outlets' processes, look on this machine alone."""
+    folder = Path(SENDERS.enter_context(TemporaryDirectory()))
+    (folder / "lsl_api.cfg").write_text(LSL_CONFIG)
+    os.environ["LSLAPICFG"] = str(folder / "lsl_api.cfg")
+    return dict(os.environ)
+
+
+class LslSender:
+    """A device's program: an outlet whose timestamps are the device's."""
+
+    def __init__(self) -> None:
+        self._environ = lsl_environ()
+        self.name = f"strap-{os.getpid()}-{time.monotonic_ns()}"
+        self._sent = 0
+        self._began_s = 0.0
+        self._open()
+        SENDERS.callback(lambda: self._outlet.kill())
+
+    def _open(self) -> None:
+        self._outlet = OutletProcess(
+            self._environ,
+            name=self.name,
+            rate=FS_HZ,
+            labels=["II", "V5"],
+            units="mV",
+            source_id=self.name,
+            began_s=self._began_s,
+        )
+        self._began_s = self._outlet.began_s
+
+    def send(self, samples: Signal) -> None:
+        """Push one chunk; not the next at once, or LSL itself drops what lies ahead of its time."""
+        self._outlet.push(samples, self._sent / FS_HZ)
+        time.sleep(0.02)
+        self._sent += samples.shape[1]
+
+    def pause(self, seconds: float) -> None:
+        """Crash, and be started again."""
+        self._outlet.kill()
+        gone_s = time.monotonic()
+        self._open()
+        self._outlet.wait_for_consumer()
+        time.sleep(max(0.0, seconds - (time.monotonic() - gone_s)))
+        self._sent += round(seconds * FS_HZ)
+
+    def end(self) -> None:
+        """No outlet ends a stream: it may come back."""
+
+
+def opened_lsl() -> tuple[LiveSource, Sender]:
+    sender = LslSender()
+    return open_live(f"lsl:{sender.name}", SourceOptions()), sender
+
+
 LIVE_CASES = [
+    LiveCase("lsl", opened_lsl, FS_HZ, needs="pylsl", settle_s=8.0),
     LiveCase("push", opened_push, FS_HZ),
     LiveCase("pipe", opened_pipe, FS_HZ, ends=True, waits=True),
 ]
