@@ -153,9 +153,10 @@ class Inlet:
         self._corrected_s = -CORRECT_S
 
     def describe(self) -> Any:  # noqa: ANN401
-        """Return the full description, and begin to receive."""
+        """Return the full description, begin to receive, and look at the other clock."""
         info = self._inlet.info(CALL_S)
         self._inlet.open_stream(CALL_S)
+        self._correct(time.monotonic())
         return info
 
     def pull(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
