@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_JUMP_S = 3600.0  # a sender's count that jumps further says nothing
+
 
 @dataclass
 class ArrivalPositions:
@@ -19,10 +21,12 @@ class ArrivalPositions:
     reached: int = 0
     _last_s: float | None = None
     _lost: bool = False
+    _offset: int | None = None  # from the sender's count to ours
 
     def lost(self) -> None:
-        """Take note that samples may be missing before the next block."""
+        """Take note that samples may be missing before the next block, and counts begin anew."""
         self._lost = True
+        self._offset = None
 
     def place(self, n_samples: int, received_s: float) -> int:
         """Return the position of a block's first sample.
@@ -39,3 +43,26 @@ class ArrivalPositions:
         first = self.reached
         self.reached += n_samples
         return first
+
+    def place_counted(
+        self, position: int | None, n_samples: int, received_s: float
+    ) -> tuple[int, int]:
+        """Return the position of a block's first sample, and how many of it came before.
+
+        Parameters
+        ----------
+        position : int or None
+            Of the first sample as the sender counts; None if it does not. The one that comes first
+            says where it counts from.
+        """
+        if position is not None and self._offset is not None:
+            missing = position + self._offset - self.reached
+            if not -n_samples <= missing <= MAX_JUMP_S * self.fs_hz:
+                self.lost()  # it began to count anew
+            else:
+                self.reached += max(0, missing)
+                n_old = max(0, -missing)
+                return self.place(n_samples - n_old, received_s), n_old
+        first = self.place(n_samples, received_s)
+        self._offset = None if position is None else first - position
+        return first, 0

@@ -50,8 +50,10 @@ class SampleInbox:
                 self._blocks.append(block)
                 n_samples = block.samples.shape[1]
                 self._waiting[block.stream] = self._waiting.get(block.stream, 0) + n_samples
-                if self._waiting[block.stream] > MOST_WAITING_S * block.stream.fs_hz:
-                    self._drop_oldest(block.stream)
+                while self._waiting[
+                    block.stream
+                ] > MOST_WAITING_S * block.stream.fs_hz and self._drop_oldest(block.stream):
+                    pass
 
     def notice(self, text: str) -> None:
         """Report what a person should know."""
@@ -130,19 +132,16 @@ class SampleInbox:
                 why = "it ended" if self._ended else f"nothing came within {timeout_s:g} s"
                 raise RecordError(f"source {where}: {why}; {advice}")
 
-    def _drop_oldest(self, stream: LiveStream) -> None:
-        """Drop the oldest block of a stream, unless it is the newest."""
-        oldest = next(one for one in self._blocks if one.stream == stream)
-        if oldest is not self._blocks[-1]:
-            self._remove(oldest)
-            self._waiting[stream] -= oldest.samples.shape[1]
-            self._dropped += oldest.samples.shape[1]
-
-    def _remove(self, block: LiveBlock) -> None:
-        for place, one in enumerate(self._blocks):
-            if one is block:
-                del self._blocks[place]
-                return
+    def _drop_oldest(self, stream: LiveStream) -> bool:
+        """Drop the oldest block of a stream, unless it is the newest; return whether one went."""
+        place = next(n for n, one in enumerate(self._blocks) if one.stream == stream)
+        if place == len(self._blocks) - 1:
+            return False
+        n_samples = self._blocks[place].samples.shape[1]
+        del self._blocks[place]
+        self._waiting[stream] -= n_samples
+        self._dropped += n_samples
+        return True
 
 
 class Received:

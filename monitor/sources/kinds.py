@@ -33,9 +33,14 @@ FORMATS = {  # in the order in which they are tried; a WFDB record is recognised
     "WFDB": "monitor.sources.wfdb_record:FORMAT",
 }
 LIVE: Mapping[str, str] = {
+    "brainflow": "monitor.sources.brainflow_board:LIVE",
     "lsl": "monitor.sources.lsl:LIVE",
     "push": "monitor.sources.push:LIVE",
+    "serial": "monitor.sources.serial_lines:LIVE",
     "stdin": "monitor.sources.pipe:LIVE",
+    "tcp": "monitor.sources.tcp_lines:LIVE",
+    "ws": "monitor.sources.ws_lines:LIVE",
+    "wss": "monitor.sources.ws_lines:SECURE",
 }
 PIPE = "-"  # standard input
 PIPE_SCHEME = "stdin"

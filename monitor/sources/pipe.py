@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 from monitor.errors import RecordError
+from monitor.sources.arrival_positions import ArrivalPositions
 from monitor.sources.sample_lines import Piece, SampleLines
 from monitor.sources.source import (
     OPEN_S,
@@ -35,7 +36,6 @@ class Pipe:
         self._descriptor = descriptor
         self._lines = SampleLines(WHERE, options)
         self._over = False
-        self._position = 0
         self._first: list[Piece] = []
         deadline_s = time.monotonic() + open_s
         while self._lines.stream is None and not self._over:
@@ -47,6 +47,7 @@ class Pipe:
         if self._lines.stream is None:
             raise RecordError(f"{WHERE} ended before the first sample; pipe one in a line")
         self._stream: LiveStream = self._lines.stream
+        self._positions = ArrivalPositions(self._stream.fs_hz)
 
     @property
     def streams(self) -> tuple[LiveStream, ...]:
@@ -68,7 +69,7 @@ class Pipe:
         pieces, self._first = self._first, []
         if not self._over:
             pieces += self._read(0.0)
-        return [self._block(piece) for piece in pieces]
+        return [one for piece in pieces for one in self._blocks(piece)]
 
     def take_notices(self) -> list[str]:
         """Return which lines were no samples."""
@@ -86,13 +87,14 @@ class Pipe:
         self._over = not text
         return self._lines.feed(text, ended=self._over)
 
-    def _block(self, piece: Piece) -> LiveBlock:
-        if piece.position is not None and piece.position > self._position:
-            self._position = piece.position
-        first = self._position
-        self._position += piece.samples.shape[1]
-        samples = np.ascontiguousarray(piece.samples)
-        return LiveBlock(self._stream, first, samples, time.monotonic_ns())
+    def _blocks(self, piece: Piece) -> list[LiveBlock]:
+        now_ns = time.monotonic_ns()
+        n_samples = piece.samples.shape[1]
+        first, n_old = self._positions.place_counted(piece.position, n_samples, now_ns / 1e9)
+        if n_old >= n_samples:
+            return []
+        samples = np.ascontiguousarray(piece.samples[:, n_old:])
+        return [LiveBlock(self._stream, first, samples, now_ns)]
 
 
 def _open(rest: str, options: SourceOptions) -> LiveSource:

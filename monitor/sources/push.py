@@ -34,7 +34,6 @@ from monitor.wire.sockets import Sockets, receive_waiting
 
 WAIT_MS = 200
 RIVAL_S = 1.0  # another sender of a patient is refused for as long as the first was heard so lately
-MAX_JUMP_S = 3600.0  # a sender's count that jumps further says nothing
 MAX_PATIENTS = 10_000
 
 
@@ -46,7 +45,6 @@ class _Patient:
     clock: ArrivalPositions
     sender: str
     heard_s: float
-    offset: int | None = None  # from the sender's count to ours
 
 
 class PushedStreams:
@@ -84,13 +82,10 @@ class PushedStreams:
         patient.heard_s = now_s
         if not n_samples:
             return None
-        if header.position is None:
-            first = patient.clock.place(n_samples, now_s)
-        else:
-            first, n_old = self._counted(patient, header.position, n_samples, now_s)
-            if n_old >= n_samples:
-                return None
-            samples = samples[:, n_old:]
+        first, n_old = patient.clock.place_counted(header.position, n_samples, now_s)
+        if n_old >= n_samples:
+            return None
+        samples = samples[:, n_old:]
         with np.errstate(over="ignore"):
             millivolts = samples.astype(np.float32)
         millivolts[~np.isfinite(millivolts)] = np.nan
@@ -120,25 +115,10 @@ class PushedStreams:
                 "another name"
             )
         if sender != patient.sender:
-            patient.sender, patient.offset = sender, None
+            patient.sender = sender
             patient.clock.lost()
             self._inbox.notice(f"patient {header.patient or '(unnamed)'}: its sender is back")
         return patient
-
-    @staticmethod
-    def _counted(patient: _Patient, position: int, n_samples: int, now_s: float) -> tuple[int, int]:
-        """Return where samples lie whose sender counts, and how many of them came before."""
-        clock = patient.clock
-        if patient.offset is not None:
-            missing = position + patient.offset - clock.reached
-            if -n_samples <= missing <= MAX_JUMP_S * clock.fs_hz:
-                clock.reached += max(0, missing)
-                n_old = max(0, -missing)
-                return clock.place(n_samples - n_old, now_s), n_old
-            clock.lost()  # it began to count anew
-        first = clock.place(n_samples, now_s)
-        patient.offset = first - position
-        return first, 0
 
 
 def _receive(endpoint: str, inbox: SampleInbox) -> None:

@@ -107,6 +107,11 @@ class SampleLines:
         self.stream: LiveStream | None = None
         self.warnings: tuple[str, ...] = ()
 
+    def restart(self, *, cut: bool = False) -> None:
+        """Forget a line that a lost connection cut; `cut`: the next may begin within one, too."""
+        self._rest = b""
+        self._skip = cut
+
     def take_notices(self) -> list[str]:
         """Return which lines were no samples, since asked last."""
         notices, self._notices = self._notices, []
@@ -174,6 +179,8 @@ class SampleLines:
             if any(value is None for value in values):
                 return self._header(fields, text)
             self._open([f"ch{n}" for n in range(1, len(values) + 1)], None, None)
+        if fields == self._names:
+            return []  # told again, behind a connection that was lost
         if len(values) != len(self._names):
             return self._missing(text, f"{len(values)} numbers, not {len(self._names)}")
         numbers = [value for value in values if value is not None]

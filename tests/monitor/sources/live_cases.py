@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
+import tty
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from monitor.sources.kinds import open_live
 from monitor.sources.pipe import Pipe
@@ -17,12 +23,25 @@ from tests.monitor.sources.conformance import LiveCase, Sender, Signal
 from tests.monitor.sources.lsl_outlet import OutletProcess
 
 FS_HZ = 250.0
+FOUND_S = 1.2  # within which a serial line that is plugged in again is opened
 SENDERS = ExitStack()  # closes what a case has open, behind each test
 
 
 def as_lines(samples: Signal) -> bytes:
     """Return samples as lines of numbers; 1/1024 mV has ten decimals at most."""
     return "".join(f"{one:.10f} {two:.10f}\n" for one, two in samples.T.tolist()).encode()
+
+
+def paced(samples: Signal, is_paced: bool) -> Iterator[Signal]:
+    """Yield samples at once, or a tenth of a second at a time, each when its last was taken."""
+    if not is_paced:
+        yield samples
+        return
+    due_s = time.monotonic()
+    for part in np.array_split(samples, round(10 * samples.shape[1] / FS_HZ), axis=1):
+        due_s += part.shape[1] / FS_HZ
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        yield part
 
 
 class PipeSender:
@@ -63,10 +82,10 @@ class Pusher:
         self._pusher = SamplePusher(self._endpoint, leads=["II", "V5"], fs_hz=FS_HZ)
 
     def send(self, samples: Signal) -> None:
-        """Push; behind a pause when the last sample was taken, as a device does."""
-        time.sleep(samples.shape[1] / FS_HZ if self._paused else 0.0)
+        """Push; behind a pause as a device does."""
+        for part in paced(samples, self._paused):
+            self._pusher.push(part)
         self._paused = False
-        self._pusher.push(samples)
 
     def pause(self, seconds: float) -> None:
         """End, and begin anew."""
@@ -87,6 +106,102 @@ def opened_push() -> tuple[LiveSource, Sender]:
     while not source.streams:
         time.sleep(0.005)
     return source, sender
+
+
+class TcpBoard:
+    """A board that serves lines over TCP to one client."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        SENDERS.callback(self._server.close)
+        self.port = int(self._server.getsockname()[1])
+        self._client: socket.socket | None = None
+        self._paused = False
+        threading.Thread(target=self._accept, daemon=True).start()
+        SENDERS.callback(self.end)
+
+    def _accept(self) -> None:
+        self._client, _ = self._server.accept()
+        self._client.sendall(b"II V5\n")
+
+    def send(self, samples: Signal) -> None:
+        """Send lines; behind a pause as a board does."""
+        assert self._client is not None
+        for part in paced(samples, self._paused):
+            self._client.sendall(as_lines(part))
+        self._paused = False
+
+    def pause(self, seconds: float) -> None:
+        """Lose the client, and let it come back."""
+        self.end()
+        self._accept()
+        time.sleep(max(0.0, seconds))
+        self._paused = True
+
+    def end(self) -> None:
+        """Close the connection; the client comes back."""
+        if self._client is not None:
+            self._client.close()
+
+
+def opened_tcp() -> tuple[LiveSource, Sender]:
+    board = TcpBoard()
+    return open_live(f"tcp://127.0.0.1:{board.port}", SourceOptions(fs_hz=FS_HZ)), board
+
+
+class SerialBoard:
+    """A board behind a pseudo-terminal, which a link names as udev would."""
+
+    def __init__(self) -> None:
+        folder = Path(SENDERS.enter_context(TemporaryDirectory()))
+        self.path = folder / "ttyUSB0"
+        self._paused = False
+        self._plug_in()
+        SENDERS.callback(self.end)
+
+    def _plug_in(self) -> None:
+        self._board, line = os.openpty()
+        tty.setraw(self._board)
+        self.path.unlink(missing_ok=True)
+        self.path.symlink_to(os.ttyname(line))
+        self._line: int | None = line
+        self._plugged = True
+
+    def greet(self) -> None:
+        """Send the rest of a line, and names."""
+        os.write(self._board, b"4 0.0\nII V5\n")
+
+    def send(self, samples: Signal) -> None:
+        """Send lines, as fast as the line takes them; behind a pause as a board does."""
+        for part in paced(samples, self._paused):
+            text = as_lines(part)
+            while text:
+                text = text[os.write(self._board, text[:1024]) :]
+        self._paused = False
+
+    def pause(self, seconds: float) -> None:
+        """Unplug the board, and plug it in again."""
+        self.end()
+        time.sleep(seconds - FOUND_S)
+        self._plug_in()
+        time.sleep(FOUND_S)
+        self.greet()
+        self._paused = True
+
+    def end(self) -> None:
+        """Unplug it."""
+        if self._plugged:
+            self._plugged = False
+            self.path.unlink()
+            for descriptor in (self._board, self._line):
+                if descriptor is not None:
+                    os.close(descriptor)
+
+
+def opened_serial() -> tuple[LiveSource, Sender]:
+    board = SerialBoard()
+    board.greet()
+    return open_live(f"serial:{board.path}", SourceOptions(fs_hz=FS_HZ)), board
 
 
 LSL_CONFIG = "[multicast]\nResolveScope = machine\n[log]\nlevel = -3\n"  # this machine, quiet
@@ -148,6 +263,8 @@ def opened_lsl() -> tuple[LiveSource, Sender]:
 
 
 LIVE_CASES = [
+    LiveCase("tcp", opened_tcp, FS_HZ),
+    LiveCase("serial", opened_serial, FS_HZ),
     LiveCase("lsl", opened_lsl, FS_HZ, needs="pylsl", settle_s=8.0),
     LiveCase("push", opened_push, FS_HZ),
     LiveCase("pipe", opened_pipe, FS_HZ, ends=True, waits=True),
