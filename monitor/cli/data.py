@@ -19,6 +19,7 @@ from model.libraries import require_torch
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import (
     JOBS_HELP,
+    ONE_RECORD,
     CheckpointPath,
     Ecg5000Files,
     Epochs,
@@ -26,7 +27,9 @@ from monitor.cli.options import (
     JsonLines,
     Leads,
     Learn,
+    RateHz,
     SomeRecords,
+    Units,
     VerdictChoice,
     WindowName,
     learn_seconds,
@@ -165,6 +168,44 @@ def simulate(
 
 
 @files.command()
+def convert(
+    record: Annotated[str, typer.Argument(metavar="IN", help=ONE_RECORD)],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Path of the WFDB record, without suffix.")
+    ],
+    leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing record.")
+    ] = False,
+) -> None:
+    """Write any record as a WFDB record.
+
+    For tools that read WFDB alone: ECG leads go to OUT.hea and OUT.dat, in steps of 10 nV. What is
+    missing stays missing.
+
+    \b
+    Try: ecg-monitor convert night.edf night
+    """
+    with explained(), ended_by_sigterm():
+        from monitor.offline.convert import convert as run
+        from monitor.sources.source import SourceOptions
+
+        (path,) = resolved([record])
+        options = SourceOptions(leads or None, fs, units)
+        with progress_bar("converting") as show:
+            done = run(path, out, options, overwrite=overwrite, on_progress=show)
+        for warning in done.warnings:
+            complain(f"warning: {warning}")
+        missing = f", {done.missing_s:.1f} s of it missing" if done.missing_s else ""
+        sys.stdout.write(
+            f"{harmless(str(out), 500)}: {harmless(named_leads(done.leads), 300)}, "
+            f"{done.fs_hz:g} Hz, {done.n_samples / done.fs_hz:.1f} s{missing}\n"
+        )
+
+
+@files.command()
 def train(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Model file to write.")],
     records: SomeRecords = None,
@@ -179,6 +220,8 @@ def train(
         int, typer.Option(metavar="N", help="The same seed gives the same weights.")
     ] = 0,
     leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
     learn: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +288,8 @@ def train(
             epochs=epochs,
             seed=seed,
             leads=tuple(leads or ()),
+            fs_hz=fs,
+            units=units,
             learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
@@ -705,14 +750,16 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="RECORD",
-            help="WFDB records (paths or PhysioNet names), or folders of records; a folder without "
-            "any stands for the folders in it.",
+            help="Records (files, or PhysioNet names), or folders of WFDB records; a folder "
+            "without any stands for the folders in it.",
         ),
     ],
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
     leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
     window: WindowName = None,
     checkpoint: Annotated[
         Path | None,
@@ -762,6 +809,8 @@ def annotate(
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
                 parse_verdict(verdict),
+                fs,
+                units,
             )
         results += [Outcome(name, error=reason) for name, reason in failed.items()]
         raise typer.Exit(_outcome(results, out))

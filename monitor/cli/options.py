@@ -17,12 +17,14 @@ MIN_LEARN_S = 60.0  # below it no patient has shown enough beats
 JOBS_HELP = "Processes to use. Default: one for each processor core."
 
 
+ONE_RECORD = "A file (EDF, BDF, CSV, .npy, WFDB) or a PhysioNet name."
 Records = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RECORD",
-        help="WFDB records: paths (mitdb/119) or PhysioNet names (chfdb/chf07), which are "
-        "downloaded once. Without any, a simulated record in the style of chf07.",
+        help="Files (night.edf, ecg.csv, WFDB records such as mitdb/119), PhysioNet names "
+        "(chfdb/chf07), which are downloaded once, or live sources. Without any, a simulated "
+        "record in the style of chf07.",
         show_default=False,
     ),
 ]
@@ -30,7 +32,8 @@ SomeRecords = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RECORD",
-        help="WFDB records: paths or PhysioNet names, which are downloaded once.",
+        help="Files (night.edf, ecg.csv, WFDB records) or PhysioNet names, which are downloaded "
+        "once.",
         show_default=False,
     ),
 ]

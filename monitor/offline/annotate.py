@@ -37,6 +37,7 @@ from monitor.offline.workers import check_jobs, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.kinds import open_record
 from monitor.sources.missing_record import folders_below, where_records_are
+from monitor.sources.record_file import record_name
 from monitor.sources.source import SourceOptions
 from monitor.sources.wfdb_record import list_records
 from segmenter.beat import BeatSpec, joined_beats
@@ -95,6 +96,13 @@ class _Task:
     learn_s: float | None
     verdict: VerdictBy
     settings: str  # their digest
+    fs_hz: float | None = None  # as given, for a record that does not say its own
+    units: str | None = None
+
+    @property
+    def options(self) -> SourceOptions:
+        """What was said of the record beside its name."""
+        return SourceOptions(self.leads, self.fs_hz, self.units)
 
 
 def annotate_records(
@@ -108,14 +116,16 @@ def annotate_records(
     again: bool = False,
     on_progress: Callable[[Annotated, int, int], None] | None = None,
     verdict: VerdictBy = "evidence",
+    fs_hz: float | None = None,
+    units: str | None = None,
 ) -> list[Annotated]:
     """Write the beats of records, and with a model their anomalies, as WFDB annotations.
 
     Parameters
     ----------
     records : sequence of str or Path
-        Records as WFDB names them; a folder stands for all records in it, or, where it has none
-        itself, for those of its folders.
+        Files, or WFDB records without suffix; a folder stands for all WFDB records in it, or, where
+        it has none itself, for those of its folders.
     out : str or Path
         Folder for `<record>.qrs` and `<record>.alm`; made if it is missing.
     leads : sequence of str and int
@@ -135,6 +145,8 @@ def annotate_records(
         Told of each record when it is done, how many are done, and of how many.
     verdict : {"evidence", "loss"}
         What judges learnt records; see `replay --verdict`.
+    fs_hz, units : float, str, optional
+        Sampling rate and unit of records that do not say their own.
 
     Returns
     -------
@@ -172,10 +184,14 @@ def annotate_records(
             "verdict": f"evidence {load_shipped_weights().identity}"
             if verdict == "evidence"
             else verdict,
+            **({} if fs_hz is None else {"fs_hz": fs_hz}),
+            **({} if units is None else {"units": units}),
         }
     )
     tasks = [
-        _Task(name, folder, leads, chosen_spec, checkpoint, learn_s, verdict, settings)
+        _Task(
+            name, folder, leads, chosen_spec, checkpoint, learn_s, verdict, settings, fs_hz, units
+        )
         for name in names
     ]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
@@ -217,7 +233,7 @@ def _expand(records: Sequence[str | Path]) -> tuple[list[str], list[Annotated]]:
         raise InvalidOption(f"there is no record to annotate: {why}")
     by_name: dict[str, str] = {}
     for record in names:
-        other = by_name.setdefault(_short_name(record), record)
+        other = by_name.setdefault(record_name(Path(record)), record)
         if other is not record:
             raise InvalidOption(
                 f"{other} and {record} would write the same files; annotate them one after "
@@ -234,11 +250,6 @@ def _records_of(folder: Path) -> list[str]:
     if not names:
         raise RecordError(where_records_are(folder))
     return names
-
-
-def _short_name(record: str) -> str:
-    name = Path(record).name
-    return name.removesuffix(".hea").removesuffix(".dat")
 
 
 def _agreed_spec(
@@ -266,7 +277,7 @@ def _agreed_spec(
 def _done_before(task: _Task) -> Annotated | None:
     """Return what became of a record that was done with these settings; None if it was not."""
     try:
-        with open_record(task.record, SourceOptions(task.leads)) as record:
+        with open_record(task.record, task.options) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
         return None  # reported when the record is tried
@@ -275,7 +286,7 @@ def _done_before(task: _Task) -> Annotated | None:
 
 def _length_s(task: _Task) -> float:
     try:
-        with open_record(task.record, SourceOptions(task.leads)) as record:
+        with open_record(task.record, task.options) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
         return 0.0  # reported when the record is tried
@@ -306,7 +317,7 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
 
 
 def _annotate(task: _Task) -> Annotated:
-    with open_record(task.record, SourceOptions(task.leads)) as record:
+    with open_record(task.record, task.options) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
         judged = None
         if task.checkpoint is None and task.learn_s is None:

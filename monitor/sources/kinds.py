@@ -31,6 +31,9 @@ from monitor.sources.source import (
 FORMATS_GROUP, LIVE_GROUP = "ecg_monitor.formats", "ecg_monitor.live"
 FORMATS = {  # in the order in which they are tried; a WFDB record is recognised by its header
     "WFDB": "monitor.sources.wfdb_record:FORMAT",
+    "EDF/BDF": "monitor.sources.edf:FORMAT",
+    "NumPy .npy": "monitor.sources.npy:FORMAT",
+    "CSV/TSV": "monitor.sources.csv_file:FORMAT",
 }
 LIVE: Mapping[str, str] = {
     "brainflow": "monitor.sources.brainflow_board:LIVE",

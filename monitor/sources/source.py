@@ -28,6 +28,9 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.errors import InvalidOption
+
+MAX_FS_HZ = 1e6
 HEAD_BYTES = 4096  # of a file, by which its format is recognised
 OPEN_S = 10.0  # that opening a live source may wait for its first sign
 
@@ -45,11 +48,20 @@ class SourceOptions:
         Sampling rate, for what does not say its own.
     units : str, optional
         Unit of the samples (mV, uV, V, nV), for what does not say its own.
+
+    Raises
+    ------
+    InvalidOption
+        If the rate is none.
     """
 
     leads: Sequence[str | int] | None = None
     fs_hz: float | None = None
     units: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fs_hz is not None and not 0 < self.fs_hz <= MAX_FS_HZ:  # NaN fails too
+            raise InvalidOption(f"--fs {self.fs_hz:g} is out of range; use 100 to 2000 Hz")
 
 
 # --- records ----------------------------------------------------------------------------------
@@ -100,6 +112,10 @@ class RecordSource(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back files and memory."""
+        ...
+
 
 class RecordFile(RecordSource, Protocol):
     """A record on disk: a with-block that knows its files."""
@@ -112,10 +128,6 @@ class RecordFile(RecordSource, Protocol):
     @property
     def files(self) -> list[Path]:
         """All files that the leads are read from; a change of the record is a change of one."""
-        ...
-
-    def close(self) -> None:
-        """Give back files and memory."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -35,6 +35,9 @@ class InMemory:
         """Return the samples [start, stop)."""
         return self.samples[:, start:stop]
 
+    def close(self) -> None:
+        """Do nothing: other beds play it, too."""
+
 
 @dataclass(frozen=True)
 class Bed:

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
+from monitor.sources.given import refuse_rate, refuse_units
 from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
 from monitor.sources.missing_record import why_no_record
-from monitor.sources.own_rate import refuse_given
+from monitor.sources.record_file import MAX_LEADS, MIN_DURATION_S
 from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.wfdb_formats import NULL_FORMAT, flac_samples_held
 from monitor.sources.wfdb_header import (
@@ -39,8 +40,6 @@ from monitor.sources.wfdb_header import (
 )
 from monitor.sources.wfdb_lead import Decoded, Stretch, WfdbLead
 
-MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
-MAX_LEADS = 16  # as in monitor.wire.messages
 LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
 _MAX_WARNINGS = 5  # of the segments of one record
@@ -419,7 +418,8 @@ def _is_wfdb(path: Path, head: bytes) -> bool:
 
 
 def _open(path: Path, options: SourceOptions) -> WfdbRecord:
-    refuse_given(path, options)
+    refuse_rate(path, options)
+    refuse_units(path, options)
     return WfdbRecord.open(path, options.leads)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
 from monitor.sources.kinds import PIPE, PIPE_SCHEME, cannot_wait, is_live, open_live, open_record
+from monitor.sources.record_file import record_name
 from monitor.sources.source import RecordSource, SourceOptions
 from monitor.sources.ward import InMemory, beds
 from monitor.stages.reception import Reception
@@ -99,7 +100,8 @@ class Playback:
         return SamplesMessage(header, samples)
 
     def end(self, reason: Literal["complete", "stopped"], last: bool, sent_ns: int) -> EndHeader:
-        """End the stream; return the message that says so."""
+        """Close the source and end the stream; return the message that says so."""
+        self.source.close()
         self.ended = True
         return EndHeader(
             version=4,
@@ -176,8 +178,12 @@ def open_sources(
                 opened.receptions.append(Reception(record, live, patient, settings, resume, sender))
                 continue
             source = _open(record, settings)
-            playback = _playback(source, patient, settings, resume.get(patient), sender)
-            playback.stream()  # reads the first samples
+            try:
+                playback = _playback(source, patient, settings, resume.get(patient), sender)
+                playback.stream()  # reads the first samples
+            except BaseException:
+                source.close()
+                raise
             opened.playbacks.append(playback)
         except (MonitorError, SegmenterError) as error:
             failed.append((record, error))
@@ -211,7 +217,7 @@ def _refuse_what_live_sources_cannot(settings: ProducerSettings) -> None:
 def _name_of(record: str) -> str:
     if is_live(record):
         return PIPE_SCHEME if record == PIPE else record
-    return Path(record).name.removesuffix(".hea").removesuffix(".dat")
+    return record_name(Path(record))
 
 
 def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
@@ -243,6 +249,7 @@ def _open(record: str, settings: ProducerSettings) -> RecordSource:
     try:
         check_rate(source.fs_hz)
     except InvalidSignal as error:
+        source.close()
         raise RecordError(f"record {record}: {error}") from error
     return source
 

@@ -54,7 +54,8 @@ def test_a_record_is_known_by_its_content(
 
 def test_memory_does_not_grow_with_the_record(case: RecordCase, tmp_path: Path) -> None:
     """A window takes what it holds."""
-    conformance.check_memory(case.write_long(tmp_path), case.long_options)
+    long = case.write_long(tmp_path)
+    conformance.check_memory(long, case.long_options, case.memory_bytes)
 
 
 def test_a_file_that_is_cut_short_is_refused_or_read_as_far_as_it_goes(written: Written) -> None:

@@ -29,6 +29,9 @@ class CountingSource:
     def __init__(self, n_samples: int) -> None:
         self.n_samples = n_samples
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         assert 0 <= start <= stop <= self.n_samples
         samples = np.arange(start, stop, dtype=np.float32)
