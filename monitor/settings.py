@@ -155,6 +155,7 @@ class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer")
     duration_s: Seconds | None = None
     loop: bool = False
     live: bool = False  # the source does not wait: while the stages are behind, samples are lost
+    record: str | None = None  # where what live sources send is kept as WFDB records
     began_unix_s: float | None = None  # the run, by wall time; a live source restarted goes by it
     ward: Ward | None = None
 

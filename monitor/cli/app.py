@@ -203,6 +203,83 @@ def replay(
         raise typer.Exit(exit_code_of(summary))
 
 
+@app.command()
+def record(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Live source, as `ecg-monitor sources` lists.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The WFDB record to write, without suffix.")
+    ],
+    leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
+    duration: Duration = None,
+    checkpoint: CheckpointPath = None,
+    threshold: ThresholdText = None,
+    learn: Learn = None,
+    false_alerts_per_hour: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
+    alerts: AlertsEndpoint = DEFAULT_ALERTS,
+    journal: Journal = None,
+    rules: RulesFile = None,
+    keys: KeysFolder = None,
+    keep_days: KeepDays = KEEP_DAYS,
+    keep_mb: KeepMb = KEEP_MB,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
+    ] = None,
+    json: JsonLines = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Monitor a live source as replay does, and keep what it sends as a WFDB record.
+
+    Beside OUT.hea and OUT.dat lie OUT.qrs, all beats, and OUT.alm, those of alerts. Each is whole
+    up to the last second, also when the run is killed. With --journal, the same command goes on.
+
+    \b
+    Try: ecg-monitor record lsl:type=ECG night --learn 5:00
+    """
+    with explained():
+        from monitor.offline.recording import RecordingScreen, require_recordable
+        from monitor.run.replay import ReplayOptions
+        from monitor.run.replay import replay as run
+        from monitor.run.report import exit_code_of, report
+        from monitor.stages.playback import name_of, patient_names
+
+        require_recordable(source, out, journal)
+        if learn is not None:
+            require_torch()
+        (unnamed,) = patient_names([name_of(source)])
+        screen = _screen(json, live, _keyboard([source]))
+        options = ReplayOptions(
+            records=[source],
+            record=out,
+            alerts=alerts,
+            leads=tuple(leads or ()),
+            fs_hz=fs,
+            units=units,
+            duration_s=parse_optional_duration(duration, "--duration"),
+            checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
+            threshold=None if threshold is None else parse_threshold(threshold),
+            learn_s=learn_seconds(learn),
+            false_alerts_per_hour=false_alerts_per_hour,
+            verdict=parse_verdict(verdict),
+            journal=journal,
+            rules=_rules(rules),
+            keys=_folder(keys),
+            keep_days=keep_days,
+            keep_mb=keep_mb,
+            log=log,
+            verbose=verbose,
+        )
+        summary = run(options, RecordingScreen(screen, out, unnamed))
+        report(summary, as_json=json)
+        raise typer.Exit(exit_code_of(summary))
+
+
 def _note(log: Path | None, verbose: bool) -> None:
     """Log to the file that was given, or else to standard error."""
     if log is not None:

@@ -326,6 +326,7 @@ class ReplayOptions:
     leads: tuple[str, ...] = ()  # as asked for; none are all ECG leads
     fs_hz: float | None = None  # of what does not say its own rate, or unit
     units: str | None = None
+    record: Path | None = None  # where what a live source sends is kept
     speed: float | None = 1.0
     start_s: float = 0.0
     duration_s: float | None = None
@@ -402,6 +403,7 @@ def stage_settings(
         duration_s=options.duration_s,
         fs_hz=options.fs_hz,
         units=options.units,
+        record=None if options.record is None else str(options.record.absolute()),
         loop=options.loop,
         live=live,
         began_unix_s=time.time(),

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
+from monitor.sources.given import refuse_rate
 from monitor.sources.inbox import MOST_WAITING_S, Received, SampleInbox
 from monitor.sources.lead_choice import LeadCandidate, choose_leads
 from monitor.sources.listing import listing
 from monitor.sources.source import LiveKind, LiveSource, LiveStream, SourceOptions
 from monitor.sources.stamped_samples import StampedSamples
-from monitor.sources.voltages import millivolts_per
+from monitor.sources.units import millivolts_per
 
 PULL_S = 0.04
 SILENT_S = 5.0  # without a sample the board is started again
@@ -221,8 +222,7 @@ def _receive(rest: str, options: SourceOptions, inbox: SampleInbox) -> None:
 
 
 def _open(rest: str, options: SourceOptions) -> LiveSource:
-    if options.fs_hz is not None:
-        raise RecordError(f"brainflow:{rest} says its own sampling rate; leave --fs out")
+    refuse_rate(f"brainflow:{rest}", options)
     _library()
     advice = "is the board on and near?"
     return Received(partial(_receive, rest, options), f"brainflow:{rest}", advice)

@@ -25,7 +25,7 @@ from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_n
 from monitor.sources.listing import listing
 from monitor.sources.source import OPEN_S, LiveKind, LiveSource, LiveStream, SourceOptions
 from monitor.sources.stamped_samples import StampedSamples
-from monitor.sources.voltages import millivolts_per
+from monitor.sources.units import millivolts_per
 from monitor.sources.whole_numbers import RangeWatch
 
 KEYS = ("name", "type", "source_id", "hostname", "uid")

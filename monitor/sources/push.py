@@ -16,10 +16,10 @@ import zmq
 
 from monitor.errors import InvalidEndpoint, InvalidMessage, RecordError
 from monitor.sources.arrival_positions import ArrivalPositions
+from monitor.sources.given import refuse_rate, refuse_units
 from monitor.sources.inbox import Received, SampleInbox
-from monitor.sources.own_rate import refuse_given
 from monitor.sources.source import LiveBlock, LiveKind, LiveSource, LiveStream, SourceOptions
-from monitor.sources.voltages import millivolts_per
+from monitor.sources.units import millivolts_per
 from monitor.wire.pushed_samples import (
     DEFAULT_PUSH,
     MAX_PUSH_BYTES,
@@ -149,7 +149,8 @@ def _answer(door: zmq.Socket[bytes], sender: bytes, reply: PushReply) -> None:
 
 def _open(rest: str, options: SourceOptions) -> LiveSource:
     endpoint = rest or DEFAULT_PUSH
-    refuse_given(f"push:{endpoint}", options)
+    refuse_rate(f"push:{endpoint}", options)
+    refuse_units(f"push:{endpoint}", options)
     if options.leads:
         raise RecordError("push: its senders choose the leads; leave --lead out")
     return Received(partial(_receive, endpoint), f"push:{endpoint}", "see above", may_be_empty=True)

@@ -29,7 +29,7 @@ from monitor.errors import RecordError
 from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
 from monitor.sources.listing import listing
 from monitor.sources.source import LiveStream, SourceOptions
-from monitor.sources.voltages import millivolts_per
+from monitor.sources.units import millivolts_per
 
 MAX_LINE_BYTES = 1 << 20  # 10 s of 16 leads at 250 Hz as JSON take half
 MAX_COLUMNS = 256

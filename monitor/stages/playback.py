@@ -166,7 +166,7 @@ def open_sources(
         return Opened(_ward_playbacks(settings, settings.ward), [])
     _refuse_what_live_sources_cannot(settings)
     # Names are given before anything is opened, so that they do not depend on what can be read.
-    names = patient_names([_name_of(record) for record in settings.records])
+    names = patient_names([name_of(record) for record in settings.records])
     resume = {reached.patient: reached.position for reached in settings.resume}
     sender = secrets.randbits(53)
     opened = Opened([], [])
@@ -214,7 +214,8 @@ def _refuse_what_live_sources_cannot(settings: ProducerSettings) -> None:
         )
 
 
-def _name_of(record: str) -> str:
+def name_of(record: str) -> str:
+    """Return what a source's patient is named after."""
     if is_live(record):
         return PIPE_SCHEME if record == PIPE else record
     return record_name(Path(record))

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from monitor.errors import RecordError
 from monitor.settings import MAX_BLOCK_S, ProducerSettings
 from monitor.sources.source import LiveBlock, LiveSource, LiveStream
+from monitor.stages.recorder import Recorder
 from monitor.text import harmless
 from monitor.wire.messages import (
     MAX_LEADS,
@@ -81,6 +83,9 @@ class Reception:
         self._resume = resume
         self._sender = sender
         self._closed = False
+        self._recorder = (
+            Recorder(Path(settings.record), patient) if settings.record is not None else None
+        )
         self._sent: dict[LiveStream, _Sent] = {}
         for stream in source.streams:
             self._admit(stream)
@@ -122,7 +127,10 @@ class Reception:
         RecordError
             If the source cannot go on, or does not keep what a source promises.
         """
-        return [message for block in self.source.take() for message in self._messages(block)]
+        messages = [message for block in self.source.take() for message in self._messages(block)]
+        if self._recorder is not None:
+            self._recorder.take(messages, time.monotonic())
+        return messages
 
     def take_notices(self) -> list[str]:
         """Return what happened to the source since it was asked last."""
@@ -133,6 +141,8 @@ class Reception:
     ) -> list[EndHeader]:
         """Close the source; return the messages that end its streams, once."""
         self.source.close()
+        if self._recorder is not None:
+            self._recorder.close()
         streams = [] if self._closed else list(self._sent.values())
         self._closed = True
         return [
