@@ -28,12 +28,16 @@ class StampedSamples:
         self._position = 0
         self._shift_s = 0.0  # that is added to timestamps, since their clock was set
         self._last: tuple[float, float] | None = None  # a timestamp, and when it came
-        self.n_clock_sets = 0
 
     @property
     def drift(self) -> float:
         """By how much the device's period is longer than nominal."""
         return self._clock.drift
+
+    @property
+    def n_held(self) -> int:
+        """How many samples wait until it is known where they lie."""
+        return self._clock.n_held
 
     def put(
         self, samples: NDArray[np.float32], stamps_s: NDArray[np.float64], received_s: float
@@ -51,7 +55,7 @@ class StampedSamples:
         """
         if not len(stamps_s):
             return self.quiet(received_s)
-        self._look_at_clock(float(stamps_s[0]), received_s)
+        self._look_at_clock(float(stamps_s[0]), float(stamps_s[-1]), received_s)
         self._last = float(stamps_s[-1]), received_s
         self._held = np.concatenate([self._held, samples], axis=1)
         placed = self._clock.place((stamps_s + self._shift_s).tolist())
@@ -63,14 +67,16 @@ class StampedSamples:
             return []
         return self._blocks(self._clock.flush(), now_s)
 
-    def _look_at_clock(self, stamp_s: float, received_s: float) -> None:
-        """Notice a clock that was set, or another one: over that, the clock here tells."""
+    def _look_at_clock(self, first_s: float, last_s: float, received_s: float) -> None:
+        """Notice a clock that was set, or another one: over that, the clock here tells.
+
+        By the last sample of a chunk, which comes as soon as it was taken.
+        """
         if self._last is None:
             return
-        step_s, elapsed_s = stamp_s - self._last[0], received_s - self._last[1]
-        if step_s <= -BACK_S or step_s > elapsed_s + AHEAD_S:
-            self._shift_s += elapsed_s - step_s
-            self.n_clock_sets += 1
+        before_s, elapsed_s = self._last[0], received_s - self._last[1]
+        if first_s - before_s <= -BACK_S or first_s - before_s > elapsed_s + AHEAD_S:
+            self._shift_s += elapsed_s - (last_s - before_s)
 
     def _blocks(self, placed: list[Placed], received_s: float) -> list[LiveBlock]:
         blocks: list[LiveBlock] = []
