@@ -227,7 +227,8 @@ class LslReception:
         Of several the same one again; at first there must be one.
         """
         terms = " and ".join(f"{key}={_quoted(value)}" for key, value in self._wanted.items())
-        found = self._library.resolve_bypred(terms, 1, LOOK_S)
+        fewest = 2 if self._layout is None else 1  # it returns as soon as there are so many
+        found = self._library.resolve_bypred(terms, fewest, LOOK_S)
         if len(found) > 1 and self._layout is None:
             names = listing(sorted(shown(one) for one in found))
             raise RecordError(f"{self._where}: there are several: {names}; name one of them")
