@@ -36,7 +36,7 @@ from monitor.settings import (
     SegmenterSettings,
     VerdictBy,
 )
-from monitor.sources.kinds import cannot_wait
+from monitor.sources.kinds import cannot_wait, is_live
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
@@ -397,6 +397,7 @@ def stage_settings(
     producer = ProducerSettings(
         records=options.records,
         samples=samples,
+        keys=options.keys if any(map(is_live, options.records)) else None,
         leads=list(options.leads),
         speed=options.speed,
         start_s=options.start_s,

@@ -10,16 +10,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import zmq
 
-from monitor.errors import InvalidEndpoint, InvalidMessage, RecordError
+from monitor.errors import InvalidMessage, MonitorError, RecordError
 from monitor.sources.arrival_positions import ArrivalPositions
 from monitor.sources.given import refuse_rate, refuse_units
 from monitor.sources.inbox import Received, SampleInbox
 from monitor.sources.source import LiveBlock, LiveKind, LiveSource, LiveStream, SourceOptions
 from monitor.sources.units import millivolts_per
+from monitor.wire.curve_keys import Keys, load_optional_keys
 from monitor.wire.pushed_samples import (
     DEFAULT_PUSH,
     MAX_PUSH_BYTES,
@@ -121,22 +123,23 @@ class PushedStreams:
         return patient
 
 
-def _receive(endpoint: str, inbox: SampleInbox) -> None:
+def _receive(endpoint: str, keys: Keys | None, inbox: SampleInbox) -> None:
     """Listen until the source is closed."""
     try:
-        with Sockets() as sockets:
-            door = sockets.serve_strangers(endpoint, MAX_PUSH_BYTES)
+        with Sockets(keys) as sockets:
+            door = sockets.serve_strangers(endpoint, MAX_PUSH_BYTES, senders=True)
             streams = PushedStreams(inbox)
             inbox.announce([])
             while not inbox.closing.is_set():
                 sockets.look_for_room()
+                sockets.refused()
                 if not door.poll(WAIT_MS):
                     continue
                 for sender, *frames in receive_waiting(door):
                     reply = streams.take(sender, frames, time.monotonic())
                     if reply is not None:
                         _answer(door, sender, reply)
-    except InvalidEndpoint as error:
+    except MonitorError as error:  # an endpoint that is malformed or taken, keys that are missing
         raise RecordError(f"source push:{endpoint}: {error}") from error
 
 
@@ -153,7 +156,9 @@ def _open(rest: str, options: SourceOptions) -> LiveSource:
     refuse_units(f"push:{endpoint}", options)
     if options.leads:
         raise RecordError("push: its senders choose the leads; leave --lead out")
-    return Received(partial(_receive, endpoint), f"push:{endpoint}", "see above", may_be_empty=True)
+    keys = load_optional_keys(None if options.keys is None else Path(options.keys))
+    receive = partial(_receive, endpoint, keys)
+    return Received(receive, f"push:{endpoint}", "is its address free?", may_be_empty=True)
 
 
 LIVE = LiveKind("samples that programs send (monitor.SamplePusher)", _open, example="push:")

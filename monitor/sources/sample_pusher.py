@@ -90,7 +90,7 @@ class SamplePusher:
         self.dropped = 0
         self._sockets = Sockets(keys)
         try:
-            self._socket = self._sockets.ask(endpoint)
+            self._socket = self._sockets.ask(endpoint, sends=True)
             self._send(nothing)
         except BaseException:
             self._sockets.__exit__(None, None, None)
@@ -138,6 +138,8 @@ class SamplePusher:
     def check(self) -> None:
         """Raise PushRefused if the monitor refused something; never waits."""
         self._sockets.look_after()
+        if self._sockets.refusal:
+            raise PushRefused(self._sockets.refusal)
         for frames in receive_waiting(self._socket):
             try:
                 reply = decode_reply(frames[-1])

@@ -241,7 +241,7 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
 
 
 def _options(settings: ProducerSettings) -> SourceOptions:
-    return SourceOptions(settings.leads, settings.fs_hz, settings.units)
+    return SourceOptions(settings.leads, settings.fs_hz, settings.units, settings.keys)
 
 
 def _open(record: str, settings: ProducerSettings) -> RecordSource:
