@@ -21,7 +21,8 @@ from monitor.sources.units import millivolts_per
 DELIMITERS = (";", "\t", ",", "|", " ")
 COMMENTS = ("#", "%", "//")
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "--", "nil", "inf", "-inf"))
-LEAST_ROWS = 2
+LEAST_ROWS, SURE_ROWS = 2, 8
+FEW = 0.1  # of a column's cells may be wrong: it is read, and says so
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _TIME_WORDS = {
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
@@ -155,16 +156,8 @@ def number_of(cell: str) -> float | None:
 def _with_delimiter(lines: list[str], delimiter: str, encoding: str) -> Layout | None:
     """Return the layout of lines if a delimiter makes a table of them."""
     rows = [None if _is_comment(one) else _split(one, delimiter) for one in lines]
-    first, n_columns = len(rows), 0
-    for number in range(len(rows) - 1, -1, -1):  # as long as rows are alike, from below
-        row = rows[number]
-        if row is None:
-            continue
-        is_row = any(map(_is_number, row)) or all(one.strip().lower() in MISSING for one in row)
-        if not is_row or (n_columns and len(row) != n_columns):
-            break
-        first, n_columns = number, len(row)
-    table = [row for row in rows[first:] if row is not None]
+    first, table = _table(rows)
+    n_columns = len(table[0]) if table else 0
     if len(table) < LEAST_ROWS or (delimiter and n_columns < 2):
         return None
     commas = any(_COMMA_NUMBER.fullmatch(cell.strip()) for row in table for cell in row)
@@ -193,6 +186,30 @@ def _with_delimiter(lines: list[str], delimiter: str, encoding: str) -> Layout |
         _rate(preamble),
         tuple(tuple(row) for row in table),
     )
+
+
+def _table(rows: Sequence[list[str] | None]) -> tuple[int, list[list[str]]]:
+    """Return the number of the first row from which rows are alike and hold numbers, and those.
+
+    A few of them are enough: what is wrong further down is said when it is read.
+    """
+    table: list[list[str]] = []
+    first = 0
+    for number, row in enumerate(rows):
+        if row is None:
+            continue
+        is_row = any(map(_is_number, row)) or (
+            bool(table) and all(one.strip().lower() in MISSING for one in row)
+        )
+        if is_row and (not table or len(row) == len(table[0])):
+            first = first if table else number
+            table.append(row)
+        elif len(table) >= SURE_ROWS:
+            break
+        else:
+            table = [row] if is_row else []
+            first = number
+    return first, table
 
 
 def _columns(
@@ -226,9 +243,9 @@ def _columns(
 
 def _kind(name: str, cells: Sequence[str], *, is_first: bool, is_alone: bool) -> str:
     values = [number_of(one) for one in cells]
-    if any(value is None for value in values):
-        is_clock = all(time_of(one) is not None for one in cells)
-        return "clock" if is_clock else "text"
+    if sum(value is None for value in values) > FEW * len(values):
+        n_times = sum(time_of(one) is not None for one in cells)
+        return "clock" if n_times >= (1 - FEW) * len(cells) else "text"
     numbers = [value for value in values if value is not None]
     steps = [after - before for before, after in pairwise(numbers)]
     rises = bool(steps) and all(step > 0 for step in steps)
@@ -259,7 +276,7 @@ def _name_and_unit(cell: str) -> tuple[str, str]:
 
 def _says_rate_and_unit(lines: Sequence[str]) -> bool:
     """Return whether a file begins with lines of key and value, as Apple Health writes them."""
-    above = [one for one in lines if not _is_number(one)][:40]
+    above = [one for one in lines if not _is_comment(one) and not _is_number(one)][:40]
     return _rate(above) is not None and bool(_unit_said(above))
 
 

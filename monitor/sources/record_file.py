@@ -20,6 +20,9 @@ from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_n
 
 MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
 MAX_LEADS = 16  # as in monitor.wire.messages
+# As if it held so much: enough to be chosen by its name, and then left out with a reason; too
+# little to be the one that is taken where no name says anything.
+REFUSED = 0.6
 _SUFFIXES = (".edf", ".bdf", ".rec", ".csv", ".tsv", ".txt", ".npy", ".hea", ".dat")
 
 
@@ -68,7 +71,9 @@ def chosen_leads(
         If none can be read; of leads that were asked for, if one cannot.
     """
     candidates = [
-        LeadCandidate(one.name, one.units, one.mv_per_unit is not None, 0.0 if one.refusal else 1.0)
+        LeadCandidate(
+            one.name, one.units, one.mv_per_unit is not None, REFUSED if one.refusal else 1.0
+        )
         for one in leads
     ]
     chosen: list[int] = []

@@ -75,7 +75,9 @@ def write_edf(
             for lead in leads:
                 file.write(lead.samples[part].astype("<i2").tobytes())
             if onsets_s is not None:
-                file.write(f"+{onsets_s[number]:g}\x14\x14".encode().ljust(2 * note_samples, b"\0"))
+                file.write(
+                    f"+{onsets_s[number]:.12g}\x14\x14".encode().ljust(2 * note_samples, b"\0")
+                )
 
 
 def _units(units: str | bytes) -> bytes:
