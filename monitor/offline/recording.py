@@ -28,7 +28,7 @@ from monitor.offline.annotation_files import (
     writable_folder,
 )
 from monitor.sources.kinds import is_live
-from monitor.sources.simulated import RECORD_NAME
+from monitor.sources.wfdb_header import RECORD_NAME
 from monitor.stages.recorder import record_path
 from monitor.view.screens import Controls, Screen
 from monitor.wire.codec import topic_of

@@ -59,7 +59,7 @@ def _library() -> Any:  # noqa: ANN401  no types are published
     return pylsl
 
 
-class Layout(NamedTuple):
+class LslLayout(NamedTuple):
     """What of a stream is read, and how; the same again behind a loss, or the source ends."""
 
     stream: LiveStream
@@ -83,7 +83,7 @@ def predicate(rest: str) -> dict[str, str]:
     return {key: value} if sign and key in KEYS else {"name": rest}
 
 
-def layout(where: str, info: Any, options: SourceOptions) -> tuple[Layout, tuple[str, ...]]:  # noqa: ANN401
+def layout(where: str, info: Any, options: SourceOptions) -> tuple[LslLayout, tuple[str, ...]]:  # noqa: ANN401
     """Return what of a stream is read, and warnings.
 
     Parameters
@@ -118,7 +118,7 @@ def layout(where: str, info: Any, options: SourceOptions) -> tuple[Layout, tuple
     warnings = (f"not read: {listing(left_out)}",) if left_out else ()
     scales = tuple(millivolts_per(units[n]) or 1.0 for n in channels)
     stream = LiveStream(tuple(names[n] for n in channels), fs_hz)
-    return Layout(stream, tuple(channels), scales, n_channels, kind), warnings
+    return LslLayout(stream, tuple(channels), scales, n_channels, kind), warnings
 
 
 def _names(info: Any, n_channels: int) -> list[str]:  # noqa: ANN401
@@ -192,7 +192,7 @@ class LslReception:
         self._options = options
         self._inbox = inbox
         self._wanted = predicate(rest)
-        self._layout: Layout | None = None
+        self._layout: LslLayout | None = None
         self._samples: StampedSamples | None = None
         self._watch: RangeWatch | None = None
         self._told_outside = False
@@ -326,7 +326,7 @@ def shown(info: Any) -> str:  # noqa: ANN401
     )
 
 
-def _told(seen: Layout) -> str:
+def _told(seen: LslLayout) -> str:
     return f"{', '.join(seen.stream.leads)} at {seen.stream.fs_hz:g} Hz, {seen.kind}"
 
 

@@ -26,9 +26,9 @@ from monitor.wire.pushed_samples import (
     DEFAULT_PUSH,
     MAX_PUSH_BYTES,
     Pushed,
+    PushRefusal,
     PushReply,
-    Refused,
-    Taken,
+    PushTaken,
     decode_pushed,
     encode_reply,
 )
@@ -68,10 +68,10 @@ class PushedStreams:
             pushed = decode_pushed(frames)
             block = self._block(pushed.header.sender or connection.hex(), pushed, now_s)
         except InvalidMessage as error:
-            return Refused(1, str(error))
+            return PushRefusal(1, str(error))
         if block is not None:
             self._inbox.put([block])
-        return Taken(1, pushed.samples.shape[1]) if pushed.header.reply else None
+        return PushTaken(1, pushed.samples.shape[1]) if pushed.header.reply else None
 
     def _block(self, sender: str, pushed: Pushed, now_s: float) -> LiveBlock | None:
         """Return what is new; raise InvalidMessage for what cannot follow."""

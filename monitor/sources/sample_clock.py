@@ -32,7 +32,7 @@ BACK_S = 1.0  # a clock that is so far behind the line was set back
 MAX_GAP_S = 10 * 86_400.0  # a longer step says nothing: another clock
 
 
-class Placed(NamedTuple):
+class PlacedSamples(NamedTuple):
     """Samples in a row whose positions are known, and how many are missing before them."""
 
     missing: int
@@ -57,9 +57,9 @@ class SampleClock:
     --------
     >>> clock = SampleClock(10.0)
     >>> clock.place([0.0, 0.1, 0.2])
-    [Placed(missing=0, n_samples=3)]
+    [PlacedSamples(missing=0, n_samples=3)]
     >>> clock.place([5.3, 5.4, 5.5, 5.6, 5.7])  # 5 s were lost
-    [Placed(missing=50, n_samples=5)]
+    [PlacedSamples(missing=50, n_samples=5)]
     """
 
     fs_hz: float
@@ -75,7 +75,7 @@ class SampleClock:
         """How many samples wait until it is known where they lie."""
         return len(self._held)
 
-    def place(self, stamps_s: Iterable[float]) -> list[Placed]:
+    def place(self, stamps_s: Iterable[float]) -> list[PlacedSamples]:
         """Take timestamps in; return what became known, in order.
 
         Parameters
@@ -83,19 +83,19 @@ class SampleClock:
         stamps_s : iterable of float
             Of each sample, on one clock.
         """
-        placed: list[Placed] = []
+        placed: list[PlacedSamples] = []
         for stamp_s in stamps_s:
             self._take(stamp_s, placed)
         return placed
 
-    def flush(self) -> list[Placed]:
+    def flush(self) -> list[PlacedSamples]:
         """Decide about what is held: no more will come for now."""
-        placed: list[Placed] = []
+        placed: list[PlacedSamples] = []
         if self._held:
             self._decide_gap(placed)
         return placed
 
-    def _take(self, stamp_s: float, placed: list[Placed]) -> None:
+    def _take(self, stamp_s: float, placed: list[PlacedSamples]) -> None:
         if self._expected_s is None:
             self._expected_s = stamp_s
         if self._held:
@@ -120,7 +120,7 @@ class SampleClock:
         self.drift = max(-MOST_DRIFT, min(MOST_DRIFT, self.drift))
         self._expected_s += self._period_s * (1 + self.drift) + 2 * share * late_s
 
-    def _look_at_held(self, placed: list[Placed]) -> None:
+    def _look_at_held(self, placed: list[PlacedSamples]) -> None:
         """Decide about held samples once it can be told."""
         assert self._expected_s is not None
         period_s = self._period_s * (1 + self.drift)
@@ -133,14 +133,14 @@ class SampleClock:
             if passed_s >= n_held * period_s / 2 or n_held * period_s >= MOST_HELD_S:
                 self._decide_gap(placed)
 
-    def _pass_over(self, placed: list[Placed]) -> None:
+    def _pass_over(self, placed: list[PlacedSamples]) -> None:
         """Take held samples as they come: it was a hiccup."""
         assert self._expected_s is not None
         held, self._held = self._held, []
         self._expected_s += len(held) * self._period_s * (1 + self.drift)
         _add(placed, 0, len(held))
 
-    def _decide_gap(self, placed: list[Placed]) -> None:
+    def _decide_gap(self, placed: list[PlacedSamples]) -> None:
         """Let the line begin anew at the held samples, behind a gap."""
         assert self._expected_s is not None
         held, self._held = self._held, []
@@ -152,9 +152,9 @@ class SampleClock:
         _add(placed, max(0, missing), len(held))
 
 
-def _add(placed: list[Placed], missing: int, n_samples: int) -> None:
+def _add(placed: list[PlacedSamples], missing: int, n_samples: int) -> None:
     if placed and not missing:
         last = placed.pop()
-        placed.append(Placed(last.missing, last.n_samples + n_samples))
+        placed.append(PlacedSamples(last.missing, last.n_samples + n_samples))
     else:
-        placed.append(Placed(missing, n_samples))
+        placed.append(PlacedSamples(missing, n_samples))

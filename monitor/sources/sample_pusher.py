@@ -18,7 +18,7 @@ from monitor.wire.pushed_samples import (
     DEFAULT_PUSH,
     MAX_PUSH_BYTES,
     PushedSamples,
-    Refused,
+    PushRefusal,
     decode_pushed,
     decode_reply,
     encode_pushed,
@@ -61,8 +61,11 @@ class SamplePusher:
 
     Examples
     --------
+    >>> from monitor import SamplePusher
     >>> with SamplePusher(leads=["II"], fs_hz=250, patient="bed-1") as pusher:
-    ...     pusher.push(np.zeros((1, 50), np.float32))
+    ...     pusher.push([0.12, 0.13, 0.15])
+    ...     pusher.dropped
+    0
     """
 
     def __init__(
@@ -145,7 +148,7 @@ class SamplePusher:
                 reply = decode_reply(frames[-1])
             except InvalidMessage:
                 continue
-            if isinstance(reply, Refused):
+            if isinstance(reply, PushRefusal):
                 raise PushRefused(reply.reason)
 
     def close(self) -> None:

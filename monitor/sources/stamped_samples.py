@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.sample_clock import BACK_S, Placed, SampleClock
+from monitor.sources.sample_clock import BACK_S, PlacedSamples, SampleClock
 from monitor.sources.source import LiveBlock, LiveStream
 
 AHEAD_S = 2.0  # no sample comes so much earlier than its timestamp says, after the one before
@@ -78,7 +78,7 @@ class StampedSamples:
         if first_s - before_s <= -BACK_S or first_s - before_s > elapsed_s + AHEAD_S:
             self._shift_s += elapsed_s - (last_s - before_s)
 
-    def _blocks(self, placed: list[Placed], received_s: float) -> list[LiveBlock]:
+    def _blocks(self, placed: list[PlacedSamples], received_s: float) -> list[LiveBlock]:
         blocks: list[LiveBlock] = []
         start = 0
         for missing, n_samples in placed:

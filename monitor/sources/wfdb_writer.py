@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidOption
-from monitor.sources.simulated import RECORD_NAME
+from monitor.sources.wfdb_header import RECORD_NAME
 
 GAIN_PER_MV = 100_000  # finer than any recorder's step; it spans 83 mV either way
 LIMIT = (1 << 23) - 1

@@ -44,21 +44,21 @@ class PushedSamples(
     reply: bool = False  # whether `taken` is wanted; `refused` comes in any case
 
 
-class Taken(msgspec.Struct, frozen=True, tag_field="type", tag="taken"):
+class PushTaken(msgspec.Struct, frozen=True, tag_field="type", tag="taken"):
     """Samples were taken."""
 
     schema: Literal[1]
     n_samples: Count  # of each lead
 
 
-class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
+class PushRefusal(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
     """A message was not taken, and why."""
 
     schema: Literal[1]
     reason: str
 
 
-PushReply = Taken | Refused
+PushReply = PushTaken | PushRefusal
 
 _pushed = msgspec.json.Decoder(PushedSamples)
 _reply: msgspec.json.Decoder[PushReply] = msgspec.json.Decoder(PushReply)

@@ -21,7 +21,7 @@ from monitor.sources.kinds import open_live
 from monitor.sources.push import RIVAL_S, PushedStreams
 from monitor.sources.source import LiveBlock, SourceOptions
 from monitor.wire.curve_keys import init_keys
-from monitor.wire.pushed_samples import MAX_PUSH_BYTES, Refused, Taken
+from monitor.wire.pushed_samples import MAX_PUSH_BYTES, PushRefusal, PushTaken
 from tests.monitor.ports import free_port
 
 
@@ -39,12 +39,12 @@ class Door:
         told = {"type": "samples", "schema": 1, "leads": ["II"], "fs_hz": 250, **fields}
         frames = [json.dumps(told).encode(), *([] if frame is None else [frame])]
         reply = self._streams.take(sender, frames, now_s)
-        return reply.reason if isinstance(reply, Refused) else ""
+        return reply.reason if isinstance(reply, PushRefusal) else ""
 
     def raw(self, *frames: bytes) -> str:
         """Send bytes."""
         reply = self._streams.take(b"a", list(frames), 0.0)
-        assert isinstance(reply, Refused)
+        assert isinstance(reply, PushRefusal)
         return reply.reason
 
     def firsts(self) -> list[int]:
@@ -72,7 +72,7 @@ def test_a_reply_comes_where_it_is_asked_for() -> None:
     door = Door()
     told = {"type": "samples", "schema": 1, "leads": ["II"], "fs_hz": 250, "samples": [[1, 2]]}
     answer = PushedStreams(door.inbox).take(b"a", [json.dumps({**told, "reply": True}).encode()], 0)
-    assert answer == Taken(1, 2)
+    assert answer == PushTaken(1, 2)
 
 
 @pytest.mark.parametrize(
