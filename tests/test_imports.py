@@ -132,8 +132,8 @@ def test_libraries_stay_in_their_rooms(library: str) -> None:
 def test_zmq_sockets_are_made_in_one_place() -> None:
     """Only sockets.py makes sockets and contexts: limits and linger are set nowhere else.
 
-    descriptors.py sets the filter of a system's socket that ZeroMQ made, tcp_lines.py options of one
-    that has nothing to do with ZeroMQ.
+    descriptors.py sets the filter of a system's socket that ZeroMQ made, tcp_lines.py those
+    of one that has nothing to do with ZeroMQ.
     """
     for package in ("monitor", "tools"):
         for path in sources(package):

@@ -38,6 +38,7 @@ FORMATS = {  # in the order in which they are tried; a WFDB record is recognised
 LIVE: Mapping[str, str] = {
     "brainflow": "monitor.sources.brainflow_board:LIVE",
     "lsl": "monitor.sources.lsl:LIVE",
+    "polar": "monitor.sources.polar:LIVE",
     "push": "monitor.sources.push:LIVE",
     "serial": "monitor.sources.serial_lines:LIVE",
     "stdin": "monitor.sources.pipe:LIVE",

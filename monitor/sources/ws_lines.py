@@ -5,6 +5,7 @@ Needs the extra `[ws]`. A message is one line or more, as text or bytes.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -32,13 +33,16 @@ class WsLines:
         import websockets
 
         self._errors = websockets.WebSocketException
+        self._open = ExitStack()  # as a context manager: by itself connect() is deprecated in 17.1
         try:
-            self._connection = library.connect(
-                address,
-                open_timeout=CONNECT_S,
-                close_timeout=1,
-                max_size=MAX_LINE_BYTES,
-                proxy=None,
+            self._connection = self._open.enter_context(
+                library.connect(
+                    address,
+                    open_timeout=CONNECT_S,
+                    close_timeout=1,
+                    max_size=MAX_LINE_BYTES,
+                    proxy=None,
+                )
             )
         except (self._errors, ValueError) as error:
             raise ConnectionError(str(error)) from error
@@ -56,7 +60,7 @@ class WsLines:
 
     def close(self) -> None:
         """Close it."""
-        self._connection.close()
+        self._open.close()
 
 
 def _receive(address: str, options: SourceOptions, inbox: SampleInbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -149,6 +151,61 @@ def opened_tcp() -> tuple[LiveSource, Sender]:
     return open_live(f"tcp://127.0.0.1:{board.port}", SourceOptions(fs_hz=FS_HZ)), board
 
 
+class WsBoard:
+    """A board that serves lines over a WebSocket to one client."""
+
+    def __init__(self) -> None:
+        from websockets.sync.server import serve
+
+        self._clients: queue.Queue[Any] = queue.Queue()
+        self._leave = threading.Event()
+        self._server = serve(self._serve, "127.0.0.1", 0)
+        self.port = int(self._server.socket.getsockname()[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self._client: Any = None
+        self._paused = False
+        SENDERS.callback(self._stop)
+
+    def _serve(self, client: Any) -> None:
+        client.send("II V5")
+        self._clients.put(client)
+        client.wait_closed() if hasattr(client, "wait_closed") else self._leave.wait()
+
+    def _stop(self) -> None:
+        self._leave.set()
+        self.end()
+        self._server.shutdown()
+        self._thread.join()
+
+    def send(self, samples: Signal) -> None:
+        """Send lines, some in a message; behind a pause as a board does."""
+        if self._client is None:
+            self._client = self._clients.get(timeout=10)
+        for part in paced(samples, self._paused):
+            self._client.send(as_lines(part).decode())
+        self._paused = False
+
+    def pause(self, seconds: float) -> None:
+        """Lose the client, and let it come back."""
+        self.end()
+        began_s = time.monotonic()
+        self._client = self._clients.get(timeout=10)
+        time.sleep(max(0.0, seconds - (time.monotonic() - began_s)))
+        self._paused = True
+
+    def end(self) -> None:
+        """Close the connection; the client comes back."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def opened_ws() -> tuple[LiveSource, Sender]:
+    board = WsBoard()
+    return open_live(f"ws://127.0.0.1:{board.port}/ecg", SourceOptions(fs_hz=FS_HZ)), board
+
+
 class SerialBoard:
     """A board behind a pseudo-terminal, which a link names as udev would."""
 
@@ -264,6 +321,7 @@ def opened_lsl() -> tuple[LiveSource, Sender]:
 
 LIVE_CASES = [
     LiveCase("tcp", opened_tcp, FS_HZ),
+    LiveCase("ws", opened_ws, FS_HZ, needs="websockets"),
     LiveCase("serial", opened_serial, FS_HZ),
     LiveCase("lsl", opened_lsl, FS_HZ, needs="pylsl", settle_s=8.0),
     LiveCase("push", opened_push, FS_HZ),
