@@ -261,22 +261,10 @@ def opened_serial() -> tuple[LiveSource, Sender]:
     return open_live(f"serial:{board.path}", SourceOptions(fs_hz=FS_HZ)), board
 
 
-LSL_CONFIG = "[multicast]\nResolveScope = machine\n[log]\nlevel = -3\n"  # this machine, quiet
-
-
-def lsl_environ() -> dict[str, str]:
-    """Have LSL, here and in outlets' processes, look on this machine alone."""
-    folder = Path(SENDERS.enter_context(TemporaryDirectory()))
-    (folder / "lsl_api.cfg").write_text(LSL_CONFIG)
-    os.environ["LSLAPICFG"] = str(folder / "lsl_api.cfg")
-    return dict(os.environ)
-
-
 class LslSender:
     """A device's program: an outlet whose timestamps are the device's."""
 
     def __init__(self) -> None:
-        self._environ = lsl_environ()
         self.name = f"strap-{os.getpid()}-{time.monotonic_ns()}"
         self._sent = 0
         self._began_s = 0.0
@@ -285,7 +273,6 @@ class LslSender:
 
     def _open(self) -> None:
         self._outlet = OutletProcess(
-            self._environ,
             name=self.name,
             rate=FS_HZ,
             labels=["II", "V5"],

@@ -22,8 +22,6 @@ class OutletProcess:
 
     Parameters
     ----------
-    environ : mapping
-        With LSL's configuration.
     described : values
         name, type, rate, labels, units, number (float32, int16, …), source_id, and `began_s`.
 
@@ -33,7 +31,7 @@ class OutletProcess:
         What timestamps count from, on LSL's clock; one that is started again goes on with it.
     """
 
-    def __init__(self, environ: dict[str, str], **described: Any) -> None:
+    def __init__(self, **described: Any) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.monitor.sources.lsl_outlet", json.dumps(described)],
             stdin=subprocess.PIPE,
@@ -41,7 +39,6 @@ class OutletProcess:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env=environ,
         )
         self.began_s = self._answer()  # it is there
 

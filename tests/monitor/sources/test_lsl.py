@@ -14,7 +14,6 @@ from monitor.errors import RecordError
 from monitor.sources.kinds import live_kind, open_live
 from monitor.sources.source import LiveSource, SourceOptions
 from tests.monitor.sources.conformance import take
-from tests.monitor.sources.live_cases import SENDERS, lsl_environ
 from tests.monitor.sources.lsl_outlet import OutletProcess
 
 pytest.importorskip("pylsl", reason="the extra [lsl] is not installed")
@@ -26,17 +25,15 @@ Outlet = Callable[..., OutletProcess]
 @pytest.fixture
 def outlet() -> Iterator[Outlet]:
     """Start outlets; they are gone behind the test."""
-    with SENDERS:
-        environ = lsl_environ()
-        with ExitStack() as stack:
+    with ExitStack() as stack:
 
-            def start(name: str, **described: Any) -> OutletProcess:
-                told = {"rate": FS_HZ, "labels": ["II", "V5"], "units": "microvolts"}
-                one = OutletProcess(environ, name=name, source_id=name, **{**told, **described})
-                stack.callback(one.kill)
-                return one
+        def start(name: str, **described: Any) -> OutletProcess:
+            told = {"rate": FS_HZ, "labels": ["II", "V5"], "units": "microvolts"}
+            one = OutletProcess(name=name, source_id=name, **{**told, **described})
+            stack.callback(one.kill)
+            return one
 
-            yield start
+        yield start
 
 
 def opened(rest: str, stack: ExitStack, options: SourceOptions | None = None) -> LiveSource:
