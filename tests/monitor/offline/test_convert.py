@@ -38,9 +38,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     out = tmp_path / "night"
     convert(str(written.path), out, SourceOptions())
     before = out.with_suffix(".dat").read_bytes()
-    with pytest.raises(
-        RecordError, match=r"night\.hea exists; name another record, or add --overw"
-    ):
+    with pytest.raises(RecordError, match=r"night\.hea exists; name another record"):
         convert(str(written.path), out, SourceOptions(["V5"]))
     assert out.with_suffix(".dat").read_bytes() == before
     convert(str(written.path), out, SourceOptions(["V5"]), overwrite=True)
