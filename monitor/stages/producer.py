@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -17,8 +16,6 @@ from monitor.stages.playback import TICK_S, Opened, Pacer, open_sources
 from monitor.step_result import StepResult
 from monitor.wire.messages import EndHeader, StageMessage, Stream, named_leads
 from monitor.wire.sockets import queue_messages
-
-_log = logging.getLogger(__name__)
 
 
 def run(settings: ProducerSettings) -> Counters:
@@ -99,8 +96,7 @@ class ProducerStage:
             self._host.pass_over(patient, text)
         self._pacer.failed.clear()
         for text in self._pacer.take_notices():
-            _log.warning("%s", text)
-            self._host.say(text)
+            self._host.notice(text)
 
     def _wait_s(self, now_s: float) -> float:
         return min(self._pacer.wait_s(now_s, self._host.paused), BLOCK_S)

@@ -108,3 +108,14 @@ def test_what_cannot_be_opened_is_said_in_one_line(words: tuple[str, ...], error
     assert run.returncode == 2
     assert error in errors.decode()
     assert len(errors.decode().strip().splitlines()) == 1
+
+
+def test_what_happens_to_a_source_is_told(path: Path) -> None:
+    """As it happens, on standard error: here lines that are no samples."""
+    with open_record(path) as record:
+        rows = record.read(0, record.n_samples)[0].tolist()
+    lines = "".join(f"{one!r}\n" for one in rows)
+    with command("replay", "-", "--fs", 250, "--json") as run:
+        _, errors = run.communicate(f"0.5\nrubbish\n{lines}".encode(), timeout=60)
+    assert run.returncode == 0
+    assert "line 2 is no sample, 'rubbish': no number" in errors.decode()
