@@ -147,7 +147,8 @@ class SampleClock:
         period_s = self._period_s * (1 + self.drift)
         late = sorted(stamp_s - self._expected_s - n * period_s for n, stamp_s in enumerate(held))
         gap_s = late[len(late) // 2]
-        missing = round(gap_s / period_s) if gap_s <= MAX_GAP_S else 0
+        is_gap = STEP_S / 2 <= gap_s <= MAX_GAP_S  # less is a hiccup that is not over
+        missing = round(gap_s / period_s) if is_gap else 0
         self._expected_s += gap_s + len(held) * period_s
         _add(placed, max(0, missing), len(held))
 

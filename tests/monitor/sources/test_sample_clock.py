@@ -86,6 +86,14 @@ def test_a_hiccup_is_no_gap(stall_s: float) -> None:
     assert np.array_equal(positions(stamps), np.arange(len(stamps)))
 
 
+def test_a_hiccup_that_ends_slowly_is_no_gap() -> None:
+    """A first sample that is late, and others that are still a little late."""
+    stamps = stamped(60)
+    stamps[7_500] += 0.11
+    stamps[7_501:7_580] += 0.045
+    assert np.array_equal(positions(stamps), np.arange(len(stamps)))
+
+
 def test_a_clock_that_is_set_back_goes_on_at_once() -> None:
     """No sample is lost, none is moved."""
     stamps = stamped(60)
