@@ -199,6 +199,8 @@ def _refuse_what_live_sources_cannot(settings: ProducerSettings) -> None:
     live = [one for one in settings.records if is_live(one)]
     if not live:
         return
+    if len(set(live)) < len(live):  # standard input can be read once, an address be bound once
+        raise InvalidOption("a live source is named twice; name each once")
     told = {
         "--speed": settings.speed not in (None, 1.0),
         "--start": settings.start_s > 0,

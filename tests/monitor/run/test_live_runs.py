@@ -95,6 +95,7 @@ def test_a_run_waits_for_programs_that_push(path: Path) -> None:
     [
         (("replay", "-"), "give it: --fs 250"),
         (("replay", "tcp://127.0.0.1:1", "--fs", "250"), "is it there, and on?"),
+        (("replay", "-", "-", "--fs", "250"), "is named twice"),
         (("replay", "tcp://nowhere"), "use tcp://HOST:PORT"),
         (("replay", "serial:/dev/no-such", "--fs", "250"), "No such file or directory"),
         (("replay", "push:nonsense"), "'nonsense' is not an endpoint"),

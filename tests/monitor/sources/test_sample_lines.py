@@ -101,6 +101,7 @@ def test_a_line_that_is_no_sample_is_a_missing_one() -> None:
         (b"1 2 3 4" * 100 + b"\n", "more than 256 numbers a line"),
         (b'{"leads": {"I": 1}, "units": "mmHg", "fs_hz": 250}\n', "unit 'mmHg' is no voltage"),
         (b"Resp ABP\n", "has no ECG lead"),
+        (bytes(range(1, 10)) * 9 + b"\xff\n" + b"\x00\x01\n" * MOST_BAD, "are no samples"),
     ],
 )
 def test_what_is_no_ecg_is_refused_in_one_line(text: bytes, error: str) -> None:
