@@ -8,8 +8,8 @@
 #   edfio: a signal of 50 s without a gap, `duration` 50.0, no warning. What was recorded at 30 s stands at 20 s.
 #     `is_continuous` is False; the onsets of the data records are not to be had from its public names.
 #   pyEDFlib: "The file is discontinuous and cannot be read". Of EDF+C both give the same bits.
-#   And of memory: edfio reads a BDF file of 10.8 MB with a peak of over 60 MB; nothing of it is left on the disk
-#     until it is asked for, as of EDF files.
+#   And of memory: edfio reads the whole of a BDF file at once, one of 10.8 MB with a peak of 83 MB; of EDF files it
+#     maps the file.
 #
 # Why it matters for ECG streams: Holters and long-term monitors write EDF+D where the electrodes were off. Read
 # with edfio, two beats that lie 10 s apart become neighbours: a pause of ten seconds becomes a premature beat,

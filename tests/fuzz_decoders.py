@@ -44,6 +44,7 @@ from monitor.errors import (
 from monitor.journal.writer import Journal, stored
 from monitor.settings import ConsumerSettings, decode_settings
 from monitor.sources.inbox import SampleInbox
+from monitor.sources.kinds import open_record
 from monitor.sources.push import PushedStreams
 from monitor.sources.sample_lines import SampleLines
 from monitor.sources.simulated import SimulationSettings, write_record
@@ -73,6 +74,7 @@ from tests.fuzz_damage import (
     split_frames,
 )
 from tests.messages import WALL_TIME
+from tests.monitor.sources.edf_files import EdfLead, write_edf
 
 CORPUS = Path(__file__).with_name("corpus")
 ECG5000_SAMPLES = 20  # short lines: more cases
@@ -128,6 +130,7 @@ class Broken(Exception):
     """What was accepted led to something that the next decoder refuses."""
 
 
+HEADER_BYTES = 1024  # of an EDF file of three signals
 Build = Callable[[Path], Decoder]  # of a module, so that another process finds it
 
 
@@ -281,6 +284,72 @@ def _damage_record(draw: st.DrawFn, case: bytes) -> bytes:
     header, signal = split_frames(case)
     signal = signal[: draw(st.just(len(signal)) | st.integers(0, len(signal)))]
     return join_frames([damage_text(draw, header), signal])
+
+
+def files(folder: Path, seeds: Sequence[bytes], options: SourceOptions, damage: Damage) -> Decoder:
+    """Records that are one file: the first ten seconds of the signal and its last sample."""
+    path = folder / "rec"
+
+    def decode(case: bytes) -> object:
+        path.write_bytes(case)
+        with open_record(path, options) as record:
+            stop = min(record.n_samples, round(10 * record.fs_hz))
+            return record.read(0, stop), record.read(record.n_samples - 1, record.n_samples)
+
+    return Decoder(decode, (RecordError,), seeds, damage, most_mb=256)
+
+
+def edf_records(folder: Path) -> Decoder:
+    """EDF, and EDF+D with a gap; damage goes to their headers and annotations."""
+    seeds = []
+    lead = EdfLead("ECG II", "uV", (-5000, 5000), (-2048, 2047), np.arange(1000, dtype=np.int16))
+    for onsets in (None, [0.0, 1.0, 5.5, 6.5]):
+        write_edf(folder / "valid.edf", [lead, lead], 250, 1.0, onsets)
+        seeds.append((folder / "valid.edf").read_bytes())
+    return files(folder, seeds, SourceOptions(), _damage_edf)
+
+
+def _damage_edf(draw: st.DrawFn, case: bytes) -> bytes:
+    """Damage a field of the header, whose length stays, or cut the file."""
+    fields = [(184, 8), (192, 44), (236, 8), (244, 8), (252, 4)]
+    n_signals = case[:HEADER_BYTES].count(b"ECG II") + case[:HEADER_BYTES].count(b"EDF Annot")
+    widths = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
+    first = 256
+    for width in widths:
+        fields += [(first + width * number, width) for number in range(n_signals)]
+        first += width * n_signals
+    at, width = draw(st.sampled_from(fields))
+    value = draw(st.integers(-(1 << 40), 1 << 40).map(str) | st.floats().map(str) | st.text())
+    field = value.encode()[:width].ljust(width)
+    return (case[:at] + field + case[at + width :])[: draw(st.integers(0, 2 * len(case)))]
+
+
+def table_records(folder: Path) -> Decoder:
+    """Tables of text: with times, with commas, as Apple Health and Polar write them."""
+    rows = [(n / 250, n % 40 / 40) for n in range(300)]
+    table = "time [s],II [mV]\n" + "".join(f"{time:.3f},{mv:.3f}\n" for time, mv in rows)
+    bare = "".join(f"{mv:.3f};{-mv:.3f}\n" for _, mv in rows).replace(".", ",")
+    apple = "Name,X\nSample Rate,250 hertz\n\nLead,Lead I\nUnit,µV\n\n"
+    apple += "".join(f"{1000 * mv:.3f}\n" for _, mv in rows)
+    polar = "Phone timestamp;sensor timestamp [ns];ecg [uV]\n" + "".join(
+        f"2026-04-24T14:10:15.270;{5996 * 10**14 + n * 4_000_000};{1000 * mv:.0f}\n"
+        for n, (_, mv) in enumerate(rows)
+    )
+    seeds = [one.encode() for one in (table, "I (mV);II (mV)\n# fs=250\n" + bare, apple, polar)]
+    return files(folder, seeds, SourceOptions(), damage_text)
+
+
+def npy_records(folder: Path) -> Decoder:
+    """Arrays of one and of two leads; damage goes to the header."""
+    seeds = []
+    for array in (np.sin(np.arange(600) / 9), np.ones((2, 300), np.int16)):
+        np.save(folder / "valid.npy", array)
+        seeds.append((folder / "valid.npy").read_bytes())
+    return files(folder, seeds, SourceOptions(fs_hz=250, units="mV"), _damage_npy)
+
+
+def _damage_npy(draw: st.DrawFn, case: bytes) -> bytes:
+    return case[:10] + damage_text(draw, case[10:128]).ljust(118)[:118] + case[128:]
 
 
 def keys(folder: Path) -> Decoder:
@@ -532,7 +601,7 @@ def damage_model(key: str) -> Damage:
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
 DECODERS: dict[str, tuple[int, Build]] = {
     "bundles": (160, _document("bundles", _decode_bundle, damage_stage_frames)),
-    "world-messages": (120, _document("world-messages", _decode_message, _damage_world_frames)),
+    "world-messages": (110, _document("world-messages", _decode_message, _damage_world_frames)),
     "kept-alerts": (80, _document("kept-alerts", codec.decode_numbered)),
     "requests": (100, _document("requests", codec.decode_request)),
     "replies": (70, _document("replies", codec.decode_reply)),
@@ -543,6 +612,9 @@ DECODERS: dict[str, tuple[int, Build]] = {
     "rules": (50, _document("rules", parse_rules, damage_text, InvalidOption)),
     "wfdb-headers": (90, _document("wfdb-headers", _parse_header, damage_text, RecordError)),
     "wfdb-records": (20, wfdb_records),
+    "edf-records": (15, edf_records),
+    "table-records": (15, table_records),
+    "npy-records": (10, npy_records),
     "keys": (20, keys),
     "ecg5000-txt": (15, partial(ecg5000, suffix="txt")),
     "ecg5000-arff": (10, partial(ecg5000, suffix="arff")),

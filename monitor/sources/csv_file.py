@@ -15,7 +15,7 @@ import io
 import math
 import tempfile
 import warnings as python_warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -42,9 +42,10 @@ JITTER = 0.5  # of a step, either way: a step beyond it is a gap
 REGULAR = 0.99  # share of steps within it, where it can be said so
 RATE_MISMATCH = 0.02  # between --fs and the time column
 MAX_GAPS = 1_000_000
+DAY_S = 86_400.0
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Some lines of a file.
 
     Attributes
@@ -85,7 +86,7 @@ class CsvRecord(LeadsOfFile):
         leads: list[FileLead],
         channels: list[int],
         table: Table,
-        timing: Timing,
+        timing: TableTiming,
         warnings: list[str],
     ) -> None:
         super().__init__(
@@ -125,10 +126,10 @@ class CsvRecord(LeadsOfFile):
         try:
             clock = None if time is None else Clock(path, layout.columns[time], said_hz)
             for rows in _parsed(path, layout, chosen, warnings):
-                table.add(rows.samples * scale)
+                table.add(rows.samples, scale)
                 if clock is not None:
                     clock.add(rows.times)
-            timing = Timing(said_hz or 1.0, []) if clock is None else clock.timing()
+            timing = TableTiming(said_hz or 1.0, []) if clock is None else clock.timing()
             if clock is not None:
                 warnings += clock.warnings
             if clock is None and said_hz is not None and layout.fs_hz and options.fs_hz:
@@ -169,9 +170,10 @@ class Table:
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115
         self.n_rows = 0
 
-    def add(self, samples: NDArray[np.float64]) -> None:
-        """Add rows, shape (n, leads)."""
-        self._file.write(samples.astype("<f4").tobytes())
+    def add(self, samples: NDArray[np.float64], mv_per_unit: Sequence[float]) -> None:
+        """Add rows, shape (n, leads), each lead in its unit."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no number is missing
+            self._file.write((samples * mv_per_unit).astype("<f4").tobytes())
         self.n_rows += len(samples)
 
     def rows(self, first: int, n_rows: int) -> NDArray[np.float32]:
@@ -187,7 +189,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Timing:
+class TableTiming:
     """A rate, and the rows behind which samples are missing, with how many."""
 
     fs_hz: float
@@ -211,6 +213,9 @@ class Clock:
         self._path = path
         self._name = column.name
         self._unit_s = 1.0 if column.kind == "clock" else TIME_UNITS.get(column.units, 0.0)
+        self._is_clock = column.kind == "clock"
+        self._last_clock: float | None = None
+        self._days = 0
         self._said_hz = said_hz
         self._last: float | None = None
         self._n_rows = 0
@@ -222,6 +227,8 @@ class Clock:
 
     def add(self, times: NDArray[np.float64]) -> None:
         """Take the times of further rows."""
+        if self._is_clock:
+            times = self._beyond_midnight(times)
         if self._first is not None:  # until enough is there to know the step
             self._first = np.concatenate([self._first, times])
             if len(self._first) <= FIRST_STEPS:
@@ -234,6 +241,15 @@ class Clock:
             times = np.concatenate([[self._last], times])
         self._take(np.diff(times), max(1, n_before))
         self._last = float(times[-1])
+
+    def _beyond_midnight(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return times of a clock that begins anew at midnight as those of one that goes on."""
+        before = times[:1] if self._last_clock is None else np.array([self._last_clock])
+        steps = np.diff(np.concatenate([before, times]))
+        is_midnight = (steps < -DAY_S / 2) & (times < DAY_S)
+        days = self._days + np.cumsum(is_midnight)
+        self._last_clock, self._days = float(times[-1]), int(days[-1])
+        return times + DAY_S * days
 
     def _learn(self, times: NDArray[np.float64]) -> None:
         """Find the regular step, its unit and how exactly it is kept."""
@@ -291,7 +307,7 @@ class Clock:
         self._regular_steps += int((~is_gap).sum())
         self._regular_time += float(steps[~is_gap].sum()) * self._unit_s
 
-    def timing(self) -> Timing:
+    def timing(self) -> TableTiming:
         """Return the rate and the gaps, when all times were taken."""
         if self._first is not None:
             times, self._first = self._first, None
@@ -310,7 +326,7 @@ class Clock:
             _refuse_other_rate(self._path, self._said_hz, found_hz, "its times say")
             fs_hz = self._said_hz
         gaps = [(row, max(0, round(gap_s * fs_hz) - 1)) for row, gap_s in self._gaps]
-        timing = Timing(fs_hz, gaps)
+        timing = TableTiming(fs_hz, gaps)
         if timing.n_samples(self._n_rows) > MAX_DURATION_S * fs_hz:
             raise RecordError(
                 f"{self._path}: the times in column {self._name!r} span more than any record; give "
@@ -378,7 +394,7 @@ def _time_column(layout: Layout) -> int | None:
     return next(iter([*named, *of_numbers, *clocks]), None)
 
 
-def _parsed(path: Path, layout: Layout, chosen: Chosen, warnings: list[str]) -> Iterator[Rows]:
+def _parsed(path: Path, layout: Layout, chosen: Chosen, warnings: list[str]) -> Iterator[TableRows]:
     """Yield the rows of a file, some thousands at a time."""
     number = layout.first_line
     for text, is_last in _texts(path, layout):
@@ -412,7 +428,7 @@ def _texts(path: Path, layout: Layout) -> Iterator[tuple[str, bool]]:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _fast(text: str, layout: Layout, chosen: Chosen) -> Rows | None:
+def _fast(text: str, layout: Layout, chosen: Chosen) -> TableRows | None:
     """Read lines of plain numbers; None if something else is among them."""
     if chosen.is_clock or '"' in text or "'" in text:
         return None
@@ -436,7 +452,7 @@ def _fast(text: str, layout: Layout, chosen: Chosen) -> Rows | None:
     if _cells(text, layout) != len(layout.columns) * len(table):
         return None
     n_leads = len(chosen.leads)
-    return Rows(table[:, :n_leads], table[:, n_leads:].ravel())
+    return TableRows(table[:, :n_leads], table[:, n_leads:].ravel())
 
 
 def _cells(text: str, layout: Layout) -> int:
@@ -452,7 +468,7 @@ def _slow(
     chosen: Chosen,
     number: int,
     warnings: list[str] | None,
-) -> Rows:
+) -> TableRows:
     """Read lines one by one; whatever is wrong is said with the line's number.
 
     Parameters
@@ -479,7 +495,7 @@ def _slow(
         samples.append([_number(where, layout, cells, column) for column in chosen.leads])
         if chosen.time is not None:
             times.append(_time(where, layout, cells, chosen))
-    return Rows(np.array(samples).reshape(-1, len(chosen.leads)), np.array(times))
+    return TableRows(np.array(samples).reshape(-1, len(chosen.leads)), np.array(times))
 
 
 def _number(where: str, layout: Layout, cells: list[str], column: int) -> float:

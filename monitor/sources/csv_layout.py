@@ -12,7 +12,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from monitor.sources.lead_choice import is_ecg_name
@@ -22,6 +22,8 @@ DELIMITERS = (";", "\t", ",", "|", " ")
 COMMENTS = ("#", "%", "//")
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "--", "nil", "inf", "-inf"))
 LEAST_ROWS, SURE_ROWS = 2, 8
+MAX_NAME, MAX_PREAMBLE = 200, 1000  # characters of a column's name, and of a line above, looked at
+MAX_NUMBER = 60  # characters
 FEW = 0.1  # of a column's cells may be wrong: it is read, and says so
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _TIME_WORDS = {
@@ -30,8 +32,9 @@ _TIME_WORDS = {
     **dict.fromkeys(("usec", "micros", "microsecond", "microseconds"), "us"),
     **dict.fromkeys(("nsec", "nanos", "nanosecond", "nanoseconds"), "ns"),
 }
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_COMMA_NUMBER = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?", re.ASCII)
+# Numbers never back into their digits: a line of 64,000 of them is one step, not two billion.
+_NUMBER = re.compile(r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d++)?", re.ASCII)
+_COMMA_NUMBER = re.compile(r"[-+]?\d*+,\d++(?:[eE][-+]?\d++)?", re.ASCII)
 _CLOCK = re.compile(r"\[?(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)\]?", re.ASCII)
 _RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:hertz|hz)\b", re.IGNORECASE)
 _RATE_KEY = re.compile(r"\b(?:sampl\w*[ _-]?(?:rate|freq\w*)|fs|rate|abtastrate)\b", re.IGNORECASE)
@@ -135,12 +138,16 @@ def layout_of(head: bytes, *, is_whole: bool = False) -> Layout | None:
 def time_of(cell: str) -> float | None:
     """Return the seconds of a clock's text: `0:00.125`, `1:02:03.5`, ISO 8601; None of others."""
     plain = cell.strip().strip("'\"")
-    match = _CLOCK.fullmatch(plain)
+    match = _CLOCK.fullmatch(plain) if len(plain) <= MAX_NUMBER else None
     if match is not None:
         hours, minutes, seconds = match.groups()
         return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
     try:
-        return datetime.fromisoformat(plain.strip("[]")).timestamp() if len(plain) > 9 else None
+        if not 9 < len(plain) <= MAX_NUMBER:
+            return None
+        found = datetime.fromisoformat(plain.strip("[]"))
+        # Without a zone: none has a summer time within the file, whatever this machine's is.
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -150,7 +157,7 @@ def number_of(cell: str) -> float | None:
     plain = cell.strip().strip("'\"")
     if plain.lower() in MISSING:
         return float("nan")
-    return float(plain) if _NUMBER.fullmatch(plain) else None
+    return float(plain) if len(plain) <= MAX_NUMBER and _NUMBER.fullmatch(plain) else None
 
 
 def _with_delimiter(lines: list[str], delimiter: str, encoding: str) -> Layout | None:
@@ -162,7 +169,7 @@ def _with_delimiter(lines: list[str], delimiter: str, encoding: str) -> Layout |
         return None
     commas = any(_COMMA_NUMBER.fullmatch(cell.strip()) for row in table for cell in row)
     above = [row for row in rows[:first] if row is not None]
-    preamble = [line for line, row in zip(lines[:first], rows[:first], strict=True) if line.strip()]
+    preamble = [line[:MAX_PREAMBLE] for line in lines[:first] if line.strip()]
     header = above[-1] if above and len(above[-1]) == n_columns else None
     if not above:  # numpy.savetxt puts a sign of comment before the names
         commented = [_split(one.lstrip("#% "), delimiter) for one in lines[:first]]
@@ -261,7 +268,7 @@ def _kind(name: str, cells: Sequence[str], *, is_first: bool, is_alone: bool) ->
 
 def _name_and_unit(cell: str) -> tuple[str, str]:
     """Return what `ecg [uV]`, `MLII (mV)`, `ecg_uv` or `time_ms` names, and its unit."""
-    plain = cell.strip().strip("'\"").strip()
+    plain = cell.strip().strip("'\"").strip()[:MAX_NAME]
     match = _UNIT_IN_NAME.fullmatch(plain)
     if match is None:
         return plain, ""
@@ -277,6 +284,7 @@ def _name_and_unit(cell: str) -> tuple[str, str]:
 def _says_rate_and_unit(lines: Sequence[str]) -> bool:
     """Return whether a file begins with lines of key and value, as Apple Health writes them."""
     above = [one for one in lines if not _is_comment(one) and not _is_number(one)][:40]
+    above = [one[:MAX_PREAMBLE] for one in above]
     return _rate(above) is not None and bool(_unit_said(above))
 
 

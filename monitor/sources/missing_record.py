@@ -13,6 +13,7 @@ from monitor.sources.listing import listing
 from monitor.sources.wfdb_header import header_names, read_header
 
 HEADER = ".hea"
+FILE_SUFFIXES = (".edf", ".bdf", ".csv", ".tsv", ".npy")  # of what is probably a record
 MAX_FOLDERS = 1000  # looked into, to find out where records lie
 MAX_HEADERS = 200  # read, to find out whose file it is
 
@@ -75,6 +76,12 @@ def _of_folder(folder: Path) -> str:
         return (
             f"{shown(folder)} is a folder; it holds {listing(names)}: name one, such as "
             f"{shown(folder / names[0])}"
+        )
+    files = sorted(one.name for one in folder.iterdir() if one.suffix.lower() in FILE_SUFFIXES)
+    if files:
+        return (
+            f"{shown(folder)} is a folder that holds no WFDB records; it holds {listing(files)}: "
+            f"name one, such as {shown(folder / files[0])}"
         )
     first = next(islice(folders_below(folder), 1), None)
     if first is None:

@@ -148,9 +148,11 @@ class LeadsOfFile(ABC):
             raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
         window = np.full((len(self.leads), stop - start), np.nan, np.float32)
         try:
-            self._fill(start, window)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._fill(start, window)
         except OSError as error:
             raise RecordError(f"{self.files[0]} cannot be read: {error.strerror}") from error
+        window[np.isinf(window)] = np.nan
         return window
 
     @abstractmethod

@@ -191,7 +191,7 @@ class SampleLines:
 
     def _header(self, fields: Sequence[str], text: str) -> list[list[float]]:
         """Take the names of leads, once."""
-        is_text = text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text
+        is_text = text.replace("\t", " ").isprintable() and "\N{REPLACEMENT CHARACTER}" not in text
         known = any(_number(field) is not None for field in fields if field)
         if self._names or known or not is_text:
             self._count_bad(text, "no number")

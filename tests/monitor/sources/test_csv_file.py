@@ -136,6 +136,22 @@ def test_times_of_few_decimals_make_neither_gaps_nor_another_rate(tmp_path: Path
         assert (record.fs_hz, record.n_samples) == (360.0, N)
 
 
+def test_a_clock_goes_on_over_midnight(tmp_path: Path) -> None:
+    """Times of day begin anew; times with a date do not, in whatever zone this machine is."""
+    times = [(86_395 * 1000 + 4 * number) % 86_400_000 for number in range(N)]
+    clock = [
+        f"{ms // 3_600_000}:{ms // 60_000 % 60:02d}:{ms % 60_000 / 1000:06.3f}" for ms in times
+    ]
+    with open_record(written(tmp_path, "time,II [mV]\n" + rows(clock, MV))) as record:
+        assert (record.fs_hz, record.n_samples) == (250, N)
+    summer = [
+        f"2026-03-29T{h:02d}:{m:02d}:{s / 250:06.3f}"
+        for h, m, s in ((1, 59, 14_750 + n) if n < 250 else (2, 0, n - 250) for n in range(N))
+    ]
+    with open_record(written(tmp_path, "time,II [mV]\n" + rows(summer, MV))) as record:
+        assert (record.fs_hz, record.n_samples) == (250, N)
+
+
 def test_irregular_times_are_said(tmp_path: Path) -> None:
     """Where times jump about, only long steps are gaps."""
     rng = np.random.default_rng(1)
