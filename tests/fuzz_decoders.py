@@ -600,14 +600,14 @@ def damage_model(key: str) -> Damage:
 
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
 DECODERS: dict[str, tuple[int, Build]] = {
-    "bundles": (160, _document("bundles", _decode_bundle, damage_stage_frames)),
+    "bundles": (145, _document("bundles", _decode_bundle, damage_stage_frames)),
     "world-messages": (110, _document("world-messages", _decode_message, _damage_world_frames)),
-    "kept-alerts": (80, _document("kept-alerts", codec.decode_numbered)),
+    "kept-alerts": (70, _document("kept-alerts", codec.decode_numbered)),
     "requests": (100, _document("requests", codec.decode_request)),
     "replies": (70, _document("replies", codec.decode_reply)),
     "pushed-samples": (20, _document("pushed-samples", _take_pushed, _damage_pushed)),
     "sample-lines": (10, _document("sample-lines", _read_lines, damage_text, RecordError)),
-    "lifecycle": (70, _document("lifecycle", codec.decode_lifecycle, damage_msgpack)),
+    "lifecycle": (65, _document("lifecycle", codec.decode_lifecycle, damage_msgpack)),
     "stage-settings": (60, _document("stage-settings", decode_settings, refusal=InvalidOption)),
     "rules": (50, _document("rules", parse_rules, damage_text, InvalidOption)),
     "wfdb-headers": (90, _document("wfdb-headers", _parse_header, damage_text, RecordError)),

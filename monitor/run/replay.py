@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from monitor.settings import (
     VerdictBy,
 )
 from monitor.sources.kinds import cannot_wait, is_live
+from monitor.text import harmless
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
@@ -136,11 +137,22 @@ class Tally:
         passed_over: Sequence[str] = (),
         stopped: bool = False,
         foreign: int = 0,
+        live: Collection[str] = (),
     ) -> Summary:
-        """Return what the run came to; `before` says which positions a resumed one began at."""
-        patients = list(self._patients.values())
-        first = dict.fromkeys(self._patients, 0)  # of who came later, to a source of many
+        """Return what the run came to.
+
+        Parameters
+        ----------
+        streams : list of Stream
+            Those that were announced at the start.
+        before : dict, optional
+            Positions at which a resumed run began, by patient.
+        live : collection of str
+            Records that are live: their patients may come later.
+        """
+        first = {one.patient: 0 for one in self._patients.values() if one.record in live}
         first |= {one.patient: one.first_sample for one in streams}
+        patients = [one for one in self._patients.values() if one.patient in first]
         leads = {one.patient: one.leads for one in patients}
         leads |= {one.patient: one.leads for one in streams}
         stages = self.status.stages if self.status is not None else []
@@ -199,7 +211,9 @@ class Replay:
         subscriber: AlertSubscriber,
         waves: Waves | None,
         screen: Screen,
+        live: Collection[str] = (),
     ) -> None:
+        self._live = live
         self._supervisor = supervisor
         self._subscriber = subscriber
         self._waves = waves
@@ -244,6 +258,7 @@ class Replay:
             [*not_fetched, *self._passed_over],
             self._quit_s is not None,
             foreign,
+            self._live,
         )
 
     def _report_passed_over(self) -> None:
@@ -384,7 +399,9 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
             screen.notice(f"{journal} goes on behind its {before_seq} alerts")
         for reason in options.passed_over:
             screen.notice(f"passed over: {reason}")
-        return Replay(supervisor, subscriber, waves, screen).run(interrupts, options.passed_over)
+        live = {harmless(one, 100) for one in options.records if is_live(one)}
+        replay = Replay(supervisor, subscriber, waves, screen, live)
+        return replay.run(interrupts, options.passed_over)
 
 
 def stage_settings(
