@@ -21,6 +21,7 @@ from monitor.log import state_folder
 from monitor.run.free_endpoints import holder
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_BEATS, DEFAULT_SAMPLES, DEFAULT_WAVE
 from monitor.sources.missing_record import shown
+from monitor.wire.pushed_samples import DEFAULT_PUSH
 from monitor.wire.sockets import requests_endpoint
 
 PACKAGE = "ecg-monitor"
@@ -33,6 +34,7 @@ PORTS = {  # what each is for, and who listens there
     "samples": DEFAULT_SAMPLES,
     "beats": DEFAULT_BEATS,
     "waveforms": DEFAULT_WAVE,
+    "pushed samples": DEFAULT_PUSH,
 }
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?[^;]*(?:;.*extra == ['\"]([\w-]+)['\"].*)?")
 
@@ -149,8 +151,8 @@ def _ports(holder: Callable[[str], str | None] = holder) -> Check:
         if who is not None:
             held.setdefault(who, []).append(f"{use} ({endpoint.rpartition(':')[2]})")
     if not held:
-        first, last = PORTS["alerts"].rpartition(":")[2], PORTS["waveforms"].rpartition(":")[2]
-        return Check("ok", "ports", f"{first} to {last} on this machine are free")
+        ports = [endpoint.rpartition(":")[2] for endpoint in PORTS.values()]
+        return Check("ok", "ports", f"{min(ports)} to {max(ports)} on this machine are free")
     text = "; ".join(f"{who} has {', '.join(uses)}" for who, uses in held.items())
     return Check("note", "ports", f"{text}; another monitor needs --alerts ENDPOINT")
 
