@@ -123,17 +123,19 @@ class BoardReception:
         """Receive until the source is closed."""
         try:
             self._shim.start_stream(self._size)
-            self._inbox.announce([self._stream], self._warnings)
-            heard_s = time.monotonic()
+            is_known, heard_s = False, time.monotonic()
             while not self._inbox.closing.wait(PULL_S):
                 now_s = time.monotonic()
                 data = self._shim.get_board_data()
                 if data.shape[1]:
+                    if not is_known:  # a recording of another board prepares well, and is silent
+                        is_known = True
+                        self._inbox.announce([self._stream], self._warnings)
                     heard_s = now_s
                     self._inbox.put(self._taken(data, now_s))
                     continue
                 self._inbox.put(self._samples.quiet(now_s))
-                if now_s - heard_s > SILENT_S and _FROM_FILE not in self._board.name:
+                if is_known and now_s - heard_s > SILENT_S and _FROM_FILE not in self._board.name:
                     heard_s = now_s - SILENT_S + AGAIN_S
                     self._start_again()
         except self._library.BrainFlowError as error:
@@ -224,7 +226,7 @@ def _receive(rest: str, options: SourceOptions, inbox: SampleInbox) -> None:
 def _open(rest: str, options: SourceOptions) -> LiveSource:
     refuse_rate(f"brainflow:{rest}", options)
     _library()
-    advice = "is the board on and near?"
+    advice = "is the board on and near, and of a recording the right one named (master_board)?"
     return Received(partial(_receive, rest, options), f"brainflow:{rest}", advice)
 
 

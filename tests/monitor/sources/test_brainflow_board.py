@@ -101,6 +101,13 @@ def test_what_cannot_be_opened_is_said_in_one_line(rest: str, error: str) -> Non
     assert time.monotonic() - began_s < 9
 
 
+def test_a_recording_of_another_board_is_said(tmp_path: Path) -> None:
+    """BrainFlow itself opens it and stays silent (findings/brainflow_playback_silence.sh)."""
+    recording(tmp_path / "session.csv", seconds=2, gap_s=0)
+    with pytest.raises(RecordError, match=r"nothing came within 10 s.*master_board"):
+        open_live(f"brainflow:playback?file={tmp_path}/session.csv&master_board=cyton", ALL_LEADS)
+
+
 def test_a_rate_is_not_taken() -> None:
     """The board says its own."""
     with pytest.raises(RecordError, match="leave --fs out"):
