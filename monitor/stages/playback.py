@@ -398,9 +398,9 @@ class Pacer:
             heapq.heappush(self._queue, (self._due_s(index), index))
         return taken
 
-    def take_notices(self) -> list[str]:
+    def take_notices(self, now_s: float) -> list[str]:
         """Return what happened to live sources since it was asked last."""
-        return [text for one in self._receptions for text in one.take_notices()]
+        return [text for one in self._receptions for text in one.take_notices(now_s)]
 
     def _take_live(self, now_s: float) -> list[StageMessage]:
         """Take what came of live sources; one that ends does so behind its last block."""

@@ -87,15 +87,15 @@ class ProducerStage:
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send to the segmenter."""
-        self._report_failed()
+        self._report_failed(now_s)
         self._host.send_health(self._sender)
         self._host.send(self._sender, result.messages)
 
-    def _report_failed(self) -> None:
+    def _report_failed(self, now_s: float) -> None:
         for patient, text in self._pacer.failed:
             self._host.pass_over(patient, text)
         self._pacer.failed.clear()
-        for text in self._pacer.take_notices():
+        for text in self._pacer.take_notices(now_s):
             self._host.notice(text)
 
     def _wait_s(self, now_s: float) -> float:
@@ -133,7 +133,7 @@ class LiveProducerStage(ProducerStage):
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send what waits in the feed, as much as the segmenter takes now."""
         counters, sender = self._host.counters, self._sender
-        self._report_failed()
+        self._report_failed(now_s)
         self._host.send_health(sender)
         counters.messages_out += self._feed.send(lambda frames: send_now(sender, frames))
         counters.dropped = self._feed.dropped

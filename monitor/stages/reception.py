@@ -33,6 +33,7 @@ from segmenter.errors import InvalidSignal
 from segmenter.rates import check_rate
 
 LEAST_HOLE_S = 1.0  # of a stream that goes on
+MUTE_S = 5.0  # from the opening on
 DIGEST = "live"  # of signal that nobody can know again
 MAX_STREAMS = 10_000  # of one source; as many as a segmenter has room for
 
@@ -83,6 +84,8 @@ class Reception:
         self._resume = resume
         self._sender = sender
         self._closed = False
+        self._opened_s = time.monotonic()
+        self._told_mute = False
         self._recorder = (
             Recorder(Path(settings.record), patient) if settings.record is not None else None
         )
@@ -132,9 +135,17 @@ class Reception:
             self._recorder.take(messages, time.monotonic())
         return messages
 
-    def take_notices(self) -> list[str]:
-        """Return what happened to the source since it was asked last."""
-        return [harmless(f"{self.record}: {text}", 300) for text in self.source.take_notices()]
+    def take_notices(self, now_s: float) -> list[str]:
+        """Return what happened to the source since it was asked last.
+
+        Of a stream that never sent anything nobody behind here knows; once it did, they report it.
+        """
+        told = self.source.take_notices()
+        if not self._told_mute and now_s - self._opened_s > MUTE_S:
+            self._told_mute = True
+            if any(one.position == one.base for one in self._sent.values()):
+                told.append(f"no sample came for {MUTE_S:g} s; does it send?")
+        return [harmless(f"{self.record}: {text}", 300) for text in told]
 
     def end(
         self, reason: Literal["complete", "stopped"], last: bool, sent_ns: int
