@@ -173,7 +173,14 @@ class Table:
     def add(self, samples: NDArray[np.float64], mv_per_unit: Sequence[float]) -> None:
         """Add rows, shape (n, leads), each lead in its unit."""
         with np.errstate(over="ignore", invalid="ignore"):  # what is no number is missing
-            self._file.write((samples * mv_per_unit).astype("<f4").tobytes())
+            content = (samples * mv_per_unit).astype("<f4").tobytes()
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise RecordError(
+                f"the samples of a table do not fit into the temporary folder {_temporary()}: "
+                f"{error.strerror}; set TMPDIR to a folder with room"
+            ) from error
         self.n_rows += len(samples)
 
     def rows(self, first: int, n_rows: int) -> NDArray[np.float32]:
@@ -539,6 +546,13 @@ def _is_cut(lines: list[str], layout: Layout) -> bool:
 
 def _decimals(text: str) -> int:
     return len(text.strip().partition(".")[2])
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "(there is none)"
 
 
 def _is_table(path: Path, head: bytes) -> bool:

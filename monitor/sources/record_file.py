@@ -127,7 +127,7 @@ class LeadsOfFile(ABC):
         self.fs_hz = fs_hz
         self.n_samples = n_samples
         self.warnings = tuple(warnings)
-        self.files = [path.absolute()]
+        self.files = [path.absolute()]  # all that the leads are read from
         if n_samples < MIN_DURATION_S * fs_hz:
             raise RecordError(
                 f"{path} is shorter than one beat: {n_samples} samples at {fs_hz:g} Hz; at least "

@@ -16,17 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources.given import refuse_rate, refuse_units
-from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
+from monitor.sources.lead_choice import LeadCandidate, choose_leads
 from monitor.sources.missing_record import why_no_record
-from monitor.sources.record_file import MAX_LEADS, MIN_DURATION_S
+from monitor.sources.record_file import MAX_LEADS, LeadsOfFile
 from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.wfdb_formats import NULL_FORMAT, flac_samples_held
 from monitor.sources.wfdb_header import (
@@ -45,8 +43,8 @@ _SUFFIXES = (".hea", ".dat")
 _MAX_WARNINGS = 5  # of the segments of one record
 
 
-class WfdbRecord:
-    """Leads of a WFDB record; a `RecordFile`. Make it with `open`.
+class WfdbRecord(LeadsOfFile):
+    """Leads of a WFDB record. Make it with `open`.
 
     Sampling rate and positions are those of the leads themselves: leads with 4 samples a frame at
     250 frames a second are 1,000 Hz signals.
@@ -62,16 +60,20 @@ class WfdbRecord:
     """
 
     def __init__(self, header: RecordHeader, leads: list[WfdbLead], warnings: list[str]) -> None:
-        self.record = header.path.name
-        self.leads = tuple(different_names([one.name for one in leads]))
-        self.channels = tuple(one.channel for one in leads)
         self.samples_per_frame = leads[0].samples_per_frame
-        self.fs_hz = header.fs_hz * self.samples_per_frame
-        self.n_samples = max(one.n_samples for one in leads)
-        self.warnings = tuple(warnings)
+        super().__init__(
+            header.path,
+            [one.name for one in leads],
+            [one.channel for one in leads],
+            header.fs_hz * self.samples_per_frame,
+            max(one.n_samples for one in leads),
+            warnings,
+        )
+        header_file = header.path.with_name(f"{header.path.name}.hea")
+        files = [header_file, *(file for one in leads for file in one.files)]
+        self.files = list(dict.fromkeys(files))
         self._leads = leads
         self._decoded = leads[0].decoded
-        self._header_file = header.path.with_name(f"{header.path.name}.hea")
 
     @classmethod
     def open(
@@ -106,54 +108,17 @@ class WfdbRecord:
         channels = choose_leads(str(base), candidates, asked)
         opened, left_out = _opened(segments, channels, is_asked=bool(asked))
         warnings = segments.warnings([one.stretches for one in opened]) + left_out
-        record = cls(header, opened, warnings)
-        if record.n_samples < MIN_DURATION_S * record.fs_hz:
-            raise RecordError(
-                f"record {base} is shorter than one beat: {record.n_samples} samples at "
-                f"{record.fs_hz:g} Hz; at least {MIN_DURATION_S:g} s are needed"
-                + "".join(f"; {warning}" for warning in warnings)
-            )
-        return record
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that the leads are read from, headers too."""
-        files = [self._header_file, *(file for one in self._leads for file in one.files)]
-        return list(dict.fromkeys(files))
+        return cls(header, opened, warnings)
 
     def close(self) -> None:
         """Forget the decoded blocks; the record can still be read."""
         for lead in self._leads:
             lead.close()
 
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples [start, stop) in millivolts, shape (leads, n); NaN where none is valid.
-
-        Raises
-        ------
-        ValueError
-            If not 0 <= start <= stop <= n_samples.
-        RecordError
-            If a file has changed or its contents cannot be decoded.
-        """
-        if not 0 <= start <= stop <= self.n_samples:
-            raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
-        window = np.full((len(self._leads), stop - start), np.nan, np.float32)
+    def _fill(self, start: int, window: NDArray[np.float32]) -> None:
         for lead, row in zip(self._leads, window, strict=True):
             lead.read(start, row)
         self._decoded.forget()
-        return window
 
 
 def _opened(

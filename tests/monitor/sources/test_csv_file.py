@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -262,6 +263,18 @@ def test_what_is_wrong_is_said(
         open_record(written(tmp_path, text), options)
     assert said in str(caught.value)
     check_one_line(caught.value)
+
+
+def test_samples_that_find_no_room_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large tables go to the temporary folder; small ones need none."""
+    path = written(tmp_path, "II [mV]\n" + 300 * rows(MV))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(RecordError, match=r"do not fit into the temporary folder .*none: No such"):
+        open_record(path, RATE)
+    with open_record(written(tmp_path, "II [mV]\n" + rows(MV)), RATE) as record:
+        assert record.n_samples == N
 
 
 @pytest.mark.parametrize("fs_hz", [0.0, -250.0, float("nan"), 1e9])
