@@ -131,7 +131,7 @@ class Judge:
         """Judge a block."""
         n_samples = block.samples.shape[1]
         header = SamplesHeader(
-            version=4,
+            version=5,
             patient="p",
             record="r",
             sequence=self._sequence,

@@ -21,7 +21,7 @@ def message(position: int, n_samples: int, patient: str = "push:") -> SamplesMes
     steps = np.arange(position, position + n_samples, dtype=np.float32)[None]
     samples: NDArray[np.float32] = steps / np.float32(1024)
     header = SamplesHeader(
-        version=4,
+        version=5,
         patient=patient,
         record="push:",
         sequence=0,
