@@ -1,4 +1,5 @@
-# make replay   sets up and opens the live view (make replay ARGS="mitdb/119 --learn 5:00")
+# make replay   sets up and opens the live view (make replay ARGS="mitdb/119 --learn 5:00", or simulated
+#               alarms within three minutes: make replay ARGS="--scenario night")
 # make test     sets up and runs the tests
 # make check    lint, format, types
 # make bench    the figures of docs/BENCH.md, their pages and plots (make bench ARGS="--only ward")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from monitor.text import harmless
 from monitor.wire.codec import encode_json
 from monitor.wire.messages import (
+    ALARM_KINDS,
+    AlarmKind,
+    AlarmStatus,
     Alert,
+    AlertKind,
     FamilyStatus,
     LearningStatus,
     Message,
     PatientStatus,
     Technical,
+    began_s,
     is_unreadable,
     joined_leads,
+    measured,
     named_leads,
-    times_above,
 )
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
@@ -47,6 +52,11 @@ def status_line(status: PatientStatus) -> str:
     lasting = f"  {kept}: {', '.join(map(harmless, technical))}" if technical else ""
     if status.left_out:
         lasting = f"  without {harmless(named_leads(status.left_out))}{lasting}"
+    if status.inhibited:
+        lasting = f"{lasting}  {inhibited_text(status.inhibited)}"
+    if status.alarms:
+        standing = ", ".join(map(standing_text, status.alarms))
+        lasting = f"  {standing}{lasting}"
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
         f"  HR {rate}/min  {status.beats} beats"
@@ -59,6 +69,34 @@ def families_text(families: Iterable[FamilyStatus]) -> str:
     """Return how many families there are, how often each came, and what was said of it."""
     told = [f"{one.beats}x{f' {one.word}' if one.word else ''}" for one in families]
     return f"{len(told)}: {', '.join(told)}"
+
+
+def alarm_name(kind: AlertKind) -> str:
+    """Return the name of an alarm in words."""
+    return kind.replace("_", " ")
+
+
+def standing_text(alarm: AlarmStatus) -> str:
+    """Return a named alarm that stands: since when, and what is asked of a person."""
+    over = "" if alarm.lasts else " is over"
+    asked = " to acknowledge" if alarm.latched else ""
+    since = clock(alarm.since_s, 0)
+    return f"{alarm_name(alarm.kind).upper()}{over} {alarm.priority} since {since}{asked}"
+
+
+def inhibited_text(inhibited: Iterable[AlarmKind]) -> str:
+    """Return which named alarms cannot be raised now; of most of them, which still can."""
+    silent = set(inhibited)
+    others = [alarm_name(kind) for kind in ALARM_KINDS if kind not in silent]
+    if not others:
+        return "no named alarm can be raised"
+    if len(others) < len(ALARM_KINDS) / 2:
+        return f"of named alarms only {_listed(others)} can be raised"
+    return f"cannot be raised: {_listed([alarm_name(k) for k in ALARM_KINDS if k in silent])}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def what_is_kept_back(technical: Iterable[str]) -> str:
@@ -128,23 +166,42 @@ def _mark_line(alert: Alert) -> str:
     )
 
 
+def alarm_words(kind: AlertKind, text: str) -> str:
+    """Return the name of an alarm, once, and what is said of it."""
+    name, said = alarm_name(kind), harmless(text)
+    return said if said.lower().startswith(name) else f"{name}  {said}".rstrip()
+
+
+def _alarm_line(alert: Alert) -> str:
+    words = alarm_words(alert.kind, alert.text)
+    return (
+        f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALARM {alert.state:<7}"
+        f"  {alert.priority:<6}  {words}  since {clock(began_s(alert))}"
+    )
+
+
 def _alert_line(alert: Alert) -> str:
     if alert.state == "marked":
         return _mark_line(alert)
+    of_beat = measured(alert)
+    if of_beat is None:
+        return _alarm_line(alert)
     count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
     leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
     family = "" if alert.family is None else f"  family {alert.family}"
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
-        f"  {alert.priority:<6}  loss {alert.loss:.1f} / {alert.threshold:.1f}"
-        f" (x{times_above(alert):.1f})  RR {milliseconds(alert.rr_before_ms)}"
+        f"  {alert.priority:<6}  loss {of_beat.loss:.1f} / {of_beat.threshold:.1f}"
+        f" (x{of_beat.times_above:.1f})  RR {milliseconds(alert.rr_before_ms)}"
         f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
     )
 
 
 def _technical_line(technical: Technical) -> str:
     text = f"  {harmless(technical.text)}" if technical.text else ""
+    if technical.inhibits and technical.state == "onset":
+        text += f"  {inhibited_text(technical.inhibits)}"
     return (
         f"{clock(technical.time_s)}  {harmless(technical.patient)}  TECHNICAL {technical.state:<7}"
         f"  {technical.event}{text}"

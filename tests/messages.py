@@ -56,6 +56,30 @@ def alert(**changes: Any) -> Alert:
     )
 
 
+def alarm(**changes: Any) -> Alert:
+    """Return the onset of an asystole that began 3.5 s before: it has no beat."""
+    return msgspec.structs.replace(
+        alert(
+            schema=2,
+            id="02",
+            priority="high",
+            rule="asystole",
+            loss=None,
+            threshold=None,
+            ratio=None,
+            rr_before_ms=None,
+            episode_beats=0,
+            episode_start_sample=2340,
+            delay_ms=None,
+            beat=[],
+            reconstruction=[],
+            kind="asystole",
+            text="asystole: no QRS complex for 3.5 s and more",
+        ),
+        **changes,
+    )
+
+
 def technical(**changes: Any) -> Technical:
     """Return the onset of noise."""
     return msgspec.structs.replace(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_BEATS, DEFAULT_SAMPLES, DEFAULT_WAVE
-from monitor.wire.messages import Page, Request
+from monitor.wire.messages import ALARM_KINDS, AlarmStatus, Page, Request
 from monitor.wire.sockets import requests_endpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,6 +68,20 @@ def test_the_page_shown_has_the_fields_of_a_page() -> None:
     """What a client will look for in the answer is named as it is sent."""
     for field in msgspec.structs.fields(Page):
         assert f'"{field.encode_name}":' in PROTOCOL
+
+
+def test_every_named_alarm_is_explained() -> None:
+    """Each kind has its row in docs/ALARMS.md, in the table of conditions and priorities."""
+    page = (ROOT / "docs" / "ALARMS.md").read_text()
+    table = page.split("## The alarms")[1].split("## ")[0]
+    assert {*re.findall(r"`(\w+)`", table)} >= {*ALARM_KINDS}
+
+
+def test_what_is_told_of_named_alarms_is_explained() -> None:
+    """A client finds each field of a status's alarms, and where what cannot be told stands."""
+    fields = [field.encode_name for field in msgspec.structs.fields(AlarmStatus)]
+    for name in (*fields, "inhibited", "inhibits", "alarms"):
+        assert re.search(rf"`[^`]*\b{name}\b[^`]*`", PROTOCOL), name
 
 
 def test_endpoints_shown_are_the_defaults() -> None:

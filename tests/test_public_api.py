@@ -7,7 +7,6 @@ import doctest
 import importlib
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +19,7 @@ import monitor
 import segmenter
 from monitor.wire.codec import encode_json
 from tests.messages import alert
-from tests.monitor.delivery.test_subscriber import beat_heart, publish, served
+from tests.monitor.delivery.test_subscriber import beating, publish, served
 
 PACKAGES = [model, monitor, segmenter]
 PUBLIC = [(package, name) for package in PACKAGES for name in package.__all__]
@@ -93,19 +92,10 @@ def test_a_program_that_listens_loads_no_model() -> None:
 def endpoint(tmp_path: Path) -> Iterator[str]:
     """The alert socket of a publisher that has told of one alert, and whose heart beats."""
     address = f"ipc://{tmp_path / 'alerts'}"
-    leaving = threading.Event()
     with served(address, tmp_path / "journal") as server:
         server.do(publish(alert(seq=1)))
-
-        def beat() -> None:
-            while not leaving.wait(0.05):
-                server.do(beat_heart(1))
-
-        heart = threading.Thread(target=beat, daemon=True)
-        heart.start()
-        yield address
-        leaving.set()
-        heart.join()
+        with beating(server, 1):
+            yield address
 
 
 @pytest.mark.parametrize("name", sorted(WITH_EXAMPLES))

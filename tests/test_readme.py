@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from monitor.cli.app import app
 from monitor.sources.wfdb_record import WfdbRecord
+from monitor.wire.messages import Message
+from tests.messages import alarm, alert, technical
+from tests.monitor.delivery.test_subscriber import beating, publish, served
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -92,6 +95,34 @@ def test_imports_shown_exist(code: str) -> None:
 def test_the_example_without_sockets_runs() -> None:
     """Segmenter and scorer are used as shown."""
     exec(compile(NO_SOCKETS, "README.md", "exec"), {})
+
+
+def test_the_subscriber_shown_hears_all_of_it(tmp_path: Path) -> None:
+    """Alerts of beats, named alarms and technical alerts, each with what it is called."""
+    ended = alarm(seq=4, id="x", state="cleared")
+    said: list[Message] = [alert(seq=1), alarm(seq=2), technical(seq=3), ended]
+    lines: list[tuple[object, ...]] = []
+
+    class Enough(Exception):
+        pass
+
+    def printed(*words: object) -> None:
+        lines.append(words)
+        if len(lines) == len(said):
+            raise Enough
+
+    endpoint = f"ipc://{tmp_path / 'alerts'}"
+    code = SUBSCRIBE.replace("tcp://127.0.0.1:5571", endpoint)
+    with served(endpoint, tmp_path / "journal") as server, beating(server, len(said)):
+        server.do(publish(*said))
+        with pytest.raises(Enough):
+            exec(compile(code, "README.md", "exec"), {"print": printed})
+    assert [words[2:] for words in lines] == [
+        ("anomalous_beats", "onset"),
+        ("asystole", "onset"),
+        ("noisy", "onset"),
+        ("asystole", "cleared"),
+    ]
 
 
 def test_a_csv_file_becomes_a_record(

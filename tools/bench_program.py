@@ -221,7 +221,7 @@ def compare_alerts(lines: Iterable[Line], record: Path, start_s: float = TEST_ST
     start_s : float
         From where on alerts and beats count.
     """
-    alerted = [one.sample for one in lines if isinstance(one, Alert) and one.state != "cleared"]
+    alerted = [one.sample for one in lines if isinstance(one, Alert) and _is_of_beat(one)]
     reference = read_annotations(record, "atr")
     premature = reference.samples[np.array(reference.symbols) == "V"]
     with WfdbRecord.open(record) as source:
@@ -239,6 +239,10 @@ def compare_alerts(lines: Iterable[Line], record: Path, start_s: float = TEST_ST
     hours = (n_samples / fs_hz - start_s) / 3600
     recall = n_alerted / n_premature if n_premature else float("nan")
     return Alerted(n_premature, recall, len(compared.extra) / hours)
+
+
+def _is_of_beat(alert: Alert) -> bool:
+    return alert.kind == "anomalous_beats" and alert.state != "cleared"
 
 
 # --- alerts -------------------------------------------------------------------------------------
@@ -365,7 +369,7 @@ def measure_latency(bench: Bench, folder: Path) -> tuple[list[float], int]:
             message = subscriber.receive(1.0)
             if isinstance(message, BeatScored):
                 sent_ns[message.patient, message.sample] = message.sent_ns
-            elif isinstance(message, Alert) and message.state != "cleared":
+            elif isinstance(message, Alert) and _is_of_beat(message):
                 came_ns[message.patient, message.sample] = time.monotonic_ns()
     if process.returncode or not came_ns:
         raise CommandFailed(f"no alert came from the replay, exit code {process.returncode}")

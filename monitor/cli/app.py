@@ -38,6 +38,7 @@ from monitor.cli.options import (
     MetricsPort,
     Records,
     RulesFile,
+    Scenario,
     Since,
     Speed,
     StartAt,
@@ -47,7 +48,7 @@ from monitor.cli.options import (
     checked_metrics,
     learn_seconds,
 )
-from monitor.cli.progress import resolved
+from monitor.cli.progress import resolved, scenario_made
 from monitor.cli.terminal import why_plain
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
@@ -131,6 +132,7 @@ def main(
 @app.command()
 def replay(
     records: Records = None,
+    scenario: Scenario = None,
     leads: Leads = None,
     speed: Speed = "1",
     start: StartAt = "0",
@@ -172,6 +174,7 @@ def replay(
 
     \b
     Try: ecg-monitor replay --speed 4
+         ecg-monitor replay --scenario night
          ecg-monitor replay mitdb/119 --learn 5:00 --speed max --json | jq .type
     """
     with explained():
@@ -184,7 +187,7 @@ def replay(
         screen = _screen(json, live)
         not_fetched: dict[str, str] = {}
         options = ReplayOptions(
-            records=resolved(records or [], not_fetched.__setitem__),
+            records=_replayed(records or [], scenario, not_fetched),
             passed_over=tuple(not_fetched.values()),
             alerts=alerts,
             leads=tuple(leads or ()),
@@ -209,6 +212,17 @@ def replay(
         summary = run(options, screen)
         report(summary, as_json=json)
         raise typer.Exit(exit_code_of(summary))
+
+
+def _replayed(records: list[str], scenario: str | None, not_fetched: dict[str, str]) -> list[str]:
+    """Return the paths of what is replayed; puts why a record cannot be fetched by its name."""
+    if scenario is None:
+        return resolved(records, not_fetched.__setitem__)
+    if records:
+        raise InvalidOption(
+            f"--scenario replays a record of its own; leave out {records[0]!r}, or --scenario"
+        )
+    return [scenario_made(scenario)]
 
 
 def _note(log: Path | None, verbose: bool) -> None:
@@ -477,7 +491,7 @@ def subscribe(
     Ctrl-C ends it.
 
     \b
-    Try: ecg-monitor subscribe --json | jq .ratio
+    Try: ecg-monitor subscribe --json | jq .kind
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import JournalFile, JsonLines, Since
+from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
 from monitor.settings import parse_since
@@ -80,15 +81,24 @@ def show(
         Path | None,
         typer.Option("--png", metavar="FILE", help="Draw it into this PNG file instead."),
     ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECORD",
+            help="Draw the signal around a named alarm from this record, the one that was "
+            "monitored: a path or a PhysioNet name.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write it as one self-contained page instead."),
     ] = None,
 ) -> None:
-    """Explain one alert of a journal: draw its beat.
+    """Explain one alert of a journal: draw its beat, or the signal around a named alarm.
 
     For whoever asks why: the beat over its reconstruction, where its loss arose, the nearest beats
     of the learnt normal, and the ten beats on either side. `ecg-monitor history` lists the numbers.
+    A named alarm, such as asystole, has no beat: --record draws the signal around it.
 
     \b
     Try: ecg-monitor show night.sqlite 12
@@ -96,22 +106,44 @@ def show(
     """
     with explained():
         from monitor.journal.reader import JournalReader
-        from monitor.offline.journal_export import drawn, find_one, words_of
+        from monitor.offline.journal_export import (
+            drawn,
+            find_one,
+            is_named_alarm,
+            signal_of,
+            words_of,
+        )
 
         with JournalReader(journal) as reader:
             message = find_one(reader, alert)
+            signal = None
+            if record is not None:
+                if not is_named_alarm(message):
+                    raise InvalidOption(
+                        f"--record draws named alarms, and alert {message.seq} is none; its beat "
+                        "is in the journal: leave --record out"
+                    )
+                signal = signal_of(reader, message, Path(resolved([record])[0]))
             if png is None and html is None:
                 reason = why_plain(sys.stdout) if sys.stdout.isatty() else None
                 if reason is not None:
                     sys.stdout.write("".join(f"{line}\n" for line in words_of(message)))
-                    complain(f"its beat is not drawn: {reason}, or draw it with --png or --html")
+                    complain(f"it is not drawn: {reason}, or draw it with --png or --html")
                     return
                 console = Console(highlight=False)
-                console.print(drawn(reader, message, min(console.width, 120)))
+                console.print(drawn(reader, message, min(console.width, 120), signal))
                 return
-            from monitor.offline.evaluation.beat_report import explained_alert, write_beat_report
+            if is_named_alarm(message):
+                from monitor.offline.evaluation.alarm_report import write_alarm_report
 
-            around = reader.beats_around(message.patient, message.sample)
-            write_beat_report(explained_alert(message, around), png, html)
+                write_alarm_report(message, signal, png, html)
+            else:
+                from monitor.offline.evaluation.beat_report import (
+                    explained_alert,
+                    write_beat_report,
+                )
+
+                around = reader.beats_around(message.patient, message.sample)
+                write_beat_report(explained_alert(message, around), png, html)
         written = " and ".join(str(path) for path in (png, html) if path is not None)
         sys.stderr.write(f"wrote {harmless(written, 500)}\n")

@@ -45,6 +45,15 @@ Leads = Annotated[
         show_default=False,
     ),
 ]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Replay a simulated record of this scenario instead: `night` has one event of each "
+        "kind within three minutes, such as asystole. Or a TOML file of [[event]] tables with "
+        "kind, at_s and for_s.",
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(

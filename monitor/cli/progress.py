@@ -188,6 +188,14 @@ def resolved(names: list[str], pass_over: Callable[[str, str], None] | None = No
     return paths
 
 
+def scenario_made(name: str) -> str:
+    """Return the path of the record of a scenario, which is made if it is not there."""
+    from monitor.sources.scenario_record import scenario_record
+
+    with progress_bar("making the simulated record") as show:
+        return str(scenario_record(name, on_progress=show).absolute())
+
+
 def _bytes_shown(show: Show, text: str) -> Callable[[int, int | None], None]:
     """Show the share that has come; of what has no known end, the megabytes."""
 

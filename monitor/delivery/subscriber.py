@@ -97,9 +97,9 @@ class AlertSubscriber:
     >>> from monitor import Alert, AlertSubscriber
     >>> with AlertSubscriber(endpoint, topics=["alert"]) as alerts:
     ...     for alert in alerts:
-    ...         print(alert.patient, alert.time_s, alert.state, alert.ratio)
+    ...         print(alert.patient, alert.time_s, alert.kind, alert.state)
     ...         break
-    119 10.0 onset 2.0
+    119 10.0 anomalous_beats onset
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidOption
 
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
+COMMENT = '"'  # of the record, not of a beat
 NO_ANNOTATIONS = b"\0\0"  # the end mark alone; wfdb cannot write an empty file
 _SUBTYPE_BITS = 127  # a signed byte in the file: all flags but LATE, which the delay tells
 
@@ -47,11 +48,13 @@ def alarm_file(
 ) -> bytes:
     """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
     thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
-    notes = [
-        f"loss={value:.2f} threshold={above:.2f}"
-        for value, above in zip(loss, thresholds, strict=True)
-    ]
+    notes = [loss_note(*each) for each in zip(loss, thresholds, strict=True)]
     return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz, channel=channel)
+
+
+def loss_note(loss: float, threshold: float) -> str:
+    """Return what is noted of an anomalous beat."""
+    return f"loss={loss:.2f} threshold={threshold:.2f}"
 
 
 def annotation_bytes(

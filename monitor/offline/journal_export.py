@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 import numpy as np
@@ -17,20 +18,21 @@ from rich.text import Text
 from monitor.errors import InvalidOption
 from monitor.journal.kept_beats import LeadBeat
 from monitor.journal.reader import JournalReader
-from monitor.plain import json_line, milliseconds, plain_line
+from monitor.offline.alarm_signal import AlarmSignal, alarm_signal, drawn_signal
+from monitor.plain import clock, json_line, milliseconds, plain_line
 from monitor.text import harmless
 from monitor.view.anomalous_beat import anomalous_beat
 from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.view.patient_view import ShownBeat
 from monitor.view.plots import plot_losses
-from monitor.wire.messages import Alert, Technical, joined_leads
+from monitor.wire.messages import Alert, Technical, began_s, joined_leads, measured
 
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
     "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
     "episode_beats", "episode_start_sample", "rule", "model", "delay_ms", "leads", "family",
-    "word", "by",
+    "word", "by", "kind", "text",
 )  # fmt: skip
 BEAT_ROWS, LOSS_ROWS = 18, 8
 SHOWN_DIGITS = 8  # of an identity: enough for `show`
@@ -94,10 +96,48 @@ def find_one(journal: JournalReader, name: str) -> Alert | Technical:
     )
 
 
-def drawn(journal: JournalReader, message: Alert | Technical, width: int) -> Group:
-    """Return one alert for a terminal: its words, beat over reconstruction, the losses around."""
+def is_named_alarm(message: Alert | Technical) -> TypeGuard[Alert]:
+    """Tell whether an alert is a named alarm, which has no beat of its own."""
+    return isinstance(message, Alert) and message.kind != "anomalous_beats"
+
+
+def signal_of(journal: JournalReader, alarm: Alert, record: Path) -> AlarmSignal:
+    """Read the signal around a named alarm from its record, in the leads that were monitored.
+
+    Raises
+    ------
+    InvalidOption
+        If the record cannot be the one that was monitored.
+    RecordError
+        If it cannot be read.
+    """
+    run = journal.run()
+    streams = [] if run is None else run.streams
+    stream = next((one for one in streams if one.patient == alarm.patient), None)
+    if stream is None:
+        return alarm_signal(record, alarm, (), None)
+    return alarm_signal(record, alarm, stream.leads, stream.fs_hz)
+
+
+def drawn(
+    journal: JournalReader,
+    message: Alert | Technical,
+    width: int,
+    signal: AlarmSignal | None = None,
+) -> Group:
+    """Return one alert for a terminal: its words, beat over reconstruction, the losses around.
+
+    Of a named alarm the signal, if that is given.
+    """
     rows = [Text(line) for line in words_of(message)]
-    if isinstance(message, Alert) and message.beat:
+    if is_named_alarm(message):
+        rows.append(Text())
+        if signal is None:
+            return Group(
+                *rows, Text("the journal keeps no signal; --record RECORD draws it", "dim")
+            )
+        return Group(*rows, *drawn_signal(signal, message, width))
+    if isinstance(message, Alert) and message.beat and measured(message) is not None:
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
     if isinstance(message, Alert):
@@ -115,7 +155,12 @@ def words_of(message: Alert | Technical) -> list[str]:
         f"record {harmless(message.record)}  lead {harmless(message.lead)}  "
         f"sample {message.sample}",
     ]
-    if isinstance(message, Alert):
+    if is_named_alarm(message):
+        lines.append(
+            f"began at sample {message.episode_start_sample}, {clock(began_s(message))}  "
+            f"rule {harmless(message.rule)}"
+        )
+    elif isinstance(message, Alert):
         lines.append(
             f"episode from sample {message.episode_start_sample}, {message.episode_beats} beats  "
             f"RR {milliseconds(message.rr_before_ms)}/{milliseconds(message.rr_after_ms)} ms  "
@@ -154,29 +199,31 @@ def _strip(around: list[LeadBeat], width: int) -> list[Text]:
 
 
 def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical], out: Path) -> int:
-    """Write `<record>.alm` for each record: one annotation an alerted beat; return how many files.
+    """Write `<record>.alm` for each record; return how many files.
+
+    One annotation an alerted beat. A named alarm is a comment where it began, with its kind first,
+    and another where it ended.
 
     Raises
     ------
     InvalidOption
         If a record's rate is not known, or its name cannot be a file's.
     """
-    from monitor.offline.annotation_files import alarm_file, replace_files, writable_folder
+    from monitor.offline.annotation_files import annotation_bytes, replace_files, writable_folder
 
     run = journal.run()
     rates = {} if run is None else {stream.patient: stream.fs_hz for stream in run.streams}
-    beats: dict[str, list[Alert]] = defaultdict(list)
+    found: dict[str, list[Annotation]] = defaultdict(list)
     for one in messages:
-        if isinstance(one, Alert) and one.state in ("onset", "ongoing"):  # these are of a beat
-            beats[one.patient].append(one)
-    for alerts in beats.values():
-        alerts.sort(key=lambda one: one.sample)
-    if unknown := sorted(set(beats) - set(rates)):
+        annotation = _annotation(one) if isinstance(one, Alert) else None
+        if annotation is not None:
+            found[one.patient].append(annotation)
+    if unknown := sorted(set(found) - set(rates)):
         raise InvalidOption(
             f"the journal does not hold the sampling rate of {unknown[0]!r}, which --alm needs (a "
             "consumer that runs alone does not know it); use --csv or --json"
         )
-    names = {patient: patient.replace("#", "-") for patient in beats}
+    names = {patient: patient.replace("#", "-") for patient in found}
     if bad := [name for name in names.values() if _RECORD_NAME.fullmatch(name) is None]:
         raise InvalidOption(
             f"{bad[0]!r} cannot name a WFDB file; choose other patients with --patient"
@@ -184,12 +231,36 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
     if len(set(names.values())) < len(names):
         raise InvalidOption("two patients would share a file; choose one of them with --patient")
     folder = writable_folder(out)
-    for patient, alerts in beats.items():
-        content = alarm_file(
-            np.array([one.sample for one in alerts], np.int64),
-            np.array([one.loss for one in alerts], np.float32),
-            np.array([one.threshold for one in alerts], np.float32),
+    for patient, notes in found.items():
+        notes.sort(key=lambda one: one.sample)
+        content = annotation_bytes(
+            np.array([one.sample for one in notes], np.int64),
+            [one.symbol for one in notes],
+            [one.note for one in notes],
             rates[patient],
         )
         replace_files(folder, names[patient], {"alm": content})
-    return len(beats)
+    return len(found)
+
+
+class Annotation(NamedTuple):
+    """One annotation of a WFDB file."""
+
+    sample: int
+    symbol: str
+    note: str
+
+
+def _annotation(alert: Alert) -> Annotation | None:
+    """Return what is noted of an alert; None of one that is neither of a beat nor of an alarm."""
+    from monitor.offline.annotation_files import ANOMALY, COMMENT, loss_note
+
+    of_beat = measured(alert)
+    if of_beat is not None and alert.state in ("onset", "ongoing"):
+        return Annotation(alert.sample, ANOMALY, loss_note(of_beat.loss, of_beat.threshold))
+    if is_named_alarm(alert) and alert.state == "onset":
+        note = f"{alert.kind} priority={alert.priority} raised_s={alert.time_s:.3f}"
+        return Annotation(alert.episode_start_sample, COMMENT, note)
+    if is_named_alarm(alert) and alert.state == "cleared":
+        return Annotation(alert.sample, COMMENT, f"{alert.kind} over")
+    return None

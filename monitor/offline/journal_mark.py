@@ -17,7 +17,8 @@ from monitor.errors import InvalidOption
 from monitor.journal.leader import led
 from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal, Progress, StoredProgress
-from monitor.offline.journal_export import find_one
+from monitor.offline.journal_export import find_one, is_named_alarm
+from monitor.plain import alarm_name
 from monitor.wire.codec import encoded
 from monitor.wire.messages import Alert, FamilyWord, MarkRequest, Stream
 
@@ -48,6 +49,11 @@ def request_for(path: Path, name: str, word: FamilyWord, by: str) -> tuple[Alert
                 f"{name} is a technical alert, of no family; give the number of another, as "
                 "`ecg-monitor history` lists them"
             )
+        if is_named_alarm(alert):
+            raise InvalidOption(
+                f"alert {name} is a named alarm ({alarm_name(alert.kind)}), of no family; give the "
+                "number of an alert of beats, as `ecg-monitor history` lists them"
+            )
         family = alert.family or _family_of_episode(journal, alert)
         if family is None:
             raise InvalidOption(
@@ -70,6 +76,7 @@ def _family_of_episode(journal: JournalReader, alert: Alert) -> int | None:
         for one in journal.alerts(patient=alert.patient)
         if isinstance(one, Alert)
         and one.state == "onset"
+        and one.kind == alert.kind
         and one.episode_start_sample == alert.episode_start_sample
     )
     return next(began, None)

@@ -265,7 +265,7 @@ class _Judge:
 
     def _hear(self, alerts: Iterable[Alert | Technical]) -> None:
         for alert in alerts:
-            if not isinstance(alert, Alert):
+            if not isinstance(alert, Alert) or alert.kind != "anomalous_beats":
                 continue
             first = alert.episode_start_sample
             if alert.state == "onset":

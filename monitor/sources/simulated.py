@@ -223,12 +223,29 @@ def default_record(
     RecordError
         If the cache folder cannot be written.
     """
-    folder = cache_dir or Path(platformdirs.user_cache_dir("ecg-monitor"))
-    path = folder / "simulated" / f"chf07-style-v{SIMULATOR_VERSION}"
+    path = records_folder(cache_dir) / f"chf07-style-v{SIMULATOR_VERSION}"
+    return kept_record(path, DEFAULT_SETTINGS, on_progress)
+
+
+def records_folder(cache_dir: Path | None) -> Path:
+    """Return where simulated records are kept, in the user's cache folder or another."""
+    return (cache_dir or Path(platformdirs.user_cache_dir("ecg-monitor"))) / "simulated"
+
+
+def kept_record(
+    path: Path, settings: SimulationSettings, on_progress: Callable[[float], None] | None
+) -> Path:
+    """Return the record of these settings at `path`, which is made if it is not whole.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be written.
+    """
     # Two processes at once write the same bytes; the later one replaces equal by equal.
-    if not _is_whole(path, DEFAULT_SETTINGS):
+    if not _is_whole(path, settings):
         try:
-            write_record(path, DEFAULT_SETTINGS, on_progress, overwrite=True)
+            write_record(path, settings, on_progress, overwrite=True)
         except RecordError as error:
             raise RecordError(
                 f"{error}, or make a record with `ecg-monitor simulate` and replay that"

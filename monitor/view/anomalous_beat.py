@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.view.waveform import finite_values
-from monitor.wire.messages import MAX_BEAT_LENGTH, Alert, LossByPart, times_above
+from monitor.wire.messages import MAX_BEAT_LENGTH, Alert, LossByPart, measured
 
 MAX_WHY = 3  # shape, premature or late
 MAX_NEIGHBOURS = 3
@@ -84,13 +84,22 @@ class AnomalousBeat:
 
 
 def anomalous_beat(alert: Alert) -> AnomalousBeat:
-    """Return the beat of an alert's onset or continuation; bounded, whatever the alert holds."""
+    """Return the beat of an alert's onset or continuation; bounded, whatever the alert holds.
+
+    Raises
+    ------
+    ValueError
+        If nothing was measured of a beat, as of a named alarm.
+    """
+    of_beat = measured(alert)
+    if of_beat is None:
+        raise ValueError(f"alert {alert.seq} is of no beat")
     return AnomalousBeat(
         sample=alert.sample,
         time_s=alert.time_s,
-        loss=alert.loss,
-        threshold=alert.threshold,
-        ratio=times_above(alert),
+        loss=of_beat.loss,
+        threshold=of_beat.threshold,
+        ratio=of_beat.times_above,
         rr_before_ms=alert.rr_before_ms,
         rr_after_ms=alert.rr_after_ms,
         beat=finite_values(alert.beat[:MAX_BEAT_LENGTH]),

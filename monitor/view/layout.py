@@ -14,8 +14,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from monitor.plain import clock
+from monitor.plain import alarm_words, clock
 from monitor.text import harmless
+from monitor.view.alarms import alarm_rows, inhibited_row
 from monitor.view.beats import beat_and_losses, explanation
 from monitor.view.families import WORD_KEYS, families_rows, families_text
 from monitor.view.patient_view import AlertRow, PatientView
@@ -64,6 +65,7 @@ STAGE_COLUMNS = 72
 WIDE_COLUMNS = 120
 TALL_ROWS = 36
 ROOMY_ROWS = 20  # from here on a long verdict may take up to three
+ALL_ALARMS = 12  # rows: three of the large one
 TINY_HEIGHT = 12  # below, the last row is of keys alone
 _BRIEF = {"fewer alerts": "fewer", "more alerts": "more"}  # of keys, where they have little room
 SHORT_DISCLAIMER = "research, not a medical device"
@@ -133,12 +135,15 @@ def _monitoring(snapshot: Snapshot, patient: PatientView, width: int, height: in
 
     The rows that matter most are kept when the terminal is small: title, verdict, signal, keys.
     """
-    n_verdict = 3 if height >= ROOMY_ROWS else 1
-    verdict_rows = _verdict_rows(snapshot, patient, width, n_verdict)
-    top = [_title(snapshot, patient, width), *verdict_rows]
+    n_verdict, n_alarms = (3, 5) if height >= ROOMY_ROWS else (1, 1)
+    alarms = alarm_rows(patient, width, ALL_ALARMS if height >= TALL_ROWS else n_alarms)
+    top = [_title(snapshot, patient, width), *alarms]
     bottom = _footer(snapshot, width, height)
     if height >= 8:
-        top.insert(1, _progress(snapshot, patient, width))
+        top.append(_progress(snapshot, patient, width))
+    top += _verdict_rows(snapshot, patient, width, n_verdict)
+    if height >= TINY_HEIGHT:
+        top += inhibited_row(patient, width)
     is_tall = height >= TALL_ROWS and width >= 2 * STAGE_COLUMNS
     if height >= 16 and not is_tall:
         bottom.insert(0, stage_line(snapshot.stages, snapshot.faults))
@@ -329,6 +334,8 @@ def _alert_row(
         text.append(f"{harmless(row.patient, NAME_LENGTH)}  ", NAME)
     if is_technical:
         text.append(event_name(row.event)).append(f"  {harmless(row.text)}", DIM)
+    elif row.kind != "anomalous_beats":
+        text.append(alarm_words(row.kind, row.text))
     elif row.loss is not None and row.ratio is not None:
         text.append("" if is_brief else f"loss {number(row.loss):>6}  ")
         text.append(f"x{number(row.ratio):<5}")
@@ -404,7 +411,7 @@ def _keys(snapshot: Snapshot) -> list[tuple[str, str]]:
         word = shown.word_of(shown.latest.family)
         if word is not None:
             keys += [(key, "undo" if said == word else said) for key, said in WORD_KEYS.items()]
-    if shown is not None and shown.latched:
+    if shown is not None and shown.asks:
         keys.insert(0, ("a", "ACKNOWLEDGE"))
     if len(snapshot.patients) > 1:
         keys += [("↑↓", "patient"), ("/", "search")]

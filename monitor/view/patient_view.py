@@ -11,15 +11,22 @@ import msgspec
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.view.waveform import Waveform, add_wave
 from monitor.wire.messages import (
+    ALARM_KINDS,
     MAX_FAMILIES,
     MAX_LEADS,
+    AlarmKind,
+    AlarmStatus,
     Alert,
+    AlertKind,
     BeatScored,
     FamilyStatus,
     FamilyWord,
     LearningStatus,
     PatientStatus,
+    Priority,
     Wave,
+    began_s,
+    measured,
 )
 
 MAX_BEATS = 120  # losses kept a patient
@@ -37,6 +44,7 @@ Standing = Literal[
     "ended", "learning", "quiet", "low", "medium", "withheld", "unacknowledged", "high"
 ]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
+_PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # the most urgent first
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,12 @@ class LastingTechnical:
     event: str
     text: str = ""
     time_s: float | None = None  # none: it began before this view listened
+    inhibits: tuple[AlarmKind, ...] = ()  # as the alert said
 
 
 @dataclass(frozen=True)
 class AlertRow:
-    """One line of the alert list: an episode, or a technical alert from onset to end."""
+    """One line of the alert list: an episode, a named alarm or a technical alert, to its end."""
 
     patient: str
     journal: str  # where seq counts
@@ -77,6 +86,7 @@ class AlertRow:
     priority: RowPriority
     time_s: float  # of the first message of it
     start_sample: int
+    kind: AlertKind = "anomalous_beats"
     event: str = ""  # of a technical alert
     text: str = ""
     loss: float | None = None  # at the highest ratio
@@ -84,6 +94,7 @@ class AlertRow:
     n_beats: int = 0
     why: tuple[str, ...] = ()  # what made that beat anomalous
     leads: tuple[str, ...] = ()  # that rang at that beat; of a technical alert: those it is of
+    inhibits: tuple[AlarmKind, ...] = ()  # of a technical alert: what cannot be raised meanwhile
 
     @property
     def is_open(self) -> bool:
@@ -120,30 +131,47 @@ class PatientView:
     latched: bool = False  # a high alert was not acknowledged
     learning: LearningStatus | None = None  # how far it is, while it lasts
     families: tuple[FamilyStatus, ...] = ()  # of anomalous beats that look alike
+    alarms: tuple[AlarmStatus, ...] = ()  # named alarms that stand, the most urgent first
+    inhibited: tuple[AlarmKind, ...] = ()  # named alarms that cannot be raised now
     standing: Standing = field(init=False)  # how much the patient needs a look
-    # What patients are listed by, the smallest first: standing, loss over threshold, name.
-    urgency: tuple[int, float, str] = field(init=False)
+    # What patients are listed by, the smallest first: standing, worst alarm, loss over threshold,
+    # name.
+    urgency: tuple[int, tuple[int, ...], float, str] = field(init=False)
 
     def __post_init__(self) -> None:
         # Once a message, not ten times a second for each of thousands.
         standing = self._standing()
         ratio = None if self.episode is None else self.episode.ratio
-        urgency = -STANDINGS.index(standing), -(ratio or 0.0), self.patient
+        worst = _urgency(self.alarms[0]) if self.alarms else (len(_PRIORITIES),)
+        urgency = -STANDINGS.index(standing), worst, -(ratio or 0.0), self.patient
         object.__setattr__(self, "standing", standing)
         object.__setattr__(self, "urgency", urgency)
 
     def _standing(self) -> Standing:
-        if self.episode is not None and self.episode.priority == "high":
+        priorities = {alarm.priority for alarm in self.alarms if alarm.lasts}
+        if self.episode is not None and self.episode.priority != "technical":
+            priorities.add(self.episode.priority)
+        if "high" in priorities:
             return "high"
-        if self.latched:
+        if self.asks:
             return "unacknowledged"
         if self.technical:
             return "withheld"  # no verdict: as bad as not knowing
-        if self.episode is not None:
-            return "medium" if self.episode.priority == "medium" else "low"
+        if priorities:
+            return "medium" if "medium" in priorities else "low"
         if self.state in ("monitoring", "ended"):
             return "quiet" if self.state == "monitoring" else "ended"
         return "learning"
+
+    @property
+    def asks(self) -> bool:
+        """Whether a high alert or a named alarm was not acknowledged."""
+        return self.latched or any(alarm.latched for alarm in self.alarms)
+
+    @property
+    def calls(self) -> bool:
+        """Whether a named alarm of high priority lasts that nobody has acknowledged."""
+        return any(alarm.latched and alarm.lasts for alarm in self.alarms)
 
     def word_of(self, family: int | None) -> FamilyWord | None:
         """What a person said of a family; None where no such family is known."""
@@ -211,14 +239,54 @@ def _bounded(texts: Sequence[str], length: int) -> tuple[str, ...]:
     return tuple(text[:length] for text in texts[:MAX_TECHNICAL])
 
 
+def _urgency(alarm: AlarmStatus) -> tuple[int, ...]:
+    """Return what named alarms are listed by: priority, whether it lasts, was seen; kind."""
+    return (
+        _PRIORITIES.index(alarm.priority),
+        not alarm.lasts,
+        not alarm.latched,
+        ALARM_KINDS.index(alarm.kind),
+    )
+
+
 def add_alert(patient: PatientView, alert: Alert, row: AlertRow) -> PatientView:
-    """Keep the beat that raised the alert; a clearing beat is a normal one."""
+    """Keep the beat that raised the alert, or the named alarm; a clearing beat is a normal one."""
+    leads = patient.leads or (alert.lead,)
+    if alert.kind != "anomalous_beats":
+        alarms = _with_alarm(patient.alarms, alert, alert.kind)
+        return replace(patient, record=alert.record, leads=leads, alarms=alarms)
     if not row.is_open:
         return replace(patient, episode=None)
-    leads = patient.leads or (alert.lead,)
-    return replace(
-        patient, record=alert.record, leads=leads, latest=anomalous_beat(alert), episode=row
+    latest = patient.latest if measured(alert) is None else anomalous_beat(alert)
+    return replace(patient, record=alert.record, leads=leads, latest=latest, episode=row)
+
+
+def _with_alarm(
+    alarms: tuple[AlarmStatus, ...], alert: Alert, kind: AlarmKind
+) -> tuple[AlarmStatus, ...]:
+    """Return the alarms that stand after one began or ended: before the next Status says so."""
+    known = next((one for one in alarms if one.kind == kind), None)
+    others = tuple(one for one in alarms if one.kind != kind)
+    lasts = alert.state in ("onset", "ongoing")
+    latched = alert.priority == "high" if known is None or not known.lasts else known.latched
+    if not lasts:
+        latched = known is not None and known.latched
+    if not (lasts or latched):
+        return others
+    priority = alert.priority if lasts or known is None else known.priority
+    since = alert.episode_start_sample, began_s(alert)
+    alarm = AlarmStatus(kind, priority, *since, lasts=lasts, latched=latched)
+    return tuple(sorted((*others, alarm), key=_urgency))
+
+
+def see_alarm(patient: PatientView, alert: Alert) -> PatientView:
+    """Take note that a person has seen a named alarm: one that is over stands no longer."""
+    alarms = tuple(
+        msgspec.structs.replace(one, latched=False) if one.kind == alert.kind else one
+        for one in patient.alarms
+        if one.lasts or one.kind != alert.kind
     )
+    return replace(patient, alarms=tuple(sorted(alarms, key=_urgency)))
 
 
 def add_technical(patient: PatientView, row: AlertRow) -> PatientView:
@@ -228,8 +296,10 @@ def add_technical(patient: PatientView, row: AlertRow) -> PatientView:
         return replace(patient, left_out=kept + row.leads if row.is_open else kept)
     others = tuple(lasting for lasting in patient.technical if lasting.event != row.event)
     if row.is_open:
-        others = (*others, LastingTechnical(row.event, row.text, row.time_s))
-    return replace(patient, technical=others)
+        others = (*others, LastingTechnical(row.event, row.text, row.time_s, row.inhibits))
+        inhibited = dict.fromkeys((*patient.inhibited, *row.inhibits))
+        return replace(patient, technical=others, inhibited=tuple(inhibited))
+    return replace(patient, technical=others)  # what it inhibited the next Status says
 
 
 def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
@@ -264,6 +334,8 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         latched=said.latched,
         learning=said.learning,
         families=_families(patient.families, said.families),
+        alarms=tuple(sorted(said.alarms[: len(ALARM_KINDS)], key=_urgency)) if said.alarms else (),
+        inhibited=tuple(said.inhibited[: len(ALARM_KINDS)]),
     )
 
 

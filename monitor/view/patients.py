@@ -6,6 +6,7 @@ from rich.text import Text
 
 from monitor.plain import clock, learning_text, what_is_kept_back
 from monitor.text import harmless
+from monitor.view.alarms import ALARM_BARS, summary
 from monitor.view.patient_view import AlertRow, PatientView, Standing
 from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
 from monitor.view.screen_rows import (
@@ -65,7 +66,7 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         since = patient.technical[0].time_s
         began = "" if since is None else f" since {clock(since, 0)}"
         kept = what_is_kept_back(lasting.event for lasting in patient.technical)
-        seen = f"  {TO_ACKNOWLEDGE}" if patient.latched else ""
+        seen = f"  {TO_ACKNOWLEDGE}" if asks_for_beats(patient) else ""
         text = " ".join(harmless(t.text or _LATE_TEXTS.get(t.event, "")) for t in patient.technical)
         return (
             "T",
@@ -82,9 +83,23 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {rung}"
         return "A", said, ALARM_BAR
     letter, said, style = _state(patient)
-    if patient.latched:
+    if asks_for_beats(patient):
         return "A", f"{TO_ACKNOWLEDGE}  {said}{without(patient)}", ALARM_BAR
     return letter, f"{said}{without(patient)}", style
+
+
+def asks_for_beats(patient: PatientView) -> bool:
+    """Tell whether a high alert of beats asks to be acknowledged; a named alarm says so itself."""
+    return patient.latched and not any(alarm.latched for alarm in patient.alarms)
+
+
+def _in_table(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
+    """Return a patient's state letter, named alarms and verdict, and the style of its row."""
+    letter, said, style = verdict(snapshot, patient)
+    if not patient.alarms or snapshot.silent_s > 0:
+        return letter, said, style
+    also = "" if letter == "M" else f"  {said}"
+    return "A", f"{summary(patient)}{also}", ALARM_BARS[patient.alarms[0].priority]
 
 
 def rang_in(patient: PatientView, row: AlertRow) -> str:
@@ -103,7 +118,8 @@ def _state(patient: PatientView) -> tuple[str, str, str]:
     """Return the same of a patient of whom nothing is open."""
     note = f"  {harmless(patient.note)}" if patient.note else ""
     if patient.state == "monitoring":
-        return "M", f"MONITORING  no open alert{note}", QUIET_BAR
+        alert = "no alert of beats" if patient.alarms else "no open alert"
+        return "M", f"MONITORING  {alert}{note}", QUIET_BAR
     if patient.state == "ended":
         return "E", f"ENDED{note}", ENDED_BAR
     left = learning_text(patient.learning, before="  ")
@@ -159,7 +175,7 @@ def _counted(snapshot: Snapshot, room: int) -> Text:
 
 
 def _patient_row(snapshot: Snapshot, patient: PatientView, is_shown: bool) -> Text:
-    letter, said, style = verdict(snapshot, patient)
+    letter, said, style = _in_table(snapshot, patient)
     position_s = patient.position_s
     row = Text().append("▶" if is_shown else " ", NAME).append(f" {letter} ", style).append(" ")
     name = Text(harmless(patient.patient, NAME_LENGTH), NAME if is_shown else "")

@@ -90,13 +90,16 @@ def _choose(snapshot: Snapshot, step: int, *, is_round: bool) -> Snapshot:
 def settle(snapshot: Snapshot, is_due: bool) -> Snapshot:
     """Show the worst patient where none is chosen, and keep showing it until it is time.
 
-    At once where a high alert begins, otherwise when the caller's clock says so: alerts of a ward
-    begin and end by the second, and nobody reads a signal that changes its patient with them.
+    At once where a high alert or alarm begins, otherwise when the caller's clock says so: alerts of
+    a ward begin and end by the second, and nobody reads a signal that changes its patient with
+    them.
     """
     if snapshot.selected is not None or not snapshot.patients:
         return snapshot
     worst, shown = snapshot.worst_first[0], selected(snapshot)
-    is_urgent = worst.standing == "high" and (shown is None or shown.standing != "high")
+    is_urgent = (worst.standing == "high" and (shown is None or shown.standing != "high")) or (
+        worst.calls and (shown is None or not shown.calls)
+    )
     if worst.patient == snapshot.settled or not (is_due or is_urgent or snapshot.settled is None):
         return snapshot
     return replace(snapshot, settled=worst.patient)

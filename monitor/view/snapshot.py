@@ -25,9 +25,11 @@ from monitor.view.patient_view import (
     add_status,
     add_stretch,
     add_technical,
+    see_alarm,
 )
 from monitor.view.waveform import Waveform
 from monitor.wire.messages import (
+    ALARM_KINDS,
     MAX_LEADS,
     MONITOR,
     Alert,
@@ -38,7 +40,7 @@ from monitor.wire.messages import (
     Status,
     Technical,
     Wave,
-    times_above,
+    measured,
 )
 
 MAX_ROWS = 200  # rows of the alert list
@@ -88,6 +90,8 @@ def apply(snapshot: Snapshot, message: Message) -> Snapshot:
             return _with_patient(snapshot, message.patient, lambda p: add_stretch(p, message))
         case BeatScored():
             return _with_patient(snapshot, message.patient, lambda p: add_beat(p, message))
+        case Alert(state="acknowledged") if message.kind != "anomalous_beats":
+            return _with_patient(snapshot, message.patient, lambda p: see_alarm(p, message))
         case Alert(state="acknowledged" | "marked"):
             return snapshot  # the next Status says so
         case Alert():
@@ -164,6 +168,7 @@ def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
             row.patient == alert.patient
             and row.journal == alert.journal[:MAX_TEXT]
             and row.priority != "technical"
+            and row.kind == alert.kind
             and row.start_sample == alert.episode_start_sample
         ),
     )
@@ -173,11 +178,14 @@ def _apply_alert(snapshot: Snapshot, alert: Alert) -> Snapshot:
     row = _alert_row(alert, before)
     snapshot = _with_row(snapshot, place, row)
     snapshot = _with_patient(snapshot, alert.patient, lambda p: add_alert(p, alert, row))
-    return _with_beat(snapshot, alert.patient) if row.is_open else snapshot
+    has_beat = row.is_open and alert.kind == "anomalous_beats"
+    return _with_beat(snapshot, alert.patient) if has_beat else snapshot
 
 
 def _open_episode(snapshot: Snapshot, alert: Alert) -> AlertRow | None:
     """Return the alert's episode where the list has forgotten its row."""
+    if alert.kind != "anomalous_beats":
+        return None
     patient = snapshot.patients.get(alert.patient)
     episode = None if patient is None else patient.episode
     if episode is None or episode.start_sample != alert.episode_start_sample:
@@ -197,8 +205,9 @@ def _with_beat(snapshot: Snapshot, name: str) -> Snapshot:
 
 def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
     """Return the episode's row: the newest state, the highest ratio so far."""
-    above = times_above(alert)
-    highest = before is None or before.ratio is None or above >= before.ratio
+    of_beat = measured(alert)
+    above = None if of_beat is None else of_beat.times_above
+    highest = before is None or before.ratio is None or (above or 0.0) >= before.ratio
     return AlertRow(
         patient=alert.patient,
         journal=alert.journal[:MAX_TEXT],
@@ -207,6 +216,8 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         priority=alert.priority,
         time_s=alert.time_s if before is None else before.time_s,
         start_sample=alert.episode_start_sample,
+        kind=alert.kind,
+        text="" if of_beat is not None else alert.text[:MAX_TEXT],
         loss=alert.loss if highest or before is None else before.loss,
         ratio=above if highest or before is None else before.ratio,
         n_beats=alert.episode_beats,
@@ -256,6 +267,7 @@ def _apply_technical(snapshot: Snapshot, technical: Technical) -> Snapshot:
         event=technical.event,
         text=technical.text[:MAX_TEXT],
         leads=leads,
+        inhibits=tuple(technical.inhibits[: len(ALARM_KINDS)]),
     )
     snapshot = _with_row(snapshot, place, row)
     if technical.patient == MONITOR:

@@ -99,6 +99,7 @@ AlarmKind = Literal[  # what a rhythm is called that someone must come for
     "bradycardia",
     "irregular_rhythm",
 ]
+ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)  # the most urgent first
 AlertKind = Literal["anomalous_beats"] | AlarmKind
 Priority = Literal["high", "medium", "low"]  # IEC 60601-1-8: how soon someone must come
 FamilyWord = Literal["", "normal", "always"]
@@ -326,8 +327,7 @@ class Alert(Published, frozen=True, tag="alert"):
     state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"]
     priority: Priority
     rule: str
-    # Of this beat in `lead`, of the episode's worst beat when cleared; none of a named alarm:
-    loss: float | None
+    loss: float | None  # of this beat in `lead`, or the worst when cleared; none of a named alarm
     threshold: float | None  # of this lead
     ratio: float | None  # loss / threshold
     rr_before_ms: float | None
@@ -354,13 +354,32 @@ class Alert(Published, frozen=True, tag="alert"):
     text: str = ""  # of a named alarm, as people are told it
 
 
-def times_above(alert: Alert) -> float:
-    """Return how many times above its bound an alert's beat is, as people are shown it.
+class BeatMeasures(NamedTuple):
+    """What was measured of an alert's beat."""
 
-    Of a beat that evidence judged, which has a family, that is its score: its loss alone may be
-    below the threshold.
-    """
-    return alert.ratio if alert.family is None or alert.score is None else alert.score
+    loss: float
+    threshold: float
+    ratio: float  # loss / threshold
+    # How many times above its bound it is, as people are shown it. Of a beat that evidence judged,
+    # which has a family, that is its score: its loss alone may be below the threshold.
+    times_above: float
+
+
+def measured(alert: Alert) -> BeatMeasures | None:
+    """Return what was measured of an alert's beat; a named alarm has none."""
+    if alert.kind != "anomalous_beats":
+        return None
+    if alert.loss is None or alert.threshold is None or alert.ratio is None:
+        return None
+    above = alert.ratio if alert.family is None or alert.score is None else alert.score
+    return BeatMeasures(alert.loss, alert.threshold, alert.ratio, above)
+
+
+def began_s(alert: Alert) -> float:
+    """Return when what an alert is about began, in seconds of the record."""
+    if alert.sample <= 0:
+        return alert.time_s
+    return alert.time_s * (alert.episode_start_sample / alert.sample)
 
 
 class Technical(Published, frozen=True, tag="technical"):

@@ -8,8 +8,17 @@ import pytest
 
 from monitor.plain import clock, json_line, plain_line, status_line, transition_line
 from monitor.wire.codec import decode_message, topic_of
-from monitor.wire.messages import LearningStatus, Message
-from tests.monitor.view.scenes import alert, beat, patient_status, status, technical, wave
+from monitor.wire.messages import Alert, LearningStatus, Message
+from tests.monitor.view.scenes import (
+    alarm,
+    alert,
+    beat,
+    patient_status,
+    standing,
+    status,
+    technical,
+    wave,
+)
 
 
 def test_an_alert_is_one_line() -> None:
@@ -17,6 +26,44 @@ def test_an_alert_is_one_line() -> None:
     assert plain_line(alert(78_086)) == (
         "00:05:12.344  119  ALERT onset    medium  loss 41.2 / 26.0 (x1.6)  RR 512/1020 ms  1 beat"
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (alarm(78_086), "ALARM onset    high    asystole: no QRS complex for 3.5 s and more"),
+        (
+            alarm(78_086, "acknowledged", text="no beat"),
+            "ALARM acknowledged  high    asystole  no beat",
+        ),
+        (
+            alarm(78_086, "cleared", kind="extreme_tachycardia", text="", priority="low"),
+            "ALARM cleared  low     extreme tachycardia",
+        ),
+    ],
+)
+def test_a_named_alarm_is_one_line(message: Alert, said: str) -> None:
+    """Its name, what is said of it, and when it began; it has no loss."""
+    assert plain_line(message) == f"00:05:12.344  119  {said}  since 00:05:08.844"
+
+
+def test_a_status_names_alarms_that_stand_and_what_cannot_be_raised() -> None:
+    """Behind the figures."""
+    alarms = [standing("asystole", 290.0), standing("pause", 280.0, "medium", lasts=False)]
+    said = patient_status(
+        75_000, alarms=alarms, left_out=["V1"], inhibited=["ventricular_fibrillation"]
+    )
+    assert status_line(said).endswith(
+        "lag 0.12 s  ASYSTOLE high since 00:04:50 to acknowledge, PAUSE is over medium since "
+        "00:04:40  without lead V1  cannot be raised: ventricular fibrillation"
+    )
+
+
+def test_a_technical_alert_says_what_cannot_be_raised_meanwhile() -> None:
+    """When it begins; its end says nothing of it."""
+    begun = plain_line(technical(250, inhibits=["asystole", "pause"])) or ""
+    assert begun.endswith("no signal on MLII  cannot be raised: asystole and pause")
+    assert (plain_line(technical(250, "cleared", inhibits=["pause"])) or "").endswith("on MLII")
 
 
 def test_an_alert_names_the_leads_that_rang() -> None:
@@ -63,6 +110,7 @@ def test_foreign_text_cannot_steer_the_terminal() -> None:
     for line in (
         plain_line(alert(1, patient="\x1b[2J\n", quality=["\x1b]0;x\x07"])),
         plain_line(technical(1, patient="a\nb", text="\x1b[31m\u202e")),
+        plain_line(alarm(900, patient="\x1b[2J\n", text="\x1b[31m\u202e\n")),
         status_line(patient_status(1, patient="\x9b", technical=["\r\x1b"])),
         transition_line(None, patient_status(1, note="\x1b[5m\n")),
     ):
@@ -108,7 +156,14 @@ def test_a_change_of_state_is_told_once() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [alert(100), technical(100), beat(100, None), status(patient_status(5)), wave(0, [0.5, None])],
+    [
+        alert(100),
+        alarm(900),
+        technical(100),
+        beat(100, None),
+        status(patient_status(5)),
+        wave(0, [0.5, None]),
+    ],
 )
 def test_json_is_one_line_that_reads_back(message: Message) -> None:
     """`jq` reads one object a line; nothing is lost."""

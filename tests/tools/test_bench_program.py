@@ -12,8 +12,8 @@ import wfdb
 from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
-from tests.messages import alert, technical
-from tools.bench_program import Commits, compare_alerts, main
+from tests.messages import alarm, alert, technical
+from tools.bench_program import Commits, Line, compare_alerts, main
 
 FS_HZ = 100
 START_S = 10.0
@@ -54,7 +54,8 @@ def test_alerts_are_matched_with_premature_beats(
     record: Path, alerts: list[Alert], found: int, false: int
 ) -> None:
     """Each alert with one beat, within 150 ms, from the start on; the others are false."""
-    compared = compare_alerts([technical(sample=2000), *alerts], record, START_S)
+    lines: list[Line] = [technical(sample=2000), alarm(sample=2000), *alerts]
+    compared = compare_alerts(lines, record, START_S)
     assert compared.n_premature == 3
     assert compared.recall == pytest.approx(found / 3)
     assert compared.false_per_hour == pytest.approx(false * 3600 / (3600 - START_S))

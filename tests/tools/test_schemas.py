@@ -11,18 +11,28 @@ from typing import Any, get_args
 import pytest
 
 from monitor.wire.codec import encode_message
-from monitor.wire.messages import Alert, Message
-from tests.messages import alert, beat_scored, status, technical, wave
+from monitor.wire.messages import AlarmStatus, Alert, Message
+from tests.messages import alarm, alert, beat_scored, patient_status, status, technical, wave
 from tools.schemas import FOLDER, field_comments, main, schema_of, stale
 
 MESSAGES: list[Message] = [
     alert(),
     alert(state="cleared", priority="low", delay_ms=None, beat=[], reconstruction=[]),
+    alarm(),
     technical(),
+    technical(inhibits=["asystole", "pause"]),
     beat_scored(),
     beat_scored(loss=None, threshold=None, rr_before_ms=None, quality=["noisy"]),
     status(),
     status(patients=[], speed=None),
+    status(
+        patients=[
+            patient_status(
+                alarms=[AlarmStatus("asystole", "high", 2340, 6.5, lasts=True, latched=True)],
+                inhibited=["pause"],
+            )
+        ]
+    ),
     wave(),
 ]
 JSON_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -111,12 +121,13 @@ def test_encoded_messages_are_as_their_schema_says(message: Message) -> None:
         ({"seq": True}, "seq"),
         ({"seq": 1.5}, "seq"),
         ({"loss": "52"}, "loss"),
-        ({"loss": None}, "loss"),
+        ({"ratio": "2"}, "ratio"),
+        ({"kind": "fatigue"}, "kind"),
         ({"patient": ""}, "patient"),
         ({"patient": "119\n"}, "patient"),
         ({"patient": "x" * 129}, "patient"),
         ({"beat": [0.0, "a"]}, "beat[1]"),
-        ({"schema": 2}, "schema"),
+        ({"schema": 3}, "schema"),
     ],
 )
 def test_a_message_that_is_none_departs_from_the_schema(change: dict[str, Any], named: str) -> None:

@@ -24,7 +24,7 @@ from monitor.offline.training_run import check_writable
 from monitor.plain import clock, milliseconds
 from monitor.text import harmless
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
-from monitor.wire.messages import Alert, Technical
+from monitor.wire.messages import Alert, Technical, measured
 
 BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
 MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
@@ -57,7 +57,7 @@ def explained_alert(message: Alert | Technical, around: Sequence[KeptBeat]) -> E
             f"alert {message.seq} concerns the signal and has no beat to draw; name an alert on a "
             "beat"
         )
-    if not message.beat or not message.reconstruction:
+    if measured(message) is None or not message.beat or not message.reconstruction:
         raise InvalidOption(
             f"alert {message.seq} ({message.state}) carries no beat; name the alert that began the "
             "episode (state onset)"
@@ -95,7 +95,9 @@ def _facts(explained: ExplainedAlert) -> Iterator[tuple[str, str]]:
     yield "record, lead", f"{harmless(alert.record)}, {harmless(alert.lead)}"
     yield "in the record", f"{clock(alert.time_s)}, sample {alert.sample}"
     yield "published", f"{harmless(alert.wall_time)}, {alert.state}, priority {alert.priority}"
-    yield "loss", f"{alert.loss:.2f}, threshold {alert.threshold:.2f}, ratio {alert.ratio:.2f}"
+    if (of_beat := measured(alert)) is not None:
+        ratio = f"ratio {of_beat.ratio:.2f}"
+        yield "loss", f"{of_beat.loss:.2f}, threshold {of_beat.threshold:.2f}, {ratio}"
     if beat.why:
         yield "why", ", ".join(beat.why)
     if beat.shares:
@@ -183,7 +185,10 @@ def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
     above = np.array([(kept.loss or 0.0) > kept.threshold for kept in judged])
     axes.bar(places, losses, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
     axes.axhline(
-        min(alert.threshold, MOST_DRAWN_LOSS), color="black", linestyle="--", label="threshold"
+        min(explained.beat.threshold, MOST_DRAWN_LOSS),
+        color="black",
+        linestyle="--",
+        label="threshold",
     )
     letter = "d" if explained.beat.neighbours else "c"
     axes.set_title(f"{letter}  losses of the beats around", fontsize=10)

@@ -1,4 +1,4 @@
-"""One HTML page around one picture: it needs no other file, and all text in it is escaped."""
+"""One HTML page, with a picture or without: it needs no other file, all text in it is escaped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLE = (
 )
 
 
-def html_page(title: str, tables: str, picture: bytes, picture_says: str) -> str:
+def html_page(title: str, tables: str, picture: bytes | None, picture_says: str) -> str:
     """Return the page.
 
     Parameters
@@ -26,17 +26,19 @@ def html_page(title: str, tables: str, picture: bytes, picture_says: str) -> str
         Any text; escaped here.
     tables : str
         HTML, as `facts_table` returns it.
-    picture : bytes
+    picture : bytes or None
         A PNG.
     """
-    data = base64.b64encode(picture).decode()
+    image = ""
+    if picture is not None:
+        data = base64.b64encode(picture).decode()
+        image = f'<img alt="{html.escape(picture_says)}" src="data:image/png;base64,{data}">\n'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
         f"<h1>{html.escape(title)}</h1>\n{tables}\n"
-        f'<img alt="{html.escape(picture_says)}" src="data:image/png;base64,{data}">\n'
-        "<p>Research software, not a medical device.</p>\n</body></html>\n"
+        f"{image}<p>Research software, not a medical device.</p>\n</body></html>\n"
     )
 
 

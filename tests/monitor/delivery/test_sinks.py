@@ -26,7 +26,7 @@ from monitor.delivery.sinks import (
     Webhook,
 )
 from monitor.errors import InvalidOption
-from tests.messages import alert, beat_scored, technical
+from tests.messages import alarm, alert, beat_scored, technical
 
 PYTHON = f"{sys.executable} -c"
 
@@ -78,7 +78,12 @@ def test_a_command_gets_the_alert_on_its_stdin(tmp_path: Path) -> None:
     delivery = Delivery([target], pytest.fail)
     delivery.take(alert(id="aa"))
     assert json.loads(out.read_text())["id"] == "aa"
-    assert (delivery.delivered, delivery.failed) == (1, 0)
+    delivery.take(alarm(id="bb"))
+    told = json.loads(out.read_text())
+    assert [told[name] for name in ("id", "kind", "priority", "loss")] == [
+        "bb", "asystole", "high", None,
+    ]  # fmt: skip
+    assert (delivery.delivered, delivery.failed) == (2, 0)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,22 @@ def beat_heart(newest: int) -> Callable[..., None]:
     return publish(status(newest_seq=newest), journaled=False)
 
 
+@contextmanager
+def beating(server: Server, newest: int) -> Iterator[None]:
+    """Have the publisher's heart beat while the block lasts."""
+    leaving = threading.Event()
+
+    def beat() -> None:
+        while not leaving.wait(0.05):
+            server.do(beat_heart(newest))
+
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    yield
+    leaving.set()
+    heart.join()
+
+
 def test_a_late_subscriber_gets_what_was_before(endpoint: str, tmp_path: Path) -> None:
     """The heartbeat tells a newcomer the newest number; it asks for all before."""
     with served(endpoint, tmp_path / "j") as server:

@@ -598,7 +598,7 @@ def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
     (alert,) = [one for one in said if isinstance(one, Alert) and one.state == "onset"]
     assert (alert.why, alert.sample) == (["premature"], 100 + 20 * 250)
     assert alert.loss == pytest.approx(15, abs=0.01)
-    assert alert.ratio < 1 < (alert.score or 0)
+    assert (alert.ratio or 9) < 1 < (alert.score or 0)
     (beat,) = [one for one in said if isinstance(one, BeatScored) and one.anomalous]
     assert beat.why == ["premature"]
 

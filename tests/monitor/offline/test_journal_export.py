@@ -22,7 +22,7 @@ from monitor.journal.run import JournaledRun
 from monitor.journal.writer import Journal
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, Stream, Technical
-from tests.messages import alert, technical
+from tests.messages import alarm, alert, technical
 from tests.monitor.databases import execute
 
 SAID: list[Alert | Technical] = [
@@ -160,6 +160,109 @@ def test_alerted_beats_become_wfdb_annotations(path: Path, tmp_path: Path) -> No
     assert annotation.fs == 360
     assert annotation.aux_note[0] == "loss=52.00 threshold=26.00"
     assert (tmp_path / "out" / "208.alm").exists()
+
+
+NIGHT: list[Alert | Technical] = [
+    alert(seq=1, id="aaaa0001", sample=2000),
+    alarm(seq=2, id="dddd0002"),
+    alert(seq=3, id="aaaa0003", sample=3000),
+    alarm(seq=4, id="dddd0004", state="acknowledged", sample=4000, time_s=4000 / 360),
+    alarm(seq=5, id="dddd0005", state="cleared", sample=5400, time_s=15.0),
+]
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Path:
+    """Return a journal with a named alarm among alerts of beats."""
+    with Journal(tmp_path / "night.sqlite") as journal:
+        journal.begin(RUN)
+        journal.commit(all_encoded(NIGHT), [])
+    return tmp_path / "night.sqlite"
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """Return a record of 20 s, as the journal says that it was monitored."""
+    signal = 0.5 * np.sin(np.arange(20 * 360) / 40)[:, None]
+    wfdb.wrsamp("119", 360, ["mV"], ["MLII"], signal, fmt=["16"], write_dir=str(tmp_path))
+    return tmp_path / "119"
+
+
+def test_a_named_alarm_is_an_annotation_where_it_began(night: Path, tmp_path: Path) -> None:
+    """Its kind comes first in the note, then when it was raised; its end is another."""
+    listed("history", night, "--alm", tmp_path / "out")
+    notes = wfdb.rdann(str(tmp_path / "out" / "119"), "alm")
+    assert list(notes.sample) == [2000, 2340, 3000, 5400]
+    assert notes.symbol == ["Q", '"', "Q", '"']
+    assert notes.aux_note[1] == "asystole priority=high raised_s=10.000"
+    assert notes.aux_note[3] == "asystole over"
+
+
+def test_a_named_alarm_is_listed_with_its_kind(night: Path) -> None:
+    """In lines, in columns and in JSON; it has no loss, and nothing says None."""
+    lines = listed("history", night).splitlines()
+    assert (
+        "ALARM onset    high    asystole: no QRS complex for 3.5 s and more  since 00:00:06.500"
+        in lines[1]
+    )
+    rows = list(csv.DictReader(io.StringIO(listed("history", night, "--csv"))))
+    assert [row["kind"] for row in rows[:2]] == ["anomalous_beats", "asystole"]
+    told = [rows[1][name] for name in ("state", "priority", "loss", "ratio", "text")]
+    assert told == ["onset", "high", "", "", "asystole: no QRS complex for 3.5 s and more"]
+    (_, told_json, *_) = map(json.loads, listed("history", night, "--json").splitlines())
+    assert (told_json["kind"], told_json["loss"]) == ("asystole", None)
+    assert "None" not in listed("history", night) + listed("history", night, "--csv")
+
+
+def test_a_named_alarm_is_shown_in_words_or_with_its_signal(night: Path, record: Path) -> None:
+    """The journal keeps no signal: the record has it."""
+    words = listed("show", night, "2")
+    assert "began at sample 2340, 00:00:06.500" in words
+    assert "the journal keeps no signal" in words
+    assert "None" not in words
+    drawn = listed("show", night, "2", "--record", record)
+    assert sum(any("\u2801" <= sign <= "\u28ff" for sign in row) for row in drawn.splitlines()) >= 3
+    assert "┌ asystole began 00:00:06.5  ▲ onset 00:00:10.0" in drawn
+    assert "MLII" in drawn
+
+
+def test_a_named_alarm_is_a_page_with_or_without_its_signal(
+    night: Path, record: Path, tmp_path: Path
+) -> None:
+    """Its facts, and with the record a picture."""
+    wanted = [tmp_path / name for name in ("bare.html", "2.html", "2.png")]
+    assert listed("show", night, "2", "--html", wanted[0]) == ""
+    bare = wanted[0].read_text()
+    assert "Asystole of 119" in bare
+    assert "The journal keeps no signal" in bare
+    assert "<img" not in bare
+    listed("show", night, "2", "--record", record, "--html", wanted[1], "--png", wanted[2])
+    assert "<img" in wanted[1].read_text()
+    assert "None" not in bare + wanted[1].read_text().partition("<img")[0]
+    assert wanted[2].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["2", "--png", "2.png"], "add --record RECORD"),
+        (["1", "--record", "{record}"], "leave --record out"),
+        (["2", "--record", "{folder}/nothing"], "nothing"),
+        (["2", "--record", "{folder}/slow"], "has 250 Hz, the one that was monitored 360"),
+        (["2", "--record", "{folder}/short"], "ends before sample 3600"),
+    ],
+)
+def test_a_signal_that_cannot_be_shown_is_refused(
+    night: Path, record: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    """In one line that says what to do."""
+    for name, fs_hz, n_samples in (("slow", 250, 9000), ("short", 360, 900)):
+        signal = np.zeros((n_samples, 1))
+        wfdb.wrsamp(name, fs_hz, ["mV"], ["MLII"], signal, fmt=["16"], write_dir=str(tmp_path))
+    words = [one.format(record=record, folder=tmp_path) for one in options]
+    result = CliRunner().invoke(app, ["show", str(night), *words])
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_only_beats_are_exported_in_the_order_of_their_samples(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from monitor.delivery.publisher import Publisher
 from monitor.journal.leader import led
 from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal
+from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, ControlRequest, MarkRequest
 from monitor.wire.sockets import Sockets
+from tests.messages import alarm
 from tests.monitor.detection.test_engine import Bench, beats_message, end
 from tests.monitor.detection.test_family_marks import CALM, LEARNT, first_family
 from tests.monitor.ports import free_port
@@ -85,6 +87,15 @@ def test_what_cannot_be_said_is_one_line(night: Bench, alert: str, word: str, wh
     assert why in errors
     assert errors.count("\n") == 1
     assert marks(night.folder / "journal") == []
+
+
+def test_a_named_alarm_is_of_no_family(tmp_path: Path) -> None:
+    """It is said which alerts are."""
+    with Journal(tmp_path / "journal") as journal:
+        journal.commit(all_encoded([alarm(seq=1)]), [])
+    code, errors = marked(tmp_path / "journal", "1", "normal")
+    assert code == 2
+    assert "alert 1 is a named alarm (asystole), of no family; give the number of an" in errors
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ from rich.console import Console
 from monitor.view.layout import render
 from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.messages import (
+    ALARM_KINDS,
+    AlarmKind,
+    AlarmStatus,
     Alert,
     BeatScored,
     FamilyStatus,
@@ -24,6 +27,7 @@ from monitor.wire.messages import (
     Neighbour,
     OtherLead,
     PatientStatus,
+    Priority,
     StageHealth,
     Status,
     Technical,
@@ -58,7 +62,7 @@ def beat(sample: int, loss: float | None = 9.0, **changes: Any) -> BeatScored:
 
 def alert(
     sample: int,
-    state: Literal["onset", "ongoing", "cleared", "marked"] = "onset",
+    state: Literal["onset", "ongoing", "cleared", "acknowledged", "marked"] = "onset",
     seq: int = 1,
     **changes: Any,
 ) -> Alert:
@@ -92,6 +96,47 @@ def alert(
         "reconstruction": reconstruction.tolist(),
     }
     return Alert(**values | changes)
+
+
+def alarm(
+    sample: int,
+    state: Literal["onset", "cleared", "acknowledged"] = "onset",
+    seq: int = 1,
+    **changes: Any,
+) -> Alert:
+    """Return the onset or the end of an asystole, which began 3.5 s before its sample."""
+    values: dict[str, Any] = {
+        "schema": 2,
+        "id": f"119-{sample}-{state}-asystole",
+        "priority": "high",
+        "rule": "asystole",
+        "loss": None,
+        "threshold": None,
+        "ratio": None,
+        "rr_before_ms": None,
+        "rr_after_ms": None,
+        "episode_beats": 0,
+        "episode_start_sample": sample - round(3.5 * FS_HZ),
+        "delay_ms": None,
+        "beat": [],
+        "reconstruction": [],
+        "kind": "asystole",
+        "text": "asystole: no QRS complex for 3.5 s and more",
+    }
+    return alert(sample, state, seq, **values | changes)
+
+
+def standing(
+    kind: AlarmKind,
+    since_s: float,
+    priority: Priority = "high",
+    *,
+    lasts: bool = True,
+    latched: bool | None = None,
+) -> AlarmStatus:
+    """Return a named alarm as a heartbeat tells it; of high priority nobody acknowledged it."""
+    is_latched = priority == "high" if latched is None else latched
+    return AlarmStatus(kind, priority, round(since_s * FS_HZ), since_s, lasts, is_latched)
 
 
 def technical(
@@ -325,6 +370,64 @@ def left_out_scene() -> Snapshot:
         ],
         two_leads_scene(),
     )
+
+
+def alarm_scene() -> Snapshot:
+    """Return a patient whose heart stands still, after a run that nobody has acknowledged."""
+    end = round(420 * FS_HZ)
+    alarms = [
+        standing("asystole", 414.5),
+        standing("ventricular_tachycardia", 371.0, lasts=False),
+        standing("irregular_rhythm", 305.0, "low"),
+    ]
+    return after(
+        [
+            alarm(
+                round(373 * FS_HZ),
+                seq=9000,
+                kind="ventricular_tachycardia",
+                text="ventricular tachycardia: 5 ventricular beats or more at over 100 a minute",
+                episode_start_sample=round(371 * FS_HZ),
+            ),
+            alarm(round(418 * FS_HZ), seq=9001),
+            status(patient_status(end, alarms=alarms, latched=True, alerts=9)),
+        ],
+        monitoring_scene(),
+    )
+
+
+def inhibited_scene() -> Snapshot:
+    """Return the patient after the lead came off: a tachycardia was there, no alarm can come."""
+    kinds = list(ALARM_KINDS)
+    alarms = [standing("tachycardia", 400.0, "medium")]
+    end = round(420 * FS_HZ)
+    return after(
+        [
+            technical(end, seq=9000, inhibits=kinds),
+            status(
+                patient_status(end + 750, technical=["lead_off"], inhibited=kinds, alarms=alarms)
+            ),
+        ],
+        monitoring_scene(),
+    )
+
+
+def alarm_ward_scene() -> Snapshot:
+    """Return the ward with named alarms: the worst of them is worse than its high episode."""
+    alarms: dict[str, list[AlarmStatus]] = {
+        "bed 02": [standing("tachycardia", 310.0, "medium")],
+        "bed 04": [standing("extreme_bradycardia", 318.0, latched=False)],
+        "bed 08": [
+            standing("ventricular_fibrillation", 316.4),
+            standing("pause", 312.0, "medium"),
+        ],
+        "bed 11": [standing("asystole", 302.0, lasts=False)],
+    }
+    said = [
+        patient_status(80_400, patient=name, record=name, alarms=found)
+        for name, found in alarms.items()
+    ]
+    return after([status(*said)], ward_scene())
 
 
 def ward_scene() -> Snapshot:

@@ -20,20 +20,32 @@ from monitor.view import screen_rows as bars
 from monitor.view.layout import render
 from monitor.view.selection import select
 from monitor.view.snapshot import Snapshot, with_notice, with_pause, with_silence
-from monitor.wire.messages import LearningStatus, Message, StageHealth
+from monitor.wire.messages import (
+    ALARM_KINDS,
+    AlarmKind,
+    AlarmStatus,
+    LearningStatus,
+    Message,
+    StageHealth,
+)
 from tests.monitor.view.scenes import (
     FS_HZ,
     after,
+    alarm,
+    alarm_scene,
+    alarm_ward_scene,
     alert,
     beat,
     crowd,
     explained_scene,
     families_scene,
+    inhibited_scene,
     lead_off_scene,
     left_out_scene,
     lines_of,
     monitoring_scene,
     patient_status,
+    standing,
     status,
     technical,
     two_leads_scene,
@@ -46,6 +58,7 @@ MONITORING, LEAD_OFF, WARD = monitoring_scene(), lead_off_scene(), ward_scene()
 EXPLAINED = explained_scene()
 TWO_LEADS, LEFT_OUT = two_leads_scene(), left_out_scene()
 FAMILIES = families_scene()
+ALARM, INHIBITED, ALARM_WARD = alarm_scene(), inhibited_scene(), alarm_ward_scene()
 SCENES = {
     "monitoring": MONITORING,
     "lead_off": LEAD_OFF,
@@ -55,6 +68,9 @@ SCENES = {
     "two_leads": TWO_LEADS,
     "left_out": LEFT_OUT,
     "families": FAMILIES,
+    "alarm": ALARM,
+    "inhibited": INHIBITED,
+    "alarm_ward": ALARM_WARD,
     "empty": Snapshot(),
 }
 DRAWN = [name for name in SCENES if name != "empty"]
@@ -443,6 +459,132 @@ def test_the_reason_of_an_alert_stays_in_80_columns() -> None:
     ward = after([late], WARD)
     row = next(line for line in lines_of(ward, 80, 24) if " ONSET    medium    bed 12" in line)
     assert row.rstrip().endswith("late")
+
+
+KINDS = list(ALARM_KINDS)
+
+
+def alarmed(*alarms: AlarmStatus, **changes: Any) -> Snapshot:
+    """Return a patient at 0:01:00 with named alarms that stand."""
+    return after([status(patient_status(round(60 * FS_HZ), alarms=list(alarms), **changes))])
+
+
+@pytest.mark.parametrize(
+    ("priority", "bar"),
+    [("high", bars.ALARM_BAR), ("medium", bars.MEDIUM_BAR), ("low", bars.LOW_BAR)],
+)
+def test_a_named_alarm_is_large_in_the_colour_of_its_priority(priority: Any, bar: str) -> None:
+    """Three whole rows below the title, the words beside the letters."""
+    scene = alarmed(standing("asystole", 50.0, priority))
+    for row in (1, 2, 3):
+        assert {style.bgcolor for _, style in styled(scene, row)} == {Style.parse(bar).bgcolor}
+    lines = lines_of(scene, 80, 24)
+    assert lines[1].startswith(" A  ▄▀▄ ▄▀▀ █ █ ▄▀▀ ▀█▀ ▄▀▄ █   █▀▀")
+    assert f"{priority} priority" in lines[1]
+    assert "since 00:00:50 (10 s)" in lines[2]
+    assert ("key a acknowledges" in lines[3]) is (priority == "high")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_every_kind_can_be_written_large(kind: AlarmKind, width: int) -> None:
+    """From 80 columns on; its whole name where there is room for that."""
+    lines = lines_of(alarmed(standing(kind, 0.0, "medium")), width, 24)
+    assert "█" in lines[1]
+    assert "medium priority" in lines[1]
+    assert "since 00:00:00 (1:00)" in lines[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_large_letters_have_no_room_an_alarm_is_a_row_in_words(kind: AlarmKind) -> None:
+    """On a small terminal."""
+    for width, height in [(60, 16), (40, 24), (40, 10), (24, 6)]:
+        lines = lines_of(alarmed(standing(kind, 0.0)), width, height)
+        assert any(line.startswith(f" A  {kind.replace('_', ' ').upper()}"[:20]) for line in lines)
+
+
+def test_several_alarms_stand_the_most_urgent_first() -> None:
+    """By priority; who was acknowledged or is over comes behind; what has no room is named."""
+    alarms = (
+        standing("irregular_rhythm", 10.0, "low"),
+        standing("tachycardia", 30.0, "medium"),
+        standing("ventricular_tachycardia", 20.0, lasts=False),
+        standing("asystole", 40.0, latched=False),
+        standing("extreme_bradycardia", 50.0),
+    )
+    lines = lines_of(alarmed(*alarms), 80, 48)
+    assert "high priority" in lines[1]
+    assert [line.rstrip() for line in lines[4:8]] == [
+        " A  ASYSTOLE  high  since 00:00:40 (20 s)  no acknowledgement due",
+        " A  VENTRICULAR TACHYCARDIA  high  since 00:00:20, is over  key a acknowledges",
+        " A  TACHYCARDIA  medium  since 00:00:30 (30 s)",
+        " A  IRREGULAR RHYTHM  low  since 00:00:10 (50 s)",
+    ]
+    lines = lines_of(alarmed(*alarms), 80, 24)
+    assert lines[5].rstrip() == (" A  also ventricular tachycardia, tachycardia, irregular rhythm")
+    tiny = lines_of(alarmed(*alarms), 80, 12)
+    assert tiny[1].rstrip().endswith("key a acknowledges  +4")
+
+
+def test_while_a_named_alarm_stands_nobody_says_that_no_alert_is_open() -> None:
+    """The verdict below speaks of beats; the key is offered; the alarm itself asks for it."""
+    scene = alarmed(standing("asystole", 50.0), latched=True)
+    text = text_of(scene, 80, 24)
+    assert "no open alert" not in text
+    assert " M  MONITORING  no alert of beats" in text
+    assert "HIGH ALERT to acknowledge" not in text
+    assert "a ACKNOWLEDGE" in text
+    seen = alarmed(standing("asystole", 50.0, latched=False))
+    assert "a ACKNOWLEDGE" not in text_of(seen, 80, 24)
+    assert "no acknowledgement due" in lines_of(seen, 80, 24)[3]
+
+
+@pytest.mark.parametrize(
+    ("inhibited", "said"),
+    [
+        (["asystole"], "cannot be raised: asystole  (lead off)"),
+        (["asystole", "pause"], "cannot be raised: asystole and pause  (lead off)"),
+        (KINDS[:8], "of named alarms only bradycardia and irregular rhythm can be raised"),
+        (KINDS, "no named alarm can be raised  (lead off)"),
+    ],
+)
+def test_what_cannot_be_raised_is_named_with_the_reason(inhibited: Any, said: str) -> None:
+    """At once with the technical alert, and as the heartbeat says; until it says otherwise."""
+    at_once = after([technical(600, seq=2, inhibits=inhibited)])
+    by_status = after([status(patient_status(900, technical=["lead_off"], inhibited=inhibited))])
+    for scene in (at_once, by_status):
+        assert f"    {said}" in text_of(scene, 80, 24)
+    over = after([technical(950, "cleared", seq=3), status(patient_status(990))], at_once)
+    assert "be raised" not in text_of(over, 80, 24)
+
+
+def test_a_lead_that_is_left_out_is_a_reason() -> None:
+    """Of what only that lead could show."""
+    said = patient_status(900, left_out=["V1"], inhibited=["asystole"])
+    assert "cannot be raised: asystole  (without V1)" in text_of(after([status(said)]), 80, 24)
+    early = patient_status(900, inhibited=["asystole"])
+    text = text_of(after([status(early)]), 80, 24)
+    assert "cannot be raised: asystole  (a lead is not known yet, or was off)" in text
+
+
+def test_a_named_alarm_is_a_row_of_the_list() -> None:
+    """Its name and what is said of it; one row from onset to end."""
+    scene = after([status(patient_status(9000)), alarm(9000, seq=1)])
+    row = next(line for line in lines_of(scene, 80, 24) if "ONSET" in line)
+    assert row.startswith(" A 00:00:36.0  ONSET    high      asystole: no QRS complex for 3.5 s")
+    over = after([alarm(9500, "cleared", seq=2, episode_start_sample=8125)], scene)
+    assert [row.state for row in over.rows] == ["cleared"]
+    assert not any("ONSET" in line for line in lines_of(over, 80, 24))
+
+
+def test_in_a_table_the_worst_named_alarm_leads() -> None:
+    """Before an episode of beats; one that was acknowledged behind one that was not."""
+    rows = [line for line in lines_of(ALARM_WARD, 160, 48) if "  00:05:21  " in line]
+    assert [row[4:11].strip() for row in rows[:7]] == [
+        "bed 08", "bed 04", "bed 07", "bed 11", "bed 03", "bed 02", "bed 09",
+    ]  # fmt: skip
+    assert "VENTRICULAR FIBRILLATION since 00:05:16 to acknowledge; PAUSE since" in rows[0]
+    assert "ASYSTOLE is over since 00:05:02 to acknowledge" in rows[3]
 
 
 def test_leads_stand_one_below_the_other_where_there_is_room() -> None:

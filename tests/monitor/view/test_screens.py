@@ -16,13 +16,14 @@ from monitor.view.screens import LiveScreen
 from monitor.view.selection import listed, selected
 from monitor.view.snapshot import Snapshot
 from monitor.wire.messages import (
+    AckRequest,
     ControlRequest,
     FamilyStatus,
     MarkRequest,
     RelearnRequest,
     ThresholdRequest,
 )
-from tests.messages import beat_scored, patient_status, status
+from tests.messages import alarm, beat_scored, patient_status, status
 from tests.monitor.view.scenes import alert
 
 
@@ -71,6 +72,19 @@ def test_keys_ask_for_the_patient_that_is_shown(
     (request,) = asked.requests
     assert isinstance(request, kind)
     assert request.patient == beat_scored().patient
+
+
+def test_a_acknowledges_the_patient_with_the_named_alarm(terminal: tuple[int, TextIO]) -> None:
+    """The worst of several is the one shown."""
+    typed, keyboard = terminal
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    asked = Asked()
+    with LiveScreen(console, keyboard) as screen:
+        screen.take(status(patients=[patient_status(patient=name) for name in ("119", "208")]))
+        screen.take(alarm(patient="208", record="208"))
+        os.write(typed, b"a")
+        screen.refresh(asked)
+    assert asked.requests == [AckRequest("208")]
 
 
 @pytest.mark.parametrize("key", ["a", "+", "-", "r", "n", "x"])

@@ -24,9 +24,11 @@ from monitor.view.snapshot import MAX_FOLLOWED, Snapshot, follow
 from monitor.wire.messages import Message
 from tests.monitor.view.scenes import (
     after,
+    alarm,
     alert,
     crowd,
     patient_status,
+    standing,
     status,
     technical,
     ward_scene,
@@ -58,24 +60,43 @@ def test_of_equal_priority_the_larger_loss_over_threshold_comes_first() -> None:
     assert names(scene.worst_first) == ["b", "d", "a", "c"]
 
 
+UNSEEN = "unacknowledged"
+
+
 @pytest.mark.parametrize(
-    ("messages", "standing"),
+    ("messages", "expected"),
     [
         ([alert(1, priority="high")], "high"),
         ([status(patient_status(0, latched=True))], "unacknowledged"),
         ([alert(1, priority="medium"), technical(2, seq=2)], "withheld"),
         ([alert(1, priority="medium")], "medium"),
+        ([alarm(900)], "high"),
+        ([status(patient_status(0, alarms=[standing("asystole", 0, lasts=False)]))], UNSEEN),
+        ([status(patient_status(0, alarms=[standing("pause", 0, "medium")]))], "medium"),
+        ([status(patient_status(0, alarms=[standing("irregular_rhythm", 0, "low")]))], "low"),
         ([alert(1, priority="low")], "low"),
         ([status(patient_status(0))], "quiet"),
         ([status(patient_status(0, state="learning"))], "learning"),
         ([status(patient_status(0, state="ended"))], "ended"),
     ],
 )
-def test_standing(messages: list[Message], standing: str) -> None:
+def test_standing(messages: list[Message], expected: str) -> None:
     """What is worst of a patient names its standing."""
     (patient,) = after(messages).patients.values()
-    assert patient.standing == standing
-    assert standing in STANDINGS
+    assert patient.standing == expected
+    assert expected in STANDINGS
+
+
+def test_of_equal_standing_the_more_urgent_alarm_comes_first() -> None:
+    """By kind, before any episode of beats; one that a person has seen behind one that none has."""
+    alarms = {
+        "seen": standing("asystole", 9.0, latched=False),
+        "vt": standing("ventricular_tachycardia", 9.0),
+        "vf": standing("ventricular_fibrillation", 9.0),
+    }
+    said = [patient_status(9000, patient=name, alarms=[one]) for name, one in alarms.items()]
+    scene = after([status(*said), alert(9, seq=1, patient="beats", ratio=99.0, priority="high")])
+    assert names(scene.worst_first) == ["vf", "vt", "seen", "beats"]
 
 
 def test_every_patient_is_counted_once() -> None:
@@ -181,7 +202,12 @@ def test_the_worst_patient_is_shown_for_a_while() -> None:
     worse = after([ring("c", 2, ratio=9.0)], scene)
     assert shown(settle(worse, False)) == "b"
     assert shown(settle(worse, True)) == "c"
-    assert shown(settle(after([ring("a", 3, "high")], scene), False)) == "a"
+    high = settle(after([ring("a", 3, "high")], scene), False)
+    assert shown(high) == "a"
+    asystole = after([alarm(76_000, seq=4, patient="c")], high)
+    assert shown(settle(asystole, False)) == "c"
+    other = after([alarm(76_000, seq=5, patient="b")], settle(asystole, False))
+    assert shown(settle(other, False)) == "c"
 
 
 def test_a_choice_is_not_overruled() -> None:

@@ -13,14 +13,22 @@ from monitor.view import snapshot as limits
 from monitor.view import waveform as waveforms
 from monitor.view.patient_view import MAX_BEATS, MAX_TECHNICAL, MAX_TEXT, PatientView
 from monitor.view.snapshot import Snapshot, apply, follow, with_notice, with_pause, with_silence
-from monitor.wire.messages import MAX_BEAT_LENGTH, MAX_FAMILIES, FamilyStatus, Message
+from monitor.wire.messages import (
+    ALARM_KINDS,
+    MAX_BEAT_LENGTH,
+    MAX_FAMILIES,
+    FamilyStatus,
+    Message,
+)
 from tests.monitor.view.scenes import (
     WAVE_HZ,
     after,
+    alarm,
     alert,
     beat,
     monitoring_scene,
     patient_status,
+    standing,
     status,
     technical,
     ward_scene,
@@ -335,6 +343,16 @@ MESSAGES = st.one_of(
         st.sampled_from(["onset", "cleared"]),
         st.integers(0, 50),
     ),
+    st.builds(
+        lambda s, p, kind, state, q: alarm(
+            s, state, q, patient=p, kind=kind, episode_start_sample=s // 2
+        ),
+        SAMPLES,
+        NAMES,
+        st.sampled_from(ALARM_KINDS),
+        st.sampled_from(["onset", "cleared", "acknowledged"]),
+        st.integers(0, 50),
+    ),
     st.builds(lambda s, p: status(patient_status(s, patient=p)), SAMPLES, NAMES),
     st.builds(
         lambda s, p, v, r: wave(s, v, r, patient=p),
@@ -344,6 +362,60 @@ MESSAGES = st.one_of(
         st.lists(st.integers(-(1 << 62), 1 << 62), max_size=5),
     ),
 )
+
+
+def test_a_named_alarm_stands_from_its_onset_until_it_was_seen() -> None:
+    """At once, not with the next heartbeat; it leaves beat and episode as they were."""
+    scene = after([status(patient_status(0)), alert(9000, seq=1), alarm(9500, seq=2)])
+    patient = only(scene)
+    (asystole,) = patient.alarms
+    assert (asystole.kind, asystole.priority, asystole.since_s) == ("asystole", "high", 34.5)
+    assert (asystole.lasts, asystole.latched, patient.standing) == (True, True, "high")
+    assert patient.episode is not None
+    assert patient.episode.kind == "anomalous_beats"
+    assert patient.latest is not None
+    over = after([alarm(9900, "cleared", seq=3, episode_start_sample=8625)], scene)
+    (asystole,) = only(over).alarms
+    assert (asystole.lasts, asystole.latched, only(over).standing) == (
+        False,
+        True,
+        "unacknowledged",
+    )
+    seen = after([alarm(9950, "acknowledged", seq=4, episode_start_sample=8625)], over)
+    assert only(seen).alarms == ()
+    early = after([alarm(9600, "acknowledged", seq=3, episode_start_sample=8625)], scene)
+    assert [(one.lasts, one.latched) for one in only(early).alarms] == [(True, False)]
+    ended = after([alarm(9900, "cleared", seq=4, episode_start_sample=8625)], early)
+    assert only(ended).alarms == ()
+
+
+def test_a_named_alarm_that_asks_for_nothing_is_gone_when_it_is_over() -> None:
+    """Of medium or low priority."""
+    pause: dict[str, Any] = {"kind": "pause", "priority": "medium", "episode_start_sample": 8000}
+    scene = after([status(patient_status(0)), alarm(9000, seq=1, **pause)])
+    assert only(scene).standing == "medium"
+    over = after([alarm(9500, "cleared", seq=2, **pause)], scene)
+    assert only(over).alarms == ()
+    assert only(over).standing == "quiet"
+
+
+def test_the_heartbeat_says_which_alarms_stand() -> None:
+    """Its word replaces what was heard; two kinds that began together are two rows."""
+    both: dict[str, Any] = {"episode_start_sample": 8000}
+    scene = after([alarm(9000, seq=1, **both), alarm(9000, seq=2, kind="pause", **both)])
+    assert [row.kind for row in scene.rows] == ["asystole", "pause"]
+    said = [standing("pause", 32.0, "medium"), standing("asystole", 32.0)]
+    told = only(after([status(patient_status(9100, alarms=said, inhibited=["pause"]))], scene))
+    assert [one.kind for one in told.alarms] == ["asystole", "pause"]
+    assert told.inhibited == ("pause",)
+    assert only(after([status(patient_status(9200))], scene)).alarms == ()
+
+
+def test_an_alert_of_beats_without_a_loss_is_a_row_and_draws_no_beat() -> None:
+    """Whatever another sender says."""
+    scene = after([status(patient_status(0)), alert(9000, seq=1, loss=None, ratio=None)])
+    assert [row.ratio for row in scene.rows] == [None]
+    assert only(scene).latest is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -359,6 +431,8 @@ def test_any_messages_in_any_order_keep_the_bounds(messages: list[Message]) -> N
         samples = [scored.sample for scored in patient.beats]
         assert samples == sorted(set(samples))
         assert (patient.episode is None) or patient.episode.is_open
+        assert len({one.kind for one in patient.alarms}) == len(patient.alarms)
+        assert all(one.lasts or one.latched for one in patient.alarms)
 
 
 def test_families_stay_as_last_told() -> None:
