@@ -107,8 +107,8 @@ def tile(snapshot: Snapshot, patient: PatientView, number: int) -> Tile:
         record=harmless(patient.record, MAX_NAME),
         standing=patient.standing,
         rank=_rank(patient),
-        said=said[:MAX_SAID],
-        alarms=[standing_text(alarm) for alarm in patient.alarms],
+        said=_apart(said),
+        alarms=[_apart(standing_text(alarm)) for alarm in patient.alarms],
         asks=patient.asks,
         heart_rate=heart_rate(snapshot, patient),
         quality=_quality(patient),
@@ -219,4 +219,9 @@ def _row(row: AlertRow) -> Row:
         leads = f"  {harmless(', '.join(row.leads))}" if row.leads else ""
         why = f"  {harmless(', '.join(row.why))}" if row.why else ""
         what = f"{ratio}{beats}{why}{leads}"
-    return Row(clock(row.time_s, 1), row.state, row.priority, what.strip(), row.is_open)
+    return Row(clock(row.time_s, 1), row.state, row.priority, _apart(what.strip()), row.is_open)
+
+
+def _apart(text: str) -> str:
+    """Return a line whose parts are two spaces apart, which a browser would show as one."""
+    return " · ".join(part for part in text.split("  ") if part)[:MAX_SAID]

@@ -105,6 +105,16 @@ function frame(now) {
   else patient.draw(now);
 }
 
+// For who measures: how many seconds of signal came that are not drawn yet, at most.
+window.ecgMonitor = {
+  behind: () => {
+    const traces = patient.id === null ? [...ward.tiles.values()].map((one) => one.trace) : patient.traces;
+    const drawn = traces.filter((one) => one.fs);
+    const behind = drawn.map((one) => (one.end - one.drawn) / one.fs);
+    return { traces: drawn.length, behind_s: Math.max(0, ...behind), values: drawn.reduce((sum, one) => sum + one.total, 0) };
+  },
+};
+
 setInterval(() => age(performance.now()), 250);
 requestAnimationFrame(frame);
 window.addEventListener("hashchange", route);

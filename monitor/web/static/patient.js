@@ -161,7 +161,7 @@ export class PatientPage {
     const x = latest.beat.map((_, i) => i);
     this.plot("latest", {
       scales: { x: { time: false } },
-      axes: [{ ...AXIS }, { ...AXIS, size: 44 }],
+      axes: [{ ...AXIS, size: 28 }, { ...AXIS, size: 44 }],
       series: [{}, { stroke: "#ff5a4f", width: 2 }, { stroke: "#56b4e9", width: 2, dash: [6, 4] }],
     }, [x, latest.beat, latest.reconstruction]);
   }
@@ -172,15 +172,15 @@ export class PatientPage {
     setText(byId("losses-said"), `${page.beats.length} latest beats${withheld ? `, ${withheld} without a verdict` : ""}`);
     if (!page.beats.length) return;
     const x = page.beats.map((beat) => beat.time_s);
-    const all = page.beats.map((beat) => beat.loss);
-    const anomalous = page.beats.map((beat) => (beat.state === "anomalous" ? beat.loss : null));
+    const of = (state) => page.beats.map((beat) => (beat.state === state ? beat.loss : null));
+    const doubted = page.beats.map((beat) => (beat.state === "withheld" || beat.state === "learning" ? beat.loss : null));
     const threshold = page.beats.map(() => page.threshold);
     const points = (colour, size) => ({ paths: () => null, points: { show: true, size, stroke: colour, fill: colour } });
     this.plot("losses", {
       scales: { x: { time: false } },
-      axes: [{ ...AXIS, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...AXIS, size: 44 }],
-      series: [{}, points(TRACE_COLOUR, 5), points("#ff5a4f", 9), { stroke: "#f0b429", width: 2, dash: [6, 4] }],
-    }, [x, all, anomalous, threshold]);
+      axes: [{ ...AXIS, size: 28, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...AXIS, size: 44 }],
+      series: [{}, points(TRACE_COLOUR, 5), points("#aab6c0", 5), points("#ff5a4f", 9), { stroke: "#f0b429", width: 2, dash: [6, 4] }],
+    }, [x, of("good"), doubted, of("anomalous"), threshold]);
   }
 
   families(page) {

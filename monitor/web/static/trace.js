@@ -137,7 +137,7 @@ export class Trace {
     context.beginPath();
     let isOpen = false;
     let before = Infinity;
-    for (let i = Math.max(from - 1, 0); i < upTo; i++) {
+    for (let i = Math.max(from - 2, 0); i < upTo; i++) {
       const value = this.values[i % size];
       const x = this.x(i);
       if (Number.isNaN(value) || x < before) isOpen = false;
@@ -149,7 +149,7 @@ export class Trace {
       isOpen = true;
     }
     context.stroke();
-    if (this.marks.length) this.drawMarks(from, upTo);
+    if (this.marks.length) this.drawMarks();
   }
 
   // Beats that were called anomalous, as a mark below the line; they come later than the signal.
@@ -171,9 +171,11 @@ export class Trace {
 
   clear(x, width, colour) {
     const { context, canvas } = this;
+    const left = Math.floor(x); // whole pixels: halves would leave shadows of what was there
+    const right = Math.ceil(x + width);
     context.fillStyle = colour;
-    context.fillRect(x, 0, width, canvas.height);
-    const over = x + width - canvas.width;
+    context.fillRect(left, 0, right - left, canvas.height);
+    const over = right - canvas.width;
     if (over > 0) context.fillRect(0, 0, over, canvas.height);
   }
 }
