@@ -20,7 +20,7 @@ ALLOWED = {
     "model": {"numpy", "scipy", "onnx", "onnxruntime", "torch", "safetensors"},
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
-        "platformdirs", "matplotlib", "soundfile", "prometheus_client",
+        "platformdirs", "matplotlib", "soundfile", "prometheus_client", "starlette", "uvicorn",
     },
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ FLOORS = [
     {"step_result"},
     {"detection", "delivery"},
     {"stages", "view"},
-    {"run", "offline"},
+    {"run", "offline", "web"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -44,6 +44,8 @@ HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
     "prometheus_client": {"delivery"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},

@@ -78,10 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name:<10} {100 * (after[name] - used_s) / given.seconds:5.1f} % of a core")
     print(f"web        {memory_mb:.0f} MB resident")
     for one in heard:
+        signal_kb, text_kb = one.signal_bytes / 1000, one.text_bytes / 1000
         print(
             f"page       {one.frames / given.seconds:.1f} frames/s of signal, "
-            f"{one.signal_bytes / given.seconds / 1000:.0f} kB/s, "
-            f"{one.text_bytes / given.seconds / 1000:.0f} kB/s of text, of {len(one.patients)} patients"
+            f"{signal_kb / given.seconds:.0f} kB/s, {text_kb / given.seconds:.0f} kB/s of text, "
+            f"of {len(one.patients)} patients"
         )
 
 
@@ -169,8 +170,9 @@ def show(path: str, seconds: float, picture: str) -> None:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": 3840, "height": 2160})
+        page = chromium.new_page(viewport={"width": 1920, "height": 1600})
         page.goto(f"http://{URL}/")
+        page.click("#small-button")
         time.sleep(5)
         frames = page.evaluate(
             "(ms) => new Promise((done) => { let n = 0; const from = performance.now();"

@@ -79,9 +79,7 @@ class Feed:
         station.refusal = subscriber.refusal or self._never_heard(subscriber)
         seats = self._seats()
         silent_s = subscriber.silent_s
-        station.turn(
-            now_s, silent_s if silent_s > SILENT_S else 0.0, subscriber.ever_heard, seats
-        )
+        station.turn(now_s, silent_s if silent_s > SILENT_S else 0.0, subscriber.ever_heard, seats)
         beats, signal = station.wanted(seats)
         subscriber.follow(("alert", "technical", "status", *beats))
         waves.follow(signal)

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -57,7 +58,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers(scope=scope)
         if not is_host_allowed(self._access, headers) or not is_same_origin(headers):
             await self._refuse(scope, receive, send)
             return
@@ -109,7 +110,8 @@ def make_app(options: WebOptions, station: Station, browsers: Browsers) -> Starl
     async def health(request: Request) -> Response:
         is_well = station.heard and station.silent_s == 0
         return JSONResponse(
-            {"heard": station.heard, "silent_s": round(station.silent_s, 1)}, 200 if is_well else 503
+            {"heard": station.heard, "silent_s": round(station.silent_s, 1)},
+            200 if is_well else 503,
         )
 
     app = Starlette(
@@ -136,7 +138,7 @@ async def _body(request: Request) -> bytes:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, ended by our own `Interrupts`: its own handlers raise the signal again at the end."""
+    """uvicorn, ended by our own `Interrupts`: its handlers would raise the signal again."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -154,9 +156,7 @@ def serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None
     asyncio.run(_serve(options, interrupts, say))
 
 
-async def _serve(
-    options: WebOptions, interrupts: Interrupts, say: Callable[[str], None]
-) -> None:
+async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None]) -> None:
     access = options.access
     station = Station(options.alerts)
     browsers = Browsers(station)
@@ -193,15 +193,15 @@ async def _serve(
         server.should_exit = True
         hearing.cancel()
         ended = await asyncio.gather(hearing, serving, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, Exception):
-            raise error
+    for result in ended:
+        if isinstance(result, Exception):
+            raise result
 
 
 async def _until_served(
     server: uvicorn.Server, config: uvicorn.Config, access: Access, say: Callable[[str], None]
 ) -> None:
-    """Serve; what uvicorn would say of an address in its log, and leave the process for, is told."""
+    """Serve; for an address in use uvicorn would leave the process, and say why in its log."""
     try:
         listening = config.bind_socket()
     except SystemExit as error:

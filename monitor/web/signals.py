@@ -38,7 +38,9 @@ class _Kept:
     chunks: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=MAX_CHUNKS))
 
 
-def chunk(patient: int, lead: int, fs_hz: float, first: int, values: Sequence[float | None]) -> bytes:
+def chunk(
+    patient: int, lead: int, fs_hz: float, first: int, values: Sequence[float | None]
+) -> bytes:
     """Return a stretch of one lead, in millivolts, as a browser takes it."""
     microvolts = array("h", [_microvolts(value) for value in values])
     head = _HEADER.pack(patient, lead, 0, len(values), fs_hz, float(first))

@@ -20,7 +20,7 @@ from monitor.view.patient_view import PatientView
 from monitor.view.selection import counts
 from monitor.view.snapshot import MAX_PATIENTS, Snapshot, apply
 from monitor.web.signals import Signals
-from monitor.web.told import Page, Row, Tile, page, tile
+from monitor.web.told import AlertLine, PatientPage, Tile, page, tile
 from monitor.wire.messages import MONITOR, Message, Wave
 
 MAX_SHOWN = 256  # patients whose signal one browser draws
@@ -39,7 +39,7 @@ class Looks(msgspec.Struct, frozen=True, tag_field="type", tag="looks", forbid_u
     page: PatientNumber | None = None
 
 
-class Ward(msgspec.Struct, frozen=True, tag_field="type", tag="ward", omit_defaults=True):
+class WardNews(msgspec.Struct, frozen=True, tag_field="type", tag="ward", omit_defaults=True):
     """To a browser: what changed. What is not told stays."""
 
     silent_s: float | None  # since the last heartbeat, where that is worrying
@@ -49,7 +49,7 @@ class Ward(msgspec.Struct, frozen=True, tag_field="type", tag="ward", omit_defau
     model: str
     faults: list[str]
     stages: list[str]
-    rows: list[Row] = []  # of the monitor itself
+    rows: list[AlertLine] = []  # of the monitor itself
     order: list[int] | None = None  # worst first
     tiles: list[msgspec.Raw] = []  # those that changed
     signal_s: int | None = None  # since any signal came; none: none came yet
@@ -113,7 +113,7 @@ class Station:
         self._order: list[int] = []
         self._order_turn = 0
         self._order_due_s = 0.0
-        self._head: Ward | None = None
+        self._head: WardNews | None = None
         self._head_turn = 0
         self._signal_heard_s: float | None = None
         self._pages: set[int] = set()
@@ -176,10 +176,10 @@ class Station:
         if order != self._order:
             self._order, self._order_turn = order, self._turn
 
-    def _made_head(self, now_s: float) -> Ward:
+    def _made_head(self, now_s: float) -> WardNews:
         snapshot = self.snapshot
         heard_s = self._signal_heard_s
-        return Ward(
+        return WardNews(
             silent_s=round(self.silent_s) if self.silent_s > 0 else None,
             heard=self.heard,
             counts={str(name): n for name, n in counts(snapshot).items()},
@@ -220,7 +220,7 @@ class Station:
         if known is None or known.page_turn <= seat.told_page:
             return b""
         seat.told_page = self._turn
-        made: Page = page(self.snapshot, known.view, seat.page or 0)
+        made: PatientPage = page(self.snapshot, known.view, seat.page or 0)
         return msgspec.json.encode(made)
 
     def lacks_signal(self, seat: Seat) -> bytes:
@@ -269,10 +269,10 @@ def _faults(snapshot: Snapshot) -> list[str]:
     return faults
 
 
-def _of_monitor(snapshot: Snapshot) -> list[Row]:
+def _of_monitor(snapshot: Snapshot) -> list[AlertLine]:
     """Return what the monitor says of itself and has not taken back."""
     return [
-        Row("", row.state, row.priority, f"{harmless(row.event)}: {harmless(row.text)}", True)
+        AlertLine("", row.state, row.priority, f"{harmless(row.event)}: {harmless(row.text)}", True)
         for row in snapshot.rows
         if row.patient == MONITOR and row.is_open
     ][-MAX_NOTICES:]

@@ -36,7 +36,7 @@ class Tile(msgspec.Struct, frozen=True):
     unreadable: bool
 
 
-class Row(msgspec.Struct, frozen=True):
+class AlertLine(msgspec.Struct, frozen=True):
     """One line of a patient's alerts."""
 
     time: str
@@ -54,7 +54,7 @@ class BeatLoss(msgspec.Struct, frozen=True):
     state: str  # good, anomalous, withheld, learning
 
 
-class Family(msgspec.Struct, frozen=True):
+class ShownFamily(msgspec.Struct, frozen=True):
     """Anomalous beats that look alike."""
 
     number: int
@@ -81,7 +81,7 @@ class Latest(msgspec.Struct, frozen=True):
     reconstruction: list[float | None]
 
 
-class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
+class PatientPage(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
     """All of one patient."""
 
     id: int
@@ -92,8 +92,8 @@ class Page(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
     unit: str  # of the losses
     beats: list[BeatLoss]
     latest: Latest | None
-    families: list[Family]
-    rows: list[Row]
+    families: list[ShownFamily]
+    rows: list[AlertLine]
     left_out: list[str]
 
 
@@ -136,11 +136,11 @@ def _quality(patient: PatientView) -> str:
     return f"signal {flags or 'good'}{without}"
 
 
-def page(snapshot: Snapshot, patient: PatientView, number: int) -> Page:
+def page(snapshot: Snapshot, patient: PatientView, number: int) -> PatientPage:
     """Return all that is shown of one patient, without the signal."""
     several = len(patient.leads) > 1
     share = 100 * patient.n_anomalous / patient.n_beats if patient.n_beats else 0.0
-    return Page(
+    return PatientPage(
         id=number,
         state=patient.state,
         note=harmless(patient.note, MAX_SAID),
@@ -158,7 +158,7 @@ def page(snapshot: Snapshot, patient: PatientView, number: int) -> Page:
         beats=[_loss(beat, several, patient.fs_hz) for beat in patient.beats],
         latest=_latest(patient),
         families=[
-            Family(one.number, one.beats, one.per_minute, one.word, one.shape)
+            ShownFamily(one.number, one.beats, one.per_minute, one.word, one.shape)
             for one in patient.families
         ],
         rows=_rows(snapshot, patient),
@@ -202,13 +202,13 @@ def _numbers(values: list[float]) -> list[float | None]:
     return [round(value, 3) if value == value else None for value in values]
 
 
-def _rows(snapshot: Snapshot, patient: PatientView) -> list[Row]:
+def _rows(snapshot: Snapshot, patient: PatientView) -> list[AlertLine]:
     """Return the patient's newest alerts, newest first."""
     mine = [row for row in snapshot.rows if row.patient == patient.patient]
     return [_row(row) for row in mine[: -SHOWN_ROWS - 1 : -1]]
 
 
-def _row(row: AlertRow) -> Row:
+def _row(row: AlertRow) -> AlertLine:
     if row.priority == "technical":
         what = f"{event_name(row.event)}  {harmless(row.text)}"
     elif row.kind != "anomalous_beats":
@@ -219,7 +219,9 @@ def _row(row: AlertRow) -> Row:
         leads = f"  {harmless(', '.join(row.leads))}" if row.leads else ""
         why = f"  {harmless(', '.join(row.why))}" if row.why else ""
         what = f"{ratio}{beats}{why}{leads}"
-    return Row(clock(row.time_s, 1), row.state, row.priority, _apart(what.strip()), row.is_open)
+    return AlertLine(
+        clock(row.time_s, 1), row.state, row.priority, _apart(what.strip()), row.is_open
+    )
 
 
 def _apart(text: str) -> str:

@@ -96,6 +96,12 @@ function age(now) {
   patient.age(found !== null);
 }
 
+byId("small-button").addEventListener("click", () => {
+  const isSmall = document.body.classList.toggle("small");
+  byId("small-button").setAttribute("aria-pressed", String(isSmall));
+  ward.resize();
+});
+
 let dueMs = 0;
 function frame(now) {
   requestAnimationFrame(frame);

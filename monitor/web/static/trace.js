@@ -4,6 +4,7 @@
 const MISSING = -32768;
 const HEADER = 20;
 const AHEAD = 0.06; // of the width, blank before the oldest
+const RUNS_MS = 200; // how fast what came at once is drawn, however often that is
 const STEPS_MV = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64];
 
 export function* chunks(buffer) {
@@ -39,6 +40,7 @@ export class Trace {
     this.arrived = 0; // when signal came last
     this.total = 0; // values taken: for tests and for who looks
     this.marks = [];
+    this.before = 0; // when it was drawn last
     this.resize();
   }
 
@@ -85,7 +87,9 @@ export class Trace {
     if (!this.fs) return;
     const waiting = this.end - this.drawn;
     if (!this.all && waiting <= 0) return;
-    const upTo = waiting > 2 * this.fs ? this.end : this.drawn + Math.ceil(waiting * 0.4);
+    const share = 1 - Math.exp(-Math.min(now - this.before, 1000) / RUNS_MS);
+    this.before = now;
+    const upTo = waiting > 2 * this.fs ? this.end : this.drawn + Math.ceil(waiting * share);
     if (now >= this.rangeDue) this.fit(now);
     const from = this.all ? upTo - Math.floor(this.seconds * this.fs) : this.drawn;
     this.line(Math.max(from, 0), upTo);

@@ -26,7 +26,11 @@ export class Ward {
     const hold = () => { this.heldUntil = performance.now() + HOLD_MS; };
     for (const event of ["pointermove", "keydown", "focusin"]) list.addEventListener(event, hold);
     list.addEventListener("keydown", (event) => this.move(event));
-    window.addEventListener("resize", () => { for (const one of this.tiles.values()) one.trace.resize(); });
+    window.addEventListener("resize", () => this.resize());
+  }
+
+  resize() {
+    for (const one of this.tiles.values()) one.trace.resize();
   }
 
   make(told) {
