@@ -128,7 +128,9 @@ class FakeMonitor:
 def _signal(name: str, n: int) -> Wave:
     n_values = round(STEP_S * FS_HZ)
     first = n * n_values
-    values = [math.sin(2 * math.pi * (first + i) / FS_HZ) for i in range(n_values)]
+    values: list[float | None] = [
+        math.sin(2 * math.pi * (first + i) / FS_HZ) for i in range(n_values)
+    ]
     return Wave(1, name, first, FS_HZ, values, [], FS_HZ, "MLII")
 
 

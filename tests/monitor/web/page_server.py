@@ -59,9 +59,11 @@ class PageServer:
 
 
 @contextlib.contextmanager
-def page_server(alerts: str, wave: str, folder: Path, *options: str) -> Iterator[PageServer]:
+def page_server(
+    alerts: str, wave: str, folder: Path, *options: str, port: int | None = None
+) -> Iterator[PageServer]:
     """Run the server until the block ends; it must then have ended by itself, without an error."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "monitor", "web", alerts, "--wave", wave]
     command += ["--listen", f"127.0.0.1:{port}", *options]
     log = folder / "web.log"

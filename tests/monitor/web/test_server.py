@@ -175,7 +175,7 @@ def web(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_cannot_be_served_is_said_in_a_line(server: PageServer, tmp_path: Path) -> None:
-    """A port in use, an address that is open to all, an endpoint that is none, a false certificate."""
+    """A port in use, an address open to all, an endpoint that is none, a false certificate."""
     pem = tmp_path / "x.pem"
     pem.write_text("no certificate")
     for options, said in (
