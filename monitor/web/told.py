@@ -7,7 +7,7 @@ import msgspec
 from monitor.plain import alarm_name, clock, standing_text
 from monitor.text import harmless
 from monitor.view.patient_view import AlertRow, PatientView, ShownBeat
-from monitor.view.patients import event_name, heart_rate, verdict
+from monitor.view.patients import TO_ACKNOWLEDGE, asks_for_beats, event_name, heart_rate, verdict
 from monitor.view.snapshot import Snapshot
 from monitor.wire.messages import is_unreadable
 
@@ -100,6 +100,8 @@ class PatientPage(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
 def tile(snapshot: Snapshot, patient: PatientView, number: int) -> Tile:
     """Return a patient's tile."""
     _, said, _ = verdict(snapshot, patient)
+    if asks_for_beats(patient) and TO_ACKNOWLEDGE not in said:
+        said = f"{TO_ACKNOWLEDGE}  {said}"  # why it is coloured so, whatever came later
     return Tile(
         id=number,
         name=harmless(patient.patient, MAX_NAME),

@@ -1,4 +1,4 @@
-"""A monitor as the page hears it: heartbeats, beats and signal of made patients; it obeys requests."""
+"""A monitor as the page hears it: heartbeats, beats, signal of made patients; obeys requests."""
 
 from __future__ import annotations
 

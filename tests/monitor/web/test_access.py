@@ -31,7 +31,7 @@ def test_the_page_is_this_machine_s_by_default(listen: str, host: str) -> None:
 @pytest.mark.parametrize("listen", ["0.0.0.0:8571", "192.0.2.1:80", "ward.example:443"])
 def test_beyond_this_machine_it_needs_encryption(listen: str, tmp_path: Path) -> None:
     """Refused, with what to do; TLS or a stated proxy open it."""
-    with pytest.raises(InvalidOption, match="refused beyond this machine.*--tls-cert.*--behind"):
+    with pytest.raises(InvalidOption, match=r"refused beyond this machine.*--tls-cert.*--behind"):
         parse_access(listen, tmp_path / "token", None, None, False)
     assert not (tmp_path / "token").exists()
     assert not parse_access(listen, None, None, None, True).is_local
