@@ -35,10 +35,6 @@ OPEN_S = 60.0
 WARM_UP_S = 10.0
 PORT = 8579
 URL = f"127.0.0.1:{PORT}"
-SHOWN = """() => ({
-  rate: document.querySelectorAll('.tile').length,
-  old: !document.getElementById('stale').hidden,
-})"""
 
 
 @dataclass
@@ -181,7 +177,8 @@ def show(path: str, seconds: float, picture: str) -> None:
             1000 * max(1.0, seconds - 10),
         )
         behind = page.evaluate("() => window.ecgMonitor.behind()")
-        print(f"browser    {frames:.0f} screen frames/s; {behind}")
+        print(f"browser    {frames:.0f} screen frames/s, {behind['traces']} signals, ", end="")
+        print(f"{behind['behind_s']:.2f} s not drawn yet at most")
         if picture:
             page.screenshot(path=picture)
         chromium.close()

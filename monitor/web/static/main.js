@@ -92,7 +92,7 @@ function age(now) {
     setText(byId("stale-text"), found.text);
   }
   document.title = found ? `OLD ${found.seconds} s - ecg-monitor` : "ecg-monitor";
-  ward.age(found !== null);
+  ward.age(found !== null, now);
   patient.age(found !== null);
 }
 

@@ -6,6 +6,7 @@ export const TRACE_COLOUR = "#4fd1a5";
 export const MARKS = { high: "!!! HIGH", medium: "!! MEDIUM", low: "! LOW", technical: "? TECHNICAL", calm: "OK", learning: "LEARNING", ended: "ENDED" };
 const TILE_SECONDS = 6;
 const HOLD_MS = 5000; // the order stays so long after a person moved in it
+const STILL_S = 3; // without signal
 const MOST = 256;
 
 export function setText(node, text) {
@@ -69,11 +70,12 @@ export class Ward {
     const words = [...told.alarms, told.said].join("; ");
     setText(one.said, words);
     one.said.title = words;
-    if (one.link.className !== `tile ${told.rank}`) {
+    if (one.rank !== told.rank) {
+      one.rank = told.rank;
       one.link.className = `tile ${told.rank}`;
       one.said.dataset.mark = MARKS[told.rank] || "";
     }
-    setText(one.quality, `${told.quality}  ${told.position}  ${told.n_alerts} alerts`);
+    this.still(one, performance.now());
     this.rate(one);
     this.filter(one);
   }
@@ -83,10 +85,21 @@ export class Ward {
     one.link.setAttribute("aria-label", `${one.told.name}, heart rate ${this.isOld ? "not known" : one.told.heart_rate}, ${MARKS[one.told.rank]}: ${one.said.textContent}`);
   }
 
-  age(isOld) {
+  age(isOld, now) {
+    for (const id of this.visible) this.still(this.tiles.get(id), now);
     if (this.isOld === isOld) return;
     this.isOld = isOld;
     for (const one of this.tiles.values()) this.rate(one);
+  }
+
+  // A signal that came and comes no longer stands still: it is dimmed, and said.
+  still(one, now) {
+    if (!one) return;
+    const seconds = one.trace.arrived && one.told.rank !== "ended" ? Math.floor((now - one.trace.arrived) / 1000) : 0;
+    const isStill = seconds > STILL_S;
+    one.link.classList.toggle("still", isStill);
+    const { quality, position, n_alerts } = one.told;
+    setText(one.quality, `${isStill ? `NO SIGNAL FOR ${seconds} s` : quality} · ${position} · ${n_alerts} alerts`);
   }
 
   takeOrder(order) {
