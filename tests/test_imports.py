@@ -171,6 +171,7 @@ PROCESSES = {  # and what of it each process needs
     "monitor.stages.consumer": set(),
     "monitor.stages.segmenter": {"scipy.stats"},  # scipy.signal imports it
     "monitor.stages.producer": {"wfdb", "pandas"},  # wfdb imports it
+    "monitor.web.server": set(),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection
 
 import msgspec
@@ -26,19 +27,26 @@ class Browser:
         self.turned = asyncio.Event()
 
     async def serve(self, station: Station) -> None:
-        """Tell the browser what it lacks until it leaves."""
-        sending = asyncio.create_task(self._send(station))
+        """Tell the browser what it lacks until it leaves; raises what is a fault of ours."""
+        tasks = [asyncio.create_task(one) for one in (self._receive(), self._send(station))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                with contextlib.suppress(WebSocketDisconnect):
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _receive(self) -> None:
+        """Take in where the browser looks, until it leaves or says what no page of ours says."""
         try:
             while True:
                 text = await self.socket.receive_text()
                 self.seat.look(_looks.decode(text))
         except (msgspec.MsgspecError, KeyError):  # KeyError: bytes instead of text
             await self.socket.close(NOT_OURS)
-        except WebSocketDisconnect:
-            pass
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
 
     async def _send(self, station: Station) -> None:
         """Send, turn after turn; a send that waits for the browser lets turns pass unseen."""

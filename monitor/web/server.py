@@ -35,6 +35,7 @@ STATIC = Path(__file__).parent / "static"
 LOOK_S = 0.2  # between two looks whether Ctrl-C came
 LEAVE_S = 1.0  # what connections have to end
 MAX_INCOMING = 16_384  # bytes of a browser's message
+MAX_CONNECTIONS = 256  # of more, each gets 503; browsers have a bound of their own
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str
         port=access.port,
         ws="websockets-sansio",  # waits for a browser that is slow to read
         ws_max_size=MAX_INCOMING,
+        limit_concurrency=MAX_CONNECTIONS,
         ws_per_message_deflate=False,  # costs more than it saves on one machine
         http="h11",
         loop="asyncio",

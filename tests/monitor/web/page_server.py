@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -33,11 +34,12 @@ class PageServer:
 
     port: int
     process: subprocess.Popen[str]
+    tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def get(
         self, path: str, headers: dict[str, str] | None = None, data: bytes | None = None
@@ -45,7 +47,7 @@ class PageServer:
         """Return status, headers and body of an answer."""
         asked = urllib.request.Request(f"{self.url}{path}", data, headers or {})
         try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(asked, timeout=30, context=self.tls) as answer:
                 return answer.status, dict(answer.headers), answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -60,7 +62,12 @@ class PageServer:
 
 @contextlib.contextmanager
 def page_server(
-    alerts: str, wave: str, folder: Path, *options: str, port: int | None = None
+    alerts: str,
+    wave: str,
+    folder: Path,
+    *options: str,
+    port: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[PageServer]:
     """Run the server until the block ends; it must then have ended by itself, without an error."""
     port = port or free_port()
@@ -69,7 +76,7 @@ def page_server(
     log = folder / "web.log"
     with log.open("w") as errors:
         process = subprocess.Popen(command, stderr=errors, text=True, env=dict(os.environ))
-    server = PageServer(port, process)
+    server = PageServer(port, process, tls)
     try:
         deadline_s = time.monotonic() + STARTS_S
         while "open http" not in log.read_text():

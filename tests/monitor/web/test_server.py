@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -187,3 +189,21 @@ def test_what_cannot_be_served_is_said_in_a_line(server: PageServer, tmp_path: P
         assert run.returncode == 2, run.stderr
         assert said in run.stderr.splitlines()[-1]
         assert "Traceback" not in run.stderr
+
+
+def test_tls_encrypts_page_and_live_socket(monitor: FakeMonitor, tmp_path: Path) -> None:
+    """With a certificate and its key the page is https alone, and the live socket wss."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here to make a certificate with")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(made, check=True, capture_output=True)
+    trusted = ssl.create_default_context(cafile=cert)
+    trusted.check_hostname = False
+    options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    with page_server(monitor.alerts, monitor.wave, tmp_path, *options, tls=trusted) as server:
+        assert server.get("/")[0] == 200
+        with client.connect(f"wss://127.0.0.1:{server.port}/live", ssl=trusted) as socket:
+            wait_until(lambda: "tiles" in received(socket, "ward"))
