@@ -159,7 +159,7 @@ def serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None
 
 async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None]) -> None:
     access = options.access
-    station = Station(options.alerts)
+    station = Station()
     browsers = Browsers(station)
     feed = Feed(station, options.alerts, options.wave, options.keys, lambda: browsers.seats)
     config = uvicorn.Config(

@@ -21,13 +21,13 @@ from monitor.view.selection import counts
 from monitor.view.snapshot import MAX_PATIENTS, Snapshot, apply
 from monitor.web.signals import Signals
 from monitor.web.told import AlertLine, PatientPage, Tile, page, tile
-from monitor.wire.messages import MONITOR, Message, Wave
+from monitor.wire.messages import MONITOR, Message, StageHealth, Wave
 
 MAX_SHOWN = 256  # patients whose signal one browser draws
 MAX_HEARD = 512  # patients whose signal and beats are asked for, for all browsers
 MAX_NOTICES = 5
+UNHEARD_S = 3.0  # as of the monitor
 ORDER_EVERY_S = 0.5  # putting thousands in order takes milliseconds
-PAGE_EVERY_S = 0.5
 
 PatientNumber = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 
@@ -48,7 +48,7 @@ class WardNews(msgspec.Struct, frozen=True, tag_field="type", tag="ward", omit_d
     speed: float | None
     model: str
     faults: list[str]
-    stages: list[str]
+    stages: list[str]  # what is to be known of them; none: all run
     rows: list[AlertLine] = []  # of the monitor itself
     order: list[int] | None = None  # worst first
     tiles: list[msgspec.Raw] = []  # those that changed
@@ -90,16 +90,9 @@ class _Known:
 
 
 class Station:
-    """What a monitor said, as browsers are told it.
+    """What a monitor said, as browsers are told it."""
 
-    Parameters
-    ----------
-    endpoint : str
-        Of the monitor, for people.
-    """
-
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self) -> None:
         self.snapshot = Snapshot()
         self.signals = Signals()
         self.heard = False
@@ -186,11 +179,7 @@ class Station:
             speed=None if snapshot.speed is None else round(snapshot.speed, 1),
             model=harmless(snapshot.model, 12),
             faults=_faults(snapshot),
-            stages=[
-                f"{one.stage} {'paused' if one.paused else f'{one.age_s:.0f} s'}"
-                + (f", {one.restarts} restarts" if one.restarts else "")
-                for one in snapshot.stages
-            ],
+            stages=[text for one in snapshot.stages if (text := _of_stage(one))],
             rows=_of_monitor(snapshot),
             signal_s=None if heard_s is None else round(now_s - heard_s),
             refusal=self.refusal,
@@ -267,6 +256,17 @@ def _faults(snapshot: Snapshot) -> list[str]:
     if snapshot.n_refused:
         faults.append(f"more than {MAX_PATIENTS:,} patients: the rest are not shown")
     return faults
+
+
+def _of_stage(stage: StageHealth) -> str:
+    """Return what is to be known of a stage; empty where it runs and ever did."""
+    said = [
+        "paused" if stage.paused else "",
+        f"not heard for {stage.age_s:.0f} s" if stage.age_s > UNHEARD_S else "",
+        f"restarted {stage.restarts} times" if stage.restarts else "",
+        f"{stage.dropped:,} samples or beats dropped" if stage.dropped else "",
+    ]
+    return f"{stage.stage} {', '.join(filter(None, said))}" if any(said) else ""
 
 
 def _of_monitor(snapshot: Snapshot) -> list[AlertLine]:

@@ -179,7 +179,7 @@ export class PatientPage {
     this.plot("losses", {
       scales: { x: { time: false } },
       axes: [{ ...AXIS, size: 28, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...AXIS, size: 44 }],
-      series: [{}, points(TRACE_COLOUR, 5), points("#aab6c0", 5), points("#ff5a4f", 9), { stroke: "#f0b429", width: 2, dash: [6, 4] }],
+      series: [{}, points(TRACE_COLOUR, 5), points("#aab6c0", 5), points("#ff5a4f", 9), { stroke: "#f0b429", width: 2, dash: [6, 4], points: { show: false } }],
     }, [x, of("good"), doubted, of("anomalous"), threshold]);
   }
 

@@ -53,7 +53,7 @@ def test_a_browser_that_stalls_gets_the_newest_and_a_bounded_past() -> None:
     """A thousand turns that it did not take come as one message, and ten seconds of signal."""
 
     async def scene() -> SlowSocket:
-        station, socket = Station("x"), SlowSocket()
+        station, socket = Station(), SlowSocket()
         browser = Browser(socket)  # type: ignore[arg-type]
         serving = asyncio.create_task(browser.serve(station))
         for n in range(1000):
@@ -84,7 +84,7 @@ def test_of_too_many_browsers_none_more_is_served() -> None:
     """It is told to try later; the others stay."""
 
     async def scene() -> SlowSocket:
-        browsers = Browsers(Station("x"))
+        browsers = Browsers(Station())
         open_pages = [
             asyncio.create_task(browsers.admit(SlowSocket()))  # type: ignore[arg-type]
             for _ in range(MAX_BROWSERS)

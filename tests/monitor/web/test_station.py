@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from monitor.web.station import MAX_SHOWN, Looks, Seat, Station
-from monitor.wire.messages import AlarmStatus, FamilyStatus, Wave
+from monitor.wire.messages import AlarmStatus, FamilyStatus, StageHealth, Wave
 from tests.messages import alert, beat_scored, patient_status, status, technical
 
 
 def station_of(*names: str) -> Station:
     """Return a station that has heard a heartbeat of patients."""
-    station = Station("tcp://127.0.0.1:5571")
+    station = Station()
     patients = [patient_status(patient=name, record=name) for name in names]
     station.take(status(patients=patients), 0.0)
     return station
@@ -60,7 +60,7 @@ def test_the_worst_is_first_and_says_so_in_words() -> None:
 
 def test_a_named_alarm_stands_in_its_tile() -> None:
     """By name, priority and since when; it asks to be acknowledged."""
-    station, seat = Station("x"), Seat()
+    station, seat = Station(), Seat()
     alarm = AlarmStatus("asystole", "high", 3600, 10.0, lasts=True, latched=True)
     station.take(status(patients=[patient_status(alarms=[alarm])]), 0.0)
     (tile,) = told(station, seat)["tiles"]
@@ -151,3 +151,15 @@ def test_what_the_monitor_says_of_itself_is_told() -> None:
     head = told(station, seat)
     assert [row["what"] for row in head["rows"]] == ["stage_down: the segmenter died"]
     assert head["faults"] == ["journal failing: disk full"]
+
+
+def test_a_stage_is_named_where_something_is_to_be_known_of_it() -> None:
+    """One that runs and ever did is not."""
+    station, seat = Station(), Seat()
+    well = StageHealth("producer", 1, 1, 0, 0, 0, 0)
+    ill = StageHealth("segmenter", 1, 1, 0, 0, 1500, 2, age_s=7.0)
+    station.take(status(stages=[well, ill]), 0.0)
+    (said,) = told(station, seat)["stages"]
+    assert said == (
+        "segmenter not heard for 7 s, restarted 2 times, 1,500 samples or beats dropped"
+    )
