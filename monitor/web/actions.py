@@ -46,7 +46,7 @@ def requested(body: bytes, journal: str) -> ControlRequest:
     """
     try:
         action = _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidMessage("not an action: reload the page and try again") from error
     match action.what:
         case "ack":

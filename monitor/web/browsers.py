@@ -6,16 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import Collection
 
-import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from monitor.web.station import Looks, Seat, Station
+from monitor.errors import InvalidMessage
+from monitor.web.station import Seat, Station, parse_looks
 
 MAX_BROWSERS = 64
 ALIVE_S = 1.0  # a browser hears this often that the page's server lives
 TRY_LATER, NOT_OURS, GOING = 1013, 1003, 1001  # codes of closing
-
-_looks = msgspec.json.Decoder(Looks)
 
 
 class Browser:
@@ -43,9 +41,8 @@ class Browser:
         """Take in where the browser looks, until it leaves or says what no page of ours says."""
         try:
             while True:
-                text = await self.socket.receive_text()
-                self.seat.look(_looks.decode(text))
-        except (msgspec.MsgspecError, KeyError):  # KeyError: bytes instead of text
+                self.seat.look(parse_looks(await self.socket.receive_text()))
+        except (InvalidMessage, KeyError):  # KeyError: bytes instead of text
             await self.socket.close(NOT_OURS)
 
     async def _send(self, station: Station) -> None:

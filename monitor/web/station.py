@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from monitor.errors import InvalidMessage
 from monitor.text import harmless
 from monitor.view.patient_view import PatientView
 from monitor.view.selection import counts
@@ -37,6 +38,17 @@ class Looks(msgspec.Struct, frozen=True, tag_field="type", tag="looks", forbid_u
 
     tiles: Annotated[list[PatientNumber], Meta(max_length=MAX_SHOWN)]
     page: PatientNumber | None = None
+
+
+_looks = msgspec.json.Decoder(Looks)
+
+
+def parse_looks(text: str | bytes) -> Looks:
+    """Return where a browser looks; InvalidMessage if it does not say so."""
+    try:
+        return _looks.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(str(error)) from error
 
 
 class WardNews(msgspec.Struct, frozen=True, tag_field="type", tag="ward", omit_defaults=True):
