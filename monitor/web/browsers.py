@@ -23,10 +23,13 @@ class Browser:
         self.seat = Seat()
         self.socket = socket
         self.turned = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._code: int | None = None  # to close with
 
     async def serve(self, station: Station) -> None:
         """Tell the browser what it lacks until it leaves; raises what is a fault of ours."""
-        tasks = [asyncio.create_task(one) for one in (self._receive(), self._send(station))]
+        work = (self._receive(), self._send(station), self._ending.wait())
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -36,6 +39,14 @@ class Browser:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if self._code is not None:  # now that nobody sends any more
+            with contextlib.suppress(WebSocketDisconnect):  # it has left by itself
+                await self.socket.close(self._code)
+
+    def end(self, code: int) -> None:
+        """Have the connection closed."""
+        self._code = code
+        self._ending.set()
 
     async def _receive(self) -> None:
         """Take in where the browser looks, until it leaves or says what no page of ours says."""
@@ -43,7 +54,7 @@ class Browser:
             while True:
                 self.seat.look(parse_looks(await self.socket.receive_text()))
         except (InvalidMessage, KeyError):  # KeyError: bytes instead of text
-            await self.socket.close(NOT_OURS)
+            self.end(NOT_OURS)
 
     async def _send(self, station: Station) -> None:
         """Send, turn after turn; a send that waits for the browser lets turns pass unseen."""
@@ -93,7 +104,7 @@ class Browsers:
         for browser in self._all:
             browser.turned.set()
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """Close all: the server ends."""
-        for browser in list(self._all):
-            await browser.socket.close(GOING)
+        for browser in self._all:
+            browser.end(GOING)

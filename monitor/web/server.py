@@ -191,7 +191,7 @@ async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str
         while not interrupts.happened and not hearing.done() and not serving.done():
             await asyncio.sleep(LOOK_S)
     finally:
-        await browsers.leave()
+        browsers.leave()
         server.should_exit = True
         hearing.cancel()
         ended = await asyncio.gather(hearing, serving, return_exceptions=True)
