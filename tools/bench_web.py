@@ -3,6 +3,7 @@
     python -m tools.bench_web                        # 200 patients, one page that shows all
     python -m tools.bench_web --patients 50 --pages 4 --seconds 20
     python -m tools.bench_web --browser /usr/bin/chromium    # and a real one, driven by Playwright
+    python -m tools.bench_web --quick                # a small ward for a moment
 
 The ward is that of `ecg-monitor bench ward`. A page is a WebSocket that looks at 200 patients and
 reads all it is sent.
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,7 +36,6 @@ from monitor.web.station import MAX_SHOWN
 OPEN_S = 60.0
 WARM_UP_S = 10.0
 PORT = 8579
-URL = f"127.0.0.1:{PORT}"
 
 
 @dataclass
@@ -42,10 +43,43 @@ class Heard:
     """What a page was sent."""
 
     frames: int = 0
-    texts: int = 0
     signal_bytes: int = 0
     text_bytes: int = 0
     patients: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Cost:
+    """What was measured.
+
+    Attributes
+    ----------
+    cores : dict of str to float
+        CPU time over time, of the server (`web`) and the stages.
+    memory_mb : float
+        Resident, of the server.
+    pages : list of Heard
+    seconds : float
+    """
+
+    cores: dict[str, float]
+    memory_mb: float
+    pages: list[Heard]
+    seconds: float
+
+    def lines(self) -> Iterator[str]:
+        """Yield it for people."""
+        for name, cores in self.cores.items():
+            yield f"{name:<10} {100 * cores:5.1f} % of a core"
+        yield f"web        {self.memory_mb:.0f} MB resident"
+        for one in self.pages:
+            signal_kb, text_kb = (
+                size / 1000 / self.seconds for size in (one.signal_bytes, one.text_bytes)
+            )
+            yield (
+                f"page       {one.frames / self.seconds:.1f} frames/s of signal, "
+                f"{signal_kb:.0f} kB/s, {text_kb:.0f} kB/s of text, of {len(one.patients)} patients"
+            )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,36 +88,49 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--patients", type=int, default=200)
     parser.add_argument("--pages", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--port", type=int, default=PORT, help="of the page")
     parser.add_argument("--browser", help="path of a Chromium that shows the ward too")
     parser.add_argument("--picture", help="where its screenshot goes")
+    parser.add_argument("--quick", action="store_true", help="5 patients for 2 s")
     given = parser.parse_args(arguments)
-    with ward(given.patients) as (server, stages):
-        heard = [Heard() for _ in range(given.pages)]
-        before: dict[str, float] = {}
+    if given.quick:
+        given.patients, given.seconds = 5, 2.0
+    warm_up_s = 3.0 if given.quick else WARM_UP_S
+    url = f"127.0.0.1:{given.port}"
+    with ward(given.patients, url, warm_up_s) as (server, stages):
+        shown = browser(given.browser, url, given.seconds + warm_up_s, given.picture)
+        with shown:
+            cost = asyncio.run(_measured(url, server, stages, given.pages, given.seconds))
+    for line in cost.lines():
+        print(line)
 
-        def begin() -> None:
-            before.update(_cpu_s(server, stages))
-            for one in heard:
-                one.frames = one.texts = one.signal_bytes = one.text_bytes = 0
 
-        with browser(given.browser, given.seconds + WARM_UP_S, given.picture):
-            asyncio.run(_look(heard, given.seconds, begin))
-        after = _cpu_s(server, stages)
-        memory_mb = _memory_mb(server)
-    for name, used_s in before.items():
-        print(f"{name:<10} {100 * (after[name] - used_s) / given.seconds:5.1f} % of a core")
-    print(f"web        {memory_mb:.0f} MB resident")
+async def _measured(
+    url: str, server: int, stages: dict[str, int], n_pages: int, seconds: float
+) -> Cost:
+    """Open pages, and measure once they have looked around."""
+    heard = [Heard() for _ in range(n_pages)]
+    pages = [asyncio.create_task(_page(one, url)) for one in heard]
+    while not all(one.frames for one in heard):
+        await asyncio.sleep(0.1)
+        for page in pages:
+            if page.done():
+                page.result()
+    await asyncio.sleep(1.0)
+    before = _cpu_s(server, stages)
     for one in heard:
-        signal_kb, text_kb = one.signal_bytes / 1000, one.text_bytes / 1000
-        print(
-            f"page       {one.frames / given.seconds:.1f} frames/s of signal, "
-            f"{signal_kb / given.seconds:.0f} kB/s, {text_kb / given.seconds:.0f} kB/s of text, "
-            f"of {len(one.patients)} patients"
-        )
+        one.frames = one.signal_bytes = one.text_bytes = 0
+    await asyncio.sleep(seconds)
+    after = _cpu_s(server, stages)
+    for page in pages:
+        page.cancel()
+    await asyncio.gather(*pages, return_exceptions=True)
+    cores = {name: (after[name] - used_s) / seconds for name, used_s in before.items()}
+    return Cost(cores, _memory_mb(server), heard, seconds)
 
 
 @contextlib.contextmanager
-def ward(patients: int) -> Iterator[tuple[int, dict[str, int]]]:
+def ward(patients: int, url: str, warm_up_s: float) -> Iterator[tuple[int, dict[str, int]]]:
     """Let a ward live, with the web server beside it; the value is its process and the stages'."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base_folder())))
@@ -107,52 +154,50 @@ def ward(patients: int) -> Iterator[tuple[int, dict[str, int]]]:
         stack.callback(attending.join)
         stack.callback(stopped.set)
         command = [sys.executable, "-m", "monitor", "web", settings[2].alerts]
-        command += ["--wave", settings[1].wave, "--listen", URL]
+        command += ["--wave", settings[1].wave, "--listen", url]
         server = subprocess.Popen(command)
         stack.callback(server.wait)
         stack.callback(server.terminate)
-        time.sleep(WARM_UP_S)
+        _await_server(url)
+        time.sleep(warm_up_s)
         pids = {str(name): pid for name, pid in supervisor.pids.items()}
         yield server.pid, pids
 
 
-async def _look(heard: list[Heard], seconds: float, begin: object) -> None:
-    pages = [asyncio.create_task(_page(one)) for one in heard]
-    await asyncio.sleep(WARM_UP_S)
-    assert callable(begin)
-    begin()
-    await asyncio.sleep(seconds)
-    for page in pages:
-        page.cancel()
-    for ended in await asyncio.gather(*pages, return_exceptions=True):
-        if isinstance(ended, Exception):
-            raise ended
+def _await_server(url: str) -> None:
+    """Wait until the server listens."""
+    host, _, port = url.partition(":")
+    deadline_s = time.monotonic() + OPEN_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1.0):
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"no page at {url} within {OPEN_S:.0f} s")
 
 
-async def _page(heard: Heard) -> None:
+async def _page(heard: Heard, url: str) -> None:
     """Look at all patients that are told, and count what comes."""
-    async with connect(f"ws://{URL}/live", max_size=None, compression=None) as socket:
-        async for message in socket:
+    async with connect(f"ws://{url}/live", max_size=None, compression=None) as line:
+        async for message in line:
             if isinstance(message, bytes):
                 heard.frames += 1
                 heard.signal_bytes += len(message)
                 continue
-            heard.texts += 1
             heard.text_bytes += len(message)
             order = msgspec.json.decode(message).get("order")
             if order and set(order[:MAX_SHOWN]) != heard.patients:
                 heard.patients = set(order[:MAX_SHOWN])
                 looks = {"type": "looks", "tiles": order[:MAX_SHOWN], "page": None}
-                await socket.send(msgspec.json.encode(looks).decode())
+                await line.send(msgspec.json.encode(looks).decode())
 
 
 @contextlib.contextmanager
-def browser(path: str | None, seconds: float, picture: str | None) -> Iterator[None]:
+def browser(path: str | None, url: str, seconds: float, picture: str | None) -> Iterator[None]:
     """Show the ward in a real browser while the block lasts, and say how it kept up."""
     if path is None:
         yield
         return
-    script = [sys.executable, __file__, "show", path, str(seconds), picture or ""]
+    script = [sys.executable, __file__, "show", path, url, str(seconds), picture or ""]
     shown = subprocess.Popen(script)
     try:
         yield
@@ -160,14 +205,14 @@ def browser(path: str | None, seconds: float, picture: str | None) -> Iterator[N
         shown.wait(timeout=120)
 
 
-def show(path: str, seconds: float, picture: str) -> None:
+def show(path: str, url: str, seconds: float, picture: str) -> None:
     """Open the page in a tall window, in which all tiles are seen, and count its frames."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = chromium.new_page(viewport={"width": 1920, "height": 1600})
-        page.goto(f"http://{URL}/")
+        page.goto(f"http://{url}/")
         page.click("#small-button")
         time.sleep(5)
         frames = page.evaluate(
@@ -200,6 +245,6 @@ def _memory_mb(pid: int) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["show"]:
-        show(sys.argv[2], float(sys.argv[3]), sys.argv[4])
+        show(sys.argv[2], sys.argv[3], float(sys.argv[4]), sys.argv[5])
     else:
         main()
