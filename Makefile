@@ -56,7 +56,7 @@ $(VENV)/.run: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@echo "test and lint tools: 21 packages, about 140 MB on disk"
+	@echo "test and lint tools: 23 packages, about 150 MB on disk"
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 

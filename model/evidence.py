@@ -6,7 +6,7 @@ anomalous. So each beat gets a few numbers with a physiological reason:
     loss      log of the loss over the usual loss, mean over the leads: they must agree
     unlike    log(1 - correlation of the QRS complex with the template), mean over the leads
     early     log(usual RR / RR) over the patient's own irregularity: in atrial fibrillation no
-              single beat is early
+              single beat is early; a rate that rises step by step makes none early either
     early_p   the smaller of `early` and the loss in the P wave: a premature atrial beat is both
     pause     the smaller of the pause behind the beat and its prematurity: a compensatory pause
     noise     residue of high frequency over the usual one, of the worst lead; it takes back what a
@@ -26,9 +26,10 @@ has twice the weighted loss: thresholds, `+` and `-` keep their meaning.
 The usual RR interval, its irregularity and the usual losses are followed beat by beat, bounded and
 guarded: what is early or has twice the usual loss does not become usual.
 
-Noise is where most of the last beats have several times the usual loss and no two beats are alike:
-ectopic beats resemble each other, and the beats between them are normal. Beats there are
-`unreadable`: they should get no verdict, unless they are of a family that is known (`families`).
+Noise is where most of the last beats have more than the usual loss and no two beats are alike:
+ectopic beats resemble each other, and the beats between them are normal. The more so, the larger is
+the `doubt`: how far a beat's score must lie from 1 to be believed. Others should get no verdict,
+unless they are of a family that is known (`families`).
 """
 
 from __future__ import annotations
@@ -78,13 +79,21 @@ SHAPE_SAMPLES = 35
 MAX_UNLIKE = 0.4  # of 1 - correlation: an ectopic beat among normal ones is no more than noise
 USUAL_UNLIKE_BEATS = 512  # that a lead's usual one is the running mean of
 UNREST_BEATS = 8.0  # time constant of how unlike each other the beats are
-UNREST = 0.03  # above the usual; of a beat and of the last ones
-RECENT_BEATS, CALM_RANK = 8, 2  # the third lowest loss of the last eight ...
-NOISE_LOSS = 1.2  # ... is 3.3 times the usual: not a few ectopic beats
+REST, UNREST = 0.01, 0.04  # above the usual, of the last beats: no noise, noise
+RECENT_BEATS, CALM_RANK = 8, 2  # the third lowest loss of the last eight: not a few ectopic beats
+CALM, STIRRED = (
+    0.3,
+    1.0,
+)  # of its log: up to 1.3 times the usual there is no noise, 2.7 times: noise
+DOUBT = 2.5  # in log of the score, of such noise: 12 thresholds; with the square of how far beyond
+MOST_NOISE = 3.0  # ... at most
+LOST_LEADS = 1.0  # so much more doubt where all leads but the judged ones cannot be read
 STEADY_EARLY, STEADY_STEP = 0.2, 0.1  # of log RR: early beats at even intervals are a tachycardia
+GRADUAL = 0.07  # of log RR: an interval no shorter than the last ones is so much less early
 
 HIGHEST, LOWEST = 8.0, -8.0  # of a measure: bounds on what damaged values can do
 MAX_LEADS = 16
+TIMED_COLUMNS = 5  # what _Follower returns of a beat, before a column a lead
 MIN_PER_LOG_LOSS = 0.01  # of the logit; it is the unit of scores
 MAX_BEYOND = 20.0  # of the log of a ratio: bounds what a sum of all evidence says
 
@@ -370,13 +379,13 @@ class Measured:
         NaN where no lead has a loss.
     early : np.ndarray, shape (n,)
         log(usual RR / RR); 0 where it is not known.
-    unreadable : np.ndarray, shape (n,), bool
-        Whether it lies in noise.
+    doubt : np.ndarray, shape (n,)
+        How far a score must lie from 1 to be believed, in log; 0 outside noise.
     """
 
     measures: Floats
     early: Floats
-    unreadable: NDArray[np.bool_]
+    doubt: Floats
 
 
 def measure(
@@ -419,7 +428,7 @@ def measure_all(
     shapes_after, unlike_before = _unlike_before(states, counts, rows.inputs, rows.readable)
     n_leads = known.shape[1]
     after = dict(states)
-    timed = np.empty((len(known), 4 + n_leads))
+    timed = np.empty((len(known), TIMED_COLUMNS + n_leads))
     row_of = enumerate(
         zip(
             rows.rr_before_ms.tolist(),
@@ -436,7 +445,7 @@ def measure_all(
         after[name] = follower.state(shapes_after[name])
     measures = _measures(leads, timed)
     measures[~known.any(axis=1)] = np.nan
-    return after, Measured(measures, timed[:, 0].copy(), timed[:, 3] > 0)
+    return after, Measured(measures, timed[:, 0].copy(), timed[:, 3].copy())
 
 
 def _unlike_before(
@@ -591,7 +600,7 @@ class _Follower:
     def __init__(self, state: EvidenceState, n_leads: int) -> None:
         self._first, self._last = state.first, state.last
         self._usual, self._irregular = state.usual, state.irregular
-        self._nearest = MAX_IRREGULAR
+        self._nearest, self._sudden, self._uneven = MAX_IRREGULAR, 0.0, math.inf
         self._in_block = state.in_block
         self._accepted: list[tuple[float, ...]]
         if len(state.moved) == n_leads:
@@ -624,23 +633,24 @@ class _Follower:
     ) -> list[float]:
         """Follow one beat.
 
-        Returns its prematurity and pause in log RR, its spread, 1 if it lies in noise, and how far
-        the usual loss of each lead has moved.
+        Returns its prematurity and pause in log RR, the spread of both, the doubt in which noise
+        leaves it, its prematurity against the longest of the last intervals, and how far the usual
+        loss of each lead has moved.
         """
         spread = MIN_SPREAD + SPREADS * self._irregular
-        early = pause = 0.0
-        self._nearest = MAX_IRREGULAR
+        early = pause = self._sudden = 0.0
+        self._nearest, self._uneven = MAX_IRREGULAR, math.inf
         if 0 < before_ms < math.inf:
             early, pause = self._interval(math.log(before_ms), after_ms)
         else:
             self._last = ()
         moved = self._moved.copy()
-        noise = self._is_noise(early, log_losses, unlike)
+        doubt = self._doubt(early, log_losses, unlike)
         self._losses(log_losses, abs(early) < IN_TIME)
-        return [early, pause, spread, float(noise), *moved]
+        return [early, pause, spread, doubt, self._sudden, *moved]
 
-    def _is_noise(self, early: float, log_losses: list[float], unlike: list[float]) -> bool:
-        """Follow how unlike each other the beats are; tell whether this one lies in noise."""
+    def _doubt(self, early: float, log_losses: list[float], unlike: list[float]) -> float:
+        """Follow how unlike each other the beats are; return the doubt that this one is in."""
         total, n_compared = 0.0, 0
         for lead, value in enumerate(unlike):
             if value == value:
@@ -651,15 +661,19 @@ class _Follower:
         own = total / n_compared if n_compared else 0.0
         known = [one for one in log_losses if one == one]
         if not known:
-            return False
+            return 0.0
         self._unrest += (own - self._unrest) / UNREST_BEATS
         loss = sum(known) / len(known)
         self._recent = (*self._recent, loss)[-RECENT_BEATS:]
-        if own <= UNREST or self._unrest <= UNREST or loss <= ACCEPTED:
-            return False
-        steady = early > STEADY_EARLY and self._nearest < STEADY_STEP
         calm = sorted(self._recent)[min(CALM_RANK, len(self._recent) - 1)]
-        return calm > NOISE_LOSS and not steady
+        if early > STEADY_EARLY and self._uneven < STEADY_STEP:
+            return 0.0
+        of_losses = (calm - CALM) / (STIRRED - CALM)
+        of_shapes = (self._unrest - REST) / (UNREST - REST)
+        noise = max(0.0, min(of_losses, of_shapes, MOST_NOISE))
+        seen = sum(n > 0 for n in self._compared)
+        lost = 1 - len(known) / seen if len(known) < seen else 0.0
+        return DOUBT * (1 + LOST_LEADS * lost) * noise * noise
 
     def _interval(self, log_rr: float, after_ms: float) -> tuple[float, float]:
         if len(self._first) < FIRST_INTERVALS:
@@ -668,7 +682,10 @@ class _Follower:
             return 0.0, 0.0
         early = self._usual - log_rr
         pause = math.log(after_ms) - self._usual if 0 < after_ms < math.inf else 0.0
+        self._sudden = early
         if self._last:
+            self._sudden = max(self._last) - log_rr
+            self._uneven = max([abs(log_rr - one) for one in self._last])
             nearest = min([abs(log_rr - one) for one in self._last])
             self._nearest = min(nearest, MAX_IRREGULAR)
             self._irregular += (self._nearest - self._irregular) / IRREGULAR_BEATS
@@ -699,8 +716,9 @@ class _Follower:
 def _measures(leads: LeadMeasures, timed: Floats) -> Floats:
     """Join leads and time to the measures, shape (n, len(MEASURES))."""
     log_early, pause, spread = timed[:, 0], timed[:, 1], timed[:, 2]
-    moved = FOLLOWED_SHARE * timed[:, 4:]
-    early = np.clip(log_early / spread, 0.0, HIGHEST)
+    sudden = np.maximum(np.minimum(log_early, timed[:, 4]), log_early - GRADUAL)
+    moved = FOLLOWED_SHARE * timed[:, TIMED_COLUMNS:]
+    early = np.clip(sudden / spread, 0.0, HIGHEST)
     p_loss = np.clip(1.5 * (_mean(leads.log_p_loss) + 0.5), 0.0, HIGHEST)
     noise = np.maximum(0.0, _worst(leads.noise) - 0.2) * (1 - np.minimum(early / 2, 1.0))
     measures = np.empty((len(timed), len(MEASURES)))

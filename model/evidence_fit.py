@@ -2,9 +2,10 @@
 
 Each patient counts alike: of the normal beats as a whole, and of each class of anomalous ones up to
 a cap, so that neither a patient with a thousand ventricular beats nor the common normal beat
-decides. EvidenceWeights are held to the sign that physiology gives them, and pulled to zero (L2 on
-standardised hinges). The logit is then put on the scale of probabilities (Platt 1999), at the
-patients' own prevalence, by patients who were left out.
+decides. The same beats under noise that was added (`LabelledEvidence.noisy`) count beside them, so
+that evidence is worth what it is in noise too. EvidenceWeights are held to the sign that physiology
+gives them, and pulled to zero (L2 on standardised hinges). The logit is then put on the scale of
+probabilities (Platt 1999), at the patients' own prevalence, by patients who were left out.
 
 The cut is a constant in the logit of the fit itself: where recall and precision were balanced on
 the 22 records of MIT-BIH that are named in the file's provenance, each weighed on the 21 others.
@@ -29,6 +30,7 @@ NORMAL = "N"
 NORMAL_WEIGHT = 300.0  # of all normal beats of a patient
 CLASS_CAP = 60.0  # of all beats of an anomalous class of a patient, where there are as many
 L2 = 30.0
+NOISY_SHARE = 0.3  # that a patient's beats under added noise count beside those without
 CUT = 0.14  # of the fit's own probability, before it is put on the scale of prevalence
 LEAST_PER_LOG_LOSS = (
     0.25  # the loss is the unit of the score, also where other evidence says it all
@@ -46,10 +48,13 @@ class LabelledEvidence:
         As `model.evidence.weigh` returns them.
     classes : np.ndarray, shape (n,), str
         AAMI class; "N" is normal.
+    noisy : LabelledEvidence, optional
+        The same patient's, under noise that was added.
     """
 
     measures: Floats
     classes: NDArray[np.str_]
+    noisy: LabelledEvidence | None = None
 
 
 def fit_weights(
@@ -89,7 +94,8 @@ def _check(patients: Sequence[LabelledEvidence]) -> None:
     classes = np.concatenate([patient.classes for patient in patients] or [np.zeros(0, "U1")])
     if not (classes == NORMAL).any() or (classes == NORMAL).all():
         raise InvalidBeats("evidence is weighed on normal and anomalous beats; give both")
-    if not all(np.isfinite(patient.measures).all() for patient in patients):
+    parts = [*patients, *(one.noisy for one in patients if one.noisy is not None)]
+    if not all(np.isfinite(part.measures).all() for part in parts):
         raise InvalidBeats("evidence holds NaN; leave out the beats that no lead has a loss of")
 
 
@@ -113,9 +119,14 @@ def _beat_weights(classes: NDArray[np.str_]) -> Floats:
 
 
 def _fit(patients: Sequence[LabelledEvidence], provenance: Mapping[str, object]) -> EvidenceWeights:
-    hinges = _hinges(np.concatenate([patient.measures for patient in patients]))
-    anomalous = np.concatenate([patient.classes != NORMAL for patient in patients])
-    of_beats = np.concatenate([_beat_weights(patient.classes) for patient in patients])
+    noisy = [patient.noisy for patient in patients if patient.noisy is not None]
+    parts = [*patients, *noisy]
+    shares = [1.0] * len(patients) + [NOISY_SHARE] * len(noisy)
+    hinges = _hinges(np.concatenate([part.measures for part in parts]))
+    anomalous = np.concatenate([part.classes != NORMAL for part in parts])
+    of_beats = np.concatenate(
+        [share * _beat_weights(part.classes) for share, part in zip(shares, parts, strict=True)]
+    )
     mean = np.average(hinges, axis=0, weights=of_beats)
     spread = np.sqrt(np.average((hinges - mean) ** 2, axis=0, weights=of_beats)) + 1e-3
     standard = (hinges - mean) / spread

@@ -12,6 +12,9 @@ its patient, and only these may begin an alert:
               tenth, where the run is early (a tachycardia), or its family never ran before (a
               rhythm of another origin, such as a bundle branch block)
 
+Where several families were new within minutes (atrial fibrillation with ectopic beats of many
+shapes), one more says nothing new: it begins no alert until there were fewer; runs and rates do.
+
 All others are absorbed: anomalous, counted, in no alert but one that is under way. A family that
 comes while an alert lasts was heard. A person's word goes before all of it: what they called normal
 begins nothing, what they want to hear always begins an alert (`marked`).
@@ -48,6 +51,8 @@ AGAIN_FROM = 4.0  # the same for a later one, and for a run
 RUN_BEATS, LONG_RUN = 3, 10  # a long run begins an alert whatever its score
 RUN_EARLY = 0.1  # mean log(usual RR / RR) of a run's beats: 11 % faster than usual
 FAMILIAR = 3  # beats of a family; noise does not look the same three times
+NORMAL_DOUBT = 0.4  # of the doubt, that a normal beat must overcome
+MANY_NEW, MANY_S = 5, 300.0  # families heard first within so long: one more is no news
 KEPT_S = -1e9  # before every beat of a stream
 MAX_COUNT = 1 << 52
 
@@ -110,6 +115,8 @@ class FamiliesState:
     next_number : int
     run, run_early : int, float
         Anomalous beats in a row up to now, and the sum of their log(usual RR / RR).
+    new_s : tuple of float
+        When the last alerts of new families began, at most MANY_NEW.
     """
 
     families: tuple[Family, ...] = ()
@@ -118,6 +125,7 @@ class FamiliesState:
     next_number: int = 1
     run: int = 0
     run_early: float = 0.0
+    new_s: tuple[float, ...] = ()
 
     @property
     def is_sane(self) -> bool:
@@ -132,6 +140,8 @@ class FamiliesState:
             and len(self.shapes) == 4 * len(numbers) * self.leads * SHAPE_SAMPLES
             and 0 <= self.run <= MAX_COUNT
             and abs(self.run_early) < 1e9  # NaN fails too
+            and len(self.new_s) <= MANY_NEW
+            and all(abs(one) < 1e12 for one in self.new_s)
         ):
             return False
         sane = all(_is_sane(family) for family in self.families)
@@ -196,22 +206,31 @@ def hear(
     score: float,
     early: float,
     *,
-    unreadable: bool,
+    doubt: float,
     during_alert: bool,
 ) -> tuple[FamiliesState, HeardBeat]:
     """Take a weighed beat in: verdict, family, and whether it may begin an alert.
 
-    A beat in noise has no verdict, unless it is anomalous and of a family that is known. Parameters
+    In noise a beat has a verdict only where its score lies beyond the doubt, or it is anomalous and
+    of a family that is known; a score counts from the doubt on when an alert may begin. Parameters
     are those of `place`; `score` is NaN where no lead could be judged.
+
+    Parameters
+    ----------
+    doubt : float
+        Log of the score from which on an anomalous beat is believed; 0 outside noise.
     """
     if not math.isfinite(score):
         return state, WITHHELD
     anomalous = score > 1
-    if unreadable and not (anomalous and is_familiar(state, beat, known)):
+    if doubt > 0 and anomalous and is_familiar(state, beat, known):
+        doubt = 0.0
+    if not (score >= math.exp(doubt) if anomalous else score <= math.exp(-NORMAL_DOUBT * doubt)):
         return state, WITHHELD
     if not anomalous:
         return calm(state), NORMAL
-    state, placed = place(state, beat, known, at_s, score, early, during_alert=during_alert)
+    believed = score / math.exp(doubt)
+    state, placed = place(state, beat, known, at_s, believed, early, during_alert=during_alert)
     return state, HeardBeat(True, placed)
 
 
@@ -249,7 +268,7 @@ def place(
     """
     shape = _shape_of(beat, known)
     if state.leads != len(shape):  # the first beat, or other leads than before: none is like it
-        state = FamiliesState(leads=len(shape), next_number=state.next_number)
+        state = FamiliesState(leads=len(shape), next_number=state.next_number, new_s=state.new_s)
     shapes = state.array()
     index = _most_alike(shapes, shape)
     run, run_early = state.run + 1, state.run_early + early
@@ -268,6 +287,12 @@ def place(
     runs = run >= (RUN_BEATS if score >= AGAIN_FROM else LONG_RUN)
     runs = runs and (not family.ran or run_early > RUN_EARLY * run)
     onset = _onset(family, score, rate_class, runs)
+    new_s = state.new_s
+    if onset in {"new", "again"}:
+        if len(new_s) == MANY_NEW and at_s - new_s[0] < MANY_S:
+            onset = "run" if runs else ""
+        else:
+            new_s = (*new_s, at_s)[-MANY_NEW:]
     families[index] = _noted(
         family, rate_class, run, at_s, heard=during_alert or onset not in {"", "always"}
     )
@@ -277,7 +302,13 @@ def place(
         del families[gone]
         shapes = np.delete(shapes, gone, axis=0)
     state = FamiliesState(
-        tuple(families), shapes.astype("<f4").tobytes(), len(shape), next_number, run, run_early
+        tuple(families),
+        shapes.astype("<f4").tobytes(),
+        len(shape),
+        next_number,
+        run,
+        run_early,
+        new_s,
     )
     return state, Placed(family.number, before, family.per_minute, onset)
 

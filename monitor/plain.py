@@ -190,10 +190,11 @@ def _alert_line(alert: Alert) -> str:
     leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
     family = "" if alert.family is None else f"  family {alert.family}"
+    above = f"x{of_beat.ratio:.1f}" if of_beat.score is None else f"score {of_beat.score:.1f}"
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {of_beat.loss:.1f} / {of_beat.threshold:.1f}"
-        f" (x{of_beat.times_above:.1f})  RR {milliseconds(alert.rr_before_ms)}"
+        f" ({above})  RR {milliseconds(alert.rr_before_ms)}"
         f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
     )
 

@@ -14,8 +14,9 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.errors import InvalidOption
-from monitor.wire.messages import MIN_THRESHOLD, Count, Name
+from monitor.wire.messages import MIN_THRESHOLD, AlarmKind, Count, Name, Priority, Rate
 
 DEFAULT_ALERTS = (
     "tcp://127.0.0.1:5571"  # requests are one port above, see sockets.requests_endpoint
@@ -35,6 +36,7 @@ KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with t
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Limit = Annotated[float, Meta(ge=1, le=3600)]
+ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)  # the most urgent first
 
 
 class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +89,44 @@ class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"loss-{self.n}-of-{self.m}"
 
 
+AlarmPriority = Priority | Literal["off"]
+
+
+class AlarmRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of each named alarm how soon someone must come (IEC 60601-1-8), or that it is off.
+
+    Parameters
+    ----------
+    latch : bool
+        Whether an alarm of high priority asks to be acknowledged.
+    limits : RhythmLimits
+        When alarms begin and end.
+    """
+
+    asystole: AlarmPriority = "high"
+    ventricular_fibrillation: AlarmPriority = "high"
+    ventricular_tachycardia: AlarmPriority = "high"
+    extreme_tachycardia: AlarmPriority = "high"
+    extreme_bradycardia: AlarmPriority = "high"
+    ventricular_run: AlarmPriority = "medium"
+    pause: AlarmPriority = "medium"
+    tachycardia: AlarmPriority = "medium"
+    bradycardia: AlarmPriority = "medium"
+    irregular_rhythm: AlarmPriority = "low"
+    latch: bool = True
+    limits: RhythmLimits = RhythmLimits()
+
+    def priority(self, kind: AlarmKind) -> Priority | None:
+        """Return an alarm's priority; None where it is off."""
+        priority: AlarmPriority = getattr(self, kind)
+        return None if priority == "off" else priority
+
+    @property
+    def on(self) -> tuple[AlarmKind, ...]:
+        """The alarms that are raised; where there are none, no signs need be measured."""
+        return tuple(kind for kind in ALARM_KINDS if self.priority(kind) is not None)
+
+
 class TechnicalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When the monitor itself is in trouble."""
 
@@ -99,15 +139,20 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     episode: AlertRule = AlertRule()
     technical: TechnicalRules = TechnicalRules()
+    alarms: AlarmRules = AlarmRules()
 
     @property
     def identity(self) -> str:
-        """Name and digest of the rules that decide alerts of beats; a resumed run must have them.
+        """Name and digest of the rules that decide alerts; a resumed run must have the same.
 
         Technical rules are left out: what they raise depends on the machine, not on the record.
         """
-        digest = hashlib.sha256(msgspec.json.encode(self.episode)).hexdigest()
-        return f"{self.episode.name} {digest[:8]}"
+        of_beats = f"{self.episode.name} {_digest(self.episode)}"
+        return f"{of_beats}, alarms {_digest(self.alarms)}" if self.alarms.on else of_beats
+
+
+def _digest(rules: msgspec.Struct) -> str:
+    return hashlib.sha256(msgspec.json.encode(rules)).hexdigest()[:8]
 
 
 VerdictBy = Literal["evidence", "loss"]  # of learnt patients; loss is the bare rule
@@ -143,16 +188,19 @@ class Ward(msgspec.Struct, frozen=True):
 
 
 class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer"):
-    """What the producer replays, how fast, and to whom."""
+    """What the producer sends, how fast, and to whom."""
 
-    records: list[str]
+    records: list[str]  # or live sources, by their names
     samples: str
     leads: list[str] = []  # as asked for, by name or index; none are all ECG leads
+    fs_hz: Rate | None = None  # of what does not say its own rate, or unit
+    units: str | None = None
     speed: Speed | None = 1.0  # none is as fast as the segmenter takes it
     start_s: Seconds = 0.0
     duration_s: Seconds | None = None
     loop: bool = False
     live: bool = False  # the source does not wait: while the stages are behind, samples are lost
+    began_unix_s: float | None = None  # the run, by wall time; a live source restarted goes by it
     ward: Ward | None = None
 
 
@@ -163,6 +211,7 @@ class SegmenterSettings(StageSettings, frozen=True, kw_only=True, tag="segmenter
     beats: str
     wave: str
     window: str | None = None  # none: as the consumer's checkpoint asks
+    measure_signs: bool = True  # what named alarms are decided on
     live: bool = False  # the source does not wait: little may wait between the stages
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,24 +31,33 @@ from segmenter.lead_detector import MAX_POSITION, LeadDetector
 from segmenter.qrs import Decider, Durations
 from segmenter.quality import is_lost, second_flags, window_flags
 from segmenter.rates import check_rate
+from segmenter.sign_finder import (
+    NO_ROWS,
+    EndedHops,
+    FoundSigns,
+    PatientSigns,
+    SeenSignal,
+    SignFinder,
+    joined_findings,
+)
 from segmenter.signal_ring import SignalRing
-from segmenter.state import fill, listing, pack, real, unpack, whole
+from segmenter.state import Arrays, fill, listing, pack, real, unpack, whole
 from segmenter.tracker import Closed, ClosedBeats, Findings, SignalEvent, Tracker
 
-MAGIC = b"ecgseg03"
+MAGIC = b"ecgseg04"
 MAX_LEADS = 64  # more are no electrocardiogram of a patient
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
 FEW_LINES_S = 32.0  # over the lines: one alone takes pieces as large as 8 together, at half the
 # time, since most of what a small piece costs does not depend on its size
+MOST_UNMEASURED_BYTES = 1 << 24  # of windows of a row's long chunk: 3,000 at 360 Hz
 BLOCK = 64  # lines that are handled together: their arrays stay in the cache
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
 # Plain numbers: an IntFlag takes a microsecond to combine.
 MISSING, TOO_LONG = int(Quality.MISSING), int(Quality.TOO_LONG)
-NO_ROWS = np.zeros(0, np.int64)
 UNUSABLE = int(Quality.FLAT | Quality.MISSING | Quality.TOO_LONG)
 NO_VERDICT = int(UNJUDGEABLE)
 
@@ -71,6 +80,10 @@ class BankSegmented:
         Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags:
         none if a lead can be read. Those inside a gap of all leads are left out after its first two
         seconds.
+    ended : tuple of EndedHops
+        Hops that ended; none where signs are not measured.
+    waves : int
+        Pulse waves of each row.
     """
 
     beats: Beats
@@ -81,6 +94,13 @@ class BankSegmented:
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
     second_rows: NDArray[np.int64]
+    ended: tuple[EndedHops, ...]
+    waves: int
+
+    @property
+    def found_signs(self) -> FoundSigns:
+        """Hops that ended, with their complexes and pulses, once they are measured."""
+        return joined_findings(self.ended, self.beats.values.shape[1], self.waves)
 
 
 class SegmenterBank:
@@ -96,6 +116,10 @@ class SegmenterBank:
         How beats are cut.
     leads : int
         Leads of each patient, 1 to 64.
+    waves : int
+        Pulse waves of each patient beside the leads, 0 to 64.
+    measure_signs : bool
+        Whether hops are measured, for named alarms; otherwise waves are not looked at.
 
     Raises
     ------
@@ -118,7 +142,16 @@ class SegmenterBank:
     [(1, 'lead_off', 'onset')]
     """
 
-    def __init__(self, rows: int, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
+    def __init__(
+        self,
+        rows: int,
+        fs_hz: float,
+        spec: BeatSpec,
+        leads: int = 1,
+        waves: int = 0,
+        *,
+        measure_signs: bool = False,
+    ) -> None:
         check_rate(fs_hz)
         if rows < 1:
             raise InvalidSignal(f"refused: {rows} patients given; a bank needs at least one")
@@ -126,7 +159,9 @@ class SegmenterBank:
             raise InvalidSignal(
                 f"refused: {leads} leads given; a patient has 1 to {MAX_LEADS} in a bank"
             )
-        self.rows, self.leads = rows, leads
+        if not 0 <= waves <= MAX_LEADS:
+            raise InvalidSignal(f"refused: {waves} pulse waves given; give 0 to {MAX_LEADS}")
+        self.rows, self.leads, self.waves = rows, leads, waves
         self.fs_hz = float(fs_hz)
         self.spec = spec
         lines = rows * leads
@@ -145,6 +180,8 @@ class SegmenterBank:
         self._levels = np.zeros(lines)  # subtracted before detection, so that gaps leave no steps
         self._finder = CandidateFinder(lines, self.fs_hz, self._piece)
         self._timing = Durations.at(self.fs_hz)
+        self._signs = SignFinder(lines, self.fs_hz, leads, waves) if measure_signs else None
+        self._ended: list[EndedHops] = []
         self._patients = [self.new_patient(row) for row in range(rows)]
         self._detectors = [lead for patient in self._patients for lead in patient.leads]
         self._findings = Findings()
@@ -170,7 +207,8 @@ class SegmenterBank:
             )
             for line in range(first, first + self.leads)
         ]
-        return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale))
+        signs = PatientSigns(self.fs_hz, 0 if self._signs is None else self.waves)
+        return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale), signs)
 
     def _piece_of(self, lines: int) -> int:
         """Return how many samples so many lines take at once."""
@@ -214,43 +252,58 @@ class SegmenterBank:
     def make_room(self, places: int) -> None:
         """Have room for the signals of so many lines, at least as many as before."""
         self._history = self._history.moved_to(places, self._piece_of(places))
+        if self._signs is not None:
+            self._signs.memory = self._signs.memory.moved_to(places)
         self._piece = min(self._piece, self._history.room)  # of the more, each has less
 
     def forget(self, place: int) -> None:
         """Let a place be as that of a row that begins."""
         self._history.forget(place)
+        if self._signs is not None:
+            self._signs.memory.forget(place)
 
-    def update(self, chunk: ArrayLike) -> BankSegmented:
+    def update(self, chunk: ArrayLike, *, measure: bool = True) -> BankSegmented:
         """Take the next samples of all rows; return what became known.
 
         Parameters
         ----------
-        chunk : np.ndarray, shape (rows, leads, n), real
-            ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
-            exceeds a million is missing. Used with single precision.
+        chunk : np.ndarray, shape (rows, leads + waves, n), real
+            ECG in millivolts at fs_hz, then pulse waves in any unit, continuing the previous chunk;
+            NaN, infinity and what exceeds a million is missing. Used with single precision.
+        measure : bool
+            Whether to measure the hops that ended. Otherwise `measure` has to be called with them
+            before anything but another update.
 
         Raises
         ------
         InvalidSignal
-            If the chunk has not as many rows and leads, or is not of real numbers.
+            If the chunk has not as many rows, leads and waves, or is not of real numbers.
         """
         samples = np.asarray(chunk)
         if (
             samples.ndim != 3
-            or samples.shape[:2] != (self.rows, self.leads)
+            or samples.shape[:2] != (self.rows, self.leads + self.waves)
             or samples.dtype.kind not in "fiu"
         ):
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.rows}, {self.leads}, n), in "
-                f"millivolts, not {samples.dtype} of shape {samples.shape}"
+                f"a chunk must be real numbers of shape ({self.rows}, {self.leads + self.waves}, "
+                f"n), in millivolts, not {samples.dtype} of shape {samples.shape}"
             )
-        samples = samples.reshape(self.rows * self.leads, samples.shape[2])
         if samples.dtype.kind != "f" or samples.dtype.itemsize < 4:
             # Neither the least whole number nor a half-precision infinity has a magnitude.
             samples = samples.astype(np.float64)
-        for start in range(0, samples.shape[1], self._piece):
-            self._take(samples[:, start : start + self._piece])
-        return self._collect()
+        n = samples.shape[2]
+        leads = samples[:, : self.leads].reshape(self.rows * self.leads, n)
+        for start in range(0, n, self._piece):
+            piece = slice(start, start + self._piece)
+            self._take_waves(samples[:, self.leads :, piece])
+            self._take(leads[:, piece])
+        return self._collect(measure=measure)
+
+    def measure(self, found: Iterable[BankSegmented]) -> None:
+        """Measure the hops of some updates together, in the order in which these came."""
+        if self._signs is not None:
+            self._signs.measure([ended for one in found for ended in one.ended])
 
     def gap(self, n_samples: int) -> BankSegmented:
         """Take missing samples of all rows: n NaN each, in bounded time and memory."""
@@ -264,11 +317,14 @@ class SegmenterBank:
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._kept)
         for start in range(0, fed, self._piece):
-            self._take(np.full((len(self._places), min(self._piece, fed - start)), np.nan))
+            n_nan = min(self._piece, fed - start)
+            self._take_waves(np.full((self.rows, self.waves, n_nan), np.nan))
+            self._take(np.full((len(self._places), n_nan), np.nan))
         if n_samples > fed:
             n = n_samples - fed
             for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
                 patient.skip(position, n, self._findings)
+                patient.signs.skip(n)
             self._positions = self._positions + n
             self._gaps += n
             self._lost = self._positions - 1
@@ -295,9 +351,15 @@ class SegmenterBank:
             "position": int(self._positions[lines.start]),
             "gaps": self._gaps[lines].tolist(),
             "levels": self._levels[lines].tolist(),
+            "n_waves": self.waves,
+            "signs": None,
             **self._patients[row].to_plain(),
         }
-        return pack(MAGIC, plain, self._all_arrays(row))
+        arrays = self._all_arrays(row)
+        if self._signs is not None:
+            plain["signs"], of_waves = self._patients[row].signs.lift()
+            arrays |= of_waves
+        return pack(MAGIC, plain, arrays)
 
     def restore(self, row: int, state: bytes) -> None:
         """Let a row go on from a state that `to_bytes` gave, of any bank like this one.
@@ -311,18 +373,22 @@ class SegmenterBank:
         try:
             self._restore(row, *unpack(MAGIC, state))
         except InvalidState:
-            new = SegmenterBank(1, self.fs_hz, self.spec, self.leads)
+            measures = self._signs is not None
+            new = SegmenterBank(
+                1, self.fs_hz, self.spec, self.leads, self.waves, measure_signs=measures
+            )
             self._restore(row, *unpack(MAGIC, new.to_bytes(0)))
             raise
 
     def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        fs_hz, spec, leads = rate_spec_and_leads(plain)
-        if (fs_hz, spec, leads) != (self.fs_hz, self.spec, self.leads):
+        saved = saved_form(plain)
+        if saved != SavedForm(self.fs_hz, self.spec, self.leads, self.waves, saved.measure_signs):
             raise OtherState(
-                f"saved state: it belongs to {leads} leads at {fs_hz:g} Hz and {spec}, not to this "
-                "bank; make a bank like it"
+                f"saved state: it belongs to {saved.leads} leads and {saved.waves} waves at "
+                f"{saved.fs_hz:g} Hz and {saved.spec}, not to this bank; make a bank like it"
             )
-        for name, target in self._all_arrays(row).items():
+        leads, has_signs = self.leads, saved.measure_signs
+        for name, target in self._all_arrays(row, with_signs=has_signs).items():
             fill(target, arrays, name)
         lines = self._lines(row)
         position = whole(plain, "position", 0, MAX_POSITION)
@@ -338,21 +404,39 @@ class SegmenterBank:
         self._gappy = bool(self._gaps.any())
         patient = self._patients[row]
         patient.restore(plain, position)
+        if self._signs is not None:
+            self._restore_signs(row, plain["signs"] if has_signs else None, arrays, position)
         for lead, gap in zip(patient.leads, self._gaps[lines].tolist(), strict=True):
             if gap < self._sleep_gap and lead.decider.attempt < position:
                 raise InvalidState("saved state: the detector lags behind the signal")
 
+    def _restore_signs(self, row: int, plain: object, arrays: Arrays, position: int) -> None:
+        """Let signs go on, or begin anew where they were not measured when the state was saved."""
+        assert self._signs is not None
+        memory, places = self._signs.memory, self._places[self._lines(row)]
+        signs = self._patients[row].signs = PatientSigns(self.fs_hz, self.waves)
+        if plain is None:
+            for place in places:
+                memory.forget(place)
+            signs.skip(position)
+            return
+        for place in places:
+            memory.check(place)
+        signs.restore(plain, arrays, position, self._signs.hop)
+
     def _lines(self, row: int) -> slice:
         return slice(row * self.leads, (row + 1) * self.leads)
 
-    def _all_arrays(self, row: int) -> dict[str, NDArray[Any]]:
+    def _all_arrays(self, row: int, *, with_signs: bool = True) -> dict[str, NDArray[Any]]:
         """Return views of all arrays of a row, by their names in its state."""
         lines = self._lines(row)
-        return {
-            f"{name}{line - lines.start}": array
-            for line in range(lines.start, lines.stop)
-            for name, array in {**self._kept_signal(line), **self._arrays(line)}.items()
-        }
+        arrays: dict[str, NDArray[Any]] = {}
+        for lead, line in enumerate(range(lines.start, lines.stop)):
+            of_line = {**self._kept_signal(line), **self._arrays(line)}
+            if self._signs is not None and with_signs:
+                of_line |= self._signs.memory.arrays(self._places[line])
+            arrays |= {f"{name}{lead}": array for name, array in of_line.items()}
+        return arrays
 
     def _kept_signal(self, line: int) -> dict[str, NDArray[Any]]:
         """Return views of a line's signal."""
@@ -369,6 +453,15 @@ class SegmenterBank:
             "total": finder.total[line],
             "near": finder.signal.latest(line),
         }
+
+    def _take_waves(self, samples: NDArray[Any]) -> None:
+        """Take a piece of the pulse waves, shape (rows, waves, n)."""
+        if self._signs is None or not self.waves:
+            return
+        there = np.abs(samples) <= MAX_MV  # NaN is not
+        waves = np.where(there, samples, np.nan).astype(np.float32)
+        for patient, of_patient in zip(self._patients, waves, strict=True):
+            patient.signs.take_waves(of_patient)
 
     def _take(self, samples: NDArray[Any]) -> None:
         """Take a piece, shape (lines, n)."""
@@ -396,6 +489,17 @@ class SegmenterBank:
             elif patient.leads[0].said:
                 patient.update_one(self._findings)
         self._cut_closed()
+        if self._signs is not None:
+            self._end_hops(self._signs)
+
+    def _end_hops(self, signs: SignFinder) -> None:
+        """Measure what the hops that ended in the piece show."""
+        seen = SeenSignal(self._history, self._places, self._starts, self._positions, self._lost)
+        ended = signs.end_hops(seen, [patient.signs for patient in self._patients])
+        if ended is not None:
+            self._ended.append(ended)
+            if sum(one.windows.nbytes for one in self._ended) > MOST_UNMEASURED_BYTES:
+                signs.measure(self._ended)
 
     def _places_of(self, lines: NDArray[np.int64]) -> list[int]:
         return [self._places[line] for line in lines.tolist()]
@@ -478,7 +582,10 @@ class SegmenterBank:
         closed, findings.closed = findings.closed, []
         lead_flags, findings.lead_flags = findings.lead_flags, []
         if closed:
-            self._parts.append(self._cut(closed, np.array(lead_flags, np.int64)))
+            rows, beats = self._cut(closed, np.array(lead_flags, np.int64))
+            self._parts.append((rows, beats))
+            if self._signs is not None:
+                self._signs.wait_for_hops(rows, beats, [one.signs for one in self._patients])
 
     def _cut(
         self, closed: list[Closed], lead_flags: NDArray[np.int64]
@@ -546,9 +653,12 @@ class SegmenterBank:
         readable = seen - self._kept, seen - 1
         return Windows.at(beats.start, beats.stop, self.spec.length, moved, readable)
 
-    def _collect(self) -> BankSegmented:
+    def _collect(self, *, measure: bool = True) -> BankSegmented:
         found, self._findings = self._findings, Findings()
         parts, self._parts = self._parts, []
+        ended, self._ended = tuple(self._ended), []
+        if self._signs is not None and measure:
+            self._signs.measure(ended)
         rows = [of_beats for of_beats, _ in parts]
         return BankSegmented(
             beats=joined_beats([beats for _, beats in parts], self.spec.length, self.leads),
@@ -559,6 +669,8 @@ class SegmenterBank:
             seconds=np.array(found.seconds, np.int64),
             seconds_quality=np.array(found.seconds_quality, np.uint16),
             second_rows=np.array(found.second_rows, np.int64),
+            ended=ended,
+            waves=self.waves,
         )
 
 
@@ -575,10 +687,25 @@ def of_all_leads(lead_quality: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(fit, common, any_of_them)
 
 
-def rate_spec_and_leads(plain: dict[str, Any]) -> tuple[float, BeatSpec, int]:
-    """Return the sampling rate, beat spec and number of leads of a saved state."""
+class SavedForm(NamedTuple):
+    """What a saved state is of."""
+
+    fs_hz: float
+    spec: BeatSpec
+    leads: int
+    waves: int
+    measure_signs: bool
+
+
+def saved_form(plain: dict[str, Any]) -> SavedForm:
+    """Return what a saved state is of; InvalidState if it does not say."""
     try:
-        spec = BeatSpec.from_mapping(plain["spec"])
-        return real(plain, "fs_hz"), spec, whole(plain, "n_leads", 1, MAX_LEADS)
+        return SavedForm(
+            real(plain, "fs_hz"),
+            BeatSpec.from_mapping(plain["spec"]),
+            whole(plain, "n_leads", 1, MAX_LEADS),
+            whole(plain, "n_waves", 0, MAX_LEADS),
+            plain.get("signs") is not None,
+        )
     except (KeyError, TypeError, SegmenterError) as error:
         raise InvalidState(f"saved state: {error}") from error

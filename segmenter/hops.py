@@ -92,6 +92,14 @@ class HopWindows:
         self._kept = joined[len(joined) - self.width - waiting :].copy()
         return windows
 
+    def skip(self, n_samples: int) -> None:
+        """Miss samples: what is kept is missing too, and the windows that end in them are not cut.
+
+        Behind a window that was missing as a whole, so is each of these.
+        """
+        self.position += n_samples
+        self._kept = np.full(self.width + self.position % self.hop, np.nan, np.float32)
+
     def to_bytes(self) -> bytes:
         """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
         return pack(MAGIC, *self.lift())

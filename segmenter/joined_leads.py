@@ -2,7 +2,9 @@
 
 What the leads' detectors say is taken in the order of time, so that any cut gives the same. A lead
 that cannot be read (flat, saturated or missing for a second, noisy for three) has no say about the
-beats while another lead can be read, until it was good for three seconds; `lead_left_out` says so.
+beats while another lead can be read, until it was good for three seconds. `lead_left_out` reports
+what lasts: a lead that comes and goes within seconds would be reported all the time, and its beats
+carry their quality anyway.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ from segmenter.lead_detector import (
     Slept,
 )
 from segmenter.qrs import Detection
+from segmenter.sign_finder import PatientSigns
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
 GOOD_SECONDS = 3  # in a row; then a lead that was left out is back
+# For so long a lead must be unreadable, or readable again, before it is reported. Of 79 stretches
+# in which a lead of the 22 records in sight could not be read, 16 lasted ten seconds and more.
+LEAVE_OUT_S, TAKE_BACK_S = 12.0, 12.0
+SAME = -1  # stands for no sample: a lead is as it was reported
 # What became known of leads: its sample, its place among what has the same, the lead, its number
 # among what the lead said, and what it is; a second that was lost is None.
 Said = tuple[int, int, int, int, Echo | Detection | SecondEnded | Slept | None]
@@ -41,12 +48,16 @@ class JoinedLeads:
     ----------
     leads : list of LeadDetector
     tracker : Tracker
+    signs : PatientSigns
+        What it shows beside its beats, carried along.
     """
 
-    def __init__(self, leads: list[LeadDetector], tracker: Tracker) -> None:
+    def __init__(self, leads: list[LeadDetector], tracker: Tracker, signs: PatientSigns) -> None:
         self.leads = leads
         self.tracker = tracker
-        self.left_out = [False] * len(leads)
+        self.signs = signs
+        self.left_out = [False] * len(leads)  # as reported
+        self.turned_from = [SAME] * len(leads)  # the sample from which on it is otherwise
         self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
         timing = leads[0].decider.timing
@@ -161,18 +172,30 @@ class JoinedLeads:
     def _say_left_out(
         self, out: list[bool], end: int, ended: list[SecondEnded | None], findings: Findings
     ) -> None:
-        """Say which leads are left out from now on, and which are back."""
+        """Report which leads are left out from now on, and which are back."""
         for lead, one in enumerate(ended):
-            if out[lead] is self.left_out[lead] or (out[lead] and all(out)):
+            if out[lead] is self.left_out[lead]:
+                self.turned_from[lead] = SAME
                 continue
-            self.left_out[lead] = out[lead]
-            seconds = 1
-            if not out[lead]:
-                seconds = GOOD_SECONDS
-            elif one is not None and one.noisy_seconds >= NOISY_SECONDS:
-                seconds = NOISY_SECONDS
-            start = max(end - seconds * self.tracker.second, 0)
+            if self.turned_from[lead] == SAME:
+                self.turned_from[lead] = self._turned_from(out[lead], end, one)
+            start = self.turned_from[lead]
+            lasts_s = (end - start) / self.tracker.fs_hz
+            if is_left_out(self.left_out[lead], out[lead], lasts_s) is self.left_out[lead]:
+                continue
+            if out[lead] and all(out):  # the signal of the patient is lost then, not a lead's
+                continue
+            self.left_out[lead], self.turned_from[lead] = out[lead], SAME
             self.tracker.leave_out(lead, out[lead], start, findings)
+
+    def _turned_from(self, is_out: bool, end: int, ended: SecondEnded | None) -> int:
+        """Return where a lead turned of which that became known with a second."""
+        seconds = 1
+        if not is_out:
+            seconds = GOOD_SECONDS
+        elif ended is not None and ended.noisy_seconds >= NOISY_SECONDS:
+            seconds = NOISY_SECONDS
+        return max(end - seconds * self.tracker.second, 0)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as plain JSON values."""
@@ -180,6 +203,7 @@ class JoinedLeads:
             "tracker": self.tracker.to_plain(),
             "leads": [lead.to_plain() for lead in self.leads],
             "left_out": self.left_out,
+            "turned_from": self.turned_from,
             "good_seconds": self.good_seconds,
             "joiner": None if self.joiner is None else self.joiner.to_plain(),
         }
@@ -191,6 +215,10 @@ class JoinedLeads:
             raise InvalidState("saved state: the tracker's part is missing")
         self.tracker.restore(tracker, position, n)
         self.left_out = of_each(plain, "left_out", n, bool)
+        turned = {"turned_from": [SAME] * n, **plain}  # states of before it was kept have none
+        self.turned_from = of_each(turned, "turned_from", n, int)
+        if not all(SAME <= one <= position for one in self.turned_from):
+            raise InvalidState("saved state: turned_from are not samples that came")
         self.good_seconds = of_each(plain, "good_seconds", n, int)
         if not all(0 <= one <= GOOD_SECONDS for one in self.good_seconds):
             raise InvalidState("saved state: good_seconds are not so many")
@@ -201,6 +229,30 @@ class JoinedLeads:
             if not isinstance(joiner, dict):
                 raise InvalidState("saved state: what joins the leads is missing")
             self.joiner.restore(joiner, position)
+
+
+def is_left_out(reported: bool, is_out: bool, lasts_s: float) -> bool:
+    """Return whether a lead is to be reported as left out.
+
+    Parameters
+    ----------
+    reported : bool
+        Whether it is reported so now.
+    is_out : bool
+        Whether it cannot be read.
+    lasts_s : float
+        For how long it has been so.
+
+    Examples
+    --------
+    >>> is_left_out(reported=False, is_out=True, lasts_s=5.0)
+    False
+    >>> is_left_out(reported=False, is_out=True, lasts_s=12.0)
+    True
+    >>> is_left_out(reported=True, is_out=False, lasts_s=5.0)
+    True
+    """
+    return is_out if lasts_s >= (LEAVE_OUT_S if is_out else TAKE_BACK_S) else reported
 
 
 def all_asleep(asleep: list[list[Slept]]) -> list[Slept]:

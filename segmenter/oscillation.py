@@ -19,15 +19,16 @@ algorithms for automated external defibrillators. Biomed Eng Online 4:60 (2005):
 
 from __future__ import annotations
 
-from math import nan
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from segmenter.filters import INTEGRATION_S, QRS_BAND_HZ
 from segmenter.hops import HOP_S, WINDOW_S
-from segmenter.signs import QRS_BINS
+from segmenter.signs import QRS_BINS, WINDOW_COLUMNS
 
 MOST_MISSING = 0.5  # of a window: what is left says nothing
 FS_HZ = 128.0  # of the signal that is measured
@@ -39,6 +40,33 @@ FAR_FROM_BASELINE = 0.2  # of the highest (Arafat 2011)
 TCSC_S = 1.0  # the highest is taken over so much
 QRS_DELAY_S = 0.25  # the window's end is joined to its start: what is nearer may be of either
 CONSTANT_MV = 1e-4  # an open input or a missing lead is constant; a standing heart is not
+ROWS = 64  # windows that are measured together: their arrays stay in the cache
+
+# In bins of a spectrum, each 1 / WINDOW_S, and in samples at FS_HZ:
+N = round(WINDOW_S * FS_HZ)
+BAND, QRS_BAND, OSCILLATION, MUSCLE = (
+    slice(round(low * WINDOW_S), round(high * WINDOW_S) + 1)
+    for low, high in (BAND_HZ, QRS_BAND_HZ, OSCILLATION_HZ, MUSCLE_HZ)
+)
+ENVELOPE = round(INTEGRATION_S * FS_HZ)
+QRS_STOP = N - round(QRS_DELAY_S * FS_HZ)
+QRS_HOP = slice(QRS_STOP - round(HOP_S * FS_HZ), QRS_STOP)
+PLACES = np.arange(N)
+
+
+def _tones() -> NDArray[np.float32]:
+    """Return, of each bin that may be dominant, which bins of the band are near it or its double.
+
+    Shape (bins of OSCILLATION, bins of BAND), 1 or 0.
+    """
+    dominant = np.arange(OSCILLATION.start, OSCILLATION.stop)[:, None] / WINDOW_S
+    hz = np.arange(BAND.start, BAND.stop) / WINDOW_S
+    near = np.abs(hz - dominant) <= HARMONIC * dominant
+    near |= np.abs(hz - 2 * dominant) <= HARMONIC * dominant
+    return near.astype(np.float32)
+
+
+TONES = _tones()
 
 
 class SignalWindow(NamedTuple):
@@ -83,20 +111,144 @@ class SignalWindow(NamedTuple):
     muscle_share: float
 
 
-UNMEASURED = SignalWindow(
-    end_sample=0,
-    missing=1.0,
-    still=1.0,
-    height_mv=nan,
-    qrs_highest_mv=nan,
-    qrs_mean_mv=nan,
-    qrs_mv=(nan,) * QRS_BINS,
-    leakage=nan,
-    far_share=nan,
-    dominant_hz=nan,
-    tonal_share=nan,
-    muscle_share=nan,
-)
+def measure_rows(
+    windows: NDArray[np.float32], missing: NDArray[np.bool_] | None = None
+) -> NDArray[Any]:
+    """Measure windows side by side; each gives to the bit what it gives alone.
+
+    Parameters
+    ----------
+    windows : np.ndarray, shape (k, n), float32
+        mV, of `WINDOW_S`, at whatever rate; any finite value where missing.
+    missing : np.ndarray, shape (k, n), bool
+        None by default.
+
+    Returns
+    -------
+    np.ndarray, shape (k,), WINDOW_COLUMNS
+        NaN where more than `MOST_MISSING` of a window is missing.
+    """
+    measured = np.zeros(len(windows), WINDOW_COLUMNS)
+    lost = None if missing is None else missing.mean(axis=1)
+    if missing is not None and lost is not None and lost.any():
+        windows = windows.copy()
+        for k in np.flatnonzero((lost > 0) & (lost <= MOST_MISSING)).tolist():
+            at, present = np.arange(windows.shape[1]), ~missing[k]
+            windows[k] = np.interp(at, at[present], windows[k, present])
+        measured["missing"] = lost
+        unknown = lost > MOST_MISSING
+        nothing = np.full(1, np.nan, np.float32).repeat(WINDOW_COLUMNS.itemsize // 4)
+        measured[unknown] = nothing.view(WINDOW_COLUMNS)
+        measured["missing"], measured["still"] = lost, unknown
+        known = np.flatnonzero(~unknown)
+        for start in range(0, len(known), ROWS):
+            rows = known[start : start + ROWS]
+            part = measured[rows]
+            _measure(windows[rows], part)
+            measured[rows] = part
+        return measured
+    for start in range(0, len(windows), ROWS):
+        _measure(windows[start : start + ROWS], measured[start : start + ROWS])
+    return measured
+
+
+def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
+    """Measure whole windows, shape (k, n), into rows of WINDOW_COLUMNS."""
+    from scipy.fft import irfft  # not above: who reads windows need not load it
+
+    steps = windows[:, 1:] - windows[:, :-1]
+    np.abs(steps, out=steps)
+    measured["still"] = np.count_nonzero(steps < CONSTANT_MV, axis=1) / steps.shape[1]
+    spectra = _spectra(windows)
+    kept = np.zeros((2, len(windows), N // 2 + 1), np.complex64)
+    kept[0, :, BAND], kept[1, :, QRS_BAND] = spectra[:, BAND], spectra[:, QRS_BAND]
+    bands: NDArray[np.float32] = irfft(kept, N, norm="forward")  # (2, k, N)
+    band, envelopes = bands[0], _envelopes(bands[1])
+    measured["height_mv"] = band.max(axis=1) - band.min(axis=1)
+    measured["qrs_highest_mv"] = envelopes.max(axis=1)
+    measured["qrs_mean_mv"] = envelopes.mean(axis=1)
+    hops = envelopes[:, QRS_HOP].reshape(len(windows), QRS_BINS, -1)
+    measured["qrs_mv"] = hops.max(axis=2)
+    measured["leakage"] = _leakages(band)
+    seconds = np.abs(band).reshape(len(windows), -1, round(TCSC_S * FS_HZ))
+    far = seconds > FAR_FROM_BASELINE * seconds.max(axis=2, keepdims=True)
+    measured["far_share"] = np.count_nonzero(far.reshape(len(windows), -1), axis=1) / N
+    power = spectra.real**2 + spectra.imag**2
+    total = power[:, BAND].sum(axis=1) + np.float32(1e-18)
+    dominant = power[:, OSCILLATION].argmax(axis=1)
+    measured["dominant_hz"] = (OSCILLATION.start + dominant) / WINDOW_S
+    measured["tonal_share"] = (power[:, BAND] * TONES[dominant]).sum(axis=1) / total
+    measured["muscle_share"] = power[:, MUSCLE].sum(axis=1) / total
+
+
+def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """Return the Fourier coefficients up to MUSCLE, a bin each 1 / WINDOW_S, without the slopes.
+
+    The slope joins the mean of either end: the window is taken for one period of a signal without
+    a step.
+    """
+    from scipy.fft import rfft
+
+    n = windows.shape[1]
+    edge = max(1, n // 40)
+    first, last = (windows[:, part].mean(axis=1) for part in (slice(edge), slice(-edge, None)))
+    spectra: NDArray[np.complex64] = rfft(windows, norm="forward")[:, : MUSCLE.stop].copy()
+    spectra -= (last - first)[:, None] * _ramp(n)
+    return spectra
+
+
+@lru_cache(maxsize=64)
+def _ramp(n: int) -> NDArray[np.complex64]:
+    """Return the spectrum up to MUSCLE of what rises by 1 in a window of n samples."""
+    from scipy.fft import rfft
+
+    ramp: NDArray[np.complex128] = rfft(np.arange(n) / n, norm="forward")[: MUSCLE.stop]
+    return ramp.astype(np.complex64)
+
+
+def _envelopes(qrs_bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of rectified signals over a QRS complex's duration, around each sample."""
+    before = ENVELOPE // 2 - 1
+    rectified = np.abs(qrs_bands)
+    around = np.concatenate(
+        (rectified[:, -before:], rectified, rectified[:, : ENVELOPE - 1 - before]), axis=1
+    )
+    sums = np.zeros_like(rectified)
+    reached, width = 0, 1
+    while True:  # sums of 1, 2, 4, … samples make up those of any number
+        if ENVELOPE & width:
+            sums += around[:, reached : reached + N]
+            reached += width
+        if 2 * width > ENVELOPE:
+            sums /= ENVELOPE
+            return sums
+        around = around[:, :-width] + around[:, width:]
+        width *= 2
+
+
+def _leakages(signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a filter lets through that cancels each signal's mean period (Kuo 1978)."""
+    steps = np.abs(signals[:, 1:] - signals[:, :-1]).sum(axis=1)
+    moves = steps > 0
+    heights = np.abs(signals[:, 1:]).sum(axis=1)
+    half = np.rint(np.pi * heights / np.where(moves, steps, 1))
+    half_period = np.minimum(np.maximum(half, 1), N // 2).astype(np.int64)[:, None]
+    padded = np.zeros((len(signals), N // 2 + N), np.float32)
+    padded[:, N // 2 :] = signals
+    shifted = sliding_window_view(padded, N, axis=1)  # (k, N // 2 + 1, N)
+    earlier = shifted[np.arange(len(signals)), N // 2 - half_period[:, 0]]
+    later = signals * (half_period <= PLACES)
+    passed = np.abs(later + earlier).sum(axis=1)
+    whole = np.abs(later).sum(axis=1) + np.abs(earlier).sum(axis=1) + np.float32(1e-12)
+    return np.where(moves, passed / whole, np.float32(1)).astype(np.float32)
+
+
+def signal_windows(end_samples: NDArray[np.int64], measured: NDArray[Any]) -> list[SignalWindow]:
+    """Return rows of WINDOW_COLUMNS, one for each end, shape (k,), by name."""
+    return [
+        SignalWindow(end, *values)
+        for end, values in zip(end_samples.tolist(), measured.tolist(), strict=True)
+    ]
 
 
 def measure(end_sample: int, window: NDArray[np.float32]) -> SignalWindow:
@@ -109,103 +261,6 @@ def measure(end_sample: int, window: NDArray[np.float32]) -> SignalWindow:
     window : np.ndarray, shape (n,), float32
         mV, of `WINDOW_S`, at whatever rate; NaN is missing.
     """
-    present = np.isfinite(window)
-    missing = 1.0 - float(np.count_nonzero(present)) / len(window)
-    if missing > MOST_MISSING:
-        return UNMEASURED._replace(end_sample=end_sample, missing=missing)
-    signal = window.astype(np.float64)
-    if missing:
-        at = np.arange(len(signal))
-        signal = np.interp(at, at[present], signal[present])
-    still = float(np.mean(np.abs(np.diff(signal)) < CONSTANT_MV))
-    spectrum = _spectrum(signal)
-    band, qrs_band = _resampled(spectrum, BAND_HZ), _resampled(spectrum, QRS_BAND_HZ)
-    envelope = _envelope(qrs_band)
-    stop = len(envelope) - round(QRS_DELAY_S * FS_HZ)
-    hop = envelope[stop - round(HOP_S * FS_HZ) : stop].reshape(QRS_BINS, -1)
-    dominant_hz, tonal_share, muscle_share = _where_power_lies(spectrum)
-    return SignalWindow(
-        end_sample,
-        missing,
-        still,
-        float(band.max() - band.min()),
-        float(envelope.max()),
-        float(envelope.mean()),
-        tuple(hop.max(axis=1).tolist()),
-        _leakage(band),
-        _far_share(band),
-        dominant_hz,
-        tonal_share,
-        muscle_share,
-    )
-
-
-def _spectrum(signal: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Return the Fourier coefficients, a bin each 1 / WINDOW_S, of the signal without its slope.
-
-    The slope joins the mean of either end: the window is taken for one period of a signal without
-    a step.
-    """
-    n = len(signal)
-    edge = max(1, n // 40)
-    first, last = signal[:edge].mean(), signal[-edge:].mean()
-    line = first + (last - first) * np.arange(n) / n
-    coefficients: NDArray[np.complex128] = np.fft.rfft(signal - line) / n
-    return coefficients
-
-
-def _resampled(
-    spectrum: NDArray[np.complex128], band_hz: tuple[float, float]
-) -> NDArray[np.float64]:
-    """Return the part of the signal within a band at `FS_HZ`."""
-    n = round(WINDOW_S * FS_HZ)
-    low, high = (round(hz * WINDOW_S) for hz in band_hz)
-    kept = np.zeros(n // 2 + 1, np.complex128)
-    kept[low : high + 1] = spectrum[low : high + 1]
-    signal: NDArray[np.float64] = np.fft.irfft(kept, n) * n
-    return signal
-
-
-def _envelope(qrs_band: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of the rectified signal over a QRS complex's duration, around each sample."""
-    width = round(INTEGRATION_S * FS_HZ)
-    rectified = np.abs(qrs_band)
-    around = np.concatenate(
-        (rectified[-(width // 2) :], rectified, rectified[: width - width // 2])
-    )
-    sums = np.cumsum(around)
-    envelope: NDArray[np.float64] = (sums[width:] - sums[:-width]) / width
-    return envelope
-
-
-def _leakage(signal: NDArray[np.float64]) -> float:
-    """Return what a filter lets through that cancels the signal's mean period (Kuo 1978)."""
-    steps = float(np.abs(np.diff(signal)).sum())
-    if steps <= 0:
-        return 1.0
-    half_period = round(np.pi * float(np.abs(signal[1:]).sum()) / steps)
-    half_period = min(max(half_period, 1), len(signal) // 2)
-    one, other = signal[half_period:], signal[:-half_period]
-    return float(np.abs(one + other).sum() / (np.abs(one).sum() + np.abs(other).sum() + 1e-12))
-
-
-def _far_share(signal: NDArray[np.float64]) -> float:
-    """Return the share of samples far from the baseline (Arafat 2011), a second at a time."""
-    seconds = np.abs(signal).reshape(-1, round(TCSC_S * FS_HZ))
-    highest = seconds.max(axis=1, keepdims=True)
-    return float(np.mean(seconds > FAR_FROM_BASELINE * highest))
-
-
-def _where_power_lies(spectrum: NDArray[np.complex128]) -> tuple[float, float, float]:
-    """Return the dominant frequency, the share of the power there, and that of muscles' noise."""
-    power = spectrum.real**2 + spectrum.imag**2
-    hz = np.arange(len(power)) / WINDOW_S
-    low, high = (round(edge * WINDOW_S) for edge in BAND_HZ)
-    total = float(power[low : high + 1].sum()) + 1e-18
-    first, last = (round(edge * WINDOW_S) for edge in OSCILLATION_HZ)
-    dominant_hz = float(hz[first + int(np.argmax(power[first : last + 1]))])
-    near = np.abs(hz - dominant_hz) <= HARMONIC * dominant_hz
-    near |= np.abs(hz - 2 * dominant_hz) <= HARMONIC * dominant_hz
-    near &= (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
-    muscle = (hz >= MUSCLE_HZ[0]) & (hz <= MUSCLE_HZ[1])
-    return dominant_hz, float(power[near].sum()) / total, float(power[muscle].sum()) / total
+    missing = ~np.isfinite(window)
+    measured = measure_rows(np.where(missing, np.float32(0), window)[None], missing[None])
+    return signal_windows(np.array([end_sample]), measured)[0]

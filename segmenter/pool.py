@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,7 @@ from segmenter.bank import BLOCK, BankSegmented, SegmenterBank
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.errors import InvalidSignal
 from segmenter.joined_leads import JoinedLeads
+from segmenter.signs import GroupedSigns, joined_signs
 from segmenter.tracker import SignalEvent
 
 
@@ -34,6 +36,8 @@ class PoolSegmented:
         How many of the beats are each row's.
     events : list of list of SignalEvent, of length n_rows
         Each row's events, in samples of its stream.
+    signs : GroupedSigns
+        Each row's hops that ended, in samples of its stream.
     found : list of BankSegmented
         What the banks of at most `BLOCK` rows found, in the same order, in rows of their own.
     """
@@ -41,6 +45,7 @@ class PoolSegmented:
     beats: Beats
     counts: list[int]
     events: list[list[SignalEvent]]
+    signs: GroupedSigns
     found: list[BankSegmented]
 
     def r_samples(self, place: int) -> list[int]:
@@ -63,6 +68,10 @@ class SegmenterPool:
         How beats are cut.
     leads : int
         Leads of each patient, 1 to 64.
+    waves : int
+        Pulse waves of each patient beside the leads.
+    measure_signs : bool
+        Whether hops are measured, for named alarms; otherwise waves are not looked at.
 
     Raises
     ------
@@ -70,8 +79,16 @@ class SegmenterPool:
         If the sampling rate or the number of leads is out of bounds.
     """
 
-    def __init__(self, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec, leads)
+    def __init__(
+        self,
+        fs_hz: float,
+        spec: BeatSpec,
+        leads: int = 1,
+        waves: int = 0,
+        *,
+        measure_signs: bool = False,
+    ) -> None:
+        self._bank = SegmenterBank(1, fs_hz, spec, leads, waves, measure_signs=measure_signs)
         self.fs_hz, self.spec, self.leads = self._bank.fs_hz, spec, leads
         new, _ = self._bank.lift()
         self._new = {name: array.copy() for name, array in new.items()}  # of a row that begins
@@ -129,15 +146,29 @@ class SegmenterPool:
         ----------
         rows : sequence of int
             Each at most once.
-        chunk : np.ndarray, shape (len(rows), leads, n), real
-            ECG in millivolts, as `SegmenterBank.update` takes it.
+        chunk : np.ndarray, shape (len(rows), leads + waves, n), real
+            ECG in millivolts and pulse waves, as `SegmenterBank.update` takes it.
 
         Returns
         -------
         PoolSegmented
             What became known, grouped by the rows given.
         """
-        samples = np.asarray(chunk)
+        return self.update_all([(rows, chunk)])[0]
+
+    def update_all(self, blocks: Sequence[tuple[Sequence[int], ArrayLike]]) -> list[PoolSegmented]:
+        """Take blocks of different lengths, each as `update`; no row stands in two of them.
+
+        Their hops are measured together.
+        """
+        found = [self._updated(rows, np.asarray(chunk)) for rows, chunk in blocks]
+        self._bank.measure([one for of_block in found for one in of_block])
+        return [
+            self._grouped(of_block, len(rows))
+            for (rows, _), of_block in zip(blocks, found, strict=True)
+        ]
+
+    def _updated(self, rows: Sequence[int], samples: NDArray[Any]) -> list[BankSegmented]:
         if samples.ndim != 3 or len(samples) != len(rows):
             raise InvalidSignal(
                 f"chunk has the shape {samples.shape} but {len(rows)} rows were named; give the "
@@ -146,8 +177,8 @@ class SegmenterPool:
         found = []
         for start in range(0, len(rows), BLOCK):
             self._lay(list(rows[start : start + BLOCK]))
-            found.append(self._bank.update(samples[start : start + BLOCK]))
-        return self._grouped(found, len(rows))
+            found.append(self._bank.update(samples[start : start + BLOCK], measure=False))
+        return found
 
     def gap(self, rows: Sequence[int], n_samples: int) -> PoolSegmented:
         """Take as many missing samples of each of some rows, in bounded time and memory."""
@@ -176,6 +207,7 @@ class SegmenterPool:
             beats=beats.rows(order),
             counts=np.bincount(places, minlength=n_rows).tolist(),
             events=events,
+            signs=_grouped_signs(found, offsets, n_rows),
             found=found,
         )
 
@@ -213,6 +245,24 @@ class SegmenterPool:
             for name, array in arrays.items():
                 self._at_rest[name][lines] = array
         self._laid = []
+
+
+def _grouped_signs(found: list[BankSegmented], offsets: range, n_rows: int) -> GroupedSigns:
+    """Lay the signs that banks of at most BLOCK rows found one patient after the other."""
+    signs = [one.found_signs for one in found]
+    places = [
+        _joined_places(rows, offsets)
+        for rows in (
+            [one.hop_rows for one in signs],
+            [one.complex_rows for one in signs],
+            [one.pulse_rows for one in signs],
+        )
+    ]
+    joined = joined_signs([one.signs for one in signs])
+    if any((of[1:] < of[:-1]).any() for of in places):  # of several pieces
+        joined = joined.part(*(np.argsort(of, kind="stable") for of in places))
+    counts = [np.bincount(of, minlength=n_rows) for of in places]
+    return GroupedSigns(joined, np.stack(counts, axis=1))
 
 
 def _joined_places(rows: list[NDArray[np.int64]], offsets: range) -> NDArray[np.int64]:

@@ -14,15 +14,16 @@ must be as long as others (no spike) and its place is that of the steepest rise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmenter.errors import InvalidState
 from segmenter.hops import MAX_POSITION, HopWindows
-from segmenter.state import listing, pack, real, unpack, whole
+from segmenter.state import Arrays, listing, pack, real, unpack, whole
 
 MAGIC = b"ecgpuls1"
 
@@ -49,11 +50,14 @@ class PulseHop(NamedTuple):
         Samples of the steepest rise.
     readable : bool
         Whether the wave moves at all and is not missing.
+    is_there : bool
+        Whether any of the last four seconds is there.
     """
 
     upto_sample: int
     pulses: tuple[int, ...]
     readable: bool
+    is_there: bool = True
 
 
 class PulseDetector:
@@ -66,6 +70,7 @@ class PulseDetector:
     """
 
     def __init__(self, fs_hz: float) -> None:
+        self.fs_hz = float(fs_hz)
         self._windows = HopWindows(fs_hz)
         self._heights: tuple[float, ...] = ()
         self._level = 0.0
@@ -83,7 +88,7 @@ class PulseDetector:
         upto = end - reach
         present = np.isfinite(window)
         if not present[-hop - 2 * reach :].all():
-            return PulseHop(upto, (), False)
+            return PulseHop(upto, (), False, bool(present.any()))
         wave = window.astype(np.float64)
         slope_sum = self._slope_sum(np.where(present, wave, wave[present][0]))
         recent = wave[-4 * hop :]
@@ -141,16 +146,33 @@ class PulseDetector:
             at += 1 if highest <= reach else min(highest - reach, stop - at)
         return peaks
 
+    @property
+    def position(self) -> int:
+        """Samples seen so far."""
+        return self._windows.position
+
+    def skip(self, n_samples: int) -> None:
+        """Miss samples behind four seconds and more that are missing: they show nothing."""
+        self._windows.skip(n_samples)
+
     def to_bytes(self) -> bytes:
         """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
-        plain, arrays = self._windows.lift()
-        plain |= {"heights": list(self._heights), "level": self._level, "last": self._last}
-        return pack(MAGIC, plain, arrays)
+        return pack(MAGIC, *self.lift())
 
     @classmethod
     def from_bytes(cls, state: bytes) -> PulseDetector:
         """Return a detector with a state that `to_bytes` gave; InvalidState if it cannot be one."""
-        plain, arrays = unpack(MAGIC, state)
+        return cls.settled(*unpack(MAGIC, state))
+
+    def lift(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the state as plain values and arrays, for one that holds detectors."""
+        plain, arrays = self._windows.lift()
+        plain |= {"heights": list(self._heights), "level": self._level, "last": self._last}
+        return plain, arrays
+
+    @classmethod
+    def settled(cls, plain: Mapping[str, Any], arrays: Arrays) -> PulseDetector:
+        """Return a detector with a state that `lift` gave; InvalidState if it cannot be one."""
         windows = HopWindows.settled(plain, arrays)
         detector = cls(windows.fs_hz)
         detector._windows = windows

@@ -1,8 +1,9 @@
 """The shape of a QRS complex beside the patient's own: width, likeness to the dominant one.
 
 A ventricular beat does not run down the conduction system: its QRS complex is wide and of another
-shape. Each beat is compared with the dominant shape of the patient, which is learnt without labels
-as the shape that most beats have had.
+shape. Each beat is compared with the dominant shape of the lead, which is learnt without labels as
+the shape that most beats have had. Beats of many leads are measured side by side; each gives to
+the bit what it gives alone.
 
 Sources
 -------
@@ -14,36 +15,35 @@ classification. Med Eng Phys 30 (2008) 248-257: area and width of the complex ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from segmenter.errors import InvalidState
-from segmenter.hops import MAX_POSITION, HopWindows
-from segmenter.state import listing, pack, unpack
-
-MAGIC = b"ecgshap1"
+from segmenter.signs import SHAPE_COLUMNS
 
 BEFORE_S, AFTER_S = 0.16, 0.24  # around R: a QRS complex of 200 ms and what it turns into
 FS_HZ = 125.0  # of a shape: 51 values
 SHIFT = 3  # values by which R may lie differently in two beats of one shape: 24 ms
-MOST_WAITING = 64  # R peaks that are not yet measured: more come only of noise
-SHAPES = 6  # remembered of a patient
+SHAPES = 6  # remembered of a lead
 ALIKE = 0.90  # correlation of two beats of one shape
 LEARN_RATE = 0.1  # of a shape at each beat that has it: the last ten or so count
 FORGET = 0.998  # of how often a shape came, at each beat: 6 minutes at 80 a minute
 ACTIVE = 0.15  # of the steepest slope: the complex is where the signal is steeper
 WIDEST_GAP_S = 0.04  # within a complex: a notch
 
+OFFSETS = np.arange(-round(BEFORE_S * FS_HZ), round(AFTER_S * FS_HZ) + 1)  # of a shape's values
+N = len(OFFSETS)
+CENTRE, WIDEST_GAP = round(BEFORE_S * FS_HZ), round(WIDEST_GAP_S * FS_HZ)
+TINY = np.float32(1e-12)
+
 
 class QrsShape(NamedTuple):
-    """How one beat looks beside the patient's dominant shape.
+    """How one beat looks beside the lead's dominant shape: a row of SHAPE_COLUMNS, by name.
 
     Attributes
     ----------
-    r_sample : int
     width_ms : float
         From the first to the last steep part around R.
     usual_width_ms : float
@@ -58,11 +58,10 @@ class QrsShape(NamedTuple):
         Correlation with the beat before.
     dominant_share : float
         Of the beats so far, those that have the dominant shape.
-    of_shape : int
+    of_shape : float
         Which shape it has; the numbers are of no meaning.
     """
 
-    r_sample: int
     width_ms: float
     usual_width_ms: float
     correlation: float
@@ -70,195 +69,187 @@ class QrsShape(NamedTuple):
     distance: float
     like_last: float
     dominant_share: float
-    of_shape: int
+    of_shape: float
 
 
-class QrsShapes:
-    """Measure the beats of one lead as they come.
+class ComplexCutter:
+    """Cuts QRS complexes out of a signal: smoothed, at `FS_HZ`, median 0.
 
     Parameters
     ----------
     fs_hz : float
         Sampling rate, 100 to 2000 Hz.
+
+    Attributes
+    ----------
+    before, after : int
+        Samples around R that are read, R itself among those after it.
     """
 
     def __init__(self, fs_hz: float) -> None:
-        self._windows = HopWindows(fs_hz)
-        self._offsets = np.arange(-round(BEFORE_S * FS_HZ), round(AFTER_S * FS_HZ) + 1) / FS_HZ
-        self._waiting: list[tuple[int, int]] = []  # R, and when it is measured
-        self._shapes: list[NDArray[np.float64]] = []
-        self._counts: list[float] = []
-        self._widths_ms: list[float] = []
-        self._last: NDArray[np.float64] | None = None
+        reach = max(1, round(fs_hz / FS_HZ / 2))
+        places = OFFSETS * fs_hz / FS_HZ
+        first = np.floor(places).astype(np.int64)
+        part = (places - first).astype(np.float32)
+        # A value lies between two samples, each the mean of `reach` to either side of it.
+        self._taps = [first + k for k in range(-reach, reach + 2)]
+        mean = np.float32(1 / (2 * reach + 1))
+        self._weights = [
+            mean * ((k <= reach) * (1 - part) + (k > -reach) * part)
+            for k in range(-reach, reach + 2)
+        ]
+        self.before = -int(self._taps[0][0])
+        self.after = int(self._taps[-1][-1]) + 1
 
-    def update(
-        self, chunk: ArrayLike, r_samples: ArrayLike = (), known_samples: ArrayLike = ()
-    ) -> list[QrsShape]:
-        """Take the next samples, and the beats that became known with them.
+    def cut(self, signal: NDArray[np.float32], r_indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the complexes around R peaks, given as indices of a signal: shape (b, N)."""
+        r_indices = r_indices[:, None]
+        beats = np.zeros((len(r_indices), N), np.float32)
+        for taps, weights in zip(self._taps, self._weights, strict=True):
+            beats += signal.take(r_indices + taps) * weights
+        beats -= np.partition(beats, N // 2, axis=1)[:, N // 2, None]
+        return beats
+
+
+class ShapeMemory:
+    """The shapes that leads have shown; a place for each lead.
+
+    Parameters
+    ----------
+    places : int
+    """
+
+    def __init__(self, places: int) -> None:
+        self._shapes = np.zeros((places, SHAPES, N), np.float32)
+        self._widths_ms = np.zeros((places, SHAPES), np.float32)
+        self._counts = np.zeros((places, SHAPES))  # of beats that had it of late; 0: there is none
+        self._last = np.zeros((places, N), np.float32)
+
+    def arrays(self, place: int) -> dict[str, NDArray[Any]]:
+        """Return views of what is known of a place."""
+        return {
+            "shapes": self._shapes[place],
+            "shape_widths": self._widths_ms[place],
+            "shape_counts": self._counts[place],
+            "last_shape": self._last[place],
+        }
+
+    def check(self, place: int) -> None:
+        """Raise InvalidState where what was put at a place cannot be a memory of shapes."""
+        if (self._counts[place] < 0).any() or (self._widths_ms[place] < 0).any():
+            raise InvalidState(
+                "saved state: a shape came a negative number of times, or is as wide"
+            )
+
+    def forget(self, place: int) -> None:
+        """Let a place be as that of a lead that begins."""
+        for array in self.arrays(place).values():
+            array[...] = 0
+
+    def moved_to(self, places: int) -> ShapeMemory:
+        """Return the same in other memory, for at least as many places."""
+        other = ShapeMemory(places)
+        for place in range(len(self._last)):
+            for new, old in zip(
+                other.arrays(place).values(), self.arrays(place).values(), strict=True
+            ):
+                new[...] = old
+        return other
+
+    def measure(self, places: NDArray[np.intp], beats: NDArray[np.float32]) -> NDArray[Any]:
+        """Measure a beat of each of some places, each at most once, and learn from it.
 
         Parameters
         ----------
-        chunk : np.ndarray, shape (n,), real
-            mV; continues the previous chunk.
-        r_samples, known_samples : np.ndarray, shape (m,), int
-            R peaks, and the samples of the stream at which they were known: `r_sample` and
-            `closed_sample` of `Beats`. A beat is measured at the end of the hop in which it was
-            known, or of the one half a second after its R. One whose signal is then no longer at
-            hand, or with a sample missing, is left out.
+        places : np.ndarray, shape (b,)
+        beats : np.ndarray, shape (b, N)
+            As `ComplexCutter.cut` gives them.
+
+        Returns
+        -------
+        np.ndarray, shape (b,), SHAPE_COLUMNS
         """
-        ready = np.maximum(np.asarray(r_samples, np.int64) + self._windows.hop, known_samples)
-        new = zip(np.asarray(r_samples).tolist(), ready.tolist(), strict=True)
-        self._waiting = [*self._waiting, *new][-MOST_WAITING:]
-        found: list[QrsShape] = []
-        for end, window in self._windows.update(chunk):
-            for r_sample in sorted(r for r, at in self._waiting if at <= end):
-                beat = self._cut(window, r_sample - (end - len(window)))
-                if beat is not None:
-                    found.append(self._measure(r_sample, beat))
-            self._waiting = [(r, at) for r, at in self._waiting if at > end]
-        return found
+        rows = np.arange(len(places))
+        counts = self._counts[places]
+        came = counts.sum(axis=1)
+        usual = counts.argmax(axis=1)
+        is_known = came > 0
+        known = np.concatenate((self._shapes[places], self._last[places, None]), axis=1)
+        correlations, distances = _best_matches(beats, known)  # (b, SHAPES + 1)
+        heights = np.abs(known[rows, usual]).max(axis=1)
+        measured = np.zeros(len(places), SHAPE_COLUMNS)
+        measured["width_ms"] = widths_ms = _widths_ms(beats)
+        measured["usual_width_ms"] = np.where(
+            is_known, self._widths_ms[places, usual], np.float32(np.nan)
+        )
+        measured["correlation"] = np.where(is_known, correlations[rows, usual], 0)
+        measured["height_ratio"] = np.where(
+            is_known, np.abs(beats).max(axis=1) / (heights + np.float32(1e-9)), 1
+        )
+        measured["distance"] = np.where(is_known, distances[rows, usual], 1)
+        measured["like_last"] = correlations[:, SHAPES]
+        measured["dominant_share"] = counts[rows, usual] / np.where(is_known, came, 1)
+        matches = np.where(counts > 0, correlations[:, :SHAPES], -1)
+        measured["of_shape"] = self._learn(places, beats, widths_ms, matches)
+        return measured
 
-    def _cut(self, window: NDArray[np.float32], at: int) -> NDArray[np.float64] | None:
-        """Return the signal around a sample, mean 0, at `FS_HZ`; none where it is not whole."""
-        fs_hz = self._windows.fs_hz
-        reach = max(1, round(fs_hz / FS_HZ / 2))
-        margin = round((SHIFT + 1) / FS_HZ * fs_hz) + reach
-        start, stop = at - round(BEFORE_S * fs_hz) - margin, at + round(AFTER_S * fs_hz) + margin
-        if start < 0 or stop > len(window):
-            return None
-        around = window[start:stop].astype(np.float64)
-        if not np.isfinite(around).all():
-            return None
-        smooth = np.convolve(around, np.full(2 * reach + 1, 1 / (2 * reach + 1)), "same")
-        places = (at - start) + self._offsets * fs_hz
-        beat = np.interp(places, np.arange(len(around)), smooth)
-        centred: NDArray[np.float64] = beat - np.median(beat)
-        return centred
-
-    def _measure(self, r_sample: int, beat: NDArray[np.float64]) -> QrsShape:
-        width_ms = _width_ms(beat)
-        like_last = 0.0 if self._last is None else _best_match(beat, self._last)[0]
-        dominant = int(np.argmax(self._counts)) if self._counts else -1
-        if dominant >= 0:
-            usual = self._shapes[dominant]
-            correlation, distance = _best_match(beat, usual)
-            height_ratio = float(np.abs(beat).max() / (np.abs(usual).max() + 1e-9))
-            usual_width_ms = self._widths_ms[dominant]
-            share = self._counts[dominant] / sum(self._counts)
-        else:
-            correlation, distance, height_ratio, usual_width_ms, share = 0.0, 1.0, 1.0, np.nan, 0.0
-        shape = self._learn(beat, width_ms)
-        self._last = beat
-        return QrsShape(
-            r_sample, width_ms, usual_width_ms, correlation, height_ratio, distance, like_last,
-            share, shape,
-        )  # fmt: skip
-
-    def _learn(self, beat: NDArray[np.float64], width_ms: float) -> int:
-        """Follow the shape that the beat has; one of none takes the rarest one's place."""
-        self._counts = [FORGET * count for count in self._counts]
-        matches = [_best_match(beat, shape)[0] for shape in self._shapes]
-        if matches and max(matches) >= ALIKE:
-            k = int(np.argmax(matches))
-            self._shapes[k] = self._shapes[k] + LEARN_RATE * (beat - self._shapes[k])
-            self._widths_ms[k] += LEARN_RATE * (width_ms - self._widths_ms[k])
-            self._counts[k] += 1
-            return k
-        if len(self._shapes) < SHAPES:
-            self._shapes.append(beat)
-            self._counts.append(1.0)
-            self._widths_ms.append(width_ms)
-            return len(self._shapes) - 1
-        k = int(np.argmin(self._counts))
-        self._shapes[k], self._counts[k], self._widths_ms[k] = beat, 1.0, width_ms
-        return k
-
-    def to_bytes(self) -> bytes:
-        """Return the whole state; `from_bytes` goes on from it as if nothing had happened."""
-        plain, arrays = self._windows.lift()
-        plain |= {
-            "waiting": [list(pair) for pair in self._waiting],
-            "has_last": self._last is not None,
-        }
-        nothing = np.zeros(len(self._offsets))
-        arrays |= {
-            "shapes": np.array(self._shapes, np.float64).reshape(-1, len(self._offsets)),
-            "counts": np.array(self._counts, np.float64),
-            "widths": np.array(self._widths_ms, np.float64),
-            "last": nothing if self._last is None else self._last,
-        }
-        return pack(MAGIC, plain, arrays)
-
-    @classmethod
-    def from_bytes(cls, state: bytes) -> QrsShapes:
-        """Return shapes with a state that `to_bytes` gave; InvalidState if it cannot be one."""
-        plain, arrays = unpack(MAGIC, state)
-        windows = HopWindows.settled(plain, arrays)
-        shapes = cls(windows.fs_hz)
-        shapes._windows = windows
-        waiting = listing(plain, "waiting", MOST_WAITING)
-        shapes._waiting = [_pair(one) for one in waiting]
-        length, n = len(shapes._offsets), len(arrays.get("counts", ()))
-        for name, shape in (("shapes", (n, length)), ("counts", (n,)), ("widths", (n,))):
-            _check(arrays, name, shape)
-        _check(arrays, "last", (length,))
-        if n > SHAPES:
-            raise InvalidState(f"saved state: {n} shapes are more than {SHAPES}")
-        shapes._shapes = list(arrays["shapes"])
-        shapes._counts, shapes._widths_ms = arrays["counts"].tolist(), arrays["widths"].tolist()
-        shapes._last = arrays["last"] if plain.get("has_last") else None
-        return shapes
+    def _learn(
+        self,
+        places: NDArray[np.intp],
+        beats: NDArray[np.float32],
+        widths_ms: NDArray[np.float32],
+        matches: NDArray[np.float32],
+    ) -> NDArray[np.intp]:
+        """Follow the shape that each beat has; one of none takes the rarest one's place."""
+        best = matches.argmax(axis=1)
+        is_alike = matches[np.arange(len(places)), best] >= ALIKE
+        self._counts[places] *= FORGET
+        which: NDArray[np.intp] = np.where(is_alike, best, self._counts[places].argmin(axis=1))
+        rate = np.where(is_alike, np.float32(LEARN_RATE), np.float32(1))
+        shapes, shape_widths = self._shapes[places, which], self._widths_ms[places, which]
+        self._shapes[places, which] = shapes + rate[:, None] * (beats - shapes)
+        self._widths_ms[places, which] = shape_widths + rate * (widths_ms - shape_widths)
+        self._counts[places, which] = np.where(is_alike, self._counts[places, which], 0) + 1
+        self._last[places] = beats
+        return which
 
 
-def _pair(saved: object) -> tuple[int, int]:
-    if isinstance(saved, list) and len(saved) == 2:
-        r_sample, at = saved
-        if type(r_sample) is int and type(at) is int and 0 <= r_sample <= at <= 2 * MAX_POSITION:
-            return r_sample, at
-    raise InvalidState("saved state: an R peak is not a sample")
+def _widths_ms(beats: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the time from the first to the last steep part that is joined to R's: shape (b,)."""
+    slopes = np.abs(np.gradient(beats, axis=1))
+    steep = slopes > ACTIVE * slopes[:, SHIFT:-SHIFT].max(axis=1, keepdims=True)
+    before, after = _steep_for(steep[:, CENTRE::-1]), _steep_for(steep[:, CENTRE:])
+    return ((before + after + 1) * (1000 / FS_HZ)).astype(np.float32)
 
 
-def _check(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> None:
-    saved = arrays.get(name)
-    if saved is None or saved.dtype != np.float64 or saved.shape != shape:
-        raise InvalidState(f"saved state: {name} is missing or has another shape")
-    if not np.isfinite(saved).all():
-        raise InvalidState(f"saved state: {name} holds what is not a number")
+def _steep_for(steep: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return how far from R the last steep value lies before the first wide gap: shape (b,)."""
+    places = np.arange(steep.shape[1])
+    reached = np.maximum.accumulate(np.where(steep, places, -1), axis=1)
+    is_over = places - reached > WIDEST_GAP
+    is_over[:, -1] = True
+    ends: NDArray[np.intp] = reached[np.arange(len(steep)), is_over.argmax(axis=1)]
+    return np.maximum(ends, 0)
 
 
-def _width_ms(beat: NDArray[np.float64]) -> float:
-    """Return the time from the first to the last steep part that is joined to R's."""
-    slope = np.abs(np.gradient(beat))
-    steep = slope > ACTIVE * slope[SHIFT:-SHIFT].max()
-    centre = round(BEFORE_S * FS_HZ)
-    gap = round(WIDEST_GAP_S * FS_HZ)
-    first = last = centre
-    flat = 0
-    for k in range(centre, -1, -1):
-        flat = 0 if steep[k] else flat + 1
-        if flat > gap:
-            break
-        first = k if steep[k] else first
-    flat = 0
-    for k in range(centre, len(beat)):
-        flat = 0 if steep[k] else flat + 1
-        if flat > gap:
-            break
-        last = k if steep[k] else last
-    return 1000 * (last - first + 1) / FS_HZ
+def _best_matches(
+    beats: NDArray[np.float32], known: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return correlations and relative distances of beats and what is known, at the best shifts.
 
-
-def _best_match(beat: NDArray[np.float64], usual: NDArray[np.float64]) -> tuple[float, float]:
-    """Return correlation and relative distance of two beats at the best shift."""
-    inner = usual[SHIFT:-SHIFT]
-    n = len(inner)
-    shifted = np.lib.stride_tricks.sliding_window_view(beat, n)  # (2 SHIFT + 1, n)
-    shifted = shifted - shifted.mean(axis=1, keepdims=True)
-    inner = inner - inner.mean()
-    energy = float(inner @ inner) + 1e-12
-    energies = (shifted * shifted).sum(axis=1) + 1e-12
-    products = shifted @ inner
-    correlations = products / np.sqrt(energies * energy)
-    k = int(np.argmax(correlations))
-    distance = np.sqrt(max(0.0, float(energies[k] + energy - 2 * products[k])) / energy)
-    return float(correlations[k]), float(distance)
+    beats (b, N) and known (b, k, N) give two arrays (b, k).
+    """
+    inner = known[:, :, SHIFT:-SHIFT]
+    inner = inner - inner.mean(axis=2, keepdims=True)
+    n = inner.shape[2]
+    shifted = np.lib.stride_tricks.sliding_window_view(beats, n, axis=1)  # (b, 2 SHIFT + 1, n)
+    shifted = shifted - shifted.mean(axis=2, keepdims=True)
+    energy = (inner * inner).sum(axis=2)[:, :, None] + TINY
+    energies = (shifted * shifted).sum(axis=2)[:, None] + TINY
+    # No product of matrices: its bits depend on how many there are.
+    products = (inner[:, :, None] * shifted[:, None]).sum(axis=3)  # (b, k, 2 SHIFT + 1)
+    correlations = products / (np.sqrt(energies) * np.sqrt(energy))
+    best = correlations.argmax(axis=2)[:, :, None]
+    apart = np.take_along_axis(energies + energy - 2 * products, best, axis=2)
+    distances = np.sqrt(np.maximum(apart, 0) / energy)[:, :, 0]
+    return np.take_along_axis(correlations, best, axis=2)[:, :, 0], distances

@@ -1,18 +1,21 @@
 """What a stretch of signal shows beside its beats: windows, QRS complexes, pulses, as arrays.
 
-The named alarms (`rhythm/` in the monitor) are decided on these, half a second at a time. A complex
-stands in the hop in which it was measured: the first that ends at least `HOP_S` behind its R peak
-and not before its beat closed.
+The named alarms (`rhythm/` in the monitor) are decided on these, half a second (a hop) at a time.
+A hop ends at each multiple of `HOP_S` of the stream; those in a gap of all leads and waves are left
+out after its first ten seconds. A complex stands in the hop in which it was measured: the first
+that ends at least `HOP_S` behind its R peak and behind its beat's `closed_sample`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Moves = int | NDArray[np.int64]
+Which = slice | NDArray[np.intp]
 QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
 
 WINDOW_COLUMNS = np.dtype(  # those of `oscillation.SignalWindow`
@@ -37,6 +40,7 @@ COMPLEX_COLUMNS = np.dtype(
         ("rr_before_ms", "<f4"),  # NaN where there is none
         ("rr_after_ms", "<f4"),
         ("quality", "<u2"),
+        ("good_leads", "<u8"),  # bit k: its signal in lead k was good
     ]
 )
 SHAPE_COLUMNS = np.dtype(  # those of `qrs_shape.QrsShape`
@@ -83,6 +87,84 @@ class Signs:
 
     def __len__(self) -> int:
         return len(self.end_sample)
+
+    def moved(self, n_samples: int) -> Signs:
+        """Return the signs with their samples counted from `n_samples` earlier.
+
+        Those are the ends of hops, here, in complexes and in pulses; R peaks; and pulses.
+        """
+        return self.moved_each(n_samples, n_samples, n_samples) if n_samples else self
+
+    def moved_each(self, hops: Moves, complexes: Moves, pulses: Moves) -> Signs:
+        """Return the signs moved, each hop, complex and pulse by samples of its own."""
+        moved_complexes, moved_pulses = self.complexes.copy(), self.pulses.copy()
+        for name in ("end_sample", "r_sample"):
+            moved_complexes[name] += complexes
+        for name in ("end_sample", "sample"):
+            moved_pulses[name] += pulses
+        return replace(
+            self,
+            end_sample=self.end_sample + hops,
+            complexes=moved_complexes,
+            pulses=moved_pulses,
+        )
+
+    def part(self, hops: Which, complexes: Which, pulses: Which) -> Signs:
+        """Return some of the hops with their complexes and pulses: views, of slices."""
+        return Signs(
+            self.end_sample[hops],
+            self.windows[hops],
+            self.complexes[complexes],
+            self.shapes[complexes],
+            self.readable[hops],
+            self.pulses[pulses],
+        )
+
+    def copy(self) -> Signs:
+        """Return the signs in memory of their own: a view of one keeps all of its bundle."""
+        return Signs(*(array.copy() for array in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class GroupedSigns:
+    """Signs of many patients, one patient after the other.
+
+    Attributes
+    ----------
+    signs : Signs
+    counts : np.ndarray, shape (patients, 3), int64
+        How many hops, complexes and pulses are each patient's.
+    """
+
+    signs: Signs
+    counts: NDArray[np.int64]
+
+    def moved(self, n_samples: NDArray[np.int64]) -> GroupedSigns:
+        """Return the signs with each patient's samples counted from so many earlier."""
+        if not len(self.signs):
+            return self
+        each = (n_samples.repeat(count) for count in self.counts.T)
+        return GroupedSigns(self.signs.moved_each(*each), self.counts)
+
+    def of_each(self) -> list[Signs | None]:
+        """Return each patient's signs, views; None where no hop ended."""
+        if not len(self.signs):
+            return [None] * len(self.counts)
+        stops: list[list[int]] = self.counts.cumsum(axis=0).tolist()
+        return [
+            self.signs.part(*map(slice, start, stop)) if stop[0] > start[0] else None
+            for start, stop in zip([[0, 0, 0], *stops], stops, strict=False)
+        ]
+
+
+def joined_signs(parts: list[Signs], leads: int = 1, waves: int = 0) -> Signs:
+    """Join signs of as many leads and waves, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return no_signs(leads, waves)
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Signs(*(np.concatenate(column) for column in columns))
 
 
 def no_signs(leads: int = 1, waves: int = 0) -> Signs:

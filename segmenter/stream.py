@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, rate_spec_and_leads
+from segmenter.bank import MAGIC, BankSegmented, SegmenterBank, saved_form
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidSignal, InvalidState, SegmenterError
+from segmenter.signs import Signs
 from segmenter.state import unpack
 from segmenter.tracker import SignalEvent
 
@@ -31,6 +32,8 @@ class Segmented:
     seconds, seconds_quality : np.ndarray, shape (k,), int64 and uint16
         Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags.
         Those inside a gap are left out after its first two seconds.
+    signs : Signs
+        Of the hops that ended; none where they are not measured.
     """
 
     beats: Beats
@@ -38,6 +41,7 @@ class Segmented:
     r_samples: NDArray[np.int64]
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
+    signs: Signs
 
 
 class Segmenter:
@@ -51,6 +55,10 @@ class Segmenter:
         How beats are cut.
     leads : int
         1 to 64; a beat has one R peak in all of them.
+    waves : int
+        Pulse waves beside the leads.
+    measure_signs : bool
+        Whether hops are measured, for named alarms; otherwise waves are not looked at.
 
     Raises
     ------
@@ -74,10 +82,18 @@ class Segmenter:
     800.0
     """
 
-    def __init__(self, fs_hz: float, spec: BeatSpec, leads: int = 1) -> None:
-        self._bank = SegmenterBank(1, fs_hz, spec, leads)
+    def __init__(
+        self,
+        fs_hz: float,
+        spec: BeatSpec,
+        leads: int = 1,
+        waves: int = 0,
+        *,
+        measure_signs: bool = False,
+    ) -> None:
+        self._bank = SegmenterBank(1, fs_hz, spec, leads, waves, measure_signs=measure_signs)
         self.fs_hz = self._bank.fs_hz
-        self.spec, self.leads = spec, leads
+        self.spec, self.leads, self.waves = spec, leads, waves
 
     @property
     def position(self) -> int:
@@ -89,21 +105,21 @@ class Segmenter:
 
         Parameters
         ----------
-        chunk : np.ndarray, shape (leads, n), or (n,) where there is one lead; real
-            ECG in millivolts at fs_hz, continuing the previous chunk; NaN, infinity and what
-            exceeds a million is missing. Used with single precision.
+        chunk : np.ndarray, shape (leads + waves, n), or (n,) where there is one lead; real
+            ECG in millivolts at fs_hz, then pulse waves in any unit, continuing the previous chunk;
+            NaN, infinity and what exceeds a million is missing. Used with single precision.
 
         Raises
         ------
         InvalidSignal
-            If the chunk has not as many leads or is not of real numbers.
+            If the chunk has not as many leads and waves or is not of real numbers.
         """
-        samples = np.asarray(chunk)
-        if samples.ndim == 1 and self.leads == 1:
+        samples, lines = np.asarray(chunk), self.leads + self.waves
+        if samples.ndim == 1 and lines == 1:
             samples = samples[None]
-        if samples.ndim != 2 or len(samples) != self.leads or samples.dtype.kind not in "fiu":
+        if samples.ndim != 2 or len(samples) != lines or samples.dtype.kind not in "fiu":
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.leads}, n), not {samples.dtype} of "
+                f"a chunk must be real numbers of shape ({lines}, n), not {samples.dtype} of "
                 f"shape {samples.shape}"
             )
         return _only_row(self._bank.update(samples[None]))
@@ -134,9 +150,9 @@ class Segmenter:
             If the bytes are damaged, of another program or version, or out of bounds.
         """
         plain, _ = unpack(MAGIC, state)
-        fs_hz, spec, leads = rate_spec_and_leads(plain)
+        form = saved_form(plain)
         try:
-            segmenter = cls(fs_hz, spec, leads)
+            segmenter = cls(*form[:4], measure_signs=form.measure_signs)
         except SegmenterError as error:
             raise InvalidState(f"saved state: {error}") from error
         segmenter._bank.restore(0, state)
@@ -150,4 +166,5 @@ def _only_row(found: BankSegmented) -> Segmented:
         r_samples=found.r_samples,
         seconds=found.seconds,
         seconds_quality=found.seconds_quality,
+        signs=found.found_signs.signs,
     )

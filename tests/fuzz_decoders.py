@@ -43,15 +43,19 @@ from monitor.errors import (
 )
 from monitor.journal.writer import Journal, stored
 from monitor.settings import ConsumerSettings, decode_settings
+from monitor.sources.kinds import open_record
 from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.source import SourceOptions
 from monitor.sources.wfdb_header import parse_header
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire import codec
 from monitor.wire import messages as wire
+from monitor.wire.bytes_of_signs import sign_bytes
 from monitor.wire.curve_keys import init_keys, load_keys
 from segmenter.bank import MAGIC
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidState
+from segmenter.signs import Signs
 from segmenter.stream import Segmenter
 from tests.fuzz_damage import (
     Damage,
@@ -68,6 +72,7 @@ from tests.fuzz_damage import (
     split_frames,
 )
 from tests.messages import WALL_TIME
+from tests.monitor.sources.edf_files import EdfLead, write_edf
 
 CORPUS = Path(__file__).with_name("corpus")
 ECG5000_SAMPLES = 20  # short lines: more cases
@@ -75,12 +80,21 @@ SPEC = BeatSpec(length=16)  # short beats and few weights: more cases
 CONFIG = AutoencoderConfig(length=16, embedding=2, samples_per_step=4)
 FS_HZ = 250
 SENT: dict[str, Any] = {
-    "version": 4,
+    "version": 5,
     "patient": "119",
     "record": "119",
     "sequence": 7,
     "sent_ns": 123,
     "position": 2000,
+}
+OF_BEATS: dict[str, Any] = {
+    "fs_hz": 360.0,
+    "spec": BeatSpec().identity,
+    "length": 140,
+    "n_beats": 0,
+    "events": [wire.RecordEvent("noisy", "onset", 1500)],
+    "stretch": 12,
+    "first_sample": 40,
 }
 
 
@@ -123,6 +137,7 @@ class Broken(Exception):
     """What was accepted led to something that the next decoder refuses."""
 
 
+HEADER_BYTES = 1024  # of an EDF file of three signals
 Build = Callable[[Path], Decoder]  # of a module, so that another process finds it
 
 
@@ -150,15 +165,18 @@ def some_beats(n: int, length: int, leads: int = 1) -> Beats:
     )
 
 
-def beats_message(beats: Beats, state: bytes = b"", **changes: Any) -> wire.BeatsMessage:
-    """Return a message of beats."""
+def beats_message(
+    beats: Beats, state: bytes = b"", signs: Signs | None = None, **changes: Any
+) -> wire.BeatsMessage:
+    """Return a message of beats and signs."""
     _, n_leads, length = beats.values.shape
     leads = ["MLII", *(f"V{number}" for number in range(1, n_leads))]
-    values = {"leads": leads, "fs_hz": 360.0, "spec": BeatSpec().identity, **SENT, **changes}
+    values = {"leads": leads, **SENT, **OF_BEATS, **changes}
     values |= {"length": length, "n_beats": len(beats)}
-    values |= {"stretch": 12, "first_sample": 40}
-    events = [wire.RecordEvent("noisy", "onset", 1500)]
-    return wire.BeatsMessage(wire.BeatsHeader(**values, events=events), beats, state)
+    if signs is not None:
+        counted = (signs.end_sample, signs.complexes, signs.pulses)
+        values |= zip(("n_hops", "n_complexes", "n_pulses"), map(len, counted), strict=True)
+    return wire.BeatsMessage(wire.BeatsHeader(**values), beats, state, 0, signs)
 
 
 def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -177,23 +195,30 @@ def damage_stage_frames(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames(frames)
 
 
-def _announced(headers: list[Any]) -> tuple[int, int, int, int]:
+def _announced(headers: list[Any]) -> tuple[int, int, int, int, int]:
     """Return the bytes that headers announce of each data frame, if not too many.
 
-    Samples, columns, qualities and beats.
+    Samples, columns, qualities, beats and signs.
     """
-    n_samples = n_beats = n_cut = n_values = 0
+    n_samples = n_beats = n_cut = n_values = n_signs = 0
     few = range(1 << 14)
     for header in headers:
         if not isinstance(header, dict):
             continue
         n, length, samples = (header.get(name) for name in ("n_beats", "length", "n_samples"))
         leads = len(header["leads"]) if isinstance(header.get("leads"), list) else 1
+        waves = len(header["waves"]) if isinstance(header.get("waves"), list) else 0
         if isinstance(n, int) and isinstance(length, int) and n in few and n * length in few:
             n_beats, n_cut, n_values = n_beats + n, n_cut + n * leads, n_values + n * leads * length
         if isinstance(samples, int) and samples in few:
-            n_samples += leads * samples
-    return 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
+            n_samples += (leads + waves) * samples
+        counts: dict[str, Any] = {n: header.get(n) for n in ("n_hops", "n_complexes", "n_pulses")}
+        if all(isinstance(n, int) and n in few for n in counts.values()):
+            names: dict[str, Any] = {"leads": ["I"] * leads, "waves": ["P"] * waves}
+            signs = wire.BeatsHeader(**SENT, **OF_BEATS, **names, **counts)
+            n_signs += sign_bytes(signs)
+    sizes = 4 * n_samples, n_beats * wire.BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values
+    return *sizes, n_signs
 
 
 def _damage_world_frames(draw: st.DrawFn, case: bytes) -> bytes:
@@ -257,6 +282,72 @@ def _damage_record(draw: st.DrawFn, case: bytes) -> bytes:
     return join_frames([damage_text(draw, header), signal])
 
 
+def files(folder: Path, seeds: Sequence[bytes], options: SourceOptions, damage: Damage) -> Decoder:
+    """Records that are one file: the first ten seconds of the signal and its last sample."""
+    path = folder / "rec"
+
+    def decode(case: bytes) -> object:
+        path.write_bytes(case)
+        with open_record(path, options) as record:
+            stop = min(record.n_samples, round(10 * record.fs_hz))
+            return record.read(0, stop), record.read(record.n_samples - 1, record.n_samples)
+
+    return Decoder(decode, (RecordError,), seeds, damage, most_mb=256)
+
+
+def edf_records(folder: Path) -> Decoder:
+    """EDF, and EDF+D with a gap; damage goes to their headers and annotations."""
+    seeds = []
+    lead = EdfLead("ECG II", "uV", (-5000, 5000), (-2048, 2047), np.arange(1000, dtype=np.int16))
+    for onsets in (None, [0.0, 1.0, 5.5, 6.5]):
+        write_edf(folder / "valid.edf", [lead, lead], 250, 1.0, onsets)
+        seeds.append((folder / "valid.edf").read_bytes())
+    return files(folder, seeds, SourceOptions(), _damage_edf)
+
+
+def _damage_edf(draw: st.DrawFn, case: bytes) -> bytes:
+    """Damage a field of the header, whose length stays, or cut the file."""
+    fields = [(184, 8), (192, 44), (236, 8), (244, 8), (252, 4)]
+    n_signals = case[:HEADER_BYTES].count(b"ECG II") + case[:HEADER_BYTES].count(b"EDF Annot")
+    widths = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
+    first = 256
+    for width in widths:
+        fields += [(first + width * number, width) for number in range(n_signals)]
+        first += width * n_signals
+    at, width = draw(st.sampled_from(fields))
+    value = draw(st.integers(-(1 << 40), 1 << 40).map(str) | st.floats().map(str) | st.text())
+    field = value.encode()[:width].ljust(width)
+    return (case[:at] + field + case[at + width :])[: draw(st.integers(0, 2 * len(case)))]
+
+
+def table_records(folder: Path) -> Decoder:
+    """Tables of text: with times, with commas, as Apple Health and Polar write them."""
+    rows = [(n / 250, n % 40 / 40) for n in range(300)]
+    table = "time [s],II [mV]\n" + "".join(f"{time:.3f},{mv:.3f}\n" for time, mv in rows)
+    bare = "".join(f"{mv:.3f};{-mv:.3f}\n" for _, mv in rows).replace(".", ",")
+    apple = "Name,X\nSample Rate,250 hertz\n\nLead,Lead I\nUnit,µV\n\n"
+    apple += "".join(f"{1000 * mv:.3f}\n" for _, mv in rows)
+    polar = "Phone timestamp;sensor timestamp [ns];ecg [uV]\n" + "".join(
+        f"2026-04-24T14:10:15.270;{5996 * 10**14 + n * 4_000_000};{1000 * mv:.0f}\n"
+        for n, (_, mv) in enumerate(rows)
+    )
+    seeds = [one.encode() for one in (table, "I (mV);II (mV)\n# fs=250\n" + bare, apple, polar)]
+    return files(folder, seeds, SourceOptions(), damage_text)
+
+
+def npy_records(folder: Path) -> Decoder:
+    """Arrays of one and of two leads; damage goes to the header."""
+    seeds = []
+    for array in (np.sin(np.arange(600) / 9), np.ones((2, 300), np.int16)):
+        np.save(folder / "valid.npy", array)
+        seeds.append((folder / "valid.npy").read_bytes())
+    return files(folder, seeds, SourceOptions(fs_hz=250, units="mV"), _damage_npy)
+
+
+def _damage_npy(draw: st.DrawFn, case: bytes) -> bytes:
+    return case[:10] + damage_text(draw, case[10:128]).ljust(118)[:118] + case[128:]
+
+
 def keys(folder: Path) -> Decoder:
     """Key files: the monitor's pair, and a client's public key."""
     init_keys(folder / "keys")
@@ -302,6 +393,7 @@ def segmenter_states(folder: Path) -> Decoder:
         (Segmenter(250.0, SPEC), noisy),
         (Segmenter(128.0, BeatSpec("midpoint", 16)), ecg[: 8 * FS_HZ]),
         (Segmenter(250.0, SPEC, 2), both[:, : 12 * FS_HZ]),
+        (Segmenter(250.0, SPEC, 1, 1, measure_signs=True), both[:, : 7 * FS_HZ + 40]),
     ):
         segmenter.update(chunk)
         seeds.append(segmenter.to_bytes())
@@ -309,14 +401,24 @@ def segmenter_states(folder: Path) -> Decoder:
     def decode(case: bytes) -> object:
         segmenter = Segmenter.from_bytes(case)
         try:
-            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (segmenter.leads, FS_HZ))
+            lines = segmenter.leads + segmenter.waves
+            second = np.resize(both[:, 30 * FS_HZ : 31 * FS_HZ], (lines, FS_HZ))
             found = segmenter.update(second)
             state = segmenter.to_bytes()
             Segmenter.from_bytes(state)
             segmenter.flush()
             if segmenter.leads > wire.MAX_LEADS:
                 return found  # the segmenter takes more than a message does
-            message = beats_message(found.beats, state, position=segmenter.position)
+            waves = [f"P{k}" for k in range(found.signs.readable.shape[1])]
+            if len(waves) > wire.MAX_WAVES:
+                return found
+            message = beats_message(
+                found.beats,
+                state,
+                found.signs,
+                position=segmenter.position,
+                waves=waves,
+            )
             return codec.decode_bundle(codec.encode_bundle([message]))
         except (InvalidState, InvalidMessage) as error:
             raise Broken(str(error)) from error
@@ -505,8 +607,8 @@ def damage_model(key: str) -> Damage:
 
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
 DECODERS: dict[str, tuple[int, Build]] = {
-    "bundles": (180, _document("bundles", _decode_bundle, damage_stage_frames)),
-    "world-messages": (130, _document("world-messages", _decode_message, _damage_world_frames)),
+    "bundles": (160, _document("bundles", _decode_bundle, damage_stage_frames)),
+    "world-messages": (110, _document("world-messages", _decode_message, _damage_world_frames)),
     "kept-alerts": (80, _document("kept-alerts", codec.decode_numbered)),
     "requests": (100, _document("requests", codec.decode_request)),
     "replies": (70, _document("replies", codec.decode_reply)),
@@ -515,6 +617,9 @@ DECODERS: dict[str, tuple[int, Build]] = {
     "rules": (50, _document("rules", parse_rules, damage_text, InvalidOption)),
     "wfdb-headers": (90, _document("wfdb-headers", _parse_header, damage_text, RecordError)),
     "wfdb-records": (20, wfdb_records),
+    "edf-records": (15, edf_records),
+    "table-records": (15, table_records),
+    "npy-records": (10, npy_records),
     "keys": (20, keys),
     "ecg5000-txt": (15, partial(ecg5000, suffix="txt")),
     "ecg5000-arff": (10, partial(ecg5000, suffix="arff")),

@@ -21,6 +21,7 @@ ALLOWED = {
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "starlette", "uvicorn",
+        "dask", "distributed",
     },
 }  # fmt: skip
 
@@ -28,8 +29,8 @@ ALLOWED = {
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
     {"errors", "text_file"},
-    {"wire", "text", "interrupts", "safe_imports", "log", "sources"},
-    {"settings", "alarm_limits", "journal", "plain"},
+    {"wire", "text", "interrupts", "safe_imports", "log", "sources", "alarm_limits"},
+    {"settings", "journal", "plain"},
     {"step_result"},
     {"detection", "delivery"},
     {"stages", "view"},
@@ -46,6 +47,8 @@ HOMES = {
     "prometheus_client": {"delivery"},
     "starlette": {"web"},
     "uvicorn": {"web"},
+    "distributed": {"offline"},
+    "dask": {"offline"},
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.main
-from numpy.typing import NDArray
 
 from monitor.cli.app import app
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.kinds import open_record
+from monitor.sources.source import SourceOptions
 from monitor.wire.messages import Message
 from tests.messages import alarm, alert, technical
 from tests.monitor.delivery.test_subscriber import beating, publish, served
+from tests.monitor.sources.edf_files import EdfLead, write_edf
+from tests.monitor.sources.record_cases import FS_HZ, ecg
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -29,7 +31,7 @@ COMMANDS = sorted(
     }
 )
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-FROM_CSV, FROM_EDF, SUBSCRIBE, NO_SOCKETS = PYTHON
+SUBSCRIBE, NO_SOCKETS = PYTHON
 # What packaging can rewrite so that it holds outside the repository: one plain form.
 PACKAGED_LINK = re.compile(r"(?:docs/[\w./-]*|[A-Z]+(?:\.md)?)(?:#[\w-]+)?")
 
@@ -38,37 +40,6 @@ def test_the_readme_shows_something() -> None:
     """The patterns of this test find what they look for."""
     assert len(COMMANDS) > 15
     assert "AlertSubscriber" in SUBSCRIBE
-
-
-@pytest.fixture(scope="module")
-def ecg() -> NDArray[np.float64]:
-    """Ten seconds in millivolts at 360 Hz, with a spike a second."""
-    seconds = np.arange(3600) / 360
-    return 0.1 * np.sin(2 * np.pi * seconds) + 1.2 * (np.arange(3600) % 360 < 20)
-
-
-def samples_of(path: Path) -> NDArray[np.float32]:
-    """Read a record as the monitor does."""
-    with WfdbRecord.open(path) as record:
-        assert record.fs_hz == 360
-        (lead,) = record.read(0, record.n_samples)
-        return np.asarray(lead)
-
-
-def edf_of(ecg: NDArray[np.float64]) -> bytes:
-    """One signal of -5 to 5 mV as EDF, a second a data record (Kemp et al. 1992)."""
-
-    def field(value: str | int, width: int) -> bytes:
-        return str(value).encode().ljust(width)
-
-    recording: list[tuple[str | int, int]]
-    signal: list[tuple[str | int, int]]
-    recording = [("0", 8), ("X", 80), ("X", 80), ("01.01.26", 8), ("00.00.00", 8), (512, 8)]
-    recording += [("", 44), (len(ecg) // 360, 8), (1, 8), (1, 4)]
-    signal = [("II", 16), ("", 80), ("mV", 8), (-5, 8), (5, 8), (-32768, 8), (32767, 8)]
-    signal += [("", 80), (360, 8), ("", 32)]
-    digital = np.round((ecg + 5) / 10 * 65535 - 32768).astype("<i2")
-    return b"".join(field(*each) for each in [*recording, *signal]) + digital.tobytes()
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -125,24 +96,52 @@ def test_the_subscriber_shown_hears_all_of_it(tmp_path: Path) -> None:
     ]
 
 
-def test_a_csv_file_becomes_a_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ecg: NDArray[np.float64]
+def test_files_of_every_kind_are_read_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lines shown for CSV write a record that the monitor reads: the same signal, in mV."""
+    """Each line under *Your own data* that names a file opens one of that kind."""
     monkeypatch.chdir(tmp_path)
-    np.savetxt("ecg.csv", ecg, fmt="%.4f", header="II", comments="")
-    exec(compile(FROM_CSV, "README.md", "exec"), {})
-    assert np.abs(samples_of(tmp_path / "mine") - ecg).max() < 0.001
+    section = README.split("## Your own data")[1].split("## Commands")[0]
+    lines = [line for line in COMMANDS if re.search(r"\.(edf|csv|txt|npy)\b", line)]
+    lines = [line for line in lines if line in section]
+    assert len(lines) == 7
+    for line in lines:
+        words = shlex.split(line)
+        file = Path(words[1])
+        write_kind(file, "--fs" in words)
+        command: Any = typer.main.get_command(app)
+        options = command.commands[words[0]].make_context(words[0], words[1:]).params
+        asked = options["leads"]
+        with open_record(file, SourceOptions(asked, options["fs"], options["units"])) as record:
+            assert record.n_samples >= 10 * record.fs_hz
+            assert 0.5 < np.nanmax(record.read(0, record.n_samples)) < 2, "in millivolts"
+            assert not asked or record.leads == ("II", "V5")
 
 
-def test_an_edf_file_becomes_a_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ecg: NDArray[np.float64]
-) -> None:
-    """The lines shown for EDF do so too."""
-    monkeypatch.chdir(tmp_path)
-    Path("ecg.edf").write_bytes(edf_of(ecg))
-    exec(compile(FROM_EDF, "README.md", "exec"), {})
-    assert np.abs(samples_of(tmp_path / "mine") - ecg).max() < 0.001
+def write_kind(file: Path, is_bare: bool) -> None:
+    """Write ten seconds of ECG in the format that a name in the README stands for."""
+    lead = ecg()[0]
+    if file.suffix == ".edf":
+        samples = np.round(1000 * lead).astype(np.int16)
+        one = EdfLead("ECG II", "uV", (-32768, 32767), (-32768, 32767), samples)
+        write_edf(file, [one], FS_HZ, 1.0, None)
+    elif file.suffix == ".npy":
+        np.save(file, 1000 * lead)
+    elif "2026" in file.name:
+        above = "Name,X\nSample Rate,512 hertz\n\nLead,Lead I\nUnit,µV\n\n"
+        file.write_text(above + "\n".join(f"{1000 * one:.3f}" for one in lead) + "\n")
+    elif file.suffix == ".txt":
+        rows = [
+            f"2026-04-24T14:10:15.270;{599616050941733632 + number * 7692307};{1000 * one:.0f}\n"
+            for number, one in enumerate(lead)
+        ]
+        file.write_text("Phone timestamp;sensor timestamp [ns];ecg [uV]\n" + "".join(rows))
+    elif is_bare:
+        file.write_text("II\n" + "".join(f"{one:.4f}\n" for one in lead))
+    else:
+        rows = [f"{number / 250:.3f};{one:.4f};{one:.4f}" for number, one in enumerate(lead)]
+        text = "\n".join(["time [s];II [mV];V5 [mV]", *rows]) + "\n"
+        file.write_text(text.replace(".", ","))
 
 
 def test_files_linked_exist() -> None:

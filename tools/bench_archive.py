@@ -1,4 +1,4 @@
-"""Annotate an archive with one process and with several: how much faster, and the same bytes.
+"""Annotate an archive with one process, with several, and on Dask: how fast, and the same bytes.
 
     python -m tools.bench_archive                          # 8 records of 6 hours, 2 processes
     python -m tools.bench_archive --records 16 --hours 2 --jobs 4 --times 5
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
@@ -28,7 +29,7 @@ from tools.measured import CommandFailed, run_measured
 from tools.pages import PROGRAM, spread, table
 from tools.parts import Found, Plan, measure_parts, option
 
-ONE, SEVERAL = "one process", "processes"
+ONE, SEVERAL, DASK = "one process", "processes", "workers of Dask"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +38,22 @@ class Archive(Plan):
 
     records: int = option(8, 2)
     hours: float = option(6.0, 0.1, "of each record")
-    jobs: int = option(2, 2, "processes, beside one")
+    jobs: int = option(2, 2, "processes, or workers of Dask, beside one process")
 
 
-def annotate(records: Sequence[Path], out: Path, jobs: int) -> None:
+def annotate(records: Sequence[Path], out: Path, jobs: int, *where: str) -> None:
     """Annotate records; CommandFailed if that cannot be done."""
     checkpoint = resources.files("model") / "checkpoints" / "default.safetensors"
-    options = ("--out", str(out), "--checkpoint", str(checkpoint), "--jobs", str(jobs), "--again")
+    options = (
+        "--out",
+        str(out),
+        "--checkpoint",
+        str(checkpoint),
+        "--jobs",
+        str(jobs),
+        "--again",
+        *where,
+    )
     run_measured([*PROGRAM, "annotate", *map(str, records), *options], Path.cwd())
 
 
@@ -65,6 +75,8 @@ def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
         ONE: lambda out: annotate(paths, out, 1),
         SEVERAL: lambda out: annotate(paths, out, archive.jobs),
     }
+    if find_spec("distributed") is not None:
+        ways[DASK] = lambda out: annotate(paths, out, archive.jobs, "--dask", "local")
     walls_s: dict[str, list[float]] = {way: [] for way in ways}
     annotate(paths[:1], folder / "warm", 1)
     for turn in range(archive.times):
@@ -75,9 +87,10 @@ def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
             run(folder / way)
             walls_s[way].append(time.perf_counter() - began_s)
     names = [f"{path.name}.{kind}" for path in paths for kind in ("qrs", "alm")]
-    same, _, _ = filecmp.cmpfiles(folder / ONE, folder / SEVERAL, names, shallow=False)
-    if len(same) != len(names):
-        raise CommandFailed(f"{ONE} and {archive.jobs} wrote different files")
+    for way in ways:
+        same, _, _ = filecmp.cmpfiles(folder / ONE, folder / way, names, shallow=False)
+        if len(same) != len(names):
+            raise CommandFailed(f"{ONE} and {archive.jobs} {way} wrote different files")
     return walls_s
 
 
@@ -93,10 +106,17 @@ def archive_part(archive: Archive) -> Found:
             spread(ratios[way], ".2f"),
             spread(of_way_s, ".1f"),
             f"{hours / median(of_way_s):.2f}",
+            f"{3600 * archive.records / median(of_way_s):.0f}",
         ]
         for way, of_way_s in walls_s.items()
     ]
-    headings = ["way", "times as fast, of the same turn", "wall, s", "hours of record a second"]
+    headings = [
+        "way",
+        "times as fast, of the same turn",
+        "wall, s",
+        "hours of record a second",
+        "records an hour",
+    ]
     asked = archive.is_whole("records", "hours", "jobs")
     return Found(
         f"{archive.records} simulated records of {archive.hours:g} h, `ecg-monitor annotate DIR "

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import AlarmChange
+from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.offline.rhythm_signs import findings, moments
 from monitor.sources.simulated import SimulationSettings, write_record
@@ -54,19 +55,23 @@ class Span(NamedTuple):
     stop_s: float
 
 
+def moments_of(path: Path) -> tuple[list[RhythmMoment], float]:
+    """Return what a record's first two leads show, and its sampling rate."""
+    with WfdbRecord.open(path, (0, 1)) as record:
+        leads = record.read(0, record.n_samples)
+        found = findings(leads, None, record.fs_hz)
+        return list(moments(found)), record.fs_hz
+
+
 def changes_of(path: Path) -> tuple[list[AlarmChange], float, float]:
     """Return the alarms of a record's leads, its sampling rate, and its length in seconds."""
-    leads = []
-    for channel in range(2):
-        with WfdbRecord.open(path, channel) as record:
-            fs_hz, n_samples = record.fs_hz, record.n_samples
-            leads.append(record.read(0, n_samples)[0])
+    seen, fs_hz = moments_of(path)
     state = RhythmState()
     found: list[AlarmChange] = []
-    for moment in moments(findings(leads, [], fs_hz)):
+    for moment in seen:
         state, changes = step(state, moment, fs_hz, RhythmLimits())
         found += changes
-    return found, fs_hz, n_samples / fs_hz
+    return found, fs_hz, seen[-1].sample / fs_hz
 
 
 def truths(path: Path, fs_hz: float) -> dict[AlarmKind, list[Span]]:

@@ -63,8 +63,8 @@ def mark(
         str,
         typer.Argument(
             metavar="WORD",
-            help="normal: beats of this shape begin no alert of this patient. anomalous: they "
-            "always do. undo: as before.",
+            help="normal: beats of this shape begin and prolong no alert of this patient. "
+            "anomalous: they always begin one. undo: as before.",
             autocompletion=lambda: ["normal", "anomalous", "undo"],
         ),
     ],

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from model.libraries import require_torch
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import (
-    JOBS_HELP,
+    ONE_RECORD,
     CheckpointPath,
     Ecg5000Files,
     Epochs,
@@ -26,15 +26,17 @@ from monitor.cli.options import (
     JsonLines,
     Leads,
     Learn,
+    RateHz,
     SomeRecords,
+    Units,
     VerdictChoice,
     WindowName,
     learn_seconds,
 )
 from monitor.cli.progress import progress_bar, resolved, training_shown
+from monitor.cli.worker_options import Dask, Jobs, ShardText, part_asked_for, workers_for
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
-from monitor.offline.workers import prepare_workers
 from monitor.settings import parse_duration, parse_verdict
 from monitor.text import harmless
 from monitor.wire.messages import named_leads
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from monitor.offline.annotate import Annotated as Outcome
     from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
-    from monitor.sources.wfdb_record import WfdbRecord
+    from monitor.sources.source import RecordFile
 
 PATIENTS_WIDTH = 160
 Markdown = Annotated[
@@ -165,6 +167,44 @@ def simulate(
 
 
 @files.command()
+def convert(
+    record: Annotated[str, typer.Argument(metavar="IN", help=ONE_RECORD)],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Path of the WFDB record, without suffix.")
+    ],
+    leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing record.")
+    ] = False,
+) -> None:
+    """Write any record as a WFDB record.
+
+    For tools that read WFDB alone: ECG leads go to OUT.hea and OUT.dat, in steps of 10 nV. What is
+    missing stays missing.
+
+    \b
+    Try: ecg-monitor convert night.edf night
+    """
+    with explained(), ended_by_sigterm():
+        from monitor.offline.convert import convert as run
+        from monitor.sources.source import SourceOptions
+
+        (path,) = resolved([record])
+        options = SourceOptions(leads or None, fs, units)
+        with progress_bar("converting") as show:
+            done = run(path, out, options, overwrite=overwrite, on_progress=show)
+        for warning in done.warnings:
+            complain(f"warning: {warning}")
+        missing = f", {done.missing_s:.1f} s of it missing" if done.missing_s else ""
+        sys.stdout.write(
+            f"{harmless(str(out), 500)}: {harmless(named_leads(done.leads), 300)}, "
+            f"{done.fs_hz:g} Hz, {done.n_samples / done.fs_hz:.1f} s{missing}\n"
+        )
+
+
+@files.command()
 def train(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Model file to write.")],
     records: SomeRecords = None,
@@ -179,6 +219,8 @@ def train(
         int, typer.Option(metavar="N", help="The same seed gives the same weights.")
     ] = 0,
     leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
     learn: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +287,8 @@ def train(
             epochs=epochs,
             seed=seed,
             leads=tuple(leads or ()),
+            fs_hz=fs,
+            units=units,
             learn_s=learn_seconds(learn),
             false_alert_share=false_alert_share,
             overwrite=overwrite,
@@ -259,7 +303,7 @@ def train(
         failed: dict[str, str] = {}
         paths = resolved(named, failed.__setitem__) if named else []
         options = replace(options, records=tuple(paths))
-        opened: list[WfdbRecord] = []
+        opened: list[RecordFile] = []
         with progress_bar("cutting beats") as show:
             beats = gather(options, show, failed.__setitem__, opened.append)
         _report_leads((one.record, one.leads, one.warnings) for one in opened)
@@ -521,7 +565,9 @@ def evaluate_patients(
     by_quarter: Annotated[
         bool, typer.Option("--by-quarter", help="Show figures by the quarter of an hour, too.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     markdown: Markdown = False,
 ) -> None:
@@ -537,7 +583,7 @@ def evaluate_patients(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        prepare_workers("monitor.offline.patients_run", jobs)
+        workers = workers_for("monitor.offline.patients_run", jobs, dask)
         from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
         from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
@@ -549,7 +595,8 @@ def evaluate_patients(
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
             from_scratch=from_scratch,
-            jobs=jobs,
+            workers=workers,
+            shard=part_asked_for(shard),
             ref_ext=ref_ext,
             from_s=parse_duration(start, "--from"),
             verdict=parse_verdict(verdict),
@@ -578,7 +625,9 @@ def evaluate_noise(
     false_alerts: FalseAlerts = 1.0,
     verdict: VerdictChoice = "evidence",
     checkpoint: CheckpointPath = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     markdown: Markdown = False,
 ) -> None:
@@ -594,7 +643,7 @@ def evaluate_noise(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        prepare_workers("monitor.offline.noise_run", jobs)
+        workers = workers_for("monitor.offline.noise_run", jobs, dask)
         from monitor.offline.evaluation.noise_report import sheet, to_json
         from monitor.offline.noise_run import run
         from monitor.offline.patients_run import PatientsOptions
@@ -606,7 +655,8 @@ def evaluate_noise(
             false_alerts_per_hour=false_alerts,
             checkpoint=checkpoint,
             verdict=parse_verdict(verdict),
-            jobs=jobs,
+            workers=workers,
+            shard=part_asked_for(shard),
             ref_ext=ref_ext,
         )
         with _judging_shown() as tell:
@@ -629,7 +679,9 @@ def evaluate_alarms(
         ),
     ],
     record: OnlyRecords = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure named alarms on true and false alarms of intensive care.
@@ -641,13 +693,13 @@ def evaluate_alarms(
     Try: ecg-monitor evaluate alarms challenge-2015/training
     """
     with explained(), ended_by_sigterm():
-        prepare_workers("monitor.offline.alarms_run", jobs)
+        workers = workers_for("monitor.offline.alarms_run", jobs, dask)
         from monitor.offline.alarms_run import AlarmsOptions, run
         from monitor.offline.evaluation.alarms_report import to_json, to_table
 
         with progress_bar("judging alarms") as show:
             results = run(
-                AlarmsOptions(folder, tuple(record or ()), jobs),
+                AlarmsOptions(folder, tuple(record or ()), workers, part_asked_for(shard)),
                 lambda done, n, of: show(n / of, harmless(done.record, 60)),
             )
         if json:
@@ -705,14 +757,16 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="RECORD",
-            help="WFDB records (paths or PhysioNet names), or folders of records; a folder without "
-            "any stands for the folders in it.",
+            help="Records (files, or PhysioNet names), or folders of WFDB records; a folder "
+            "without any stands for the folders in it.",
         ),
     ],
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
     leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
     window: WindowName = None,
     checkpoint: Annotated[
         Path | None,
@@ -724,7 +778,9 @@ def annotate(
     ] = None,
     learn: Learn = None,
     verdict: VerdictChoice = "evidence",
-    jobs: Annotated[int | None, typer.Option(metavar="N", help=JOBS_HELP)] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
+    shard: ShardText = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -743,8 +799,8 @@ def annotate(
     with explained(), ended_by_sigterm():
         if learn is not None:
             require_torch()
-        if len(records) > 1 or Path(records[0]).is_dir():
-            prepare_workers("monitor.offline.annotate", jobs)
+        is_one = len(records) == 1 and not Path(records[0]).is_dir()
+        workers = workers_for("monitor.offline.annotate", 1 if is_one and not dask else jobs, dask)
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
 
@@ -756,12 +812,15 @@ def annotate(
                 out,
                 tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
-                jobs,
+                workers,
                 checkpoint,
                 learn_seconds(learn),
                 again,
                 lambda done, n_done, n_all: show(n_done / n_all, harmless(done.record, 60)),
                 parse_verdict(verdict),
+                part_asked_for(shard),
+                fs,
+                units,
             )
         results += [Outcome(name, error=reason) for name, reason in failed.items()]
         raise typer.Exit(_outcome(results, out))

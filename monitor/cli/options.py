@@ -15,15 +15,14 @@ from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
 MIN_LEARN_S = 60.0  # below it no patient has shown enough beats
-JOBS_HELP = "Processes to use. Default: one for each processor core."
-
-
+ONE_RECORD = "A file (EDF, BDF, CSV, .npy, WFDB) or a PhysioNet name."
 Records = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RECORD",
-        help="WFDB records: paths (mitdb/119) or PhysioNet names (chfdb/chf07), which are "
-        "downloaded once. Without any, a simulated record in the style of chf07.",
+        help="Files (night.edf, ecg.csv, WFDB records such as mitdb/119), PhysioNet names "
+        "(chfdb/chf07), which are downloaded once, or live sources. Without any, a simulated "
+        "record in the style of chf07.",
         show_default=False,
     ),
 ]
@@ -31,7 +30,8 @@ SomeRecords = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RECORD",
-        help="WFDB records: paths or PhysioNet names, which are downloaded once.",
+        help="Files (night.edf, ecg.csv, WFDB records) or PhysioNet names, which are downloaded "
+        "once.",
         show_default=False,
     ),
 ]
@@ -44,6 +44,21 @@ Leads = Annotated[
         help="Leads to read, by name (MLII) or by index from 0, several with commas between them; "
         "may be repeated. Default: all, the ECG leads of the record.",
         show_default=False,
+    ),
+]
+RateHz = Annotated[
+    float | None,
+    typer.Option(
+        "--fs",
+        metavar="HZ",
+        help="Sampling rate of sources that do not say their own: CSV without a time column, .npy, "
+        "standard input.",
+    ),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT", help="Unit of samples that do not say their own: mV, uV, V or nV."
     ),
 ]
 Scenario = Annotated[

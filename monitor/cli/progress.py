@@ -150,6 +150,8 @@ def epoch_text(epoch: Epoch) -> str:
 def resolved(names: list[str], pass_over: Callable[[str, str], None] | None = None) -> list[str]:
     """Return the paths of the records named; none named is the simulated one.
 
+    Live sources keep their names.
+
     Parameters
     ----------
     pass_over : callable, optional
@@ -166,11 +168,15 @@ def resolved(names: list[str], pass_over: Callable[[str, str], None] | None = No
 
         with progress_bar("making the simulated record") as show:
             return [str(default_record(on_progress=show).absolute())]
+    from monitor.sources.kinds import is_live
     from monitor.sources.resolve import resolve_record
 
     paths: list[str] = []
     failed: list[tuple[str, DownloadError]] = []
     for name in names:
+        if is_live(name):
+            paths.append(name)
+            continue
         text = f"fetching {harmless(name, 60)}"
         with progress_bar(text) as show:
             on_bytes = _bytes_shown(show, text)

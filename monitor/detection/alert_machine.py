@@ -8,8 +8,10 @@ A beat that the model or its time marks is anomalous. The life cycle of an episo
              clear_after calm beats in a row: cleared
 
 One of the n must be of a kind that may begin an episode (`Verdict.begins`): a shape that was heard
-before is absorbed. Fewer than n are pending: no alert yet. A beat without a verdict (bad signal)
-changes nothing. A normal beat just below the threshold is not calm (`clear_ratio`): hysteresis.
+before is absorbed. What a person called normal counts as a calm beat, unless the episode is high:
+nobody's word shortens that. Fewer than n are pending: no alert yet. A beat without a verdict (bad
+signal) changes nothing. A normal beat just below the threshold is not calm (`clear_ratio`):
+hysteresis.
 An episode of high priority latches: it asks to be acknowledged, also after it has ended.
 Technical events (lead off, noise, silence) have a life of their own. They inhibit verdicts by way
 of the beats' quality: a beat of an unreadable stretch carries its flags and has no verdict.
@@ -52,6 +54,8 @@ class Verdict(NamedTuple):
         Whether it may begin an episode: `model.families` absorbs beats of shapes that were heard.
     family : int or None
         Number of its family; None where families are not told apart.
+    called_normal : bool
+        Whether a person called its family normal.
     """
 
     sample: int
@@ -63,6 +67,7 @@ class Verdict(NamedTuple):
     threshold: float = 1.0
     begins: bool = True
     family: int | None = None
+    called_normal: bool = False
 
     @property
     def share(self) -> float:
@@ -115,6 +120,8 @@ class AlertMachine:
         """Take one beat in; return what changed, if anything did."""
         if verdict.anomalous is None:
             return state, None
+        if verdict.called_normal and not (state.active and state.priority == "high"):
+            verdict = verdict._replace(anomalous=False, ratio=0.0)
         state = self._remember(state, verdict)
         if not state.active:
             return self._perhaps_begin(state, verdict)

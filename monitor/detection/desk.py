@@ -13,10 +13,14 @@ from model.checkpoint import Checkpoint
 from model.evidence import UsualLead, usual_lead
 from model.scoring import Scorer
 from monitor.detection.alert_machine import AlertMachine, Verdict
+from monitor.settings import AlarmRules
 from segmenter.beat import BeatSpec, Window
 
 if TYPE_CHECKING:  # these modules need each other's types alone
     from monitor.detection.scored_beats import ScoredBeat
+
+
+DEFAULT_ALARMS = AlarmRules()
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ class Desk:
 
     `holds` tells whether the journal has an alert of this identity: a patient that is learnt
     anew after a restart comes past the same events again. `on_verdict` hears of each beat and what
-    was decided about it; a beat of a patient who is learning has no verdict.
+    was decided about it; a beat of a patient who is learning has no verdict. `alarms` says which
+    named alarms there are.
     """
 
     machine: AlertMachine
@@ -125,6 +130,7 @@ class Desk:
     next_seq: Callable[[], int]
     wall_time: Callable[[], str]
     on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
+    alarms: AlarmRules = DEFAULT_ALARMS
 
     @property
     def journal(self) -> str:

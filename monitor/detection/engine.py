@@ -158,6 +158,7 @@ class Engine:
             self._next_seq,
             wall_time,
             on_verdict,
+            settings.rules.alarms,
         )
         self._journal = journal
         self._newest_seq = journal.newest_seq
@@ -314,7 +315,7 @@ class Engine:
     ) -> PatientStatus:
         learning = patient.learning
         ahead = 0 if learning is None else self.learner.ahead(learning)
-        return patient.status(name, ahead, families)
+        return patient.status(name, self._desk, ahead, families)
 
     def _families_to_tell(
         self, names: Sequence[str], *, of_all: bool
@@ -414,6 +415,8 @@ class Engine:
             message, reports = patient.on_timeline(message, self._desk)
             self._pending += reports
             message = patient.unjudged(message)
+            if patient.learning is not None:  # whose beats may wait for minutes
+                self._pending += patient.hear_signs(message, self._desk)
         if patient is None or patient.learning is None:
             return [message]
         return patient.learning.admit(message)
@@ -495,6 +498,7 @@ class Engine:
         elif self._settings.learn_s is not None:
             until = stream.first_sample + round(self._settings.learn_s * stream.fs_hz)
             patient.learning = self.learner.begin(stream.patient, until)
+            patient.alarms.learn(until)
         return patient
 
     def _model_of(self, saved: Saved) -> PatientModel | None:
@@ -509,7 +513,9 @@ class Engine:
         name, before = patient.stream.patient, _named(patient.learned)
         files = self._models.save(name, learnt, before)
         note = outcomes_text(patient.stream.leads, outcomes)
-        patient.start_monitoring(learnt_model(learnt, self._settings.threshold), files, note)
+        model = learnt_model(learnt, self._settings.threshold)
+        why = [str(one) if isinstance(one, CannotLearn) else "" for one in outcomes]
+        self._pending += patient.start_monitoring(model, files, note, why, self._desk)
 
     def _replayed_s(self) -> float:
         judged_s = [
@@ -526,7 +532,7 @@ class Engine:
             monitoring=states["monitoring"],
             ended=states["ended"],
             technical=sum(bool(one.alert_state.technical) for one in patients),
-            latched=sum(one.alert_state.latched for one in patients),
+            latched=sum(one.latched for one in patients),
             shed=sum(one.shed_from is not None for one in patients),
             beats=sum(one.counts.beats for one in patients),
             lag_s=max((one.lag_s for one in patients if _is_waited_for(one)), default=0.0),

@@ -57,15 +57,15 @@ def reasons(loss: float, threshold: float, timing: Timing) -> list[Why]:
     return why or ["shape"]
 
 
-def leads_that_ring(beat: ScoredBeat, thresholds: Sequence[float]) -> list[int]:
+def leads_above_threshold(beat: ScoredBeat, thresholds: Sequence[float]) -> list[int]:
     """Return the leads whose loss, times what the beat's time adds, is above their threshold.
 
     The worst where none is: evidence joins leads that are each below.
     """
     factor = beat.timing.factor
     of_leads = enumerate(zip(beat.losses, thresholds, strict=True))
-    ring = [lead for lead, (loss, bound) in of_leads if loss is not None and loss * factor > bound]
-    return ring or [beat.lead]
+    above = [lead for lead, (loss, bound) in of_leads if loss is not None and loss * factor > bound]
+    return above or [beat.lead]
 
 
 def loss_by_part(

@@ -13,7 +13,7 @@ from monitor.wire.messages import MAX_FAMILIES, FamilyStatus, FamilyWord
 
 SHAPE_PEAK = 100  # of the numbers that a shape is told in
 WORDS: dict[FamilyWord, str] = {
-    "normal": "normal: it begins no alert",
+    "normal": "normal: it begins and prolongs no alert",
     "always": "always to be heard",
     "": "as before: what was said of it is taken back",
 }
@@ -45,6 +45,13 @@ def take_word(
             "acknowledge the alert, and try again when it is over"
         )
     return marked(families, number, word)
+
+
+def is_called_normal(families: FamiliesState, number: int | None) -> bool:
+    """Tell whether a person called a family normal; a beat of none was not."""
+    return number is not None and any(
+        one.number == number and one.word == "normal" for one in families.families
+    )
 
 
 def _nothing(number: int) -> str:

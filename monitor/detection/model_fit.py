@@ -112,7 +112,7 @@ def leads_without_fit(fits: Sequence[ModelFit]) -> list[int]:
     """Return the leads that have no part in the verdicts: `unfit_leads`, and those in doubt.
 
     In doubt is, until it is decided, a lead with most beats above the threshold while another has
-    most below: otherwise a lead that the model does not know rings for its first twenty beats.
+    most below: otherwise a lead that the model does not know raises alerts for twenty beats.
     """
     mostly_above = [fit.is_unfit or 2 * sum(fit.above) > len(fit.above) for fit in fits]
     known = [above for above, fit in zip(mostly_above, fits, strict=True) if fit != ModelFit()]

@@ -14,6 +14,7 @@ from model.evidence import EvidenceState, UsualLead
 from model.families import FamiliesState, Placed, hear, kept_by_word, marked
 from model.prematurity import TimingState
 from model.tracking import Drift
+from monitor.detection.alarm_messages import LEAD_UNREAD, inhibited_kinds
 from monitor.detection.alert_machine import (
     AlertState,
     Transition,
@@ -21,7 +22,7 @@ from monitor.detection.alert_machine import (
 )
 from monitor.detection.desk import Desk, PatientModel
 from monitor.detection.explanation import verdict_of
-from monitor.detection.family_marks import take_word
+from monitor.detection.family_marks import is_called_normal, take_word
 from monitor.detection.learning_phase import LearningPhase
 from monitor.detection.model_fit import (
     FITS,
@@ -32,6 +33,7 @@ from monitor.detection.model_fit import (
     unfit_leads,
     unfit_text,
 )
+from monitor.detection.named_alarms import NamedAlarms, NoBeat, acknowledged
 from monitor.detection.patient_messages import (
     TECHNICAL_TEXTS,
     beat_alert,
@@ -41,6 +43,7 @@ from monitor.detection.patient_messages import (
     mark_alert,
     technical,
 )
+from monitor.detection.rhythm.patient_alarms import AlarmsState
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.timeline import Timeline
 from monitor.detection.verdict_watch import SILENT_S, reports
@@ -105,6 +108,7 @@ class Saved(msgspec.Struct, frozen=True):
     left_out: tuple[str, ...] = ()  # leads that cannot be read, while others can
     weighed: EvidenceState = msgspec.field(default_factory=EvidenceState)
     families: FamiliesState = msgspec.field(default_factory=FamiliesState)
+    alarms: AlarmsState = AlarmsState()
 
 
 @dataclass
@@ -155,6 +159,8 @@ class Patient:
         What is followed to weigh evidence: the rhythm, usual losses, noise.
     families : FamiliesState
         Anomalous beats that look alike.
+    alarms : NamedAlarms
+        Asystole and its kin, from the signs of the signal.
     families_told : tuple
         What was told of them last with their shapes, and in which heartbeat.
     moved_on : bool
@@ -197,12 +203,14 @@ class Patient:
     families: FamiliesState = field(default_factory=FamiliesState)
     families_told: tuple[Sequence[tuple[int, str]], int] = ((), 0)
     thresholds: tuple[float, ...] = ()  # of each lead; NaN of one that is not judged
+    alarms: NamedAlarms = field(init=False)
     _rr_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_BEATS))
     _is_unfit: bool = False  # no lead's model fits
     _silent_samples: int = 0
     _leads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.alarms = NamedAlarms(self.stream)
         self._silent_samples = round(SILENT_S * self.stream.fs_hz)
         if self.verdict_sample < 0:
             self.verdict_sample = self.position
@@ -243,6 +251,11 @@ class Patient:
         ]
 
     @property
+    def latched(self) -> bool:
+        """Whether a high alert was not acknowledged, of anomalous beats or a named alarm."""
+        return self.alert_state.latched or self.alarms.latched
+
+    @property
     def state(self) -> Literal["learning", "monitoring", "ended"]:
         """The state that the view shows."""
         if self.ended or self.stopped:
@@ -255,15 +268,21 @@ class Patient:
         """Take one message's scored beats and events in; return the messages they lead to."""
         header, state = message.header, message.state
         messages: list[Message] = []
+        self.alarms.hear(message.signs, desk)
         for event in header.events:
             if event.event == "stream_restarted":
                 messages.extend(self._begin_stretch(event.sample, desk))
             elif event.event == "lead_left_out":
                 messages.extend(self._leave_out(event, desk))
-            else:
+            elif event.event != "no_beat" or not self.alarms.holds_no_beat(
+                event.state, event.sample, desk
+            ):
                 messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
+            messages.extend(self._alarms_until(beat.closed_sample, desk))
             messages.extend(self._beat(beat, desk, header.sent_ns))
+        messages.extend(self._alarms_until(None, desk))
+        self.alarms.judged_up_to(header.position)
         messages.extend(self._watch(header.position, False, desk))
         self.position = max(self.position, header.position)
         if beats:
@@ -273,6 +292,24 @@ class Patient:
         self.lag_s = max(0.0, (now_ns - header.sent_ns) / 1e9)
         # The rest of what was judged since the last state can be judged again from there.
         self.moved_on = self.moved_on or bool(state) or any(map(is_numbered, messages))
+        return messages
+
+    def hear_signs(self, message: BeatsMessage, desk: Desk) -> list[Message]:
+        """Raise the named alarms of a message whose beats wait for a training, or are learnt."""
+        self.alarms.hear(message.signs, desk)
+        return self._alarms_until(None, desk)
+
+    def _alarms_until(self, sample: int | None, desk: Desk) -> list[Message]:
+        messages: list[Message] = []
+        for one in self.alarms.until(sample, desk):
+            if isinstance(one, NoBeat):
+                messages += self._technical("no_beat", one.state, one.sample, desk)
+                continue
+            self.moved_on = True
+            if one.state == "onset":
+                alerts = self.counts.alerts + 1
+                self.counts = msgspec.structs.replace(self.counts, alerts=alerts)
+            messages.append(one)
         return messages
 
     def on_timeline(self, message: BeatsMessage, desk: Desk) -> tuple[BeatsMessage, list[Message]]:
@@ -335,7 +372,8 @@ class Patient:
         beats = message.beats
         n_judged = int(np.searchsorted(beats.r_sample, self.judged_r, "right"))
         header = msgspec.structs.replace(header, n_beats=len(beats) - n_judged)
-        return BeatsMessage(header, beats.rows(slice(n_judged, None)), message.state)
+        rest = beats.rows(slice(n_judged, None))
+        return message._replace(header=header, together=rest, first=0)
 
     def finish(self, end: EndHeader, desk: Desk) -> list[Message]:
         """End the stream, and the episode that is open; nothing the second time.
@@ -360,23 +398,28 @@ class Patient:
         self.ended = self.moved_on = True
         self.position = max(self.position, position)
         messages = self._watch(self.position, False, desk)
+        messages += self.alarms.end(self.position, desk)
         self.alert_state, transition = desk.machine.finish(self.alert_state)
         if transition is not None:
             messages += self._of_episode(self.position, transition, desk)
         return messages
 
     def acknowledge(self, desk: Desk) -> list[Message]:
-        """Take note that a person has seen the high alert; nothing if there is none to see."""
+        """Take note that a person has seen the high alerts; nothing if there is none to see."""
         self.alert_state, transition = desk.machine.acknowledge(self.alert_state)
-        if transition is None:
+        of_alarms = self.alarms.acknowledge(max(self.position, self.alarms.state.reached), desk)
+        if transition is None and not of_alarms:
             return []
         self.moved_on = True
         if self.relearn_from is not None:  # a restart must not ask for it again
             before = self.relearn_from.consumer
             seen, _ = desk.machine.acknowledge(before.alert_state)
-            before = msgspec.structs.replace(before, alert_state=seen)
+            alarms = acknowledged(before.alarms, before.alarms.told)
+            before = msgspec.structs.replace(before, alert_state=seen, alarms=alarms)
             self.relearn_from = msgspec.structs.replace(self.relearn_from, consumer=before)
-        return self._of_episode(self.position, transition, desk)
+        if transition is None:
+            return [*of_alarms]
+        return [*of_alarms, *self._of_episode(self.position, transition, desk)]
 
     def mark(self, request: MarkRequest, desk: Desk) -> list[Message]:
         """Take a person's word for a family; LookupError, which says why, if it is refused."""
@@ -397,12 +440,18 @@ class Patient:
         return [mark_alert(*of, request, desk)]
 
     def status(
-        self, name: str, trainings_ahead: int = 0, families: list[FamilyStatus] | None = None
+        self,
+        name: str,
+        desk: Desk,
+        trainings_ahead: int = 0,
+        families: list[FamilyStatus] | None = None,
     ) -> PatientStatus:
         """Return how far this patient is, for the heartbeat; of families what is to be told."""
         learning, fs_hz = self.learning, self.stream.fs_hz
         is_shed = self.shed_from is not None
-        has_rate = self._rr_ms and not is_shed and not NO_RATE & {*self.alert_state.technical}
+        technical = [*self.alert_state.technical, *([SHED] if is_shed else [])]
+        no_rate = is_shed or self.alarms.is_silent or not NO_RATE.isdisjoint(technical)
+        has_rate = self._rr_ms and not no_rate
         rate_bpm = 60_000.0 / float(np.median(self._rr_ms)) if has_rate else None
         return PatientStatus(
             patient=name,
@@ -420,15 +469,17 @@ class Patient:
             threshold=None if self.learning is not None else self.threshold,
             heart_rate_bpm=rate_bpm,
             lag_s=0.0 if is_shed else self.lag_s,
-            technical=[*self.alert_state.technical, *([SHED] if is_shed else [])],
+            technical=technical,
             note=self.note or (self.learning.note if self.learning is not None else ""),
-            latched=self.alert_state.latched,
+            latched=self.latched,
             learning=None
             if learning is None or self.state != "learning"
             else learning.status(self.position, fs_hz, trainings_ahead),
             leads=[*self._leads],
             left_out=self.unjudged_leads,
             families=families,
+            alarms=self.alarms.status(desk),
+            inhibited=[] if self.state == "ended" else self.alarms.inhibited(technical, desk),
         )
 
     def restore(self, saved: Saved, model: PatientModel, segmenter_state: bytes) -> None:
@@ -440,6 +491,7 @@ class Patient:
         self.ended = saved.ended
         self.context = saved.context
         self.timing, self.weighed, self.families = saved.timing, saved.weighed, saved.families
+        self.alarms.state = saved.alarms
         self.drifts = [None if one is None else np.array(one) for one in saved.drifts]
         self.judged_r = saved.judged_r
         if saved.verdict_sample is not None:
@@ -450,9 +502,28 @@ class Patient:
         self.segmenter_state, self.state_position = segmenter_state, self.position
 
     def start_monitoring(
-        self, model: PatientModel, learned: Sequence[str | None], note: str
-    ) -> None:
-        """End the learning phase with what was learnt: the rhythm continues, drift counts anew."""
+        self,
+        model: PatientModel,
+        learned: Sequence[str | None],
+        note: str,
+        why: Sequence[str],
+        desk: Desk,
+    ) -> list[Message]:
+        """End the learning phase with what was learnt: the rhythm continues, drift counts anew.
+
+        Parameters
+        ----------
+        learned : sequence of str or None
+            The file of each lead's checkpoint; None of one that could not be learnt.
+        why : sequence of str
+            Why each such lead could not be.
+
+        Returns
+        -------
+        list of Message
+            Which leads are left out from now on, and which are judged again.
+        """
+        out_before = self._out
         if self.learning is not None:
             self.learnt_until = self.learning.until_sample
         self._judge_by(model, 1.0)
@@ -460,6 +531,8 @@ class Patient:
         self.families = kept_by_word(self.families)
         self.learned, self.note = tuple(learned), note
         self.learning = self.relearn_from = None
+        reasons = [f"it could not be learnt: {one}" for one in why]
+        return self._tell_leads(out_before, self.learnt_until, desk, reasons, "it was learnt")
 
     def relearn(self, name: str, learning: LearningPhase, desk: Desk) -> list[Message]:
         """Begin to learn anew; the episode that is open ends. A restart begins it here again."""
@@ -468,6 +541,7 @@ class Patient:
         fits = doubted_anew(self.fits)
         messages += self._judge_models(fits, self.position, desk, "the patient is learnt anew")
         self.learning, self.note, self.moved_on = learning, "", True
+        self.alarms.learn(learning.until_sample)
         self.relearn_from = self._progress(name, learning.until_sample)
         return messages
 
@@ -505,6 +579,7 @@ class Patient:
             left_out=self.left_out,
             weighed=self.weighed,
             families=self.families,
+            alarms=self.alarms.state,
         )
         return Progress(name, self.state_position, self.segmenter_state, saved)
 
@@ -523,8 +598,11 @@ class Patient:
             beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
         )
         messages += self._judge_models(beat.fits, beat.sample, desk)
-        if self._is_unfit:
+        explained = verdict.anomalous and self.alarms.explains(beat.closed_sample, verdict.why)
+        if self._is_unfit or explained:
             verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
+        elif is_called_normal(self.families, verdict.family):
+            verdict = verdict._replace(called_normal=True)
         self.alert_state, transition = desk.machine.beat(self.alert_state, verdict)
         self._keep(beat, transition)
         if transition is None:
@@ -550,7 +628,7 @@ class Patient:
             beat.sample / self.stream.fs_hz,
             beat.score,
             beat.early,
-            unreadable=beat.unreadable,
+            doubt=beat.doubt,
             during_alert=self.alert_state.active,
         )
         if heard.anomalous is None:
@@ -566,6 +644,8 @@ class Patient:
             losses=beat.losses,
             thresholds=self.thresholds,
             values=beat.values,
+            score=beat.score,
+            weighed=beat.weighed,
         )
         alerted = transition is not None and transition.state in ("onset", "ongoing")
         self.context, kept = take_beat(self.context, kept_beat, alerted=alerted)
@@ -620,16 +700,10 @@ class Patient:
         """Take in what is known of the models; where none fits, the episode they made ends."""
         if fits == self.fits:
             return []  # nearly always
-        was_unfit, out_before = self._is_unfit, unfit_leads(self.fits)
-        is_unfit, out = no_lead_fits(fits), unfit_leads(fits)
+        was_unfit, out_before, is_unfit = self._is_unfit, self._out, no_lead_fits(fits)
         self.fits, self._is_unfit = fits, is_unfit
-        messages: list[Message] = []
-        for lead in [lead for lead in out_before if lead not in out]:
-            messages += self._lead_left_out("cleared", self._leads[lead], sample, desk, over)
-        for lead in [lead for lead in out if lead not in out_before]:
-            messages += self._lead_left_out(
-                "onset", self._leads[lead], sample, desk, "its model does not fit"
-            )
+        why = ["its model does not fit"] * len(self._leads)
+        messages = self._tell_leads(out_before, sample, desk, why, over)
         if is_unfit == was_unfit:
             return messages
         if not is_unfit:
@@ -642,30 +716,61 @@ class Patient:
 
     def _leave_out(self, event: RecordEvent, desk: Desk) -> list[Message]:
         """Take note of leads that cannot be read while others can, or can be read again."""
-        is_onset, messages = event.state == "onset", list[Message]()
-        for name in event.leads:
-            if (name in self.left_out) == is_onset or name not in self._leads:
-                continue
-            others = tuple(one for one in self.left_out if one != name)
-            self.left_out = (*others, name) if is_onset else others
-            why = "it cannot be read" if is_onset else "it can be read"
-            messages += self._lead_left_out(event.state, name, event.sample, desk, why)
-        return messages
+        is_onset, out_before = event.state == "onset", self._out
+        named = [name for name in event.leads if name in self._leads]
+        others = tuple(one for one in self.left_out if one not in named)
+        self.left_out = (*others, *named) if is_onset else others
+        why = ["it cannot be read"] * len(self._leads)
+        return self._tell_leads(out_before, event.sample, desk, why, "it can be read")
 
-    def _lead_left_out(
-        self, state: Literal["onset", "cleared"], name: str, sample: int, desk: Desk, why: str
+    @property
+    def _out(self) -> list[int]:
+        """The leads that are left out, whatever for, in order; of doubts nothing is told."""
+        by_fit, learned = unfit_leads(self.fits), self.learned
+        return [
+            lead
+            for lead, name in enumerate(self._leads)
+            if name in self.left_out or lead in by_fit or (learned and learned[lead] is None)
+        ]
+
+    def _tell_leads(
+        self, before: Sequence[int], sample: int, desk: Desk, why: Sequence[str], over: str
     ) -> list[Message]:
-        """Report one lead; the event lasts while any is left out."""
-        lasts = bool(self.left_out) or bool(unfit_leads(self.fits))
-        self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", lasts)
-        done = "left out of the verdicts" if state == "onset" else "judged again"
-        text = f"lead {name} is {done}: {why}"
-        if state == "cleared" and self.model.leads[self._leads.index(name)] is None:
-            text = (
-                f"lead {name} can be read, but was not learnt: it stays out of the verdicts until "
-                "the patient is learnt anew (key r)"
+        """Report leads that are left out as of now, or no longer; the event lasts while any is.
+
+        Parameters
+        ----------
+        before : sequence of int
+            The leads that were left out before.
+        why : sequence of str
+            What to say of each lead that is now.
+        over : str
+            What to say of leads that are judged again.
+        """
+        out = self._out
+        if out == [*before]:
+            return []
+        self.alert_state, _ = desk.machine.technical(self.alert_state, "lead_left_out", bool(out))
+        self.moved_on = True
+        turned = [(lead, "cleared") for lead in before if lead not in out]
+        turned += [(lead, "onset") for lead in out if lead not in before]
+        messages: list[Message] = []
+        for lead, state in turned:
+            name, is_onset = self._leads[lead], state == "onset"
+            done = f"left out of the verdicts: {why[lead]}" if is_onset else f"judged again: {over}"
+            text = f"lead {name} is {done}"
+            is_unread = is_onset and name in self.left_out
+            messages += technical(
+                self.stream,
+                "lead_left_out",
+                "onset" if is_onset else "cleared",
+                sample,
+                text,
+                desk,
+                [name],
+                inhibited_kinds(desk.alarms, (), LEAD_UNREAD) if is_unread else [],
             )
-        return technical(self.stream, "lead_left_out", state, sample, text, desk, [name])
+        return messages
 
     def _technical(
         self,
@@ -679,4 +784,5 @@ class Patient:
         if not news:
             return []
         said = text or TECHNICAL_TEXTS[event]
-        return technical(self.stream, event, state, sample, said, desk)
+        inhibits = inhibited_kinds(desk.alarms, [event]) if state == "onset" else []
+        return technical(self.stream, event, state, sample, said, desk, (), inhibits)

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeGuard
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detection.alert_machine import AlertState, Transition, Verdict, alert_identity
 from monitor.detection.desk import Desk, PatientModel
-from monitor.detection.explanation import leads_that_ring, loss_by_part, neighbours
+from monitor.detection.explanation import leads_above_threshold, loss_by_part, neighbours
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.detection.verdict_watch import SILENT_S
 from monitor.wire.codec import quality_names
 from monitor.wire.messages import (
+    AlarmKind,
     Alert,
     BeatScored,
-    LossByPart,
     MarkRequest,
     Message,
-    Neighbour,
     PatientKind,
     Stream,
     Technical,
-    Why,
     joined_leads,
 )
 
@@ -72,6 +71,7 @@ def beat_scored(
         rr_after_ms=_rounded(beat.rr_after_ms),
         quality=quality_names(beat.quality),
         score=None if beat.score is None else round(beat.score, 3),
+        weighed=beat.weighed,
         family=verdict.family,
         losses=[] if len(losses) == 1 else losses if is_judged else [None] * len(losses),
         sent_ns=sent_ns,
@@ -91,28 +91,27 @@ def beat_alert(
     batch, place = beat.batch, (beat.row, beat.lead)
     values, reconstruction = batch.beats.values[place], batch.reconstructions[place]
     judge = model.lead(beat.lead)
-    return _alert(
-        stream,
-        model,
-        beat.lead,
-        verdict.threshold,
-        beat.sample,
-        transition,
-        desk,
-        loss=verdict.loss,
-        rr_before_ms=_rounded(beat.rr_before_ms),
-        rr_after_ms=_rounded(beat.rr_after_ms),
-        quality=quality_names(beat.quality),
-        delay_ms=round(float(batch.beats.delay_ms[beat.row]), 1),
-        beat=_listed(values),
-        reconstruction=_listed(reconstruction),
-        why=list(verdict.why),
-        score=round(verdict.ratio, 3),
-        parts=loss_by_part(values, reconstruction, judge.window),
-        neighbours=neighbours(batch.inputs[place], judge.checkpoint.normal),
-        leads=[stream.leads[lead] for lead in leads_that_ring(beat, thresholds)],
-        family=verdict.family,
+    made = _alert(
+        stream, model, beat.lead, verdict.threshold, verdict.loss, beat.sample, transition, desk
     )
+    return [
+        msgspec.structs.replace(
+            one,
+            rr_before_ms=_rounded(beat.rr_before_ms),
+            rr_after_ms=_rounded(beat.rr_after_ms),
+            quality=quality_names(beat.quality),
+            delay_ms=round(float(batch.beats.delay_ms[beat.row]), 1),
+            beat=_listed(values),
+            reconstruction=_listed(reconstruction),
+            why=list(verdict.why),
+            score=round(verdict.ratio, 3),
+            parts=loss_by_part(values, reconstruction, judge.window),
+            neighbours=neighbours(batch.inputs[place], judge.checkpoint.normal),
+            leads=[stream.leads[lead] for lead in leads_above_threshold(beat, thresholds)],
+            family=verdict.family,
+        )
+        for one in made
+    ]
 
 
 def episode_alert(
@@ -125,28 +124,8 @@ def episode_alert(
 ) -> list[Message]:
     """Make the alert that ends or acknowledges: it speaks of the whole, and shows no beat."""
     lead = model.judged(transition.peak_lead)  # it may be acknowledged after it was learnt anew
-    return _alert(
-        stream,
-        model,
-        lead,
-        thresholds[lead],
-        sample,
-        transition,
-        desk,
-        loss=transition.peak_loss,
-        rr_before_ms=None,
-        rr_after_ms=None,
-        quality=[],
-        delay_ms=None,
-        beat=[],
-        reconstruction=[],
-        why=[],
-        score=None,
-        parts=None,
-        neighbours=[],
-        leads=[],
-        family=None,
-    )
+    loss = transition.peak_loss
+    return [*_alert(stream, model, lead, thresholds[lead], loss, sample, transition, desk)]
 
 
 def mark_alert(
@@ -167,34 +146,13 @@ def mark_alert(
     if alerts.peak_share > 0:
         threshold = alerts.peak_loss / alerts.peak_share
     said = (str(mark.family), mark.word, str(seq))
-    span = max(0, alerts.episode_last_sample - alerts.episode_start_sample)
-    return Alert(
-        schema=1,
-        patient=stream.patient,
-        record=stream.record,
-        lead=stream.leads[lead],
-        sample=sample,
-        time_s=_time_s(stream, sample),
-        wall_time=desk.wall_time(),
-        id=alert_identity(stream.patient, stream.record, sample, rule, model, "marked", *said),
-        seq=seq,
-        journal=desk.journal,
+    identity = alert_identity(stream.patient, stream.record, sample, rule, model, "marked", *said)
+    loss = alerts.peak_loss
+    made = _of_episode(stream, lead, loss, threshold, sample, alerts, desk, model, identity, seq)
+    return msgspec.structs.replace(
+        made,
         state="marked",
-        priority="low",
-        rule=rule,
-        loss=round(alerts.peak_loss, 3),
-        threshold=round(threshold, 3),
         ratio=round(alerts.peak_share, 3),
-        rr_before_ms=None,
-        rr_after_ms=None,
-        quality=[],
-        episode_beats=alerts.episode_beats,
-        episode_start_sample=alerts.episode_start_sample,
-        model=model,
-        delay_ms=None,
-        beat=[],
-        reconstruction=[],
-        duration_s=round(span / stream.fs_hz, 4),
         family=mark.family,
         word=mark.word,
         by=mark.by,
@@ -206,32 +164,46 @@ def _alert(
     model: PatientModel,
     lead: int,
     threshold: float,
+    loss: float,
     sample: int,
     transition: Transition,
     desk: Desk,
-    *,
-    loss: float,
-    rr_before_ms: float | None,
-    rr_after_ms: float | None,
-    quality: list[str],
-    delay_ms: float | None,
-    beat: list[float],
-    reconstruction: list[float],
-    why: list[Why],
-    score: float | None,
-    parts: LossByPart | None,
-    neighbours: list[Neighbour],
-    leads: list[str],
-    family: int | None,
-) -> list[Message]:
+) -> list[Alert]:
+    """Make the alert of a transition without what is of a beat; none that the journal has."""
     rule, judge = desk.machine.rule.name, model.identity
     identity = _identity(stream, sample, rule, judge, transition.state)
-    span = transition.episode_last_sample - transition.episode_start_sample
-    duration_s = span / stream.fs_hz
-    beats_after_first = transition.episode_beats - 1
     if desk.holds(identity):
         return []
-    alert = Alert(
+    of = desk, judge, identity, desk.next_seq()
+    made = _of_episode(stream, lead, loss, threshold, sample, transition, *of)
+    span = transition.episode_last_sample - transition.episode_start_sample
+    beats_after_first, duration_s = transition.episode_beats - 1, span / stream.fs_hz
+    return [
+        msgspec.structs.replace(
+            made,
+            state=transition.state,
+            priority=transition.priority,
+            ratio=round(loss / threshold, 3),
+            rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
+        )
+    ]
+
+
+def _of_episode(
+    stream: Stream,
+    lead: int,
+    loss: float,
+    threshold: float,
+    sample: int,
+    episode: Transition | AlertState,
+    desk: Desk,
+    model: str,
+    identity: str,
+    seq: int,
+) -> Alert:
+    """Make an alert of an episode that shows no beat; its state and ratio are still to be said."""
+    span = max(0, episode.episode_last_sample - episode.episode_start_sample)
+    return Alert(
         schema=1,
         patient=stream.patient,
         record=stream.record,
@@ -240,33 +212,25 @@ def _alert(
         time_s=_time_s(stream, sample),
         wall_time=desk.wall_time(),
         id=identity,
-        seq=desk.next_seq(),
+        seq=seq,
         journal=desk.journal,
-        state=transition.state,
-        priority=transition.priority,
-        rule=rule,
+        state="cleared",
+        priority="low",
+        rule=desk.machine.rule.name,
         loss=round(loss, 3),
         threshold=round(threshold, 3),
-        ratio=round(loss / threshold, 3),
-        rr_before_ms=rr_before_ms,
-        rr_after_ms=rr_after_ms,
-        quality=quality,
-        episode_beats=transition.episode_beats,
-        episode_start_sample=transition.episode_start_sample,
-        model=judge,
-        delay_ms=delay_ms,
-        beat=beat,
-        reconstruction=reconstruction,
-        why=why,
-        score=score,
-        parts=parts,
-        neighbours=neighbours,
-        duration_s=round(duration_s, 4),
-        rate_per_min=round(60 * beats_after_first / duration_s, 2) if duration_s else None,
-        leads=leads,
-        family=family,
+        ratio=0.0,
+        rr_before_ms=None,
+        rr_after_ms=None,
+        quality=[],
+        episode_beats=episode.episode_beats,
+        episode_start_sample=episode.episode_start_sample,
+        model=model,
+        delay_ms=None,
+        beat=[],
+        reconstruction=[],
+        duration_s=round(span / stream.fs_hz, 4),
     )
-    return [alert]
 
 
 def technical(
@@ -277,6 +241,7 @@ def technical(
     text: str,
     desk: Desk,
     leads: Sequence[str] = (),
+    inhibits: Sequence[AlarmKind] = (),
 ) -> list[Message]:
     """Make a technical alert; none where the journal has it: the signal came by here before.
 
@@ -284,6 +249,8 @@ def technical(
     ----------
     leads : sequence of str
         Which it is of, where not of all.
+    inhibits : sequence of str
+        Named alarms that cannot be told while it lasts.
     """
     identity = _identity(stream, sample, event, joined_leads(leads), state)
     if desk.holds(identity):
@@ -303,6 +270,7 @@ def technical(
             event=event,
             state=state,
             text=text,
+            inhibits=[*inhibits],
         )
     ]
 

@@ -23,6 +23,7 @@ from monitor.wire.messages import MAX_LEADS, PatientKind
 
 MAX_COUNT = 1 << 52  # half of what a message may say: it will be counted on
 MAX_REAL = 1e12  # of losses, thresholds, milliseconds
+MAX_KEPT = 1024  # of anything that is kept of named alarms
 MIN_FACTOR = 1e-12  # of a threshold that was moved from one bound to the other
 _MODEL_FILE = re.compile(r"learned-([0-9a-f]{8}-)?[0-9a-f]{16}-[0-9a-f]{32}\.safetensors")
 
@@ -67,7 +68,24 @@ def _checks(saved: Saved, length: int | None) -> Iterable[tuple[str, bool]]:
     yield "fit", _is_sane_fit(saved)
     yield "evidence", saved.weighed.is_sane and len(saved.weighed.moved) in (0, n_leads)
     yield "families", saved.families.is_sane and saved.families.leads in (0, n_leads)
+    yield "named alarms", _is_sane(msgspec.to_builtins(saved.alarms))
     yield "learning", saved.relearn_until is None or _are_counts([saved.relearn_until])
+
+
+def _is_sane(value: object) -> bool:
+    """Tell whether plain values hold nothing absurd: numbers and lists within bounds."""
+    match value:
+        case bool() | str() | None:
+            return True
+        case int():
+            return -1 <= value <= MAX_COUNT
+        case float():
+            return math.isfinite(value) and abs(value) < MAX_REAL
+        case dict():
+            return all(map(_is_sane, value.values()))
+        case list() | tuple():
+            return len(value) <= MAX_KEPT and all(map(_is_sane, value))
+    return False
 
 
 def _are_sane_drifts(saved: Saved, length: int) -> bool:
@@ -88,8 +106,15 @@ def _is_sane_fit(saved: Saved) -> bool:
         len(saved.fits) == len(saved.leads)
         and all(len(one.above) <= JUDGED_BEATS for one in saved.fits)
         and no_lead_fits(saved.fits) == ("model_unfit" in technical)
-        and bool(saved.left_out or unfit_leads(saved.fits)) == ("lead_left_out" in technical)
+        and _is_told_of_leads(saved)
     )
+
+
+def _is_told_of_leads(saved: Saved) -> bool:
+    """Whether `lead_left_out` lasts as it should; of a lead that was not learnt it did not once."""
+    lasts = "lead_left_out" in saved.alert_state.technical
+    unread = bool(saved.left_out or unfit_leads(saved.fits))
+    return lasts if unread else not lasts or None in saved.learned
 
 
 def _is_sane_alert_state(state: AlertState, n_leads: int) -> bool:
@@ -125,6 +150,7 @@ def _is_sane_context(context: AlertContext, n_leads: int, length: int) -> bool:
             and len(beat.values) == 4 * n_leads * length
             and _are_reals(one for one in beat.losses if one is not None)
             and _are_reals(one for one in beat.thresholds if not math.isnan(one))
+            and (beat.score is None or 0 <= beat.score < math.inf)
             for beat in context.recent
         )
     )

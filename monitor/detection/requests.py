@@ -86,7 +86,7 @@ class Requests:
         ]
         if not messages:
             raise LookupError("nothing to acknowledge")
-        names = [one.patient for one in messages if is_numbered(one)]
+        names = [*dict.fromkeys(one.patient for one in messages if is_numbered(one))]
         return CarriedOut(f"acknowledged: {', '.join(names)}", messages, names)
 
     def _mark(self, request: MarkRequest) -> CarriedOut:

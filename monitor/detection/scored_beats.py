@@ -45,8 +45,8 @@ class Batch:
         Above 1 a beat is anomalous; NaN where there is no verdict.
     early : np.ndarray, shape (n,), float64
         log(usual RR / RR); NaN where no evidence was weighed.
-    unreadable : np.ndarray, shape (n,), bool
-        Which lie in noise.
+    doubt : np.ndarray, shape (n,), float64
+        How far a score must lie from 1 to be believed, in log; 0 outside noise.
     readable : np.ndarray, shape (n,), bool
         Which have a verdict, or will have one once their patient is learnt.
     timings : sequence of Timing, length n
@@ -61,7 +61,7 @@ class Batch:
     leads: NDArray[np.intp]
     scores: NDArray[np.float64]
     early: NDArray[np.float64]
-    unreadable: NDArray[np.bool_]
+    doubt: NDArray[np.float64]
     readable: NDArray[np.bool_]
     timings: Sequence[Timing]
     fits: Sequence[tuple[ModelFit, ...]]
@@ -80,7 +80,7 @@ class ScoredBeat(NamedTuple):
     lead: int  # the worst
     score: float | None  # above 1 it is anomalous; none where there is no verdict
     early: float | None  # log(usual RR / RR); none where no evidence was weighed
-    unreadable: bool  # it lies in noise
+    doubt: float  # how far the score must lie from 1 to be believed, in log; 0 outside noise
     timing: Timing
     fits: tuple[ModelFit, ...]  # known after it
     values: bytes  # float32, little-endian, standardised, lead after lead: a copy, keeps no batch
@@ -91,6 +91,11 @@ class ScoredBeat(NamedTuple):
     def loss(self) -> float | None:
         """The loss of the worst lead; none where no lead gives one."""
         return self.losses[self.lead]
+
+    @property
+    def weighed(self) -> bool:
+        """Whether evidence judged it, or found it in noise; otherwise the bare rule did."""
+        return self.early is not None
 
 
 def score_messages(
@@ -159,7 +164,7 @@ def _scored(
         worst_leads(losses, thresholds),
         weighed.scores,
         weighed.early,
-        weighed.unreadable,
+        weighed.doubt,
         np.where(is_learning, beats.judgeable, np.isfinite(weighed.scores)),
         timings,
         fits,
@@ -279,7 +284,7 @@ def scored_beats(batch: Batch) -> list[ScoredBeat]:
         batch.leads.tolist(),
         _or_none(batch.scores),
         _or_none(batch.early),
-        batch.unreadable.tolist(),
+        batch.doubt.tolist(),
         batch.timings,
         batch.fits,
         [values[row * size : (row + 1) * size] for row in range(n_beats)],

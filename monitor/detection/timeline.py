@@ -56,4 +56,7 @@ def _moved(message: BeatsMessage, shift: int, before: list[RecordEvent]) -> Beat
         first_sample=header.first_sample + shift,
         events=before + events,
     )
-    return BeatsMessage(header, message.beats.moved(shift), message.state)
+    signs = None if message.signs is None else message.signs.moved(shift)
+    return message._replace(
+        header=header, together=message.beats.moved(shift), first=0, signs=signs
+    )

@@ -62,13 +62,13 @@ class Weighed(NamedTuple):
         NaN without a verdict.
     early : np.ndarray, shape (n,), float64
         log(usual RR / RR); NaN where the bare rule decided.
-    unreadable : np.ndarray, shape (n,), bool
-        Whether it lies in noise.
+    doubt : np.ndarray, shape (n,), float64
+        How far a score must lie from 1 to be believed, in log; 0 outside noise.
     """
 
     scores: NDArray[np.float64]
     early: NDArray[np.float64]
-    unreadable: NDArray[np.bool_]
+    doubt: NDArray[np.float64]
 
 
 class Weigh(Protocol):
@@ -88,13 +88,13 @@ def by_loss(
 ) -> tuple[dict[str, EvidenceState], Weighed]:
     """Weigh by the bare rule: the loss times what the beat's time adds, over the threshold.
 
-    Of several leads the largest counts: one that rings is enough.
+    Of several leads the largest counts: one above its threshold is enough.
     """
     factors = np.array([timing.factor for timing in given.timings], np.float64)
     of_leads = given.losses * factors[:, None] / given.thresholds  # (n, leads)
     scores = np.fmax.reduce(of_leads, axis=1)  # NaN only where all are
     n_beats = len(scores)
-    return dict(states), Weighed(scores, np.full(n_beats, np.nan), np.zeros(n_beats, np.bool_))
+    return dict(states), Weighed(scores, np.full(n_beats, np.nan), np.zeros(n_beats))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class ByEvidence:
             return after, weighed
         after, measured = measure_all(after, of, given.usual, _rows(given, rows))
         weighed.scores[rows] = self.weights.ratios(measured.measures) / given.factors[rows]
-        weighed.early[rows], weighed.unreadable[rows] = measured.early, measured.unreadable
+        weighed.early[rows], weighed.doubt[rows] = measured.early, measured.doubt
         return after, weighed
 
 

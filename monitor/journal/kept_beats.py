@@ -22,13 +22,17 @@ class KeptBeat(msgspec.Struct, frozen=True):
     losses: tuple[float | None, ...]  # none where a lead gave none
     thresholds: tuple[float, ...]  # NaN of a lead that is not judged
     values: bytes  # float32, little-endian, standardised, lead after lead
+    # Of all leads, what is held against 1; none without a verdict, and in journals of before.
+    score: float | None = None
+    weighed: bool = False  # by evidence; otherwise the losses were, with the beat's time
 
     def in_lead(self, name: str) -> LeadBeat:
         """Return what one lead showed; the first lead where there is none of that name."""
         lead = self.leads.index(name) if name in self.leads else 0
         size = len(self.values) // len(self.leads)
         values = self.values[lead * size : (lead + 1) * size]
-        return LeadBeat(self.sample, self.losses[lead], self.thresholds[lead], values)
+        of_lead = self.losses[lead], self.thresholds[lead], values
+        return LeadBeat(self.sample, *of_lead, self.score, self.weighed)
 
 
 class LeadBeat(NamedTuple):
@@ -38,6 +42,8 @@ class LeadBeat(NamedTuple):
     loss: float | None
     threshold: float
     values: bytes  # float32, little-endian, standardised
+    score: float | None = None  # as of the kept beat
+    weighed: bool = False
 
 
 class AlertContext(msgspec.Struct, frozen=True):

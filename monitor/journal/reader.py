@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,8 @@ def _is_beat(beat: KeptBeat) -> bool:
     """Whether these are as many leads throughout, of float32 of a standardised beat; NaN is not."""
     n_leads = len(beat.leads)
     if not len(beat.losses) == len(beat.thresholds) == n_leads > 0:
+        return False
+    if beat.score is not None and not 0 <= beat.score < math.inf:
         return False
     if len(beat.values) % (4 * n_leads):
         return False

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from monitor.errors import InvalidOption
 from monitor.plain import alarm_name, clock
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.kinds import open_record
+from monitor.sources.source import SourceOptions
 from monitor.text import harmless
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
 from monitor.wire.messages import Alert
@@ -21,6 +22,7 @@ MARGIN_S = 6.0  # of signal before the beginning and after the alarm
 MOST_S = 60.0  # of signal before the alarm: an irregular rhythm may have begun long before
 MOST_LEADS, LEAD_ROWS = 4, 5  # drawn in a terminal
 LABEL_COLUMNS = 7
+WHAT_WAS_DONE = {"onset": "raised", "cleared": "over"}  # at the alarm's sample
 HIGHEST_MV = 1e3  # nothing above it is drawn
 
 
@@ -67,7 +69,7 @@ def alarm_signal(
     RecordError
         If it cannot be read.
     """
-    with WfdbRecord.open(record, list(leads) or None) as source:
+    with open_record(record, SourceOptions(list(leads) or None)) as source:
         if fs_hz is not None and source.fs_hz != fs_hz:
             raise InvalidOption(
                 f"record {record} has {source.fs_hz:g} Hz, the one that was monitored {fs_hz:g}; "
@@ -103,7 +105,8 @@ def drawn_signal(signal: AlarmSignal, alarm: Alert, width: int) -> Iterator[Text
             marks[place] = mark
     yield Text(" " * LABEL_COLUMNS + "".join(marks))
     began, raised = (clock(at / signal.fs_hz, 1) for at in (signal.began, signal.raised))
-    yield Text(f"┌ {alarm_name(alarm.kind)} began {began}  ▲ {alarm.state} {raised}", "dim")
+    name, done = alarm_name(alarm.kind), WHAT_WAS_DONE.get(alarm.state, alarm.state)
+    yield Text(f"┌ {name} began {began}  ▲ {done} {raised}", "dim")
 
 
 def bounds_mv(values: NDArray[np.float32]) -> tuple[float, float]:

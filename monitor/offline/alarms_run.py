@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import wfdb
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.signs import RhythmMoment
@@ -21,16 +18,14 @@ from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
-from monitor.offline.rhythm_signs import findings, moments
-from monitor.offline.workers import run_tasks
-from monitor.sources.wfdb_header import RecordHeader, read_header
+from monitor.offline.rhythm_signs import findings, moments, without_waves
+from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import AlarmKind
 from segmenter.errors import SegmenterError
 
-ALARM_S = 300.0  # when the bedside monitor's alarm rang
+ALARM_S = 300.0  # when the bedside monitor raised its alarm
 BEFORE_S = 10.0  # what it is about lies so long before it at most (challenge of 2015)
-PULSE_WAVES = ("PLETH", "ABP")
 MAX_COMMENT_BYTES = 1 << 16
 
 
@@ -44,13 +39,16 @@ class AlarmsOptions:
         Records of the challenge.
     records : tuple of str
         Only these; none is all.
-    jobs : int, optional
-        Processes; none is one a core.
+    workers : Workers
+        Where records are judged.
+    shard : Shard, optional
+        Only this part of the records.
     """
 
     folder: Path
     records: tuple[str, ...] = ()
-    jobs: int | None = None
+    workers: Workers = Workers()  # noqa: RUF009  frozen
+    shard: Shard | None = None
 
 
 def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -> list[AlarmResult]:
@@ -63,9 +61,15 @@ def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -
     StageFailed
         If a worker process died.
     """
-    names = chosen_records(options.folder, options.records)
+    names = chosen_records(options.folder, options.records, options.shard)
     paths = [options.folder / name for name in names]
-    results = run_tasks(_judge_or_say_why, paths, options.jobs, tell)
+    results = run_tasks(
+        _judge_or_say_why,
+        paths,
+        options.workers,
+        tell,
+        lambda path, why: AlarmResult(path.name, note=f"passed over: {why}"),
+    )
     if all(one.note for one in results):
         raise InvalidOption(
             f"no record of {options.folder} could be judged: {results[0].record}: {results[0].note}"
@@ -82,52 +86,48 @@ def _judge_or_say_why(path: Path) -> AlarmResult:
 
 def _judge(path: Path) -> AlarmResult:
     kind, true = read_alarm(path)
-    header = read_header(path)
-    n_samples = round(ALARM_S * header.fs_hz)
-    leads = {
-        one.name: _read_lead(path, k, n_samples)
-        for k, one in enumerate(header.signals)
-        if one.millivolts_per_unit is not None
-    }
-    if not leads:
-        raise RecordError(f"record {path} has no ECG lead; give records of the challenge of 2015")
-    waves = {
-        one.name: _read_wave(header, k, n_samples)
-        for k, one in enumerate(header.signals)
-        if one.name.upper() in PULSE_WAVES
-    }
-    found = findings(list(leads.values()), list(waves.values()), header.fs_hz)
-    seen = list(moments(found))
-    alone = [replace_waves(moment) for moment in seen]
+    read = read_moments(path)
     return AlarmResult(
         path.name,
         kind,
         true,
-        ecg=rang(alone, kind, header.fs_hz),
-        ecg_and_pulse=rang(seen, kind, header.fs_hz),
-        leads=tuple(leads),
-        waves=tuple(waves),
+        ecg=was_raised(map(without_waves, read.moments), kind, read.fs_hz),
+        ecg_and_pulse=was_raised(read.moments, kind, read.fs_hz),
+        leads=read.leads,
+        waves=read.waves,
     )
 
 
-def replace_waves(moment: RhythmMoment) -> RhythmMoment:
-    """Return a moment without its pulse waves."""
-    return RhythmMoment(moment.sample, moment.series, moment.leads)
+class Read(NamedTuple):
+    """What the leads and pulse waves of a record show until 5:00; as `replay` would read them."""
+
+    moments: list[RhythmMoment]
+    fs_hz: float
+    leads: tuple[str, ...]
+    waves: tuple[str, ...]
 
 
-def rang(
+def read_moments(path: Path) -> Read:
+    """Return what a record shows until its alarm; RecordError if it has no ECG lead."""
+    with WfdbRecord.open(path) as record:
+        stop = min(round(ALARM_S * record.fs_hz), record.n_samples)
+        found = findings(record.read(0, stop), record.read_waves(0, stop), record.fs_hz)
+        return Read(list(moments(found)), record.fs_hz, record.leads, record.waves)
+
+
+def was_raised(
     seen: Iterable[RhythmMoment], kind: AlarmKind, fs_hz: float, limits: RhythmLimits | None = None
 ) -> bool:
     """Tell whether an alarm was on at any time within the 10 s before 5:00."""
     limits = limits or RhythmLimits()
     state = RhythmState()
-    rung = False
+    raised = False
     for moment in seen:
         state, _ = step(state, moment, fs_hz, limits)
         life = state.alarms.get(kind)
         in_time = (ALARM_S - BEFORE_S) * fs_hz <= moment.sample <= ALARM_S * fs_hz
-        rung |= in_time and life is not None and life.active
-    return rung
+        raised |= in_time and life is not None and life.active
+    return raised
 
 
 def read_alarm(path: Path) -> tuple[AlarmKind, bool]:
@@ -151,18 +151,3 @@ def read_alarm(path: Path) -> tuple[AlarmKind, bool]:
             "give records of the PhysioNet/CinC Challenge 2015"
         )
     return kinds[0], truths[0]
-
-
-def _read_lead(path: Path, channel: int, n_samples: int) -> NDArray[np.float32]:
-    with WfdbRecord.open(path, channel) as record:
-        lead: NDArray[np.float32] = record.read(0, min(n_samples, record.n_samples))[0]
-        return lead
-
-
-def _read_wave(header: RecordHeader, channel: int, n_samples: int) -> NDArray[np.float32]:
-    """Return a pulse wave in its own unit; what sizes it has was checked with the header."""
-    record = wfdb.rdrecord(
-        str(header.path), channels=[channel], sampto=min(n_samples, header.n_frames or n_samples)
-    )
-    wave: NDArray[np.float32] = record.p_signal[:, 0].astype(np.float32)
-    return wave

@@ -33,10 +33,13 @@ from monitor.offline.annotation_notes import (
     write_note,
 )
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
-from monitor.offline.workers import check_jobs, run_tasks
+from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy
+from monitor.sources.kinds import open_record
 from monitor.sources.missing_record import folders_below, where_records_are
-from monitor.sources.wfdb_record import WfdbRecord, list_records
+from monitor.sources.record_file import record_name
+from monitor.sources.source import SourceOptions
+from monitor.sources.wfdb_record import list_records
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
@@ -93,6 +96,13 @@ class _Task:
     learn_s: float | None
     verdict: VerdictBy
     settings: str  # their digest
+    fs_hz: float | None = None  # as given, for a record that does not say its own
+    units: str | None = None
+
+    @property
+    def options(self) -> SourceOptions:
+        """What was said of the record beside its name."""
+        return SourceOptions(self.leads, self.fs_hz, self.units)
 
 
 def annotate_records(
@@ -100,28 +110,31 @@ def annotate_records(
     out: str | Path,
     leads: Sequence[str | int] = (),
     spec: BeatSpec | None = None,
-    jobs: int | None = None,
+    workers: Workers = Workers(),  # noqa: B008  frozen
     checkpoint: str | Path | None = None,
     learn_s: float | None = None,
     again: bool = False,
     on_progress: Callable[[Annotated, int, int], None] | None = None,
     verdict: VerdictBy = "evidence",
+    shard: Shard | None = None,
+    fs_hz: float | None = None,
+    units: str | None = None,
 ) -> list[Annotated]:
     """Write the beats of records, and with a model their anomalies, as WFDB annotations.
 
     Parameters
     ----------
     records : sequence of str or Path
-        Records as WFDB names them; a folder stands for all records in it, or, where it has none
-        itself, for those of its folders.
+        Files, or WFDB records without suffix; a folder stands for all WFDB records in it, or, where
+        it has none itself, for those of its folders.
     out : str or Path
         Folder for `<record>.qrs` and `<record>.alm`; made if it is missing.
     leads : sequence of str and int
         Names or indices of leads; none are all ECG leads of each record.
     spec : BeatSpec, optional
         How beats are cut; the checkpoint's by default.
-    jobs : int, optional
-        Processes; as many as there are cores by default. One works in this process.
+    workers : Workers, optional
+        Where records are done; in as many processes as there are cores by default.
     checkpoint : str or Path, optional
         Model that tells anomalous beats.
     learn_s : float, optional
@@ -133,6 +146,10 @@ def annotate_records(
         Told of each record when it is done, how many are done, and of how many.
     verdict : {"evidence", "loss"}
         What judges learnt records; see `replay --verdict`.
+    shard : Shard, optional
+        Only this part of the records; the others are somebody else's.
+    fs_hz, units : float, str, optional
+        Sampling rate and unit of records that do not say their own.
 
     Returns
     -------
@@ -149,14 +166,14 @@ def annotate_records(
     InvalidCheckpoint
         If the checkpoint cannot be read.
     StageFailed
-        If a worker process died.
+        If no worker can be started, or the cluster cannot be reached.
     """
-    check_jobs(jobs)
     if learn_s is not None and not 0 < learn_s <= 1e9:
         raise InvalidOption(
             f"--learn of {learn_s:g} s cannot be learnt from; give some minutes, such as 5:00"
         )
     names, failed = _expand(records)
+    names = names if shard is None else shard.part(names)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     chosen_spec, model = _agreed_spec(spec, checkpoint, learn_s)
     folder = writable_folder(Path(out))
@@ -170,10 +187,14 @@ def annotate_records(
             "verdict": f"evidence {load_shipped_weights().identity}"
             if verdict == "evidence"
             else verdict,
+            **({} if fs_hz is None else {"fs_hz": fs_hz}),
+            **({} if units is None else {"units": units}),
         }
     )
     tasks = [
-        _Task(name, folder, leads, chosen_spec, checkpoint, learn_s, verdict, settings)
+        _Task(
+            name, folder, leads, chosen_spec, checkpoint, learn_s, verdict, settings, fs_hz, units
+        )
         for name in names
     ]
     tell = on_progress or (lambda _done, _n_done, _n_all: None)
@@ -190,7 +211,8 @@ def annotate_records(
     def tell_of_all(one: Annotated, n_done: int, _n_left: int) -> None:
         tell(one, n_before + n_done, len(tasks))
 
-    done |= {one.record: one for one in run_tasks(_annotate_or_say_why, left, jobs, tell_of_all)}
+    results = run_tasks(_annotate_or_say_why, left, workers, tell_of_all, _gave_up)
+    done |= {one.record: one for one in results}
     return [done[name] for name in names] + failed
 
 
@@ -215,7 +237,7 @@ def _expand(records: Sequence[str | Path]) -> tuple[list[str], list[Annotated]]:
         raise InvalidOption(f"there is no record to annotate: {why}")
     by_name: dict[str, str] = {}
     for record in names:
-        other = by_name.setdefault(_short_name(record), record)
+        other = by_name.setdefault(record_name(Path(record)), record)
         if other is not record:
             raise InvalidOption(
                 f"{other} and {record} would write the same files; annotate them one after "
@@ -232,11 +254,6 @@ def _records_of(folder: Path) -> list[str]:
     if not names:
         raise RecordError(where_records_are(folder))
     return names
-
-
-def _short_name(record: str) -> str:
-    name = Path(record).name
-    return name.removesuffix(".hea").removesuffix(".dat")
 
 
 def _agreed_spec(
@@ -264,7 +281,7 @@ def _agreed_spec(
 def _done_before(task: _Task) -> Annotated | None:
     """Return what became of a record that was done with these settings; None if it was not."""
     try:
-        with WfdbRecord.open(task.record, task.leads) as record:
+        with open_record(task.record, task.options) as record:
             note = valid_note(task.out, record.record, task.settings, source_digest(record.files))
     except (MonitorError, OSError):
         return None  # reported when the record is tried
@@ -273,7 +290,7 @@ def _done_before(task: _Task) -> Annotated | None:
 
 def _length_s(task: _Task) -> float:
     try:
-        with WfdbRecord.open(task.record, task.leads) as record:
+        with open_record(task.record, task.options) as record:
             return record.n_samples / record.fs_hz
     except (MonitorError, OSError):
         return 0.0  # reported when the record is tried
@@ -303,8 +320,14 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
         return Annotated(task.record, error="not enough memory")
 
 
+def _gave_up(task: _Task, why: str) -> Annotated:
+    return Annotated(
+        task.record, error=f"record {record_name(Path(task.record))} is passed over: {why}"
+    )
+
+
 def _annotate(task: _Task) -> Annotated:
-    with WfdbRecord.open(task.record, task.leads) as record:
+    with open_record(task.record, task.options) as record:
         source = source_digest(record.files)  # before it is read: a later change shows
         judged = None
         if task.checkpoint is None and task.learn_s is None:
@@ -327,10 +350,13 @@ def _annotate(task: _Task) -> Annotated:
         }
         if judged is not None:
             rows = judged.anomalous
+            by_evidence = task.learn_s is not None and task.verdict == "evidence"
+            scores = judged.ratio[rows] if by_evidence else np.full(rows.sum(), np.nan)
             files[ALARM_EXTENSION] = alarm_file(
                 beats.r_sample[rows],
                 judged.loss[rows],
                 judged.threshold_of_loss[rows].astype(np.float32),
+                scores.astype(np.float32),
                 record.fs_hz,
                 record.channels[0],
             )

@@ -42,19 +42,20 @@ def beat_file(
 def alarm_file(
     r_sample: NDArray[np.int64],
     loss: NDArray[np.floating],
-    threshold: NDArray[np.float32] | float,
+    threshold: NDArray[np.float32],
+    score: NDArray[np.float32],
     fs_hz: float,
     channel: int = 0,
 ) -> bytes:
-    """Return the bytes of an `.alm` file; one threshold for all beats, or one for each."""
-    thresholds = np.broadcast_to(np.asarray(threshold, np.float32), loss.shape)
-    notes = [loss_note(*each) for each in zip(loss, thresholds, strict=True)]
+    """Return the bytes of an `.alm` file; a score is NaN where evidence did not judge the beat."""
+    notes = [loss_note(*each) for each in zip(loss, threshold, score, strict=True)]
     return annotation_bytes(r_sample, [ANOMALY] * len(r_sample), notes, fs_hz, channel=channel)
 
 
-def loss_note(loss: float, threshold: float) -> str:
-    """Return what is noted of an anomalous beat."""
-    return f"loss={loss:.2f} threshold={threshold:.2f}"
+def loss_note(loss: float, threshold: float, score: float | None = None) -> str:
+    """Return what is noted of an alerted beat; its score is NaN where evidence did not judge it."""
+    weighed = "" if score is None or np.isnan(score) else f" score={score:.2f}"
+    return f"loss={loss:.2f} threshold={threshold:.2f}{weighed}"
 
 
 def annotation_bytes(

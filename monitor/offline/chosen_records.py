@@ -6,12 +6,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from monitor.errors import InvalidOption
+from monitor.offline.workers import Shard
 from monitor.sources.missing_record import where_records_are
 from monitor.sources.wfdb_record import list_records
 
 
-def chosen_records(folder: Path, wanted: Collection[str]) -> list[str]:
+def chosen_records(folder: Path, wanted: Collection[str], shard: Shard | None = None) -> list[str]:
     """Return the names of a folder's records in order, of those wanted; none is all.
+
+    Of a shard, its part of them.
 
     Raises
     ------
@@ -24,4 +27,5 @@ def chosen_records(folder: Path, wanted: Collection[str]) -> list[str]:
     unknown = set(wanted) - set(there)
     if unknown:
         raise InvalidOption(f"{folder} has no record {min(unknown)}; give one it has")
-    return [name for name in there if not wanted or name in wanted]
+    names = [name for name in there if not wanted or name in wanted]
+    return names if shard is None else shard.part(names)

@@ -37,8 +37,9 @@ from monitor.offline.training_run import (
     Labelled,
     check_writable,
 )
+from monitor.sources.kinds import open_record
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.source import SourceOptions
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def simulated_beats(spec: BeatSpec, settings: SimulationSettings) -> Labelled:
         path = Path(folder) / "simulated"
         write_record(path, settings)
         annotations = read_annotations(path, ANNOTATION_EXTENSION)
-        with WfdbRecord.open(path, 0) as record:  # ECG5000 is of chf07's first lead
+        with open_record(path, SourceOptions([0])) as record:  # ECG5000 is of chf07's first lead
             blocks = list(segment(record, spec, record.n_samples))
             fs_hz = record.fs_hz
     r_sample = np.concatenate([block.r_sample[block.judgeable] for block in blocks])

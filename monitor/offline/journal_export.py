@@ -19,20 +19,26 @@ from monitor.errors import InvalidOption
 from monitor.journal.kept_beats import LeadBeat
 from monitor.journal.reader import JournalReader
 from monitor.offline.alarm_signal import AlarmSignal, alarm_signal, drawn_signal
+from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.plain import clock, json_line, milliseconds, plain_line
 from monitor.text import harmless
 from monitor.view.anomalous_beat import anomalous_beat
 from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
-from monitor.view.patient_view import ShownBeat
-from monitor.view.plots import plot_losses
-from monitor.wire.messages import Alert, Technical, began_s, joined_leads, measured
+from monitor.view.plots import plot_losses, plot_times_above
+from monitor.wire.messages import (
+    Alert,
+    Technical,
+    began_s,
+    joined_leads,
+    measured,
+)
 
 CSV_COLUMNS = (
     "seq", "id", "wall_time", "patient", "record", "lead", "type", "state", "priority", "event",
     "sample", "time_s", "loss", "threshold", "ratio", "rr_before_ms", "rr_after_ms",
     "episode_beats", "episode_start_sample", "rule", "model", "delay_ms", "leads", "family",
-    "word", "by", "kind", "text",
+    "word", "by", "score", "kind", "text",
 )  # fmt: skip
 BEAT_ROWS, LOSS_ROWS = 18, 8
 SHOWN_DIGITS = 8  # of an identity: enough for `show`
@@ -173,15 +179,20 @@ def _drawn_around(around: list[LeadBeat], alert: Alert, width: int) -> list[Text
     if not around:
         return [Text(), Text("no beats were kept with it", "dim")]
     before = sum(beat.sample < alert.sample for beat in around)
-    beats = [
-        ShownBeat(beat.sample, beat.loss, beat.loss is not None and beat.loss > beat.threshold)
-        for beat in around
-    ]
-    title = f"losses of {before} beats before and {len(around) - before - 1} after"
+    beats = shown_beats(around)
+    size = min(width, 2 * len(around) + 8), LOSS_ROWS
+    by_evidence = is_by_evidence(around)
+    plotted = (
+        plot_times_above(beats, *size)
+        if by_evidence
+        else plot_losses(beats, alert.threshold or 0.0, *size)
+    )
+    what = "scores" if by_evidence else "losses"
+    title = f"{what} of {before} beats before and {len(around) - before - 1} after"
     return [
         Text(),
         Text(title, "dim"),
-        *plot_losses(beats, alert.threshold, min(width, 2 * len(around) + 8), LOSS_ROWS),
+        *plotted,
         Text(),
         Text(f"the beats as the model saw them in {harmless(alert.lead)}, left to right", "dim"),
         *_strip(around, width),
@@ -257,7 +268,9 @@ def _annotation(alert: Alert) -> Annotation | None:
 
     of_beat = measured(alert)
     if of_beat is not None and alert.state in ("onset", "ongoing"):
-        return Annotation(alert.sample, ANOMALY, loss_note(of_beat.loss, of_beat.threshold))
+        return Annotation(
+            alert.sample, ANOMALY, loss_note(of_beat.loss, of_beat.threshold, of_beat.score)
+        )
     if is_named_alarm(alert) and alert.state == "onset":
         note = f"{alert.kind} priority={alert.priority} raised_s={alert.time_s:.3f}"
         return Annotation(alert.episode_start_sample, COMMENT, note)

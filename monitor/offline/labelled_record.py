@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.errors import CannotLearn
+from model.evidence_fit import LabelledEvidence
 from monitor.errors import InvalidOption
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import (
@@ -27,7 +28,8 @@ from monitor.offline.evaluation.ec57 import (
 )
 from monitor.offline.record_evidence import RecordEvidence
 from monitor.offline.record_judge import Episode, Judged, JudgeSettings, judge_record
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.electrode_motion import MovingElectrodes
+from monitor.sources.kinds import open_record
 
 AAMI_CLASSES: Mapping[str, str] = {  # WFDB symbol to EC57's class
     **dict.fromkeys("NLRBej", "N"),
@@ -107,6 +109,8 @@ class LabelledRecord:
         What other scorers make of the beats, by name; NaN where they were not asked.
     evidence : RecordEvidence, optional
         What the beats are weighed by, where they are weighed anew.
+    noisy : LabelledEvidence, optional
+        What its beats under added noise can be weighed by, where others are weighed on them.
     families : float
         Families of beats alike that the anomalous ones fell into; NaN where none are made.
     """
@@ -121,6 +125,7 @@ class LabelledRecord:
     warnings: tuple[str, ...] = ()
     peers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     evidence: RecordEvidence | None = None
+    noisy: LabelledEvidence | None = None
     families: float = math.nan
 
     @property
@@ -146,7 +151,12 @@ class LabelledRecord:
 
 
 def judge_labelled(
-    path: Path, base: Checkpoint, settings: JudgeSettings, ref_ext: str, from_s: float = 0.0
+    path: Path,
+    base: Checkpoint,
+    settings: JudgeSettings,
+    ref_ext: str,
+    from_s: float = 0.0,
+    snr_db: float | None = None,
 ) -> LabelledRecord:
     """Learn a record's first minutes, judge the rest, and lay it beside its annotations.
 
@@ -154,6 +164,8 @@ def judge_labelled(
     ----------
     from_s : float
         From when on it will be compared; the record must last longer.
+    snr_db : float, optional
+        Add noise behind what is to be learnt.
 
     Raises
     ------
@@ -164,7 +176,7 @@ def judge_labelled(
     RecordError, SegmenterError
         If record or annotations cannot be read.
     """
-    with WfdbRecord.open(path) as record:
+    with open_record(path) as record:
         fs_hz, n_samples, learn_s = record.fs_hz, record.n_samples, settings.learn_s or 0.0
         if n_samples <= learn_s * fs_hz:
             raise CannotLearn(
@@ -176,7 +188,8 @@ def judge_labelled(
                 f"the record lasts {math.floor(n_samples / fs_hz)} s: nothing is left to compare "
                 f"from {from_s:g} s on; use an earlier --from"
             )
-        judged = judge_record(record, base, settings, keep_values=True)
+        source = record if snr_db is None else MovingElectrodes(record, snr_db, learn_s)
+        judged = judge_record(source, base, settings, keep_values=True)
         families = math.nan if settings.verdict == "loss" else judged.n_families
         leads, warnings = tuple(record.leads), record.warnings
     reference = read_reference(path, ref_ext, judged.beats.r_sample, fs_hz, n_samples)

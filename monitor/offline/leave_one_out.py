@@ -3,23 +3,29 @@
 Records are learnt and judged once; what was decided about each beat is kept. Then, for each record,
 evidence is weighed on all others, each beat gets a new verdict from it, and the alerts are those
 that the monitor would have raised. No label of a record judges that record.
+
+The others are weighed with noise added too (`noisy_evidence`), so that noise counts for what it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.checkpoint import Checkpoint
+from model.errors import CannotLearn
 from model.evidence import EvidenceWeights
 from model.evidence_fit import LabelledEvidence, fit_weights
 from monitor.errors import InvalidOption
-from monitor.offline.labelled_record import UNKNOWN, LabelledRecord
+from monitor.offline.labelled_record import UNKNOWN, LabelledRecord, judge_labelled
 from monitor.offline.record_evidence import RecordEvidence, record_evidence
-from monitor.offline.record_judge import Episode
+from monitor.offline.record_judge import Episode, JudgeSettings
 
+ADDED_NOISE_DB = 12.0
 BY_OTHERS = "evidence weighed on the other records"
 
 
@@ -36,7 +42,7 @@ def judged_by_others(records: Sequence[LabelledRecord]) -> list[LabelledRecord]:
     check_others(len(records))
     evidence = [one.evidence or record_evidence(one.judged, one.fs_hz) for one in records]
     labelled = [
-        labelled_evidence(one, record.classes)
+        replace(labelled_evidence(one, record.classes), noisy=record.noisy)
         for one, record in zip(evidence, records, strict=True)
     ]
     return [
@@ -52,6 +58,25 @@ def check_others(n_records: int) -> None:
             "--leave-one-out weighs evidence on the other records, and there is none; give a "
             "folder of two or more that can be learnt, or name as many with --record"
         )
+
+
+def noisy_evidence(
+    path: Path, base: Checkpoint, settings: JudgeSettings, ref_ext: str
+) -> LabelledEvidence | None:
+    """Judge a record under noise that begins behind what is to be learnt; return its evidence.
+
+    None where not enough was learnt before the noise.
+
+    Raises
+    ------
+    RecordError, SegmenterError
+        If record or annotations cannot be read.
+    """
+    try:
+        record = judge_labelled(path, base, settings, ref_ext, snr_db=ADDED_NOISE_DB)
+    except CannotLearn:
+        return None
+    return labelled_evidence(record_evidence(record.judged, record.fs_hz), record.classes)
 
 
 def labelled_evidence(evidence: RecordEvidence, classes: NDArray[np.str_]) -> LabelledEvidence:

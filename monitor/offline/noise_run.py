@@ -31,7 +31,10 @@ def records_with_noise(options: PatientsOptions) -> list[str]:
     InvalidOption
         If the folder has none.
     """
-    known = {name: noise_of(name) for name in chosen_records(options.folder, options.records)}
+    known = {
+        name: noise_of(name)
+        for name in chosen_records(options.folder, options.records, options.shard)
+    }
     noisy = {name: noise for name, noise in known.items() if noise is not None}
     if not noisy:
         raise InvalidOption(
@@ -57,7 +60,13 @@ def run(options: PatientsOptions, tell: Callable[[str, int, int], None]) -> list
         If a worker process died.
     """
     tasks = [_Task(options.folder / name, options) for name in records_with_noise(options)]
-    results = run_tasks(_judge, tasks, options.jobs, lambda one, n, of: tell(one.record, n, of))
+    results = run_tasks(
+        _judge,
+        tasks,
+        options.workers,
+        lambda one, n, of: tell(one.record, n, of),
+        lambda task, why: _not_judged(task.record.name, f"passed over: {why}"),
+    )
     if all(one.noisy is None for one in results):
         raise InvalidOption(
             f"no record of {options.folder} could be judged: {results[0].record}: {results[0].note}"
@@ -70,5 +79,9 @@ def _judge(task: _Task) -> NoiseResult:
     try:
         return noise_result(judged_record(task.record, task.options))
     except (MonitorError, SegmenterError, ModelError) as error:
-        clean_record, snr_db = noise_of(name) or (name, float("nan"))
-        return NoiseResult(name, clean_record, snr_db, note=str(error))
+        return _not_judged(name, str(error))
+
+
+def _not_judged(name: str, why: str) -> NoiseResult:
+    clean_record, snr_db = noise_of(name) or (name, float("nan"))
+    return NoiseResult(name, clean_record, snr_db, note=why)

@@ -11,16 +11,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checkpoint import load_checkpoint, load_shipped
+from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from model.errors import ModelError
+from model.evidence_fit import LabelledEvidence
 from monitor.errors import InvalidOption, MonitorError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
-from monitor.offline.leave_one_out import check_others, judged_by_others
+from monitor.offline.leave_one_out import check_others, judged_by_others, noisy_evidence
 from monitor.offline.record_evidence import record_evidence
 from monitor.offline.record_judge import JudgeSettings
-from monitor.offline.workers import run_tasks
+from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.mitdb import is_paced_mitdb
 from segmenter.errors import SegmenterError
@@ -44,8 +45,10 @@ class PatientsOptions:
         Begin with these weights; none is the one that ships.
     from_scratch : bool
         Begin with none.
-    jobs : int, optional
-        Processes; none is one a core.
+    workers : Workers
+        Where records are judged.
+    shard : Shard, optional
+        Only this part of the records.
     ref_ext : str
         Suffix of the reference annotations.
     from_s : float
@@ -62,7 +65,8 @@ class PatientsOptions:
     false_alerts_per_hour: float = 1.0
     checkpoint: Path | None = None
     from_scratch: bool = False
-    jobs: int | None = None
+    workers: Workers = Workers()  # noqa: RUF009  frozen
+    shard: Shard | None = None
     ref_ext: str = "atr"
     from_s: float = 0.0
     verdict: VerdictBy = "evidence"
@@ -80,6 +84,11 @@ class PatientsOptions:
             )
         if self.from_scratch and self.checkpoint is not None:
             raise InvalidOption("--from-scratch uses no checkpoint; leave out it or --checkpoint")
+        if self.leave_one_out and self.shard is not None:
+            raise InvalidOption(
+                "--leave-one-out judges each record by all others, --shard reads a part of them; "
+                "leave out one of them"
+            )
         if self.leave_one_out and self.verdict == "loss":
             raise InvalidOption(
                 "--leave-one-out weighs evidence, --verdict loss uses none; leave out one of them"
@@ -96,7 +105,7 @@ def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]
     InvalidOption
         If the folder has no such records.
     """
-    chosen = chosen_records(options.folder, options.records)
+    chosen = chosen_records(options.folder, options.records, options.shard)
     if options.records:
         return chosen, []
     left_out = [name for name in chosen if is_paced_mitdb(options.folder / name)]
@@ -144,7 +153,13 @@ def run(
             "pip install 'ecg-monitor[all]'"
         )
     tasks = [_Task(options.folder / name, options) for name in names]
-    judged = run_tasks(_judge, tasks, options.jobs, lambda one, n, of: tell(one.record, n, of))
+    judged = run_tasks(
+        _judge,
+        tasks,
+        options.workers,
+        lambda one, n, of: tell(one.record, n, of),
+        lambda task, why: _Judged(task.record.name, f"passed over: {why}"),
+    )
     if all(isinstance(one.kept, str) for one in judged):
         raise InvalidOption(
             f"no record of {options.folder} could be judged: {judged[0].record}: {judged[0].kept}"
@@ -176,11 +191,13 @@ def _judge(task: _Task) -> _Judged:
     try:
         record = judged_record(task.record, options)
         record = replace(record, peers=peer_scores(record))
+        noisy = _noisy(task.record, options) if options.leave_one_out else None
     except (MonitorError, SegmenterError, ModelError) as error:
         return _Judged(name, str(error))
     if not options.leave_one_out:  # all else stays here: 50 MB of 20 hours
         return _Judged(name, _figures(record, options))
-    return _Judged(name, replace(record, evidence=record_evidence(record.judged, record.fs_hz)))
+    evidence = record_evidence(record.judged, record.fs_hz)
+    return _Judged(name, replace(record, evidence=evidence, noisy=noisy))
 
 
 def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
@@ -191,14 +208,24 @@ def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
     MonitorError, SegmenterError, ModelError
         If it cannot be read or learnt, or nothing of it is left to compare.
     """
-    base = load_shipped() if options.checkpoint is None else load_checkpoint(options.checkpoint)
-    settings = JudgeSettings(
+    return judge_labelled(path, _base(options), _settings(options), options.ref_ext, options.from_s)
+
+
+def _noisy(path: Path, options: PatientsOptions) -> LabelledEvidence | None:
+    return noisy_evidence(path, _base(options), _settings(options), options.ref_ext)
+
+
+def _base(options: PatientsOptions) -> Checkpoint:
+    return load_shipped() if options.checkpoint is None else load_checkpoint(options.checkpoint)
+
+
+def _settings(options: PatientsOptions) -> JudgeSettings:
+    return JudgeSettings(
         learn_s=options.learn_s,
         false_alerts_per_hour=options.false_alerts_per_hour,
         verdict=options.verdict,
         from_scratch=options.from_scratch,
     )
-    return judge_labelled(path, base, settings, options.ref_ext, options.from_s)
 
 
 def _result(

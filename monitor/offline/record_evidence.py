@@ -62,7 +62,7 @@ class RecordEvidence:
                 sample / self.fs_hz,
                 float(ratios[row]),
                 float(measured.early[row]),
-                unreadable=bool(measured.unreadable[row]),
+                doubt=float(measured.doubt[row]),
                 during_alert=alerts.active,
             )
             begins = heard.placed is not None and heard.placed.onset != ""
@@ -136,7 +136,7 @@ def _measured(rows: BeatRows, judged: Judged, is_tested: NDArray[np.bool_]) -> M
     return Measured(
         np.concatenate([learnt.measures, tested.measures]),
         np.concatenate([learnt.early, tested.early]),
-        np.concatenate([learnt.unreadable, tested.unreadable]),
+        np.concatenate([learnt.doubt, tested.doubt]),
     )
 
 

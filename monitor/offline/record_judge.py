@@ -22,9 +22,9 @@ from monitor.detection.engine import Engine
 from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
-from monitor.offline.workers import check_stop
+from monitor.offline.worker_processes import check_stop
 from monitor.settings import Rules, VerdictBy
-from monitor.sources.source import Source
+from monitor.sources.source import RecordSource
 from monitor.wire.messages import (
     Alert,
     BeatsHeader,
@@ -121,7 +121,9 @@ class Judged:
         return float(self.thresholds[np.isfinite(self.thresholds)][0])
 
 
-def segmented(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[tuple[Segmented, int]]:
+def segmented(
+    source: RecordSource, spec: BeatSpec, until_sample: int
+) -> Iterator[tuple[Segmented, int]]:
     """Yield what is found in a source's first samples, block by block, and up to which sample."""
     segmenter = Segmenter(source.fs_hz, spec, len(source.leads))
     block = max(1, round(BLOCK_S * source.fs_hz))
@@ -132,20 +134,20 @@ def segmented(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[tup
     yield segmenter.flush(), until_sample
 
 
-def segment(source: Source, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
+def segment(source: RecordSource, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
     """Yield the beats of a source's first samples, block by block."""
     for found, _ in segmented(source, spec, until_sample):
         yield found.beats
 
 
 def judge_record(
-    source: Source, base: Checkpoint, settings: JudgeSettings, *, keep_values: bool = False
+    source: RecordSource, base: Checkpoint, settings: JudgeSettings, *, keep_values: bool = False
 ) -> Judged:
     """Judge a record from its start to its end.
 
     Parameters
     ----------
-    source : Source
+    source : RecordSource
     base : Checkpoint
         The model, or what a learning begins with.
     settings : JudgeSettings
@@ -169,7 +171,7 @@ class _Judge:
     """An engine with one patient."""
 
     def __init__(
-        self, source: Source, base: Checkpoint, settings: JudgeSettings, keep_values: bool
+        self, source: RecordSource, base: Checkpoint, settings: JudgeSettings, keep_values: bool
     ) -> None:
         self._keep_values = keep_values
         self.spec = BeatSpec.from_mapping(base.spec)
@@ -201,7 +203,7 @@ class _Judge:
             for one in found.events
         ]
         header = BeatsHeader(
-            version=4,
+            version=5,
             patient=PATIENT,
             record=self._source.record,
             sequence=self._sequence,
@@ -223,7 +225,7 @@ class _Judge:
         """End the record; return what was decided."""
         source = self._source
         end = EndHeader(
-            version=4,
+            version=5,
             patient=PATIENT,
             record=source.record,
             sequence=self._sequence,

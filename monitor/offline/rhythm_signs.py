@@ -1,45 +1,25 @@
 """From a record's samples to the moments that the named alarms are decided on.
 
-Each ECG lead is segmented on its own, and each has beats of its own: `RhythmMoment.series` holds
-one series a lead. Once leads have R peaks in common there is one; nothing else here or in the
-rules depends on it.
+As the stages do it: the leads have R peaks in common, and `segmenter` returns the signs of hops.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detection.rhythm.lead_watch import LeadWatchState, is_loose, watch_lead
-from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
-from monitor.detection.rhythm.ventricular_shape import log_odds
+from monitor.detection.rhythm.moments import Hop, WatchState, hops, moment
+from monitor.detection.rhythm.signs import PulseSigns, RhythmMoment
 from segmenter.beat import BeatSpec
-from segmenter.hops import HopWindows
-from segmenter.oscillation import SignalWindow, measure
+from segmenter.hops import HOP_S
 from segmenter.pulse_wave import PulseDetector, PulseHop
-from segmenter.qrs_shape import QrsShape, QrsShapes
 from segmenter.stream import Segmenter
 
 CHUNK_S = 10.0  # of signal that is segmented at once; the result does not depend on it
-USUAL_BEATS = 64  # a run of 30 beats does not become usual
-SAME_BEAT_S = 0.15  # two leads' R peaks of one beat lie closer (EC57's match window)
-
-
-@dataclass(frozen=True)
-class LeadFindings:
-    """All that was found in one lead, with the samples at which it was known."""
-
-    windows: list[SignalWindow]
-    r_samples: NDArray[np.int64]
-    rr_ms: NDArray[np.float64]
-    rr_after_ms: NDArray[np.float64]
-    judgeable: NDArray[np.bool_]
-    known: NDArray[np.int64]
-    shapes: dict[int, QrsShape]  # by R peak
 
 
 @dataclass(frozen=True)
@@ -47,136 +27,42 @@ class RecordFindings:
     """All that was found in a record's ECG leads and pulse waves."""
 
     fs_hz: float
-    leads: list[LeadFindings]
+    hops: list[Hop]
     waves: list[list[PulseHop]]
 
 
-def find_in_lead(samples: NDArray[np.float32], fs_hz: float) -> LeadFindings:
-    """Segment one lead and measure it, shape (n,), mV."""
-    segmenter = Segmenter(fs_hz, BeatSpec())
+def findings(
+    leads: NDArray[np.float32], waves: NDArray[np.float32] | None, fs_hz: float
+) -> RecordFindings:
+    """Find all that the named alarms need in a record's signals.
+
+    Parameters
+    ----------
+    leads : np.ndarray, shape (leads, n), float32
+        mV.
+    waves : np.ndarray, shape (waves, n), float32, optional
+        Pulse waves, in whatever unit.
+    """
+    segmenter = Segmenter(fs_hz, BeatSpec(), len(leads), measure_signs=True)
     chunk = round(CHUNK_S * fs_hz)
-    beats = [segmenter.update(samples[k : k + chunk]).beats for k in range(0, len(samples), chunk)]
-    r_samples = np.concatenate([part.r_sample for part in beats])
-    known = np.concatenate([part.closed_sample for part in beats])
-    windows = HopWindows(fs_hz)
-    shapes = QrsShapes(fs_hz)
-    found: list[QrsShape] = []
-    measured: list[SignalWindow] = []
-    for start in range(0, len(samples), chunk):
-        part = samples[start : start + chunk]
-        measured += [measure(end, window) for end, window in windows.update(part)]
-        new = (known > start) & (known <= start + len(part))
-        found += shapes.update(part, r_samples[new], known[new])
-    return LeadFindings(
-        windows=measured,
-        r_samples=r_samples,
-        rr_ms=np.concatenate([part.rr_before_ms for part in beats]).astype(np.float64),
-        rr_after_ms=np.concatenate([part.rr_after_ms for part in beats]).astype(np.float64),
-        judgeable=np.concatenate([part.judgeable for part in beats]),
-        known=known,
-        shapes={shape.r_sample: shape for shape in found},
-    )
-
-
-def find_in_wave(samples: NDArray[np.float32], fs_hz: float) -> list[PulseHop]:
-    """Find the pulses of one wave."""
-    return PulseDetector(fs_hz).update(samples)
+    found: list[Hop] = []
+    for start in range(0, leads.shape[1], chunk):
+        found += hops(segmenter.update(leads[:, start : start + chunk]).signs)
+    detected = [PulseDetector(fs_hz).update(wave) for wave in (() if waves is None else waves)]
+    return RecordFindings(fs_hz, found, detected)
 
 
 def moments(found: RecordFindings) -> Iterator[RhythmMoment]:
     """Yield the moments of a record, in order."""
-    fs_hz = found.fs_hz
-    series = [_beats(k, found) for k in range(len(found.leads))]
-    states = [LeadWatchState() for _ in found.leads]
-    n = len(found.leads[0].windows) if found.leads else 0
-    done = [0] * len(series)
-    for k in range(n):
-        sample = found.leads[0].windows[k].end_sample
-        signs: list[LeadSigns] = []
-        for i, lead in enumerate(found.leads):
-            states[i], sign = watch_lead(states[i], lead.windows[k], fs_hz)
-            signs.append(sign)
-        loose = any(is_loose(state, sample, fs_hz) for state in states)
-        new = []
-        for i, (lead, beats) in enumerate(zip(found.leads, series, strict=True)):
-            stop = int(np.searchsorted(lead.known, sample, side="right"))
-            new.append(tuple(beats[done[i] : stop]))
-            done[i] = stop
-        yield RhythmMoment(
-            sample,
-            tuple(new),
-            tuple(_unless_loose(sign, loose) for sign in signs),
-            tuple(PulseSigns(wave[k].readable, wave[k].pulses) for wave in found.waves),
-        )
+    hop_samples = round(HOP_S * found.fs_hz)
+    state = WatchState()
+    for hop in found.hops:
+        waves = [wave[hop.end_sample // hop_samples - 1] for wave in found.waves]
+        hop = hop._replace(waves=tuple(PulseSigns(one.readable, one.pulses) for one in waves))
+        state, now = moment(state, hop, found.fs_hz)
+        yield now
 
 
-def _unless_loose(signs: LeadSigns, loose: bool) -> LeadSigns:
-    """Leads share electrodes: where one came off, the quiet of the others proves nothing."""
-    if not loose:
-        return signs
-    return LeadSigns(
-        signs.readable, 0.0, signs.leakage, signs.far_share, signs.dominant_hz, signs.height_mv
-    )
-
-
-def _beats(own: int, found: RecordFindings) -> list[Beat]:
-    """Return the beats of one lead, with what all leads say of their shapes."""
-    lead = found.leads[own]
-    usual = _usual_rr_ms(lead.rr_ms)
-    odds = [_log_odds(one) for one in found.leads]
-    r_of = [np.array(sorted(each), np.int64) for each in odds]
-    reach = SAME_BEAT_S * found.fs_hz
-    beats = []
-    for k, r_sample in enumerate(lead.r_samples.tolist()):
-        own_shape = lead.shapes.get(r_sample)
-        said = [odds[own].get(r_sample)]
-        for i, at in enumerate(r_of):
-            if i != own:
-                said += [odds[i][int(r)] for r in at[np.abs(at - r_sample) <= reach][:1]]
-        known = [value for value in said if value is not None]
-        rr_ms, rr_after_ms = _known(lead.rr_ms[k]), _known(lead.rr_after_ms[k])
-        usual_ms = usual[k]
-        beats.append(
-            Beat(
-                r_sample=r_sample,
-                rr_ms=rr_ms,
-                rr_after_ms=rr_after_ms,
-                judgeable=bool(lead.judgeable[k]),
-                rr_over_usual=1.0 if rr_ms is None or usual_ms is None else rr_ms / usual_ms,
-                ventricular=sum(known) / len(known) if known else None,
-                like_last=None if own_shape is None else own_shape.like_last,
-                height_ratio=1.0 if own_shape is None else own_shape.height_ratio,
-            )
-        )
-    return beats
-
-
-def _known(value: float) -> float | None:
-    return float(value) if value == value else None  # NaN
-
-
-def _usual_rr_ms(rr_ms: NDArray[np.float64]) -> list[float | None]:
-    """Return the usual RR interval before each beat: the median of the last; None for none."""
-    latest: deque[float] = deque(maxlen=USUAL_BEATS)
-    usual: list[float | None] = []
-    for rr in rr_ms.tolist():
-        usual.append(sorted(latest)[len(latest) // 2] if latest else None)
-        if rr == rr:
-            latest.append(rr)
-    return usual
-
-
-def _log_odds(lead: LeadFindings) -> dict[int, float | None]:
-    """Return the evidence of each beat's shape in a lead, by R peak."""
-    return {r_sample: log_odds(shape) for r_sample, shape in lead.shapes.items()}
-
-
-def findings(
-    leads: Sequence[NDArray[np.float32]], waves: Sequence[NDArray[np.float32]], fs_hz: float
-) -> RecordFindings:
-    """Find all that the named alarms need in a record's signals."""
-    return RecordFindings(
-        fs_hz,
-        [find_in_lead(samples, fs_hz) for samples in leads],
-        [find_in_wave(samples, fs_hz) for samples in waves],
-    )
+def without_waves(now: RhythmMoment) -> RhythmMoment:
+    """Return a moment without its pulse waves."""
+    return msgspec.structs.replace(now, waves=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
 from monitor.offline.record_judge import BLOCK_S, segment
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.sources.kinds import open_record
+from monitor.sources.source import RecordFile, SourceOptions
 from segmenter.beat import BeatSpec
 from segmenter.errors import SegmenterError
 from segmenter.rates import check_rate
@@ -65,6 +66,8 @@ class TrainingOptions:
         Of the model and its training; none is their default.
     leads : tuple of str
         Of the records, by name or index; none are all ECG leads.
+    fs_hz, units : float, str, optional
+        Sampling rate and unit of records that do not say their own.
     learn_s : float, optional
         Learn from this many seconds of each record; None is all of it.
     false_alert_share : float, optional
@@ -96,12 +99,19 @@ class TrainingOptions:
     epochs: int | None = None
     seed: int = 0
     leads: tuple[str, ...] = ()
+    fs_hz: float | None = None  # of records that do not say their own rate, or unit
+    units: str | None = None
     learn_s: float | None = None
     false_alert_share: float | None = None
     overwrite: bool = False
     resume: bool = False
     tests: tuple[Path, ...] = ()
     report: Path | None = None
+
+    @property
+    def source(self) -> SourceOptions:
+        """What was said of the records beside their names."""
+        return SourceOptions(self.leads, self.fs_hz, self.units)
 
     def __post_init__(self) -> None:
         if bool(self.ecg5000) == bool(self.records):
@@ -113,9 +123,10 @@ class TrainingOptions:
                 f"ECG5000 beats have the window {ECG5000_SPEC.window}, not {self.window}; leave "
                 "--window out, or train on records"
             )
-        if self.ecg5000 and (self.leads or self.learn_s is not None):
+        if self.ecg5000 and (self.source != SourceOptions(()) or self.learn_s is not None):
             raise InvalidOption(
-                "--lead and --learn apply to records, not to ECG5000 files; leave them out"
+                "--lead, --fs, --units and --learn apply to records, not to ECG5000 files; leave "
+                "them out"
             )
         if self.tests and (self.records or self.report is None):
             raise InvalidOption(
@@ -180,7 +191,7 @@ def gather(
     options: TrainingOptions,
     on_progress: OnProgress | None = None,
     pass_over: Callable[[str, str], None] = lambda _record, _text: None,
-    on_open: Callable[[WfdbRecord], None] = lambda _record: None,
+    on_open: Callable[[RecordFile], None] = lambda _record: None,
 ) -> TrainingBeats:
     """Return the normal beats of ECG5000 files, or the usual ones of records.
 
@@ -220,7 +231,7 @@ def gather(
 
         try:
             parts.append(
-                usual_beats(path, options.leads, options.spec, options.learn_s, on_record, on_open)
+                usual_beats(path, options.source, options.spec, options.learn_s, on_record, on_open)
             )
             names.append(Path(path).name)
         except (MonitorError, SegmenterError, CannotLearn) as error:
@@ -408,11 +419,11 @@ def normal_beats(path: Path) -> NDArray[np.float32]:
 
 def usual_beats(
     path: str,
-    leads: Sequence[str],
+    options: SourceOptions,
     spec: BeatSpec,
     learn_s: float | None = None,
     on_progress: OnProgress | None = None,
-    on_open: Callable[[WfdbRecord], None] = lambda _record: None,
+    on_open: Callable[[RecordFile], None] = lambda _record: None,
 ) -> NDArray[np.float32]:
     """Return a record's judgeable beats of the dominant shape, shape (n, length); no labels.
 
@@ -426,7 +437,7 @@ def usual_beats(
     CannotLearn
         If they are too few, or no shape dominates, in every lead.
     """
-    with WfdbRecord.open(path, leads) as record:
+    with open_record(path, options) as record:
         on_open(record)
         until = record.n_samples
         if learn_s is not None:

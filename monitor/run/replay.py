@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +37,14 @@ from monitor.settings import (
     SegmenterSettings,
     VerdictBy,
 )
+from monitor.sources.kinds import cannot_wait
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
 from monitor.wire.messages import (
+    ALARM_KINDS,
+    AlarmKind,
+    Alert,
     ControlRequest,
     FamilyStatus,
     Message,
@@ -72,7 +77,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     judged: int  # beats with a verdict: with none, nothing was monitored
     anomalous: int
     withheld: int  # beats without a verdict
-    alerts: int  # episodes that began
+    alerts: int  # episodes and named alarms that began
     alerts_per_hour: float
     technical: int
     lag_max_s: float  # the largest of the heartbeats'
@@ -85,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     passed_over: list[str]  # why records could not be replayed, or not to their end
     stopped: bool  # by a person, before the records' end
     families: dict[str, list[FamilyStatus]] = {}  # of beats that look alike, by patient
+    alarms: dict[AlarmKind, int] = {}  # how many of each began, the most urgent first
 
 
 class Tally:
@@ -96,6 +102,7 @@ class Tally:
         self._patients: dict[str, PatientStatus] = {}  # a heartbeat speaks of some of them
         self._ended_s = self.started_s
         self._technical = 0
+        self._alarms: Counter[str] = Counter()
         self._lag_max_s = 0.0
 
     def start(self) -> None:
@@ -106,6 +113,8 @@ class Tally:
         """Take a message in."""
         if isinstance(message, Technical):
             self._technical += message.state == "onset"
+        if isinstance(message, Alert):
+            self._alarms[message.kind] += message.state == "onset"
         if isinstance(message, Status):
             self.status, self._ended_s = message, time.monotonic()
             self._patients |= {one.patient: self._with_families(one) for one in message.patients}
@@ -118,12 +127,16 @@ class Tally:
             return told
         return msgspec.structs.replace(told, families=before.families)
 
-    def complete(self, last_seq: int) -> bool:
-        """Whether all patients have ended and all their alerts have come."""
+    def complete(self, last_seq: int, n_streams: int) -> bool:
+        """Whether all patients have ended and all their alerts have come.
+
+        A heartbeat from before the first beats knows of no patient: the last one is still to come.
+        """
         status = self.status
         return (
             status is not None
             and status.ward.learning + status.ward.monitoring == 0
+            and status.ward.ended >= n_streams
             and last_seq >= status.newest_seq
         )
 
@@ -166,6 +179,7 @@ class Tally:
             gaps=sum(one.gaps for one in stages),
             dropped=sum(one.dropped for one in stages),
             restarts=restarts,
+            alarms={kind: self._alarms[kind] for kind in ALARM_KINDS if self._alarms[kind]},
             families={
                 one.patient: [msgspec.structs.replace(each, shape=[]) for each in one.families]
                 for one in patients
@@ -308,7 +322,8 @@ class Replay:
         deadline_s = time.monotonic() + CATCH_UP_S
         while time.monotonic() < deadline_s and self._supervisor.finished:
             self._take_messages()
-            if self._tally.complete(self._subscriber.last_seq):
+            n_streams = len(self._supervisor.streams)
+            if self._tally.complete(self._subscriber.last_seq, n_streams):
                 return
             self._poller.poll(round(1000 * LOOP_S))
 
@@ -320,6 +335,8 @@ class ReplayOptions:
     records: list[str]
     alerts: str
     leads: tuple[str, ...] = ()  # as asked for; none are all ECG leads
+    fs_hz: float | None = None  # of what does not say its own rate, or unit
+    units: str | None = None
     speed: float | None = 1.0
     start_s: float = 0.0
     duration_s: float | None = None
@@ -386,6 +403,7 @@ def stage_settings(
     options: ReplayOptions, folder: Path
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
     """Return what the three stages are told, with private endpoints between them."""
+    live = any(map(cannot_wait, options.records))
     samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
     journal = journal_path(options.journal, folder)
     producer = ProducerSettings(
@@ -395,7 +413,11 @@ def stage_settings(
         speed=options.speed,
         start_s=options.start_s,
         duration_s=options.duration_s,
+        fs_hz=options.fs_hz,
+        units=options.units,
         loop=options.loop,
+        live=live,
+        began_unix_s=time.time(),
         verbose=options.verbose,
     )
     segmenter = SegmenterSettings(
@@ -403,6 +425,8 @@ def stage_settings(
         beats=beats,
         wave=options.wave or wave,
         keys=None if options.wave is None else options.keys,
+        measure_signs=bool(options.rules.alarms.on),
+        live=live,
         verbose=options.verbose,
     )
     consumer = ConsumerSettings(
@@ -416,6 +440,7 @@ def stage_settings(
         verdict=options.verdict,
         keys=options.keys,
         rules=options.rules,
+        live=live,
         real_time=options.speed is not None,
         keep_s=options.keep_days * 86_400,
         keep_bytes=round(options.keep_mb * 1e6),

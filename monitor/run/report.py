@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.plain import clock, families_text
+from monitor.plain import alarm_name, clock, families_text
 from monitor.run.leads import lead_rows
 from monitor.run.replay import Summary
 from monitor.text import harmless
@@ -63,7 +63,8 @@ def summary_table(summary: Summary) -> Table:
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
         ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),
         ("anomalous", f"{summary.anomalous:,}"),
-        ("episodes", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
+        ("alerts", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
+        *_alarms(summary),
         *_families(summary),
         ("technical", f"{summary.technical:,}"),
         ("lag", f"at most {summary.lag_max_s:.2f} s"),
@@ -76,6 +77,12 @@ def summary_table(summary: Summary) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _alarms(summary: Summary) -> list[tuple[str, str]]:
+    """Return a row of the named alarms, where there were any."""
+    told = ", ".join(f"{alarm_name(kind)} {n:,}" for kind, n in summary.alarms.items())
+    return [("alarms", told)] if told else []
 
 
 def _families(summary: Summary) -> list[tuple[str, str]]:

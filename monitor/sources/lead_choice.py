@@ -39,6 +39,7 @@ _ECG_LEADS = _table(
     "cm1 cm2 cm3 cm4 cm5 cm6 cc1 cc2 cc3 cc4 cc5 cc6 cb5 cs5 cr5 mc5",  # Holter and exercise
     "es as ai lara llra llla rall lall rala",  # E-S, A-S, A-I: ltstdb
 )
+_PULSE_WAVES = _table("abp art ppg")
 _ABOUT_THE_LEAD = re.compile(
     r"leads?|ch(annel)?\d*|signal|raw|filt(ered)?|mod(ified)?|original|[mu]v"
 )
@@ -100,6 +101,17 @@ def names_another_signal(name: str) -> bool:
     words = _words(name)
     on_the_head = len(words) > 1 and all(_ELECTRODE.fullmatch(word) for word in words)
     return not is_ecg_name(name) and (on_the_head or any(_is_other(word) for word in words))
+
+
+def is_pulse_wave(name: str) -> bool:
+    """Return whether a signal's name is that of a plethysmogram or an arterial pressure.
+
+    Examples
+    --------
+    >>> [is_pulse_wave(name) for name in ("PLETH", "ABP", "Pleth (finger)", "RESP", "II")]
+    [True, True, True, False, False]
+    """
+    return any(word in _PULSE_WAVES or word.startswith("pleth") for word in _words(name))
 
 
 def choose_leads(

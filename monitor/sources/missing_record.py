@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,22 +13,25 @@ from monitor.sources.listing import listing
 from monitor.sources.wfdb_header import header_names, read_header
 
 HEADER = ".hea"
+FILE_SUFFIXES = (".edf", ".bdf", ".csv", ".tsv", ".npy")  # of what is probably a record
 MAX_FOLDERS = 1000  # looked into, to find out where records lie
 MAX_HEADERS = 200  # read, to find out whose file it is
 
 
-def why_no_record(path: Path) -> str:
+def why_no_record(path: Path, formats: Sequence[str] = ("WFDB",)) -> str:
     """Return why there is no record at `path`, and what to name instead.
 
     Parameters
     ----------
     path : Path
         As a person named it, perhaps with a suffix; there is no header of this name.
+    formats : sequence of str
+        What was looked for.
     """
     if path.is_dir():
         return _of_folder(path)
     if path.exists():
-        return _of_file(path)
+        return _of_file(path, formats)
     if not path.parent.is_dir():
         return f"record {shown(path)}: there is no folder {shown(path.parent)}"
     alike = sorted(one.name for one in path.parent.glob(f"{glob.escape(path.name)}.*"))
@@ -74,6 +77,12 @@ def _of_folder(folder: Path) -> str:
             f"{shown(folder)} is a folder; it holds {listing(names)}: name one, such as "
             f"{shown(folder / names[0])}"
         )
+    files = sorted(one.name for one in folder.iterdir() if one.suffix.lower() in FILE_SUFFIXES)
+    if files:
+        return (
+            f"{shown(folder)} is a folder that holds no WFDB records; it holds {listing(files)}: "
+            f"name one, such as {shown(folder / files[0])}"
+        )
     first = next(islice(folders_below(folder), 1), None)
     if first is None:
         return f"{shown(folder)} is a folder that holds no records (*{HEADER})"
@@ -84,7 +93,7 @@ def _of_folder(folder: Path) -> str:
     )
 
 
-def _of_file(path: Path) -> str:
+def _of_file(path: Path, formats: Sequence[str]) -> str:
     owner = path.with_suffix("") if path.suffix else path
     if path.suffix and owner.with_name(f"{owner.name}{HEADER}").exists():
         return f"{shown(path)} is a file of record {owner.name}: name the record, {shown(owner)}"
@@ -93,8 +102,8 @@ def _of_file(path: Path) -> str:
             record = path.with_name(name)
             return f"{shown(path)} is a file of record {name}: name the record, {shown(record)}"
     return (
-        f"{shown(path)} is no WFDB record, which is what can be read: there is no header "
-        f"{owner.name}{HEADER} beside it; README.md shows how CSV and EDF are converted"
+        f"{shown(path)} is in no format that can be read ({listing(formats)}), nor is there a "
+        f"header {owner.name}{HEADER} beside it; docs/SOURCES.md says what each format must hold"
     )
 
 

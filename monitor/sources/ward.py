@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.sources.source import Source
+from monitor.sources.source import RecordSource
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class InMemory:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: Source) -> InMemory:
+    def of(cls, source: RecordSource) -> InMemory:
         """Read a whole source."""
         samples = source.read(0, source.n_samples)
         return cls(source.record, source.leads, source.fs_hz, samples, source.warnings)
@@ -34,6 +34,9 @@ class InMemory:
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the samples [start, stop)."""
         return self.samples[:, start:stop]
+
+    def close(self) -> None:
+        """Do nothing: other beds play it, too."""
 
 
 @dataclass(frozen=True)

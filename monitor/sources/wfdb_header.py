@@ -25,6 +25,7 @@ from itertools import groupby
 from pathlib import Path
 
 from monitor.errors import RecordError
+from monitor.sources.units import millivolts_per
 from monitor.sources.wfdb_formats import (
     DIFFERENCE_FORMAT,
     FLAC_BITS,
@@ -48,8 +49,6 @@ DEFAULT_FS_HZ = 250.0  # header(5)
 DEFAULT_GAIN = 200.0  # header(5): also what a gain of 0, "uncalibrated", stands for
 
 # Case matters: NV, as in the UCD sleep apnea database, is no nanovolt, and MV no megavolt.
-_MILLIVOLTS = {"V": 1e3, "v": 1e3, "mV": 1.0, "mv": 1.0, "nV": 1e-6, "nv": 1e-6}
-_MILLIVOLTS |= dict.fromkeys(("uV", "uv", "UV"), 1e-3)
 _MISSPELT = frozenset(("mv", "nv"))
 
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -96,16 +95,13 @@ class SignalHeader:
     @property
     def millivolts_per_unit(self) -> float | None:
         """Millivolts of one physical unit; None where it is not a voltage."""
-        return _MILLIVOLTS.get(self._plain_units, 1.0 if self.has_doubtful_units else None)
+        found = millivolts_per(self.units)
+        return 1.0 if found is None and self.has_doubtful_units else found
 
     @property
     def has_doubtful_units(self) -> bool:
         """Whether only the case of the units is that of a voltage; it is then taken for mV."""
-        return self._plain_units not in _MILLIVOLTS and self._plain_units.lower() in _MISSPELT
-
-    @property
-    def _plain_units(self) -> str:
-        return self.units.replace("µ", "u").replace("μ", "u")
+        return millivolts_per(self.units) is None and self.units.lower() in _MISSPELT
 
 
 @dataclass(frozen=True)

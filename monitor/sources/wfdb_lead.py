@@ -170,7 +170,10 @@ class WfdbLead:
         self._block = np.empty(0, np.float32)
 
     def read(self, start: int, window: NDArray[np.float32]) -> None:
-        """Fill a window of NaN, shape (n,), with the samples from `start` on, in millivolts."""
+        """Fill a window of NaN, shape (n,), with the samples from `start` on.
+
+        In millivolts; of a signal that is no voltage, in its own unit.
+        """
         stop = start + len(window)
         index = bisect_right(self._starts, start) - 1
         while index < len(self.stretches) and self.stretches[index].start < stop:
@@ -202,7 +205,7 @@ class WfdbLead:
         return self._block
 
     def _decode(self, index: int, number: int) -> NDArray[np.float32]:
-        """Return block `number` of a stretch in millivolts; NaN beyond the file's end."""
+        """Return block `number` of a stretch; NaN beyond the file's end."""
         stretch = self.stretches[index]
         signal = stretch.signal
         first, last = self._block_range(index, number)
@@ -210,8 +213,8 @@ class WfdbLead:
         stored = self.decoded.frames(stretch, first, min(last, stretch.frames_held))
         if signal.fmt == DIFFERENCE_FORMAT:
             stored = self._added_up(index, number, first, stored)
-        scale = signal.millivolts_per_unit
-        assert scale is not None
+        in_mv = signal.millivolts_per_unit
+        scale = 1.0 if in_mv is None else in_mv
         physical = (with_gaps(signal.fmt, stored.reshape(-1)) - signal.baseline) / signal.gain
         values[: len(physical)] = physical * scale
         return values

@@ -5,7 +5,8 @@ Headers are checked by `wfdb_header`, the leads are chosen by `lead_choice`, and
 
 The leads of a record have one sampling rate: that of the first. Unasked, a lead of another rate is
 left out, since resampling would move its QRS complexes; so is one whose file cannot be read, and
-what is beyond 16 leads. `warnings` says so.
+what is beyond 16 leads. `warnings` says so. Pulse waves (a plethysmogram, an arterial pressure) of
+that rate are at hand beside the leads.
 
 What a file lacks is missing, not an error: where a signal file is shorter than its header says,
 what is there is read, and `warnings` says so. A file of less than half its length was not copied
@@ -16,15 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import RecordError
-from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
+from monitor.sources.given import refuse_rate, refuse_units
+from monitor.sources.lead_choice import (
+    LeadCandidate,
+    choose_leads,
+    different_names,
+    is_pulse_wave,
+)
 from monitor.sources.missing_record import why_no_record
+from monitor.sources.record_file import MAX_LEADS, LeadsOfFile
+from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.wfdb_formats import NULL_FORMAT, flac_samples_held
 from monitor.sources.wfdb_header import (
     MAX_NAME_LENGTH,
@@ -37,15 +44,14 @@ from monitor.sources.wfdb_header import (
 )
 from monitor.sources.wfdb_lead import Decoded, Stretch, WfdbLead
 
-MIN_DURATION_S = 1.0  # less cannot hold a beat with its neighbours
-MAX_LEADS = 16  # as in monitor.wire.messages
+MAX_WAVES = 4  # as in monitor.wire.messages
 LEAST_SHARE = 0.5  # of the announced samples: with less, the file was not copied whole
 _SUFFIXES = (".hea", ".dat")
 _MAX_WARNINGS = 5  # of the segments of one record
 
 
-class WfdbRecord:
-    """Leads of a WFDB record; a `Source`. Make it with `open`.
+class WfdbRecord(LeadsOfFile):
+    """Leads of a WFDB record. Make it with `open`.
 
     Sampling rate and positions are those of the leads themselves: leads with 4 samples a frame at
     250 frames a second are 1,000 Hz signals.
@@ -58,19 +64,33 @@ class WfdbRecord:
         Their numbers in the record, from 0.
     warnings : tuple of str
         What is wrong with the record and was read all the same, and which leads are left out.
+    waves : tuple of str
+        Names of its pulse waves, none of them a lead's; those that cannot be read are left out.
     """
 
-    def __init__(self, header: RecordHeader, leads: list[WfdbLead], warnings: list[str]) -> None:
-        self.record = header.path.name
-        self.leads = tuple(different_names([one.name for one in leads]))
-        self.channels = tuple(one.channel for one in leads)
+    def __init__(
+        self,
+        header: RecordHeader,
+        leads: list[WfdbLead],
+        warnings: list[str],
+        waves: Sequence[WfdbLead] = (),
+    ) -> None:
         self.samples_per_frame = leads[0].samples_per_frame
-        self.fs_hz = header.fs_hz * self.samples_per_frame
-        self.n_samples = max(one.n_samples for one in leads)
-        self.warnings = tuple(warnings)
-        self._leads = leads
+        super().__init__(
+            header.path,
+            [one.name for one in leads],
+            [one.channel for one in leads],
+            header.fs_hz * self.samples_per_frame,
+            max(one.n_samples for one in leads),
+            warnings,
+        )
+        names = different_names([one.name for one in (*leads, *waves)])
+        self.waves = tuple(names[len(leads) :])
+        header_file = header.path.with_name(f"{header.path.name}.hea")
+        files = [header_file, *(file for one in leads for file in one.files)]
+        self.files = list(dict.fromkeys(files))
+        self._leads, self._waves = leads, waves
         self._decoded = leads[0].decoded
-        self._header_file = header.path.with_name(f"{header.path.name}.hea")
 
     @classmethod
     def open(
@@ -105,54 +125,30 @@ class WfdbRecord:
         channels = choose_leads(str(base), candidates, asked)
         opened, left_out = _opened(segments, channels, is_asked=bool(asked))
         warnings = segments.warnings([one.stretches for one in opened]) + left_out
-        record = cls(header, opened, warnings)
-        if record.n_samples < MIN_DURATION_S * record.fs_hz:
-            raise RecordError(
-                f"record {base} is shorter than one beat: {record.n_samples} samples at "
-                f"{record.fs_hz:g} Hz; at least {MIN_DURATION_S:g} s are needed"
-                + "".join(f"; {warning}" for warning in warnings)
-            )
-        return record
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that the leads are read from, headers too."""
-        files = [self._header_file, *(file for one in self._leads for file in one.files)]
-        return list(dict.fromkeys(files))
+        waves = _opened_waves(segments, {one.channel for one in opened}, opened[0])
+        return cls(header, opened, warnings, waves)
 
     def close(self) -> None:
         """Forget the decoded blocks; the record can still be read."""
-        for lead in self._leads:
+        for lead in (*self._leads, *self._waves):
             lead.close()
 
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples [start, stop) in millivolts, shape (leads, n); NaN where none is valid.
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return samples [start, stop) of the pulse waves, each in its own unit, as `read` does."""
+        return self._window(len(self._waves), start, stop, self._fill_waves)
 
-        Raises
-        ------
-        ValueError
-            If not 0 <= start <= stop <= n_samples.
-        RecordError
-            If a file has changed or its contents cannot be decoded.
-        """
-        if not 0 <= start <= stop <= self.n_samples:
-            raise ValueError(f"window [{start}, {stop}) is not within [0, {self.n_samples})")
-        window = np.full((len(self._leads), stop - start), np.nan, np.float32)
-        for lead, row in zip(self._leads, window, strict=True):
-            lead.read(start, row)
+    def _fill(self, start: int, window: NDArray[np.float32]) -> None:
+        self._fill_with(self._leads, start, window)
+
+    def _fill_waves(self, start: int, window: NDArray[np.float32]) -> None:
+        self._fill_with(self._waves, start, window)
+
+    def _fill_with(
+        self, signals: Sequence[WfdbLead], start: int, window: NDArray[np.float32]
+    ) -> None:
+        for signal, row in zip(signals, window, strict=True):
+            signal.read(start, row)
         self._decoded.forget()
-        return window
 
 
 def _opened(
@@ -191,6 +187,22 @@ def _opened(
         assert failed is not None
         raise failed
     return opened, left_out
+
+
+def _opened_waves(segments: _Segments, leads: set[int], first: WfdbLead) -> list[WfdbLead]:
+    """Return the pulse waves that can be read beside the leads, whose numbers are given."""
+    opened: list[WfdbLead] = []
+    for channel, signal in enumerate(segments.layout().signals):
+        rate = signal.samples_per_frame
+        fits = is_pulse_wave(signal.name) and rate == first.samples_per_frame
+        if not fits or channel in leads or len(opened) == MAX_WAVES:
+            continue
+        try:
+            stretches = segments.stretches(channel)
+        except RecordError:  # a witness beside the leads: without it they say what they say
+            continue
+        opened.append(WfdbLead(channel, signal.name, stretches, first.decoded, rate))
+    return opened
 
 
 class _Segments:
@@ -326,7 +338,7 @@ class _Segments:
         where = f"segment {segment.path.name} of record {self._record.path}"
         if signal.samples_per_frame != wanted.samples_per_frame:
             raise RecordError(f"{where}: lead {wanted.name!r} changes its sampling rate")
-        if signal.millivolts_per_unit is None:
+        if signal.millivolts_per_unit is None is not wanted.millivolts_per_unit:
             raise RecordError(f"{where}: lead {wanted.name!r} is in {signal.units!r}, no voltage")
 
 
@@ -408,3 +420,18 @@ def _record_path(path: str | Path) -> Path:
     if not base.with_name(f"{base.name}.hea").exists():
         raise RecordError(why_no_record(Path(text)))
     return base
+
+
+def _is_wfdb(path: Path, head: bytes) -> bool:
+    """Return whether there is a header of a path's name; signal files look like anything."""
+    base = path.with_suffix("") if path.suffix in _SUFFIXES else path
+    return bool(base.name) and base.with_name(f"{base.name}.hea").is_file()
+
+
+def _open(path: Path, options: SourceOptions) -> WfdbRecord:
+    refuse_rate(path, options)
+    refuse_units(path, options)
+    return WfdbRecord.open(path, options.leads)
+
+
+FORMAT = FileFormat("WFDB", _is_wfdb, _open)

@@ -352,7 +352,7 @@ class StageHost:
             return
         self._health_due_s = now_s + HEALTH_S
         health = msgspec.structs.replace(self.counters.health(), paused=self.paused)
-        send_now(sender, encode_bundle([HealthHeader(4, health)]))
+        send_now(sender, encode_bundle([HealthHeader(5, health)]))
 
     def _tell(self, message: Lifecycle) -> None:
         if self._lifecycle is not None:

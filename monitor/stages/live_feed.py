@@ -1,4 +1,4 @@
-"""A source that cannot wait: while the next stage is behind its blocks queue up; patients are shed.
+"""Sources that cannot wait: blocks queue up while the next stage is behind; patients are shed.
 
 Who is shed is not sent at all until there is room again, see `shedding`; once a header says so to
 the stages behind, and again now and then. Only where nothing is taken for long do the oldest blocks
@@ -224,7 +224,7 @@ def _samples(blocks: Iterable[SamplesMessage]) -> int:
 def _shed_from(header: SamplesHeader, position: int) -> ShedHeader:
     """Say that a patient is not sent from a position on."""
     return ShedHeader(
-        version=4,
+        version=5,
         patient=header.patient,
         record=header.record,
         sequence=header.sequence,

@@ -1,7 +1,8 @@
 """The producer's plan: what is read of which record, in which blocks, and when each is due.
 
-A block is due at `t0 + (its end - its start sample) / fs / speed`: due times come from positions,
-never from the time before, so that pacing does not drift.
+A record's block is due at `t0 + (its end - its start sample) / fs / speed`: due times come from
+positions, never from the time before, so that pacing does not drift. A live source's is due when it
+is there.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.settings import BLOCK_S, MAX_BLOCK_S, ProducerSettings, Ward
-from monitor.sources.source import Source
+from monitor.sources.kinds import PIPE, PIPE_SCHEME, cannot_wait, is_live, open_live, open_record
+from monitor.sources.record_file import record_name
+from monitor.sources.source import RecordSource, SourceOptions, WaveSource
 from monitor.sources.ward import InMemory, beds
-from monitor.sources.wfdb_record import WfdbRecord
+from monitor.stages.reception import Reception
 from monitor.text import harmless
 from monitor.wire.messages import (
     MONITOR,
@@ -37,6 +40,9 @@ from segmenter.rates import check_rate
 
 PassOver = Callable[[str, str], None]
 
+# How often what does not wait is looked at and sent. The more goes together, the less of it is what
+# a step costs whatever it holds: with 20 ms the segmenter takes a sixth more CPU.
+TICK_S = 0.05
 DIGEST_S = 10.0  # signal by which a record is known again; in the block that is read first anyway
 
 
@@ -47,7 +53,7 @@ class Playback:
     `position` counts from the record's start and, with `loop`, keeps rising over the record's end.
     """
 
-    source: Source
+    source: RecordSource
     patient: str
     first_sample: int
     stop_sample: int
@@ -58,13 +64,22 @@ class Playback:
     sender: int = 0  # the producer's identity
     ended: bool = False  # its end has been sent
 
+    def __post_init__(self) -> None:
+        waves = self.source if isinstance(self.source, WaveSource) else None
+        self._waves = waves if waves is not None and waves.waves else None
+
+    @property
+    def waves(self) -> list[str]:
+        """Names of the pulse waves that are sent behind the leads."""
+        return [] if self._waves is None else list(self._waves.waves)
+
     @property
     def exhausted(self) -> bool:
         """Whether all samples asked for have been read."""
         return not self.loop and self.position >= self.stop_sample
 
     def next_block(self, max_samples: int) -> tuple[int, NDArray[np.float32]]:
-        """Read on: the block's position and at most so many samples of each lead, (leads, n).
+        """Read on: the block's position and at most so many samples, (leads + waves, n).
 
         Never over the end.
         """
@@ -73,13 +88,16 @@ class Playback:
         stop = min(start + max_samples, self.stop_sample)
         position = self.position
         self.position += stop - start
-        return position, self.source.read(start, stop)
+        samples = self.source.read(start, stop)
+        if self._waves is not None:
+            samples = np.concatenate((samples, self._waves.read_waves(start, stop)))
+        return position, samples
 
     def take(self, max_samples: int, sent_ns: int) -> SamplesMessage:
         """Read on, as `next_block`; return the message."""
         position, samples = self.next_block(max_samples)
         header = SamplesHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -89,15 +107,17 @@ class Playback:
             fs_hz=self.source.fs_hz,
             n_samples=samples.shape[1],
             sender=self.sender,
+            waves=self.waves,
         )
         self.sequence += 1
         return SamplesMessage(header, samples)
 
     def end(self, reason: Literal["complete", "stopped"], last: bool, sent_ns: int) -> EndHeader:
-        """End the stream; return the message that says so."""
+        """Close the source and end the stream; return the message that says so."""
+        self.source.close()
         self.ended = True
         return EndHeader(
-            version=4,
+            version=5,
             patient=self.patient,
             record=self.source.record,
             sequence=self.sequence,
@@ -118,6 +138,7 @@ class Playback:
             n_samples=None if self.loop else self.stop_sample,
             digest=self._digest(),
             warnings=[text[:1000] for text in self.source.warnings],
+            waves=self.waves,
         )
 
     def _digest(self) -> str:
@@ -126,51 +147,95 @@ class Playback:
         return hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest()[:16]
 
 
-def open_playbacks(
+class Opened(NamedTuple):
+    """All that a producer sends."""
+
+    playbacks: list[Playback]
+    receptions: list[Reception]
+
+    def streams(self) -> list[Stream]:
+        """Describe all streams for the other stages."""
+        return [
+            *(one.stream() for one in self.playbacks),
+            *(stream for one in self.receptions for stream in one.streams()),
+        ]
+
+
+def open_sources(
     settings: ProducerSettings, pass_over: PassOver = lambda _record, _text: None
-) -> list[Playback]:
-    """Open all records; of several, one that cannot be replayed as asked is passed over.
+) -> Opened:
+    """Open all sources; of several, one that cannot be sent as asked is passed over.
 
     Parameters
     ----------
     pass_over : callable
-        Receives each record that is passed over, and why.
+        Receives each source that is passed over, and why.
 
     Raises
     ------
     RecordError, InvalidOption, InvalidSignal
-        If none can be replayed: why the first cannot.
+        If none can be sent: why the first cannot.
     """
     if settings.ward is not None:
-        return _ward_playbacks(settings, settings.ward)
+        return Opened(_ward_playbacks(settings, settings.ward), [])
+    _refuse_what_live_sources_cannot(settings)
     # Names are given before anything is opened, so that they do not depend on what can be read.
     names = patient_names([_name_of(record) for record in settings.records])
     resume = {reached.patient: reached.position for reached in settings.resume}
     sender = secrets.randbits(53)
-    playbacks: list[Playback] = []
+    opened = Opened([], [])
     failed: list[tuple[str, MonitorError | SegmenterError]] = []
     for record, patient in zip(settings.records, names, strict=True):
         try:
-            source = _open(record, settings.leads)
-            playback = _playback(source, patient, settings, resume.get(patient), sender)
-            playback.stream()  # reads the first samples
+            if is_live(record):
+                live = open_live(record, _options(settings))
+                opened.receptions.append(Reception(record, live, patient, settings, resume, sender))
+                continue
+            source = _open(record, settings)
+            try:
+                playback = _playback(source, patient, settings, resume.get(patient), sender)
+                playback.stream()  # reads the first samples
+            except BaseException:
+                source.close()
+                raise
+            opened.playbacks.append(playback)
         except (MonitorError, SegmenterError) as error:
             failed.append((record, error))
-        else:
-            playbacks.append(playback)
-    if not playbacks:
+    if not (opened.playbacks or opened.receptions):
         raise failed[0][1]
     for record, reason in failed:
         pass_over(record, str(reason))
-    return playbacks
+    return opened
+
+
+def _refuse_what_live_sources_cannot(settings: ProducerSettings) -> None:
+    """Raise InvalidOption where an option makes no sense of a live source."""
+    live = [one for one in settings.records if is_live(one)]
+    if not live:
+        return
+    told = {
+        "--speed": settings.speed not in (None, 1.0),
+        "--start": settings.start_s > 0,
+        "--loop": settings.loop,
+    }
+    for option, is_given in told.items():
+        if is_given:
+            raise InvalidOption(f"{option} is for records, and {live[0]} is live; leave it out")
+    if any(map(cannot_wait, live)) and not all(map(cannot_wait, settings.records)):
+        others = [one for one in settings.records if not cannot_wait(one)]
+        raise InvalidOption(
+            f"{others[0]} waits for the monitor and {live[0]} does not; run them apart"
+        )
 
 
 def _name_of(record: str) -> str:
-    return Path(record).name.removesuffix(".hea").removesuffix(".dat")
+    if is_live(record):
+        return PIPE_SCHEME if record == PIPE else record
+    return record_name(Path(record))
 
 
 def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
-    held = [InMemory.of(_open(record, settings.leads)) for record in settings.records]
+    held = [InMemory.of(_open(record, settings)) for record in settings.records]
     resume = {reached.patient: reached.position for reached in settings.resume}
     sender = secrets.randbits(53)
     return [
@@ -188,12 +253,17 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
     ]
 
 
-def _open(record: str, leads: Sequence[str]) -> Source:
+def _options(settings: ProducerSettings) -> SourceOptions:
+    return SourceOptions(settings.leads, settings.fs_hz, settings.units)
+
+
+def _open(record: str, settings: ProducerSettings) -> RecordSource:
     """Open a record that can be segmented; an error names the record."""
-    source = WfdbRecord.open(Path(record), leads)
+    source = open_record(record, _options(settings))
     try:
         check_rate(source.fs_hz)
     except InvalidSignal as error:
+        source.close()
         raise RecordError(f"record {record}: {error}") from error
     return source
 
@@ -211,7 +281,7 @@ def patient_names(records: Sequence[str]) -> list[str]:
 
 
 def _playback(
-    source: Source, patient: str, settings: ProducerSettings, resumed: int | None, sender: int
+    source: RecordSource, patient: str, settings: ProducerSettings, resumed: int | None, sender: int
 ) -> Playback:
     first = round(settings.start_s * source.fs_hz)
     if first >= source.n_samples:
@@ -238,12 +308,30 @@ def _playback(
 
 
 class Pacer:
-    """When each stream's next block is due; a pause moves all due times on."""
+    """When each stream's next block is due; a pause moves all due times of records on.
 
-    def __init__(self, playbacks: Sequence[Playback], speed: float | None, now_s: float) -> None:
+    Parameters
+    ----------
+    playbacks, receptions : sequence
+        Records, and live sources.
+    speed : float or None
+        How many times real time records are played; None as fast as they are taken.
+    """
+
+    def __init__(
+        self,
+        playbacks: Sequence[Playback],
+        speed: float | None,
+        now_s: float,
+        receptions: Sequence[Reception] = (),
+    ) -> None:
         self._speed = speed
         self._origins = [playback.position for playback in playbacks]
         self._playbacks = playbacks
+        self._receptions = list(receptions)  # that have not ended
+        self._n_sources = len(playbacks) + len(receptions)
+        self._live_patients = [one for live in receptions for one in live.patients]
+        self._more_came = False  # of a live source, when it was looked at last
         self._began_s = now_s
         self._paused_s: float | None = None
         self.failed: list[tuple[str, str]] = []  # patient and reason; who reports them clears it
@@ -254,12 +342,12 @@ class Pacer:
         heapq.heapify(self._queue)
 
     def __bool__(self) -> bool:
-        return bool(self._queue)
+        return bool(self._queue or self._receptions)
 
     @property
     def patients(self) -> list[str]:
         """All patients' names, in the order in which they were given."""
-        return [playback.patient for playback in self._playbacks]
+        return [*(playback.patient for playback in self._playbacks), *self._live_patients]
 
     def block_samples(self, index: int) -> int:
         """How many samples a block holds: 0.2 s of real time, at most 30 s of signal."""
@@ -271,7 +359,7 @@ class Pacer:
 
     @property
     def due_s(self) -> float:
-        """When the next block is due."""
+        """When the next block of a record is due."""
         return self._queue[0][0]
 
     def wait_s(self, now_s: float, paused: bool) -> float:
@@ -283,38 +371,65 @@ class Pacer:
             pause_s, self._paused_s = now_s - self._paused_s, None
             self._began_s += pause_s
             self._queue = [(due_s + pause_s, index) for due_s, index in self._queue]
-        return max(0.0, self.due_s - now_s) if self._queue else math.inf
+        of_live_s = math.inf
+        if self._receptions:
+            of_live_s = 0.0 if self._more_came else TICK_S
+        return min(of_live_s, max(0.0, self.due_s - now_s) if self._queue else math.inf)
 
     def take_due(self, now_s: float, sent_ns: int | None) -> list[StageMessage]:
-        """Take what is due of all streams: of each one block at most, or its end.
+        """Take what is due of all records, of each one block at most, and what live sources have.
 
-        Of several, one that cannot be read on ends, "stopped", and stands in `failed`.
+        With a stream's end; of several, one that cannot be read on ends, "stopped", and stands in
+        `failed`.
 
         Parameters
         ----------
         sent_ns : int or None
-            What the messages say of when they were sent; None: each when it was due.
+            What the messages of records say of when they were sent; None: each when it was due.
         """
-        taken: list[StageMessage] = []
+        taken = self._take_live(now_s)
         again: list[int] = []
         while self._queue and self.due_s <= now_s:
             due_s, index = heapq.heappop(self._queue)
             playback = self._playbacks[index]
             stamp_ns = round(1e9 * due_s) if sent_ns is None else sent_ns
             if playback.exhausted:
-                is_last = not (self._queue or again)
+                is_last = not (self or again)
                 taken.append(playback.end("complete", is_last, stamp_ns))
                 continue
             try:
                 taken.append(playback.take(self.block_samples(index), stamp_ns))
                 again.append(index)
             except RecordError as error:
-                if len(self._playbacks) == 1:
+                if self._n_sources == 1:
                     raise
                 self.failed.append((playback.patient, str(error)))
-                taken.append(playback.end("stopped", not (self._queue or again), stamp_ns))
+                taken.append(playback.end("stopped", not (self or again), stamp_ns))
         for index in again:
             heapq.heappush(self._queue, (self._due_s(index), index))
+        return taken
+
+    def take_notices(self) -> list[str]:
+        """Return what happened to live sources since it was asked last."""
+        return [text for one in self._receptions for text in one.take_notices()]
+
+    def _take_live(self, now_s: float) -> list[StageMessage]:
+        """Take what came of live sources; one that ends does so behind its last block."""
+        taken: list[StageMessage] = []
+        for one in list(self._receptions):
+            reason: Literal["complete", "stopped"] = "complete"
+            try:
+                taken += one.take()
+                if not one.ended:
+                    continue
+            except RecordError as error:
+                if self._n_sources == 1:
+                    raise
+                self.failed.append((one.record, str(error)))
+                reason = "stopped"
+            self._receptions.remove(one)
+            taken += one.end(reason, not self, round(1e9 * now_s))
+        self._more_came = bool(taken)
         return taken
 
     def _due_s(self, index: int) -> float:

@@ -1,28 +1,28 @@
-"""The producer: replays records as blocks of samples, paced on the monotonic clock."""
+"""The producer: records, paced on the monotonic clock, and live sources, as blocks of samples."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
+import msgspec
 import zmq
 
 from monitor.settings import BLOCK_S, DRAIN_S, ProducerSettings
 from monitor.stages.arrivals import MAX_NAMED
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits, send_now
 from monitor.stages.live_feed import LiveFeed, most_waiting
-from monitor.stages.playback import Pacer, Playback, open_playbacks
+from monitor.stages.playback import TICK_S, Opened, Pacer, open_sources
 from monitor.step_result import StepResult
-from monitor.wire.messages import StageMessage, named_leads
+from monitor.wire.messages import EndHeader, StageMessage, Stream, joined_leads, named_leads
 from monitor.wire.sockets import queue_messages
 
-# How often a source that does not wait sends what fell due. The more goes together, the less of it
-# is what a step costs whatever it holds: with 20 ms the segmenter takes a sixth more CPU.
-TICK_S = 0.05
+_log = logging.getLogger(__name__)
 
 
 def run(settings: ProducerSettings) -> Counters:
-    """Replay the records until their end, or until told to stop.
+    """Send records and live sources until their end, or until told to stop.
 
     Raises
     ------
@@ -30,32 +30,34 @@ def run(settings: ProducerSettings) -> Counters:
         If a record, an option or an endpoint cannot be used.
     """
     with StageHost("producer", settings) as host:
-        playbacks = open_playbacks(settings, host.pass_over)
+        opened = open_sources(settings, host.pass_over)
         sender = host.sockets.push(settings.samples, queue_messages(settings.live))
         try:
-            host.ready([playback.stream() for playback in playbacks])
-            for playback in playbacks[:MAX_NAMED]:
-                host.say(_what_is_sent(playback, settings.samples))
-            if len(playbacks) > MAX_NAMED:
-                host.say(f"sends {len(playbacks) - MAX_NAMED} further records")
-            pacer = Pacer(playbacks, settings.speed, time.monotonic())
+            streams = opened.streams()
+            host.ready(streams)
+            resume = {reached.patient: reached.position for reached in settings.resume}
+            for stream in streams[:MAX_NAMED]:
+                position = resume.get(stream.patient, stream.first_sample)
+                host.say(_what_is_sent(stream, position, settings.samples))
+            if len(streams) > MAX_NAMED:
+                host.say(f"sends {len(streams) - MAX_NAMED} further records")
+            pacer = Pacer(opened.playbacks, settings.speed, time.monotonic(), opened.receptions)
             if settings.live:
-                feed = LiveFeed(pacer, most_waiting(len(playbacks)))
+                feed = LiveFeed(pacer, most_waiting(len(pacer.patients)))
                 host.run(LiveProducerStage(host, sender, pacer, feed))
             else:
                 host.run(ProducerStage(host, sender, pacer))
             host.finished()
         except StageStopped:
-            running = [playback for playback in playbacks if not playback.ended]
-            _end_early(host, sender, running)
+            _end_early(host, sender, opened)
     return host.counters
 
 
-def _what_is_sent(playback: Playback, endpoint: str) -> str:
-    source = playback.source
+def _what_is_sent(stream: Stream, position: int, endpoint: str) -> str:
+    waves = f" and {joined_leads(stream.waves)}" if stream.waves else ""
     return (
-        f"sends record {source.record}, {named_leads(source.leads)}, {source.fs_hz:g} Hz, "
-        f"as patient {playback.patient} to {endpoint}, from sample {playback.position}"
+        f"sends record {stream.record}, {named_leads(stream.leads)}{waves}, {stream.fs_hz:g} Hz, "
+        f"as patient {stream.patient} to {endpoint}, from sample {position}"
     )
 
 
@@ -82,7 +84,8 @@ class ProducerStage:
 
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
         """Return the blocks that have fallen due."""
-        if self._wait_s(now_s) > 0:
+        self._wait_s(now_s)  # a pause that is over moves on what is due
+        if self._host.paused:
             return StepResult()
         return StepResult(self._pacer.take_due(now_s, round(1e9 * now_s)))
 
@@ -96,6 +99,9 @@ class ProducerStage:
         for patient, text in self._pacer.failed:
             self._host.pass_over(patient, text)
         self._pacer.failed.clear()
+        for text in self._pacer.take_notices():
+            _log.warning("%s", text)
+            self._host.say(text)
 
     def _wait_s(self, now_s: float) -> float:
         return min(self._pacer.wait_s(now_s, self._host.paused), BLOCK_S)
@@ -115,8 +121,8 @@ class LiveProducerStage(ProducerStage):
 
     @property
     def done(self) -> bool:
-        """Never: a source that is live does not end by itself."""
-        return False
+        """Whether all sources have ended and nothing waits to be sent."""
+        return super().done and self._feed.is_empty
 
     def waits_for(self) -> Waits:
         """Wait until the next block is due, or until the next stage takes what waits."""
@@ -138,8 +144,13 @@ class LiveProducerStage(ProducerStage):
         counters.dropped = self._feed.dropped
 
 
-def _end_early(host: StageHost, sender: zmq.Socket[bytes], running: list[Playback]) -> None:
+def _end_early(host: StageHost, sender: zmq.Socket[bytes], opened: Opened) -> None:
     """Tell the next stage that no more will come, as far as it takes messages in time."""
     now_ns = time.monotonic_ns()
-    ends = [one.end("stopped", one is running[-1], now_ns) for one in running]
+    ends: list[EndHeader] = []
+    for live in opened.receptions:
+        ends += live.end("stopped", False, now_ns)
+    ends += [one.end("stopped", False, now_ns) for one in opened.playbacks if not one.ended]
+    if ends:
+        ends[-1] = msgspec.structs.replace(ends[-1], last=True)
     host.send_before(sender, ends, time.monotonic() + DRAIN_S)

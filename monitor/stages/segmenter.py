@@ -42,6 +42,7 @@ from monitor.wire.sockets import WAVE_MESSAGES, queue_messages, receive_waiting
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState, OtherState, SegmenterError
 from segmenter.pool import PoolSegmented, SegmenterPool
+from segmenter.signs import Signs
 from segmenter.stream import Segmenter
 from segmenter.tracker import SignalEvent
 
@@ -105,6 +106,7 @@ class PoolKey(NamedTuple):
 
     fs_hz: float
     leads: int
+    waves: int
 
 
 class Block(NamedTuple):
@@ -112,7 +114,7 @@ class Block(NamedTuple):
 
     stream: PatientStream
     sent_ns: int
-    samples: NDArray[np.float32]  # (leads, n)
+    samples: NDArray[np.float32]  # (leads + waves, n)
     missing: int
 
 
@@ -134,6 +136,9 @@ class SampleSegmenter:
         Holes, overlaps and what is no message for this stage are counted.
     shown : callable
         Whether anybody looks at a patient's waveform.
+    measure_signs : bool
+        Whether messages carry the signs that named alarms are decided on: then one goes out at the
+        end of each hop.
     """
 
     def __init__(
@@ -143,8 +148,11 @@ class SampleSegmenter:
         resume: list[Resume],
         counters: Counters,
         shown: Callable[[str], bool] = nobody,
+        *,
+        measure_signs: bool = True,
     ) -> None:
         self._spec = spec
+        self._measure_signs = measure_signs
         self._identity = spec.identity
         self._counters = counters
         self._shown = shown
@@ -234,19 +242,33 @@ class SampleSegmenter:
                     block.stream.is_shed = False
                     events[:] = [one for one in events if not _is_loss(one)]
             self._pass_on(blocks, found, missing, now_s, result)
-        for (key, n), blocks in alike.items():
-            rows = [block.stream.row for block in blocks]
-            chunk = np.stack([block.samples for block in blocks])  # (rows, leads, n)
-            found = self._pools[key].update(rows, chunk)
-            self._pass_on(blocks, found, n, now_s, result)
-            for place, block in enumerate(blocks):
-                block.stream.recent.add(block.samples, block.stream.position)
-                if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
-                    block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                    start = block.stream.position - n
-                    r_samples = [r + block.stream.origin for r in found.r_samples(place)]
-                    shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
-                    result.waves.append(shown)
+        of_pools: dict[PoolKey, list[list[Block]]] = {}
+        for (key, _), blocks in alike.items():
+            of_pools.setdefault(key, []).append(blocks)
+        for key, groups in of_pools.items():
+            taken = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
+            for blocks, found in zip(groups, taken, strict=True):
+                self._pass_on(blocks, found, blocks[0].samples.shape[1], now_s, result)
+                self._show(blocks, found, now_s, result)
+
+    def _show(
+        self,
+        blocks: list[Block],
+        found: PoolSegmented,
+        now_s: float,
+        result: StepResult[StageMessage],
+    ) -> None:
+        """Keep the newest signal; make the waveforms of patients whom somebody looks at."""
+        for place, block in enumerate(blocks):
+            block.stream.recent.add(
+                block.samples[: len(block.stream.stream.leads)], block.stream.position
+            )
+            if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
+                block.stream.wave_due_s = now_s + WAVE_PERIOD_S
+                start = block.stream.position - block.samples.shape[1]
+                r_samples = [r + block.stream.origin for r in found.r_samples(place)]
+                shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
+                result.waves.append(shown)
 
     def _pass_on(
         self,
@@ -260,7 +282,9 @@ class SampleSegmenter:
         origins = np.array([block.stream.origin for block in blocks], np.int64)
         beats = found.beats.moved(np.repeat(origins, found.counts))
         first = 0
-        for block, n_beats, events in zip(blocks, found.counts, found.events, strict=True):
+        signs_of_each = found.signs.moved(origins).of_each()
+        of_each = zip(blocks, found.counts, found.events, signs_of_each, strict=True)
+        for block, n_beats, events, signs in of_each:
             stream = block.stream
             stream.position += n_samples
             has_state = now_s >= stream.state_due_s
@@ -269,11 +293,11 @@ class SampleSegmenter:
                 (stream.position - stream.sent_position) / stream.stream.fs_hz,
             )
             due = has_state or quiet_s >= QUIET_S
-            if n_beats or events or stream.notices or due:
+            if n_beats or events or stream.notices or due or signs is not None:
                 state = self._state(stream, now_s) if has_state else b""
-                header = self._header(stream, block.sent_ns, n_beats, events)
+                header = self._header(stream, block.sent_ns, n_beats, events, signs)
                 stream.notices.clear()
-                result.messages.append(BeatsMessage(header, beats, state, first))
+                result.messages.append(BeatsMessage(header, beats, state, first, signs))
                 stream.sent_s, stream.sent_position = now_s, stream.position
                 stream.sequence += 1
             first += n_beats
@@ -289,7 +313,7 @@ class SampleSegmenter:
         stream = self._streams.get(header.patient) or self._open(header)
         self._require_one_sender(stream, header, now_s)
         missing = header.position - stream.position
-        as_before = (header.fs_hz, header.leads) == (stream.stream.fs_hz, stream.stream.leads)
+        as_before = _form(header) == _form(stream.stream)
         plausible = -OVERLAP_S * header.fs_hz <= missing <= MAX_GAP_S * header.fs_hz
         if not (as_before and plausible):
             stream = self._begin_stretch(stream, header, now_s, result)
@@ -365,6 +389,7 @@ class SampleSegmenter:
             fs_hz=header.fs_hz,
             first_sample=header.position,
             n_samples=None,
+            waves=header.waves,
         )
         try:
             return self._admit(described, header.position, header.sent_ns % MAX_IDENTITY)
@@ -375,8 +400,14 @@ class SampleSegmenter:
         key = _pool_key(described)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = SegmenterPool(key.fs_hz, self._spec, key.leads)
-        row, recent, number = pool.add(), RecentSignal(*key), self._opened
+            pool = self._pools[key] = SegmenterPool(
+                key.fs_hz,
+                self._spec,
+                key.leads,
+                key.waves,
+                measure_signs=self._measure_signs,
+            )
+        row, recent, number = pool.add(), RecentSignal(key.fs_hz, key.leads), self._opened
         stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
@@ -405,11 +436,16 @@ class SampleSegmenter:
         return stream.to_bytes()
 
     def _header(
-        self, stream: PatientStream, sent_ns: int, n_beats: int, events: Sequence[SignalEvent]
+        self,
+        stream: PatientStream,
+        sent_ns: int,
+        n_beats: int,
+        events: Sequence[SignalEvent],
+        signs: Signs | None,
     ) -> BeatsHeader:
         described = stream.stream
         return BeatsHeader(
-            version=4,
+            version=5,
             patient=described.patient,
             record=described.record,
             sequence=stream.sequence,
@@ -434,11 +470,25 @@ class SampleSegmenter:
             ],
             stretch=stream.stretch,
             first_sample=stream.origin,
+            waves=described.waves,
+            n_hops=0 if signs is None else len(signs),
+            n_complexes=0 if signs is None else len(signs.complexes),
+            n_pulses=0 if signs is None else len(signs.pulses),
         )
 
 
 def _pool_key(stream: Stream) -> PoolKey:
-    return PoolKey(stream.fs_hz, len(stream.leads))
+    return PoolKey(stream.fs_hz, len(stream.leads), len(stream.waves))
+
+
+def _rows_and_chunk(blocks: list[Block]) -> tuple[list[int], NDArray[np.float32]]:
+    """Return the rows of blocks of one length, and their samples, (rows, leads + waves, n)."""
+    return [block.stream.row for block in blocks], np.stack([block.samples for block in blocks])
+
+
+def _form(of: Stream | SamplesHeader) -> tuple[float, list[str], list[str]]:
+    """Return what stays the same within a stretch of samples."""
+    return of.fs_hz, of.leads, of.waves
 
 
 def _is_loss(event: SignalEvent) -> bool:
@@ -532,13 +582,18 @@ def run(settings: SegmenterSettings) -> Counters:
             spec = _beat_spec(settings, start.spec)
             for stream in start.streams:
                 # What cannot be segmented is refused now.
-                Segmenter(stream.fs_hz, spec, len(stream.leads))
+                Segmenter(stream.fs_hz, spec, len(stream.leads), len(stream.waves))
             host.say(
                 f"listens for samples on {settings.samples}, sends beats to {settings.beats}, "
                 f"publishes waveforms on {settings.wave}"
             )
             segmenter = SampleSegmenter(
-                spec, start.streams, settings.resume, host.counters, audience.wants
+                spec,
+                start.streams,
+                settings.resume,
+                host.counters,
+                audience.wants,
+                measure_signs=settings.measure_signs,
             )
             host.run(SegmenterStage(host, segmenter, receiver, sender, audience))
             host.finished()

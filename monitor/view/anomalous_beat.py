@@ -48,6 +48,8 @@ class AnomalousBeat:
         The lead it is of: of several the worst.
     family : int or None
         The number of the family it is of.
+    score : float or None
+        Where evidence judged it; it is held against 1.
     """
 
     sample: int
@@ -64,6 +66,7 @@ class AnomalousBeat:
     neighbours: tuple[LearntBeat, ...] = ()
     lead: str = ""
     family: int | None = None
+    score: float | None = None
 
     @property
     def errors(self) -> NDArray[np.float32]:
@@ -112,4 +115,5 @@ def anomalous_beat(alert: Alert) -> AnomalousBeat:
         ),
         lead=alert.lead,
         family=alert.family,
+        score=of_beat.score,
     )

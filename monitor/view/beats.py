@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rich.text import Text
 
 from monitor.plain import clock, milliseconds
 from monitor.text import harmless
 from monitor.view.anomalous_beat import AnomalousBeat
 from monitor.view.beat_plots import plot_beat, plot_errors, plot_explained
-from monitor.view.patient_view import PatientView, ShownBeat
-from monitor.view.plots import ANOMALY, DIM, MARK, RECONSTRUCTION, number, plot_losses
+from monitor.view.patient_view import PatientView
+from monitor.view.plots import (
+    ANOMALY,
+    DIM,
+    MARK,
+    RECONSTRUCTION,
+    number,
+    plot_losses,
+    plot_times_above,
+)
 from monitor.view.screen_rows import beside, blank, heading
 
 ERRORS_FROM_ROWS = 9  # below, the beat itself needs them
@@ -47,7 +53,8 @@ def _latest_beat(patient: PatientView, width: int, n_rows: int) -> list[Text]:
         ]
     named = _lead_of(latest, patient)
     caption = Text(" loss ").append(number(latest.loss), ANOMALY)
-    caption.append(f"/{number(latest.threshold)} x{number(latest.ratio)} RR ")
+    above = "x" if latest.score is None else "score "
+    caption.append(f"/{number(latest.threshold)} {above}{number(latest.ratio)} RR ")
     caption.append(f"{milliseconds(latest.rr_before_ms)}/{milliseconds(latest.rr_after_ms)} ms")
     errors = [plot_errors(latest, width)] if n_rows >= ERRORS_FROM_ROWS else []
     legend = Text("  ━ beat", ANOMALY).append("  ╌ rebuilt", RECONSTRUCTION)
@@ -81,29 +88,26 @@ def explanation(patient: PatientView, width: int, n_rows: int) -> list[Text]:
         return [*none, *blank(n_rows - len(none))]
     title.append_text(_lead_of(latest, patient))
     right = Text(f"{clock(latest.time_s, 1)}  loss ", DIM).append(number(latest.loss), ANOMALY)
-    right.append(f" of {number(latest.threshold)}  ━ beat  ╌ rebuilt", DIM)
+    score = "" if latest.score is None else f"  score {number(latest.score)}"
+    right.append(f" of {number(latest.threshold)}{score}  ━ beat  ╌ rebuilt", DIM)
     rows = [heading(title, right, width), *plot_explained(latest, width, n_rows - 1)]
     return [*rows, *blank(n_rows - len(rows))]
 
 
 def _losses(patient: PatientView, width: int, n_rows: int) -> list[Text]:
-    """Return the losses; of several leads over their thresholds, since each has its own."""
-    threshold, beats = patient.threshold, patient.beats
-    title, name = "loss a beat", "threshold"
-    if len(patient.leads) > 1:
-        title, name = "loss over threshold", harmless(patient.leads[0], 12)
-        beats = tuple(_over_threshold(beat) for beat in beats)
+    """Return the losses; where evidence judged a beat, or of several leads, what is held against 1.
+
+    Each lead has a threshold of its own; evidence joins the leads.
+    """
+    threshold, beats, several = patient.threshold, patient.beats, len(patient.leads) > 1
+    by_evidence = any(beat.score is not None for beat in beats)
+    title = "score a beat" if by_evidence else "loss over threshold" if several else "loss a beat"
+    name = harmless(patient.leads[0], 12) if several else "threshold"
     right = Text(f"{name} ", DIM).append(
         "--" if threshold is None else number(threshold), RECONSTRUCTION
     )
-    drawn = 1.0 if threshold is not None and len(patient.leads) > 1 else threshold
-    return [
-        heading(Text(title, "bold"), right, width),
-        *plot_losses(beats, drawn, width, n_rows - 1),
-    ]
-
-
-def _over_threshold(beat: ShownBeat) -> ShownBeat:
-    """Return a beat with its loss over the threshold of its lead; of one that is learnt, none."""
-    ratio = None if beat.loss is None or not beat.threshold else beat.loss / beat.threshold
-    return replace(beat, loss=ratio)
+    if by_evidence or several:
+        plot = plot_times_above(beats, width, n_rows - 1, with_line=threshold is not None)
+    else:
+        plot = plot_losses(beats, threshold, width, n_rows - 1)
+    return [heading(Text(title, "bold"), right, width), *plot]

@@ -24,8 +24,8 @@ from monitor.view.patients import (
     event_name,
     heart_rate,
     is_withheld,
+    leads_above,
     patient_table,
-    rang_in,
     table_height,
     verdict,
 )
@@ -341,8 +341,8 @@ def _alert_row(
         text.append(f"x{number(row.ratio):<5}")
         text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}  ")
         text.append(harmless(", ".join(row.why)), DIM)
-        if patient is not None and rang_in(patient, row):
-            text.append(f"  {rang_in(patient, row)}", MARK)
+        if patient is not None and leads_above(patient, row):
+            text.append(f"  {leads_above(patient, row)}", MARK)
     return text
 
 

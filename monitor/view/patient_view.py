@@ -32,6 +32,7 @@ from monitor.wire.messages import (
 MAX_BEATS = 120  # losses kept a patient
 MAX_TECHNICAL = 8  # there are five kinds
 MAX_TEXT = 200  # characters kept of any free text
+NOTE_S = 30.0  # so long what was learnt is news, unless an alert comes first
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several
 
 LEFT_OUT = "lead_left_out"
@@ -58,11 +59,19 @@ class ShownBeat:
     is_learning: bool = False  # there was no threshold yet
     is_doubted: bool = False  # called anomalous by a model that does not fit
     threshold: float | None = None  # of the lead whose loss it is
+    score: float | None = None  # where evidence judged it
 
     @property
     def is_withheld(self) -> bool:
         """Whether it could not be judged."""
         return self.is_doubted or (self.loss is None and not self.is_learning)
+
+    @property
+    def times_above(self) -> float | None:
+        """Its score where evidence judged it, otherwise its loss over the threshold."""
+        if self.score is not None:
+            return self.score
+        return None if self.loss is None or not self.threshold else self.loss / self.threshold
 
 
 @dataclass(frozen=True)
@@ -91,9 +100,10 @@ class AlertRow:
     text: str = ""
     loss: float | None = None  # at the highest ratio
     ratio: float | None = None  # the highest so far
+    is_score: bool = False  # the ratio is a score, by evidence
     n_beats: int = 0
     why: tuple[str, ...] = ()  # what made that beat anomalous
-    leads: tuple[str, ...] = ()  # that rang at that beat; of a technical alert: those it is of
+    leads: tuple[str, ...] = ()  # in which that beat stands out; of a technical alert: it is of
     inhibits: tuple[AlarmKind, ...] = ()  # of a technical alert: what cannot be raised meanwhile
 
     @property
@@ -122,6 +132,8 @@ class PatientView:
     n_alerts: int = 0
     n_withheld: int = 0
     note: str = ""
+    note_from: int = 0  # the position at which the note was new
+    note_alerts: int = 0  # alerts before it was
     waveform: Waveform = field(default_factory=Waveform)  # of the first lead, with the R peaks
     others: Mapping[str, Waveform] = field(default_factory=dict)  # of further leads, by name
     beats: tuple[ShownBeat, ...] = ()
@@ -162,6 +174,14 @@ class PatientView:
         if self.state in ("monitoring", "ended"):
             return "quiet" if self.state == "monitoring" else "ended"
         return "learning"
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the note belongs to the state row: later it would only hide the signal's rows."""
+        if self.state != "monitoring" or self.fs_hz is None:
+            return True
+        is_young = self.position - self.note_from < NOTE_S * self.fs_hz
+        return is_young and self.n_alerts == self.note_alerts
 
     @property
     def asks(self) -> bool:
@@ -223,6 +243,7 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
         is_learning=beat.threshold is None,
         is_doubted=beat.anomalous and is_unfit,
         threshold=beat.threshold,
+        score=beat.score if beat.weighed else None,
     )
     # Of several leads a beat has the threshold of its worst; the patient's is that of the first.
     threshold = patient.threshold if len(patient.leads) > 1 else beat.threshold
@@ -307,6 +328,7 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
     known = {lasting.event: lasting for lasting in patient.technical}
     told = (event for event in said.technical if event != LEFT_OUT)
     events = dict.fromkeys(_bounded([*told], MAX_TEXT))
+    is_known = (said.state, said.note[:MAX_TEXT]) == (patient.state, patient.note)
     # Not dataclasses.replace, which takes three times as long: this is done for all, each second.
     return PatientView(
         patient=patient.patient,
@@ -325,6 +347,8 @@ def add_status(patient: PatientView, said: PatientStatus) -> PatientView:
         n_alerts=said.alerts,
         n_withheld=said.withheld,
         note=said.note[:MAX_TEXT],
+        note_from=patient.note_from if is_known else said.position,
+        note_alerts=patient.note_alerts if is_known else said.alerts,
         waveform=patient.waveform,
         others=patient.others,
         beats=patient.beats,

@@ -76,13 +76,14 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
     episode = patient.episode
     if episode is not None:
         beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
-        ratio = "" if episode.ratio is None else f"  loss x{number(episode.ratio)}"
+        above = "score " if episode.is_score else "loss x"
+        ratio = "" if episode.ratio is None else f"  {above}{number(episode.ratio)}"
         why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
-        leads = f"  {rang_in(patient, episode)}" if rang_in(patient, episode) else ""
-        rung = f"{beats}{ratio}{why}{leads}{without(patient)}"
-        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {rung}"
+        leads = f"  {leads_above(patient, episode)}" if leads_above(patient, episode) else ""
+        about = f"{beats}{ratio}{why}{leads}{without(patient)}"
+        said = f"ALERT {episode.priority} since {clock(episode.time_s, 0)}  {about}"
         return "A", said, ALARM_BAR
-    letter, said, style = _state(patient)
+    letter, said, style = _state(patient, with_note=patient.has_news or snapshot.explaining)
     if asks_for_beats(patient):
         return "A", f"{TO_ACKNOWLEDGE}  {said}{without(patient)}", ALARM_BAR
     return letter, f"{said}{without(patient)}", style
@@ -102,8 +103,8 @@ def _in_table(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
     return "A", f"{summary(patient)}{also}", ALARM_BARS[patient.alarms[0].priority]
 
 
-def rang_in(patient: PatientView, row: AlertRow) -> str:
-    """Return which leads an episode's worst beat rang in, where the patient has several."""
+def leads_above(patient: PatientView, row: AlertRow) -> str:
+    """Return which leads an episode's worst beat stands out in, where the patient has several."""
     return harmless(joined_leads(row.leads), NAME_LENGTH) if len(patient.leads) > 1 else ""
 
 
@@ -114,9 +115,9 @@ def without(patient: PatientView) -> str:
     return f"  without {harmless(named_leads(patient.left_out), NAME_LENGTH)}"
 
 
-def _state(patient: PatientView) -> tuple[str, str, str]:
+def _state(patient: PatientView, *, with_note: bool) -> tuple[str, str, str]:
     """Return the same of a patient of whom nothing is open."""
-    note = f"  {harmless(patient.note)}" if patient.note else ""
+    note = f"  {harmless(patient.note)}" if patient.note and with_note else ""
     if patient.state == "monitoring":
         alert = "no alert of beats" if patient.alarms else "no open alert"
         return "M", f"MONITORING  {alert}{note}", QUIET_BAR

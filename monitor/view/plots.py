@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -268,6 +269,14 @@ def plot_losses(
         rows.append(row.append_text(_joined(cells)))
     letters = [_mark(beat) if beat.anomalous or beat.is_withheld else _NOTHING for beat in newest]
     return [*rows, Text(" " * (AXIS_COLUMNS + empty)).append_text(_joined(letters))]
+
+
+def plot_times_above(
+    beats: Sequence[ShownBeat], width: int, n_rows: int, *, with_line: bool = True
+) -> list[Text]:
+    """Draw as `plot_losses` how many times above its bound each beat is, with the bound, 1."""
+    held = [replace(beat, loss=beat.times_above) for beat in beats[-width:]]
+    return plot_losses(held, 1.0 if with_line else None, width, n_rows)
 
 
 def _joined(cells: Sequence[Cell]) -> Text:

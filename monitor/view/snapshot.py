@@ -220,9 +220,12 @@ def _alert_row(alert: Alert, before: AlertRow | None) -> AlertRow:
         text="" if of_beat is not None else alert.text[:MAX_TEXT],
         loss=alert.loss if highest or before is None else before.loss,
         ratio=above if highest or before is None else before.ratio,
+        is_score=(of_beat is not None and of_beat.score is not None)
+        if highest or before is None
+        else before.is_score,
         n_beats=alert.episode_beats,
         why=_why(alert, before, is_worst=highest),
-        leads=_rang(alert, before, is_worst=highest),
+        leads=_leads_above(alert, before, is_worst=highest),
     )
 
 
@@ -233,8 +236,8 @@ def _why(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str,
     return before.why
 
 
-def _rang(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str, ...]:
-    """Return which leads the episode's worst beat rang in; its end does not say."""
+def _leads_above(alert: Alert, before: AlertRow | None, *, is_worst: bool) -> tuple[str, ...]:
+    """Return which leads the episode's worst beat stands out in; its end does not say."""
     if before is None or (is_worst and alert.leads):
         return tuple(alert.leads[:MAX_LEADS])
     return before.leads

@@ -12,6 +12,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidMessage
+from monitor.wire.bytes_of_signs import decode_signs, encode_signs, sign_bytes
 from monitor.wire.messages import (
     BEAT_COLUMNS,
     MAX_BEAT_VALUE,
@@ -20,6 +21,7 @@ from monitor.wire.messages import (
     MAX_REPLY_BYTES,
     MAX_SAMPLES,
     MAX_STATE_BYTES,
+    MAX_WINDOWS,
     Alert,
     BeatsHeader,
     BeatsMessage,
@@ -40,7 +42,7 @@ from monitor.wire.messages import (
 from segmenter.beat import Beats, Quality
 
 BUNDLE_BYTES = 1 << 22  # beside headers; a single message may be larger
-BUNDLE_FRAMES = ("headers", "samples", "columns", "lead_quality", "beats", "states")
+BUNDLE_FRAMES = ("headers", "samples", "columns", "lead_quality", "beats", "signs", "states")
 
 T_co = TypeVar("T_co", covariant=True)
 Sent = TypeVar("Sent", bound=Message)
@@ -80,7 +82,8 @@ def _data_bytes(message: StageMessage) -> int:
         case SamplesMessage(samples=samples):
             return samples.nbytes
         case BeatsMessage(header=header, state=state):
-            return 4 * header.n_beats * len(header.leads) * header.length + len(state)
+            values = 4 * header.n_beats * len(header.leads) * header.length
+            return values + sign_bytes(header) + len(state)
         case _:
             return 0
 
@@ -100,6 +103,7 @@ def encode_bundle(messages: Sequence[StageMessage]) -> list[bytes]:
         columns.tobytes(),
         b"".join([one.lead_quality.astype("<u2", copy=False).tobytes() for one in beats]),
         _joined([one.values for one in beats]),
+        encode_signs([one.signs for one in of_beats if one.signs is not None]),
         _msgpack.encode([one.state for one in of_beats]),
     ]
 
@@ -128,13 +132,16 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
             _require_leads(header)
     of_beats = [one for one in headers if isinstance(one, BeatsHeader)]
     n_samples = sum(
-        one.n_samples * len(one.leads) for one in headers if isinstance(one, SamplesHeader)
+        one.n_samples * (len(one.leads) + len(one.waves))
+        for one in headers
+        if isinstance(one, SamplesHeader)
     )
     n_beats = sum(one.n_beats for one in of_beats)
     n_cut = sum(one.n_beats * len(one.leads) for one in of_beats)
     n_values = sum(one.n_beats * len(one.leads) * one.length for one in of_beats)
     sizes = [4 * n_samples, n_beats * BEAT_COLUMNS.itemsize, 2 * n_cut, 4 * n_values]
-    _require_sizes(frames[1:5], sizes)
+    sizes.append(sum(sign_bytes(one) for one in of_beats))
+    _require_sizes(frames[1:6], sizes)
     samples = np.frombuffer(frames[1], "<f4")
     beats = iter(_decode_beats(of_beats, *frames[2:]))
     messages: list[StageMessage] = []
@@ -142,8 +149,9 @@ def decode_bundle(frames: Sequence[bytes]) -> list[StageMessage]:
     for header in headers:
         match header:
             case SamplesHeader():
-                stop = first + len(header.leads) * header.n_samples
-                block = samples[first:stop].reshape(len(header.leads), header.n_samples)
+                n_lines = len(header.leads) + len(header.waves)
+                stop = first + n_lines * header.n_samples
+                block = samples[first:stop].reshape(n_lines, header.n_samples)
                 messages.append(SamplesMessage(header, block))
                 first = stop
             case BeatsHeader():
@@ -158,6 +166,7 @@ def _decode_beats(
     columns_frame: bytes,
     quality_frame: bytes,
     values_frame: bytes,
+    signs_frame: bytes,
     states_frame: bytes,
 ) -> list[BeatsMessage]:
     """Check and unpack the beats of a bundle, whose sizes are checked."""
@@ -171,6 +180,7 @@ def _decode_beats(
         raise InvalidMessage("a beat holds values that are not finite, or absurd")
     _require_order(headers, columns["r_sample"])
     _require_closed(headers, columns)
+    signs = iter(decode_signs(headers, signs_frame))
     messages: list[BeatsMessage] = []
     row = cut = first = 0
     unpacked = iter(zip(headers, states, strict=True))
@@ -185,7 +195,7 @@ def _decode_beats(
         )
         begins = accumulate(n_beats, initial=0)
         messages += [
-            BeatsMessage(header, together, state, begin)
+            BeatsMessage(header, together, state, begin, next(signs))
             for begin, (header, state) in zip(begins, islice(unpacked, len(n_beats)), strict=False)
         ]
         row, cut, first = stop, last_cut, end
@@ -195,11 +205,14 @@ def _decode_beats(
 def _require_leads(header: SamplesHeader | BeatsHeader | ShedHeader) -> None:
     """Raise InvalidMessage unless the leads differ, are those of the events, and fit a message."""
     leads = header.leads
-    if len(leads) > 1 and len(set(leads)) < len(leads):
+    names = leads if isinstance(header, ShedHeader) else [*leads, *header.waves]
+    if len(names) > 1 and len(set(names)) < len(names):
         raise InvalidMessage(f"{header.patient}: two leads of one name")
-    if isinstance(header, SamplesHeader) and header.n_samples * len(leads) > MAX_SAMPLES:
+    if isinstance(header, SamplesHeader) and header.n_samples * len(names) > MAX_SAMPLES:
         raise InvalidMessage(f"{header.patient}: more than {MAX_SAMPLES} samples in all leads")
     if isinstance(header, BeatsHeader):
+        if header.n_hops * len(leads) > MAX_WINDOWS:
+            raise InvalidMessage(f"{header.patient}: more than {MAX_WINDOWS} windows in all leads")
         for event in header.events:
             if event.leads and not set(event.leads).issubset(leads):
                 raise InvalidMessage(f"{header.patient}: an event of a lead that is not there")

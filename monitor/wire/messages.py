@@ -1,21 +1,25 @@
 """Every message type: this docstring is the protocol, `codec` its bytes.
 
 Between the stages (ZeroMQ PUSH -> PULL), bundles: messages of one patient or of many, in order, as
-six frames, each of which may be empty:
+seven frames, each of which may be empty:
 
-    [ headers | samples | columns | lead_quality | beats | states ]
+    [ headers | samples | columns | lead_quality | beats | signs | states ]
 
-    SamplesHeader   producer => segmenter: n float32 samples of each lead in mV, NaN is a gap
+    SamplesHeader   producer => segmenter: n float32 samples of each lead in mV, then of each pulse
+                    wave in its own unit; NaN is a gap
     BeatsHeader     segmenter => consumer: n rows of BEAT_COLUMNS, of each beat and lead its quality
-                    (uint16) and `length` float32 values, and a state: what the segmenter needs to
-                    resume at `position`, or empty
+                    (uint16) and `length` float32 values; the signs of the hops that ended; and a
+                    state: what the segmenter needs to resume at `position`, or empty
     EndHeader       no more will come of a patient
     ShedHeader      none will come of a patient until there is room: a source that cannot wait
     HealthHeader    how a stage is, so that the last one can tell the world how all are
 
 Headers are a msgpack array of tagged structs. The other frames hold what belongs to them, end to
 end in their order: samples lead after lead, beats lead after lead in each beat, all little-endian;
-states a msgpack array of byte strings, one for each BeatsHeader.
+states a msgpack array of byte strings, one for each BeatsHeader. `signs` holds six columns one
+behind the other, each of all BeatsHeaders (see `segmenter.signs.Signs`): ends of hops (int64),
+windows of each hop and lead, complexes, shapes of each complex and lead, a byte of each hop and
+pulse wave (1 where it can be read), pulses.
 Positions count samples from the record's start; with `--loop` they keep rising.
 
 Between the supervisor and its stages (ROUTER <-> DEALER), one msgpack frame, see `Lifecycle`.
@@ -51,6 +55,9 @@ from segmenter.signs import Signs
 
 MAX_SAMPLES = 1 << 22  # samples a message, of all leads: 16 MiB, 4.6 h of one lead at 250 Hz
 MAX_LEADS = 16
+MAX_WAVES = 4  # pulse waves of a patient
+MAX_WINDOWS = 1 << 17  # hops times leads a message: of MAX_SAMPLES at 100 Hz 84,000
+MAX_PULSES = 1 << 17
 MAX_BEATS = 1 << 14  # beats a message
 MAX_BEAT_LENGTH = 4096
 MAX_BEAT_VALUE = 1e6  # a standardised beat of n samples stays below the root of n
@@ -73,6 +80,7 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 Rate = Annotated[float, Meta(ge=1e-3, le=100_000)]  # a tiny one makes times infinite
 WallTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 Leads = Annotated[list[Name], Meta(min_length=1, max_length=MAX_LEADS)]
+Waves = Annotated[list[Name], Meta(max_length=MAX_WAVES)]  # pulse waves beside the leads
 SpecIdentity = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 SignalKind = Literal[  # what the signal shows; of lead_left_out the other leads are still judged
     "lead_off", "signal_lost", "noisy", "no_beat", "lead_left_out"
@@ -120,7 +128,7 @@ BEAT_COLUMNS = np.dtype(
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """What every message between stages says."""
 
-    version: Literal[4]
+    version: Literal[5]
     patient: Name
     record: Name
     sequence: Count  # of this sender and patient; a hole is a lost message
@@ -133,8 +141,9 @@ class SamplesHeader(Header, frozen=True, tag="samples", forbid_unknown_fields=Tr
 
     leads: Leads
     fs_hz: Rate
-    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]  # of each lead
+    n_samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]  # of each lead and wave
     sender: Count  # tells one producer from another; a number drawn when it starts
+    waves: Waves = []
 
 
 class RecordEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,6 +166,11 @@ class BeatsHeader(Header, frozen=True, tag="beats", forbid_unknown_fields=True):
     events: Annotated[list[RecordEvent], Meta(max_length=MAX_BEATS)]
     stretch: Count  # tells this stretch of the patient's samples from the one before
     first_sample: Count  # where the stretch began
+    waves: Waves = []
+    # Signs, 0 where no hop ended or signs are not measured:
+    n_hops: Annotated[int, Meta(ge=0, le=MAX_WINDOWS)] = 0
+    n_complexes: Annotated[int, Meta(ge=0, le=MAX_BEATS)] = 0
+    n_pulses: Annotated[int, Meta(ge=0, le=MAX_PULSES)] = 0
 
 
 class EndHeader(Header, frozen=True, tag="end", forbid_unknown_fields=True):
@@ -197,12 +211,15 @@ class HealthHeader(
 ):
     """How the stage before is; passed down with the data, once a second."""
 
-    version: Literal[4]
+    version: Literal[5]
     health: StageHealth
 
 
 class SamplesMessage(NamedTuple):
-    """A block of samples: shape (leads, n), float32, mV; NaN is a gap."""
+    """A block of samples: shape (leads + waves, n), float32; NaN is a gap.
+
+    Leads in mV, behind them the pulse waves in their own units.
+    """
 
     header: SamplesHeader
     samples: NDArray[np.float32]
@@ -219,7 +236,7 @@ class BeatsMessage(NamedTuple):
     together: Beats
     state: bytes
     first: int = 0
-    signs: Signs | None = None  # what the stretch shows beside its beats; none where not measured
+    signs: Signs | None = None  # of hops that ended; none where none did, or they are not measured
 
     @property
     def beats(self) -> Beats:
@@ -296,6 +313,7 @@ class BeatScored(Published, frozen=True, tag="beat"):
     why: list[Why] = []  # what made it anomalous: its shape, or its time
     losses: list[float | None] = []  # of each lead, where there are several; `loss` is the worst
     score: float | None = None  # what is held against 1; none without a verdict
+    weighed: bool = False  # by evidence; otherwise the score is of the losses and the beat's time
     family: Count | None = None  # of anomalous beats that look alike; none of a normal beat
     sent_ns: int = 0  # monotonic clock of the producer's host when its last sample was sent
 
@@ -355,14 +373,26 @@ class Alert(Published, frozen=True, tag="alert"):
 
 
 class BeatMeasures(NamedTuple):
-    """What was measured of an alert's beat."""
+    """What was measured of an alert's beat.
+
+    Attributes
+    ----------
+    ratio : float
+        Loss over threshold.
+    score : float or None
+        Where evidence judged the beat, what it is held against 1 by: its loss alone may be below
+        the threshold.
+    """
 
     loss: float
     threshold: float
-    ratio: float  # loss / threshold
-    # How many times above its bound it is, as people are shown it. Of a beat that evidence judged,
-    # which has a family, that is its score: its loss alone may be below the threshold.
-    times_above: float
+    ratio: float
+    score: float | None
+
+    @property
+    def times_above(self) -> float:
+        """How many times above its bound the beat is, as people are shown it."""
+        return self.ratio if self.score is None else self.score
 
 
 def measured(alert: Alert) -> BeatMeasures | None:
@@ -371,8 +401,10 @@ def measured(alert: Alert) -> BeatMeasures | None:
         return None
     if alert.loss is None or alert.threshold is None or alert.ratio is None:
         return None
-    above = alert.ratio if alert.family is None or alert.score is None else alert.score
-    return BeatMeasures(alert.loss, alert.threshold, alert.ratio, above)
+    score = (
+        None if alert.family is None else alert.score
+    )  # only a beat that evidence judged has one
+    return BeatMeasures(alert.loss, alert.threshold, alert.ratio, score)
 
 
 def began_s(alert: Alert) -> float:
@@ -631,6 +663,7 @@ class Stream(msgspec.Struct, frozen=True):
     n_samples: Count | None  # none with --loop
     digest: str = ""  # of the first samples: tells a record from another of the same name
     warnings: list[Annotated[str, Meta(max_length=1000)]] = []  # wrong, and read all the same
+    waves: Waves = []
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):

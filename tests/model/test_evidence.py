@@ -89,7 +89,7 @@ def same(one: Measured, other: Measured) -> bool:
     return (
         one.measures.tobytes() == other.measures.tobytes()
         and one.early.tobytes() == other.early.tobytes()
-        and one.unreadable.tolist() == other.unreadable.tolist()
+        and one.doubt.tolist() == other.doubt.tolist()
     )
 
 
@@ -97,7 +97,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
     return Measured(
         np.concatenate([one.measures for one in parts]),
         np.concatenate([one.early for one in parts]),
-        np.concatenate([one.unreadable for one in parts]),
+        np.concatenate([one.doubt for one in parts]),
     )
 
 
@@ -264,8 +264,8 @@ def test_what_is_followed_of_the_usual_loss_is_bounded_and_guarded() -> None:
     assert abs(state.moved[0]) <= 1.0
 
 
-def test_noise_is_unreadable_and_a_run_of_ectopic_beats_is_not() -> None:
-    """Beats of large losses of which no two are alike lie in noise; alike ones do not."""
+def test_noise_leaves_beats_in_doubt_and_a_run_of_ectopic_beats_does_not() -> None:
+    """Beats of large losses of which no two are alike are in doubt; alike ones are not."""
     usual, generator = [a_usual_lead()], np.random.default_rng(5)
     for kind in ("noise", "run"):
         rows = some_rows(120, leads=1)
@@ -275,12 +275,43 @@ def test_noise_is_unreadable_and_a_run_of_ectopic_beats_is_not() -> None:
         losses = rows.losses.copy()
         losses[60:100] = 8 * USUAL_LOSS
         rows = replace(rows, beats=beats, inputs=beats, losses=losses)
-        unreadable = measure(EvidenceState(), usual, rows)[1].unreadable
-        assert not unreadable[:60].any()
-        assert (np.mean(unreadable[70:100]) > 0.6) == (kind == "noise")
-        assert not unreadable[110:].any()
+        doubt = measure(EvidenceState(), usual, rows)[1].doubt
+        assert not doubt[:60].any()
+        assert (np.median(doubt[70:100]) > 2) == (kind == "noise")
+        assert not doubt[115:].any()
         if kind == "run":
-            assert not unreadable.any()
+            assert doubt[60:100].max() < 1.2  # at its begin: beats of a run score far beyond
+
+
+def test_the_more_noise_and_the_fewer_leads_the_more_doubt() -> None:
+    """Doubt rises with the losses of noise, and where only one of two leads is left."""
+    usual, generator = [a_usual_lead()] * 2, np.random.default_rng(5)
+    rows = some_rows(80, leads=2)
+    wander = np.cumsum(generator.normal(0, 1, (40, 2, LENGTH)), axis=2)
+    beats = rows.beats.copy()
+    beats[40:] = TEMPLATE + wander / wander.std()
+    doubts = []
+    for times, left in ((3, 2), (6, 2), (6, 1)):
+        losses, readable = rows.losses.copy(), rows.readable.copy()
+        losses[40:] = times * USUAL_LOSS
+        losses[40:, left:], readable[40:, left:] = np.nan, False
+        noisy = replace(rows, beats=beats, inputs=beats, losses=losses, readable=readable)
+        doubts.append(float(np.median(measure(EvidenceState(), usual, noisy)[1].doubt[60:])))
+    assert 0 < doubts[0] < doubts[1] < doubts[2]
+
+
+def test_a_rate_that_rises_step_by_step_makes_no_beat_early() -> None:
+    """Six percent in all, one a beat: nothing is early; six percent at once is."""
+    at_once, stepwise = (np.full(100, 800.0) for _ in range(2))
+    at_once[80] = 800 * 0.94
+    stepwise[80:86] = 800 * 0.99 ** np.arange(1, 7)
+    early = [
+        column(measures_of(replace(some_rows(100, leads=1), rr_before_ms=one)), "early")[
+            80:86
+        ].max()
+        for one in (at_once, stepwise)
+    ]
+    assert early[1] < 0.5 * early[0]
 
 
 def test_bad_input_is_neutral_and_bounded() -> None:

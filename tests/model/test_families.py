@@ -212,9 +212,7 @@ def test_a_lead_that_comes_later_is_taken_into_the_family() -> None:
 def test_a_beat_in_noise_is_withheld_unless_its_shape_is_known() -> None:
     """What cannot be judged has no verdict; a ventricular beat seen three times before has one."""
 
-    def heard(
-        state: FamiliesState, score: float, unreadable: bool
-    ) -> tuple[FamiliesState, HeardBeat]:
+    def heard(state: FamiliesState, score: float, doubt: float) -> tuple[FamiliesState, HeardBeat]:
         return hear(
             state,
             a_shape(1),
@@ -222,24 +220,68 @@ def test_a_beat_in_noise_is_withheld_unless_its_shape_is_known() -> None:
             0.0,
             score,
             0.0,
-            unreadable=unreadable,
+            doubt=doubt,
             during_alert=False,
         )
 
-    state, withheld = heard(FamiliesState(), CLEAR, True)
+    state, withheld = heard(FamiliesState(), CLEAR, 9.0)
     assert withheld.anomalous is None
     assert state == FamiliesState()
     for _ in range(3):
-        state, one = heard(state, CLEAR, False)
+        state, one = heard(state, CLEAR, 0.0)
         assert one.anomalous is True
-    state, known = heard(state, CLEAR, True)
+    state, known = heard(state, CLEAR, 9.0)
     assert known.anomalous is True
-    state, normal = heard(state, 0.5, True)
+    state, normal = heard(state, 0.5, 9.0)
     assert normal.anomalous is None
-    state, normal = heard(state, 0.5, False)
+    state, normal = heard(state, 0.5, 0.0)
     assert normal.anomalous is False
-    state, no_loss = heard(state, math.nan, False)
+    state, no_loss = heard(state, math.nan, 0.0)
     assert no_loss.anomalous is None
+
+
+def test_in_noise_a_score_counts_from_the_doubt_on() -> None:
+    """Beyond the doubt a beat has a verdict; an alert begins where the rest would have begun it."""
+
+    def heard(score: float, doubt: float) -> HeardBeat:
+        return hear(
+            FamiliesState(),
+            a_shape(1),
+            KNOWN,
+            0.0,
+            score,
+            0.0,
+            doubt=doubt,
+            during_alert=False,
+        )[1]
+
+    doubt = 2.0
+    assert heard(0.9 * math.exp(doubt), doubt).anomalous is None
+    marked = heard(1.1 * math.exp(doubt), doubt)
+    assert marked.anomalous is True
+    assert marked.placed is not None
+    assert marked.placed.onset == ""
+    begun = heard(20 * math.exp(doubt), doubt)
+    assert begun.placed is not None
+    assert begun.placed.onset == "new"
+    assert heard(0.9, doubt).anomalous is None
+    assert heard(0.1, doubt).anomalous is False
+
+
+def test_of_many_new_families_within_minutes_one_more_begins_no_alert() -> None:
+    """The sixth within five minutes is absorbed unless it runs; ten minutes later one is heard."""
+    state, onsets = FamiliesState(), []
+    for number in range(6):
+        state, placed = step(state, a_shape(10 + number), 20.0 * number)
+        state = calm(state)
+        onsets.append(placed.onset)
+    assert onsets == ["new"] * 5 + [""]
+    for second in range(3):
+        state, placed = step(state, a_shape(20), 150.0 + second)
+    assert placed.onset == "run"
+    state, placed = step(calm(state), a_shape(21), 750.0)
+    assert placed.onset == "new"
+    assert not replace(state, new_s=(math.nan,)).is_sane
 
 
 def test_flat_beats_and_damaged_states_are_bounded() -> None:

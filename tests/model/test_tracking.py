@@ -68,8 +68,8 @@ def turning(n: int, over: int) -> NDArray[np.float32]:
     return noisy((TEMPLATE + share * TURNED).astype(np.float32))
 
 
-def test_slow_change_does_not_ring() -> None:
-    """In a quarter of an hour the T wave turns over: no beat rings, though the last are far off."""
+def test_slow_change_is_not_anomalous() -> None:
+    """In a quarter of an hour the T wave turns over: none is anomalous, far off though they are."""
     beats = turning(1500, over=1200)
     assert (scored(beats).losses < THRESHOLD).all()
     assert scored(beats, normal=None).losses[-1] > 2 * THRESHOLD
@@ -84,7 +84,7 @@ def test_sudden_change_rings_and_goes_on_ringing() -> None:
 
 
 def test_anomalies_are_not_learnt() -> None:
-    """Every fourth beat is ectopic for twenty minutes: the last one rings as the first."""
+    """Every fourth beat is ectopic for twenty minutes: the last is as anomalous as the first."""
     ectopic = (2 * np.exp(-(((AT - 62) / 14) ** 2))).astype(np.float32)
     beats = noisy(np.tile(np.stack([TEMPLATE, TEMPLATE, TEMPLATE, ectopic]), (400, 1)))
     losses = scored(beats).losses

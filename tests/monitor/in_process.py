@@ -52,7 +52,7 @@ class InProcess:
         """Send the next samples, in mV, (leads, n) or of one lead (n,); return what is said."""
         block = np.atleast_2d(samples).astype(np.float32)
         header = SamplesHeader(
-            version=4,
+            version=5,
             patient=self._stream.patient,
             record=self._stream.record,
             sequence=self._sequence,
@@ -70,7 +70,7 @@ class InProcess:
     def end(self) -> list[Message]:
         """End the record."""
         patient, record, at = self._stream.patient, self._stream.record, self.position
-        return self._judge(EndHeader(4, patient, record, self._sequence, 1, at, "complete", True))
+        return self._judge(EndHeader(5, patient, record, self._sequence, 1, at, "complete", True))
 
     def _judge(self, message: SamplesMessage | EndHeader) -> list[Message]:
         found = self._segmenter.step([message], self.position / self._stream.fs_hz).messages

@@ -66,7 +66,7 @@ def test_a_technical_alert_says_what_cannot_be_raised_meanwhile() -> None:
     assert (plain_line(technical(250, "cleared", inhibits=["pause"])) or "").endswith("on MLII")
 
 
-def test_an_alert_names_the_leads_that_rang() -> None:
+def test_an_alert_names_the_leads_that_stand_out() -> None:
     """Behind the beats, as they are called."""
     line = plain_line(alert(100, leads=["MLII", "V\x1b1"], quality=["NOISY"]))
     assert line is not None

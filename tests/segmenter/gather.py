@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.beat import Beats, BeatSpec, joined_beats
+from segmenter.signs import Signs, joined_signs
 from segmenter.stream import Segmented, Segmenter
 from segmenter.tracker import SignalEvent
 
@@ -22,6 +23,7 @@ class Whole:
     r_samples: NDArray[np.int64]
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
+    signs: Signs
 
     def same_as(self, other: Whole) -> bool:
         """Tell whether two are equal to the bit."""
@@ -30,6 +32,7 @@ class Whole:
             (self.seconds, other.seconds),
             (self.seconds_quality, other.seconds_quality),
             *((getattr(self.beats, n), getattr(other.beats, n)) for n in vars(self.beats)),
+            *((getattr(self.signs, n), getattr(other.signs, n)) for n in vars(self.signs)),
         ]
         return self.events == other.events and all(
             a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
@@ -46,6 +49,7 @@ def gather(outputs: Iterable[Segmented], length: int = 140, leads: int = 1) -> W
         np.concatenate([s.r_samples for s in said]),
         np.concatenate([s.seconds for s in said]),
         np.concatenate([s.seconds_quality for s in said]),
+        joined_signs([s.signs for s in said], leads),
     )
 
 
@@ -58,6 +62,6 @@ def segment(
     """Segment a whole signal, shape (n,) or (leads, n), cut at the given samples."""
     spec = spec or BeatSpec()
     leads = np.atleast_2d(signal)
-    segmenter = Segmenter(fs_hz, spec, len(leads))
+    segmenter = Segmenter(fs_hz, spec, len(leads), measure_signs=True)
     said = [segmenter.update(piece) for piece in np.split(leads, sorted(cuts), axis=1)]
     return gather([*said, segmenter.flush()], spec.length, len(leads))

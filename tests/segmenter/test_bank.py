@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from segmenter.bank import BankSegmented, SegmenterBank
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import InvalidSignal, InvalidState, OtherState
+from segmenter.signs import Signs, joined_signs
 from segmenter.stream import Segmenter
 from tests.segmenter.gather import Whole, segment
 from tests.segmenter.synthetic import ecg, regular
@@ -34,7 +35,15 @@ def gathered(outputs: Iterable[BankSegmented], row: int, leads: int = 1) -> Whol
         np.concatenate([one.r_samples[one.r_rows == row] for one in said]),
         np.concatenate([one.seconds[one.second_rows == row] for one in said]),
         np.concatenate([one.seconds_quality[one.second_rows == row] for one in said]),
+        joined_signs([signs_of(one, row) for one in said], leads),
     )
+
+
+def signs_of(found: BankSegmented, row: int) -> Signs:
+    """Return the signs of one row."""
+    of = found.found_signs
+    rows = (of.hop_rows, of.complex_rows, of.pulse_rows)
+    return of.signs.part(*(np.flatnonzero(of_row == row) for of_row in rows))
 
 
 def mixture(seed: int, n: int) -> NDArray[np.float64]:
@@ -54,7 +63,7 @@ def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int], wind
     """Whatever the other rows hold, and however the samples are cut: equal to the bit."""
     spec = BeatSpec(window=window)  # type: ignore[arg-type]
     signals = np.stack([mixture(seed, 6000) for seed in seeds])
-    bank = SegmenterBank(len(seeds), FS_HZ, spec)
+    bank = SegmenterBank(len(seeds), FS_HZ, spec, measure_signs=True)
     said = [bank.update(piece) for piece in np.split(signals[:, None], sorted(cuts), axis=2)]
     said.append(bank.flush())
     for row, signal in enumerate(signals):
@@ -66,7 +75,7 @@ def test_clean_rows_beside_rows_with_gaps() -> None:
     clean = ecg(FS_HZ, regular(0.7, 40), 40)
     lost = clean.copy()
     lost[2000:9000] = np.nan
-    bank = SegmenterBank(3, FS_HZ, BeatSpec())
+    bank = SegmenterBank(3, FS_HZ, BeatSpec(), measure_signs=True)
     signals = np.stack([clean, lost, -clean])
     said = [bank.update(signals[:, None, at : at + 250]) for at in range(0, 10000, 250)]
     said.append(bank.flush())
@@ -78,9 +87,9 @@ def test_clean_rows_beside_rows_with_gaps() -> None:
 @given(st.integers(0, 9999), st.integers(0, 9999))
 def test_a_patient_moves_from_bank_to_bank(leaves: int, beds: int) -> None:
     """A row saved at any sample goes on in another bank that is at another position."""
-    first = SegmenterBank(2, FS_HZ, BeatSpec())
+    first = SegmenterBank(2, FS_HZ, BeatSpec(), measure_signs=True)
     said = [first.update(np.stack([TROUBLED[:leaves]] * 2)[:, None])]
-    second = SegmenterBank(3, FS_HZ, BeatSpec())
+    second = SegmenterBank(3, FS_HZ, BeatSpec(), measure_signs=True)
     second.update(np.stack([TROUBLED[:beds]] * 3)[:, None])
     state = first.to_bytes(1)
     second.restore(2, state)
@@ -99,8 +108,8 @@ def test_a_patient_moves_from_bank_to_bank(leaves: int, beds: int) -> None:
 
 def test_a_gap_of_a_bank_is_a_gap_of_each() -> None:
     """gap(n) of a bank leaves each row as gap(n) of it alone does."""
-    bank = SegmenterBank(2, FS_HZ, BeatSpec())
-    alone = Segmenter(FS_HZ, BeatSpec())
+    bank = SegmenterBank(2, FS_HZ, BeatSpec(), measure_signs=True)
+    alone = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     bank.update(np.stack([TROUBLED[:900]] * 2)[:, None])
     alone.update(TROUBLED[:900])
     for lost in (7, 400, 10**9):
@@ -111,32 +120,32 @@ def test_a_gap_of_a_bank_is_a_gap_of_each() -> None:
 
 def test_a_damaged_state_leaves_a_row_as_a_new_one() -> None:
     """What cannot be restored is refused, and the row begins anew; the others go on."""
-    bank = SegmenterBank(2, FS_HZ, BeatSpec())
+    bank = SegmenterBank(2, FS_HZ, BeatSpec(), measure_signs=True)
     bank.update(np.stack([TROUBLED[:2000]] * 2)[:, None])
     other, state = bank.to_bytes(0), bytearray(bank.to_bytes(1))
     state[-40] ^= 1
     with pytest.raises(InvalidState):
         bank.restore(1, bytes(state))
-    assert bank.to_bytes(1) == SegmenterBank(1, FS_HZ, BeatSpec()).to_bytes(0)
+    assert bank.to_bytes(1) == SegmenterBank(1, FS_HZ, BeatSpec(), measure_signs=True).to_bytes(0)
     assert bank.to_bytes(0) == other
 
 
 @pytest.mark.parametrize(("fs_hz", "spec"), [(360.0, BeatSpec()), (FS_HZ, BeatSpec(window="rr"))])
 def test_a_state_of_another_rate_or_spec_is_refused(fs_hz: float, spec: BeatSpec) -> None:
     """A bank has one sampling rate and one kind of beat."""
-    state = SegmenterBank(1, fs_hz, spec).to_bytes(0)
+    state = SegmenterBank(1, fs_hz, spec, measure_signs=True).to_bytes(0)
     with pytest.raises(OtherState, match="not to this bank"):
-        SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
+        SegmenterBank(1, FS_HZ, BeatSpec(), measure_signs=True).restore(0, state)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 10), (3, 1, 10), (2, 2, 10), (1, 2, 3)])
 def test_chunks_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     """A chunk has as many rows and leads as the bank."""
     with pytest.raises(InvalidSignal, match="shape"):
-        SegmenterBank(2, FS_HZ, BeatSpec()).update(np.zeros(shape))
+        SegmenterBank(2, FS_HZ, BeatSpec(), measure_signs=True).update(np.zeros(shape))
 
 
 def test_a_bank_of_nobody_is_refused() -> None:
     """There is at least one patient."""
     with pytest.raises(InvalidSignal, match="0 patients given"):
-        SegmenterBank(0, FS_HZ, BeatSpec())
+        SegmenterBank(0, FS_HZ, BeatSpec(), measure_signs=True)

@@ -59,7 +59,7 @@ def test_single_samples_give_the_same_to_the_bit() -> None:
 @given(st.lists(st.integers(0, TWO.shape[1]), min_size=1, max_size=8))
 def test_saving_and_restoring_changes_nothing(cuts: list[int]) -> None:
     """Restored from bytes at any sample it goes on to the bit, and saves the same bytes."""
-    segmenter, said = Segmenter(FS_HZ, BeatSpec(), 2), []
+    segmenter, said = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True), []
     for piece in np.split(TWO, sorted(cuts), axis=1):
         said.append(segmenter.update(piece))
         state = segmenter.to_bytes()
@@ -74,7 +74,7 @@ def test_a_gap_equals_as_many_nans(lost: int) -> None:
     said: list[list[Segmented]] = []
     states = []
     for by_gap in (True, False):
-        segmenter = Segmenter(FS_HZ, BeatSpec(), 2)
+        segmenter = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True)
         parts = [segmenter.update(TWO[:, :2900])]
         hole = np.full((2, lost), np.nan)
         parts.append(segmenter.gap(lost) if by_gap else segmenter.update(hole))
@@ -90,7 +90,7 @@ def test_a_gap_equals_as_many_nans(lost: int) -> None:
 def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int]) -> None:
     """In a bank of two patients of two leads each says what it says alone."""
     signals = np.stack([mixture(seed, 6000) for seed in seeds]).reshape(2, 2, -1)
-    bank = SegmenterBank(2, FS_HZ, BeatSpec(), leads=2)
+    bank = SegmenterBank(2, FS_HZ, BeatSpec(), leads=2, measure_signs=True)
     said = [bank.update(piece) for piece in np.split(signals, sorted(cuts), axis=2)]
     said.append(bank.flush())
     for row, leads in enumerate(signals):
@@ -99,9 +99,9 @@ def test_a_row_gives_what_it_gives_alone(seeds: list[int], cuts: list[int]) -> N
 
 def test_patients_come_and_go_in_a_pool() -> None:
     """A pool of patients of two leads says of each what a segmenter of its own says."""
-    pool = SegmenterPool(FS_HZ, BeatSpec(), leads=2)
+    pool = SegmenterPool(FS_HZ, BeatSpec(), leads=2, measure_signs=True)
     rows = [pool.add() for _ in range(3)]
-    alone = Segmenter(FS_HZ, BeatSpec(), 2)
+    alone = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True)
     alone.update(TWO[:, :1234])
     pool.update(rows, np.stack([TWO[:, :1000]] * 3))
     pool.remove(rows[1])
@@ -202,10 +202,43 @@ def test_a_lead_that_fails_is_left_out_and_said(kind: str, lead: int) -> None:
     assert not whole.seconds_quality.any()
 
 
+def test_a_lead_that_fails_for_seconds_is_not_reported() -> None:
+    """Left out of the beats it is; reported is what lasts, and the same for being back."""
+    r_s = regular(0.8, 120)
+    leads = np.stack([ecg(FS_HZ, r_s, 120, seed=1), -0.5 * ecg(FS_HZ, r_s, 120, seed=2)])
+    for start_s, stop_s in ((20, 26), (30, 36), (50, 70), (75, 80), (84, 92)):
+        leads[1, round(start_s * FS_HZ) : round(stop_s * FS_HZ)] = np.nan
+    whole = segment(leads, FS_HZ)
+    assert [(e.kind, e.state) for e in whole.events] == [
+        ("lead_left_out", "onset"),
+        ("lead_left_out", "cleared"),
+    ]
+    assert [round(e.sample / FS_HZ) for e in whole.events] == [50, 92]
+    during = (whole.r_samples > 21 * FS_HZ) & (whole.r_samples < 25 * FS_HZ)
+    assert not whole.beats.lead_judgeable[during, 1].any()
+    cuts = range(0, leads.shape[1], 311)
+    assert segment(leads, FS_HZ, cuts).events == whole.events
+
+
+def test_a_lead_that_turns_is_reported_as_before_a_restart() -> None:
+    """What lasts is counted on from the state; a state of before it was kept begins to count."""
+    leads = failed("lost", 1)
+    at = round(36 * FS_HZ)  # it is lost, and not yet reported
+    before = Segmenter(FS_HZ, BeatSpec(), 2)
+    before.update(leads[:, :at])
+    plain, arrays = unpack(MAGIC, before.to_bytes())
+    older = dict(plain)
+    del older["turned_from"]
+    for state, onset_s in ((plain, 30), (older, 36)):
+        after = Segmenter.from_bytes(pack(MAGIC, state, arrays))
+        events = after.update(leads[:, at : round(58 * FS_HZ)]).events
+        assert [(e.state, round(e.sample / FS_HZ)) for e in events] == [("onset", onset_s)]
+
+
 def test_leads_that_all_fail_are_the_patients_event() -> None:
     """Nothing is left out where nothing is left: the signal is lost, and comes back."""
     leads = failed("lost", 0)
-    leads[1, round(40 * FS_HZ) : round(50 * FS_HZ)] = np.nan
+    leads[1, round(45 * FS_HZ) : round(50 * FS_HZ)] = np.nan
     events = [(e.kind, e.state, e.leads) for e in segment(leads, FS_HZ).events]
     assert events == [
         ("lead_left_out", "onset", (0,)),
@@ -284,11 +317,11 @@ def test_twelve_leads() -> None:
 def test_chunks_of_another_shape_are_refused(chunk: Any) -> None:
     """A chunk has as many leads as the segmenter."""
     with pytest.raises(InvalidSignal, match="shape"):
-        Segmenter(FS_HZ, BeatSpec(), 2).update(chunk)
+        Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True).update(chunk)
 
 
 def saved() -> tuple[dict[str, Any], dict[str, Any]]:
-    segmenter = Segmenter(FS_HZ, BeatSpec(), 2)
+    segmenter = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True)
     segmenter.update(TWO[:, :2300])
     return unpack(MAGIC, segmenter.to_bytes())
 
@@ -338,6 +371,14 @@ def test_a_lead_out_of_bounds_is_refused(name: str, value: object) -> None:
         Segmenter.from_bytes(pack(MAGIC, plain, arrays))
 
 
+@pytest.mark.parametrize("turned", [[-1], [-2, -1], [-1, 10**9], ["x", -1]])
+def test_a_lead_that_turned_out_of_bounds_is_refused(turned: list[Any]) -> None:
+    """It turned at a sample that came, or is as it was reported."""
+    plain, arrays = saved()
+    with pytest.raises(InvalidState):
+        Segmenter.from_bytes(pack(MAGIC, plain | {"turned_from": turned}, arrays))
+
+
 @pytest.mark.parametrize("name", ["joiner", "good_seconds", "left_out", "leads"])
 def test_a_part_that_is_missing_is_refused(name: str) -> None:
     """Each part of a state of two leads is there."""
@@ -351,11 +392,11 @@ def test_a_part_that_is_missing_is_refused(name: str) -> None:
 def test_an_absurd_number_of_leads_is_refused(leads: int) -> None:
     """A patient has at least one lead, and not more than a body has places for."""
     with pytest.raises(InvalidSignal, match="leads given"):
-        Segmenter(FS_HZ, BeatSpec(), leads)
+        Segmenter(FS_HZ, BeatSpec(), leads, measure_signs=True)
 
 
 def test_a_state_of_another_number_of_leads_is_refused() -> None:
     """A bank has patients of one number of leads."""
-    state = Segmenter(FS_HZ, BeatSpec(), 2).to_bytes()
+    state = Segmenter(FS_HZ, BeatSpec(), 2, measure_signs=True).to_bytes()
     with pytest.raises(InvalidState, match="2 leads"):
-        SegmenterBank(1, FS_HZ, BeatSpec()).restore(0, state)
+        SegmenterBank(1, FS_HZ, BeatSpec(), measure_signs=True).restore(0, state)

@@ -56,7 +56,7 @@ def test_single_samples_give_the_same_to_the_bit() -> None:
 @given(st.lists(st.integers(0, len(TROUBLED)), min_size=1, max_size=8))
 def test_saving_and_restoring_changes_nothing(cuts: list[int]) -> None:
     """Restored from bytes at any sample it goes on to the bit, and saves the same bytes."""
-    segmenter, said = Segmenter(FS_HZ, BeatSpec()), []
+    segmenter, said = Segmenter(FS_HZ, BeatSpec(), measure_signs=True), []
     for piece in np.split(TROUBLED, sorted(cuts)):
         said.append(segmenter.update(piece))
         state = segmenter.to_bytes()
@@ -69,7 +69,10 @@ def test_saving_and_restoring_changes_nothing(cuts: list[int]) -> None:
 @given(st.integers(0, 3000), st.integers(0, 3000))
 def test_a_gap_equals_as_many_nans(before: int, lost: int) -> None:
     """gap(n) is update of n NaN to the bit, in what it says and in the state it leaves."""
-    by_gap, by_nan = Segmenter(FS_HZ, BeatSpec()), Segmenter(FS_HZ, BeatSpec())
+    by_gap, by_nan = (
+        Segmenter(FS_HZ, BeatSpec(), measure_signs=True),
+        Segmenter(FS_HZ, BeatSpec(), measure_signs=True),
+    )
     rest = TROUBLED[before : before + 2000]
     first = [
         by_gap.update(TROUBLED[:before]),
@@ -87,7 +90,7 @@ def test_a_gap_equals_as_many_nans(before: int, lost: int) -> None:
 
 def test_a_gap_of_years_takes_no_time() -> None:
     """A gap of 10^12 samples passes at once and leaves a small state that still works."""
-    segmenter = Segmenter(FS_HZ, BeatSpec())
+    segmenter = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     segmenter.update(ecg(FS_HZ, R_S, SECONDS))
     said = segmenter.gap(10**12)
     assert [(e.kind, e.state) for e in said.events] == [("signal_lost", "onset")]
@@ -98,7 +101,7 @@ def test_a_gap_of_years_takes_no_time() -> None:
 
 def test_the_state_stays_small() -> None:
     """The state is of the size of ten seconds of signal, however long the stream was."""
-    segmenter = Segmenter(360.0, BeatSpec())
+    segmenter = Segmenter(360.0, BeatSpec(), measure_signs=True)
     for minute in range(5):
         segmenter.update(ecg(360.0, regular(0.5, 60), 60, seed=minute))
         assert len(segmenter.to_bytes()) < 8 * HISTORY_S * 360
@@ -143,7 +146,7 @@ def test_mains_hum_does_not_matter() -> None:
 def test_delay_is_within_300_ms_and_told() -> None:
     """After learning, a beat is sure 300 ms after R, and was not said before that."""
     signal = ecg(FS_HZ, R_S, SECONDS)
-    segmenter = Segmenter(FS_HZ, BeatSpec())
+    segmenter = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     said_at = {}
     for start in range(0, len(signal), 5):
         for r in segmenter.update(signal[start : start + 5]).r_samples:
@@ -173,7 +176,7 @@ def test_what_is_known_later_is_marked_late() -> None:
 
 def test_beats_leave_when_the_next_r_is_known() -> None:
     """The beat is there in the update that makes the next R known."""
-    segmenter = Segmenter(FS_HZ, BeatSpec())
+    segmenter = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     signal, said = ecg(FS_HZ, R_S, SECONDS), []
     for start in range(0, len(signal), 25):
         out = segmenter.update(signal[start : start + 25])
@@ -337,7 +340,7 @@ def test_standardised() -> None:
 def test_absurd_sampling_rates_are_refused(fs_hz: float) -> None:
     """Only 100 to 2000 Hz."""
     with pytest.raises(InvalidSignal, match="sampling rate"):
-        Segmenter(fs_hz, BeatSpec())
+        Segmenter(fs_hz, BeatSpec(), measure_signs=True)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +348,7 @@ def test_absurd_sampling_rates_are_refused(fs_hz: float) -> None:
 )
 def test_chunks_of_another_kind_are_refused(chunk: object) -> None:
     """A chunk has one dimension and real numbers; a refused one changes nothing."""
-    segmenter = Segmenter(FS_HZ, BeatSpec())
+    segmenter = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     before = segmenter.to_bytes()
     with pytest.raises(InvalidSignal):
         segmenter.update(chunk)  # type: ignore[arg-type]
@@ -377,20 +380,20 @@ def test_what_is_no_sample_is_missing_in_any_type(dtype: type, value: float) -> 
 def test_a_gap_beyond_all_positions_is_refused() -> None:
     """What could not be restored is not begun."""
     with pytest.raises(InvalidSignal, match="gap"):
-        Segmenter(FS_HZ, BeatSpec()).gap(2**60)
+        Segmenter(FS_HZ, BeatSpec(), measure_signs=True).gap(2**60)
 
 
 def test_a_negative_gap_is_refused() -> None:
     """Time does not run backwards."""
     with pytest.raises(InvalidSignal, match="gap"):
-        Segmenter(FS_HZ, BeatSpec()).gap(-1)
+        Segmenter(FS_HZ, BeatSpec(), measure_signs=True).gap(-1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_states_are_refused(data: st.DataObject) -> None:
     """A state cut short or with one byte changed is refused, with no other error."""
-    segmenter = Segmenter(FS_HZ, BeatSpec())
+    segmenter = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     segmenter.update(TROUBLED[:1500])
     state = bytearray(segmenter.to_bytes())
     if data.draw(st.booleans()):
@@ -414,7 +417,7 @@ def test_a_state_after_a_long_pause_can_be_restored() -> None:
     """Two minutes of asystole under a good signal leave a state like any other."""
     r_s = np.concatenate((np.arange(0.5, 2, 0.8), np.arange(140, 150, 0.8)))
     signal = ecg(FS_HZ, r_s, 151)
-    segmenter = Segmenter(FS_HZ, BeatSpec())
+    segmenter = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     said = [segmenter.update(signal[:35200])]
     segmenter = Segmenter.from_bytes(segmenter.to_bytes())
     said += [segmenter.update(signal[35200:]), segmenter.flush()]
@@ -447,7 +450,7 @@ def test_no_r_peak_lies_before_the_stream() -> None:
     signal = ecg(FS_HZ, R_S, SECONDS)[round(R_S[1] * FS_HZ) + 2 :]
     whole = segment(signal, FS_HZ)
     assert whole.r_samples.min() >= 0
-    state = Segmenter(FS_HZ, BeatSpec())
+    state = Segmenter(FS_HZ, BeatSpec(), measure_signs=True)
     state.update(signal[:1000])
     assert Segmenter.from_bytes(state.to_bytes()).to_bytes() == state.to_bytes()
 
@@ -502,7 +505,7 @@ def tall_t(fs_hz: float, rr_s: float, ratio: float, width_s: float) -> tuple[np.
 def test_tall_t_waves_are_no_beats(fs_hz: float, rr_s: float, ratio: float, width_s: float) -> None:
     """Twice the R waves and more, at rates of 60 to 100: blunter than the QRS complex before."""
     signal, n_beats = tall_t(fs_hz, rr_s, ratio, width_s)
-    found = Segmenter(fs_hz, BeatSpec()).update(signal)
+    found = Segmenter(fs_hz, BeatSpec(), measure_signs=True).update(signal)
     assert abs(len(found.r_samples) - n_beats) <= 2
 
 
@@ -512,7 +515,7 @@ def test_no_event_ends_before_it_begins(rr_s: float) -> None:
     t_s = np.arange(60 * 250) / 250
     signal = np.exp(-(((t_s + rr_s / 2) % rr_s - rr_s / 2) ** 2) / 0.012**2)
     began: dict[str, int] = {}
-    for event in Segmenter(250.0, BeatSpec()).update(signal).events:
+    for event in Segmenter(250.0, BeatSpec(), measure_signs=True).update(signal).events:
         if event.state == "onset":
             began[event.kind] = event.sample
         else:

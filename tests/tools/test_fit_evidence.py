@@ -34,7 +34,7 @@ def a_record(name: str, anomalous: list[int], classes: str = "V", n: int = 200) 
     readable = np.ones((n, 1), np.bool_)
     intervals = np.full(n, 1000.0)
     rows = BeatRows(losses, inputs, inputs, inputs, readable, intervals, intervals)
-    measured = Measured(measures, np.zeros(n), np.zeros(n, np.bool_))
+    measured = Measured(measures, np.zeros(n), np.zeros(n))
     evidence = RecordEvidence(rows, np.arange(n) * 360, 360.0, measured)
     return Record(name, evidence, of_beats, hours=0.5)
 
@@ -59,8 +59,7 @@ def test_withheld_beats_are_no_verdicts() -> None:
     """Beats in noise whose shape is not known count as withheld."""
     record = a_record("1", [50, 90])
     measured = record.evidence.measured
-    unreadable = np.arange(200) >= 100
-    noisy = replace(measured, unreadable=unreadable)
+    noisy = replace(measured, doubt=np.where(np.arange(200) >= 100, 40.0, 0.0))
     record = replace(record, evidence=replace(record.evidence, measured=noisy))
     assert figures(record, load_shipped_weights()).withheld == pytest.approx(0.5)
 

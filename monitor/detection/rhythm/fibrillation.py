@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
 from monitor.detection.rhythm.signs import LeadSigns
+from segmenter.hops import WINDOW_S
 
 CLEAR_LEAKAGE = 0.406  # of a lead that oscillates
 OTHER_LEAKAGE = 0.625  # of one that shows no QRS complexes: Kuo, Dillman 1978
@@ -23,7 +23,6 @@ LEAST_MV = 0.1  # of coarse fibrillation
 def fibrillation(
     leads: Sequence[LeadSigns],
     waves: Sequence[PulsesState],
-    limits: RhythmLimits,
     sample: int,
     fs_hz: float,
 ) -> Condition:
@@ -33,7 +32,7 @@ def fibrillation(
         return Condition(False)
     if not all(_has_no_complexes(lead) for lead in readable):
         return Condition(False)
-    since = sample - round(limits.fibrillation_s * fs_hz)
+    since = sample - round(WINDOW_S * fs_hz)
     return Condition(not beats_on(waves, since, sample, fs_hz), since)
 
 

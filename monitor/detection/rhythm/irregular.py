@@ -31,7 +31,7 @@ FEWEST_MATCHES = 5  # Lake 2011
 BEGINS_ABOVE = -0.6  # of the coefficient; chosen on MIT-BIH, where 201 and 203 fibrillate
 ENDS_BELOW = -0.75
 GOOD_SHARE = 0.9  # of the beats are fit for a verdict: noise is irregular, too
-EVERY_BEATS = 4  # the measure takes 0.1 ms
+EVERY_BEATS = 4  # the measure takes 30 us
 
 
 class IrregularState(msgspec.Struct, frozen=True):
@@ -93,13 +93,12 @@ def coefficient_of_sample_entropy(rr_ms: Sequence[float]) -> float:
     """
     rr = np.asarray(rr_ms, np.float64)
     apart = np.abs(rr[:, None] - rr[None, :])
-    later = np.triu(np.ones((len(rr) - 1, len(rr) - 1), np.bool_), 1)
     tolerance_ms = FIRST_TOLERANCE_MS
     for widening in range(MOST_WIDENINGS + 1):
         near = apart <= tolerance_ms
-        pairs = near[:-1, :-1] & later
-        n_pairs = int(np.count_nonzero(pairs))
-        n_followed = int(np.count_nonzero(pairs & near[1:, 1:]))
+        pairs = near[:-1, :-1]  # each twice, and each interval with itself
+        n_pairs = (int(np.count_nonzero(pairs)) - len(pairs)) // 2
+        n_followed = (int(np.count_nonzero(pairs & near[1:, 1:])) - len(pairs)) // 2
         if n_followed >= FEWEST_MATCHES or widening == MOST_WIDENINGS:
             break
         tolerance_ms *= WIDER

@@ -1,11 +1,12 @@
-"""The life of a named alarm: onset, cleared, latched until a person has seen it. Pure.
+"""The life of a named alarm's condition: it begins, and ends some seconds after it last held. Pure.
 
                 condition holds: onset
     quiet ----------------------------------> active
           <----------------------------------
              it did not hold for `clear_s`: cleared
 
-An alarm of high priority latches: it asks to be acknowledged, also after it has ended.
+What of this people are told, and what latches until one has seen it, is decided in
+`patient_alarms`.
 """
 
 from __future__ import annotations
@@ -14,30 +15,18 @@ from typing import Literal
 
 import msgspec
 
+from monitor.settings import AlarmRules
 from monitor.wire.messages import AlarmKind, Priority
 
-PRIORITIES: dict[AlarmKind, Priority] = {  # IEC 60601-1-8: how soon someone must come
-    "asystole": "high",
-    "ventricular_fibrillation": "high",
-    "ventricular_tachycardia": "high",
-    "extreme_tachycardia": "high",
-    "extreme_bradycardia": "high",
-    "ventricular_run": "medium",
-    "pause": "medium",
-    "tachycardia": "medium",
-    "bradycardia": "medium",
-    "irregular_rhythm": "low",
-}
+DEFAULTS = AlarmRules()
 
 
 class AlarmLife(msgspec.Struct, frozen=True):
-    """Where one named alarm stands."""
+    """Where the condition of one named alarm stands."""
 
     active: bool = False
     since_sample: int = 0
-    held_sample: int = 0  # the last at which its condition held
-    latched: bool = False  # of high priority, and nobody acknowledged it
-    acknowledged: bool = False  # the one that lasts was
+    held_sample: int = 0  # the last at which it held
 
 
 class AlarmChange(msgspec.Struct, frozen=True):
@@ -60,26 +49,17 @@ class Condition(msgspec.Struct, frozen=True):
 def live(
     life: AlarmLife, kind: AlarmKind, condition: Condition, sample: int, clear_samples: int
 ) -> tuple[AlarmLife, AlarmChange | None]:
-    """Take in whether the condition holds at a sample; return what changed."""
-    priority = PRIORITIES[kind]
+    """Take in whether the condition holds at a sample; return what changed.
+
+    The priority is that of the rules' defaults.
+    """
+    priority = DEFAULTS.priority(kind) or "low"
     if condition.holds:
         if life.active:
-            return msgspec.structs.replace(life, held_sample=sample), None
-        latched = life.latched or priority == "high"
-        life = AlarmLife(True, condition.since_sample, sample, latched)
-        return life, AlarmChange(kind, "onset", sample, condition.since_sample, priority)
+            return AlarmLife(True, life.since_sample, sample), None
+        change = AlarmChange(kind, "onset", sample, condition.since_sample, priority)
+        return AlarmLife(True, condition.since_sample, sample), change
     if life.active and sample - life.held_sample >= clear_samples:
         change = AlarmChange(kind, "cleared", sample, life.since_sample, priority)
-        life = msgspec.structs.replace(life, active=False, acknowledged=False)
-        return life, change
+        return AlarmLife(False, life.since_sample, life.held_sample), change
     return life, None
-
-
-def acknowledge(
-    life: AlarmLife, kind: AlarmKind, sample: int
-) -> tuple[AlarmLife, AlarmChange | None]:
-    """Take note that a person has seen the alarm; None if there is nothing to see."""
-    if not life.latched:
-        return life, None
-    life = msgspec.structs.replace(life, latched=False, acknowledged=life.active)
-    return life, AlarmChange(kind, "acknowledged", sample, life.since_sample, PRIORITIES[kind])

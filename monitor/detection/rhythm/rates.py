@@ -15,11 +15,14 @@ from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.signs import Beat
 
+ABSENT = Condition(False)
 KEPT_BEATS = 17
 SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: that is no pause
 GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
 USUAL_VENTRICULAR = -2.0  # log odds of a usual beat, before the patient's are known
 MEDIAN_STEP = 0.02  # log odds a beat
+SILENT_S = 0.6  # longer than a QRS complex and its T wave: between two beats of a slow heart
+SILENT_SHARE = 0.25  # of a slow rhythm's time; true ones have half, missed beats none
 STALE_S = 8.0  # without a beat for so long a detector says nothing of the rate
 
 
@@ -52,6 +55,19 @@ def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
     return (*r_samples, r_samples[-1] + round(after_ms * fs_hz / 1000))
 
 
+def span(state: SeriesState, n_beats: int, fs_hz: float) -> tuple[int, int] | None:
+    """Return the first and the last of the latest R peaks that are known; None of too few."""
+    beats = state.beats
+    after_ms = beats[-1].rr_after_ms if beats else None
+    before = n_beats if after_ms is None else n_beats - 1
+    if len(beats) < max(before, 1):
+        return None
+    last = beats[-1].r_sample
+    return beats[-before].r_sample, last if after_ms is None else last + round(
+        after_ms * fs_hz / 1000
+    )
+
+
 def per_minute(r_samples: Sequence[int], fs_hz: float) -> float:
     """Return the rate from the first to the last of some R peaks."""
     return 60.0 * fs_hz * (len(r_samples) - 1) / max(1, r_samples[-1] - r_samples[0])
@@ -67,14 +83,15 @@ def too_fast(
 ) -> Condition:
     """Tell whether a good detector's last `n_beats` came at more than `limit` a minute."""
     for one in series:
-        beats = one.beats[-n_beats:]
-        r_samples = known_r_samples(one, fs_hz)[-n_beats:]
-        if len(r_samples) < n_beats or not is_fresh(one, sample, fs_hz):
+        reach = span(one, n_beats, fs_hz)
+        if reach is None or not is_fresh(one, sample, fs_hz):
             continue
-        good = sum(beat.judgeable for beat in beats) >= GOOD_SHARE * len(beats)
-        if good and per_minute(r_samples, fs_hz) > limit:
-            return Condition(True, r_samples[0])
-    return Condition(False)
+        if not _of_rate(n_beats, reach, fs_hz) > limit:
+            continue
+        beats = one.beats[-n_beats:]
+        if sum(beat.judgeable for beat in beats) >= GOOD_SHARE * len(beats):
+            return Condition(True, reach[0])
+    return ABSENT
 
 
 def too_slow(
@@ -83,13 +100,29 @@ def too_slow(
     """Tell whether the last `n_beats` of every detector came at less than `limit` a minute."""
     since = []
     for one in series:
-        r_samples = known_r_samples(one, fs_hz)[-n_beats:]
         if not is_fresh(one, sample, fs_hz):
             continue
-        if len(r_samples) < n_beats or not per_minute(r_samples, fs_hz) < limit:
-            return Condition(False)
-        since.append(r_samples[0])
-    return Condition(True, min(since)) if since else Condition(False)
+        reach = span(one, n_beats, fs_hz)
+        if reach is None or not _of_rate(n_beats, reach, fs_hz) < limit:
+            return ABSENT
+        since.append(reach[0])
+    return Condition(True, min(since)) if since else ABSENT
+
+
+def is_silent_between(
+    quiet: Sequence[tuple[int, float]], condition: Condition, sample: int
+) -> bool:
+    """Tell whether the leads fall silent in a slow rhythm; where not, beats were missed.
+
+    `quiet` holds samples, and how long the loudest lead had been quiet there.
+    """
+    quiet_s = [one for at, one in quiet if condition.since_sample < at <= sample]
+    silent = sum(one >= SILENT_S for one in quiet_s)
+    return silent >= SILENT_SHARE * len(quiet_s)
+
+
+def _of_rate(n_beats: int, reach: tuple[int, int], fs_hz: float) -> float:
+    return 60.0 * fs_hz * (n_beats - 1) / max(1, reach[1] - reach[0])
 
 
 def extreme_tachycardia(

@@ -32,6 +32,15 @@ class Beat(msgspec.Struct, frozen=True):
         Correlation of its shape with that of the beat before; None where unknown.
     height_ratio : float
         Its height over that of the patient's usual beats.
+    lead_heights : tuple of float or None
+        The same of each lead; None where unknown.
+    correlation : float
+        Of its shape with that of the patient's usual beats; 0.5 where unknown.
+    good_share : float
+        Of the leads, those whose signal was good; 1 where unknown.
+    tonal_share : float
+        How far the last four seconds are an oscillation: see `segmenter.oscillation`. Mean over
+        the leads, at the moment at which the beat became known; 0.5 where unknown.
     """
 
     r_sample: int
@@ -42,6 +51,10 @@ class Beat(msgspec.Struct, frozen=True):
     ventricular: float | None = None
     like_last: float | None = None
     height_ratio: float = 1.0
+    lead_heights: tuple[float | None, ...] = ()
+    correlation: float = 0.5
+    good_share: float = 1.0
+    tonal_share: float = 0.5
 
 
 class LeadSigns(msgspec.Struct, frozen=True):

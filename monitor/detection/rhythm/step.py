@@ -14,21 +14,32 @@ from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Conditio
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
 from monitor.detection.rhythm.signs import RhythmMoment
+from monitor.settings import ALARM_KINDS
 from monitor.wire.messages import AlarmKind
 
 T = TypeVar("T")
+QUIET, ABSENT = AlarmLife(), Condition(False)
 
 # A run that begins changes the pulses; one that has lasted long may have made even ones.
+SLOW: tuple[AlarmKind, ...] = ("extreme_bradycardia", "bradycardia")
+QUIET_KEPT = 40  # moments: 17 beats at under 50 a minute
 DENIED_BY_STEADY_PULSES: tuple[AlarmKind, ...] = ("ventricular_tachycardia", "ventricular_run")
 
 
 class RhythmState(msgspec.Struct, frozen=True):
-    """All that is remembered of one patient; encodes to some KB of JSON."""
+    """All that is remembered of one patient; encodes to some KB of JSON.
+
+    `at_rest` is what the rules over beats were last asked with, beside the beats, where none held:
+    until another beat comes or that changes, they need not be asked again. Empty where one held.
+    `quiet` holds samples of late, and how many seconds the loudest lead had been quiet there.
+    """
 
     series: tuple[SeriesState, ...] = ()
     intervals: tuple[IrregularState, ...] = ()
     waves: tuple[PulsesState, ...] = ()
-    alarms: dict[str, AlarmLife] = {}
+    alarms: dict[AlarmKind, AlarmLife] = {}
+    at_rest: tuple[float, ...] = ()
+    quiet: tuple[tuple[int, float], ...] = ()
 
 
 def step(
@@ -45,18 +56,19 @@ def step(
     usual_per_minute : float
         The heart rate that was learnt; NaN where none was.
     """
+    sample = moment.sample
     series = _of_length(state.series, len(moment.series), SeriesState())
+    intervals = _of_length(state.intervals, len(moment.series), IrregularState())
     waves = tuple(
         pulses.follow_pulses(one, signs)
         for one, signs in zip(
             _of_length(state.waves, len(moment.waves), PulsesState()), moment.waves, strict=True
         )
     )
-    uneven = state.alarms.get("irregular_rhythm", AlarmLife()).active
-    steady = pulses.is_steady(waves, moment.sample, fs_hz)
-    intervals = _of_length(state.intervals, len(moment.series), IrregularState())
+    uneven = state.alarms.get("irregular_rhythm", QUIET).active
     held: dict[AlarmKind, Condition] = {}
-    for k in range(max((len(beats) for beats in moment.series), default=0)):
+    n_beats = max(map(len, moment.series), default=0)
+    for k in range(n_beats):
         series = tuple(
             rates.follow(one, beats[k]) if k < len(beats) else one
             for one, beats in zip(series, moment.series, strict=True)
@@ -65,39 +77,59 @@ def step(
             irregular.follow_intervals(one, beats[k], limits) if k < len(beats) else one
             for one, beats in zip(intervals, moment.series, strict=True)
         )
-        for kind, condition in _of_beats(
-            series, moment.sample, fs_hz, limits, usual_per_minute, uneven
-        ):
+        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, uneven):
             if condition.holds:  # between two moments, too
                 held.setdefault(kind, condition)
-    fibrillates = fibrillation.fibrillation(moment.leads, waves, limits, moment.sample, fs_hz)
-    stands_still = standstill.asystole(moment.leads, waves, limits, moment.sample, fs_hz)
-    if fibrillates.holds:  # an oscillation without complexes is no silence
-        stands_still = Condition(False)
-    for kind, condition in (
-        *_of_beats(series, moment.sample, fs_hz, limits, usual_per_minute, uneven),
-        ("asystole", stands_still),
-        ("ventricular_fibrillation", fibrillates),
-        ("irregular_rhythm", irregular.irregular_rhythm(intervals)),
-    ):
-        held.setdefault(kind, condition)
-    alarms = dict(state.alarms)
-    changes = []
-    for kind, condition in held.items():
-        before = alarms.get(kind, AlarmLife())
-        if steady and kind in DENIED_BY_STEADY_PULSES and not before.active:
-            condition = Condition(False)
-        life, change = live(
-            before,
-            kind,
-            condition,
-            moment.sample,
-            round(limits.clear_s * fs_hz),
-        )
-        alarms[kind] = life
+    usual = usual_per_minute if usual_per_minute == usual_per_minute else 0.0
+    fresh = (float(rates.is_fresh(one, sample, fs_hz)) for one in series)
+    asked = (float(uneven), usual, *fresh)
+    if not n_beats and asked != state.at_rest:
+        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, uneven):
+            held[kind] = condition
+    at_rest = () if any(condition.holds for condition in held.values()) else asked
+    quiet = _with_quiet(state.quiet, moment)
+    for kind in SLOW:
+        condition = held.get(kind, ABSENT)
+        if condition.holds and not rates.is_silent_between(quiet, condition, sample):
+            held[kind] = ABSENT
+    held["irregular_rhythm"] = irregular.irregular_rhythm(intervals)
+    fibrillates = fibrillation.fibrillation(moment.leads, waves, sample, fs_hz)
+    held["ventricular_fibrillation"] = fibrillates
+    if not fibrillates.holds:  # an oscillation without complexes is no silence
+        held["asystole"] = standstill.asystole(moment.leads, waves, limits, sample, fs_hz)
+    alarms, changes = _lives(state.alarms, held, waves, sample, fs_hz, limits)
+    return RhythmState(series, intervals, waves, alarms, at_rest, quiet), changes
+
+
+def _with_quiet(
+    quiet: tuple[tuple[int, float], ...], moment: RhythmMoment
+) -> tuple[tuple[int, float], ...]:
+    """Take in how long the loudest readable lead has been quiet, where that is known."""
+    known = [lead.quiet_s for lead in moment.leads if lead.readable and lead.quiet_s > 0]
+    return (*quiet[1 - QUIET_KEPT :], (moment.sample, min(known))) if known else quiet
+
+
+def _lives(
+    before: dict[AlarmKind, AlarmLife],
+    held: dict[AlarmKind, Condition],
+    waves: tuple[PulsesState, ...],
+    sample: int,
+    fs_hz: float,
+    limits: RhythmLimits,
+) -> tuple[dict[AlarmKind, AlarmLife], tuple[AlarmChange, ...]]:
+    """Let each alarm go on; nearly always none holds and none lasts."""
+    alarms, changes = before, []
+    for kind in ALARM_KINDS:
+        life, condition = before.get(kind, QUIET), held.get(kind, ABSENT)
+        if not (life.active or condition.holds):
+            continue
+        if not life.active and kind in DENIED_BY_STEADY_PULSES:
+            condition = ABSENT if pulses.is_steady(waves, sample, fs_hz) else condition
+        life, change = live(life, kind, condition, sample, round(limits.clear_s * fs_hz))
+        alarms = {**alarms, kind: life}
         if change is not None:
             changes.append(change)
-    return RhythmState(series, intervals, waves, alarms), tuple(changes)
+    return alarms, tuple(changes)
 
 
 def _of_beats(

@@ -2,7 +2,10 @@
 
 As an implanted defibrillator tells it from a fast sinus rhythm: by shape, by a sudden onset, and by
 stability. Noise makes beats of strange shape, too, but no two alike: in a run the complexes
-resemble each other, and are of one height.
+resemble each other, are of one height, and make the signal an oscillation.
+
+What each of these is worth was weighed by a logistic regression with signs given beforehand
+(`tools/fit_ventricular.py`, docs/ALARMS.md).
 
 Source
 ------
@@ -15,31 +18,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import fmean, pstdev
+from math import log
+from statistics import fmean, median, pstdev
+from typing import NamedTuple
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.rates import SeriesState, is_fresh, known_r_samples, per_minute
+from monitor.detection.rhythm.rates import SeriesState, is_fresh
 from monitor.detection.rhythm.signs import Beat
 
-# What an early beat adds to the evidence of its shape: fitted as `ventricular_shape` says, and as
-# there the classes weigh the same.
-PER_SHAPE = 0.82
-INTERCEPT = 8.29
-PER_INTERVAL = -9.03  # of the usual RR interval
-VENTRICULAR = 1.0  # log odds: nearly three times as likely as not
-LEAST_SHAPE = 1.5  # mean log odds above the usual beats': early beats of the usual shape are no run
-MOST_USUAL = -1.0  # log odds of usual beats; where they are higher, the patient's shapes vary
-ALIKE = 0.75  # mean correlation of neighbours in a run
-HEIGHT_SPREAD = 0.3  # standard deviation over mean
-RR_SPREAD = 0.5  # standard deviation over mean: only noise is as uneven
-RR_SPREAD_IRREGULAR = 0.25  # while the atria fibrillate: stability tells a run from fast beats
-BEFORE_S = 3.0  # so long before a run another lead's beats are looked at, too
-FEWEST_BESIDE = 3
-USUAL_LIKE = 0.9  # correlation with the beat before
-SLOWER = 1.3  # RR intervals over the run's: no detector of the same beats
-EVEN = 0.3  # spread of the intervals over their mean
-EXCEPTIONS = 1  # beat of five, between others, whose shape may say otherwise
+FEWEST_SHAPES = 3  # of a run's beats whose shape is known
+SHORTEST_MS, LONGEST_MS = 300.0, 2000.0  # usual RR intervals that are believed
+LEAST_EDGE = 0.1  # log odds of the first and the last beat above usual: a run begins and ends so
+MOST_SHAPE, LEAST_UNLIKE, MOST_FASTER = 4.0, 0.02, 0.5  # none of these says it alone
+LEAST_HEIGHT = 0.05  # of the usual: lower is none
+
+
+class RunMeasures(NamedTuple):
+    """What a run looks like; each is a mean over its beats, and over the leads.
+
+    Attributes
+    ----------
+    shape : float
+        Log odds of the shapes, above those of the patient's usual beats; 4 at most.
+    unlike : float
+        Logarithm of 1 less the correlation with the patient's usual shape.
+    alike : float
+        Correlation of neighbours.
+    height : float
+        Logarithm of the height over that of usual beats: noise is higher.
+    height_spread : float
+        Standard deviation over mean.
+    faster : float
+        Logarithm of the rate over the usual one, 0.5 at most: what is faster still may be noise.
+    unstable : float
+        Standard deviation of the intervals over their mean.
+    tonal : float
+        Share of the power at one frequency and its double.
+    good : float
+        Share of beats and leads whose signal was good.
+    irregular : float
+        1 while the rhythm is irregular anyway, as in fibrillation of the atria; else 0.
+    """
+
+    shape: float
+    unlike: float
+    alike: float
+    height: float
+    height_spread: float
+    faster: float
+    unstable: float
+    tonal: float
+    good: float
+    irregular: float
+
+
+SIGNS = RunMeasures(1, 1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
+WEIGHTS = RunMeasures(0.73, 0.68, 2.14, -1.67, -2.99, 3.82, -1.58, 5.77, 3.05, -1.00)
+INTERCEPT = -8.52
 
 
 def ventricular_tachycardia(
@@ -53,8 +89,7 @@ def ventricular_tachycardia(
 
     `irregular` tells whether the rhythm is irregular anyway: atrial fibrillation.
     """
-    n_beats = limits.ventricular_tachycardia_beats
-    return _run(series, n_beats, EXCEPTIONS, limits, irregular, sample, fs_hz)
+    return _run(series, limits.ventricular_tachycardia_beats, limits, irregular, sample, fs_hz)
 
 
 def ventricular_run(
@@ -65,86 +100,81 @@ def ventricular_run(
     fs_hz: float,
 ) -> Condition:
     """Tell whether the last 3 were."""
-    n_beats = limits.ventricular_run_beats
-    return _run(series, n_beats, 0, limits, irregular, sample, fs_hz)
-
-
-def _are_ventricular(
-    beats: Sequence[Beat], excess: float, irregular: bool, exceptions: int
-) -> bool:
-    """Tell whether the first beat, the last and most between are ventricular."""
-    marks = []
-    for beat in beats:
-        if beat.ventricular is None:
-            marks.append(False)
-        elif irregular:  # early beats come by chance
-            marks.append(beat.ventricular - excess > VENTRICULAR)
-        else:
-            marks.append(odds(beat.ventricular, beat.rr_over_usual, excess) > VENTRICULAR)
-    return marks[0] and marks[-1] and marks.count(False) <= exceptions
-
-
-def odds(shape: float, rr_over_usual: float, excess: float = 0.0) -> float:
-    """Return the evidence of shape and time that a beat is ventricular, log odds.
-
-    `excess` is what even the usual beats of the patient say above what others' do.
-    """
-    return PER_SHAPE * (shape - excess) + INTERCEPT + PER_INTERVAL * min(rr_over_usual, 1.0)
+    return _run(series, limits.ventricular_run_beats, limits, irregular, sample, fs_hz)
 
 
 def _run(
     series: Sequence[SeriesState],
     n_beats: int,
-    exceptions: int,
     limits: RhythmLimits,
     irregular: bool,
     sample: int,
     fs_hz: float,
 ) -> Condition:
-    rr_spread = RR_SPREAD_IRREGULAR if irregular else RR_SPREAD
-    limit = limits.ventricular_per_minute * (1 - limits.rate_tolerance)
     for one in series:
-        beats = one.beats[-n_beats:]
-        if len(beats) < n_beats or not is_fresh(one, sample, fs_hz):
+        if not is_fresh(one, sample, fs_hz):
             continue
-        if per_minute([beat.r_sample for beat in beats], fs_hz) < limit:
-            continue
-        excess = max(0.0, one.usual_ventricular - MOST_USUAL)
-        if not _are_ventricular(beats, excess, irregular, exceptions):
-            continue
-        shapes = [beat.ventricular for beat in beats if beat.ventricular is not None]
-        if fmean(shapes) - one.usual_ventricular < LEAST_SHAPE or not _are_of_one_kind(
-            beats, rr_spread
-        ):
-            continue
-        others = [other for other in series if other is not one]
-        if not any(_goes_on_as_usual(other, beats, fs_hz) for other in others):
-            return Condition(True, beats[0].r_sample)
+        measures = run_measures(one, n_beats, limits, irregular, fs_hz)
+        if measures is not None and log_odds_of_run(measures) > 0:
+            return Condition(True, one.beats[-n_beats].r_sample)
     return Condition(False)
 
 
-def _goes_on_as_usual(other: SeriesState, run: Sequence[Beat], fs_hz: float) -> bool:
-    """Tell whether another lead's detector shows good, even, slower beats during the run."""
-    first, last = run[0].r_sample, run[-1].r_sample
-    start = first - round(BEFORE_S * fs_hz)
-    beats = [beat for beat in other.beats if start <= beat.r_sample <= last]
-    r_samples = [r for r in known_r_samples(other, fs_hz) if start <= r]
-    if len(r_samples) < FEWEST_BESIDE or 2 * r_samples[-1] < first + last:
-        return False
-    if not all(beat.judgeable and (beat.like_last or 0.0) >= USUAL_LIKE for beat in beats):
-        return False
-    rr = [b - a for a, b in pairwise(r_samples)]
-    slower = fmean(rr) > SLOWER * (last - first) / (len(run) - 1)
-    return slower and max(rr) - min(rr) < EVEN * fmean(rr)
-
-
-def _are_of_one_kind(beats: Sequence[Beat], rr_spread: float) -> bool:
-    """Tell whether the beats look like one focus's, not like noise."""
+def run_measures(
+    one: SeriesState, n_beats: int, limits: RhythmLimits, irregular: bool, fs_hz: float
+) -> RunMeasures | None:
+    """Measure the last beats of a detector; None where they can be no run."""
+    beats = one.beats[-n_beats:]
+    limit = limits.ventricular_per_minute * (1 - limits.rate_tolerance)
+    if len(beats) < n_beats:
+        return None
+    rr_ms = [1000 * (b.r_sample - a.r_sample) / fs_hz for a, b in pairwise(beats)]
+    if not 0 < fmean(rr_ms) <= 60000 / limit:
+        return None
+    shapes = [beat.ventricular for beat in beats if beat.ventricular is not None]
+    if len(shapes) < FEWEST_SHAPES:
+        return None
+    edges = [beat.ventricular for beat in (beats[0], beats[-1]) if beat.ventricular is not None]
+    if edges and min(edges) - one.usual_ventricular < LEAST_EDGE:
+        return None
     alike = [beat.like_last for beat in beats[1:] if beat.like_last is not None]
-    if not alike or fmean(alike) < ALIKE:
-        return False
-    heights = [beat.height_ratio for beat in beats]
-    if pstdev(heights) > HEIGHT_SPREAD * fmean(heights):
-        return False
-    rr = [b.r_sample - a.r_sample for a, b in pairwise(beats)]
-    return pstdev(rr) <= rr_spread * fmean(rr)
+    height = max(fmean(beat.height_ratio for beat in beats), LEAST_HEIGHT)
+    return RunMeasures(
+        shape=min(fmean(shapes) - one.usual_ventricular, MOST_SHAPE),
+        unlike=log(max(1 - fmean(beat.correlation for beat in beats), LEAST_UNLIKE)),
+        alike=fmean(alike) if alike else 0.0,
+        height=log(height),
+        height_spread=_height_spread(beats),
+        faster=min(log(_usual_ms(beats) / fmean(rr_ms)), MOST_FASTER),
+        unstable=pstdev(rr_ms) / fmean(rr_ms),
+        tonal=beats[-1].tonal_share,
+        good=fmean(beat.good_share for beat in beats),
+        irregular=float(irregular),
+    )
+
+
+def log_odds_of_run(measures: RunMeasures) -> float:
+    """Return the evidence that a run is ventricular: above 0 it is told."""
+    weighted = zip(WEIGHTS, measures, strict=True)
+    return INTERCEPT + sum(weight * value for weight, value in weighted)
+
+
+def _height_spread(beats: Sequence[Beat]) -> float:
+    """Return how unlike in height beats are, mean over the leads in which that is known."""
+    rows = [beat.lead_heights or (beat.height_ratio,) for beat in beats]
+    spreads = []
+    for lead in zip(*rows, strict=False):
+        heights = [height for height in lead if height is not None]
+        if len(heights) >= FEWEST_SHAPES:
+            spreads.append(pstdev(heights) / max(fmean(heights), LEAST_HEIGHT))
+    return fmean(spreads) if spreads else 0.0
+
+
+def _usual_ms(beats: Sequence[Beat]) -> float:
+    """Return the patient's usual RR interval when a run began."""
+    usual = [
+        beat.rr_ms / beat.rr_over_usual
+        for beat in beats
+        if beat.rr_ms is not None and beat.rr_over_usual > 0
+    ]
+    return min(max(median(usual), SHORTEST_MS), LONGEST_MS)

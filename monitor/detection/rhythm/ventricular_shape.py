@@ -33,7 +33,7 @@ def log_odds(shape: QrsShape) -> float | None:
     A beat like the others, and one that is wide and of another shape.
 
     >>> from segmenter.qrs_shape import QrsShape
-    >>> usual = QrsShape(0, 90.0, 90.0, 0.99, 1.0, 0.15, 0.99, 0.9, 0)
+    >>> usual = QrsShape(90.0, 90.0, 0.99, 1.0, 0.15, 0.99, 0.9, 0.0)
     >>> other = usual._replace(width_ms=170.0, distance=1.3)
     >>> [round(log_odds(one), 1) for one in (usual, other)]
     [-2.0, 2.6]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from model.checkpoint import write_atomically
 from monitor.errors import InvalidOption
-from monitor.offline.alarm_signal import AlarmSignal, bounds_mv
+from monitor.offline.alarm_signal import WHAT_WAS_DONE, AlarmSignal, bounds_mv
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
 from monitor.offline.training_run import check_writable
@@ -85,8 +85,9 @@ def alarm_figure(signal: AlarmSignal, alarm: Alert) -> Figure:
         axes.axvline(signal.raised / signal.fs_hz, color=ANOMALY_COLOUR)
         axes.spines[["top", "right"]].set_visible(False)
     began, raised = clock(signal.began / signal.fs_hz, 1), clock(signal.raised / signal.fs_hz, 1)
+    done = WHAT_WAS_DONE.get(alarm.state, alarm.state)
     panels[0].set_title(
-        f"{alarm_name(alarm.kind)}: began {began}, {alarm.state} {raised} (line)", fontsize=10
+        f"{alarm_name(alarm.kind)}: began {began}, {done} {raised} (line)", fontsize=10
     )
     panels[-1].set_xlabel("seconds of the record")
     return figure

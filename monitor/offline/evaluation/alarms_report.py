@@ -125,7 +125,7 @@ def by_kind(results: Sequence[AlarmResult], view: str) -> dict[str, AlarmCounts]
 def to_table(results: Sequence[AlarmResult]) -> Table:
     """Return the report as a Rich table."""
     table = Table(
-        title="Alarms of intensive care: true and false ones that rang",
+        title="Alarms of intensive care: true and false ones that were raised",
         caption="score 100 (TP + TN) / (TP + TN + FP + 5 FN), of the PhysioNet/CinC Challenge 2015",
     )
     table.add_column("signals")

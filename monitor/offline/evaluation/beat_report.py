@@ -18,6 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 from model.checkpoint import write_atomically
 from monitor.errors import InvalidOption
 from monitor.journal.kept_beats import KeptBeat, LeadBeat
+from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR, NORMAL_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
 from monitor.offline.training_run import check_writable
@@ -28,6 +29,7 @@ from monitor.wire.messages import Alert, Technical, measured
 
 BEAT_COLOUR, QUIET_COLOUR = "black", "#8c969e"
 MOST_DRAWN_LOSS = 1e6  # what lies above is drawn at the edge; a message may claim any loss
+LEAST_DRAWN_SCORE = 0.01
 PICTURE_SAYS = "The beat over its reconstruction, where they differ, its neighbours, losses around"
 
 
@@ -98,6 +100,8 @@ def _facts(explained: ExplainedAlert) -> Iterator[tuple[str, str]]:
     if (of_beat := measured(alert)) is not None:
         ratio = f"ratio {of_beat.ratio:.2f}"
         yield "loss", f"{of_beat.loss:.2f}, threshold {of_beat.threshold:.2f}, {ratio}"
+    if beat.score is not None:
+        yield "score", f"{beat.score:.2f}, by evidence; anomalous above 1"
     if beat.why:
         yield "why", ", ".join(beat.why)
     if beat.shares:
@@ -143,9 +147,10 @@ def _draw_beat(axes: Axes, beat: AnomalousBeat) -> None:
     axes.plot(samples, beat.beat, color=BEAT_COLOUR, label="beat")
     axes.plot(samples, beat.reconstruction, "--", color=ANOMALY_COLOUR, label="reconstruction")
     axes.set(ylabel="amplitude, SD")
+    above = f"{beat.ratio:.2g} times" if beat.score is None else f"score {beat.score:.1f}"
     axes.set_title(
         f"a  {clock(beat.time_s)}: loss {beat.loss:.1f}, threshold {beat.threshold:.1f} "
-        f"({beat.ratio:.2g} times)" + (f", by {' and '.join(beat.why)}" if beat.why else "")
+        f"({above})" + (f", by {' and '.join(beat.why)}" if beat.why else "")
     )
     axes.legend(frameon=False)
     _open(axes)
@@ -172,28 +177,32 @@ def _draw_neighbours(figure: SubFigure, beat: AnomalousBeat) -> None:
 
 
 def _draw_around(axes: Axes, explained: ExplainedAlert) -> None:
-    """Draw the losses of the beats kept around the alert, by their place in order."""
-    alert = explained.alert
-    judged = [kept for kept in explained.around if kept.loss is not None]
+    """Draw the beats kept around the alert by their place in order: losses, or their scores."""
+    alert, by_evidence = explained.alert, is_by_evidence(explained.around)
+    beats = shown_beats(explained.around)
+    heights = [beat.times_above if by_evidence else beat.loss for beat in beats]
+    judged = [place for place, height in enumerate(heights) if height is not None]
     if not judged:
         axes.axis("off")
         axes.text(0, 0.5, "No beats were kept with this alert.")
         return
-    losses = np.clip([kept.loss or 0.0 for kept in judged], 0, MOST_DRAWN_LOSS)
-    places = np.array([explained.around.index(kept) for kept in judged])
-    places -= sum(kept.sample < alert.sample for kept in explained.around)
-    above = np.array([(kept.loss or 0.0) > kept.threshold for kept in judged])
-    axes.bar(places, losses, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
-    axes.axhline(
-        min(explained.beat.threshold, MOST_DRAWN_LOSS),
-        color="black",
-        linestyle="--",
-        label="threshold",
-    )
+    least = LEAST_DRAWN_SCORE if by_evidence else 0.0
+    drawn = np.clip([heights[place] or 0.0 for place in judged], least, MOST_DRAWN_LOSS)
+    places = np.array(judged) - sum(beat.sample < alert.sample for beat in beats)
+    above = np.array([beats[place].anomalous for place in judged])
+    axes.bar(places, drawn, color=np.where(above, ANOMALY_COLOUR, QUIET_COLOUR))
+    bound = 1.0 if by_evidence else min(explained.beat.threshold, MOST_DRAWN_LOSS)
+    label = "anomalous above 1" if by_evidence else "threshold"
+    axes.axhline(bound, color="black", linestyle="--", label=label)
+    if by_evidence:  # a score of 2 and one of 200 are to be told from normal ones alike
+        axes.set_yscale("log")
     letter = "d" if explained.beat.neighbours else "c"
-    axes.set_title(f"{letter}  losses of the beats around", fontsize=10)
+    what = "scores" if by_evidence else "losses"
+    axes.set_title(f"{letter}  {what} of the beats around", fontsize=10)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))  # above: bars fill it
-    axes.set(xlabel="beats before and after this one (0)", ylabel="loss")
+    axes.set(
+        xlabel="beats before and after this one (0)", ylabel="score" if by_evidence else "loss"
+    )
     _open(axes)
 
 

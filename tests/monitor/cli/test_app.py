@@ -177,6 +177,21 @@ def test_simulate_writes_a_record(tmp_path: Path) -> None:
     assert ecg_monitor(*arguments, "--overwrite").exit_code == 0
 
 
+def test_convert_writes_a_record(tmp_path: Path) -> None:
+    """What a file does not say is asked for; a second time it must be said to replace it."""
+    table = tmp_path / "ecg.csv"
+    table.write_text("II\n" + "".join(f"{number % 250 / 250:.3f}\n" for number in range(1000)))
+    out = tmp_path / "night"
+    explains(*seen(ecg_monitor("convert", table, out)), "ecg.csv", "--fs", "--units")
+    arguments = ("convert", table, out, "--fs", "250", "--units", "mV")
+    done = ecg_monitor(*arguments)
+    assert (done.exit_code, done.stdout) == (0, f"{out}: lead II, 250 Hz, 4.0 s\n")
+    assert wfdb.rdheader(str(out)).sig_len == 1000
+    explains(*seen(ecg_monitor(*arguments)), "night.hea", "exists")
+    assert ecg_monitor(*arguments, "--overwrite").exit_code == 0
+    explains(*seen(ecg_monitor("convert", "-", out)), "is a live source")
+
+
 def test_replay_prints_alerts_and_a_summary(record: Path) -> None:
     """Off a terminal the summary comes last, and the exit code is 0."""
     alerts = f"tcp://127.0.0.1:{free_port()}"

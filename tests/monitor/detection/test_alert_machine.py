@@ -19,18 +19,22 @@ from monitor.detection.alert_machine import (
 from monitor.errors import InvalidOption
 from monitor.settings import AlertRule
 
-SIGNS = {"x": True, "a": True, ".": False, "~": False, "?": None}
+SIGNS = {"x": True, "a": True, "n": True, ".": False, "~": False, "?": None}
 LETTERS = {"onset": "O", "ongoing": "o", "cleared": "C"}
 
 
 def run(machine: AlertMachine, beats: str) -> tuple[AlertState, list[Transition | None]]:
-    """Feed beats (x anomalous, a absorbed, . normal, ? no verdict), 100 samples apart."""
+    """Feed beats, 100 samples apart.
+
+    x is anomalous, a absorbed, n called normal, . normal, ~ hardly so; ? has no verdict.
+    """
     state, transitions = AlertState(), []
     for index, sign in enumerate(beats):
         anomalous = SIGNS[sign]
         loss = 50.0 + index if anomalous else 10.0
         ratio = 0.95 if sign == "~" else 0.4
-        verdict = Verdict(100 * index, anomalous, loss, ratio, begins=sign != "a")
+        begins, called = sign not in "an", sign == "n"
+        verdict = Verdict(100 * index, anomalous, loss, ratio, begins=begins, called_normal=called)
         state, transition = machine.beat(state, verdict)
         transitions.append(transition)
     return state, transitions
@@ -57,6 +61,12 @@ def letters(transitions: list[Transition | None]) -> str:
         (AlertRule(), ".ax.a.....", "..O.o....C"),
         (AlertRule(n=2, m=3), "aa.a", "...."),
         (AlertRule(n=2, m=3), "xa", ".O"),
+        # what a person called normal is calm, but in a high alert
+        (AlertRule(), "nnnnnn", "......"),
+        (AlertRule(), "xnnnnn", "O....C"),
+        (AlertRule(), "x..nnx.....", "O....o....C"),
+        (AlertRule(), "xxxnnnnnn.....", "Ooooooooo....C"),
+        (AlertRule(n=2, m=3), "xnn", "..."),
         (AlertRule(n=2, m=3), "x..aa", "....."),
         # two of three
         (AlertRule(n=2, m=3), "..x..x..", "........"),
@@ -190,7 +200,7 @@ def test_technical_events_begin_and_end_once() -> None:
     ],
 )
 def test_absurd_rules_are_refused(values: dict[str, Any]) -> None:
-    """A rule that can never ring, or never end, is not taken."""
+    """A rule that can never begin, or never end, is not taken."""
     with pytest.raises(InvalidOption):
         AlertRule(**values)
 

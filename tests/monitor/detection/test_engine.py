@@ -65,7 +65,7 @@ def message_of(
 ) -> BeatsMessage:
     """Return beats one second apart as the segmenter sends them."""
     values: dict[str, Any] = {
-        "version": 4,
+        "version": 5,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -84,7 +84,7 @@ def message_of(
 
 
 def end(position: int = 99_000, patient: str = "p") -> EndHeader:
-    return EndHeader(4, patient, "r", 9, 0, position, "complete", last=True)
+    return EndHeader(5, patient, "r", 9, 0, position, "complete", last=True)
 
 
 class Bench:
@@ -581,7 +581,7 @@ def test_a_beat_in_noise_is_published_without_its_loss(
         states: Mapping[str, EvidenceState], given: Unweighed
     ) -> tuple[dict[str, EvidenceState], Weighed]:
         after, weighed = by_loss(states, given)
-        weighed.early[:], weighed.unreadable[1] = 0.0, True
+        weighed.early[:], weighed.doubt[1] = 0.0, 9.0
         return after, weighed
 
     monkeypatch.setattr("monitor.detection.engine.by_loss", in_noise)
@@ -593,7 +593,7 @@ def test_a_beat_in_noise_is_published_without_its_loss(
 
 
 def test_a_premature_beat_of_usual_shape_is_an_alert(bench: Bench) -> None:
-    """Its loss is below the threshold and said as it is; what rang is its time."""
+    """Its loss is below the threshold and said as it is; what is anomalous is its time."""
     said = bench.engine().step([with_early(beats_message([15.0] * 30), 20)], 0).messages
     (alert,) = [one for one in said if isinstance(one, Alert) and one.state == "onset"]
     assert (alert.why, alert.sample) == (["premature"], 100 + 20 * 250)

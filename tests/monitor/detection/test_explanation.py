@@ -22,11 +22,11 @@ from segmenter.beat import Window
         (10.0, Timing(6.0, 3.5), ["premature"]),
         (10.0, Timing(-9.0, 3.0), ["late"]),
         (19.0, Timing(2.0, 1.3), ["premature"]),
-        (10.0, Timing(), ["shape"]),  # what else was weighed made it ring
+        (10.0, Timing(), ["shape"]),  # what else was weighed made it anomalous
     ],
 )
 def test_what_made_a_beat_anomalous(loss: float, timing: Timing, expected: list[str]) -> None:
-    """At a threshold of 20, of what rings: its shape, its time, or both; never nothing."""
+    """At a threshold of 20, of an anomalous beat: its shape, its time, or both; never nothing."""
     assert reasons(loss, 20.0, timing) == expected
 
 

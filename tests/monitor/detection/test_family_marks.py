@@ -142,7 +142,7 @@ def test_a_word_is_kept_over_a_restart(bench: Bench) -> None:
     assert first_family(engine).word == ""
     number = first_family(engine).number
     answer = engine.carry_out(MarkRequest("p", number, "normal", by="ana"))
-    assert answer == f"p: family {number} is normal: it begins no alert"
+    assert answer == f"p: family {number} is normal: it begins and prolongs no alert"
     bench.step(engine)
     (entry,) = marks(bench)
     assert (entry.family, entry.word, entry.by) == (number, "normal", "ana")
@@ -281,3 +281,28 @@ def test_of_many_patients_a_few_carry_their_families(bench: Bench) -> None:
     engine.carry_out(MarkRequest(later, 1, "normal"))
     assert later in told()
     assert all(one.families for one in engine.report().patients)  # the last one is of all
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_beats_beside_an_alert_are_kept_with_their_scores(bench: Bench, learnt: bool) -> None:
+    """As published, and whether evidence was weighed: the bare rule judges who is not learnt."""
+    engine = bench.engine(LEARNT if learnt else template_checkpoint())
+    result = engine.step([beats_message([CALM] * 5 + [200.0] + [CALM] * 3)], 0)
+    told = [one for one in result.messages if isinstance(one, BeatScored)]
+    assert [one.weighed for one in told] == [learnt] * 9
+    assert [one.score for one in told] == [round(one.score or 0.0, 3) for one in result.kept]
+    assert [one.weighed for one in result.kept] == [learnt] * 9
+
+
+def test_a_family_that_is_normal_prolongs_no_alert(bench: Bench) -> None:
+    """Its beats stay anomalous and are counted; five of them end another family's alert."""
+    engine = bench.engine(LEARNT)
+    bench.step(engine, beats_message([CALM] * 5 + [200.0] + [CALM] * 8))
+    number = first_family(engine).number
+    engine.carry_out(MarkRequest("p", number, "normal"))
+    other = beats_message([CALM] * 3 + [300.0], 3600)
+    other.beats.values[-1] = 2 * TEMPLATE - other.beats.values[-1]  # the wave points down
+    said = bench.step(engine, other, beats_message([200.0] * 6, 4600))
+    assert [one.state for one in said if isinstance(one, Alert)] == ["marked", "onset", "cleared"]
+    told = [one for one in said if isinstance(one, BeatScored) and one.anomalous]
+    assert [one.family == number for one in told] == [False] + [True] * 6

@@ -17,6 +17,8 @@ from model.errors import CannotLearn
 from model.learning import Learned
 from model.tracking import Normal
 from monitor.detection.engine import Engine
+from monitor.detection.patient_state import read_saved
+from monitor.journal.writer import Progress
 from monitor.wire.messages import (
     Alert,
     BeatScored,
@@ -93,8 +95,8 @@ class Case(NamedTuple):
         Case([NAN, NAN], False, "MLII, V5", []),
     ],
 )
-def test_a_beat_rings_where_one_lead_does(bench: Bench, case: Case) -> None:
-    """The message is of the worst lead, with the loss of each; the alert names those that rang."""
+def test_a_beat_is_anomalous_where_it_is_in_one_lead(bench: Bench, case: Case) -> None:
+    """The message is of the worst lead, with each loss; the alert names those that stand out."""
     said = bench.engine().step([two_leads([[LOW, LOW]] * 20 + [case.losses])], 0).messages
     beat = [one for one in said if isinstance(one, BeatScored)][-1]
     assert (beat.anomalous, beat.lead) == (case.anomalous, case.lead)
@@ -341,11 +343,51 @@ def test_a_lead_that_cannot_be_learnt_is_left_out(bench: Bench, failing: int) ->
 def test_a_lead_that_can_be_read_but_was_not_learnt_is_not_called_judged(bench: Bench) -> None:
     """An electrode that was put on behind the learning: nothing is known of its beats."""
     now = learnt(bench, [template_checkpoint(35.0), CannotLearn("0 beats")])
-    bench.step(now, two_leads([[LOW, NAN]], 9_000, [left_out("onset", 8_900, "V5")]))
-    said = bench.step(now, two_leads([[LOW, LOW]], 9_500, [left_out("cleared", 9_400, "V5")]))
-    (text,) = [one.text for one in said if isinstance(one, Technical)]
-    assert "V5 can be read, but was not learnt: it stays out of the verdicts" in text
+    said = bench.step(now, two_leads([[LOW, NAN]], 9_000, [left_out("onset", 8_900, "V5")]))
+    said += bench.step(now, two_leads([[LOW, LOW]], 9_500, [left_out("cleared", 9_400, "V5")]))
+    assert not any(event == "lead_left_out" for event, *_ in technicals(said))
     assert status_of(now, "q").left_out == ["V5"]
+
+
+def test_a_lead_that_was_not_learnt_is_reported_until_it_is(bench: Bench) -> None:
+    """From the end of the learning on, with the reason; over a restart, until learnt anew."""
+    trainer = Trainer()
+    engine = bench.engine(learner=trainer, learn_s=1.0)
+    bench.step(engine, two_leads([[LOW, LOW]] * 3))
+    finish(trainer, [template_checkpoint(35.0), CannotLearn("too mixed")])
+    said = bench.step(engine, two_leads([[LOW, LOW]], 1000))
+    assert technicals(said) == [("lead_left_out", "onset", "V5", 250)]
+    (text,) = [one.text for one in said if isinstance(one, Technical)]
+    assert text == "lead V5 is left out of the verdicts: it could not be learnt: too mixed"
+    for outcome in (CannotLearn("flat"), template_checkpoint(30.0)):
+        trainer = Trainer()
+        engine = bench.restart(learner=trainer, learn_s=1.0)
+        engine.expect([stream()])
+        assert status_of(engine, "q").technical == ["lead_left_out"]
+        engine.carry_out(RelearnRequest("q"))
+        from_sample = status_of(engine, "q").position
+        said = bench.step(engine, two_leads([[LOW, LOW]] * 4, from_sample))
+        finish(trainer, [template_checkpoint(35.0), outcome])
+        said += bench.step(engine, two_leads([[LOW, LOW]], from_sample + 1000))
+        is_learnt = not isinstance(outcome, CannotLearn)
+        states = [(event, state, lead) for event, state, lead, _ in technicals(said)]
+        assert states == [("lead_left_out", "cleared", "V5")] * is_learnt
+    assert (status_of(engine, "q").technical, status_of(engine, "q").left_out) == ([], [])
+
+
+def test_a_journal_that_was_not_told_of_a_lead_goes_on(bench: Bench) -> None:
+    """Once nothing was raised for a lead that was not learnt; the status says it all the same."""
+    engine = learnt(bench, [template_checkpoint(35.0), CannotLearn("too mixed")])
+    bench.step(engine, two_leads([[LOW, LOW]], 1000))
+    (progress,) = [one for one in bench.journal.progress() if one.patient == "q"]
+    saved = read_saved(progress.consumer_state, None)
+    before = msgspec.structs.replace(saved.alert_state, technical=())
+    saved = msgspec.structs.replace(saved, alert_state=before)
+    stored = Progress("q", progress.position, progress.segmenter_state, saved)
+    bench.journal.commit([], [stored])
+    engine = bench.restart(learner=Trainer(), learn_s=1.0)
+    engine.expect([stream()])
+    assert status_of(engine, "q").left_out == ["V5"]
 
 
 def test_a_patient_of_whom_no_lead_can_be_learnt_is_learnt_on(bench: Bench) -> None:

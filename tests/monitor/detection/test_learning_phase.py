@@ -30,7 +30,7 @@ def bundle(number: int) -> list[Any]:
         lead_quality=np.zeros((1, 1), np.uint16),
     )
     header = BeatsHeader(
-        version=4,
+        version=5,
         patient="p",
         record="r",
         sequence=number,

@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from monitor.alarm_limits import RhythmLimits
 from monitor.cli.app import app
 from monitor.detection.rules import load_rules, parse_rules, rules_text
 from monitor.errors import InvalidOption
-from monitor.settings import AlertRule, Rules, TechnicalRules
+from monitor.settings import ALARM_KINDS, AlarmRules, AlertRule, Rules, TechnicalRules
 
-CHANGED = Rules(AlertRule(n=2, m=3, latch=False, clear_ratio=0.9), TechnicalRules(overload_lag_s=9))
+OFF = "\n".join(f'{kind} = "off"' for kind in ALARM_KINDS)
+ALL_OFF = parse_rules(f"[alarms]\n{OFF}".encode())
+CHANGED = Rules(
+    AlertRule(n=2, m=3, latch=False, clear_ratio=0.9),
+    TechnicalRules(overload_lag_s=9),
+    AlarmRules(pause="off", bradycardia="high", limits=RhythmLimits(pause_s=3)),
+)
 
 
 @pytest.mark.parametrize("rules", [Rules(), CHANGED])
@@ -22,7 +29,7 @@ def test_what_is_printed_can_be_read(rules: Rules) -> None:
     text = rules_text(rules)
     assert parse_rules(text.encode()) == rules
     values = [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
-    assert len(values) == 9
+    assert len(values) == 9 + 11 + len(RhythmLimits.__struct_fields__)
     assert all("# " in line for line in values)
 
 
@@ -44,7 +51,15 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path, encoding: str) -> None
     ("text", "said"),
     [
         (b"[episode]\nnn = 2\n", "nn"),
-        (b"[alarms]\n", "alarms"),
+        (b"[alarm]\n", "alarm"),
+        (b"[alarms]\nasystol = 'high'\n", "asystol"),
+        (b"[alarms]\nasystole = 'loud'\n", "alarms.asystole"),
+        (b"[alarms]\nasystole = false\n", "alarms.asystole"),
+        (b"[alarms.limits]\nasystole_s = 0\n", "asystole_s"),
+        (b"[alarms.limits]\nclear_s = nan\n", "clear_s"),
+        (b"[alarms.limits]\nrate_beats = 18\n", "use 2 to 17"),
+        (b"[alarms.limits]\nextreme_bradycardia_per_minute = 60\n", "below bradycardia_per_minute"),
+        (b"[alarms.limits]\nventricular_run_beats = 5\n", "ventricular_tachycardia_beats"),
         (b"[episode]\nn = '2'\n", "episode.n"),
         (b"[episode]\nn = 2.5\n", "episode.n"),
         (b"[episode]\nn = 4\nm = 2\n", "4 of 2"),
@@ -85,6 +100,22 @@ def test_a_resumed_run_must_have_the_same_rules_of_beats() -> None:
     """Technical rules depend on the machine and may change."""
     assert CHANGED.identity != Rules().identity
     assert Rules(technical=TechnicalRules(stage_down_s=60)).identity == Rules().identity
+    assert Rules(alarms=AlarmRules(latch=False)).identity != Rules().identity
+
+
+def test_without_named_alarms_a_run_is_what_it_was_before_there_were_any() -> None:
+    """Its rules have the identity that older journals hold; nothing need be measured."""
+    assert ALL_OFF.alarms.on == ()
+    assert ALL_OFF.identity == "loss-1-of-1 05488112"
+    assert Rules().alarms.on == ALARM_KINDS
+    assert "pause" not in CHANGED.alarms.on
+
+
+def test_every_limit_has_bounds() -> None:
+    """A limit that could be anything could keep an alarm from ever being raised."""
+    for name in RhythmLimits.__struct_fields__:
+        with pytest.raises(InvalidOption, match=name):
+            RhythmLimits(**{name: 1e5})  # type: ignore[arg-type]
 
 
 def test_the_command_prints_them(tmp_path: Path) -> None:

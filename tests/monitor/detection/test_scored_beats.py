@@ -48,7 +48,7 @@ def some_beats(n_beats: int, length: int = 140, seed: int = 0, leads: int = 1) -
 
 def message(n_beats: int, patient: str = "p", length: int = 140, seed: int = 0) -> BeatsMessage:
     header = BeatsHeader(
-        version=4,
+        version=5,
         patient=patient,
         record="r",
         sequence=0,

@@ -57,7 +57,7 @@ def heard(
     return said
 
 
-def rings(said: list[str | None]) -> str:
+def in_signs(said: list[str | None]) -> str:
     return "".join("." if text is None else "!" for text in said)
 
 
@@ -65,13 +65,13 @@ def test_lateness_is_said_once_it_lasts_and_until_it_is_over() -> None:
     """It begins in the third heartbeat in a row above the limit, and ends below half of it."""
     late = [(lag_s, 0, 0) for lag_s in (0, 11, 11, 9, 11, 11, 11, 6, 4, 4, 6, 4, 4, 4, 4, 4, 4)]
     said = heard(late)
-    assert rings(said) == "......!!!!!!!!!.."
+    assert in_signs(said) == "......!!!!!!!!!.."
     assert said[6] == "beats are scored 11.0 s after they were sent"
 
 
 def test_a_pause_of_a_second_is_no_overload() -> None:
     """A late heartbeat or two are a disk or a neighbour."""
-    assert rings(heard([(lag_s, 0, 0) for lag_s in (30, 30, 0, 30, 0, 30, 30, 0)])) == "........"
+    assert in_signs(heard([(lag_s, 0, 0) for lag_s in (30, 30, 0, 30, 0, 30, 30, 0)])) == "........"
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ def test_whatever_is_shed_is_said_at_once(samples: int, scores: int, said: str) 
     """It is over when a number of heartbeats in a row say of no more."""
     calm = [(0.0, samples, scores)] * CALM_HEARTBEATS
     texts = heard([(0.0, 0, 0), (0.0, samples, scores), *calm])
-    assert rings(texts) == "." + "!" * CALM_HEARTBEATS + "."
+    assert in_signs(texts) == "." + "!" * CALM_HEARTBEATS + "."
     assert texts[1] == said
 
 
 def test_what_is_shed_again_and_again_is_one_overload() -> None:
     """Loss now and then does not flutter; counters of a stage that began anew are no loss."""
     now_and_then = [(0.0, 100 * (number // 4), 0) for number in range(4, 24)]
-    assert rings(heard(now_and_then)) == "!" * 20
-    assert rings(heard([(0.0, 0, 0), (0.0, 900, 0), *[(0.0, 0, 0)] * 6])) == ".!!!!!.."
+    assert in_signs(heard(now_and_then)) == "!" * 20
+    assert in_signs(heard([(0.0, 0, 0), (0.0, 900, 0), *[(0.0, 0, 0)] * 6])) == ".!!!!!.."
 
 
 def test_a_heartbeat_without_the_other_stages_is_no_trouble() -> None:

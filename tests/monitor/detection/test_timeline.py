@@ -171,7 +171,7 @@ def test_one_that_has_ended_need_not_be_heard(bench: Bench) -> None:
 
 
 def shed(position: int, patient: str = "p") -> ShedHeader:
-    return ShedHeader(4, patient, "r", 9, 0, position, ["I"], 250.0)
+    return ShedHeader(5, patient, "r", 9, 0, position, ["I"], 250.0)
 
 
 def test_a_shed_patient_is_shown_and_not_reported(bench: Bench) -> None:

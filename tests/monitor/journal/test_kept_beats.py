@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +46,23 @@ def test_a_beat_is_seen_in_each_lead() -> None:
     beat = KeptBeat("p", 300, ("I", "V1"), (5.0, None), (26.0, 30.0), bytes(8) + b"\x01" * 8)
     assert beat.in_lead("V1") == LeadBeat(300, None, 30.0, b"\x01" * 8)
     assert beat.in_lead("aVF") == beat.in_lead("I") == LeadBeat(300, 5.0, 26.0, bytes(8))
+
+
+def test_a_beat_keeps_its_score_in_every_lead() -> None:
+    """Evidence joins the leads: the score is of all."""
+    beat = KeptBeat("p", 300, ("I", "V1"), (5.0, None), (26.0, 30.0), bytes(8), 2.5, weighed=True)
+    assert all((one.score, one.weighed) == (2.5, True) for one in map(beat.in_lead, beat.leads))
+
+
+def test_a_beat_of_a_journal_before_scores_were_kept_is_read() -> None:
+    """It has none; who reads it goes by its losses."""
+    before = {
+        "patient": "p",
+        "sample": 300,
+        "leads": ["I"],
+        "losses": [5.0],
+        "thresholds": [26.0],
+        "values": bytes(4),
+    }
+    beat = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=KeptBeat)
+    assert (beat.losses, beat.score, beat.weighed) == ((5.0,), None, False)

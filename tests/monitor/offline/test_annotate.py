@@ -30,6 +30,7 @@ from monitor.offline import annotate
 from monitor.offline.annotate import Annotated, annotate_records, summary
 from monitor.offline.evaluation.beats_report import evaluate_beats
 from monitor.offline.record_judge import segment
+from monitor.offline.workers import Workers
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from segmenter.beat import BeatSpec, Quality
@@ -105,7 +106,7 @@ def _annotations(out: Path) -> list[str]:
 def test_beats_are_readable_by_wfdb(tmp_path: Path) -> None:
     """Each R peak within 20 ms, with its quality in the subtype and its delay in the note."""
     path = _write(tmp_path / "in", "rec")
-    (result,) = annotate_records([path], tmp_path / "out", jobs=1)
+    (result,) = annotate_records([path], tmp_path / "out", workers=Workers(1))
     annotation = wfdb.rdann(str(tmp_path / "out" / "rec"), "qrs")
     expected = _r_peaks(60)
     assert result.error is None
@@ -146,7 +147,7 @@ def test_annotations_carry_the_leads_number(
     )
     for _ in range(2):
         (result,) = annotate_records(
-            [tmp_path / "rec"], tmp_path / "out", leads, jobs=1, checkpoint=checkpoint
+            [tmp_path / "rec"], tmp_path / "out", leads, workers=Workers(1), checkpoint=checkpoint
         )
         assert result.leads == tuple(["RESP", "II", "V5"][channel] for channel in channels)
     for extension in ("qrs", "alm"):
@@ -161,7 +162,7 @@ def test_a_record_that_lacks_samples_is_annotated_with_a_warning(tmp_path: Path)
     file = path.with_suffix(".dat")
     file.write_bytes(file.read_bytes()[:-2])
     for _ in range(2):
-        (result,) = annotate_records([path], tmp_path / "out", jobs=1)
+        (result,) = annotate_records([path], tmp_path / "out", workers=Workers(1))
         assert result.error is None
         (warning,) = result.warnings
         assert "its header says 5000 samples a signal, it holds 4999" in warning
@@ -171,7 +172,7 @@ def test_a_record_that_lacks_samples_is_annotated_with_a_warning(tmp_path: Path)
 def test_what_is_written_is_what_the_segmenter_found(tmp_path: Path) -> None:
     """The file holds the segmenter's beats, sample by sample, whatever the block size."""
     path = _write(tmp_path / "in", "rec", duration_s=130)
-    annotate_records([path], tmp_path / "out", jobs=1)
+    annotate_records([path], tmp_path / "out", workers=Workers(1))
     written = wfdb.rdann(str(tmp_path / "out" / "rec"), "qrs")
     record = WfdbRecord.open(path)
     blocks = list(segment(record, BeatSpec(), record.n_samples))
@@ -183,7 +184,7 @@ def test_what_is_written_is_what_the_segmenter_found(tmp_path: Path) -> None:
 def test_a_record_without_a_beat_gives_an_empty_file(tmp_path: Path) -> None:
     """Nothing found is a file without annotations, not a failure."""
     path = _write(tmp_path / "in", "flat", duration_s=30, gap_s=30)
-    (result,) = annotate_records([path], tmp_path / "out", jobs=1)
+    (result,) = annotate_records([path], tmp_path / "out", workers=Workers(1))
     assert (result.error, result.n_beats) == (None, 0)
     assert len(wfdb.rdann(str(tmp_path / "out" / "flat"), "qrs").sample) == 0
 
@@ -191,7 +192,9 @@ def test_a_record_without_a_beat_gives_an_empty_file(tmp_path: Path) -> None:
 def test_with_a_model_anomalies_are_written_too(tmp_path: Path, checkpoint: Path) -> None:
     """Beats over the threshold, with their loss; none whose verdict is withheld."""
     path = _write(tmp_path / "in", "rec")
-    (result,) = annotate_records([path], tmp_path / "out", jobs=1, checkpoint=checkpoint)
+    (result,) = annotate_records(
+        [path], tmp_path / "out", workers=Workers(1), checkpoint=checkpoint
+    )
     beats = wfdb.rdann(str(tmp_path / "out" / "rec"), "qrs")
     alarms = wfdb.rdann(str(tmp_path / "out" / "rec"), "alm")
     judged = beats.sample[np.array(beats.symbol) == "N"]
@@ -228,7 +231,7 @@ def test_each_record_can_be_learnt_first(
     monkeypatch.setattr("model.learning.learn_patient", learn)
     path = _write(tmp_path / "in", "rec", duration_s=100)
     (result,) = annotate_records(
-        [path], tmp_path / "out", jobs=1, learn_s=70, checkpoint=checkpoint
+        [path], tmp_path / "out", workers=Workers(1), learn_s=70, checkpoint=checkpoint
     )
     assert result.error is None
     assert given[0].shape[1] == 140
@@ -241,7 +244,7 @@ def test_each_record_can_be_learnt_first(
 def test_too_little_to_learn_from_is_said(tmp_path: Path) -> None:
     """The record fails with the reason; no file appears."""
     path = _write(tmp_path / "in", "rec", duration_s=25)
-    (result,) = annotate_records([path], tmp_path / "out", jobs=1, learn_s=10)
+    (result,) = annotate_records([path], tmp_path / "out", workers=Workers(1), learn_s=10)
     assert result.error is not None
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -256,7 +259,7 @@ def test_a_folder_stands_for_its_records_and_failures_stand_alone(tmp_path: Path
     results = annotate_records(
         [folder],
         tmp_path / "out",
-        jobs=2,
+        workers=Workers(2),
         on_progress=lambda result, n_done, n_all: told.append((result.record, n_done, n_all)),
     )
     assert [Path(result.record).name for result in results] == ["a", "b", "broken"]
@@ -273,7 +276,7 @@ def test_processes_and_one_process_write_the_same(tmp_path: Path) -> None:
     """Byte for byte."""
     paths = [_write(tmp_path / "in", name, duration_s=20) for name in ("a", "b")]
     for out, jobs in (("one", 1), ("two", 2)):
-        annotate_records(paths, tmp_path / out, jobs=jobs)
+        annotate_records(paths, tmp_path / out, workers=Workers(jobs))
     for name in ("a.qrs", "b.qrs"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -284,7 +287,10 @@ def test_the_longest_record_is_done_first(tmp_path: Path) -> None:
     paths += [_write(tmp_path / "in", f"r{s}", duration_s=s) for s in (10, 30, 20)]
     told: list[str] = []
     results = annotate_records(
-        paths, tmp_path / "out", jobs=1, on_progress=lambda one, *_: told.append(one.record)
+        paths,
+        tmp_path / "out",
+        workers=Workers(1),
+        on_progress=lambda one, *_: told.append(one.record),
     )
     assert [Path(record).name for record in told] == ["r30", "r20", "r10", "missing"]
     assert [one.record for one in results] == [str(path) for path in paths]
@@ -293,7 +299,7 @@ def test_the_longest_record_is_done_first(tmp_path: Path) -> None:
 def test_the_evaluation_reads_what_is_annotated(tmp_path: Path) -> None:
     """`annotate` and `evaluate beats` fit together: a plain ECG is found whole."""
     path = _write(tmp_path / "in", "rec")
-    annotate_records([path], tmp_path / "out", jobs=1)
+    annotate_records([path], tmp_path / "out", workers=Workers(1))
     gross = evaluate_beats(tmp_path / "in", tmp_path / "out", start_s=10).gross
     assert (gross.sensitivity, gross.positive_predictivity) == (1.0, 1.0)
 
@@ -301,7 +307,7 @@ def test_the_evaluation_reads_what_is_annotated(tmp_path: Path) -> None:
 @pytest.mark.skipif(not MITDB.is_dir(), reason="no real records in ../shared/data/mitdb")
 def test_a_real_record_is_annotated_and_evaluated(tmp_path: Path) -> None:
     """Record 119, with its ventricular bigeminy, by EC57: must not get worse."""
-    annotate_records([MITDB / "119"], tmp_path, jobs=1)
+    annotate_records([MITDB / "119"], tmp_path, workers=Workers(1))
     gross = evaluate_beats(MITDB, tmp_path).gross
     assert gross.true_positives + gross.false_negatives == 1661
     assert gross.sensitivity >= 0.999
@@ -312,7 +318,7 @@ def test_a_real_record_is_annotated_and_evaluated(tmp_path: Path) -> None:
 def test_a_missing_lead_is_that_records_failure(tmp_path: Path) -> None:
     """The reason names the leads there are."""
     path = _write(tmp_path / "in", "rec", duration_s=10)
-    (result,) = annotate_records([path], tmp_path / "out", leads=["V5"], jobs=1)
+    (result,) = annotate_records([path], tmp_path / "out", leads=["V5"], workers=Workers(1))
     assert result.error is not None
     assert "choose from II" in result.error
 
@@ -321,7 +327,7 @@ def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """What cannot be written whole leaves what was there, and no scraps."""
     path = _write(tmp_path / "in", "rec", duration_s=10)
     out = tmp_path / "out"
-    annotate_records([path], out, jobs=1)
+    annotate_records([path], out, workers=Workers(1))
     before = (out / "rec.qrs").read_bytes()
 
     def full(_self: Path, _content: bytes) -> int:
@@ -329,7 +335,7 @@ def test_old_files_survive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        (result,) = annotate_records([path], out, jobs=1, again=True)
+        (result,) = annotate_records([path], out, workers=Workers(1), again=True)
     assert result.error is not None
     assert "No space left" in result.error
     assert (out / "rec.qrs").read_bytes() == before
@@ -343,7 +349,7 @@ def test_a_folder_of_folders_stands_for_the_records_in_them(tmp_path: Path) -> N
     for folder, name in ((deep, "a"), (deep.parent.parent / "p0", "b")):
         folder.mkdir(parents=True)
         write_record(folder / name, SimulationSettings(hours=20 / 3600, seed=1))
-    results = annotate_records([tmp_path / "db", empty], out, jobs=1)
+    results = annotate_records([tmp_path / "db", empty], out, workers=Workers(1))
     assert [(Path(one.record).name, one.error is None) for one in results] == [
         ("b", True),
         ("a", True),
@@ -366,7 +372,7 @@ def test_options_that_cannot_work_are_refused_before_anything_is_read(
         annotate_records([], out)
     for jobs in (0, -1, 1000):
         with pytest.raises(InvalidOption, match="jobs"):
-            annotate_records([one], out, jobs=jobs)
+            annotate_records([one], out, workers=Workers(jobs))
     for learn_s in (0.0, -5.0, float("nan"), float("inf")):
         with pytest.raises(InvalidOption, match="learnt"):
             annotate_records([one], out, learn_s=learn_s)
@@ -389,17 +395,18 @@ def test_a_worker_that_dies_ends_the_run_with_the_reason(tmp_path: Path) -> None
             child.kill()
 
     with pytest.raises(StageFailed, match="a worker process died"):
-        annotate_records(paths, tmp_path / "out", jobs=2, on_progress=kill)
+        annotate_records(paths, tmp_path / "out", workers=Workers(2), on_progress=kill)
 
 
 INTERRUPTED = """
 import json, sys
 from monitor.offline.annotate import annotate_records
+from monitor.offline.workers import Workers
 if __name__ == "__main__":
     records, out = json.loads(sys.argv[1]), sys.argv[2]
     told = lambda *_: print("done", flush=True)
     try:
-        annotate_records(records, out, jobs=2, on_progress=told)
+        annotate_records(records, out, workers=Workers(2), on_progress=told)
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -443,13 +450,13 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     """Records that are done are passed over, told so, with the same figures; the rest is done."""
     paths = [_write(tmp_path / "in", name, duration_s=20) for name in ("a", "b")]
     out = tmp_path / "out"
-    (first,) = annotate_records([paths[0]], out, jobs=1)
+    (first,) = annotate_records([paths[0]], out, workers=Workers(1))
     written_ns = (out / "a.qrs").stat().st_mtime_ns
     told: list[tuple[bool, int, int]] = []
     results = annotate_records(
         [tmp_path / "in"],
         out,
-        jobs=1,
+        workers=Workers(1),
         on_progress=lambda one, n_done, n_all: told.append((one.was_done, n_done, n_all)),
     )
     assert [one.was_done for one in results] == [True, False]
@@ -467,7 +474,7 @@ def test_what_is_done_depends_on_settings_record_and_files(
     out = tmp_path / "out"
 
     def was_done(**options: Any) -> bool:
-        (result,) = annotate_records([path], out, jobs=1, **options)
+        (result,) = annotate_records([path], out, workers=Workers(1), **options)
         assert result.error is None
         return result.was_done
 
@@ -503,8 +510,8 @@ def test_one_killed_between_its_files_is_done_anew(
     with monkeypatch.context() as patch:
         patch.setattr(annotate, "write_note", killed)
         with pytest.raises(KeyboardInterrupt):
-            annotate_records([path], tmp_path / "out", jobs=1)
-    (result,) = annotate_records([path], tmp_path / "out", jobs=1)
+            annotate_records([path], tmp_path / "out", workers=Workers(1))
+    (result,) = annotate_records([path], tmp_path / "out", workers=Workers(1))
     assert not result.was_done
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,24 @@ def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
     assert shown == listed("show", path, "1")
 
 
+def test_where_evidence_judged_scores_are_shown(tmp_path: Path) -> None:
+    """With the letter of each anomalous beat, whatever its loss; the bound is 1."""
+    scores = [0.5] * 10 + [20.0, 3.0] + [0.5] * 9
+    with Journal(tmp_path / "j") as journal:
+        beats = [
+            KeptBeat("119", 300 * n, ("I",), (10.0,), (26.0,), VALUES.tobytes(), score, True)
+            for n, score in enumerate(scores)
+        ]
+        of_alert = alert(seq=1, id="aaaa0001", sample=3000, family=3, score=20.0, loss=10.0)
+        journal.commit(all_encoded([of_alert]), [], beats)
+    lines = listed("show", tmp_path / "j", "1").splitlines()
+    place = lines.index("scores of 10 beats before and 10 after")
+    assert "loss 10.0 / 26.0 (score 20.0)" in lines[0]
+    plotted = lines[place + 1 : place + 9]
+    assert any(line.startswith("  1.0 ") for line in plotted)
+    assert plotted[-1].strip() == "AA"
+
+
 def test_an_alert_is_explained_in_a_file(path: Path, tmp_path: Path) -> None:
     """As a picture, as a page, or as both; an alert of the signal has has no beat to draw."""
     wanted = [tmp_path / "1.png", tmp_path / "1.html"]
@@ -160,6 +179,17 @@ def test_alerted_beats_become_wfdb_annotations(path: Path, tmp_path: Path) -> No
     assert annotation.fs == 360
     assert annotation.aux_note[0] == "loss=52.00 threshold=26.00"
     assert (tmp_path / "out" / "208.alm").exists()
+
+
+def test_the_note_of_a_beat_that_evidence_judged_has_its_score(tmp_path: Path) -> None:
+    """Its loss may be below the threshold."""
+    with Journal(tmp_path / "j") as journal:
+        journal.begin(RUN)
+        of_alert = alert(seq=1, id="aaaa0001", loss=13.0, ratio=0.5, family=3, score=2.5)
+        journal.commit(all_encoded([of_alert]), [])
+    listed("history", tmp_path / "j", "--alm", tmp_path / "out")
+    annotation = wfdb.rdann(str(tmp_path / "out" / "119"), "alm")
+    assert annotation.aux_note == ["loss=13.00 threshold=26.00 score=2.50"]
 
 
 NIGHT: list[Alert | Technical] = [
@@ -222,7 +252,7 @@ def test_a_named_alarm_is_shown_in_words_or_with_its_signal(night: Path, record:
     assert "None" not in words
     drawn = listed("show", night, "2", "--record", record)
     assert sum(any("\u2801" <= sign <= "\u28ff" for sign in row) for row in drawn.splitlines()) >= 3
-    assert "┌ asystole began 00:00:06.5  ▲ onset 00:00:10.0" in drawn
+    assert "┌ asystole began 00:00:06.5  ▲ raised 00:00:10.0" in drawn
     assert "MLII" in drawn
 
 
@@ -332,6 +362,16 @@ def test_a_damaged_journal_is_an_error_not_a_crash(path: Path) -> None:
             list(reader.alerts())
         with pytest.raises(JournalFailed, match="its run"):
             reader.run()
+
+
+def test_a_kept_score_that_is_damaged_is_one_line(path: Path) -> None:
+    """A score is a number, 0 or more."""
+    beat = KeptBeat("119", 3900, ("MLII",), (10.0,), (26.0,), VALUES.tobytes(), math.nan)
+    content = msgspec.msgpack.encode(beat).hex()
+    execute(path, f"UPDATE beats SET beat = x'{content}' WHERE sample = 3900")
+    result = CliRunner().invoke(app, ["show", str(path), "1"])
+    assert result.exit_code == 2
+    assert "the kept beat at sample 3900 is not one" in result.stderr
 
 
 @pytest.mark.parametrize("damage", ["000000", "0000c07f", "ffff7f7f"])

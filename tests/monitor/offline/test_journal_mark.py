@@ -54,7 +54,10 @@ def marks(path: Path) -> list[tuple[int | None, str]]:
 def test_a_word_is_written_where_no_monitor_runs(night: Bench) -> None:
     """The next run goes by it, and numbers its alerts behind it."""
     path = night.folder / "journal"
-    assert marked(path, "1", "normal") == (0, "p: family 1 is normal: it begins no alert\n")
+    assert marked(path, "1", "normal") == (
+        0,
+        "p: family 1 is normal: it begins and prolongs no alert\n",
+    )
     assert marks(path) == [(1, "normal")]
     engine = night.engine(LEARNT)
     assert first_family(engine).word == "normal"

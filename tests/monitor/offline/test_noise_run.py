@@ -9,6 +9,7 @@ import pytest
 from monitor.errors import InvalidOption
 from monitor.offline.noise_run import records_with_noise, run
 from monitor.offline.patients_run import PatientsOptions
+from monitor.offline.workers import Workers
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 
 
@@ -23,7 +24,9 @@ def test_a_record_is_learnt_clean_and_judged_in_noise(tmp_path: Path) -> None:
     for name, hours in (("1e12", 0.1), ("1e_6", 0.02)):
         write_record(tmp_path / name, SimulationSettings(hours=hours, seed=5, anomaly_rate=0.1))
     told: list[str] = []
-    options = PatientsOptions(tmp_path, learn_s=150.0, jobs=1, ref_ext=ANNOTATION_EXTENSION)
+    options = PatientsOptions(
+        tmp_path, learn_s=150.0, workers=Workers(1), ref_ext=ANNOTATION_EXTENSION
+    )
     judged, short = run(options, lambda name, n, of: told.append(f"{name} {n}/{of}"))
     assert told == ["1e12 1/2", "1e_6 2/2"]
     assert judged.noisy is not None

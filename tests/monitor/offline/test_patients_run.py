@@ -17,6 +17,7 @@ from monitor.offline.patients_run import (
     records_to_evaluate,
     run,
 )
+from monitor.offline.workers import Workers
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 from tests.monitor.offline.labelled import labelled
 
@@ -39,7 +40,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 def evaluated(folder: Path, learn_s: float) -> list[PatientResult]:
     told: list[str] = []
     said: list[str] = []
-    options = PatientsOptions(folder, learn_s=learn_s, jobs=1, ref_ext=ANNOTATION_EXTENSION)
+    options = PatientsOptions(
+        folder, learn_s=learn_s, workers=Workers(1), ref_ext=ANNOTATION_EXTENSION
+    )
     results = run(options, lambda name, n, of: told.append(f"{name} {n}/{of}"), said.append)
     assert told == [f"12 1/{len(results)}"]
     assert said == [
@@ -88,7 +91,9 @@ def test_without_scikit_learn_its_peers_are_left_out(
     """It says so once, and how to get it; the others are there."""
     monkeypatch.setattr("monitor.offline.patients_run.find_spec", lambda _name: None)
     said: list[str] = []
-    options = PatientsOptions(folder, learn_s=150.0, jobs=1, ref_ext=ANNOTATION_EXTENSION)
+    options = PatientsOptions(
+        folder, learn_s=150.0, workers=Workers(1), ref_ext=ANNOTATION_EXTENSION
+    )
     (result,) = run(options, lambda *_: None, said.append)
     assert "one-class SVM and isolation forest, which need scikit-learn" in said[1]
     assert result.figures is not None
@@ -102,7 +107,11 @@ def test_records_are_judged_by_the_others_labels(tmp_path: Path) -> None:
         write_record(tmp_path / name, SimulationSettings(hours=0.1, seed=seed, anomaly_rate=0.1))
     (tmp_path / "3.hea").write_text("3 1 250 1000\n3.dat 212 200 11 1024 0 0 0 V5\n")
     options = PatientsOptions(
-        tmp_path, learn_s=150.0, jobs=1, ref_ext=ANNOTATION_EXTENSION, leave_one_out=True
+        tmp_path,
+        learn_s=150.0,
+        workers=Workers(1),
+        ref_ext=ANNOTATION_EXTENSION,
+        leave_one_out=True,
     )
     one, _other, failed = run(options, lambda *_: None)
     assert one.figures is not None
@@ -122,7 +131,7 @@ def test_evidence_is_not_weighed_where_the_bare_loss_judges(tmp_path: Path) -> N
 def test_a_record_is_compared_from_a_later_time_on(folder: Path) -> None:
     """What is judged stays what it is; a time behind the record's end is an error."""
     options = PatientsOptions(
-        folder, learn_s=150.0, jobs=1, ref_ext=ANNOTATION_EXTENSION, from_s=300.0
+        folder, learn_s=150.0, workers=Workers(1), ref_ext=ANNOTATION_EXTENSION, from_s=300.0
     )
     (result,) = run(options, lambda *_: None)
     assert result.figures is not None

@@ -16,6 +16,7 @@ from monitor.offline.annotate import annotate_records
 from monitor.offline.patients_run import PatientsOptions
 from monitor.offline.patients_run import run as evaluate_patients
 from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
+from monitor.offline.workers import Workers
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import Alert, BeatScored
@@ -100,7 +101,7 @@ def test_annotate_says_the_same(
     """Whatever other records are named, in however many processes."""
     records = [folder / name for name in names]
     results = annotate_records(
-        records, tmp_path, jobs=jobs, checkpoint=folder / "base.st", learn_s=LEARN_S
+        records, tmp_path, workers=Workers(jobs), checkpoint=folder / "base.st", learn_s=LEARN_S
     )
     assert [one.error for one in results] == [None] * len(names)
     assert anomalies(tmp_path) == samples_of(judged)
@@ -120,7 +121,7 @@ def test_episodes_are_the_alerts_that_began(folder: Path) -> None:
 def test_evaluate_says_the_same(folder: Path, judged: Judged) -> None:
     """Its threshold is that of the monitor."""
     options = PatientsOptions(
-        folder, ("a",), LEARN_S, checkpoint=folder / "base.st", jobs=1, ref_ext="ecg"
+        folder, ("a",), LEARN_S, checkpoint=folder / "base.st", workers=Workers(1), ref_ext="ecg"
     )
     (result,) = evaluate_patients(options, lambda *_: None)
     assert (result.note, result.threshold) == (judged.note, judged.threshold)

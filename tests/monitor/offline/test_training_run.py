@@ -33,6 +33,7 @@ from monitor.offline.training_run import (
     usual_beats,
 )
 from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.source import SourceOptions
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidSpec
 from tests.monitor.checkpoints import TEMPLATE
@@ -80,7 +81,7 @@ def test_usual_beats_of_records_are_learnt(record: Path, tmp_path: Path) -> None
         tmp_path / "out", records=names, window="midpoint", learn_s=180.0, leads=("0",)
     )
     gathered = gather(options, told.append)
-    once = usual_beats(str(record), ["0"], BeatSpec(window="midpoint"), 180.0)
+    once = usual_beats(str(record), SourceOptions(["0"]), BeatSpec(window="midpoint"), 180.0)
     np.testing.assert_array_equal(gathered.values, np.tile(once, (2, 1)))
     assert 0.6 * 3 * 75 < len(once) < 3 * 90
     assert told == sorted(told)
@@ -91,7 +92,9 @@ def test_usual_beats_of_records_are_learnt(record: Path, tmp_path: Path) -> None
 def test_usual_beats_of_all_leads_are_learnt(record: Path) -> None:
     """Each lead has a dominant shape of its own; those of one stand behind those of another."""
     spec = BeatSpec()
-    first, second, both = (usual_beats(str(record), one, spec, 180.0) for one in (["0"], ["1"], []))
+    first, second, both = (
+        usual_beats(str(record), SourceOptions(one), spec, 180.0) for one in (["0"], ["1"], [])
+    )
     assert len(both) == pytest.approx(len(first) + len(second), rel=0.05)
     np.testing.assert_allclose(both[0], first[0], atol=1e-5)
 
@@ -115,9 +118,9 @@ def test_a_record_that_cannot_be_learnt_from_is_passed_over(record: Path, tmp_pa
 def test_a_record_without_a_usual_shape_is_named(record: Path) -> None:
     """Ten seconds hold too few beats: the error says of which record."""
     with pytest.raises(CannotLearn, match=str(record)):
-        usual_beats(str(record), [], BeatSpec(), 10.0)
+        usual_beats(str(record), SourceOptions(), BeatSpec(), 10.0)
     with pytest.raises(RecordError, match="V9"):
-        usual_beats(str(record), ["V9"], BeatSpec())
+        usual_beats(str(record), SourceOptions(["V9"]), BeatSpec())
 
 
 def test_the_checkpoint_says_what_it_is(tmp_path: Path) -> None:

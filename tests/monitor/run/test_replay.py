@@ -40,9 +40,10 @@ from monitor.wire.messages import (
     Stream,
     Technical,
     ThresholdRequest,
+    WardCounts,
 )
 from monitor.wire.sockets import Sockets
-from tests.messages import patient_status, status
+from tests.messages import alarm, alert, patient_status, status
 from tests.monitor.ports import free_port
 from tests.real_data import MITDB
 
@@ -184,6 +185,28 @@ def test_the_summary_tells_that_a_model_did_not_fit() -> None:
     (note,) = tally.summary(streams, restarts=0).notes
     assert note.startswith("119: this model does not fit this record, or every beat is anomalous")
     assert "--learn 5:00" in note
+
+
+def test_a_heartbeat_that_knows_of_no_patient_is_not_the_last() -> None:
+    """It was sent before the first beats; the summary waits for the one that has their end."""
+    tally = Tally()
+    assert not tally.complete(0, n_streams=1)
+    tally.take(status(patients=[]))
+    assert not tally.complete(0, n_streams=1)
+    ended = WardCounts(ended=1)
+    tally.take(status(patients=[patient_status(state="ended")], newest_seq=3, ward=ended))
+    assert not tally.complete(2, n_streams=1)
+    assert tally.complete(3, n_streams=1)
+
+
+def test_the_summary_counts_the_named_alarms_that_began() -> None:
+    """By kind, the most urgent first; neither their ends nor alerts of beats."""
+    tally = Tally()
+    for kind, state in (("pause", "onset"), ("asystole", "onset"), ("pause", "cleared")):
+        tally.take(alarm(kind=kind, state=state))
+    tally.take(alarm(kind="pause"))
+    tally.take(alert())
+    assert [*tally.summary([], restarts=0).alarms.items()] == [("asystole", 1), ("pause", 2)]
 
 
 def test_the_summary_adds_up(record: Path) -> None:

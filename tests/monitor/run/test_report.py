@@ -69,6 +69,18 @@ def test_families_stand_in_the_summary(capsys: pytest.CaptureFixture[str]) -> No
     assert said == [{"number": 1, "beats": 120}, {"number": 4, "beats": 3, "word": "normal"}]
 
 
+def test_named_alarms_stand_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many of each; no row where there were none."""
+    report(SUMMARY, as_json=False)
+    assert "alarms" not in capsys.readouterr().out
+    summary = msgspec.structs.replace(SUMMARY, alarms={"asystole": 1, "ventricular_run": 1200})
+    report(summary, as_json=False)
+    assert "asystole 1, ventricular run 1,200" in capsys.readouterr().out
+    report(summary, as_json=True)
+    said = json.loads(capsys.readouterr().out)["alarms"]
+    assert said == {"asystole": 1, "ventricular_run": 1200}
+
+
 def test_what_was_passed_over_stands_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
     """As a row for people, as a list for programs."""
     summary = msgspec.structs.replace(SUMMARY, passed_over=BAD)

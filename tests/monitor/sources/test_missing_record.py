@@ -20,8 +20,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "A1.hea").write_text(HEADER.format("A1"))
     for name in ("A1.mat", "A1.atr", "A1_1.mat", "night.edf", "ecg.csv", "lost.dat", "two.one.txt"):
         (tmp_path / name).write_bytes(b"x")
-    for folder in ("db/p1/deep", "db/p0", "empty/er"):
+    for folder in ("db/p1/deep", "db/p0", "empty/er", "holter"):
         (tmp_path / folder).mkdir(parents=True)
+    for name in ("a.edf", "b.CSV"):
+        (tmp_path / "holter" / name).write_bytes(b"x")
     (tmp_path / "db/p1/deep/B1.hea").write_text(HEADER.format("B1"))
     return tmp_path
 
@@ -32,10 +34,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("A1.mat", "A1.mat is a file of record A1: name the record, A1"),
         ("A1.atr", "A1.atr is a file of record A1: name the record, A1"),
         ("A1_1.mat", "A1_1.mat is a file of record A1: name the record, A1"),
-        ("night.edf", "night.edf is no WFDB record, which is what can be read: there is no header"),
-        ("ecg.csv", "there is no header ecg.hea beside it; README.md shows how CSV and EDF are"),
-        ("lost.dat", "lost.dat is no WFDB record, which is what can be read: there is no header"),
-        ("two.one.txt", "there is no header two.one.hea beside it"),
+        ("night.edf", "night.edf is in no format that can be read (WFDB), nor is there a header"),
+        ("ecg.csv", "nor is there a header ecg.hea beside it; docs/SOURCES.md says what each"),
+        ("lost.dat", "lost.dat is in no format that can be read (WFDB), nor is there a header"),
+        ("two.one.txt", "nor is there a header two.one.hea beside it"),
         ("night", "no record night: there is night.edf, but no night.hea"),
         ("lost", "no record lost: there is lost.dat, but no lost.hea"),
         ("A2", "record A2 does not exist; . holds A1"),
@@ -50,6 +52,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "such as db/p1/deep/B1",
         ),
         ("empty", "empty is a folder that holds no records (*.hea)"),
+        (
+            "holter",
+            "holter is a folder that holds no WFDB records; it holds a.edf, b.CSV: ",
+        ),
     ],
 )
 def test_the_message_is_true_and_names_what_is_meant(here: Path, name: str, said: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources import wfdb_lead
-from monitor.sources.source import Source
+from monitor.sources.source import RecordSource
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from monitor.wire.messages import MAX_LEADS
 from tests.real_data import DATA
@@ -52,14 +52,14 @@ def _write_raw(folder: Path, header: str, files: dict[str, bytes], name: str = "
     return folder / name
 
 
-def _read_leads(record: Source, window: int) -> NDArray[np.float32]:
+def _read_leads(record: RecordSource, window: int) -> NDArray[np.float32]:
     """Return all samples of all leads, shape (leads, n), read window by window."""
     n = record.n_samples
     windows = [record.read(a, min(a + window, n)) for a in range(0, n, window)]
     return np.concatenate(windows, axis=1)
 
 
-def _read_all(record: Source, window: int) -> NDArray[np.float32]:
+def _read_all(record: RecordSource, window: int) -> NDArray[np.float32]:
     """Return all samples of the first lead, shape (n,)."""
     first: NDArray[np.float32] = _read_leads(record, window)[0]
     return first
@@ -415,6 +415,37 @@ def test_a_missing_lead_names_those_there_are(tmp_path: Path, lead: str | int) -
     """The message lists the leads of the record."""
     with pytest.raises(RecordError, match=r"choose from MLII, V1"):
         WfdbRecord.open(_write(tmp_path), lead)
+
+
+def test_pulse_waves_are_at_hand_beside_the_leads(tmp_path: Path) -> None:
+    """In their own unit, whichever leads are read; of a lead's name none, nor of another rate."""
+    header = (
+        "rec 6 250 1000\n"
+        "rec.dat 16 200/mV 16 0 0 0 0 II\n"
+        "rec.dat 16 10(50)/mmHg 16 0 0 0 0 ABP\n"
+        "rec.dat 16 200/mV 16 0 0 0 0 V1\n"
+        "rec.dat 16 1000/NU 16 0 0 0 0 PLETH\n"
+        "rec.dat 16 100/NU 16 0 0 0 0 RESP\n"
+        "slow.dat 16x2 10/mmHg 16 0 0 0 0 ART\n"
+    )
+    values = np.random.default_rng(0).integers(-900, 900, (1000, 5)).astype("<i2")
+    slow = np.zeros(2000, "<i2").tobytes()
+    path = _write_raw(tmp_path, header, {"rec.dat": values.tobytes(), "slow.dat": slow})
+    for leads, names in ((None, ("II", "V1")), ("V1", ("V1",))):
+        record = WfdbRecord.open(path, leads)
+        assert (record.leads, record.waves) == (names, ("ABP", "PLETH"))
+        waves = np.concatenate([record.read_waves(k, k + 100) for k in range(0, 1000, 100)], 1)
+        np.testing.assert_allclose(waves[0], (values[:, 1] - 50) / 10, rtol=1e-6)
+        np.testing.assert_allclose(waves[1], values[:, 3] / 1000, rtol=1e-6)
+        assert record.read(0, 1000).shape == (len(names), 1000)
+    assert WfdbRecord.open(_write(tmp_path, "plain")).read_waves(0, 10).shape == (0, 10)
+
+
+def test_a_wave_whose_file_is_missing_is_left_out(tmp_path: Path) -> None:
+    """The leads say what they say without it."""
+    header = "rec 2 250 1000\nrec.dat 16 200/mV 16 0 0 0 0 II\ngone.dat 16 1/NU 16 0 0 0 0 PLETH\n"
+    record = WfdbRecord.open(_write_raw(tmp_path, header, {"rec.dat": bytes(2000)}))
+    assert (record.leads, record.waves, record.warnings) == (("II",), (), ())
 
 
 def test_a_signal_that_is_no_voltage_is_not_taken_for_an_ecg(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from monitor.wire.messages import EndHeader, SamplesHeader, SamplesMessage
 
 def samples(patient: str, position: int) -> SamplesMessage:
     header = SamplesHeader(
-        version=4, patient=patient, record="r", sequence=0, sent_ns=0, position=position,
+        version=5, patient=patient, record="r", sequence=0, sent_ns=0, position=position,
         leads=["II", "V"], fs_hz=250.0, n_samples=2, sender=1,
     )  # fmt: skip
     return SamplesMessage(header, np.zeros((2, 2), np.float32))
@@ -18,7 +18,7 @@ def samples(patient: str, position: int) -> SamplesMessage:
 
 def end(patient: str) -> EndHeader:
     return EndHeader(
-        version=4, patient=patient, record="r", sequence=1, sent_ns=0, position=500,
+        version=5, patient=patient, record="r", sequence=1, sent_ns=0, position=500,
         reason="complete", last=True,
     )  # fmt: skip
 

@@ -151,7 +151,7 @@ def test_a_patient_is_lost_only_while_the_stages_before_are_in_time(
     start_s = time.monotonic()
     for second in range(8):
         now_s = start_s + 1.01 * second
-        health = [HealthHeader(4, StageHealth("segmenter", 0, 0, 0, 0, 0, 0))]
+        health = [HealthHeader(5, StageHealth("segmenter", 0, 0, 0, 0, 0, 0))]
         messages = [beats_message([5.0, 5.0])] if second == 0 else []
         result = consumer.step([*messages, *(health if in_time else [])], now_s)
         told += [one.event for one in result.messages if isinstance(one, Technical)]

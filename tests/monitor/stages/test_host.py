@@ -34,7 +34,7 @@ def bundles(n: int, seconds: float, *, broken: bool = False) -> Iterator[list[by
     for number in range(n):
         n = samples.shape[1]
         position = number * n
-        header = SamplesHeader(4, "p", "r", number, 0, position, ["I"], FS_HZ, n, 7)
+        header = SamplesHeader(5, "p", "r", number, 0, position, ["I"], FS_HZ, n, 7)
         frames = encode_bundle([SamplesMessage(header, samples)])
         yield [b"\xc1", *frames[1:]] if broken else frames
 

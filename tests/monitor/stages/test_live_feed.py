@@ -10,7 +10,7 @@ from monitor.settings import ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
 from monitor.stages.live_feed import LiveFeed, most_waiting
-from monitor.stages.playback import Pacer, open_playbacks
+from monitor.stages.playback import Pacer, open_sources
 from monitor.stages.segmenter import SampleSegmenter
 from monitor.wire.codec import decode_bundle
 from monitor.wire.messages import BeatsMessage, SamplesMessage, ShedHeader, StageMessage
@@ -49,7 +49,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ProducerSettings:
 
 
 def feed_of(settings: ProducerSettings, most: int = 20) -> LiveFeed:
-    playbacks = open_playbacks(settings)
+    playbacks = open_sources(settings).playbacks
     return LiveFeed(Pacer(playbacks, settings.speed, now_s=100.0), most)
 
 
@@ -193,8 +193,9 @@ def test_memory_is_bounded_by_the_patients(settings: ProducerSettings, patients:
 
 def test_a_ward_is_the_same_for_the_same_seed(settings: ProducerSettings) -> None:
     """Patients begin at places of their own, in blocks of lengths of their own."""
-    ward = open_playbacks(settings)
+    ward = open_sources(settings).playbacks
     assert len({one.position for one in ward}) == PATIENTS
     assert {one.block_s for one in ward} <= {0.2, 0.5, 1.0}
-    assert [one.position for one in ward] == [one.position for one in open_playbacks(settings)]
+    again = open_sources(settings).playbacks
+    assert [one.position for one in ward] == [one.position for one in again]
     assert np.array_equal(ward[0].source.read(0, 100), ward[1].source.read(0, 100))

@@ -24,7 +24,7 @@ from monitor.journal.writer import Journal
 from monitor.settings import ConsumerSettings, ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.host import Counters
-from monitor.stages.playback import Pacer, open_playbacks
+from monitor.stages.playback import Pacer, open_sources
 from monitor.stages.segmenter import SampleSegmenter
 from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.codec import all_encoded
@@ -76,8 +76,8 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[H
         write_record(folder / f"sim{seed}", SimulationSettings(hours=0.05, seed=seed))
         records.append(str(folder / f"sim{seed}"))
     ward = Ward(PATIENTS, block_s=(4.0,))
-    playbacks = open_playbacks(ProducerSettings(records=records, samples="ipc:///x", ward=ward))
-    pacer = Pacer(playbacks, 1.0, now_s=0.0)
+    opened = open_sources(ProducerSettings(records=records, samples="ipc:///x", ward=ward))
+    pacer = Pacer(opened.playbacks, 1.0, now_s=0.0)
     segmenter = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0), lambda patient: True)
     settings = ConsumerSettings(beats="ipc:///b", alerts="ipc:///a", journal=str(folder / "j"))
     found: dict[str, list[Held]] = {}
@@ -90,7 +90,7 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[H
             learner,
             lambda: "2026-01-01T00:00:00Z",
         )
-        engine.expect([playback.stream() for playback in playbacks])
+        engine.expect([playback.stream() for playback in opened.playbacks])
         buffer, view = JournalBuffer(journal), Snapshot()
         for now_s in range(4, 60 * MINUTES + 1, 4):
             produced = segmenter.step(pacer.take_due(now_s, None), now_s)

@@ -14,7 +14,7 @@ from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.playback import (
     Pacer,
     Playback,
-    open_playbacks,
+    open_sources,
     patient_names,
 )
 from monitor.wire.messages import EndHeader, SamplesMessage
@@ -29,10 +29,33 @@ class CountingSource:
     def __init__(self, n_samples: int) -> None:
         self.n_samples = n_samples
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         assert 0 <= start <= stop <= self.n_samples
         samples = np.arange(start, stop, dtype=np.float32)
         return np.stack([samples, -samples])
+
+
+class WithWaves(CountingSource):
+    """The same with a pulse wave: ten times the position."""
+
+    waves = ("PLETH",)
+
+    def read_waves(self, start: int, stop: int) -> NDArray[np.float32]:
+        return 10 * self.read(start, stop)[:1]
+
+
+def test_pulse_waves_are_sent_behind_the_leads() -> None:
+    """The header names them; a source without any needs not say so."""
+    one = Playback(WithWaves(1000), "p", 0, 1000, False, 0)
+    sent = one.take(250, 0)
+    assert (sent.header.leads, sent.header.waves) == (["I", "II"], ["PLETH"])
+    assert sent.samples.shape == (3, 250)
+    assert np.array_equal(sent.samples[2], 10 * sent.samples[0])
+    assert one.stream().waves == ["PLETH"]
+    assert playback().take(250, 0).header.waves == playback().stream().waves == []
 
 
 def playback(n_samples: int = 1000, first: int = 0, loop: bool = False) -> Playback:
@@ -152,14 +175,15 @@ def producer_settings(record: str, **changes: object) -> ProducerSettings:
 
 def test_start_and_duration_choose_a_part(record: str) -> None:
     """Positions count from the record's start, not from --start."""
-    (one,) = open_playbacks(producer_settings(record, start_s=5.0, duration_s=4.0))
+    (one,) = open_sources(producer_settings(record, start_s=5.0, duration_s=4.0)).playbacks
     assert (one.first_sample, one.stop_sample, one.position) == (1250, 2250, 1250)
     assert one.stream().n_samples == 2250
 
 
 def test_a_restart_goes_on_where_the_journal_says(record: str) -> None:
     """The position journaled is the next sample to be read."""
-    (one,) = open_playbacks(producer_settings(record, resume=[Resume("sim", 777, b"")]))
+    settings = producer_settings(record, resume=[Resume("sim", 777, b"")])
+    (one,) = open_sources(settings).playbacks
     assert (one.first_sample, one.position) == (0, 777)
 
 
@@ -178,7 +202,7 @@ def test_what_cannot_be_replayed_is_said(
 ) -> None:
     """The message names the option, or the leads there are."""
     with pytest.raises(error, match=words):
-        open_playbacks(producer_settings(record, **changes))
+        open_sources(producer_settings(record, **changes))
 
 
 def test_of_several_records_a_bad_one_is_passed_over(record: str, tmp_path: Path) -> None:
@@ -187,12 +211,12 @@ def test_of_several_records_a_bad_one_is_passed_over(record: str, tmp_path: Path
     told: list[tuple[str, str]] = []
     records = [fast, record, str(tmp_path / "none"), record]
     settings = ProducerSettings(records=records, samples="ipc:///unused")
-    playbacks = open_playbacks(settings, lambda *one: told.append(one))
+    playbacks = open_sources(settings, lambda *one: told.append(one)).playbacks
     assert [one.patient for one in playbacks] == ["sim", "sim#2"]
     assert [name for name, _ in told] == [fast, str(tmp_path / "none")]
     assert told[0][1].startswith(f"record {fast}: sampling rate 5000.0 Hz is outside 100 to 2000")
     with pytest.raises(RecordError, match=r"fast: sampling rate"):
-        open_playbacks(ProducerSettings(records=[fast, fast], samples="ipc:///unused"))
+        open_sources(ProducerSettings(records=[fast, fast], samples="ipc:///unused"))
 
 
 def write_fast(folder: Path) -> str:
@@ -230,4 +254,4 @@ def test_a_record_that_cannot_be_read_on_ends_and_the_others_go_on() -> None:
 def test_a_missing_record_is_said(tmp_path: Path) -> None:
     """The message names the path."""
     with pytest.raises(RecordError, match="nothing-here"):
-        open_playbacks(producer_settings(str(tmp_path / "nothing-here")))
+        open_sources(producer_settings(str(tmp_path / "nothing-here")))

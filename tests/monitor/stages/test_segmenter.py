@@ -15,6 +15,7 @@ from monitor.sources.wfdb_record import WfdbRecord
 from monitor.stages.host import Counters
 from monitor.stages.segmenter import MAX_PATIENTS, SampleSegmenter
 from monitor.step_result import StepResult
+from monitor.wire.codec import decode_bundle, encode_bundle
 from monitor.wire.messages import (
     BeatsHeader,
     BeatsMessage,
@@ -30,6 +31,7 @@ from monitor.wire.messages import (
 )
 from segmenter.beat import BeatSpec
 from segmenter.errors import InvalidState
+from segmenter.signs import Signs, joined_signs
 
 FS_HZ = 250.0
 STREAM = Stream("p", "r", ["I"], FS_HZ, 0, None)
@@ -55,7 +57,7 @@ def two_leads(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
 def message(samples: NDArray[np.float32], position: int, **changes: Any) -> SamplesMessage:
     block = np.atleast_2d(samples)
     values: dict[str, Any] = {
-        "version": 4,
+        "version": 5,
         "patient": "p",
         "record": "r",
         "sequence": 0,
@@ -70,7 +72,7 @@ def message(samples: NDArray[np.float32], position: int, **changes: Any) -> Samp
 
 
 def end(position: int) -> EndHeader:
-    return EndHeader(4, "p", "r", 99, 12, position, "complete", last=True)
+    return EndHeader(5, "p", "r", 99, 12, position, "complete", last=True)
 
 
 def new_stage(resume: list[Resume] | None = None) -> tuple[SampleSegmenter, Counters]:
@@ -132,7 +134,7 @@ def test_a_hole_is_a_gap_and_counted(ecg: NDArray[np.float32]) -> None:
 def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) -> None:
     """Of who is shed one alert speaks of all; the announcement is passed on, the hole counted."""
     stage, counters = new_stage()
-    shed = ShedHeader(4, "p", "r", 1, 11, 2500, ["I"], FS_HZ)
+    shed = ShedHeader(5, "p", "r", 1, 11, 2500, ["I"], FS_HZ)
     produced = [
         stage.step([message(ecg[:2500], 0)], 0.0),
         stage.step([shed], 1.0),
@@ -151,7 +153,7 @@ def test_a_hole_that_a_source_announced_is_no_event(ecg: NDArray[np.float32]) ->
     assert beats_of(produced[3:])[0].header.position == 4000  # said at once, behind the hole
     again = stage.step([message(ecg[6500:], 6500)], 26.0)
     assert "signal_lost" in [e.event for one in headers(again) for e in one.events]
-    stranger = ShedHeader(4, "q", "r", 1, 11, 2500, ["I"], FS_HZ)
+    stranger = ShedHeader(5, "q", "r", 1, 11, 2500, ["I"], FS_HZ)
     assert stage.step([stranger], 27.0).messages == [stranger]
     assert counters.malformed == 0
 
@@ -295,7 +297,7 @@ def test_a_rate_that_cannot_be_segmented_is_refused(ecg: NDArray[np.float32]) ->
 def test_beats_are_refused_here() -> None:
     """The segmenter takes samples."""
     stage, counters = new_stage()
-    health = HealthHeader(4, StageHealth("producer", 0, 1, 0, 0, 0, 0))
+    health = HealthHeader(5, StageHealth("producer", 0, 1, 0, 0, 0, 0))
     assert len(stage.step([health], 0.0).messages) == 1  # passed on
     produced = stage.step([message(np.zeros(300, np.float32), 0)], 0.0)
     (beats,) = beats_of([produced])
@@ -445,7 +447,7 @@ def test_a_lead_that_cannot_be_read_is_an_event_of_that_lead(
 ) -> None:
     """It names the lead; beats of the other go on."""
     signal = two_leads.copy()
-    signal[1, 2500:6000] = 0.0
+    signal[1, 500:4000] = 0.0
     stage, _ = new_stage()
     said = [stage.step([message(signal[:, i : i + 250], i)], 0.0) for i in range(0, 7500, 250)]
     events = [event for one in beats_of(said) for event in one.header.events]
@@ -453,7 +455,7 @@ def test_a_lead_that_cannot_be_read_is_an_event_of_that_lead(
         ("lead_left_out", "onset", ["II"]),
         ("lead_left_out", "cleared", ["II"]),
     ]
-    during = [r for r in r_samples(said) if 3000 < r < 6000]
+    during = [r for r in r_samples(said) if 1000 < r < 4000]
     assert len(during) > 10
 
 
@@ -494,12 +496,108 @@ def test_a_waveform_has_all_leads(two_leads: NDArray[np.float32]) -> None:
 
 def test_a_message_that_says_nothing_is_not_sent() -> None:
     """A flat line is told of once a second; what has no beats need not be sent more often."""
-    stage, _ = new_stage()
+    stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0), measure_signs=False)
     flat = np.zeros(10, np.float32)
     sent = [
         stage.step([message(flat, 10 * number)], number * 0.04).messages for number in range(100)
     ]
     assert 4 <= sum(map(len, sent)) <= 8
+
+
+def signs_of(produced: list[StepResult[StageMessage]]) -> list[Signs]:
+    """Return the signs that came over the wire."""
+    received = decode_bundle(encode_bundle([m for one in produced for m in one.messages]))
+    return [m.signs for m in received if isinstance(m, BeatsMessage) and m.signs is not None]
+
+
+def in_blocks(
+    stage: SampleSegmenter, samples: NDArray[np.float32], block: int, origin: int = 0
+) -> list[StepResult[StageMessage]]:
+    return [
+        stage.step([message(samples[:, at : at + block], origin + at)], at / FS_HZ)
+        for at in range(0, samples.shape[1], block)
+    ]
+
+
+def test_signs_come_with_the_block_in_which_their_hop_ended(
+    two_leads: NDArray[np.float32],
+) -> None:
+    """In samples of the record, each half second of the stretch, whatever the blocks are."""
+    whole = joined_signs(signs_of(in_blocks(new_stage()[0], two_leads, 7500, 1000)), 2)
+    assert whole.end_sample.tolist() == [*range(1125, 8501, 125)]
+    assert len(whole.complexes) > 25
+    produced = in_blocks(new_stage()[0], two_leads, 50, 1000)
+    for one in beats_of(produced):
+        if one.signs is not None:
+            assert 0 <= one.header.position - one.signs.end_sample[-1] < 50
+    parts = joined_signs(signs_of(produced), 2)
+    for name, array in vars(whole).items():
+        assert getattr(parts, name).tobytes() == array.tobytes(), name
+    r_samples = {int(r) for one in beats_of(produced) for r in one.beats.r_sample}
+    assert {*whole.complexes["r_sample"].tolist()} <= r_samples
+
+
+def test_signs_go_on_after_a_restart(two_leads: NDArray[np.float32]) -> None:
+    """From the state that went with a message; one without signs begins them anew."""
+    stream = msgspec.structs.replace(STREAM, leads=["I", "II"])
+    whole = joined_signs(signs_of(in_blocks(new_stage()[0], two_leads, 250)), 2)
+    first, _ = new_stage()
+    before = in_blocks(first, two_leads[:, :3210], 3210)
+    counters = Counters("segmenter", 0)
+    resume = [Resume("p", 3210, beats_of(before)[-1].state)]
+    second = SampleSegmenter(BeatSpec(), [stream], resume, counters)
+    after = in_blocks(second, two_leads[:, 3210:], 250, 3210)
+    both = joined_signs([*signs_of(before), *signs_of(after)], 2)
+    for name, array in vars(whole).items():
+        assert getattr(both, name).tobytes() == array.tobytes(), name
+    silent = SampleSegmenter(BeatSpec(), [stream], resume, counters, measure_signs=False)
+    unmeasured = in_blocks(silent, two_leads[:, 3210:], 250, 3210)
+    assert signs_of(unmeasured) == []
+    resume = [Resume("p", 7500, beats_of(unmeasured)[-1].state)]
+    third = SampleSegmenter(BeatSpec(), [stream], resume, counters)
+    again = joined_signs(signs_of(in_blocks(third, two_leads[:, 3000:], 250, 7500)), 2)
+    assert again.shapes["dominant_share"][0].tolist() == [0, 0]
+
+
+def test_pulse_waves_are_searched_and_not_shown(two_leads: NDArray[np.float32]) -> None:
+    """Their pulses are in samples of the record; a view shows the leads. Other waves: a stretch."""
+    t = np.arange(7500) / FS_HZ
+    wave = (80 + 20 * np.maximum(0, np.sin(2 * np.pi * 1.25 * t)) ** 3).astype(np.float32)
+    samples = np.concatenate((two_leads, wave[None]))
+    stage, counters = new_stage()
+    sent = [
+        message(samples[:, at : at + 500], 700 + at, leads=["I", "II"], waves=["ABP"])
+        for at in range(0, 7500, 500)
+    ]
+    produced = [stage.step([one], 0.0) for one in sent]
+    found = joined_signs(signs_of(produced), 2, 1)
+    assert found.readable[8:].all()
+    assert 33 <= len(found.pulses) <= 38
+    assert set(np.diff(found.pulses["sample"]).tolist()) <= {199, 200, 201}
+    steepest = (found.pulses["sample"] - 700) / FS_HZ % 0.8
+    assert ((steepest > 0.05) & (steepest < 0.25)).all()
+    assert all(header.waves == ["ABP"] for one in produced for header in headers(one))
+    assert {len(wave.others) for one in produced for wave in one.waves} == {1}
+    assert counters.malformed == 0
+    changed = stage.step([message(two_leads[:, :500], 8200, sent_ns=99)], 0.0)
+    assert len({header.stretch for header in headers(changed)}) == 2
+
+
+def test_a_long_hole_has_the_hops_of_its_first_ten_seconds(ecg: NDArray[np.float32]) -> None:
+    """An hour without samples takes no time; what comes next says how long it was."""
+    stage, _ = new_stage()
+    produced = [
+        stage.step([message(ecg[:2500], 0)], 0.0),
+        stage.step([message(ecg[2500:], 2500 + 3600 * 250)], 1.0),
+    ]
+    found = joined_signs(signs_of(produced))
+    hole = 3600 * 250
+    assert np.diff(found.end_sample).max() == hole - 2500 + 2 * 125
+    in_hole = (found.end_sample > 2500) & (found.end_sample <= 2500 + hole)
+    assert np.count_nonzero(in_hole) == 19  # of a hop that ends 10 s on, no sample is left
+    unknown = found.windows["missing"][in_hole, 0] > 0.5
+    assert np.isnan(found.windows["leakage"][in_hole, 0][unknown]).all()
+    assert unknown.sum() >= 15
 
 
 def test_waveforms_nobody_looks_at_are_not_made(ecg: NDArray[np.float32]) -> None:

@@ -25,7 +25,7 @@ from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.consumer import without_late_beats
 from monitor.stages.host import Counters
 from monitor.stages.live_feed import LiveFeed, most_waiting
-from monitor.stages.playback import Pacer, open_playbacks
+from monitor.stages.playback import Pacer, open_sources
 from monitor.stages.segmenter import Audience, SampleSegmenter
 from monitor.wire.codec import decode_bundle
 from monitor.wire.messages import (
@@ -114,11 +114,11 @@ def told(overloaded: tuple[float, Told]) -> Told:
 def let_live(folder: Path, overload: float) -> Told:
     write_record(folder / "sim", SimulationSettings(hours=0.03, seed=3))
     ward = Ward(PATIENTS, block_s=(BLOCK_S,))
-    playbacks = open_playbacks(
+    playbacks = open_sources(
         ProducerSettings(
             leads=["0"], records=[str(folder / "sim")], samples="ipc:///x", live=True, ward=ward
         )
-    )
+    ).playbacks
     feed = LiveFeed(Pacer(playbacks, 1.0, now_s=0.0), most_waiting(PATIENTS))
     counters = Counters("segmenter", 0)
     stage = SampleSegmenter(BeatSpec(), [], [], counters)

@@ -335,7 +335,7 @@ def lead_off_scene() -> Snapshot:
 
 
 def two_leads_scene() -> Snapshot:
-    """Return the patient with a second lead, turned and half as high; an episode rang in both."""
+    """Return the patient with a second lead, turned, half as high; an alert of both."""
     leads = ["MLII", "V1"]
     messages = [
         msgspec.structs.replace(
@@ -348,9 +348,9 @@ def two_leads_scene() -> Snapshot:
         for one in signal_messages(120.0)
     ]
     end = round(420 * FS_HZ)
-    rang = alert(end - 100, seq=9000, lead="V1", leads=leads, why=["shape", "premature"])
+    onset = alert(end - 100, seq=9000, lead="V1", leads=leads, why=["shape", "premature"])
     said = (patient_status(at, lead="MLII, V1", leads=leads) for at in (75_000, end))
-    return after([status(next(said)), *messages, rang, status(next(said))])
+    return after([status(next(said)), *messages, onset, status(next(said))])
 
 
 def left_out_scene() -> Snapshot:

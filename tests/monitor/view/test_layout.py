@@ -26,6 +26,7 @@ from monitor.wire.messages import (
     AlarmStatus,
     LearningStatus,
     Message,
+    PatientStatus,
     StageHealth,
 )
 from tests.monitor.view.scenes import (
@@ -279,6 +280,30 @@ def test_a_run_of_anomalous_beats_does_not_hide_the_threshold() -> None:
     assert row.endswith("╌" * 30)
 
 
+def test_where_evidence_judged_the_bars_are_scores() -> None:
+    """Held against 1: a loss below the threshold may be of an anomalous beat."""
+    beats = [
+        beat(1, 9.0),  # by the bare rule, before the patient was learnt
+        beat(2, 9.0, score=30.0, weighed=True, anomalous=True),
+        beat(3, 900.0, score=0.5, weighed=True, anomalous=False),
+    ]
+    lines = lines_of(after([status(patient_status(0)), *beats]), 80, 24)
+    (title,) = [line for line in lines if "score a beat" in line]
+    bars = lines[lines.index(title) + 1 :]
+    (bound,) = [line for line in bars if "  1.0 ╌" in line]
+    above = bars[: bars.index(bound)]
+    assert {line[-3:] for line in above if "█" in line} == {" █ "}  # the second alone
+    assert not any("26.0" in line for line in bars)
+
+
+def test_the_verdict_tells_score_from_loss() -> None:
+    """In the row of the alert and beside its beat."""
+    by_evidence = alert(2000, family=3, score=2.5, ratio=0.5)
+    lines = lines_of(after([status(patient_status(2000)), by_evidence]), 80, 24)
+    assert any("1 beat  score 2.5" in line for line in lines)
+    assert any("score 2.5 RR" in line for line in lines)
+
+
 def stage(**changes: Any) -> StageHealth:
     """Return the health of a segmenter."""
     values: dict[str, Any] = {
@@ -377,7 +402,7 @@ def test_a_high_alert_that_is_over_is_still_to_be_acknowledged() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
 def test_a_beat_is_explained_on_the_whole_screen(size: tuple[int, int]) -> None:
-    """Why it rang, where its loss arose, its neighbours; title, verdict and keys stay."""
+    """Why it was raised, where its loss arose, its neighbours; title, verdict and keys stay."""
     lines = lines_of(EXPLAINED, *size)
     text = "\n".join(lines)
     assert "shape, premature  the loss arose in  P 10 %  QRS 30 %  T 60 %" in text
@@ -596,7 +621,7 @@ def test_leads_stand_one_below_the_other_where_there_is_room() -> None:
     assert "ECG MLII of 2 leads" in small
 
 
-def test_an_alert_names_the_leads_that_rang() -> None:
+def test_an_alert_names_the_leads_that_stand_out() -> None:
     """In the verdict and in the list; the beat that is drawn names the worst."""
     text = text_of(TWO_LEADS)
     verdict_row = lines_of(TWO_LEADS, 80, 24)[2]
@@ -716,6 +741,26 @@ def test_learning_is_shown_beside_an_alert_to_acknowledge(scene: Snapshot, said:
     (patient,) = scene.patients.values()
     quiet = replace(scene, patients={"119": replace(patient, latched=False)})
     assert lines_of(quiet, 80, 24)[2].startswith(f" L  LEARNING  {said}")
+
+
+def learnt(position_s: float, alerts: int = 0) -> PatientStatus:
+    position = round(position_s * FS_HZ)
+    return patient_status(position, alerts=alerts, note="learnt 300 of 320 beats")
+
+
+def test_what_was_learnt_is_told_for_half_a_minute() -> None:
+    """Or until an alert comes; and wherever a beat is explained, or the record has ended."""
+    told = " M  MONITORING  no open alert  learnt 300 of 320 beats"
+    quiet = " M  MONITORING  no open alert"
+    now = learning()
+    for at_s, alerts, said in ((300, 0, told), (329, 0, told), (329.5, 1, quiet), (330, 0, quiet)):
+        scene = after([status(learnt(300)), status(learnt(at_s, alerts))], now)
+        assert lines_of(scene, 80, 24)[2].rstrip() == said
+    assert lines_of(replace(scene, explaining=True), 80, 24)[2].rstrip() == told
+    ended = msgspec.structs.replace(learnt(1800), state="ended")
+    assert "learnt 300 of 320 beats" in text_of(after([status(ended)], scene))
+    anew = msgspec.structs.replace(learnt(2000), state="learning", note="")
+    assert told in text_of(after([status(anew), status(learnt(2300))], scene), 80, 24)
 
 
 def test_a_record_without_an_end_has_a_time_but_no_share() -> None:

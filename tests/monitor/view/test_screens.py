@@ -339,7 +339,7 @@ def test_a_question_is_of_one_family(ward: Keyboard) -> None:
 def test_the_key_takes_back_what_it_said(
     ward: Keyboard, key: str, word: Literal["normal", "always"]
 ) -> None:
-    """At once: more alerts are no danger, and what always rang is judged as others are."""
+    """At once: more alerts are no danger, and what always raised one is judged as others are."""
     alerted(ward, word)
     assert ward.press(key).notice == "family 4 of p30: what was said of it is taken back"
     assert words(ward.asked) == [("p30", 4, "")]

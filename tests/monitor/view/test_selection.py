@@ -190,19 +190,19 @@ def test_a_query_is_bounded_and_other_keys_do_nothing() -> None:
 # --- who is shown, and what is kept -----------------------------------------------------------
 
 
-def ring(patient: str, seq: int, priority: str = "medium", ratio: float = 2.0) -> Message:
+def onset(patient: str, seq: int, priority: str = "medium", ratio: float = 2.0) -> Message:
     return alert(76_000, seq=seq, patient=patient, priority=priority, ratio=ratio)
 
 
 def test_the_worst_patient_is_shown_for_a_while() -> None:
     """Another that becomes worse is shown when it is due; one of high priority at once."""
     calm = after([status(*(patient_status(0, patient=name) for name in "abc"))])
-    scene = settle(after([ring("b", 1)], calm), False)
+    scene = settle(after([onset("b", 1)], calm), False)
     assert shown(scene) == "b"
-    worse = after([ring("c", 2, ratio=9.0)], scene)
+    worse = after([onset("c", 2, ratio=9.0)], scene)
     assert shown(settle(worse, False)) == "b"
     assert shown(settle(worse, True)) == "c"
-    high = settle(after([ring("a", 3, "high")], scene), False)
+    high = settle(after([onset("a", 3, "high")], scene), False)
     assert shown(high) == "a"
     asystole = after([alarm(76_000, seq=4, patient="c")], high)
     assert shown(settle(asystole, False)) == "c"

@@ -253,7 +253,7 @@ def test_who_has_ended_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_beats_of_a_ward_are_bounded() -> None:
-    """Of patients that rang long ago the beat is forgotten; the alert is not."""
+    """Of patients whose alerts are long over the beat is forgotten; the alert is not."""
     names = [f"p{n}" for n in range(limits.MAX_WITH_BEAT + 20)]
     scene = after([alert(1, seq=n, patient=name) for n, name in enumerate(names)])
     kept = [name for name in names if scene.patients[name].latest is not None]

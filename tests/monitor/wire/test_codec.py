@@ -34,6 +34,7 @@ from monitor.wire.messages import (
     MAX_LEADS,
     MAX_SAMPLES,
     MAX_STATE_BYTES,
+    MAX_WINDOWS,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -53,6 +54,13 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 from segmenter.beat import Beats, Quality
+from segmenter.signs import (
+    COMPLEX_COLUMNS,
+    PULSE_COLUMNS,
+    SHAPE_COLUMNS,
+    WINDOW_COLUMNS,
+    Signs,
+)
 from tests.messages import alert, beat_scored, patient_status, status, technical, wave
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -64,7 +72,7 @@ LEADS = ["MLII", "V1"]
 
 def samples_header(n_samples: int = 3, **changes: object) -> SamplesHeader:
     header = SamplesHeader(
-        version=4,
+        version=5,
         patient="119",
         record="119",
         sequence=7,
@@ -82,7 +90,7 @@ def beats_header(
     n_beats: int, length: int = 140, leads: Sequence[str] = LEADS, **changes: object
 ) -> BeatsHeader:
     header = BeatsHeader(
-        version=4,
+        version=5,
         patient="119",
         record="119",
         sequence=3,
@@ -123,6 +131,43 @@ def beats_message(n_beats: int, state: bytes = b"", leads: Sequence[str] = LEADS
     return BeatsMessage(header, some_beats(n_beats, leads=len(leads)), state)
 
 
+WAVES = ["PLETH", "ABP"]
+
+
+def some_signs(leads: int = 2, waves: int = 2) -> Signs:
+    """Return three hops, of three complexes (the last without shapes) and two pulses."""
+    rng = np.random.default_rng(1)
+    windows = rng.random((3, leads, WINDOW_COLUMNS.itemsize // 4), np.float32)
+    windows[0, :, 2:] = np.nan  # too much of it is missing
+    shapes = rng.random((3, leads, SHAPE_COLUMNS.itemsize // 4), np.float32)
+    shapes[2] = np.nan
+    first = [(500, 200, np.nan, 800.0, 64, 0), (500, 300, 800.0, 800.0, 0, 3)]
+    pulses = [(500, 310, 1), (1000, 800, 0)][:waves]
+    return Signs(
+        end_sample=np.array([500, 1000, 1500], np.int64),
+        windows=windows.view(WINDOW_COLUMNS)[..., 0],
+        complexes=np.array([*first, (1000, 600, 800.0, np.nan, 2, 1)], COMPLEX_COLUMNS),
+        shapes=shapes.view(SHAPE_COLUMNS)[..., 0],
+        readable=rng.random((3, waves)) < 0.5,
+        pulses=np.array(pulses, PULSE_COLUMNS),
+    )
+
+
+def signs_message(
+    signs: Signs, leads: Sequence[str] = LEADS, waves: Sequence[str] = WAVES, **changes: object
+) -> BeatsMessage:
+    """Return a message with two beats and signs."""
+    counts: dict[str, object] = {
+        "n_hops": len(signs.end_sample),
+        "n_complexes": len(signs.complexes),
+        "n_pulses": len(signs.pulses),
+    }
+    header = msgspec.structs.replace(
+        beats_header(2, leads=leads, waves=list(waves)), **{**counts, **changes}
+    )
+    return BeatsMessage(header, some_beats(2, leads=len(leads)), b"s", 0, signs)
+
+
 def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
     """Assert that a message came back to the bit."""
     assert type(decoded) is type(sent)
@@ -145,13 +190,19 @@ def assert_same(decoded: StageMessage, sent: StageMessage) -> None:
                 np.testing.assert_array_equal(
                     getattr(decoded.beats, name), getattr(sent.beats, name)
                 )
+            assert (decoded.signs is None) is (sent.signs is None)
+            if sent.signs is not None:
+                for name in vars(sent.signs):
+                    got, given = getattr(decoded.signs, name), getattr(sent.signs, name)
+                    assert (got.dtype, got.shape) == (given.dtype, given.shape)
+                    assert got.tobytes() == given.tobytes()
         case _:
             assert decoded == sent
 
 
-END = EndHeader(4, "119", "119", 9, 1, 650_000, "complete", last=True)
-SHED = ShedHeader(4, "121", "119", 9, 1, 650_000, LEADS, 360.0)
-HEALTH = HealthHeader(4, StageHealth("producer", 0, 3, 0, 0, 0, 1))
+END = EndHeader(5, "119", "119", 9, 1, 650_000, "complete", last=True)
+SHED = ShedHeader(5, "121", "119", 9, 1, 650_000, LEADS, 360.0)
+HEALTH = HealthHeader(5, StageHealth("producer", 0, 3, 0, 0, 0, 1))
 MESSAGES: list[StageMessage] = [
     samples_message(),
     beats_message(5, b"state"),
@@ -161,6 +212,10 @@ MESSAGES: list[StageMessage] = [
     HEALTH,
     beats_message(1, b"another", ["V5"]),
     beats_message(2, b"", ["I", "II", "V1"]),
+    signs_message(some_signs()),
+    signs_message(some_signs(1, 0), ["I"], []),
+    SamplesMessage(samples_header(leads=["II"], waves=["PLETH"]), SAMPLES),
+    signs_message(some_signs()),
 ]
 
 
@@ -178,7 +233,7 @@ def test_bundles_survive(messages: list[StageMessage]) -> None:
 
 def test_samples_and_beats_of_several_leads_are_lead_after_lead() -> None:
     """Whoever writes or reads them in another language needs no more than the protocol."""
-    _, samples, _, quality, beats, _ = encode_bundle([samples_message(), beats_message(2)])
+    _, samples, _, quality, beats, _, _ = encode_bundle([samples_message(), beats_message(2)])
     assert np.frombuffer(samples, "<f4")[3:].tolist() == [1.0, 2.0, 3.0]
     sent = some_beats(2)
     np.testing.assert_array_equal(np.frombuffer(beats, "<f4"), sent.values.ravel())
@@ -211,17 +266,17 @@ def test_bundles_are_bounded() -> None:
 
 def test_bytes_of_an_older_build_are_still_read() -> None:
     """A bundle kept as a file since this version of it was new is decoded."""
-    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v4.msgpack").read_bytes(), type=list[bytes])
+    frames = msgspec.msgpack.decode((FIXTURES / "bundle-v5.msgpack").read_bytes(), type=list[bytes])
     for one, sent in zip(decode_bundle(frames), MESSAGES, strict=True):
         assert_same(one, sent)
 
 
-@pytest.mark.parametrize("version", [2, 3])
-def test_bytes_of_a_build_before_the_leads_are_refused(version: int) -> None:
-    """Version 2 did not say who sends, nor when a beat closed; version 3 was of one lead."""
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_bytes_of_an_older_version_are_refused(version: int) -> None:
+    """Version 2 did not say who sends, version 3 was of one lead, version 4 had no signs."""
     file = FIXTURES / f"bundle-v{version}.msgpack"
     frames = msgspec.msgpack.decode(file.read_bytes(), type=list[bytes])
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidMessage, match="frames; a bundle has headers, samples"):
         decode_bundle(frames)
 
 
@@ -244,6 +299,7 @@ def test_messages_of_version_1_are_refused() -> None:
 
 SENT = encode_bundle([samples_message()])
 OF_ANOTHER = RecordEvent("lead_left_out", "onset", 1500, ["V5"])
+SIGNS = encode_bundle([signs_message(some_signs())])
 TWO_BEATS = encode_bundle([beats_message(2, b"s")])
 
 
@@ -268,9 +324,10 @@ def with_frame(frames: list[bytes], index: int, frame: bytes) -> list[bytes]:
         with_frame(SENT, 2, bytes(30)),  # columns of no beat
         with_frame(SENT, 3, bytes(2)),
         with_frame(SENT, 4, bytes(4)),
-        with_frame(SENT, 5, b""),
-        with_frame(SENT, 5, b"\x91\xa1s"),  # a text
-        SENT[:5],
+        with_frame(SENT, 5, bytes(72)),  # signs of no hop
+        with_frame(SENT, 6, b""),
+        with_frame(SENT, 6, b"\x91\xa1s"),  # a text
+        SENT[:6],
         [*SENT, b"more"],
         encode_bundle([samples_message(position=-1)]),
         encode_bundle([samples_message(fs_hz=0.0)]),
@@ -293,14 +350,26 @@ def with_frame(frames: list[bytes], index: int, frame: bytes) -> list[bytes]:
         with_frame(TWO_BEATS, 2, b""),
         with_frame(TWO_BEATS, 3, TWO_BEATS[3][:-2]),
         with_frame(TWO_BEATS, 4, TWO_BEATS[4][:-4]),
-        with_frame(TWO_BEATS, 5, msgspec.msgpack.encode([])),  # no state
-        with_frame(TWO_BEATS, 5, msgspec.msgpack.encode([b"", b""])),
-        with_frame(TWO_BEATS, 5, msgspec.msgpack.encode([bytes(MAX_STATE_BYTES + 1)])),
+        with_frame(TWO_BEATS, 6, msgspec.msgpack.encode([])),  # no state
+        with_frame(TWO_BEATS, 6, msgspec.msgpack.encode([b"", b""])),
+        with_frame(TWO_BEATS, 6, msgspec.msgpack.encode([bytes(MAX_STATE_BYTES + 1)])),
         encode_bundle([BeatsMessage(beats_header(2, leads=["V1", "V1"]), some_beats(2), b"")]),
         encode_bundle([BeatsMessage(beats_header(2, leads=["V1"]), some_beats(2), b"")]),
         encode_bundle([BeatsMessage(beats_header(2, events=[OF_ANOTHER]), some_beats(2), b"")]),
         encode_bundle([BeatsMessage(beats_header(3), some_beats(2), b"")]),
         encode_bundle([BeatsMessage(beats_header(2, length=139), some_beats(2), b"")]),
+        with_frame(SIGNS, 5, SIGNS[5][:-1]),
+        with_frame(SIGNS, 5, b""),
+        encode_bundle([signs_message(some_signs(), n_hops=2)]),
+        encode_bundle([signs_message(some_signs(), n_hops=0)]),
+        encode_bundle([signs_message(some_signs(), n_hops=MAX_WINDOWS)]),  # of each of two leads
+        encode_bundle([signs_message(some_signs(), n_complexes=10**12)]),
+        encode_bundle([signs_message(some_signs(), n_pulses=-1)]),
+        encode_bundle([signs_message(some_signs(), waves=["PLETH"])]),
+        encode_bundle([signs_message(some_signs(), waves=["PLETH", "V1"])]),  # a lead's name
+        encode_bundle([samples_message(waves=["PLETH"])]),  # which is not there
+        encode_bundle([samples_message(leads=["V1"], waves=["V1"])]),
+        encode_bundle([samples_message(leads=["V1"], waves=[f"P{n}" for n in range(9)])]),
     ],
 )
 def test_malformed_bundles_are_refused(frames: list[bytes]) -> None:
@@ -330,7 +399,44 @@ def test_beats_out_of_order_or_not_finite_are_refused() -> None:
         decode_bundle(encode_bundle([before, BeatsMessage(header, beats, b"")]))
 
 
-@given(st.lists(st.binary(max_size=200), max_size=6))
+def changed(name: str, column: str | None, at: object, value: object) -> Signs:
+    """Return signs of which one value is another."""
+    array = getattr(some_signs(), name).copy()
+    (array if column is None else array[column])[at] = value
+    return replace(some_signs(), **{name: array})
+
+
+@pytest.mark.parametrize(
+    ("signs", "what"),
+    [
+        (changed("end_sample", None, 0, 0), "hop that ends outside"),
+        (changed("end_sample", None, 2, 2001), "hop that ends outside"),
+        (changed("end_sample", None, 1, 1500), "hops are not in rising"),
+        (changed("windows", "missing", (0, 1), np.nan), "missing of a window is not a share"),
+        (changed("windows", "still", (0, 0), 1.5), "still of a window is not a share"),
+        (changed("windows", "leakage", (1, 1), np.inf), "infinite"),
+        (changed("windows", "qrs_mv", (1, 1, 7), -np.inf), "infinite"),
+        (changed("complexes", "end_sample", 1, 750), "r_sample of a hop that is not there"),
+        (changed("complexes", "end_sample", 1, 1 << 60), "r_sample that is not before"),
+        (changed("complexes", "end_sample", 0, 1000), "not in the order of their hops"),
+        (changed("complexes", "r_sample", 0, -1), "r_sample that is not before"),
+        (changed("complexes", "r_sample", 1, 501), "r_sample that is not before"),
+        (changed("complexes", "r_sample", 1, 200), "not in the order of their R peaks"),
+        (changed("complexes", "rr_after_ms", 1, np.inf), "infinite"),
+        (changed("shapes", "distance", (1, 1), np.inf), "infinite"),
+        (changed("pulses", "end_sample", 1, 1200), "sample of a hop that is not there"),
+        (changed("pulses", "sample", 1, 1001), "sample that is not before"),
+        (changed("pulses", "wave", 1, 2), "wave that is not there"),
+    ],
+)
+def test_absurd_signs_are_refused(signs: Signs, what: str) -> None:
+    """Signs are in order, within the signal seen, of hops and waves that are there, and finite."""
+    before = signs_message(some_signs())
+    with pytest.raises(InvalidMessage, match=what):
+        decode_bundle(encode_bundle([before, signs_message(signs)]))
+
+
+@given(st.lists(st.binary(max_size=200), max_size=7))
 def test_any_bytes_are_refused_or_decoded(frames: list[bytes]) -> None:
     """No bytes make a decoder raise anything but InvalidMessage."""
     with pytest.raises(InvalidMessage):

@@ -86,6 +86,22 @@ def test_the_figure_has_a_panel_for_each_explanation() -> None:
     assert len(beat_figure(explained(neighbours=[])).axes) == 3
 
 
+def test_where_evidence_judged_scores_are_drawn() -> None:
+    """A loss below the threshold may be of an anomalous beat, and one above of a normal one."""
+    told = alert(seq=12, family=3, score=2.5, loss=13.0, ratio=0.5)
+    scores = (0.5, 0.8, 2.5, 0.2)
+    around = [
+        KeptBeat("119", 3600 + 300 * n, ("MLII",), (30.0,), (26.0,), b"", score, weighed=True)
+        for n, score in zip(range(-2, 2), scores, strict=True)
+    ]
+    panel = beat_figure(explained_alert(told, around)).axes[-1]
+    assert [bar.get_height() for bar in bars(panel)] == pytest.approx(scores)
+    assert panel.get_title().endswith("scores of the beats around")
+    (red,) = {bar.get_facecolor() for bar in bars(panel)} - {bars(panel)[0].get_facecolor()}
+    assert [bar.get_facecolor() == red for bar in bars(panel)] == [False, False, True, False]
+    assert "2.50, by evidence" in Page(to_html(explained_alert(told, around), b"")).text
+
+
 HOSTILE = ["<script>alert(1)</script>", "$\\frac{$", "\x1b[31m\u202e", "漢字\ud800", "x" * 128]
 
 

@@ -1,0 +1,204 @@
+"""Worker processes of this machine: each has one core, and Ctrl-C ends all in order.
+
+Workers are forked from a process that has imported what they need, and nothing else: it has no
+threads, whose locks a fork would copy, and importing takes longer than a short record does.
+
+All workers hold one end of a pipe, the parent the other. When that is closed they are to stop: by
+the parent, or by the system when the parent is gone, however it went. A flag in shared memory would
+have a lock, which a worker that is killed may hold.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from typing import TypeVar
+
+from monitor.errors import StageFailed
+from monitor.interrupts import Interrupts
+from monitor.safe_imports import safe_environment
+
+MOST_DEATHS = 3  # of workers over one task, before it is passed over
+DIED = f"{MOST_DEATHS} worker processes died over it, perhaps for lack of memory"
+THREADS = "OMP_NUM_THREADS"
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class RunEnded(Exception):
+    """The run was interrupted."""
+
+
+_until_stop: Connection | None = None  # of this worker process; set once, by _start_worker
+_at_work = threading.Lock()
+
+
+def check_stop() -> None:
+    """Raise RunEnded if this worker's run is to end; long tasks ask now and then."""
+    if _until_stop is not None and _until_stop.poll():
+        raise RunEnded
+
+
+def prepare_workers(module: str, jobs: int | None) -> None:
+    """Begin to start what `run_in_processes` forks its workers from, if there will be any.
+
+    It imports beside the caller, who has imports of its own to do.
+
+    Parameters
+    ----------
+    module : str
+        Where `work` lies.
+    jobs : int, optional
+        As `Workers` takes it.
+    """
+    if (jobs or os.cpu_count() or 1) == 1:
+        return
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["__main__", module])  # no news to one that runs already
+    with safe_environment():
+        _start_origin()
+
+
+def _start_origin() -> None:
+    """Start what workers are forked from; what is started here, and all its forks, inherit it."""
+    resource_tracker.ensure_running()  # first, since it lets interrupts through when it has begun
+    threads = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"  # one core a worker; read when libraries are imported
+    try:
+        with _interrupts_held():
+            forkserver.ensure_running()
+    finally:
+        os.environ.pop(THREADS)
+        if threads is not None:
+            os.environ[THREADS] = threads
+
+
+def run_in_processes(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    n_workers: int,
+    tell: Callable[[Result, int, int], None],
+    gave_up: Callable[[Task, str], Result],
+) -> list[Result]:
+    """Do as `workers.run_tasks` says, in processes of this machine.
+
+    Each process is a pool of its own: where one dies it is known over which task.
+    """
+    prepare_workers(work.__module__, n_workers)
+    context = get_context("forkserver")
+    until_stop, running = context.Pipe(duplex=False)
+    pools = [_Pool(context, until_stop) for _ in range(n_workers)]
+    waiting = deque(range(len(tasks)))
+    deaths: Counter[int] = Counter()
+    results: dict[int, Result] = {}
+    busy: dict[Future[Result], tuple[_Pool, int]] = {}
+    with until_stop, running:
+        try:
+            while waiting or busy:
+                with _interrupts_held():  # or a worker would receive half of its task
+                    for pool in [pool for pool in pools if pool.is_idle][: len(waiting)]:
+                        index = waiting.popleft()
+                        busy[pool.submit(work, tasks[index])] = pool, index
+                for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                    pool, index = busy.pop(future)
+                    pool.is_idle = True
+                    try:
+                        results[index] = future.result()
+                    except BrokenProcessPool:
+                        pool.end()
+                        deaths[index] += 1
+                        if deaths[index] < MOST_DEATHS:
+                            waiting.append(index)  # last, when there may be more memory
+                            continue
+                        results[index] = gave_up(tasks[index], DIED)
+                    tell(results[index], len(results), len(tasks))
+        finally:  # Ctrl-C comes here: workers leave when they next ask
+            running.close()
+            for pool in pools:
+                pool.end()
+    return [results[index] for index in range(len(tasks))]
+
+
+class _Pool:
+    """One process, started when it is needed and again when it has died."""
+
+    def __init__(self, context: ForkServerContext, until_stop: Connection) -> None:
+        self.is_idle = True
+        self._context, self._until_stop = context, until_stop
+        self._process: ProcessPoolExecutor | None = None
+
+    def submit(self, work: Callable[[Task], Result], task: Task) -> Future[Result]:
+        """Give the process its next task; StageFailed if none can be started."""
+        self.is_idle = False
+        for _ in range(MOST_DEATHS):
+            if self._process is None:
+                of_one = (1, self._context, _start_worker, (self._until_stop,))
+                self._process = ProcessPoolExecutor(*of_one)
+            try:
+                return self._process.submit(_do, work, task)
+            except BrokenProcessPool:  # it died since its last task
+                self.end()
+        raise StageFailed(
+            "worker processes die before they begin, perhaps for lack of memory; try again with "
+            "fewer --jobs"
+        )
+
+    def end(self) -> None:
+        """Wait for the process to leave."""
+        if self._process is not None:
+            self._process.shutdown(wait=True, cancel_futures=True)
+            self._process = None
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the block is left, and Ctrl-C from what it starts.
+
+    A terminal sends Ctrl-C to all processes; a worker would answer with a traceback, even while it
+    starts, before any handler of ours is in place. It would also if the parent were interrupted
+    while it tells the worker what to do: a mask alone does not help there, since any other thread
+    may take the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with Interrupts() as interrupts:
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if interrupts.happened:
+        raise KeyboardInterrupt
+
+
+def _start_worker(until_stop: Connection) -> None:
+    """Prepare a worker: the parent alone handles Ctrl-C, and tells it by closing the pipe."""
+    global _until_stop
+    _until_stop = until_stop
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent was killed; it would wait for the next task for ever."""
+    parent = parent_process()
+    if parent is None:
+        raise RuntimeError("no parent process to watch; start workers with run_in_processes")
+    parent.join()
+    with _at_work:  # its task sees that it is to stop, and leaves no part-written files
+        os._exit(1)
+
+
+def _do(work: Callable[[Task], Result], task: Task) -> Result:
+    with _at_work:
+        return work(task)

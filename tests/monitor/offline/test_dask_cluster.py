@@ -1,0 +1,114 @@
+"""Tasks on a Dask cluster: the same results, whoever dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from monitor.errors import InvalidOption, StageFailed
+from monitor.offline.annotate import annotate_records
+from monitor.offline.workers import Workers, run_tasks
+from monitor.sources.simulated import SimulationSettings, write_record
+from tests.monitor.offline.test_workers import (
+    doubled,
+    killed_if_one,
+    killed_twice,
+    passed_over,
+    quietly,
+)
+
+pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+LOCAL = Workers(2, "local")
+
+
+def test_results_come_in_the_tasks_order() -> None:
+    """Each is told once."""
+    told: list[tuple[int, int, int]] = []
+    results = run_tasks(doubled, [3, 1, 2], LOCAL, lambda *one: told.append(one), passed_over)
+    assert results == [6, 2, 4]
+    assert [one[1:] for one in told] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    """Its task is done again by another."""
+    tasks = [tmp_path / "twice", tmp_path / "never"]
+    assert run_tasks(killed_twice, tasks, LOCAL, quietly, passed_over) == [2, 0]
+
+
+def test_a_task_over_which_workers_die_is_passed_over() -> None:
+    """The rest is done."""
+    results = run_tasks(killed_if_one, [0, 1, 2], LOCAL, quietly, lambda _task, _why: -1)
+    assert results == [0, -1, 2]
+
+
+def test_a_cluster_writes_what_one_process_writes(tmp_path: Path) -> None:
+    """Byte for byte."""
+    paths = [simulated(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    for out, workers in (("one", Workers(1)), ("dask", LOCAL)):
+        annotate_records(paths, tmp_path / out, workers=workers)
+    for name in ("a.qrs", "b.qrs"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "dask" / name).read_bytes()
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error() -> None:
+    """It says what an address is."""
+    nobody = Workers(dask="tcp://127.0.0.1:9")
+    with pytest.raises(InvalidOption, match="no Dask scheduler answers"):
+        run_tasks(doubled, [1], nobody, quietly, passed_over)
+
+
+def test_workers_with_several_threads_are_refused(scheduler: str) -> None:
+    """Two records at a time would share what learning draws by chance."""
+    with (
+        started("dask worker", scheduler, "--nthreads", "2", "--no-dashboard"),
+        pytest.raises(StageFailed, match="--nthreads 1"),
+    ):
+        run_tasks(doubled, [1], Workers(dask=scheduler), quietly, passed_over)
+
+
+def test_a_cluster_that_is_there_is_used(scheduler: str) -> None:
+    """By its address or its scheduler file."""
+    with started("dask worker", scheduler, "--nthreads", "1", "--no-dashboard"):
+        results = run_tasks(doubled, [1, 2], Workers(dask=scheduler), quietly, passed_over)
+    assert results == [2, 4]
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """Yield the scheduler file of a cluster without workers."""
+    file = tmp_path / "scheduler.json"
+    at = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    with started("dask scheduler", "", "--scheduler-file", str(file), *at):
+        while not file.exists() or not file.read_text():
+            time.sleep(0.05)
+        yield str(file)
+
+
+@contextmanager
+def started(command: str, scheduler_file: str, *options: str) -> Iterator[None]:
+    """Have a process of Dask's while the block lasts."""
+    module = f"distributed.cli.{command.replace(' ', '_')}"
+    where = ("--scheduler-file", scheduler_file) if scheduler_file else ()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *where, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def simulated(path: Path, seed: int) -> Path:
+    """Write twenty seconds of ECG."""
+    write_record(path, SimulationSettings(hours=20 / 3600, seed=seed))
+    return path
