@@ -66,7 +66,7 @@ export class PatientPage {
     const record = told.record && told.record !== told.name ? `  record ${told.record}` : "";
     setText(byId("patient-name"), `${told.name}${record}`);
     const said = byId("patient-said");
-    setText(said, [...told.alarms, told.said, told.quality].join("; "));
+    setText(said, [...told.alarms, `${told.said}; ${told.quality}`].join("\n"));
     said.className = `said ${told.rank}`;
     said.dataset.mark = MARKS[told.rank] || "";
     this.rate();
