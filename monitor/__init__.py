@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from monitor.delivery.inbox import Inbox
     from monitor.delivery.subscriber import AlertSubscriber
-    from monitor.errors import InboxFailed, InvalidEndpoint, InvalidKeys, MonitorError
+    from monitor.errors import (
+        InboxFailed,
+        InvalidEndpoint,
+        InvalidKeys,
+        InvalidMessage,
+        MonitorError,
+        PushRefused,
+    )
+    from monitor.sources.sample_pusher import SamplePusher
     from monitor.wire.curve_keys import Keys, load_keys
     from monitor.wire.messages import Alert, BeatScored, Message, Status, Technical
 
@@ -36,9 +44,12 @@ __all__ = [
     "InboxFailed",
     "InvalidEndpoint",
     "InvalidKeys",
+    "InvalidMessage",
     "Keys",
     "Message",
     "MonitorError",
+    "PushRefused",
+    "SamplePusher",
     "Status",
     "Technical",
     "load_keys",
@@ -52,9 +63,12 @@ _HOMES = {
     "InboxFailed": "monitor.errors",
     "InvalidEndpoint": "monitor.errors",
     "InvalidKeys": "monitor.errors",
+    "InvalidMessage": "monitor.errors",
     "Keys": "monitor.wire.curve_keys",
     "Message": "monitor.wire.messages",
     "MonitorError": "monitor.errors",
+    "PushRefused": "monitor.errors",
+    "SamplePusher": "monitor.sources.sample_pusher",
     "Status": "monitor.wire.messages",
     "Technical": "monitor.wire.messages",
     "load_keys": "monitor.wire.curve_keys",

@@ -11,6 +11,7 @@
     ├── InboxFailed             a durable subscriber's file cannot be opened or written
     ├── JournalMismatch         the journal holds another run than the one that is to go on
     ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
+    ├── PushRefused             a monitor refused samples that this program sent
     ├── SpecMismatch            beats and checkpoint are of different beat specs
     ├── StageRefused            a stage cannot do what it was asked, and says why
     ├── MonitorSilent           exit code 1: a monitor elsewhere has gone too early
@@ -65,6 +66,10 @@ class JournalMismatch(MonitorError):
 
 class InvalidMessage(MonitorError):
     """Bytes from a socket are no message of this protocol."""
+
+
+class PushRefused(MonitorError):
+    """A monitor refused samples that this program sent; the text is the monitor's."""
 
 
 class SpecMismatch(MonitorError):

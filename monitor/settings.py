@@ -172,6 +172,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"
     lifecycle: str | None = None  # endpoint of the supervisor; none when started alone
     parent: int | None = None  # its process; a stage that it left behind leaves
     pulse: int | None = None  # descriptor for signs of life
+    pipe: int | None = None  # descriptor of the run's standard input, where that is a source
     verbose: bool = False  # whether every step is logged, to standard error
     keys: str | None = None  # folder of CURVE keys; none: loopback and ipc only
     restarts: int = 0
@@ -200,6 +201,7 @@ class ProducerSettings(StageSettings, frozen=True, kw_only=True, tag="producer")
     duration_s: Seconds | None = None
     loop: bool = False
     live: bool = False  # the source does not wait: while the stages are behind, samples are lost
+    record: str | None = None  # where what live sources send is kept as WFDB records
     began_unix_s: float | None = None  # the run, by wall time; a live source restarted goes by it
     ward: Ward | None = None
 

@@ -43,7 +43,10 @@ from monitor.errors import (
 )
 from monitor.journal.writer import Journal, stored
 from monitor.settings import ConsumerSettings, decode_settings
+from monitor.sources.inbox import SampleInbox
 from monitor.sources.kinds import open_record
+from monitor.sources.push import PushedStreams
+from monitor.sources.sample_lines import SampleLines
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.source import SourceOptions
 from monitor.sources.wfdb_header import parse_header
@@ -52,6 +55,7 @@ from monitor.wire import codec
 from monitor.wire import messages as wire
 from monitor.wire.bytes_of_signs import sign_bytes
 from monitor.wire.curve_keys import init_keys, load_keys
+from monitor.wire.pushed_samples import PushRefusal
 from segmenter.bank import MAGIC
 from segmenter.beat import Beats, BeatSpec
 from segmenter.errors import InvalidState
@@ -247,6 +251,27 @@ def _decode_bundle(case: bytes) -> object:
 
 def _decode_message(case: bytes) -> object:
     return codec.decode_message(split_frames(case))
+
+
+def _take_pushed(case: bytes) -> object:
+    inbox = SampleInbox()
+    reply = PushedStreams(inbox).take(b"sender", split_frames(case), 0.0)
+    if isinstance(reply, PushRefusal):
+        raise InvalidMessage(reply.reason)
+    return inbox.take()
+
+
+def _damage_pushed(draw: st.DrawFn, case: bytes) -> bytes:
+    text, *others = split_frames(case)
+    return join_frames([json_bytes(damage_tree(draw, json.loads(text))), *others])
+
+
+def _read_lines(case: bytes) -> object:
+    lines = SampleLines("case", SourceOptions(fs_hz=FS_HZ))
+    pieces = lines.feed(case, ended=True)
+    if lines.stream is None:
+        raise RecordError("no sample")
+    return pieces
 
 
 def _parse_header(case: bytes) -> object:
@@ -607,12 +632,14 @@ def damage_model(key: str) -> Damage:
 
 # Each decoder and its share of the cases, in thousandths: the cheap ones get most.
 DECODERS: dict[str, tuple[int, Build]] = {
-    "bundles": (160, _document("bundles", _decode_bundle, damage_stage_frames)),
+    "bundles": (145, _document("bundles", _decode_bundle, damage_stage_frames)),
     "world-messages": (110, _document("world-messages", _decode_message, _damage_world_frames)),
-    "kept-alerts": (80, _document("kept-alerts", codec.decode_numbered)),
+    "kept-alerts": (70, _document("kept-alerts", codec.decode_numbered)),
     "requests": (100, _document("requests", codec.decode_request)),
     "replies": (70, _document("replies", codec.decode_reply)),
-    "lifecycle": (70, _document("lifecycle", codec.decode_lifecycle, damage_msgpack)),
+    "pushed-samples": (20, _document("pushed-samples", _take_pushed, _damage_pushed)),
+    "sample-lines": (10, _document("sample-lines", _read_lines, damage_text, RecordError)),
+    "lifecycle": (65, _document("lifecycle", codec.decode_lifecycle, damage_msgpack)),
     "stage-settings": (60, _document("stage-settings", decode_settings, refusal=InvalidOption)),
     "rules": (50, _document("rules", parse_rules, damage_text, InvalidOption)),
     "wfdb-headers": (90, _document("wfdb-headers", _parse_header, damage_text, RecordError)),

@@ -24,8 +24,8 @@ from tests.monitor.delivery.test_subscriber import beating, publish, served
 PACKAGES = [model, monitor, segmenter]
 PUBLIC = [(package, name) for package in PACKAGES for name in package.__all__]
 WITH_EXAMPLES = {
-    "AlertSubscriber", "BeatSpec", "Checkpoint", "Inbox", "Quality", "Scorer", "Segmenter",
-    "SegmenterBank", "monitor",
+    "AlertSubscriber", "BeatSpec", "Checkpoint", "Inbox", "Quality", "SamplePusher", "Scorer",
+    "Segmenter", "SegmenterBank", "monitor",
 }  # fmt: skip
 # What the first line of a program must not pay for: each takes 20 ms or more, torch a second.
 HEAVY = {"numpy", "scipy", "torch", "onnxruntime", "onnx", "zmq", "msgspec", "rich", "matplotlib"}

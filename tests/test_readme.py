@@ -31,7 +31,7 @@ COMMANDS = sorted(
     }
 )
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SUBSCRIBE, NO_SOCKETS = PYTHON
+PUSH, SUBSCRIBE, NO_SOCKETS = PYTHON
 # What packaging can rewrite so that it holds outside the repository: one plain form.
 PACKAGED_LINK = re.compile(r"(?:docs/[\w./-]*|[A-Z]+(?:\.md)?)(?:#[\w-]+)?")
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schema of every message to the world, from its type in `monitor/wire/messages.py`.
+"""Write the JSON Schema of every message to and from the world, from its type in `monitor/wire`.
 
     python -m tools.schemas            # writes docs/schema/<type>.json
     python -m tools.schemas --check    # writes nothing; exit code 1 if a file is stale
@@ -20,6 +20,7 @@ from typing import Any, get_args
 import msgspec
 
 from monitor.wire import messages as wire
+from monitor.wire import pushed_samples
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schema"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"  # what msgspec writes
@@ -29,14 +30,15 @@ _COMMENTED_FIELD = re.compile(r"^    (\w+): [^#\n]+  # (.+)$", re.MULTILINE)
 
 def schemas() -> dict[str, str]:
     """Return the text of each schema by the `type` of its messages."""
-    return {_tag(struct): _text(schema_of(struct)) for struct in get_args(wire.Message)}
+    structs = (*get_args(wire.Message), pushed_samples.PushedSamples)
+    return {_tag(struct): _text(schema_of(struct)) for struct in structs}
 
 
 def schema_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the schema of one message type, its fields described."""
     schema = msgspec.json.schema(struct)
     for name, definition in schema["$defs"].items():
-        comments = field_comments(getattr(wire, name))
+        comments = field_comments(getattr(sys.modules[struct.__module__], name))
         for field, described in definition["properties"].items():
             if field in comments:
                 described["description"] = comments[field]
@@ -47,7 +49,7 @@ def field_comments(struct: type[msgspec.Struct]) -> dict[str, str]:
     """Return the comments beside the fields of a type and of those it extends."""
     comments: dict[str, str] = {}
     for base in reversed(struct.__mro__):
-        if base.__module__ == wire.__name__:
+        if base.__module__.startswith("monitor.wire."):
             comments |= dict(_COMMENTED_FIELD.findall(inspect.getsource(base)))
     return comments
 

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -20,6 +21,7 @@ from monitor.cli.control import control
 from monitor.cli.data import files
 from monitor.cli.error_messages import OneLineErrors, complain, explained
 from monitor.cli.history import past
+from monitor.cli.machine import machine
 from monitor.cli.options import (
     WINDOWS,
     AlertsEndpoint,
@@ -96,6 +98,7 @@ app.add_typer(control)
 app.add_typer(bench_commands)
 app.add_typer(settings)
 app.add_typer(pages)
+app.add_typer(machine)
 
 
 def _print_version(wanted: bool) -> None:
@@ -199,7 +202,7 @@ def replay(
 
         if learn is not None:
             require_torch()
-        screen = _screen(json, live)
+        screen = _screen(json, live, _keyboard(records or []))
         not_fetched: dict[str, str] = {}
         options = ReplayOptions(
             records=_replayed(records or [], scenario, not_fetched),
@@ -243,6 +246,83 @@ def _replayed(records: list[str], scenario: str | None, not_fetched: dict[str, s
     return [scenario_made(scenario)]
 
 
+@app.command()
+def record(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Live source, as `ecg-monitor sources` lists.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The WFDB record to write, without suffix.")
+    ],
+    leads: Leads = None,
+    fs: RateHz = None,
+    units: Units = None,
+    duration: Duration = None,
+    checkpoint: CheckpointPath = None,
+    threshold: ThresholdText = None,
+    learn: Learn = None,
+    false_alerts_per_hour: FalseAlerts = 1.0,
+    verdict: VerdictChoice = "evidence",
+    alerts: AlertsEndpoint = DEFAULT_ALERTS,
+    journal: Journal = None,
+    rules: RulesFile = None,
+    keys: KeysFolder = None,
+    keep_days: KeepDays = KEEP_DAYS,
+    keep_mb: KeepMb = KEEP_MB,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
+    ] = None,
+    json: JsonLines = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Monitor a live source as replay does, and keep what it sends as a WFDB record.
+
+    Beside OUT.hea and OUT.dat lie OUT.qrs, all beats, and OUT.alm, those of alerts. Each is whole
+    up to the last second, also when the run is killed. With --journal, the same command goes on.
+
+    \b
+    Try: ecg-monitor record lsl:type=ECG night --learn 5:00
+    """
+    with explained():
+        from monitor.offline.recording import RecordingScreen, require_recordable
+        from monitor.run.replay import ReplayOptions
+        from monitor.run.replay import replay as run
+        from monitor.run.report import exit_code_of, report
+        from monitor.stages.playback import name_of, patient_names
+
+        require_recordable(source, out, journal)
+        if learn is not None:
+            require_torch()
+        (unnamed,) = patient_names([name_of(source)])
+        screen = _screen(json, live, _keyboard([source]))
+        options = ReplayOptions(
+            records=[source],
+            record=out,
+            alerts=alerts,
+            leads=tuple(leads or ()),
+            fs_hz=fs,
+            units=units,
+            duration_s=parse_optional_duration(duration, "--duration"),
+            checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
+            threshold=None if threshold is None else parse_threshold(threshold),
+            learn_s=learn_seconds(learn),
+            false_alerts_per_hour=false_alerts_per_hour,
+            verdict=parse_verdict(verdict),
+            journal=journal,
+            rules=_rules(rules),
+            keys=_folder(keys),
+            keep_days=keep_days,
+            keep_mb=keep_mb,
+            log=log,
+            verbose=verbose,
+        )
+        summary = run(options, RecordingScreen(screen, out, unnamed))
+        report(summary, as_json=json)
+        raise typer.Exit(exit_code_of(summary))
+
+
 def _rules(path: Path | None) -> Rules:
     return Rules() if path is None else load_rules(path)
 
@@ -251,12 +331,22 @@ def _folder(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def _screen(json: bool, live: bool | None) -> Screen:
+def _keyboard(records: list[str]) -> TextIO:
+    """Return where keys come from: the terminal itself where standard input brings samples."""
+    from monitor.sources.kinds import PIPE
+
+    if PIPE in records and not sys.stdin.isatty():
+        with contextlib.suppress(OSError):  # there is no terminal, as under cron
+            return Path("/dev/tty").open()
+    return sys.stdin
+
+
+def _screen(json: bool, live: bool | None, keyboard: TextIO) -> Screen:
     from monitor.view.screens import JsonScreen, LiveScreen, PlainScreen
 
     if json:
         return JsonScreen(sys.stdout, sys.stderr, ("alert", "technical"))
-    on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
+    on_terminal = sys.stdout.isatty() and keyboard.isatty()
     if live and not on_terminal:
         raise InvalidOption(
             "--live needs a terminal on standard input and output; leave it out, or use --json"
@@ -267,7 +357,7 @@ def _screen(json: bool, live: bool | None) -> Screen:
     if reason is not None:
         complain(f"plain lines instead of the live view: {reason}")
         return PlainScreen(sys.stdout, sys.stderr)
-    return LiveScreen(Console(), sys.stdin)
+    return LiveScreen(Console(), keyboard)
 
 
 @app.command()
@@ -439,7 +529,12 @@ def view(
         note(log, verbose)
         from monitor.run.watch import watch
 
-        watch(alerts, wave, _screen(json=False, live=None), load_optional_keys(keys))
+        watch(
+            alerts,
+            wave,
+            _screen(json=False, live=None, keyboard=sys.stdin),
+            load_optional_keys(keys),
+        )
 
 
 @app.command()

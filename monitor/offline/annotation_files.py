@@ -103,3 +103,59 @@ def writable_folder(folder: Path) -> Path:
         raise InvalidOption(
             f"cannot write to {folder}: {error.strerror}; choose another"
         ) from error
+
+
+class GrowingAnnotations:
+    """An annotation file that is whole after each `add`, whatever happens to its writer.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is there goes on.
+    fs_hz : float
+        Sampling rate of its record.
+
+    Attributes
+    ----------
+    last_sample : int
+        Of the newest annotation; -1 before the first.
+    """
+
+    def __init__(self, path: Path, fs_hz: float) -> None:
+        self._path = path
+        self._fs_hz = fs_hz
+        self.last_sample = -1
+        if path.exists() and path.stat().st_size > len(NO_ANNOTATIONS):
+            there = wfdb.rdann(str(path.with_suffix("")), path.suffix.removeprefix("."))
+            self.last_sample = int(there.sample[-1]) if len(there.sample) else -1
+        else:
+            path.write_bytes(NO_ANNOTATIONS)
+
+    def add(
+        self,
+        samples: NDArray[np.int64],
+        symbols: list[str],
+        notes: list[str],
+        subtypes: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add annotations behind those that are there; their samples rise."""
+        if not len(samples):
+            return
+        size = self._path.stat().st_size
+        is_first = size == len(NO_ANNOTATIONS)
+        # Times in the file are steps from one annotation to the next.
+        content = annotation_bytes(
+            samples - max(0, self.last_sample), symbols, notes, self._fs_hz, subtypes
+        )
+        if not is_first:
+            content = content[self._preamble_bytes() :]
+        with self._path.open("r+b", buffering=0) as file:  # over the end mark, at once
+            file.seek(size - len(NO_ANNOTATIONS))
+            file.write(content)
+        self.last_sample = int(samples[-1])
+
+    def _preamble_bytes(self) -> int:
+        """Return how many bytes tell the sampling rate, which a file does once."""
+        one = np.array([1], np.int64)
+        told = annotation_bytes(one, ["N"], [""], self._fs_hz)
+        return len(told) - 2 - len(NO_ANNOTATIONS)

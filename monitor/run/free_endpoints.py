@@ -45,20 +45,32 @@ def require_free(alerts: str, leaves_s: float = LEAVES_S) -> None:
         time.sleep(LOOK_AGAIN_S)
 
 
+def holder(endpoint: str) -> str | None:
+    """Return who listens on an endpoint, in words; None where nobody does.
+
+    Raises
+    ------
+    InvalidEndpoint
+        If it is malformed.
+    """
+    parsed = parse_endpoint(endpoint)
+    if parsed.path:
+        taken, pid = _path_holder(parsed.path)
+    else:
+        taken = _port_taken(parsed.host, parsed.port)
+        pid = _port_holder(parsed.port) if taken else None
+    return _who(pid) if taken else None
+
+
 def _refusal(alerts: str) -> str | None:
     for endpoint, use in ((alerts, "alerts"), (requests_endpoint(alerts), "requests")):
-        parsed = parse_endpoint(endpoint)
-        if parsed.path:
-            taken, holder = _path_holder(parsed.path)
-            other = f"--alerts ipc://{parsed.path.removesuffix('.requests')}2"
-        else:
-            taken = _port_taken(parsed.host, parsed.port)
-            holder = _port_holder(parsed.port) if taken else None
-            other = "--alerts tcp://127.0.0.1:5671"
-        if taken:
+        who = holder(endpoint)
+        if who is not None:
+            path = parse_endpoint(endpoint).path
+            other = f"ipc://{path.removesuffix('.requests')}2" if path else "tcp://127.0.0.1:5671"
             return (
-                f"{endpoint}, the address for {use}, is in use by {_who(holder)}; stop that one, "
-                f"or choose another address, for example {other}"
+                f"{endpoint}, the address for {use}, is in use by {who}; stop that one, "
+                f"or choose another address, for example --alerts {other}"
             )
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +37,8 @@ from monitor.settings import (
     SegmenterSettings,
     VerdictBy,
 )
-from monitor.sources.kinds import cannot_wait
+from monitor.sources.kinds import cannot_wait, is_live
+from monitor.text import harmless
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
@@ -148,10 +149,24 @@ class Tally:
         passed_over: Sequence[str] = (),
         stopped: bool = False,
         foreign: int = 0,
+        live: Collection[str] = (),
     ) -> Summary:
-        """Return what the run came to; `before` says which positions a resumed one began at."""
-        first = {one.patient: one.first_sample for one in streams}
+        """Return what the run came to.
+
+        Parameters
+        ----------
+        streams : list of Stream
+            Those that were announced at the start.
+        before : dict, optional
+            Positions at which a resumed run began, by patient.
+        live : collection of str
+            Records that are live: their patients may come later.
+        """
+        first = {one.patient: 0 for one in self._patients.values() if one.record in live}
+        first |= {one.patient: one.first_sample for one in streams}
         patients = [one for one in self._patients.values() if one.patient in first]
+        leads = {one.patient: one.leads for one in patients}
+        leads |= {one.patient: one.leads for one in streams}
         stages = self.status.stages if self.status is not None else []
         signal_s = sum((one.position - first[one.patient]) / one.fs_hz for one in patients)
         new_s = sum(
@@ -161,8 +176,8 @@ class Tally:
         elapsed_s = self._ended_s - self.started_s
         alerts = sum(one.alerts for one in patients)
         return Summary(
-            records=len(streams),
-            leads={one.patient: one.leads for one in streams},
+            records=len(leads),
+            leads=leads,
             signal_s=round(signal_s, 3),
             elapsed_s=round(elapsed_s, 3),
             real_time_factor=round(new_s / elapsed_s, 2) if elapsed_s > 0 else 0.0,
@@ -209,7 +224,9 @@ class Replay:
         subscriber: AlertSubscriber,
         waves: Waves | None,
         screen: Screen,
+        live: Collection[str] = (),
     ) -> None:
+        self._live = live
         self._supervisor = supervisor
         self._subscriber = subscriber
         self._waves = waves
@@ -254,6 +271,7 @@ class Replay:
             [*not_fetched, *self._passed_over],
             self._quit_s is not None,
             foreign,
+            self._live,
         )
 
     def _report_passed_over(self) -> None:
@@ -337,6 +355,7 @@ class ReplayOptions:
     leads: tuple[str, ...] = ()  # as asked for; none are all ECG leads
     fs_hz: float | None = None  # of what does not say its own rate, or unit
     units: str | None = None
+    record: Path | None = None  # where what a live source sends is kept
     speed: float | None = 1.0
     start_s: float = 0.0
     duration_s: float | None = None
@@ -396,7 +415,9 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
             screen.notice(f"{journal} goes on behind its {before_seq} alerts")
         for reason in options.passed_over:
             screen.notice(f"passed over: {reason}")
-        return Replay(supervisor, subscriber, waves, screen).run(interrupts, options.passed_over)
+        live = {harmless(one, 100) for one in options.records if is_live(one)}
+        replay = Replay(supervisor, subscriber, waves, screen, live)
+        return replay.run(interrupts, options.passed_over)
 
 
 def stage_settings(
@@ -409,12 +430,14 @@ def stage_settings(
     producer = ProducerSettings(
         records=options.records,
         samples=samples,
+        keys=options.keys if any(map(is_live, options.records)) else None,
         leads=list(options.leads),
         speed=options.speed,
         start_s=options.start_s,
         duration_s=options.duration_s,
         fs_hz=options.fs_hz,
         units=options.units,
+        record=None if options.record is None else str(options.record.absolute()),
         loop=options.loop,
         live=live,
         began_unix_s=time.time(),

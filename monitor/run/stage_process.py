@@ -16,7 +16,8 @@ import msgspec
 from monitor.errors import StageFailed
 from monitor.run.liveness import Liveness
 from monitor.safe_imports import PYTHON, environment
-from monitor.settings import AnyStageSettings, encode_settings
+from monitor.settings import AnyStageSettings, ProducerSettings, encode_settings
+from monitor.sources.kinds import PIPE
 from monitor.stages.host import stage_name
 from monitor.stages.pulse import WHERE_SIGNAL
 from monitor.text import harmless
@@ -51,6 +52,9 @@ class StageProcess:
         self._signs, pulse = os.pipe()
         os.set_blocking(self._signs, False)
         errors = _open_log(log)
+        # Its own standard input is where it is told its settings.
+        pipe = os.dup(0) if _reads_pipe(settings) else None
+        kept = inherited if pipe is None else (*inherited, pipe)
         try:
             self._process = subprocess.Popen(
                 [*PYTHON, "-m", "monitor.stages", self.stage],  # the name is for `ps`
@@ -58,17 +62,17 @@ class StageProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                pass_fds=(pulse, *inherited),
+                pass_fds=(pulse, *kept),
                 process_group=0,  # a terminal's Ctrl-C is the supervisor's to handle
             )
         except BaseException:
             os.close(self._signs)
             raise
         finally:
-            os.close(pulse)
-            os.close(errors)
+            for descriptor in (pulse, errors, *([] if pipe is None else [pipe])):
+                os.close(descriptor)
         self.liveness = Liveness(time.monotonic(), hung_s)
-        told = encode_settings(msgspec.structs.replace(settings, pulse=pulse))
+        told = encode_settings(msgspec.structs.replace(settings, pulse=pulse, pipe=pipe))
         assert self._process.stdin is not None
         # From a thread: a pipe takes 64 KiB, the states of a ward are tens of MB, and the process
         # may hang before it reads them.
@@ -131,6 +135,10 @@ class StageProcess:
 def _tell(pipe: IO[bytes], told: bytes) -> None:
     with contextlib.suppress(OSError), pipe:  # it died before it had read all
         pipe.write(told)
+
+
+def _reads_pipe(settings: AnyStageSettings) -> bool:
+    return isinstance(settings, ProducerSettings) and PIPE in settings.records
 
 
 def _open_log(path: Path) -> int:

@@ -39,6 +39,7 @@ from monitor.wire.messages import (
     Pause,
     Ready,
     StageName,
+    StageNotice,
     Start,
     Stop,
     Stream,
@@ -47,6 +48,7 @@ from monitor.wire.sockets import Sockets, receive_waiting
 
 _log = logging.getLogger(__name__)
 
+MOST_NOTICES = 20  # of stages at a time; they are all in the log
 WORD_MS = 200  # for a last word of a process that has just gone
 
 
@@ -89,6 +91,8 @@ class Supervisor:
         self._ready: dict[StageName, Ready] = {}
         self._stopping = False
         self._paused = False
+        self._begun = False
+        self._notices: list[str] = []  # of stages, for a person
         self._budget = RestartBudget()
         self._looked_s = time.monotonic()
         self.streams: list[Stream] = []
@@ -118,8 +122,8 @@ class Supervisor:
 
     @property
     def started(self) -> bool:
-        """Whether all stages are ready and were told to start."""
-        return bool(self.streams)
+        """Whether all stages were ready and were told to start; maybe with no stream yet."""
+        return self._begun
 
     @property
     def pids(self) -> dict[StageName, int]:
@@ -140,19 +144,20 @@ class Supervisor:
         """
         now_s = time.monotonic()
         self._take_waiting()
+        told, self._notices = self._notices[:MOST_NOTICES], []
         for stage, process in self._processes.items():
             process.look(stage in self._ready, now_s)
         elapsed_s, self._looked_s = now_s - self._looked_s, now_s
         if self.finished or self._stopping:
-            return []
+            return told
         for process in self._processes.values():
             fault = process.fault()
             if fault is not None:
-                return [self._restart(f"the {process.stage} {fault}")]
+                return [*told, self._restart(f"the {process.stage} {fault}")]
         silent = any(one.liveness.silent for one in self._processes.values())
         if self.started and self.ready and not silent:
             self._budget.heal(min(elapsed_s, AWAKE_S))
-        return self._news_of_silence()
+        return told + self._news_of_silence()
 
     def pause(self, paused: bool) -> None:
         """Have the producer hold, or go on."""
@@ -192,6 +197,8 @@ class Supervisor:
                 self.finished = True
             case PassedOver(record=record, text=reason):
                 self.passed_over.setdefault(record, reason)  # again, after a restart
+            case StageNotice(text=text):
+                self._notices.append(text)
             case Failed(text=text, exit_code=exit_code):
                 raise StageRefused(text, exit_code)
             case _:
@@ -205,6 +212,7 @@ class Supervisor:
     def begin(self) -> None:
         """Have the stages start, once all are ready."""
         self.streams = self._ready["producer"].streams
+        self._begun = True
         self._tell(self._ready, Start(self.streams, self._ready["consumer"].spec))
         self._tell(["producer"], Pause(self._paused))  # asked for too early, or before a restart
 

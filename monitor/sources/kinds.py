@@ -35,7 +35,17 @@ FORMATS = {  # in the order in which they are tried; a WFDB record is recognised
     "NumPy .npy": "monitor.sources.npy:FORMAT",
     "CSV/TSV": "monitor.sources.csv_file:FORMAT",
 }
-LIVE: Mapping[str, str] = {}
+LIVE: Mapping[str, str] = {
+    "brainflow": "monitor.sources.brainflow_board:LIVE",
+    "lsl": "monitor.sources.lsl:LIVE",
+    "polar": "monitor.sources.polar:LIVE",
+    "push": "monitor.sources.push:LIVE",
+    "serial": "monitor.sources.serial_lines:LIVE",
+    "stdin": "monitor.sources.pipe:LIVE",
+    "tcp": "monitor.sources.tcp_lines:LIVE",
+    "ws": "monitor.sources.ws_lines:LIVE",
+    "wss": "monitor.sources.ws_lines:SECURE",
+}
 PIPE = "-"  # standard input
 PIPE_SCHEME = "stdin"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{1,30}):(.*)", re.DOTALL)  # one letter is a drive

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,6 +35,7 @@ from monitor.sources.beat_shapes import (
 )
 from monitor.sources.simulated_events import Event, EventSignals, notes, with_events
 from monitor.sources.simulated_rhythm import CHF07_ANOMALY_RATE, CLASS_COUNTS, Rhythm, draw_rhythm
+from monitor.sources.wfdb_header import RECORD_NAME
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +69,6 @@ GAP_S = (4.0, 20.0)
 FIRST_GAP_S = 60.0  # the first minute is for learning
 
 ANNOTATION_EXTENSION = "ecg"  # chf07's own
-RECORD_NAME = re.compile(r"[-\w]{1,100}", re.ASCII)
 
 
 @dataclass(frozen=True)

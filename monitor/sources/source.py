@@ -48,6 +48,8 @@ class SourceOptions:
         Sampling rate, for what does not say its own.
     units : str, optional
         Unit of the samples (mV, uV, V, nV), for what does not say its own.
+    keys : str, optional
+        Folder of CURVE keys, for what listens on a socket of ours.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class SourceOptions:
     leads: Sequence[str | int] | None = None
     fs_hz: float | None = None
     units: str | None = None
+    keys: str | None = None
 
     def __post_init__(self) -> None:
         if self.fs_hz is not None and not 0 < self.fs_hz <= MAX_FS_HZ:  # NaN fails too

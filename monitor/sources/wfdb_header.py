@@ -55,6 +55,7 @@ _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NUMBER_TEXT = r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d+)?"  # never backs into digits
 _NUMBER = re.compile(_NUMBER_TEXT, re.ASCII)
 _WHOLE = re.compile(r"([-+]?\d+)(?:\.0*)?", re.ASCII)
+RECORD_NAME = re.compile(r"[-\w]{1,100}", re.ASCII)  # of records that are written here
 _RECORD_NAME = re.compile(r"([-\w]+)(?:/(\d+))?", re.ASCII)
 _SEGMENT_NAME = re.compile(r"[-\w]+", re.ASCII)
 _FILE_NAME = re.compile(r"(?!\.)[-.\w~+=@,]+", re.ASCII)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidOption
-from monitor.sources.simulated import RECORD_NAME
+from monitor.sources.wfdb_header import RECORD_NAME
 
 GAIN_PER_MV = 100_000  # finer than any recorder's step; it spans 83 mV either way
 LIMIT = (1 << 23) - 1
@@ -35,6 +35,8 @@ class WfdbWriter:
         Their sampling rate.
     comments : sequence of str
         Lines for the header.
+    append : bool
+        Whether a record that is there goes on, as after a kill; it has these leads.
 
     Raises
     ------
@@ -45,7 +47,13 @@ class WfdbWriter:
     """
 
     def __init__(
-        self, path: Path, leads: Sequence[str], fs_hz: float, comments: Sequence[str] = ()
+        self,
+        path: Path,
+        leads: Sequence[str],
+        fs_hz: float,
+        comments: Sequence[str] = (),
+        *,
+        append: bool = False,
     ) -> None:
         if not RECORD_NAME.fullmatch(path.name):
             raise InvalidOption(
@@ -60,7 +68,11 @@ class WfdbWriter:
         self._comments = comments
         self._sums = np.zeros(len(leads), np.int64)
         self._first: list[int] | None = None
-        self._file = path.with_name(f"{path.name}.dat").open("wb")
+        signal_file = path.with_name(f"{path.name}.dat")
+        goes_on = append and signal_file.exists()
+        self._file = signal_file.open("r+b" if goes_on else "w+b")
+        if goes_on:
+            self._take_over()
         self._write_header()
 
     def __enter__(self) -> Self:
@@ -105,8 +117,24 @@ class WfdbWriter:
             self._file.close()
             self._write_header()
 
+    def _take_over(self) -> None:
+        """Go on behind the last whole frame, with the sums of what is there."""
+        frame_bytes = 3 * len(self._leads)
+        while chunk := self._file.read(frame_bytes * (1 << 16)):
+            whole = np.frombuffer(chunk[: len(chunk) // frame_bytes * frame_bytes], np.uint8)
+            widened = np.zeros((len(whole) // 3, 4), np.uint8)
+            widened[:, 1:] = whole.reshape(-1, 3)
+            digital = (widened.view("<i4") >> 8).reshape(-1, len(self._leads))
+            if self._first is None and len(digital):
+                self._first = digital[0].tolist()
+            self._sums += digital.sum(axis=0, dtype=np.int64)
+            self.n_samples += len(digital)
+        self._file.seek(self.n_samples * frame_bytes)
+        self._file.truncate()
+
     def _write_header(self) -> None:
-        length = f" {self.n_samples}" if self.n_samples else ""
+        is_whole = self._file.closed and self.n_samples
+        length = f" {self.n_samples}" if is_whole else ""
         first = self._first or [0] * len(self._leads)
         lines = [f"{self._path.name} {len(self._leads)} {self._fs_hz:.12g}{length}"]
         for name, value, total in zip(self._leads, first, self._sums.tolist(), strict=True):

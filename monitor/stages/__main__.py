@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import sys
 
 from model.errors import ModelError
@@ -49,6 +50,9 @@ def main() -> int:
     die_with_parent()
     settings = decode_settings(sys.stdin.buffer.read())
     name = stage_name(settings)
+    if settings.pipe is not None:
+        os.dup2(settings.pipe, 0)  # behind its settings, what the run's standard input brings
+        os.close(settings.pipe)
     note_to_stderr(verbose=settings.verbose)
     faulthandler.enable()  # where a library crashes, its place is written, too
     faulthandler.register(WHERE_SIGNAL, all_threads=True)  # and where a stage hangs

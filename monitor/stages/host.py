@@ -48,6 +48,7 @@ from monitor.wire.messages import (
     StageHealth,
     StageMessage,
     StageName,
+    StageNotice,
     Start,
     Stop,
     Stream,
@@ -240,6 +241,12 @@ class StageHost:
         if not self.supervised:
             sys.stderr.write(f"ecg-monitor {self._stage}: {harmless(text, 1000)}\n")
             sys.stderr.flush()
+
+    def notice(self, text: str) -> None:
+        """Report what a person should know, to the log too."""
+        _log.warning("%s", text)
+        self._tell(StageNotice(text))
+        self.say(text)
 
     def say_who_came(self, messages: Sequence[StageMessage]) -> None:
         """Report to whoever started this stage alone which patients came and went."""

@@ -180,7 +180,7 @@ def open_sources(
         return Opened(_ward_playbacks(settings, settings.ward), [])
     _refuse_what_live_sources_cannot(settings)
     # Names are given before anything is opened, so that they do not depend on what can be read.
-    names = patient_names([_name_of(record) for record in settings.records])
+    names = patient_names([name_of(record) for record in settings.records])
     resume = {reached.patient: reached.position for reached in settings.resume}
     sender = secrets.randbits(53)
     opened = Opened([], [])
@@ -213,6 +213,8 @@ def _refuse_what_live_sources_cannot(settings: ProducerSettings) -> None:
     live = [one for one in settings.records if is_live(one)]
     if not live:
         return
+    if len(set(live)) < len(live):  # standard input can be read once, an address be bound once
+        raise InvalidOption("a live source is named twice; name each once")
     told = {
         "--speed": settings.speed not in (None, 1.0),
         "--start": settings.start_s > 0,
@@ -228,7 +230,8 @@ def _refuse_what_live_sources_cannot(settings: ProducerSettings) -> None:
         )
 
 
-def _name_of(record: str) -> str:
+def name_of(record: str) -> str:
+    """Return what a source's patient is named after."""
     if is_live(record):
         return PIPE_SCHEME if record == PIPE else record
     return record_name(Path(record))
@@ -254,7 +257,7 @@ def _ward_playbacks(settings: ProducerSettings, ward: Ward) -> list[Playback]:
 
 
 def _options(settings: ProducerSettings) -> SourceOptions:
-    return SourceOptions(settings.leads, settings.fs_hz, settings.units)
+    return SourceOptions(settings.leads, settings.fs_hz, settings.units, settings.keys)
 
 
 def _open(record: str, settings: ProducerSettings) -> RecordSource:
@@ -409,9 +412,9 @@ class Pacer:
             heapq.heappush(self._queue, (self._due_s(index), index))
         return taken
 
-    def take_notices(self) -> list[str]:
+    def take_notices(self, now_s: float) -> list[str]:
         """Return what happened to live sources since it was asked last."""
-        return [text for one in self._receptions for text in one.take_notices()]
+        return [text for one in self._receptions for text in one.take_notices(now_s)]
 
     def _take_live(self, now_s: float) -> list[StageMessage]:
         """Take what came of live sources; one that ends does so behind its last block."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -17,8 +16,6 @@ from monitor.stages.playback import TICK_S, Opened, Pacer, open_sources
 from monitor.step_result import StepResult
 from monitor.wire.messages import EndHeader, StageMessage, Stream, joined_leads, named_leads
 from monitor.wire.sockets import queue_messages
-
-_log = logging.getLogger(__name__)
 
 
 def run(settings: ProducerSettings) -> Counters:
@@ -91,17 +88,16 @@ class ProducerStage:
 
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send to the segmenter."""
-        self._report_failed()
+        self._report_failed(now_s)
         self._host.send_health(self._sender)
         self._host.send(self._sender, result.messages)
 
-    def _report_failed(self) -> None:
+    def _report_failed(self, now_s: float) -> None:
         for patient, text in self._pacer.failed:
             self._host.pass_over(patient, text)
         self._pacer.failed.clear()
-        for text in self._pacer.take_notices():
-            _log.warning("%s", text)
-            self._host.say(text)
+        for text in self._pacer.take_notices(now_s):
+            self._host.notice(text)
 
     def _wait_s(self, now_s: float) -> float:
         return min(self._pacer.wait_s(now_s, self._host.paused), BLOCK_S)
@@ -138,7 +134,7 @@ class LiveProducerStage(ProducerStage):
     def pass_on(self, result: StepResult[StageMessage], now_s: float) -> None:
         """Send what waits in the feed, as much as the segmenter takes now."""
         counters, sender = self._host.counters, self._sender
-        self._report_failed()
+        self._report_failed(now_s)
         self._host.send_health(sender)
         counters.messages_out += self._feed.send(lambda frames: send_now(sender, frames))
         counters.dropped = self._feed.dropped

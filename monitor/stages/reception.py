@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from monitor.errors import RecordError
 from monitor.settings import MAX_BLOCK_S, ProducerSettings
 from monitor.sources.source import LiveBlock, LiveSource, LiveStream
+from monitor.stages.recorder import Recorder
 from monitor.text import harmless
 from monitor.wire.messages import (
     MAX_LEADS,
@@ -31,6 +33,7 @@ from segmenter.errors import InvalidSignal
 from segmenter.rates import check_rate
 
 LEAST_HOLE_S = 1.0  # of a stream that goes on
+MUTE_S = 5.0  # from the opening on
 DIGEST = "live"  # of signal that nobody can know again
 MAX_STREAMS = 10_000  # of one source; as many as a segmenter has room for
 
@@ -81,6 +84,11 @@ class Reception:
         self._resume = resume
         self._sender = sender
         self._closed = False
+        self._opened_s = time.monotonic()
+        self._told_mute = False
+        self._recorder = (
+            Recorder(Path(settings.record), patient) if settings.record is not None else None
+        )
         self._sent: dict[LiveStream, _Sent] = {}
         for stream in source.streams:
             self._admit(stream)
@@ -122,17 +130,30 @@ class Reception:
         RecordError
             If the source cannot go on, or does not keep what a source promises.
         """
-        return [message for block in self.source.take() for message in self._messages(block)]
+        messages = [message for block in self.source.take() for message in self._messages(block)]
+        if self._recorder is not None:
+            self._recorder.take(messages, time.monotonic())
+        return messages
 
-    def take_notices(self) -> list[str]:
-        """Return what happened to the source since it was asked last."""
-        return [harmless(f"{self.record}: {text}", 300) for text in self.source.take_notices()]
+    def take_notices(self, now_s: float) -> list[str]:
+        """Return what happened to the source since it was asked last.
+
+        Of a stream that never sent anything nobody behind here knows; once it did, they report it.
+        """
+        told = self.source.take_notices()
+        if not self._told_mute and now_s - self._opened_s > MUTE_S:
+            self._told_mute = True
+            if any(one.position == one.base for one in self._sent.values()):
+                told.append(f"no sample came for {MUTE_S:g} s; does it send?")
+        return [harmless(f"{self.record}: {text}", 300) for text in told]
 
     def end(
         self, reason: Literal["complete", "stopped"], last: bool, sent_ns: int
     ) -> list[EndHeader]:
         """Close the source; return the messages that end its streams, once."""
         self.source.close()
+        if self._recorder is not None:
+            self._recorder.close()
         streams = [] if self._closed else list(self._sent.values())
         self._closed = True
         return [

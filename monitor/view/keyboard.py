@@ -102,6 +102,7 @@ class KeyPresses:
     """
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = stream  # kept: whoever opened it may not, and it would close
         self._descriptor = _terminal_descriptor(stream)
         self._decoder = KeyDecoder()
         self._saved: list[Any] | None = None

@@ -696,6 +696,12 @@ class PassedOver(msgspec.Struct, frozen=True, tag_field="kind", tag="passed_over
     text: str
 
 
+class StageNotice(msgspec.Struct, frozen=True, tag_field="kind", tag="notice"):
+    """What a person should know: a live source was lost, is back, sends what cannot be read."""
+
+    text: str
+
+
 class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
     """All stages are ready."""
 
@@ -713,4 +719,4 @@ class Stop(msgspec.Struct, frozen=True, tag_field="kind", tag="stop"):
     """End in order: pass on what was received, then leave."""
 
 
-Lifecycle = Ready | Finished | Failed | PassedOver | Start | Pause | Stop
+Lifecycle = Ready | Finished | Failed | PassedOver | StageNotice | Start | Pause | Stop

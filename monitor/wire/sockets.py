@@ -174,6 +174,7 @@ class Sockets:
         self._context = zmq.Context()
         self.close_ms = CLOSE_MS
         self._made: list[zmq.Socket[bytes]] = []
+        self._to_senders: list[zmq.Socket[bytes]] = []  # that ask where samples are taken
         self._bound_paths: list[str] = []
         self._listening: list[int] = []  # libzmq's descriptors
         self._of_requests: list[int] = []  # those of ROUTER
@@ -235,19 +236,25 @@ class Sockets:
         """Return a ROUTER that answers requests of at most so many bytes, or leads stages."""
         return self._bind(zmq.ROUTER, endpoint, QUEUE_MESSAGES, max_bytes)
 
-    def serve_strangers(self, endpoint: str, max_bytes: int) -> zmq.Socket[bytes]:
+    def serve_strangers(
+        self, endpoint: str, max_bytes: int, *, senders: bool = False
+    ) -> zmq.Socket[bytes]:
         """Return a ROUTER as `serve` does, which tells what it cannot send.
 
         Of what is sent with `track`, it is known from `TRACKED_BYTES` on when it has left.
+        `senders`: with keys, whoever may send samples is let in, and no others.
         """
-        server = self.serve(endpoint, max_bytes)
+        server = self._bind(zmq.ROUTER, endpoint, QUEUE_MESSAGES, max_bytes, senders=senders)
         server.copy_threshold = TRACKED_BYTES
         server.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else what is dropped raises nothing
         return server
 
-    def ask(self, endpoint: str) -> zmq.Socket[bytes]:
-        """Return a DEALER that asks a ROUTER."""
-        return self._connect(zmq.DEALER, endpoint, QUEUE_MESSAGES, MAX_REPLY_BYTES)
+    def ask(self, endpoint: str, *, sends: bool = False) -> zmq.Socket[bytes]:
+        """Return a DEALER that asks a ROUTER; `sends`: it is one that takes samples."""
+        made = self._connect(zmq.DEALER, endpoint, QUEUE_MESSAGES, MAX_REPLY_BYTES)
+        if sends:
+            self._to_senders.append(made)
+        return made
 
     def _make(self, kind: int, queue_messages: int, max_bytes: int) -> zmq.Socket[bytes]:
         made = self._context.socket(kind)
@@ -307,7 +314,7 @@ class Sockets:
         for one in self._connections:
             if one.refused:
                 what, role = "listen", "authorised"
-                if one.made.type == zmq.PUSH:
+                if one.made.type == zmq.PUSH or one.made in self._to_senders:
                     what, role = "send samples", "send"
                 return (
                     f"{one.endpoint}: this client's key may not {what} there; copy client.public "
@@ -322,7 +329,7 @@ class Sockets:
         made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.client.secret)
         made.setsockopt_string(zmq.CURVE_SERVERKEY, keys.server_public)
 
-    def _let_in_authorised(self, made: zmq.Socket[bytes], keys: Keys) -> None:
+    def _let_in_authorised(self, made: zmq.Socket[bytes], keys: Keys, of_senders: bool) -> None:
         if keys.server is None:
             raise InvalidKeys("to listen, server.secret is needed among --keys")
         if self._gate is None:
@@ -333,7 +340,6 @@ class Sockets:
         made.setsockopt(zmq.CURVE_SERVER, 1)
         made.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.server.public)
         made.setsockopt_string(zmq.CURVE_SECRETKEY, keys.server.secret)
-        of_senders = made.type == zmq.PULL
         made.setsockopt_string(zmq.ZAP_DOMAIN, SENDERS if of_senders else LISTENERS)
         self._refusals.append(made.get_monitor_socket(_REFUSED | zmq.EVENT_LISTENING))
 
@@ -348,7 +354,13 @@ class Sockets:
         return self._refused
 
     def _bind(
-        self, kind: int, endpoint: str, queue_messages: int, max_bytes: int
+        self,
+        kind: int,
+        endpoint: str,
+        queue_messages: int,
+        max_bytes: int,
+        *,
+        senders: bool = False,
     ) -> zmq.Socket[bytes]:
         parsed = parse_endpoint(endpoint)
         if parsed.path:
@@ -360,7 +372,7 @@ class Sockets:
             )
         made = self._make(kind, queue_messages, max_bytes)
         if self._keys is not None and not parsed.path:
-            self._let_in_authorised(made, self._keys)
+            self._let_in_authorised(made, self._keys, senders or kind == zmq.PULL)
         keyed = self._keys is not None and not parsed.path
         events = self._refusals[-1] if keyed else made.get_monitor_socket(zmq.EVENT_LISTENING)
         try:

@@ -84,7 +84,7 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
     beats = [one for one in said if isinstance(one, BeatScored)]
     assert [one.sample for one in beats] == judged.beats.r_sample.tolist()
     assert [one.sample for one in beats if one.anomalous] == samples_of(judged)
-    alerts = [one for one in said if isinstance(one, Alert)]
+    alerts = [one for one in said if isinstance(one, Alert) and one.kind == "anomalous_beats"]
     assert [one.episode_start_sample for one in alerts if one.state == "onset"] == [
         one.first_sample for one in judged.episodes
     ]

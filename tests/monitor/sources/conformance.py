@@ -257,6 +257,10 @@ class LiveCase:
         How long what was sent may be on its way.
     exact_mv : float
         How exactly a sample arrives, in mV: 0 is to the bit.
+    waits : bool
+        Whether what is not taken waits at the sender, who then is never lost either.
+    needs : str
+        The module that its extra installs; without it the case is skipped.
     """
 
     name: str
@@ -267,6 +271,8 @@ class LiveCase:
     holds_s: float = MOST_WAITING_S
     settle_s: float = 5.0
     exact_mv: float = 0.0
+    waits: bool = False
+    needs: str = ""
 
 
 @dataclass

@@ -187,7 +187,7 @@ def test_the_feed_sends_what_came_and_ends_with_the_source(strap: Scripted) -> N
     strap.put(10, 10)
     strap.ended = True
     strap.notices = ["lost"]
-    assert pacer.take_notices() == ["strap:1: lost"]
+    assert pacer.take_notices(0.0) == ["strap:1: lost"]
     feed.take_due(2.0)
     feed.send(send)
     assert places(taken) == [("strap:1", 0, 10), ("strap:1", 10, 10)]
@@ -195,6 +195,19 @@ def test_the_feed_sends_what_came_and_ends_with_the_source(strap: Scripted) -> N
     assert isinstance(end, EndHeader)
     assert (end.position, end.reason, end.last) == (20, "complete", True)
     assert not pacer
+
+
+def test_a_stream_that_never_sends_is_told_once(strap: Scripted) -> None:
+    """Nobody behind knows of it yet; one that sent something, they report themselves."""
+    mute, sending = reception(strap), reception(strap)
+    soon_s, late_s = time.monotonic() + 1, time.monotonic() + 60
+    assert mute.take_notices(soon_s) == []
+    (told,) = mute.take_notices(late_s)
+    assert told == "strap:1: no sample came for 5 s; does it send?"
+    assert mute.take_notices(late_s) == []
+    strap.put(0, 10)
+    sending.take()
+    assert sending.take_notices(late_s) == []
 
 
 class Failing(Scripted):
