@@ -24,6 +24,7 @@ DEFAULT_ALERTS = (
 DEFAULT_SAMPLES = "tcp://127.0.0.1:5573"
 DEFAULT_BEATS = "tcp://127.0.0.1:5574"
 DEFAULT_WAVE = "tcp://127.0.0.1:5575"
+DEFAULT_LISTEN = "127.0.0.1:8571"  # of the page for browsers
 
 BLOCK_S = 0.2  # real time between two blocks: adds at most this to an alert's delay
 MAX_BLOCK_S = 30.0  # signal a block at full speed: large enough to be cheap, small in memory

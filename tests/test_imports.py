@@ -22,6 +22,7 @@ ALLOWED = {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
         "pylsl", "brainflow", "bleak", "websockets",
+        "starlette", "uvicorn",
     },
 }  # fmt: skip
 
@@ -35,7 +36,7 @@ FLOORS = [
     {"step_result"},
     {"detection", "delivery"},
     {"stages", "view"},
-    {"run", "offline"},
+    {"run", "offline", "web"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -46,6 +47,8 @@ HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
     "prometheus_client": {"delivery"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
     "distributed": {"offline"},
     "dask": {"offline"},
     "matplotlib": {"offline"},
@@ -178,6 +181,7 @@ PROCESSES = {  # and what of it each process needs
     "monitor.stages.consumer": set(),
     "monitor.stages.segmenter": {"scipy.stats"},  # scipy.signal imports it
     "monitor.stages.producer": {"wfdb", "pandas"},  # wfdb imports it
+    "monitor.web.server": set(),
 }
 
 

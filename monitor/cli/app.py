@@ -49,14 +49,16 @@ from monitor.cli.options import (
     Units,
     Verbose,
     VerdictChoice,
+    WaveEndpoint,
     checked_metrics,
     learn_seconds,
+    note,
 )
 from monitor.cli.progress import resolved, scenario_made
 from monitor.cli.terminal import why_plain
+from monitor.cli.web import pages
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
-from monitor.log import note_to_file, note_to_stderr
 from monitor.safe_imports import leave_working_directory_out
 from monitor.settings import (
     DEFAULT_ALERTS,
@@ -95,6 +97,7 @@ app.add_typer(past)
 app.add_typer(control)
 app.add_typer(bench_commands)
 app.add_typer(settings)
+app.add_typer(pages)
 app.add_typer(machine)
 
 
@@ -157,6 +160,14 @@ def replay(
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
     metrics: MetricsPort = None,
+    wave: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENDPOINT",
+            help=f"Publish waveforms here, for `ecg-monitor web` and `view`: {DEFAULT_WAVE}. "
+            "Default: for this run's own view alone.",
+        ),
+    ] = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Draw the live view. Default: if on a terminal."),
@@ -215,6 +226,7 @@ def replay(
             keep_days=keep_days,
             keep_mb=keep_mb,
             metrics=checked_metrics(metrics),
+            wave=wave,
             log=log,
             verbose=verbose,
         )
@@ -311,14 +323,6 @@ def record(
         raise typer.Exit(exit_code_of(summary))
 
 
-def _note(log: Path | None, verbose: bool) -> None:
-    """Log to the file that was given, or else to standard error."""
-    if log is not None:
-        note_to_file(log, verbose=verbose)
-    else:
-        note_to_stderr(verbose=verbose)
-
-
 def _rules(path: Path | None) -> Rules:
     return Rules() if path is None else load_rules(path)
 
@@ -381,7 +385,7 @@ def producer(
     Try: ecg-monitor producer mitdb/119 --speed 4
     """
     with explained():
-        _note(log, verbose)
+        note(log, verbose)
         from monitor.stages.producer import run
 
         not_fetched: dict[str, str] = {}
@@ -435,7 +439,7 @@ def segmenter(
     Try: ecg-monitor segmenter --window midpoint
     """
     with explained():
-        _note(log, verbose)
+        note(log, verbose)
         from monitor.stages.segmenter import run
 
         spec = BeatSpec.from_mapping({"window": window})
@@ -475,7 +479,7 @@ def consumer(
     Try: ecg-monitor consumer --journal ward.sqlite
     """
     with explained():
-        _note(log, verbose)
+        note(log, verbose)
         from monitor.journal.leader import led
         from monitor.run.folder import run_folder
         from monitor.run.free_endpoints import require_free
@@ -508,9 +512,7 @@ def consumer(
 @app.command()
 def view(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
-    wave: Annotated[
-        str, typer.Option(metavar="ENDPOINT", help="Socket that publishes waveforms.")
-    ] = DEFAULT_WAVE,
+    wave: WaveEndpoint = DEFAULT_WAVE,
     keys: KeysFolder = None,
     log: LogFile = None,
     verbose: Verbose = False,
@@ -524,7 +526,7 @@ def view(
     Try: ecg-monitor view --alerts tcp://127.0.0.1:5571
     """
     with explained():
-        _note(log, verbose)
+        note(log, verbose)
         from monitor.run.watch import watch
 
         watch(
@@ -600,7 +602,7 @@ def subscribe(
          ecg-monitor subscribe --durable ward-desk
     """
     with explained():
-        _note(log, verbose)
+        note(log, verbose)
         from monitor.delivery.sinks import Command, Webhook
         from monitor.run.watch import FollowOptions, follow
         from monitor.view.screens import JsonScreen, PlainScreen

@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from monitor.cli.error_messages import complain
+from monitor.log import note_to_file, note_to_stderr
 from monitor.settings import parse_optional_duration
 from segmenter.beat import Window
 
@@ -166,6 +167,9 @@ AlertsEndpoint = Annotated[
         help="Socket that publishes alerts; requests use the next port up.",
     ),
 ]
+WaveEndpoint = Annotated[
+    str, typer.Option("--wave", metavar="ENDPOINT", help="Socket that publishes waveforms.")
+]
 Journal = Annotated[
     Path | None,
     typer.Option(
@@ -260,6 +264,14 @@ MetricsPort = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log every step; also to standard error.")
 ]
+
+
+def note(log: Path | None, verbose: bool) -> None:
+    """Log to the file that was given, or else to standard error."""
+    if log is not None:
+        note_to_file(log, verbose=verbose)
+    else:
+        note_to_stderr(verbose=verbose)
 
 
 def checked_metrics(text: str | None) -> str | None:

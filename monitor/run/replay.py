@@ -371,6 +371,7 @@ class ReplayOptions:
     keep_mb: float = KEEP_MB
     keys: str | None = None
     metrics: str | None = None  # PORT or HOST:PORT
+    wave: str | None = None  # where waveforms are published; none: for this run's view alone
     passed_over: tuple[str, ...] = ()  # why records that were named are not among `records`
     log: Path | None = None
     verbose: bool = False
@@ -406,7 +407,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         topics = (*screen.topics, "status")
         subscriber = AlertSubscriber(options.alerts, topics, before_seq, keys=keys)
         stack.enter_context(subscriber)
-        sockets = stack.enter_context(Sockets())
+        sockets = stack.enter_context(Sockets(keys))
         wanted = screen.wave_topics
         waves = Waves(sockets, settings[1].wave, wanted) if wanted else None
         stack.enter_context(screen)
@@ -445,7 +446,8 @@ def stage_settings(
     segmenter = SegmenterSettings(
         samples=samples,
         beats=beats,
-        wave=wave,
+        wave=options.wave or wave,
+        keys=None if options.wave is None else options.keys,
         measure_signs=bool(options.rules.alarms.on),
         live=live,
         verbose=options.verbose,

@@ -566,3 +566,12 @@ def test_a_real_record_is_learnt_and_monitored() -> None:
     assert np.mean(found) >= 0.9
     onsets = [one for one in screen.alerts() if one.state == "onset"]
     assert 0 < len(onsets) < len(premature) / 4
+
+
+def test_waveforms_are_private_unless_an_endpoint_is_given(tmp_path: Path) -> None:
+    """`--wave` lets `web` and `view` have them; on tcp with the run's keys."""
+    alone = stage_settings(options("r"), tmp_path)[1]
+    assert alone.wave == f"ipc://{tmp_path / 'wave'}"
+    given = options("r", wave="tcp://127.0.0.1:5575", keys="/keys")
+    shared = stage_settings(given, tmp_path)[1]
+    assert (shared.wave, shared.keys) == ("tcp://127.0.0.1:5575", "/keys")

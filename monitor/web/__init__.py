@@ -1,0 +1,1 @@
+"""The browser's view of a monitor: a central station. Extra `[web]`."""
