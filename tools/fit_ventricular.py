@@ -79,9 +79,9 @@ def runs_of(
     found = []
     for moment in seen:
         for beat in moment.series[0]:
+            uneven, usual = intervals.holds, series.usual_ventricular
+            intervals = irregular.follow_intervals(intervals, beat, usual, LIMITS)
             series = rates.follow(series, beat)
-            uneven = intervals.holds
-            intervals = irregular.follow_intervals(intervals, beat, LIMITS)
             n_beats = LIMITS.ventricular_tachycardia_beats
             measures = ventricular.run_measures(series, n_beats, LIMITS, uneven, fs_hz)
             if measures is not None:

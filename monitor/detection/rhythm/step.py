@@ -76,13 +76,15 @@ def step(
     held: dict[AlarmKind, Condition] = {}
     n_beats = max(map(len, moment.series), default=0)
     for k in range(n_beats):
+        intervals = tuple(
+            irregular.follow_intervals(one, beats[k], of.usual_ventricular, limits)
+            if k < len(beats)
+            else one
+            for one, of, beats in zip(intervals, series, moment.series, strict=True)
+        )
         series = tuple(
             rates.follow(one, beats[k]) if k < len(beats) else one
             for one, beats in zip(series, moment.series, strict=True)
-        )
-        intervals = tuple(
-            irregular.follow_intervals(one, beats[k], limits) if k < len(beats) else one
-            for one, beats in zip(intervals, moment.series, strict=True)
         )
         for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, lasting):
             if condition.holds:  # between two moments, too

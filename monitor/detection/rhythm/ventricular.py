@@ -27,7 +27,7 @@ from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.rates import SeriesState, is_fresh
 from monitor.detection.rhythm.signs import Beat
 
-FEWEST_BEFORE = 8  # beats before a run: until then nothing is usual that it could be unlike
+FEWEST_BEFORE = 16  # beats before a run: until then nothing is usual that it could be unlike
 FEWEST_SHAPES = 3  # of a run's beats whose shape is known
 SHORTEST_MS, LONGEST_MS = 300.0, 2000.0  # usual RR intervals that are believed
 LEAST_EDGE = 0.1  # log odds of the first and the last beat above usual: a run begins and ends so
