@@ -310,7 +310,7 @@ def test_an_episode_that_a_run_began_ends_with_its_alarm(bench: Bench) -> None:
                   and one.kind in ("ventricular_run", "ventricular_tachycardia"))  # fmt: skip
     told = episodes(said)
     assert [state for _, state in told if state in ("onset", "cleared")] == ["onset", "cleared"]
-    assert told[0][0] < ringing < told[-1][0] < ringing + 1.5
+    assert told[0][0] < told[-1][0] < ringing + 1  # its R peak; the run lasts three seconds more
 
 
 def test_an_irregular_rhythm_absorbs_beats_whose_time_alone_is_odd(bench: Bench) -> None:
