@@ -3,8 +3,8 @@
     python -m tools.alarm_robustness ../shared/data/cinc2015       # seven minutes of one core
     python -m tools.alarm_robustness ../shared/data/cinc2015 3     # each third record
 
-Prints Markdown for docs/ALARMS.md: the score of the challenge, ECG leads alone, upside down, at half
-and double the gain, in another order, and with the hum of mains.
+Prints Markdown for docs/ALARMS.md: the score of the challenge, ECG leads alone, upside down, at
+half and double the gain, in another order, and with the hum of mains.
 """
 
 from __future__ import annotations

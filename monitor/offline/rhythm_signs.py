@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detection.rhythm.moments import WatchState, hops, moment
+from monitor.detection.rhythm.moments import Hop, WatchState, hops, moment
 from monitor.detection.rhythm.signs import RhythmMoment
 from segmenter.beat import BeatSpec
 from segmenter.stream import Segmenter
@@ -19,10 +19,10 @@ from segmenter.stream import Segmenter
 CHUNK_S = 10.0  # of signal that is segmented at once; the result does not depend on it
 
 
-def moments_of_signals(
+def hops_of_signals(
     leads: NDArray[np.float32], fs_hz: float, waves: NDArray[np.float32] | None = None
-) -> Iterator[RhythmMoment]:
-    """Yield the moments of a record's signals, in order.
+) -> Iterator[Hop]:
+    """Yield the hops of a record's signals, in order.
 
     Parameters
     ----------
@@ -35,11 +35,18 @@ def moments_of_signals(
     n_waves = len(samples) - len(leads)
     segmenter = Segmenter(fs_hz, BeatSpec(), len(leads), n_waves, measure_signs=True)
     chunk = round(CHUNK_S * fs_hz)
-    state = WatchState()
     for start in range(0, samples.shape[1], chunk):
-        for hop in hops(segmenter.update(samples[:, start : start + chunk]).signs):
-            state, now = moment(state, hop, fs_hz)
-            yield now
+        yield from hops(segmenter.update(samples[:, start : start + chunk]).signs)
+
+
+def moments_of_signals(
+    leads: NDArray[np.float32], fs_hz: float, waves: NDArray[np.float32] | None = None
+) -> Iterator[RhythmMoment]:
+    """Yield the moments of a record's signals, in order."""
+    state = WatchState()
+    for hop in hops_of_signals(leads, fs_hz, waves):
+        state, now = moment(state, hop, fs_hz)
+        yield now
 
 
 def without_waves(now: RhythmMoment) -> RhythmMoment:

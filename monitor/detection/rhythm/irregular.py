@@ -34,6 +34,7 @@ ENDS_BELOW = -0.75
 GOOD_SHARE = 0.9  # of the beats are fit for a verdict: noise is irregular, too
 EVERY_BEATS = 4  # the measure takes 30 us
 VENTRICULAR_ABOVE = 0.5  # log odds above those of the usual beats, and above 0
+UNLIKE = 0.8  # correlation with the usual beats: those of a fast rhythm are wider, but alike
 
 
 class IrregularState(msgspec.Struct, frozen=True):
@@ -57,9 +58,7 @@ def follow_intervals(
     `usual_ventricular` is what the shapes of the patient's usual beats say.
     """
     n = limits.irregular_beats
-    is_ventricular = beat.ventricular is not None and beat.ventricular > max(
-        0.0, usual_ventricular + VENTRICULAR_ABOVE
-    )
+    is_ventricular = _is_ventricular(beat, usual_ventricular)
     left_out = is_ventricular or state.after_ventricular
     if is_ventricular != state.after_ventricular:
         state = msgspec.structs.replace(state, after_ventricular=is_ventricular)
@@ -77,6 +76,13 @@ def follow_intervals(
     holds = entropy > (ENDS_BELOW if state.holds else BEGINS_ABOVE)
     since = state.since_sample if state.holds else beat.r_sample
     return msgspec.structs.replace(state, entropy=entropy, holds=holds, since_sample=since)
+
+
+def _is_ventricular(beat: Beat, usual_ventricular: float) -> bool:
+    odds = beat.ventricular
+    if odds is None or beat.correlation >= UNLIKE:
+        return False
+    return odds > max(0.0, usual_ventricular + VENTRICULAR_ABOVE)
 
 
 def irregular_rhythm(series: Sequence[IrregularState]) -> Condition:

@@ -212,7 +212,6 @@ def test_a_scenario_is_replayed_by_its_name(night: list[dict[str, Any]]) -> None
     assert 94 <= lead_off[0]["time_s"] <= 97
 
 
-@pytest.mark.xfail(strict=True, reason="the engine does not step the named alarms yet")
 def test_a_night_shows_one_of_each_named_alarm(night: list[dict[str, Any]]) -> None:
     """Within three minutes, without a loss; a bradycardia is absorbed by the extreme one."""
     begun = [

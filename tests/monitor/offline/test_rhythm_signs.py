@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.detection.rhythm.moments import hops
 from monitor.detection.rhythm.patient_alarms import AlarmsState, take
+from monitor.offline.rhythm_signs import hops_of_signals
 from monitor.settings import AlarmRules
-from segmenter.beat import BeatSpec
-from segmenter.stream import Segmenter
 
 Samples = NDArray[np.float64]
 LENGTH_S, STOPS_S, GOES_ON_S = 75.0, 40.0, 60.0
@@ -55,9 +53,8 @@ def fibrillating(fs_hz: float, *parts: Samples, at_s: float = STOPS_S) -> Sample
 
 def told(leads: Samples, fs_hz: float) -> list[tuple[str, str, float]]:
     """Return what is told of the leads: kind, state, seconds."""
-    segmenter = Segmenter(fs_hz, BeatSpec(), len(leads), measure_signs=True)
     state, changes = AlarmsState(), []
-    for hop in hops(segmenter.update(leads.astype(np.float32)).signs):
+    for hop in hops_of_signals(leads.astype(np.float32), fs_hz):
         state, new = take(state, hop, fs_hz, AlarmRules())
         changes += [(one.kind, one.state, one.sample / fs_hz) for one in new]
     return changes
