@@ -75,8 +75,8 @@ class RunMeasures(NamedTuple):
 
 
 SIGNS = RunMeasures(1, 1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
-WEIGHTS = RunMeasures(0.96, 0.51, 1.19, -1.58, -2.63, 5.32, -5.17, 6.31, 3.21, -1.00)
-INTERCEPT = -9.40
+WEIGHTS = RunMeasures(1.00, 0.50, 1.17, -1.59, -2.84, 5.33, -5.50, 6.04, 3.06, -1.00)
+INTERCEPT = -9.19
 
 
 def ventricular_tachycardia(
