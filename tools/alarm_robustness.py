@@ -29,7 +29,7 @@ HUM_MV = 0.05
 def hum(leads: Leads, fs_hz: float, mains_hz: float) -> Leads:
     """Return the leads with a sinusoid on top."""
     phase = 2 * np.pi * mains_hz * np.arange(leads.shape[1]) / fs_hz
-    return (leads + HUM_MV * np.sin(phase)).astype(np.float32)
+    return np.asarray(leads + HUM_MV * np.sin(phase), np.float32)
 
 
 VARIANTS: dict[str, Callable[[Leads, float], Leads]] = {
@@ -58,7 +58,8 @@ def judged(
 
 def report(folder: Path, every: int = 1) -> str:
     """Return the table; says on stderr which records changed."""
-    rows, usual = [], {}
+    rows: list[list[str]] = []
+    usual: dict[str, bool] = {}
     for name, change in VARIANTS.items():
         results = list(judged(folder, every, change))
         counts = count(results, "ecg")

@@ -67,7 +67,8 @@ def changes_of(path: Path) -> tuple[list[AlarmChange], float, float]:
     with WfdbRecord.open(path, (0, 1)) as record:
         fs_hz, length_s = record.fs_hz, record.n_samples / record.fs_hz
         leads = record.read(0, record.n_samples)
-    state, found = AlarmsState(), []
+    state = AlarmsState()
+    found: list[AlarmChange] = []
     for hop in hops_of_signals(leads, fs_hz):
         state, changes = take(state, hop, fs_hz, AlarmRules())
         found += changes

@@ -53,7 +53,8 @@ def fibrillating(fs_hz: float, *parts: Samples, at_s: float = STOPS_S) -> Sample
 
 def told(leads: Samples, fs_hz: float) -> list[tuple[str, str, float]]:
     """Return what is told of the leads: kind, state, seconds."""
-    state, changes = AlarmsState(), []
+    state = AlarmsState()
+    changes: list[tuple[str, str, float]] = []
     for hop in hops_of_signals(leads.astype(np.float32), fs_hz):
         state, new = take(state, hop, fs_hz, AlarmRules())
         changes += [(one.kind, one.state, one.sample / fs_hz) for one in new]
