@@ -18,6 +18,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # what a limit may be, by the unit i
     "_beats": (2, MOST_BEATS),
     "_ratio": (1.1, 10.0),
     "_tolerance": (0.0, 0.5),
+    "_hysteresis": (0.0, 0.5),
 }
 IRREGULAR_BEATS = (32, 256)
 RISING = (  # each below the next, or an alarm could never begin, or never alone
@@ -40,6 +41,7 @@ class RhythmLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extreme_bradycardia_per_minute: float = 40.0
     extreme_bradycardia_beats: int = 5
     rate_tolerance: float = 0.05  # of a rate, within which a limit counts as reached
+    rate_hysteresis: float = 0.1  # of a rate: an alarm lasts until it is so far within its limit
     pause_s: float = 2.0
     pause_ratio: float = 1.8  # times the usual RR interval
     tachycardia_per_minute: float = 120.0

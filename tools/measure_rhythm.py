@@ -20,11 +20,11 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
-from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import AlarmChange
+from monitor.detection.rhythm.patient_alarms import AlarmsState, take
 from monitor.detection.rhythm.signs import RhythmMoment
-from monitor.detection.rhythm.step import RhythmState, step
-from monitor.offline.rhythm_signs import findings, moments
+from monitor.offline.rhythm_signs import hops_of_signals, moments_of_signals
+from monitor.settings import AlarmRules
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.simulated_events import NIGHT
 from monitor.sources.wfdb_record import WfdbRecord, list_records
@@ -59,19 +59,20 @@ def moments_of(path: Path) -> tuple[list[RhythmMoment], float]:
     """Return what a record's first two leads show, and its sampling rate."""
     with WfdbRecord.open(path, (0, 1)) as record:
         leads = record.read(0, record.n_samples)
-        found = findings(leads, None, record.fs_hz)
-        return list(moments(found)), record.fs_hz
+        return list(moments_of_signals(leads, record.fs_hz)), record.fs_hz
 
 
 def changes_of(path: Path) -> tuple[list[AlarmChange], float, float]:
-    """Return the alarms of a record's leads, its sampling rate, and its length in seconds."""
-    seen, fs_hz = moments_of(path)
-    state = RhythmState()
+    """Return what is told of a record's leads, its sampling rate, and its length in seconds."""
+    with WfdbRecord.open(path, (0, 1)) as record:
+        fs_hz, length_s = record.fs_hz, record.n_samples / record.fs_hz
+        leads = record.read(0, record.n_samples)
+    state = AlarmsState()
     found: list[AlarmChange] = []
-    for moment in seen:
-        state, changes = step(state, moment, fs_hz, RhythmLimits())
+    for hop in hops_of_signals(leads, fs_hz):
+        state, changes = take(state, hop, fs_hz, AlarmRules())
         found += changes
-    return found, fs_hz, seen[-1].sample / fs_hz
+    return found, fs_hz, length_s
 
 
 def truths(path: Path, fs_hz: float) -> dict[AlarmKind, list[Span]]:
@@ -138,6 +139,7 @@ def alarm_seconds(
 def annotated(folder: Path) -> str:
     """Return the tables of a folder of annotated records."""
     rows, an_hour = [], []
+    lesser: dict[str, list[float]] = {"medium": [], "low": []}
     on = right = there = 0
     for name in list_records(folder):
         changes, fs_hz, length_s = changes_of(folder / name)
@@ -145,6 +147,9 @@ def annotated(folder: Path) -> str:
         high = [one for one in changes if one.state == "onset" and one.priority == "high"]
         false = [one for one in high if not _is_true(one, truth[one.kind], fs_hz)]
         an_hour.append(3600 * len(false) / length_s)
+        for priority, told in lesser.items():
+            n = sum(one.state == "onset" and one.priority == priority for one in changes)
+            told.append(3600 * n / length_s)
         kinds = ", ".join(sorted({one.kind for one in false})) or "-"
         if high:
             rows.append([name, str(len(high) - len(false)), str(len(false)), kinds])
@@ -157,6 +162,11 @@ def annotated(folder: Path) -> str:
         table(["record", "true", "false", "kinds of the false ones"], rows),
         f"False alarms of high priority an hour: mean {mean(an_hour):.2f}, "
         f"median {median(an_hour):.2f}.",
+        *(
+            f"All alarms of {priority} priority an hour: mean {mean(told):.1f}, median "
+            f"{median(told):.1f}, most {max(told):.0f}."
+            for priority, told in lesser.items()
+        ),
         f"Irregular rhythm by time: sensitivity {right / max(there, 1):.3f}, precision "
         f"{right / max(on, 1):.3f}.",
     ]

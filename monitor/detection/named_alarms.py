@@ -101,6 +101,10 @@ class NamedAlarms:
         """Tell whether an alarm explains that a beat is anomalous."""
         return patient_alarms.explains_beat(self.state, closed_sample, why)
 
+    def explains_episode(self, closed_sample: int, start_sample: int) -> bool:
+        """Tell whether an alarm explains all of an episode of anomalous beats."""
+        return patient_alarms.explains_episode(self.state, closed_sample, start_sample)
+
     def judged_up_to(self, sample: int) -> None:
         """Forget which alarms lasted so long before a sample that no beat asks for it."""
         if len(self.state.history) > 1:

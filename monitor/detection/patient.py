@@ -598,6 +598,7 @@ class Patient:
             beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
         )
         messages += self._judge_models(beat.fits, beat.sample, desk)
+        messages += self._end_explained_episode(beat, desk)
         explained = verdict.anomalous and self.alarms.explains(beat.closed_sample, verdict.why)
         if self._is_unfit or explained:
             verdict = verdict._replace(anomalous=None)  # it is published, and raises no alert
@@ -616,6 +617,16 @@ class Patient:
             onsets = self.counts.alerts + len(alerts)
             self.counts = msgspec.structs.replace(self.counts, alerts=onsets)
         return [*messages, *alerts]
+
+    def _end_explained_episode(self, beat: ScoredBeat, desk: Desk) -> list[Message]:
+        """End an episode that the first beats of a run began before its alarm."""
+        state, closed = self.alert_state, beat.closed_sample
+        if not state.active:
+            return []
+        if not self.alarms.explains_episode(closed, state.episode_start_sample):
+            return []
+        self.alert_state, transition = desk.machine.finish(state)
+        return [] if transition is None else [*self._of_episode(beat.sample, transition, desk)]
 
     def _placed(self, beat: ScoredBeat) -> tuple[ScoredBeat, Placed | None]:
         """Return a beat without a verdict where it lies in noise; and its family."""

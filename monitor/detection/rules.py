@@ -43,6 +43,7 @@ EXPLANATIONS = {
     "extreme_bradycardia_per_minute": "extreme_bradycardia: beats a minute, and fewer.",
     "extreme_bradycardia_beats": "extreme_bradycardia: beats so slow.",
     "rate_tolerance": "A rate counts as beyond its limit from this share before it.",
+    "rate_hysteresis": "A lasting alarm of a rate ends within its limit by this share.",
     "pause_s": "pause: seconds, or ...",
     "pause_ratio": "... so many usual intervals, whichever is shorter.",
     "tachycardia_per_minute": "tachycardia: beats a minute, or a fifth above the rate learnt.",

@@ -2,6 +2,7 @@
 
 What `replay` says of a record is what is found here, to the bit: the model that is learnt, its
 threshold, each beat's verdict. Trainings are done at once, nothing is kept, and no clock is read.
+Named alarms are left out, so that an episode which one would explain is an episode here.
 """
 
 from __future__ import annotations

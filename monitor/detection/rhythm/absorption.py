@@ -15,6 +15,7 @@ from monitor.wire.messages import AlarmKind, Why
 NO_BEATS: tuple[AlarmKind, ...] = ("asystole", "ventricular_fibrillation")
 VENTRICULAR: tuple[AlarmKind, ...] = ("ventricular_fibrillation", "ventricular_tachycardia")
 ABSORBED_BY: dict[AlarmKind, tuple[AlarmKind, ...]] = {
+    "asystole": ("ventricular_fibrillation",),  # a slow oscillation is low in the QRS band
     "ventricular_tachycardia": ("ventricular_fibrillation",),
     "extreme_tachycardia": VENTRICULAR,
     "extreme_bradycardia": NO_BEATS,

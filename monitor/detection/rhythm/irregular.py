@@ -9,7 +9,8 @@ Source
 Lake, Moorman: Accurate estimation of entropy in very short physiological time series: the problem
 of atrial fibrillation detection in implanted ventricular devices. Am J Physiol Heart Circ Physiol
 300 (2011) H319-H325. Departures: 64 intervals instead of 12, since a bedside monitor has a minute;
-so the limit is another one.
+so the limit is another one; the intervals before and behind a ventricular beat are left out, or
+frequent ones of every kind would pass for fibrillation.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ BEGINS_ABOVE = -0.6  # of the coefficient; chosen on MIT-BIH, where 201 and 203 
 ENDS_BELOW = -0.75
 GOOD_SHARE = 0.9  # of the beats are fit for a verdict: noise is irregular, too
 EVERY_BEATS = 4  # the measure takes 30 us
+VENTRICULAR_ABOVE = 0.5  # log odds above those of the usual beats, and above 0
+UNLIKE = 0.8  # correlation with the usual beats: those of a fast rhythm are wider, but alike
 
 
 class IrregularState(msgspec.Struct, frozen=True):
-    """The latest RR intervals of one detector."""
+    """The latest RR intervals of one detector, between beats that are not ventricular."""
 
     rr_ms: tuple[float, ...] = ()
     judgeable: tuple[bool, ...] = ()
@@ -44,12 +47,22 @@ class IrregularState(msgspec.Struct, frozen=True):
     entropy: float | None = None
     holds: bool = False
     since_sample: int = 0
+    after_ventricular: bool = False
 
 
-def follow_intervals(state: IrregularState, beat: Beat, limits: RhythmLimits) -> IrregularState:
-    """Take the next beat in; measure now and then."""
+def follow_intervals(
+    state: IrregularState, beat: Beat, usual_ventricular: float, limits: RhythmLimits
+) -> IrregularState:
+    """Take the next beat in; measure now and then.
+
+    `usual_ventricular` is what the shapes of the patient's usual beats say.
+    """
     n = limits.irregular_beats
-    if beat.rr_ms is None:  # there is a hole before it, which is no interval
+    is_ventricular = _is_ventricular(beat, usual_ventricular)
+    left_out = is_ventricular or state.after_ventricular
+    if is_ventricular != state.after_ventricular:
+        state = msgspec.structs.replace(state, after_ventricular=is_ventricular)
+    if left_out or beat.rr_ms is None:  # there is a hole before it, which is no interval
         return state
     rr_ms = (*state.rr_ms, beat.rr_ms)[-n:]
     judgeable = (*state.judgeable, beat.judgeable)[-n:]
@@ -63,6 +76,13 @@ def follow_intervals(state: IrregularState, beat: Beat, limits: RhythmLimits) ->
     holds = entropy > (ENDS_BELOW if state.holds else BEGINS_ABOVE)
     since = state.since_sample if state.holds else beat.r_sample
     return msgspec.structs.replace(state, entropy=entropy, holds=holds, since_sample=since)
+
+
+def _is_ventricular(beat: Beat, usual_ventricular: float) -> bool:
+    odds = beat.ventricular
+    if odds is None or beat.correlation >= UNLIKE:
+        return False
+    return odds > max(0.0, usual_ventricular + VENTRICULAR_ABOVE)
 
 
 def irregular_rhythm(series: Sequence[IrregularState]) -> Condition:

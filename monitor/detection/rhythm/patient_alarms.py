@@ -17,10 +17,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from math import nan
+from typing import NamedTuple
 
 import msgspec
 
-from monitor.detection.rhythm.absorption import ABSORBED_BY, explains
+from monitor.detection.rhythm.absorption import ABSORBED_BY, EXPLAINED_BEATS, explains
 from monitor.detection.rhythm.lead_watch import FEWEST_USUAL, is_loose
 from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife
 from monitor.detection.rhythm.moments import Hop, WatchState, moment, usual_ms
@@ -55,6 +56,20 @@ class ToldAlarm(msgspec.Struct, frozen=True):
     latched: bool = False
 
 
+class Lasting(NamedTuple):
+    """Alarms that last from a sample on.
+
+    `all_since` is where the first of those began that explain all beats; -1 where there is none.
+    """
+
+    sample: int
+    kinds: tuple[AlarmKind, ...]
+    all_since: int
+
+
+NONE_LASTS = Lasting(0, (), -1)
+
+
 class Learning(msgspec.Struct, frozen=True):
     """The heart rate that is being learnt, until a sample; `usual_ms` are notes of it."""
 
@@ -74,8 +89,8 @@ class AlarmsState(msgspec.Struct, frozen=True):
     rhythm : RhythmState
     told : dict
         Alarms that stand.
-    history : tuple of (int, tuple of str)
-        From which sample on which alarms lasted, as far as beats may still be judged by it.
+    history : tuple of Lasting
+        As far as beats may still be judged by it.
     learning : Learning or None
     usual_per_minute : float or None
         The heart rate that was learnt.
@@ -88,7 +103,7 @@ class AlarmsState(msgspec.Struct, frozen=True):
     watch: WatchState = WatchState()
     rhythm: RhythmState = RhythmState()
     told: dict[AlarmKind, ToldAlarm] = {}
-    history: tuple[tuple[int, tuple[AlarmKind, ...]], ...] = ()
+    history: tuple[Lasting, ...] = ()
     learning: Learning | None = None
     usual_per_minute: float | None = None
     no_beat: tuple[int, ...] = ()
@@ -110,7 +125,7 @@ def take(
     told, changes = _tell(state.told, rhythm, hop.end_sample, fs_hz, rules, blind=blind)
     history = state.history
     if changes:
-        history = (*history[1 - HISTORY_KEPT :], (hop.end_sample, _lasting(told)))
+        history = (*history[1 - HISTORY_KEPT :], _lasting(told, hop.end_sample))
     no_beat = state.no_beat
     state = AlarmsState(hop.end_sample, watch, rhythm, told, history, learning, usual, no_beat)
     return state, changes
@@ -162,10 +177,14 @@ def without_latch(state: AlarmsState, kind: AlarmKind) -> AlarmsState:
 
 def lasted(state: AlarmsState, sample: int) -> tuple[AlarmKind, ...]:
     """Return the alarms that lasted at a sample, by the hops that had ended."""
+    return _at(state, sample).kinds
+
+
+def _at(state: AlarmsState, sample: int) -> Lasting:
     if not state.history:
-        return ()  # nearly always
-    place = bisect_right(state.history, sample, key=lambda entry: entry[0])
-    return state.history[place - 1][1] if place else ()
+        return NONE_LASTS  # nearly always
+    place = bisect_right(state.history, sample, key=lambda entry: entry.sample)
+    return state.history[place - 1] if place else NONE_LASTS
 
 
 def explains_beat(state: AlarmsState, closed_sample: int, why: Sequence[Why]) -> bool:
@@ -173,10 +192,20 @@ def explains_beat(state: AlarmsState, closed_sample: int, why: Sequence[Why]) ->
     return explains(lasted(state, closed_sample), why)
 
 
+def explains_episode(state: AlarmsState, closed_sample: int, start_sample: int) -> bool:
+    """Tell whether an alarm that lasted when a beat closed explains an episode of beats wholly.
+
+    Its event began before the episode: what began that were the first beats of a run, which come
+    before the alarm.
+    """
+    since = _at(state, closed_sample).all_since
+    return 0 <= since <= start_sample
+
+
 def judged_up_to(state: AlarmsState, sample: int) -> AlarmsState:
     """Return the state without what only beats that closed up to a sample needed."""
-    place = bisect_right(state.history, sample, key=lambda entry: entry[0])
-    first = place - 1 if place and state.history[place - 1][1] else place
+    place = bisect_right(state.history, sample, key=lambda entry: entry.sample)
+    first = place - 1 if place and state.history[place - 1].kinds else place
     if first <= 0:
         return state
     return msgspec.structs.replace(state, history=state.history[first:])
@@ -269,8 +298,10 @@ def _is_absorbed(
     return False
 
 
-def _lasting(told: dict[AlarmKind, ToldAlarm]) -> tuple[AlarmKind, ...]:
-    return tuple(kind for kind, one in told.items() if one.lasts)
+def _lasting(told: dict[AlarmKind, ToldAlarm], sample: int) -> Lasting:
+    lasting = {kind: one for kind, one in told.items() if one.lasts}
+    of_all = [one.since_sample for kind, one in lasting.items() if EXPLAINED_BEATS[kind] == "all"]
+    return Lasting(sample, tuple(lasting), min(of_all, default=-1))
 
 
 def _in_order(told: dict[AlarmKind, ToldAlarm]) -> dict[AlarmKind, ToldAlarm]:

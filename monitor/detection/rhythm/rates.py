@@ -7,16 +7,15 @@ beats sees one, too), a fast heart one that a good lead sees (noise is faster st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import copysign
+from math import copysign, inf
 
 import msgspec
 
-from monitor.alarm_limits import RhythmLimits
+from monitor.alarm_limits import MOST_BEATS, RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.signs import Beat
 
 ABSENT = Condition(False)
-KEPT_BEATS = 17
 SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: that is no pause
 GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
 USUAL_VENTRICULAR = -2.0  # log odds of a usual beat, before the patient's are known
@@ -30,20 +29,21 @@ class SeriesState(msgspec.Struct, frozen=True):
     """The latest beats of one detector, without a hole between them.
 
     `usual_ventricular` is what the shapes of the patient's usual beats say: a median that moves a
-    little with each beat, so that a run of a minute hardly does.
+    little with each beat, so that a run of a minute hardly does. `seen` counts all beats so far.
     """
 
     beats: tuple[Beat, ...] = ()
     usual_ventricular: float = USUAL_VENTRICULAR
+    seen: int = 0
 
 
 def follow(state: SeriesState, beat: Beat) -> SeriesState:
     """Take the next beat in; where the signal before it could not be read, begin anew."""
-    kept = () if beat.rr_ms is None else state.beats[1 - KEPT_BEATS :]
+    kept = () if beat.rr_ms is None else state.beats[1 - MOST_BEATS :]
     usual = state.usual_ventricular
     if beat.ventricular is not None:
         usual += copysign(MEDIAN_STEP, beat.ventricular - usual)
-    return SeriesState((*kept, beat), usual)
+    return SeriesState((*kept, beat), usual, state.seen + 1)
 
 
 def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
@@ -126,18 +126,33 @@ def _of_rate(n_beats: int, reach: tuple[int, int], fs_hz: float) -> float:
 
 
 def extreme_tachycardia(
-    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    sample: int,
+    fs_hz: float,
+    *,
+    lasts: bool = False,
 ) -> Condition:
-    """Tell whether 17 beats came at more than 140 a minute (challenge of 2015)."""
+    """Tell whether 17 beats came at more than 140 a minute (challenge of 2015).
+
+    An alarm that `lasts` ends a little later than it begins, as those of the other rates do.
+    """
     limit = limits.extreme_tachycardia_per_minute * (1 - limits.rate_tolerance)
+    limit *= 1 - limits.rate_hysteresis * lasts
     return too_fast(series, limits.extreme_tachycardia_beats, limit, sample, fs_hz)
 
 
 def extreme_bradycardia(
-    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    sample: int,
+    fs_hz: float,
+    *,
+    lasts: bool = False,
 ) -> Condition:
     """Tell whether 5 beats came at less than 40 a minute (challenge of 2015)."""
     limit = limits.extreme_bradycardia_per_minute * (1 + limits.rate_tolerance)
+    limit *= 1 + limits.rate_hysteresis * lasts
     return too_slow(series, limits.extreme_bradycardia_beats, limit, sample, fs_hz)
 
 
@@ -147,14 +162,20 @@ def tachycardia(
     usual_per_minute: float,
     sample: int,
     fs_hz: float,
+    *,
+    lasts: bool = False,
+    irregular: bool = False,
 ) -> Condition:
     """Tell whether the rate is above the patient's limit; never later than the extreme one.
 
-    `usual_per_minute` is the rate that was learnt; NaN where none was.
+    `usual_per_minute` is the rate that was learnt; NaN where none was. The mean of a few intervals
+    of an `irregular` rhythm wanders about any limit: as many beats as are remembered count there.
     """
     own = 1.2 * usual_per_minute if usual_per_minute == usual_per_minute else 0.0
     limit = min(max(limits.tachycardia_per_minute, own), limits.extreme_tachycardia_per_minute)
-    return too_fast(series, limits.rate_beats, limit, sample, fs_hz)
+    limit *= 1 - limits.rate_hysteresis * lasts
+    n_beats = MOST_BEATS if irregular else limits.rate_beats
+    return too_fast(series, n_beats, limit, sample, fs_hz)
 
 
 def bradycardia(
@@ -163,17 +184,33 @@ def bradycardia(
     usual_per_minute: float,
     sample: int,
     fs_hz: float,
+    *,
+    lasts: bool = False,
+    irregular: bool = False,
 ) -> Condition:
-    """Tell whether the rate is below the patient's limit; never later than the extreme one."""
+    """Tell whether the rate is below the patient's limit; never later than the extreme one.
+
+    As of `tachycardia`, more beats count while the rhythm is `irregular`.
+    """
     own = 0.8 * usual_per_minute if usual_per_minute == usual_per_minute else 1e9
     limit = max(min(limits.bradycardia_per_minute, own), limits.extreme_bradycardia_per_minute)
-    return too_slow(series, limits.rate_beats, limit, sample, fs_hz)
+    limit *= 1 + limits.rate_hysteresis * lasts
+    n_beats = MOST_BEATS if irregular else limits.rate_beats
+    return too_slow(series, n_beats, limit, sample, fs_hz)
 
 
 def pause(
-    series: Sequence[SeriesState], limits: RhythmLimits, sample: int, fs_hz: float
+    series: Sequence[SeriesState],
+    limits: RhythmLimits,
+    sample: int,
+    fs_hz: float,
+    *,
+    irregular: bool = False,
 ) -> Condition:
-    """Tell whether the last beat of every detector came much too late."""
+    """Tell whether the last beat of every detector came much too late.
+
+    While the rhythm is `irregular` no interval is usual, and only the limit in seconds counts.
+    """
     since = []
     for one in series:
         if not is_fresh(one, sample, fs_hz):
@@ -182,7 +219,8 @@ def pause(
             return Condition(False)
         before = sorted(beat.rr_ms or 0.0 for beat in one.beats[1:-1])
         usual_ms = max(before[len(before) // 2], SHORTEST_USUAL_MS)
-        limit_ms = min(1000 * limits.pause_s, limits.pause_ratio * usual_ms)
+        of_usual_ms = inf if irregular else limits.pause_ratio * usual_ms
+        limit_ms = min(1000 * limits.pause_s, of_usual_ms)
         if (one.beats[-1].rr_ms or 0.0) <= limit_ms:
             return Condition(False)
         since.append(one.beats[-2].r_sample)

@@ -23,6 +23,13 @@ QUIET, ABSENT = AlarmLife(), Condition(False)
 # A run that begins changes the pulses; one that has lasted long may have made even ones.
 SLOW: tuple[AlarmKind, ...] = ("extreme_bradycardia", "bradycardia")
 QUIET_KEPT = 40  # moments: 17 beats at under 50 a minute
+ASKED_WITH: tuple[AlarmKind, ...] = (  # whether they last changes what the rules over beats say
+    "irregular_rhythm",
+    "extreme_tachycardia",
+    "extreme_bradycardia",
+    "tachycardia",
+    "bradycardia",
+)
 DENIED_BY_STEADY_PULSES: tuple[AlarmKind, ...] = ("ventricular_tachycardia", "ventricular_run")
 
 
@@ -65,26 +72,28 @@ def step(
             _of_length(state.waves, len(moment.waves), PulsesState()), moment.waves, strict=True
         )
     )
-    uneven = state.alarms.get("irregular_rhythm", QUIET).active
+    lasting = tuple(kind for kind in ASKED_WITH if state.alarms.get(kind, QUIET).active)
     held: dict[AlarmKind, Condition] = {}
     n_beats = max(map(len, moment.series), default=0)
     for k in range(n_beats):
+        intervals = tuple(
+            irregular.follow_intervals(one, beats[k], of.usual_ventricular, limits)
+            if k < len(beats)
+            else one
+            for one, of, beats in zip(intervals, series, moment.series, strict=True)
+        )
         series = tuple(
             rates.follow(one, beats[k]) if k < len(beats) else one
             for one, beats in zip(series, moment.series, strict=True)
         )
-        intervals = tuple(
-            irregular.follow_intervals(one, beats[k], limits) if k < len(beats) else one
-            for one, beats in zip(intervals, moment.series, strict=True)
-        )
-        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, uneven):
+        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, lasting):
             if condition.holds:  # between two moments, too
                 held.setdefault(kind, condition)
     usual = usual_per_minute if usual_per_minute == usual_per_minute else 0.0
     fresh = (float(rates.is_fresh(one, sample, fs_hz)) for one in series)
-    asked = (float(uneven), usual, *fresh)
+    asked = (*(float(kind in lasting) for kind in ASKED_WITH), usual, *fresh)
     if not n_beats and asked != state.at_rest:
-        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, uneven):
+        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, lasting):
             held[kind] = condition
     at_rest = () if any(condition.holds for condition in held.values()) else asked
     quiet = _with_quiet(state.quiet, moment)
@@ -138,22 +147,28 @@ def _of_beats(
     fs_hz: float,
     limits: RhythmLimits,
     usual_per_minute: float,
-    irregular_now: bool,
+    lasting: tuple[AlarmKind, ...],
 ) -> tuple[tuple[AlarmKind, Condition], ...]:
+    at, usual = (sample, fs_hz), usual_per_minute
+    uneven = "irregular_rhythm" in lasting
+    fastest, slowest, fast, slow = (kind in lasting for kind in ASKED_WITH[1:])
     return (
-        ("extreme_tachycardia", rates.extreme_tachycardia(series, limits, sample, fs_hz)),
-        ("extreme_bradycardia", rates.extreme_bradycardia(series, limits, sample, fs_hz)),
+        ("extreme_tachycardia", rates.extreme_tachycardia(series, limits, *at, lasts=fastest)),
+        ("extreme_bradycardia", rates.extreme_bradycardia(series, limits, *at, lasts=slowest)),
         (
             "ventricular_tachycardia",
-            ventricular.ventricular_tachycardia(series, limits, irregular_now, sample, fs_hz),
+            ventricular.ventricular_tachycardia(series, limits, uneven, *at),
+        ),
+        ("ventricular_run", ventricular.ventricular_run(series, limits, uneven, *at)),
+        (
+            "tachycardia",
+            rates.tachycardia(series, limits, usual, *at, lasts=fast, irregular=uneven),
         ),
         (
-            "ventricular_run",
-            ventricular.ventricular_run(series, limits, irregular_now, sample, fs_hz),
+            "bradycardia",
+            rates.bradycardia(series, limits, usual, *at, lasts=slow, irregular=uneven),
         ),
-        ("tachycardia", rates.tachycardia(series, limits, usual_per_minute, sample, fs_hz)),
-        ("bradycardia", rates.bradycardia(series, limits, usual_per_minute, sample, fs_hz)),
-        ("pause", rates.pause(series, limits, sample, fs_hz)),
+        ("pause", rates.pause(series, limits, *at, irregular=uneven)),
     )
 
 

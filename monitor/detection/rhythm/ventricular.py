@@ -27,6 +27,7 @@ from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.rates import SeriesState, is_fresh
 from monitor.detection.rhythm.signs import Beat
 
+FEWEST_BEFORE = 16  # beats before a run: until then nothing is usual that it could be unlike
 FEWEST_SHAPES = 3  # of a run's beats whose shape is known
 SHORTEST_MS, LONGEST_MS = 300.0, 2000.0  # usual RR intervals that are believed
 LEAST_EDGE = 0.1  # log odds of the first and the last beat above usual: a run begins and ends so
@@ -74,8 +75,8 @@ class RunMeasures(NamedTuple):
 
 
 SIGNS = RunMeasures(1, 1, 1, -1, -1, 1, -1, 1, 1, -1)  # what each can say of a run
-WEIGHTS = RunMeasures(0.73, 0.68, 2.14, -1.67, -2.99, 3.82, -1.58, 5.77, 3.05, -1.00)
-INTERCEPT = -8.52
+WEIGHTS = RunMeasures(1.00, 0.50, 1.17, -1.59, -2.84, 5.33, -5.50, 6.04, 3.06, -1.00)
+INTERCEPT = -9.19
 
 
 def ventricular_tachycardia(
@@ -126,11 +127,12 @@ def run_measures(
     """Measure the last beats of a detector; None where they can be no run."""
     beats = one.beats[-n_beats:]
     limit = limits.ventricular_per_minute * (1 - limits.rate_tolerance)
-    if len(beats) < n_beats:
+    if len(beats) < n_beats or one.seen < n_beats + FEWEST_BEFORE:
         return None
     rr_ms = [1000 * (b.r_sample - a.r_sample) / fs_hz for a, b in pairwise(beats)]
-    if not 0 < fmean(rr_ms) <= 60000 / limit:
-        return None
+    usual_ms = _usual_ms(beats)
+    if not 0 < fmean(rr_ms) <= 60000 / limit or max(rr_ms) > max(usual_ms, 60000 / limit):
+        return None  # early beats in pairs are no run: it has no pause
     shapes = [beat.ventricular for beat in beats if beat.ventricular is not None]
     if len(shapes) < FEWEST_SHAPES:
         return None
@@ -145,7 +147,7 @@ def run_measures(
         alike=fmean(alike) if alike else 0.0,
         height=log(height),
         height_spread=_height_spread(beats),
-        faster=min(log(_usual_ms(beats) / fmean(rr_ms)), MOST_FASTER),
+        faster=min(log(usual_ms / fmean(rr_ms)), MOST_FASTER),
         unstable=pstdev(rr_ms) / fmean(rr_ms),
         tonal=beats[-1].tonal_share,
         good=fmean(beat.good_share for beat in beats),

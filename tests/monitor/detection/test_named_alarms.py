@@ -303,6 +303,16 @@ def test_beats_that_an_alarm_explains_begin_no_alert(bench: Bench) -> None:
     assert alarms(said) == []
 
 
+def test_an_episode_that_a_run_began_ends_with_its_alarm(bench: Bench) -> None:
+    """Its first beats come before there are enough for the alarm: a person hears of one thing."""
+    said = run(bench, bench.engine(), messages_of(RACES))
+    ringing = min(one.time_s for one in said if isinstance(one, Alert) and one.state == "onset"
+                  and one.kind in ("ventricular_run", "ventricular_tachycardia"))  # fmt: skip
+    told = episodes(said)
+    assert [state for _, state in told if state in ("onset", "cleared")] == ["onset", "cleared"]
+    assert told[0][0] < told[-1][0] < ringing + 1  # its R peak; the run lasts three seconds more
+
+
 def test_an_irregular_rhythm_absorbs_beats_whose_time_alone_is_odd(bench: Bench) -> None:
     """A beat of another shape in it is still an alert."""
     uneven = [float(one) for one in np.random.default_rng(0).uniform(0.45, 1.1, 200)]
@@ -435,7 +445,7 @@ def test_samples_that_begin_anew_go_on(bench: Bench) -> None:
         {"reached": -5},
         {"reached": 1 << 60},
         {"usual_per_minute": float("inf")},
-        {"history": [[1, ["asystole"]]] * 2000},
+        {"history": [[1, ["asystole"], -1]] * 2000},
         {"told": {"sneeze": {"since_sample": 1, "onset_sample": 1}}},
         {"watch": {"leads": [{"usual_mv": [float("nan")]}]}},
         {"rhythm": {"series": [{"beats": [{"r_sample": "x"}]}]}},

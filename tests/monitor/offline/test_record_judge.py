@@ -65,7 +65,10 @@ def test_a_record_has_anomalies_behind_its_learning(judged: Judged) -> None:
 
 
 def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> None:
-    """In blocks as they come, with the training beside them: model, threshold and each beat."""
+    """In blocks as they come, with the training beside them: model, threshold, beats and alerts.
+
+    Named alarms are the replay's alone.
+    """
     with (
         WfdbRecord.open(folder / "a") as record,
         in_process(record.fs_hz, leads=record.leads, learn_s=LEARN_S) as patient,

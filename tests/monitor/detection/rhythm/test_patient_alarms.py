@@ -228,6 +228,22 @@ def test_beats_are_explained_by_what_lasted_when_they_closed() -> None:
     assert patient_alarms.judged_up_to(state, heart.samples).history == ()
 
 
+def test_an_episode_is_explained_by_an_alarm_whose_event_began_before_it() -> None:
+    """A run's first beats begin an episode before there are enough for an alarm."""
+    heart = after(*TACHYCARDIA, then=25)
+    state, _ = told(heart)
+    (run, *_) = [one for one in state.history if one.all_since >= 0]
+    for start, closed, expected in (
+        (run.all_since, run.sample, True),
+        (run.all_since, run.sample - 1, False),  # nobody knew of it yet
+        (run.all_since - 1, run.sample, False),  # it has a cause of its own
+        (run.all_since + 100, heart.samples, False),
+    ):
+        assert patient_alarms.explains_episode(state, closed, start) is expected
+    state, _ = told(after(*STILL, then=25))
+    assert not any(one.all_since >= 0 for one in state.history)
+
+
 def test_kinds_that_cannot_be_told() -> None:
     """All before the first hop and without a lead; asystole until the lead's usual height is known,
     and while an electrode that came off may have taken others with it.

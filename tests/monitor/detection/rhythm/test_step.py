@@ -115,6 +115,46 @@ def test_rates(per_minute: float, n: int, kind: str, expected: bool) -> None:
     assert bool(patient.raised(kind)) is expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "beyond", "between", "within"),
+    [
+        ("tachycardia", 124, 114, 104),
+        ("bradycardia", 48, 53, 60),
+        ("extreme_tachycardia", 145, 126, 110),
+        ("extreme_bradycardia", 38, 44, 50),
+    ],
+)
+def test_a_rate_that_lingers_at_its_limit_is_one_alarm(
+    kind: str, beyond: int, between: int, within: int
+) -> None:
+    """It begins beyond the limit, lasts a tenth within it, and ends farther within."""
+    patient, never = Patient(), Patient()
+    patient.beats([0.8] * 20)
+    never.beats([0.8] * 20)
+    for _ in range(3):
+        patient.beats([60 / beyond] * 18)
+        patient.beats([60 / between] * 25)
+        never.beats([60 / between] * 25)
+    assert patient.raised(kind) == ["onset"]
+    assert never.raised(kind) == []
+    patient.beats([60 / within] * 30)
+    assert patient.raised(kind) == ["onset", "cleared"]
+
+
+def test_a_rate_near_its_limit_in_fibrillation_of_the_atria() -> None:
+    """The mean of a few intervals reaches 120 a minute by chance: 17 beats count there, not 8."""
+    chance = np.random.default_rng(3)
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    rr_s = 60 / 102 * (1 + 0.2 * chance.standard_normal(400))
+    patient.beats(rr_s.tolist())
+    of_7 = 60 / np.convolve(rr_s, np.full(7, 1 / 7), "valid")
+    assert (of_7[100:] > 120).any()
+    (irregular,) = [one for one in patient.changes if one.kind == "irregular_rhythm"]
+    later = [one for one in patient.changes if one.sample > irregular.sample]
+    assert [one.kind for one in later if one.state == "onset"] == []
+
+
 def test_a_fast_rhythm_of_noise_rings_nothing() -> None:
     """Beats that are fit for no verdict make no rate."""
     patient = Patient()
@@ -196,13 +236,32 @@ def test_a_slow_ventricular_rhythm_is_no_tachycardia() -> None:
     assert not patient.raised("ventricular_tachycardia")
 
 
+def test_a_run_is_one_beside_a_usual_rhythm() -> None:
+    """Whatever a record begins with is unlike nothing yet."""
+    patient = Patient()
+    patient.beats([0.4] * 6, VENTRICULAR)
+    assert not patient.raised("ventricular_tachycardia")
+    patient.beats([0.8] * 20)
+    patient.beats([0.4] * 6, VENTRICULAR)
+    assert patient.raised("ventricular_tachycardia")
+
+
+def test_early_beats_in_pairs_are_no_run() -> None:
+    """Over 100 a minute on average, but with a pause in it as long as the usual interval."""
+    patient = Patient()
+    patient.beats([0.8] * 20)
+    patient.beats([0.35, 0.35, 0.85] * 6, VENTRICULAR)
+    assert not patient.raised("ventricular_tachycardia")
+
+
 def test_even_pulses_deny_a_run_that_begins() -> None:
     """A run changes the pulses; noise in the ECG does not."""
     denied, told = Patient(), Patient()
     for k in range(1, 60):
         sample = k * HOP
-        beats = [Beat(sample - 60, 500.0, ventricular=VENTRICULAR, like_last=0.95,
-                      rr_over_usual=0.6)] if k > 45 else []  # fmt: skip
+        shape, early = (VENTRICULAR, 0.6) if k > 45 else (NORMAL, 1.0)
+        beats = [Beat(sample - 60, 500.0, ventricular=shape, like_last=0.95,
+                      rr_over_usual=early)]  # fmt: skip
         even = PulseSigns(True, (sample - 200,))
         odd = PulseSigns(True, (sample - 200,) if k < 45 or k % 3 else ())
         for patient, wave in ((denied, even), (told, odd)):
@@ -258,6 +317,32 @@ def test_a_pause_is_over_two_seconds_or_much_longer_than_usual(rr_s: float, expe
     patient.beats([0.8] * 20)
     patient.beats([rr_s])
     assert bool(patient.raised("pause")) is expected
+
+
+def test_an_irregular_rhythm_has_no_usual_interval_to_pause_by() -> None:
+    """Only the limit in seconds counts there."""
+    chance = np.random.default_rng(1)
+    patient = Patient()
+    patient.beats((0.6 * (1 + 0.22 * chance.standard_normal(200))).tolist())
+    patient.beats([1.7, 0.6, 0.6])
+    assert not patient.raised("pause")
+    patient.beats([2.2])
+    assert patient.raised("pause") == ["onset"]
+
+
+def test_ventricular_beats_make_no_rhythm_irregular() -> None:
+    """Early ones, at any place, are not fibrillation of the atria, but do not hide it either."""
+    chance = np.random.default_rng(2)
+    for spread, expected in ((0.02, []), (0.22, ["onset"])):
+        patient = Patient()
+        for _ in range(300):
+            rr_s = 0.7 * (1 + spread * float(chance.standard_normal()))
+            patient.beats([rr_s])
+            if chance.random() < 0.25:
+                early_s = float(chance.uniform(0.35, 0.6))
+                patient.beats([early_s], VENTRICULAR)
+                patient.beats([1.4 - early_s])
+        assert patient.raised("irregular_rhythm") == expected, spread
 
 
 def test_irregular_rhythm_is_one_alarm_that_stays() -> None:
