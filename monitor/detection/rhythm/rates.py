@@ -11,12 +11,11 @@ from math import copysign
 
 import msgspec
 
-from monitor.alarm_limits import RhythmLimits
+from monitor.alarm_limits import MOST_BEATS, RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
 from monitor.detection.rhythm.signs import Beat
 
 ABSENT = Condition(False)
-KEPT_BEATS = 17
 SHORTEST_USUAL_MS = 800.0  # after a fast run the sinus node takes its time: that is no pause
 GOOD_SHARE = 0.8  # of a fast rhythm's beats are fit for a verdict, else it may be noise
 USUAL_VENTRICULAR = -2.0  # log odds of a usual beat, before the patient's are known
@@ -39,20 +38,11 @@ class SeriesState(msgspec.Struct, frozen=True):
 
 def follow(state: SeriesState, beat: Beat) -> SeriesState:
     """Take the next beat in; where the signal before it could not be read, begin anew."""
-    kept = () if beat.rr_ms is None else state.beats[1 - KEPT_BEATS :]
+    kept = () if beat.rr_ms is None else state.beats[1 - MOST_BEATS :]
     usual = state.usual_ventricular
     if beat.ventricular is not None:
         usual += copysign(MEDIAN_STEP, beat.ventricular - usual)
     return SeriesState((*kept, beat), usual)
-
-
-def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
-    """Return the R peaks, and the one after the latest beat, which is known before its beat is."""
-    r_samples = tuple(beat.r_sample for beat in state.beats)
-    after_ms = state.beats[-1].rr_after_ms if state.beats else None
-    if after_ms is None:
-        return r_samples
-    return (*r_samples, r_samples[-1] + round(after_ms * fs_hz / 1000))
 
 
 def span(state: SeriesState, n_beats: int, fs_hz: float) -> tuple[int, int] | None:
@@ -66,11 +56,6 @@ def span(state: SeriesState, n_beats: int, fs_hz: float) -> tuple[int, int] | No
     return beats[-before].r_sample, last if after_ms is None else last + round(
         after_ms * fs_hz / 1000
     )
-
-
-def per_minute(r_samples: Sequence[int], fs_hz: float) -> float:
-    """Return the rate from the first to the last of some R peaks."""
-    return 60.0 * fs_hz * (len(r_samples) - 1) / max(1, r_samples[-1] - r_samples[0])
 
 
 def is_fresh(state: SeriesState, sample: int, fs_hz: float) -> bool:
@@ -179,11 +164,11 @@ def pause(
         if not is_fresh(one, sample, fs_hz):
             continue
         if len(one.beats) < 3 or not one.beats[-1].judgeable or not one.beats[-2].judgeable:
-            return Condition(False)
+            return ABSENT
         before = sorted(beat.rr_ms or 0.0 for beat in one.beats[1:-1])
         usual_ms = max(before[len(before) // 2], SHORTEST_USUAL_MS)
         limit_ms = min(1000 * limits.pause_s, limits.pause_ratio * usual_ms)
         if (one.beats[-1].rr_ms or 0.0) <= limit_ms:
-            return Condition(False)
+            return ABSENT
         since.append(one.beats[-2].r_sample)
-    return Condition(True, min(since)) if since else Condition(False)
+    return Condition(True, min(since)) if since else ABSENT
