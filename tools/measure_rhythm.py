@@ -24,7 +24,7 @@ from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import AlarmChange
 from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
-from monitor.offline.rhythm_signs import findings, moments
+from monitor.offline.rhythm_signs import moments
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.simulated_events import NIGHT
 from monitor.sources.wfdb_record import WfdbRecord, list_records
@@ -59,8 +59,7 @@ def moments_of(path: Path) -> tuple[list[RhythmMoment], float]:
     """Return what a record's first two leads show, and its sampling rate."""
     with WfdbRecord.open(path, (0, 1)) as record:
         leads = record.read(0, record.n_samples)
-        found = findings(leads, None, record.fs_hz)
-        return list(moments(found)), record.fs_hz
+        return list(moments(leads, None, record.fs_hz)), record.fs_hz
 
 
 def changes_of(path: Path) -> tuple[list[AlarmChange], float, float]:

@@ -18,7 +18,7 @@ from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
-from monitor.offline.rhythm_signs import findings, moments, without_waves
+from monitor.offline.rhythm_signs import moments, without_waves
 from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.sources.wfdb_record import WfdbRecord
 from monitor.wire.messages import AlarmKind
@@ -111,8 +111,8 @@ def read_moments(path: Path) -> Read:
     """Return what a record shows until its alarm; RecordError if it has no ECG lead."""
     with WfdbRecord.open(path) as record:
         stop = min(round(ALARM_S * record.fs_hz), record.n_samples)
-        found = findings(record.read(0, stop), record.read_waves(0, stop), record.fs_hz)
-        return Read(list(moments(found)), record.fs_hz, record.leads, record.waves)
+        seen = moments(record.read(0, stop), record.read_waves(0, stop), record.fs_hz)
+        return Read(list(seen), record.fs_hz, record.leads, record.waves)
 
 
 def was_raised(

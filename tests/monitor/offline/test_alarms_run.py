@@ -11,7 +11,7 @@ import wfdb
 from monitor.errors import InvalidOption, RecordError
 from monitor.offline.alarms_run import AlarmsOptions, read_alarm, run
 from monitor.offline.evaluation.alarms_report import AlarmResult, by_kind
-from monitor.offline.rhythm_signs import findings, moments
+from monitor.offline.rhythm_signs import moments
 from monitor.offline.workers import Workers
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.simulated_events import Event
@@ -65,8 +65,8 @@ def test_the_moments_do_not_depend_on_what_comes_later(tmp_path: Path) -> None:
     event = Event("ventricular_tachycardia", 90.0, 6.0)
     write_record(path, SimulationSettings(hours=0.05, seed=2, anomaly_rate=0.05, scenario=(event,)))
     leads = wfdb.rdrecord(str(path)).p_signal.astype("float32").T
-    whole = list(moments(findings(leads, None, 250.0)))
-    part = list(moments(findings(leads[:, : 120 * 250], None, 250.0)))
+    whole = list(moments(leads, None, 250.0))
+    part = list(moments(leads[:, : 120 * 250], None, 250.0))
     assert repr(part) == repr(whole[: len(part)])  # nothing is known of the first two seconds: NaN
 
 
