@@ -45,7 +45,7 @@ class LabelledEvidence:
     Attributes
     ----------
     measures : np.ndarray, shape (n, len(MEASURES))
-        As `model.evidence.weigh` returns them.
+        As `model.evidence.measure` returns them.
     classes : np.ndarray, shape (n,), str
         AAMI class; "N" is normal.
     noisy : LabelledEvidence, optional

@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.errors import InvalidOption
 
-MOST_BEATS = 17  # of a rate or a run: so many are remembered
+MOST_BEATS = 17  # of a rate or a run: so many are remembered of a patient
 BOUNDS: dict[str, tuple[float, float]] = {  # what a limit may be, by the unit in its name
     "_s": (0.5, 60.0),
     "_per_minute": (10.0, 400.0),

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.errors import InvalidOption
-from monitor.wire.messages import MIN_THRESHOLD, AlarmKind, Count, Name, Priority, Rate
+from monitor.wire.messages import ALARM_KINDS, MIN_THRESHOLD, AlarmKind, Count, Name, Priority, Rate
 
 DEFAULT_ALERTS = (
     "tcp://127.0.0.1:5571"  # requests are one port above, see sockets.requests_endpoint
@@ -36,7 +36,6 @@ KEEP_DAYS, KEEP_MB = 90.0, 2000.0  # a journal holds: some 240,000 alerts with t
 Speed = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Limit = Annotated[float, Meta(ge=1, le=3600)]
-ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)  # the most urgent first
 
 
 class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

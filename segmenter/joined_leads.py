@@ -215,8 +215,7 @@ class JoinedLeads:
             raise InvalidState("saved state: the tracker's part is missing")
         self.tracker.restore(tracker, position, n)
         self.left_out = of_each(plain, "left_out", n, bool)
-        turned = {"turned_from": [SAME] * n, **plain}  # states of before it was kept have none
-        self.turned_from = of_each(turned, "turned_from", n, int)
+        self.turned_from = of_each(plain, "turned_from", n, int)
         if not all(SAME <= one <= position for one in self.turned_from):
             raise InvalidState("saved state: turned_from are not samples that came")
         self.good_seconds = of_each(plain, "good_seconds", n, int)

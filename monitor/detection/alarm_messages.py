@@ -9,8 +9,9 @@ from monitor.detection.alert_machine import alert_identity
 from monitor.detection.desk import Desk
 from monitor.detection.rhythm.life_cycle import AlarmChange
 from monitor.detection.rhythm.patient_alarms import AlarmsState
-from monitor.settings import ALARM_KINDS, AlarmRules
+from monitor.settings import AlarmRules
 from monitor.wire.messages import (
+    ALARM_KINDS,
     SHED,
     AlarmKind,
     AlarmStatus,

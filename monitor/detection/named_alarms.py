@@ -16,13 +16,13 @@ from monitor.detection.alarm_messages import (
 )
 from monitor.detection.desk import Desk
 from monitor.detection.rhythm import patient_alarms
+from monitor.detection.rhythm.absorption import NO_BEATS
 from monitor.detection.rhythm.life_cycle import AlarmChange
 from monitor.detection.rhythm.moments import Hop, hops
 from monitor.detection.rhythm.patient_alarms import AlarmsState, Learning
 from monitor.wire.messages import AlarmKind, AlarmStatus, Alert, Stream, Why
 from segmenter.signs import Signs
 
-SILENT: tuple[AlarmKind, ...] = ("asystole", "ventricular_fibrillation")  # there are no beats
 NO_BEAT_S = 1.0  # so long after `no_beat` asystole is known, if it is one
 KEPT_S = 10.0  # a beat is judged so long after it closed at most, or held with all that follows
 
@@ -63,7 +63,7 @@ class NamedAlarms:
     @property
     def is_silent(self) -> bool:
         """Whether an alarm lasts in which the heart has no beats, and no rate."""
-        return any(kind in self.state.told and self.state.told[kind].lasts for kind in SILENT)
+        return any(kind in self.state.told and self.state.told[kind].lasts for kind in NO_BEATS)
 
     def learn(self, until_sample: int) -> None:
         """Learn the patient's heart rate until a sample."""
@@ -142,7 +142,7 @@ class NamedAlarms:
             if self.state.reached < known:
                 return
             self.state = replace(self.state, no_beat=self.state.no_beat[2:])
-            if any(kind in SILENT for kind in patient_alarms.lasted(self.state, known)):
+            if any(kind in NO_BEATS for kind in patient_alarms.lasted(self.state, known)):
                 continue
             yield NoBeat("onset", onset)
             for sample in cleared:

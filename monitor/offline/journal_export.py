@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 
 import msgspec
 import numpy as np
@@ -220,13 +220,14 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
     InvalidOption
         If a record's rate is not known, or its name cannot be a file's.
     """
+    from monitor.offline.alert_annotations import Annotation, annotation_of
     from monitor.offline.annotation_files import annotation_bytes, replace_files, writable_folder
 
     run = journal.run()
     rates = {} if run is None else {stream.patient: stream.fs_hz for stream in run.streams}
     found: dict[str, list[Annotation]] = defaultdict(list)
     for one in messages:
-        annotation = _annotation(one) if isinstance(one, Alert) else None
+        annotation = annotation_of(one) if isinstance(one, Alert) else None
         if annotation is not None:
             found[one.patient].append(annotation)
     if unknown := sorted(set(found) - set(rates)):
@@ -252,28 +253,3 @@ def export_alarms(journal: JournalReader, messages: Iterable[Alert | Technical],
         )
         replace_files(folder, names[patient], {"alm": content})
     return len(found)
-
-
-class Annotation(NamedTuple):
-    """One annotation of a WFDB file."""
-
-    sample: int
-    symbol: str
-    note: str
-
-
-def _annotation(alert: Alert) -> Annotation | None:
-    """Return what is noted of an alert; None of one that is neither of a beat nor of an alarm."""
-    from monitor.offline.annotation_files import ANOMALY, COMMENT, loss_note
-
-    of_beat = measured(alert)
-    if of_beat is not None and alert.state in ("onset", "ongoing"):
-        return Annotation(
-            alert.sample, ANOMALY, loss_note(of_beat.loss, of_beat.threshold, of_beat.score)
-        )
-    if is_named_alarm(alert) and alert.state == "onset":
-        note = f"{alert.kind} priority={alert.priority} raised_s={alert.time_s:.3f}"
-        return Annotation(alert.episode_start_sample, COMMENT, note)
-    if is_named_alarm(alert) and alert.state == "cleared":
-        return Annotation(alert.sample, COMMENT, f"{alert.kind} over")
-    return None

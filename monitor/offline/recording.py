@@ -1,10 +1,11 @@
 """Beats and alerts of a run as WFDB annotations beside its record, as they come.
 
     OUT.qrs     every beat: N where it could be judged, else Q
-    OUT.alm     every anomalous beat of an alert, with loss and threshold
+    OUT.alm     every anomalous beat of an alert; named alarms as comments (`alert_annotations`)
 
 It is a screen around another one: it hears what that hears, and the beats. Each file is whole
-within a second. Beats that come again behind a restart are left out.
+within a second. Beats that come again behind a restart are left out. Alerts come once; one that
+lies before what is written, as an alarm whose beginning was seen late, stands behind that.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Self
 import numpy as np
 
 from monitor.errors import InvalidOption
+from monitor.offline.alert_annotations import annotation_of
 from monitor.offline.annotation_files import (
-    ANOMALY,
     DOUBTFUL_BEAT,
     GOOD_BEAT,
     GrowingAnnotations,
@@ -131,9 +132,9 @@ class RecordingScreen:
                 symbol = DOUBTFUL_BEAT if message.quality else GOOD_BEAT
                 note = "" if message.loss is None else f"loss={message.loss:.2f}"
                 self._new[message.patient, "qrs"].append((message.sample, symbol, note))
-            case Alert(state="onset" | "ongoing"):
-                note = f"loss={message.loss:.2f} threshold={message.threshold:.2f}"
-                self._new[message.patient, "alm"].append((message.sample, ANOMALY, note))
+            case Alert():
+                if (noted := annotation_of(message)) is not None:
+                    self._new[message.patient, "alm"].append(noted)
             case Status():
                 self._rates |= {one.patient: one.fs_hz for one in message.patients}
             case _:
@@ -157,7 +158,10 @@ class RecordingScreen:
             if not new or patient not in self._rates:
                 continue
             file = self._file(patient, extension)
-            later = sorted(one for one in new if one[0] > file.last_sample)
+            if extension == "alm":
+                later = sorted((max(at, file.last_sample), *what) for at, *what in new)
+            else:
+                later = sorted(one for one in new if one[0] > file.last_sample)
             new.clear()
             if not later:
                 continue

@@ -26,7 +26,7 @@ from monitor.wire.sockets import requests_endpoint
 
 PACKAGE = "ecg-monitor"
 LIBRARIES = ("numpy", "scipy", "onnxruntime", "pyzmq", "msgspec", "wfdb", "rich")
-DEVELOPERS = frozenset({"dev", "bench"})  # extras that no monitor needs
+DEVELOPERS = frozenset({"dev", "bench", "browser"})  # extras that no monitor needs
 LITTLE_BYTES = 1 << 30  # a journal grows to 2 GB by default
 PORTS = {  # what each is for, and who listens there
     "alerts": DEFAULT_ALERTS,

@@ -30,7 +30,7 @@ from monitor.wire.messages import (
 )
 
 MAX_BEATS = 120  # losses kept a patient
-MAX_TECHNICAL = 8  # there are five kinds
+MAX_TECHNICAL = 8  # kept a patient; more do not last together
 MAX_TEXT = 200  # characters kept of any free text
 NOTE_S = 30.0  # so long what was learnt is news, unless an alert comes first
 MAX_FLAG = 32  # characters kept of a quality flag's name, of which every beat may have several

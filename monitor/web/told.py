@@ -216,7 +216,8 @@ def _row(row: AlertRow) -> AlertLine:
     elif row.kind != "anomalous_beats":
         what = f"{alarm_name(row.kind)}  {harmless(row.text)}"
     else:
-        ratio = "" if row.ratio is None else f"loss x{row.ratio:.1f}  "
+        above = "score " if row.is_score else "loss x"
+        ratio = "" if row.ratio is None else f"{above}{row.ratio:.1f}  "
         beats = f"{row.n_beats} beat{'' if row.n_beats == 1 else 's'}"
         leads = f"  {harmless(', '.join(row.leads))}" if row.leads else ""
         why = f"  {harmless(', '.join(row.why))}" if row.why else ""

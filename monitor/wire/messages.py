@@ -499,7 +499,7 @@ class PatientStatus(msgspec.Struct, frozen=True):
     # heartbeat, since there are many patients.
     families: list[FamilyStatus] | None = None
     alarms: list[AlarmStatus] = []  # named alarms that stand, the most urgent first
-    inhibited: list[AlarmKind] = []  # named alarms that cannot be told now, since leads are unread
+    inhibited: list[AlarmKind] = []  # named alarms that cannot be told now: unread leads, noise
 
 
 class WardCounts(msgspec.Struct, frozen=True):

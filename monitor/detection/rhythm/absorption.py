@@ -11,9 +11,9 @@ from typing import Literal
 
 from monitor.wire.messages import AlarmKind, Why
 
-# What stays silent while one of these lasts.
-NO_BEATS: tuple[AlarmKind, ...] = ("asystole", "ventricular_fibrillation")
+NO_BEATS: tuple[AlarmKind, ...] = ("asystole", "ventricular_fibrillation")  # the heart has none
 VENTRICULAR: tuple[AlarmKind, ...] = ("ventricular_fibrillation", "ventricular_tachycardia")
+# What stays silent while one of these lasts.
 ABSORBED_BY: dict[AlarmKind, tuple[AlarmKind, ...]] = {
     "asystole": ("ventricular_fibrillation",),  # a slow oscillation is low in the QRS band
     "ventricular_tachycardia": ("ventricular_fibrillation",),

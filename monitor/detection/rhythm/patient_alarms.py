@@ -26,8 +26,8 @@ from monitor.detection.rhythm.lead_watch import FEWEST_USUAL, is_loose
 from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife
 from monitor.detection.rhythm.moments import Hop, WatchState, moment, usual_ms
 from monitor.detection.rhythm.step import RhythmState, step
-from monitor.settings import ALARM_KINDS, AlarmRules
-from monitor.wire.messages import AlarmKind, Why
+from monitor.settings import AlarmRules
+from monitor.wire.messages import ALARM_KINDS, AlarmKind, Why
 
 LEARNT_EVERY_BEATS = 16  # while the patient is learnt, the usual interval is noted
 LEARNT_KEPT = 64  # such notes: a thousand beats

@@ -46,15 +46,6 @@ def follow(state: SeriesState, beat: Beat) -> SeriesState:
     return SeriesState((*kept, beat), usual, state.seen + 1)
 
 
-def known_r_samples(state: SeriesState, fs_hz: float) -> tuple[int, ...]:
-    """Return the R peaks, and the one after the latest beat, which is known before its beat is."""
-    r_samples = tuple(beat.r_sample for beat in state.beats)
-    after_ms = state.beats[-1].rr_after_ms if state.beats else None
-    if after_ms is None:
-        return r_samples
-    return (*r_samples, r_samples[-1] + round(after_ms * fs_hz / 1000))
-
-
 def span(state: SeriesState, n_beats: int, fs_hz: float) -> tuple[int, int] | None:
     """Return the first and the last of the latest R peaks that are known; None of too few."""
     beats = state.beats
@@ -66,11 +57,6 @@ def span(state: SeriesState, n_beats: int, fs_hz: float) -> tuple[int, int] | No
     return beats[-before].r_sample, last if after_ms is None else last + round(
         after_ms * fs_hz / 1000
     )
-
-
-def per_minute(r_samples: Sequence[int], fs_hz: float) -> float:
-    """Return the rate from the first to the last of some R peaks."""
-    return 60.0 * fs_hz * (len(r_samples) - 1) / max(1, r_samples[-1] - r_samples[0])
 
 
 def is_fresh(state: SeriesState, sample: int, fs_hz: float) -> bool:
@@ -216,12 +202,12 @@ def pause(
         if not is_fresh(one, sample, fs_hz):
             continue
         if len(one.beats) < 3 or not one.beats[-1].judgeable or not one.beats[-2].judgeable:
-            return Condition(False)
+            return ABSENT
         before = sorted(beat.rr_ms or 0.0 for beat in one.beats[1:-1])
         usual_ms = max(before[len(before) // 2], SHORTEST_USUAL_MS)
         of_usual_ms = inf if irregular else limits.pause_ratio * usual_ms
         limit_ms = min(1000 * limits.pause_s, of_usual_ms)
         if (one.beats[-1].rr_ms or 0.0) <= limit_ms:
-            return Condition(False)
+            return ABSENT
         since.append(one.beats[-2].r_sample)
-    return Condition(True, min(since)) if since else Condition(False)
+    return Condition(True, min(since)) if since else ABSENT

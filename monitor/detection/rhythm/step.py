@@ -14,13 +14,11 @@ from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Conditio
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
 from monitor.detection.rhythm.signs import RhythmMoment
-from monitor.settings import ALARM_KINDS
-from monitor.wire.messages import AlarmKind
+from monitor.wire.messages import ALARM_KINDS, AlarmKind
 
 T = TypeVar("T")
 QUIET, ABSENT = AlarmLife(), Condition(False)
 
-# A run that begins changes the pulses; one that has lasted long may have made even ones.
 SLOW: tuple[AlarmKind, ...] = ("extreme_bradycardia", "bradycardia")
 QUIET_KEPT = 40  # moments: 17 beats at under 50 a minute
 ASKED_WITH: tuple[AlarmKind, ...] = (  # whether they last changes what the rules over beats say
@@ -30,6 +28,7 @@ ASKED_WITH: tuple[AlarmKind, ...] = (  # whether they last changes what the rule
     "tachycardia",
     "bradycardia",
 )
+# A run that begins changes the pulses; one that has lasted long may have made even ones.
 DENIED_BY_STEADY_PULSES: tuple[AlarmKind, ...] = ("ventricular_tachycardia", "ventricular_run")
 
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.rates import SeriesState, is_fresh
+from monitor.detection.rhythm.rates import ABSENT, SeriesState, is_fresh
 from monitor.detection.rhythm.signs import Beat
 
 FEWEST_BEFORE = 16  # beats before a run: until then nothing is usual that it could be unlike
@@ -118,7 +118,7 @@ def _run(
         measures = run_measures(one, n_beats, limits, irregular, fs_hz)
         if measures is not None and log_odds_of_run(measures) > 0:
             return Condition(True, one.beats[-n_beats].r_sample)
-    return Condition(False)
+    return ABSENT
 
 
 def run_measures(

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from monitor.detection.engine import Engine
 from monitor.detection.patient_state import read_saved
 from monitor.errors import JournalFailed
-from monitor.settings import ALARM_KINDS, AlarmRules, Rules
+from monitor.settings import AlarmRules, Rules
 from monitor.wire.messages import (
+    ALARM_KINDS,
     AckRequest,
     Alert,
     BeatScored,

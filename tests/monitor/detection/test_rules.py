@@ -12,7 +12,8 @@ from monitor.alarm_limits import RhythmLimits
 from monitor.cli.app import app
 from monitor.detection.rules import load_rules, parse_rules, rules_text
 from monitor.errors import InvalidOption
-from monitor.settings import ALARM_KINDS, AlarmRules, AlertRule, Rules, TechnicalRules
+from monitor.settings import AlarmRules, AlertRule, Rules, TechnicalRules
+from monitor.wire.messages import ALARM_KINDS
 
 OFF = "\n".join(f'{kind} = "off"' for kind in ALARM_KINDS)
 ALL_OFF = parse_rules(f"[alarms]\n{OFF}".encode())

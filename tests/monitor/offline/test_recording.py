@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -15,9 +16,11 @@ import wfdb
 
 from monitor.errors import InvalidOption
 from monitor.offline.annotation_files import GrowingAnnotations, annotation_bytes
-from monitor.offline.recording import require_recordable
+from monitor.offline.recording import RecordingScreen, require_recordable
 from monitor.sources.kinds import open_record
 from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.view.screens import PlainScreen
+from tests.messages import alarm, alert, patient_status, status
 from tests.monitor.ports import free_port
 
 SECONDS = 60
@@ -103,6 +106,26 @@ def test_annotations_that_grow_are_those_written_at_once(tmp_path: Path) -> None
         assert again.last_sample == samples[29]
         again.add(samples[30:], symbols[30:], notes[30:])
         assert path.read_bytes() == annotation_bytes(samples, symbols, notes, fs_hz)
+
+
+def test_named_alarms_are_comments_among_the_beats_of_alerts(tmp_path: Path) -> None:
+    """Where each began and ended; one that lies before what is written stands behind it."""
+    with RecordingScreen(
+        PlainScreen(io.StringIO(), io.StringIO()), tmp_path / "night", "119"
+    ) as screen:
+        screen.take(status(patients=[patient_status(fs_hz=360.0)]))
+        screen.take(alert(sample=3000, time_s=3000 / 360))
+        screen.refresh(None)  # type: ignore[arg-type]  # it has no keys
+        screen.take(alarm(sample=4000, time_s=4000 / 360, episode_start_sample=2740))
+        screen.take(alarm(sample=5000, episode_start_sample=2740, state="cleared"))
+    found = wfdb.rdann(str(tmp_path / "night"), "alm")
+    assert found.sample.tolist() == [3000, 3000, 5000]
+    assert found.symbol == ["Q", '"', '"']
+    assert found.aux_note == [
+        "loss=52.00 threshold=26.00",
+        "asystole priority=high raised_s=11.111",
+        "asystole over",
+    ]
 
 
 def test_an_annotation_file_without_any_is_one(tmp_path: Path) -> None:

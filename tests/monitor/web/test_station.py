@@ -163,3 +163,15 @@ def test_a_stage_is_named_where_something_is_to_be_known_of_it() -> None:
     assert said == (
         "segmenter not heard for 7 s, restarted 2 times, 1,500 samples or beats dropped"
     )
+
+
+@pytest.mark.parametrize(("family", "what"), [(3, "score 7.0"), (None, "loss x2.0")])
+def test_a_page_says_score_where_evidence_judged(family: int | None, what: str) -> None:
+    """As the terminal does: a score is no multiple of the threshold."""
+    station, seat = station_of("a"), Seat()
+    station.take(alert(patient="a", family=family, score=7.0), 1.0)
+    told(station, seat)
+    seat.look(Looks([], page=1))
+    station.turn(1.0, 0.0, True, [seat])
+    (row,) = msgspec.json.decode(station.lacks_page(seat))["rows"]
+    assert row["what"].startswith(what)

@@ -14,8 +14,8 @@ from monitor.detection.rhythm.absorption import ABSORBED_BY, EXPLAINED_BEATS, ex
 from monitor.detection.rhythm.life_cycle import AlarmChange
 from monitor.detection.rhythm.moments import hops
 from monitor.detection.rhythm.patient_alarms import AlarmsState, Learning, take
-from monitor.settings import ALARM_KINDS, AlarmRules
-from monitor.wire.messages import AlarmKind, Why
+from monitor.settings import AlarmRules
+from monitor.wire.messages import ALARM_KINDS, AlarmKind, Why
 from tests.monitor.hearts import FS_HZ, Heart
 
 V = True
