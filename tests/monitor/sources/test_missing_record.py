@@ -32,6 +32,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("name", "said"),
     [
         ("A1.mat", "A1.mat is a file of record A1: name the record, A1"),
+        (
+            "tpc://host:1",
+            "neither a file nor a live source (tpc: is unknown); `ecg-monitor sources`",
+        ),
+        ("brianflow:cyton", "neither a file nor a live source (brianflow: is unknown)"),
         ("A1.atr", "A1.atr is a file of record A1: name the record, A1"),
         ("A1_1.mat", "A1_1.mat is a file of record A1: name the record, A1"),
         ("night.edf", "night.edf is in no format that can be read (WFDB), nor is there a header"),
