@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from monitor.cli.error_messages import complain, explained
-from monitor.cli.options import JournalFile, JsonLines, Since
+from monitor.cli.options import JournalFile, JsonLines, RateHz, Since, Units
 from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
@@ -89,6 +89,8 @@ def show(
             "monitored: a path or a PhysioNet name.",
         ),
     ] = None,
+    fs: RateHz = None,
+    units: Units = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write it as one self-contained page instead."),
@@ -113,6 +115,7 @@ def show(
             signal_of,
             words_of,
         )
+        from monitor.sources.source import SourceOptions
 
         with JournalReader(journal) as reader:
             message = find_one(reader, alert)
@@ -123,7 +126,12 @@ def show(
                         f"--record draws named alarms, and alert {message.seq} is none; its beat "
                         "is in the journal: leave --record out"
                     )
-                signal = signal_of(reader, message, Path(resolved([record])[0]))
+                signal = signal_of(
+                    reader,
+                    message,
+                    Path(resolved([record])[0]),
+                    SourceOptions(fs_hz=fs, units=units),
+                )
             if png is None and html is None:
                 reason = why_plain(sys.stdout) if sys.stdout.isatty() else None
                 if reason is not None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from monitor.errors import JournalFailed
-from monitor.journal.lock import WAIT_S, lock_path, locked
+from monitor.journal.lock import WAIT_S, lock_path, locked, require_one_name
 
 LEAVES_S = 1.0  # for a monitor that is just ending
 LOOK_AGAIN_S = 0.05
@@ -59,8 +59,9 @@ def led(
     ------
     JournalFailed
         If another monitor leads a run in it, or processes of one that was killed do not leave in
-        `wait_s`, or there is no place for the lock.
+        `wait_s`, or there is no place for the lock, or the journal is a folder or has hard links.
     """
+    require_one_name(journal)  # before anything lies beside it
     with contextlib.ExitStack() as stack:
         stack.enter_context(_leading(journal, leaves_s))
         yield stack.enter_context(_locked_in_time(journal, tell, leaves_s, wait_s))

@@ -18,6 +18,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -76,11 +77,14 @@ class Mark:
 
 
 def require_one_name(journal: Path) -> None:
-    """Raise JournalFailed if the file has hard links; one that does not exist yet has none."""
+    """Raise JournalFailed if it has hard links, or is a folder; none yet is right."""
     try:
-        n_names = journal.stat().st_nlink
+        found = journal.stat()
     except OSError:  # who opens it says why
         return
+    if stat.S_ISDIR(found.st_mode):  # its links are its folders
+        raise JournalFailed(f"journal {journal} is a folder; name a file")
+    n_names = found.st_nlink
     if n_names > 1:
         raise JournalFailed(
             f"{journal} is one of {n_names} names (hard links) of the same file, and what is "

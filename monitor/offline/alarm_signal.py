@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,11 @@ class AlarmSignal:
 
 
 def alarm_signal(
-    record: Path, alarm: Alert, leads: Sequence[str], fs_hz: float | None
+    record: Path,
+    alarm: Alert,
+    leads: Sequence[str],
+    fs_hz: float | None,
+    said: SourceOptions | None = None,
 ) -> AlarmSignal:
     """Read the signal around an alarm.
 
@@ -61,6 +65,8 @@ def alarm_signal(
         Which were monitored; none: the record's ECG leads.
     fs_hz : float, optional
         At which rate the alarm's samples count; another record is refused.
+    said : SourceOptions, optional
+        Rate and unit of a record that does not say its own.
 
     Raises
     ------
@@ -69,7 +75,8 @@ def alarm_signal(
     RecordError
         If it cannot be read.
     """
-    with open_record(record, SourceOptions(list(leads) or None)) as source:
+    options = replace(said or SourceOptions(), leads=list(leads) or None)
+    with open_record(record, options) as source:
         if fs_hz is not None and source.fs_hz != fs_hz:
             raise InvalidOption(
                 f"record {record} has {source.fs_hz:g} Hz, the one that was monitored {fs_hz:g}; "

@@ -21,6 +21,7 @@ from monitor.journal.reader import JournalReader
 from monitor.offline.alarm_signal import AlarmSignal, alarm_signal, drawn_signal
 from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.plain import clock, json_line, milliseconds, plain_line
+from monitor.sources.source import SourceOptions
 from monitor.text import harmless
 from monitor.view.anomalous_beat import anomalous_beat
 from monitor.view.beat_plots import plot_explained
@@ -107,8 +108,15 @@ def is_named_alarm(message: Alert | Technical) -> TypeGuard[Alert]:
     return isinstance(message, Alert) and message.kind != "anomalous_beats"
 
 
-def signal_of(journal: JournalReader, alarm: Alert, record: Path) -> AlarmSignal:
+def signal_of(
+    journal: JournalReader, alarm: Alert, record: Path, said: SourceOptions | None = None
+) -> AlarmSignal:
     """Read the signal around a named alarm from its record, in the leads that were monitored.
+
+    Parameters
+    ----------
+    said : SourceOptions, optional
+        Rate and unit of a record that does not say its own.
 
     Raises
     ------
@@ -121,8 +129,8 @@ def signal_of(journal: JournalReader, alarm: Alert, record: Path) -> AlarmSignal
     streams = [] if run is None else run.streams
     stream = next((one for one in streams if one.patient == alarm.patient), None)
     if stream is None:
-        return alarm_signal(record, alarm, (), None)
-    return alarm_signal(record, alarm, stream.leads, stream.fs_hz)
+        return alarm_signal(record, alarm, (), None, said)
+    return alarm_signal(record, alarm, stream.leads, stream.fs_hz, said)
 
 
 def drawn(

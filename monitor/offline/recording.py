@@ -28,7 +28,8 @@ from monitor.offline.annotation_files import (
     GrowingAnnotations,
     writable_folder,
 )
-from monitor.sources.kinds import is_live
+from monitor.sources.kinds import is_live, schemes
+from monitor.sources.listing import listing
 from monitor.sources.wfdb_header import RECORD_NAME
 from monitor.stages.recorder import record_path
 from monitor.view.screens import Controls, Screen
@@ -49,8 +50,8 @@ def require_recordable(source: str, out: Path, journal: Path | None) -> None:
     """
     if not is_live(source):
         raise InvalidOption(
-            f"{source} is no live source: `ecg-monitor convert {source} {out}` writes a record of "
-            "a file"
+            f"{source} is no live source; there are {listing(sorted(schemes()))}. "
+            f"`ecg-monitor convert {source} {out}` writes a record of a file"
         )
     if not RECORD_NAME.fullmatch(out.name):
         raise InvalidOption(

@@ -38,6 +38,7 @@ from monitor.settings import (
     VerdictBy,
 )
 from monitor.sources.kinds import cannot_wait, is_live
+from monitor.sources.source import SourceOptions
 from monitor.text import harmless
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
@@ -423,7 +424,14 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
 def stage_settings(
     options: ReplayOptions, folder: Path
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
-    """Return what the three stages are told, with private endpoints between them."""
+    """Return what the three stages are told, with private endpoints between them.
+
+    Raises
+    ------
+    InvalidOption
+        If the sampling rate is none.
+    """
+    SourceOptions(options.leads, options.fs_hz, options.units)  # or a stage would die of it
     live = any(map(cannot_wait, options.records))
     samples, beats, wave = (f"ipc://{folder / name}" for name in ("samples", "beats", "wave"))
     journal = journal_path(options.journal, folder)

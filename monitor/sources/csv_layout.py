@@ -258,7 +258,10 @@ def _kind(name: str, cells: Sequence[str], *, is_first: bool, is_alone: bool) ->
     rises = bool(steps) and all(step > 0 for step in steps)
     if name and _TIME_NAME.search(name) and not is_ecg_name(name):
         return "time"
-    if (name and _INDEX_NAME.match(name)) or (is_first and not is_alone and set(steps) == {1.0}):
+    counts = set(steps) == {1.0}
+    if (is_first and not is_alone and counts) or (
+        name and _INDEX_NAME.match(name) and (counts or not is_ecg_name(name))  # `I` is a lead, too
+    ):
         return "index"
     is_even = rises and max(steps) < 3 * min(steps)
     if is_first and not name and not is_alone and is_even and len(steps) > 2:

@@ -32,6 +32,12 @@ def why_no_record(path: Path, formats: Sequence[str] = ("WFDB",)) -> str:
         return _of_folder(path)
     if path.exists():
         return _of_file(path, formats)
+    scheme, colon, _ = path.parts[0].partition(":") if path.parts else ("", "", "")
+    if colon and len(scheme) > 1:  # one letter is a drive
+        return (
+            f"{path} is neither a file nor a live source ({scheme}: is unknown); "
+            "`ecg-monitor sources` lists those"
+        )
     if not path.parent.is_dir():
         return f"record {shown(path)}: there is no folder {shown(path.parent)}"
     alike = sorted(one.name for one in path.parent.glob(f"{glob.escape(path.name)}.*"))

@@ -103,6 +103,7 @@ class SampleLines:
         self._json = msgspec.json.Decoder(JsonLine)
         self._line = 0
         self._bad = self._bad_in_a_row = 0
+        self._told_names = False  # by the line before
         self._notices: list[str] = []
         self.stream: LiveStream | None = None
         self.warnings: tuple[str, ...] = ()
@@ -180,7 +181,11 @@ class SampleLines:
                 return self._header(fields, text)
             self._open([f"ch{n}" for n in range(1, len(values) + 1)], None, None)
         if fields == self._names:
+            if self._told_names:  # names and nothing else are no ECG
+                self._count_bad(text, "names again, and no samples")
+            self._told_names = True
             return []  # told again, behind a connection that was lost
+        self._told_names = False
         if len(values) != len(self._names):
             return self._missing(text, f"{len(values)} numbers, not {len(self._names)}")
         numbers = [value for value in values if value is not None]
@@ -198,6 +203,7 @@ class SampleLines:
             return []
         self._names = different_names([field.strip("\"'")[:100] or "?" for field in fields])
         self._open(self._names, None, None)
+        self._told_names = True
         return []
 
     def _of_json(self, line: bytes) -> list[Piece]:

@@ -78,6 +78,8 @@ class SamplePusher:
         units: str = "mV",
         keys: Keys | None = None,
     ) -> None:
+        if isinstance(leads, str):  # its letters would be the leads
+            raise InvalidMessage(f"leads is the text {leads[:40]!r}; give a list of names")
         self._header = PushedSamples(
             schema=1,
             leads=list(leads),

@@ -447,7 +447,6 @@ def _require_free_path(endpoint: Endpoint) -> None:
 def _bind_error(endpoint: str, error: zmq.ZMQError) -> InvalidEndpoint | EndpointInUse:
     if error.errno in (zmq.EADDRINUSE, errno.EADDRINUSE):
         return EndpointInUse(
-            f"{endpoint} is in use by another process; stop it or name another, "
-            "for example --alerts tcp://127.0.0.1:5671"
+            f"{endpoint} is in use by another process; stop it or name another address"
         )
     return InvalidEndpoint(f"cannot listen on {endpoint}: {error.strerror}")

@@ -86,3 +86,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         led(tmp_path / "none" / "j", not_told),
     ):
         pass
+
+
+def test_a_folder_is_no_journal(tmp_path: Path) -> None:
+    """It is refused at once, by its kind, and nothing is written beside it."""
+    folder = tmp_path / "folder"
+    (folder / "another").mkdir(parents=True)
+    with pytest.raises(JournalFailed, match="is a folder; name a file"), led(folder, not_told):
+        pass
+    assert list(tmp_path.iterdir()) == [folder]

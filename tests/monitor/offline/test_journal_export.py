@@ -256,6 +256,19 @@ def test_a_named_alarm_is_shown_in_words_or_with_its_signal(night: Path, record:
     assert "MLII" in drawn
 
 
+def test_a_record_that_says_no_rate_and_unit_is_drawn_where_both_are_given(
+    night: Path, tmp_path: Path
+) -> None:
+    """As `replay` took it; without them what is missing is named."""
+    table = tmp_path / "ecg.csv"
+    table.write_text("MLII\n" + "".join(f"{math.sin(n / 20):.3f}\n" for n in range(7200)))
+    said = ("--record", table, "--fs", "360", "--units", "mV")
+    assert "began 00:00:06.5" in listed("show", night, "2", *said)
+    done = CliRunner().invoke(app, ["show", str(night), "2", "--record", str(table)])
+    assert done.exit_code == 2
+    assert "add --fs, such as --fs 250, and --units mV" in done.output
+
+
 def test_a_named_alarm_is_a_page_with_or_without_its_signal(
     night: Path, record: Path, tmp_path: Path
 ) -> None:

@@ -138,6 +138,7 @@ def test_an_annotation_file_without_any_is_one(tmp_path: Path) -> None:
     ("source", "out", "error"),
     [
         ("mitdb/119", "night", "ecg-monitor convert mitdb/119 night"),
+        ("brianflow:cyton", "night", "there are brainflow"),
         ("-", "a night", "cannot name a WFDB record"),
         ("-", "there", "record there is there already"),
     ],

@@ -21,7 +21,7 @@ import wfdb
 
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
-from monitor.errors import StageFailed, StageRefused
+from monitor.errors import InvalidOption, StageFailed, StageRefused
 from monitor.interrupts import Interrupts
 from monitor.run import replay
 from monitor.run.folder import run_folder
@@ -575,3 +575,10 @@ def test_waveforms_are_private_unless_an_endpoint_is_given(tmp_path: Path) -> No
     given = options("r", wave="tcp://127.0.0.1:5575", keys="/keys")
     shared = stage_settings(given, tmp_path)[1]
     assert (shared.wave, shared.keys) == ("tcp://127.0.0.1:5575", "/keys")
+
+
+@pytest.mark.parametrize("fs_hz", [-250.0, 0.0, 1e9, float("nan")])
+def test_a_sampling_rate_that_is_none_is_refused_before_a_stage_begins(fs_hz: float) -> None:
+    """As every other command does; a stage would die of it, again and again."""
+    with run_folder() as folder, pytest.raises(InvalidOption, match="use 100 to 2000 Hz"):
+        stage_settings(options("ecg.csv", fs_hz=fs_hz), folder)

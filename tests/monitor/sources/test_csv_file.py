@@ -289,3 +289,20 @@ def test_a_line_without_end_takes_no_memory(tmp_path: Path) -> None:
     path = written(tmp_path, "II [mV]\n" + rows(MV) + 400_000 * "1")
     with pytest.raises(RecordError, match="has a line of over 100000 characters"):
         open_record(path, RATE)
+
+
+@pytest.mark.parametrize("header", ["time [s],I [mV],II [mV]", "I [mV],II [mV]"])
+def test_a_column_i_of_samples_is_lead_i(header: str, tmp_path: Path) -> None:
+    """It is no counter, whatever its place."""
+    columns = (SECONDS, MV, MV) if header.startswith("time") else (MV, MV)
+    path = written(tmp_path, f"{header}\n" + rows(*columns))
+    with open_record(path, SourceOptions(fs_hz=250)) as record:
+        assert tuple(record.leads) == ("I", "II")
+        assert signal(record) == MV
+
+
+def test_a_column_i_that_counts_is_none(tmp_path: Path) -> None:
+    """`i` is a loop's number, too."""
+    path = written(tmp_path, "II [mV],i\n" + rows(MV, range(N)))
+    with open_record(path, SourceOptions(fs_hz=250)) as record:
+        assert tuple(record.leads) == ("II",)

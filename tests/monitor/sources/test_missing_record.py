@@ -81,3 +81,11 @@ def test_a_folder_of_folders_says_which_of_them(here: Path) -> None:
         "db holds no records itself; its folder db/p1/deep does: name that"
     )
     assert where_records_are(Path("db"), ".atr").startswith("db holds no .atr files (*.atr), nor")
+
+
+@pytest.mark.parametrize("name", ["tpc://host:1", "brianflow:cyton"])
+def test_a_live_source_that_is_mistyped_is_named_as_one(name: str) -> None:
+    """Nobody asked for its folder."""
+    scheme = name.partition(":")[0]
+    said = f"neither a file nor a live source ({scheme}: is unknown); `ecg-monitor sources`"
+    assert said in why_no_record(Path(name))

@@ -206,7 +206,12 @@ def test_a_pusher_without_a_monitor_never_waits(stack: ExitStack) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "error"),
-    [({"leads": []}, "leads"), ({"fs_hz": -1}, "fs_hz"), ({"leads": ["I"] * 2}, "two")],
+    [
+        ({"leads": []}, "leads"),
+        ({"leads": "II"}, "a list of names"),
+        ({"fs_hz": -1}, "fs_hz"),
+        ({"leads": ["I"] * 2}, "two"),
+    ],
 )
 def test_what_can_never_be_sent_is_refused_at_once(fields: dict[str, Any], error: str) -> None:
     """Before anything is connected."""

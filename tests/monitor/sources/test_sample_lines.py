@@ -128,3 +128,10 @@ def test_a_line_that_was_cut_by_opening_is_passed_over() -> None:
     lines = SampleLines("test", AT_250, may_begin_within=True)
     (piece,) = lines.feed(b"3.5\n0.5\n0.75\n")
     assert piece.samples.tolist() == [[0.5, 0.75]]
+
+
+def test_names_again_and_again_are_no_ecg() -> None:
+    """Once behind a lost connection they are passed over; text that repeats itself is refused."""
+    assert read("I II\n1 2\nI II\n3 4\n")[0] == [[1.0, 3.0], [2.0, 4.0]]
+    with pytest.raises(RecordError, match="names again, and no samples"):
+        read("hello world\n" * (MOST_BAD + 2))
