@@ -56,7 +56,7 @@ $(VENV)/.run: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@echo "test and lint tools: 45 packages, about 220 MB on disk"
+	@echo "test and lint tools: 45 packages, about 200 MB on disk"
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
