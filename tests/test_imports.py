@@ -21,6 +21,7 @@ ALLOWED = {
     "monitor": {
         "segmenter", "model", "numpy", "scipy", "wfdb", "zmq", "msgspec", "rich", "typer",
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
+        "nats",
     },
 }  # fmt: skip
 
@@ -34,6 +35,7 @@ FLOORS = [
     {"detection", "delivery"},
     {"stages", "view"},
     {"run", "offline"},
+    {"ward"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -46,6 +48,7 @@ HOMES = {
     "prometheus_client": {"delivery"},
     "distributed": {"offline"},
     "dask": {"offline"},
+    "nats": {"ward"},
     "matplotlib": {"offline"},
     "torch": set(),
     "sqlite3": {"journal", "delivery"},
