@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 DEFAULT_WARD = "nats://127.0.0.1:4222"
-CONNECT_S = 5.0
+CONNECT_S = 15.0
 ASK_S = 2.0  # for an answer; a cluster that elects a leader gives none for some seconds
 NATS_MISSING = "a ward needs the client of NATS; install it: pip install 'ecg-monitor[nats]'"
 NOT_FOUND = frozenset({10059, 10037, 10014})  # stream, message, consumer
@@ -59,6 +59,7 @@ class WardLink:
     def __init__(self, client: Client, address: str) -> None:
         self.client = client
         self.address = address
+        self.times_connected = 1
 
     async def ask(
         self,
@@ -148,10 +149,13 @@ async def connected(
     except ImportError as error:
         raise InvalidOption(NATS_MISSING) from error
 
+    made: list[WardLink] = []
+
     async def lost() -> None:
         say(f"the connection to {access.servers} is lost; it is tried again")
 
     async def back() -> None:
+        made[0].times_connected += 1
         say(f"connected to {access.servers} again")
 
     async def unheard(_error: Exception) -> None:
@@ -186,8 +190,9 @@ async def connected(
             f"no NATS server answers at {access.servers} ({error or type(error).__name__}); start "
             "one: ecg-monitor ward up"
         ) from error
+    made.append(WardLink(client, access.servers))
     try:
-        yield WardLink(client, access.servers)
+        yield made[0]
     finally:
         client.options["disconnected_cb"] = None
         with contextlib.suppress(Exception):

@@ -249,7 +249,7 @@ class PartitionHost:
         self._status_due_s = now_s + STATUS_S
         seconds = min(now_s - self._listened_s, MOST_LISTENED_S)
         self._listened_s = now_s
-        if reader.waiting == 0:
+        if reader.hears and reader.waiting == 0:
             self._steps.engine.listened(seconds, report=True)
         status = self._steps.status(now_s)
         self.patients = status.ward.monitoring + status.ward.learning

@@ -81,7 +81,7 @@ class PatientPlace:
     taken: dict[int, int] = field(default_factory=dict)
 
 
-class Saved(NamedTuple):
+class SavedPatient(NamedTuple):
     """Progress of a patient, with what a row of the journal says beside it."""
 
     progress: Progress[Any]
@@ -274,7 +274,7 @@ class PartitionSteps:
         """Report of the monitor itself with the next step."""
         self.engine.report_monitor(change)
 
-    def saved(self, progress: Iterable[Progress[Any]]) -> list[Saved]:
+    def saved(self, progress: Iterable[Progress[Any]]) -> list[SavedPatient]:
         """Return progress with what the journal keeps beside it."""
         found = []
         for one in progress:
@@ -282,10 +282,10 @@ class PartitionSteps:
             if place is None:
                 continue
             taken = place.taken.get(hash(one.segmenter_state), place.saved)
-            found.append(Saved(one, place.stream, taken))
+            found.append(SavedPatient(one, place.stream, taken))
         return found
 
-    def committed(self, saved: Iterable[Saved]) -> list[str]:
+    def committed(self, saved: Iterable[SavedPatient]) -> list[str]:
         """Take note of what was committed; return whom the journal may forget."""
         for one in saved:
             place = self._places[one.progress.patient]

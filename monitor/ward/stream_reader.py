@@ -17,6 +17,7 @@ from monitor.ward.link import JetStreamError, Unanswered, WardLink
 
 BATCH = 256  # messages asked for at a time
 EXPIRES_S = 30.0
+HEARS_S = 2.0
 SILENT_S = 3.0  # without a word, the server's idle heartbeat included
 GONE_S = 60.0  # the server forgets a consumer that nobody asks
 RETRY_S = 0.25
@@ -68,13 +69,15 @@ class StreamReader:
         self._delivered = 0
         self._asked = 0
         self._heard_s = 0.0
+        self._connection = 0  # in which the consumer was made
         self._inbox: Any = None
         self.waiting = 0  # messages that were there when the consumer was made, or behind the last
 
     @property
-    def is_open(self) -> bool:
-        """Whether the server has a consumer for it, as far as was heard."""
-        return bool(self._consumer)
+    def hears(self) -> bool:
+        """Whether the server has said lately that nothing else waits, or something came."""
+        connected = self._connection == self._link.times_connected
+        return connected and bool(self._consumer) and time.monotonic() - self._heard_s < HEARS_S
 
     async def close(self) -> None:
         """Have the server forget the consumer, as far as it hears."""
@@ -86,6 +89,8 @@ class StreamReader:
         found: list[Stored] = []
         while not found:
             left_s = deadline_s - time.monotonic()
+            if self._connection != self._link.times_connected:
+                self._consumer = ""  # what was sent meanwhile is lost, and so may the consumer be
             if not self._consumer and not await self._begin():
                 if left_s <= 0:
                     return []
@@ -185,6 +190,7 @@ class StreamReader:
             wanted["deliver_policy"] = "new"
         else:
             wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, self._next)}
+        connection = self._link.times_connected
         try:
             made = await self._link.jetstream(
                 f"CONSUMER.CREATE.{self._stream}",
@@ -195,7 +201,7 @@ class StreamReader:
         self._inbox = await self._link.client.subscribe(
             self._link.client.new_inbox(), pending_bytes_limit=1 << 29
         )
-        self._consumer = str(made["name"])
+        self._consumer, self._connection = str(made["name"]), connection
         self._delivered = self._asked = 0
         self.waiting = int(made.get("num_pending", 0))
         self._heard_s = time.monotonic()

@@ -36,7 +36,7 @@ from monitor.ward.names import LEASE_STREAM, LEASES, RUN, WARD, WATCH
 from monitor.ward.partition_host import Hosting, PartitionHost
 from monitor.ward.setup import require_ward
 from monitor.ward.shares import shares
-from monitor.ward.stream_reader import StreamReader
+from monitor.ward.stream_reader import Stored, StreamReader
 from monitor.ward.ward_journal import WardJournal
 
 BEAT_S = 1.0  # between two signs of life
@@ -50,6 +50,10 @@ MOST_SHOWN = 1_000
 class Neighbours:
     """Who works and who holds what, as read from the leases.
 
+    Time is the server's, as it stamps this worker's own signs of life; of a longer pause between
+    two of them only `BEAT_S` and a half counts: then the server, or this process, stood still, and
+    nobody could be heard.
+
     Parameters
     ----------
     me : str
@@ -58,37 +62,48 @@ class Neighbours:
 
     def __init__(self, me: str) -> None:
         self._me = me
+        self._listened_s = 0.0
+        self._own_ns: int | None = None
+        self._before: dict[str, int] = {}  # rows of before this worker's first
         self._heard_s: dict[str, float] = {}
         self._leaving: set[str] = set()
-        self._looked_s: float | None = None
         self.owners: dict[int, str] = {}
         self.revisions: dict[int, int] = {}
 
-    def take(self, subject: str, content: bytes, number: int, now_s: float) -> None:
-        """Take in a row."""
-        _, _, kind, name = subject.split(".", 3)
-        row = json.loads(content or b"{}")
+    @property
+    def settled(self) -> bool:
+        """Whether all that was there before this worker's own row has been read."""
+        return self._own_ns is not None
+
+    def take(self, row: Stored) -> None:
+        """Take in a row of the leases, in order."""
+        _, _, kind, name = row.subject.split(".", 3)
+        says = json.loads(row.content or b"{}")
         if kind == "worker":
-            self._heard_s[name] = now_s
-            (self._leaving.add if row.get("leaving") else self._leaving.discard)(name)
+            self._take_sign(name, row.time_ns)
+            (self._leaving.add if says.get("leaving") else self._leaving.discard)(name)
         elif kind == "lease" and name.isdecimal():
-            self.owners[int(name)] = str(row.get("worker", ""))
-            self.revisions[int(name)] = number
+            self.owners[int(name)] = str(says.get("worker", ""))
+            self.revisions[int(name)] = row.number
 
-    def look(self, now_s: float, *, could_hear: bool) -> None:
-        """Count only time in which one could hear: neither process nor server stood still."""
-        before_s, self._looked_s = self._looked_s, now_s
-        if before_s is None:
-            return
-        passed_s = now_s - before_s
-        lost_s = passed_s if not could_hear else max(0.0, passed_s - 4 * LOOK_S)
-        if lost_s:
-            self._heard_s = {name: at + lost_s for name, at in self._heard_s.items()}
+    def _take_sign(self, name: str, time_ns: int) -> None:
+        if name == self._me:
+            if self._own_ns is None:
+                for other, before_ns in self._before.items():
+                    self._heard_s[other] = (before_ns - time_ns) / 1e9
+            else:
+                self._listened_s += min((time_ns - self._own_ns) / 1e9, 1.5 * BEAT_S)
+            self._own_ns = time_ns
+        if self._own_ns is None:
+            self._before[name] = time_ns
+        else:
+            self._heard_s[name] = self._listened_s
 
-    def alive(self, now_s: float) -> set[str]:
-        """Return the workers that were heard lately and do not leave."""
-        heard = {name for name, at in self._heard_s.items() if now_s - at <= LEASE_S}
-        return heard - self._leaving
+    @property
+    def alive(self) -> set[str]:
+        """The workers that were heard lately and do not leave."""
+        bound_s = self._listened_s - LEASE_S
+        return {name for name, at in self._heard_s.items() if at >= bound_s} - self._leaving
 
 
 @dataclass(frozen=True)
@@ -214,24 +229,19 @@ class Worker:
 
     async def run(self, interrupts: Interrupts) -> None:
         """Work until interrupted; then give everything up in order."""
-        link, now_s = self._of.link, time.monotonic()
+        link, due_s = self._of.link, time.monotonic()
         reader = StreamReader(link, LEASE_STREAM, f"$KV.{LEASES}.>", newest_of_each=True)
-        beat_due_s = now_s
-        settled = False
         try:
             while not interrupts.happened:
                 for row in await reader.read(256, LOOK_S):
-                    self._neighbours.take(row.subject, row.content, row.number, time.monotonic())
-                settled = settled or (reader.waiting == 0 and reader.is_open)
+                    self._neighbours.take(row)
                 now_s = time.monotonic()
-                hears = link.client.is_connected and reader.is_open
-                self._neighbours.look(now_s, could_hear=hears)
-                if now_s >= beat_due_s:
-                    beat_due_s = now_s + BEAT_S
+                if now_s >= due_s:
+                    due_s = now_s + BEAT_S
                     await self._say_alive(leaving=False)
                 self._end_what_failed()
-                if settled and hears:
-                    await self._share(now_s)
+                if self._neighbours.settled and reader.waiting == 0 and link.client.is_connected:
+                    await self._share()
         finally:
             await self._leave()
             await reader.close()
@@ -240,13 +250,13 @@ class Worker:
         row = json.dumps({"leaving": leaving}).encode()
         await self._of.link.publish(f"$KV.{LEASES}.worker.{self._me}", row)
 
-    async def _share(self, now_s: float) -> None:
+    async def _share(self) -> None:
         """Claim and give up what the shares say."""
         neighbours = self._neighbours
         owners = neighbours.owners
         for partition in [one for one in self._tasks if owners.get(one) != self._me]:
             self._stop(partition)  # another has its lease
-        wanted = shares(self._me, neighbours.alive(now_s), owners, self._of.ward.partitions)
+        wanted = shares(self._me, neighbours.alive, owners, self._of.ward.partitions)
         for partition in wanted.release:
             if partition in self._hosts:
                 self._hosts[partition].leave()
