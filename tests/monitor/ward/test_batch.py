@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -47,7 +46,7 @@ def test_what_is_written_outlives_the_server(ward: WardServer) -> None:
     async def work(link: WardLink, _: WardIdentity) -> None:
         first = await commit_batch(link, WARD, alerts(b"1"), HEAD, 0)
         ward.kill()
-        again = threading.Thread(target=lambda: (time.sleep(0.5), ward.start()))
+        again = threading.Timer(0.5, ward.start)
         again.start()
         await commit_batch(link, WARD, alerts(b"2", b"3"), HEAD, first)
         again.join()

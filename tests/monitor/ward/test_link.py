@@ -30,7 +30,7 @@ def test_a_server_elsewhere_needs_keys(server: str) -> None:
 @pytest.mark.parametrize("text", ["", "127.0.0.1", "http://127.0.0.1", "nats://127.0.0.1:x"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     """It says how one is written."""
-    with pytest.raises(InvalidOption, match="nats://127.0.0.1:4222"):
+    with pytest.raises(InvalidOption, match="write nats://"):
         server_addresses(WardAccess(text))
 
 
@@ -83,7 +83,9 @@ def certified(folder: Path) -> None:
         (folder / f"{name}-key.pem").chmod(0o600)
 
 
-def test_a_server_with_certificates_lets_in_who_has_one(tmp_path: Path) -> None:
+def test_a_server_with_certificates_lets_in_who_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who has none is told that nobody answers."""
     import shutil
 
@@ -110,8 +112,8 @@ def test_a_server_with_certificates_lets_in_who_has_one(tmp_path: Path) -> None:
         try:
             made = init(WardAccess(f"tls://127.0.0.1:{port}", tmp_path), WardSize(2))
             assert made.partitions == 2
-            with pytest.raises(WardUnreachable), pytest.MonkeyPatch.context() as patch:
-                patch.setattr("monitor.ward.link.CONNECT_S", 1.0)
+            monkeypatch.setattr("monitor.ward.link.CONNECT_S", 1.0)
+            with pytest.raises(WardUnreachable):
                 asyncio.run(reach(WardAccess(f"nats://127.0.0.1:{port}")))
         finally:
             process.kill()
