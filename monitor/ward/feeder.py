@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from monitor.errors import InvalidMessage, RecordError, WardUnreachable
+from monitor.errors import Fenced, InvalidMessage, RecordError, WardUnreachable
 from monitor.interrupts import Interrupts
 from monitor.settings import BLOCK_S, ProducerSettings, Resume
 from monitor.stages.playback import Pacer, Playback, open_playbacks
@@ -111,7 +111,13 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
             for patient, text in pacer.failed:
                 pass_over(patient, text)
             pacer.failed.clear()
-            await sender.send(due)
+            try:
+                await sender.send(due)
+            except Fenced as error:
+                raise Fenced(
+                    f"another producer sends as {options.name or name} to {link.address}; give "
+                    "each its own --name"
+                ) from error
         if interrupts.happened:
             running = [one for one in playbacks if not one.ended]
             ends = [one.end("stopped", one is running[-1], time.time_ns()) for one in running]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import time
@@ -17,7 +16,6 @@ import pytest
 from monitor.errors import Fenced, MonitorSilent
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.ward import asking
-from monitor.ward.feeder import FeedOptions, feed
 from monitor.ward.link import WardLink
 from monitor.ward.names import WardIdentity
 from monitor.ward.past import past_alerts
@@ -25,6 +23,7 @@ from monitor.ward.ward_journal import WardJournal
 from monitor.wire.messages import MONITOR, AckRequest, Alert, Technical, ThresholdRequest
 from tests.monitor.ward.servers import PROGRAM, WardServer
 
+SILENCE = ("signal_lost", "no_verdict")  # a producer was away
 pytestmark = pytest.mark.slow
 
 
@@ -41,20 +40,22 @@ def records(folder: Path, n: int, hours: float = 0.25) -> list[str]:
 def started(*command: str, out: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     with contextlib.ExitStack() as stack:
         output = subprocess.DEVNULL if out is None else stack.enter_context(out.open("wb"))
-        process = subprocess.Popen([*PROGRAM, *command], stdout=output, stderr=subprocess.PIPE)
-        stack.callback(process.wait)
+        run = subprocess.Popen([*PROGRAM, *command], stdout=output, stderr=subprocess.PIPE)
+        process = stack.enter_context(run)
         stack.callback(process.kill)
-        stack.enter_context(contextlib.closing(process.stderr or open(os.devnull)))
         yield process
 
 
+def told(process: subprocess.Popen[bytes]) -> bytes:
+    """Return what an ended process wrote to standard error."""
+    assert process.stderr is not None
+    return process.stderr.read()
+
+
 def ids(messages: list[Alert | Technical]) -> dict[str, list[tuple[str, str]]]:
-    found = defaultdict(list)
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for one in messages:
-        if one.patient != MONITOR and getattr(one, "event", "") not in (
-            "signal_lost",
-            "no_verdict",
-        ):
+        if one.patient != MONITOR and getattr(one, "event", "") not in SILENCE:
             found[one.patient].append((one.id, one.state))
     return dict(found)
 
@@ -124,7 +125,7 @@ def test_a_partition_that_had_no_worker_is_reported(ward: WardServer, tmp_path: 
         with started("subscribe", *to, "--json") as listening:
             time.sleep(8.0)
             listening.terminate()
-            assert b"nobody serves partitions" in listening.stderr.read()  # type: ignore[union-attr]
+            assert b"nobody serves partitions" in told(listening)
         with started("worker", *to):
             deadline_s = time.monotonic() + 30.0
             while time.monotonic() < deadline_s:
@@ -135,7 +136,9 @@ def test_a_partition_that_had_no_worker_is_reported(ward: WardServer, tmp_path: 
     assert "had no worker for" in texts[0]
 
 
-def test_requests_reach_who_serves_the_patient(ward: WardServer, tmp_path: Path) -> None:
+def test_requests_reach_who_serves_the_patient(
+    ward: WardServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is answered is committed; what cannot be done, or nobody does, is said."""
     paths = records(tmp_path, 1)
     to = ("--ward", ward.access.servers)
@@ -147,8 +150,8 @@ def test_requests_reach_who_serves_the_patient(ward: WardServer, tmp_path: Path)
         assert "77.0" in answer
         with pytest.raises(Exception, match="no patient 'who'"):
             asking.carry_out(ward.access, AckRequest("who"))
-    with pytest.raises(MonitorSilent, match="nobody serves"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("monitor.ward.asking.ANSWER_S", 0.5)
+    monkeypatch.setattr("monitor.ward.asking.ANSWER_S", 0.5)
+    with pytest.raises(MonitorSilent, match="nobody serves"):
         asking.carry_out(ward.access, AckRequest("bed0"))
 
 
@@ -172,17 +175,19 @@ def test_of_two_workers_of_a_partition_one_commits(ward: WardServer) -> None:
 
 
 def test_a_second_producer_of_a_name_is_refused(ward: WardServer, tmp_path: Path) -> None:
-    """It would send the same samples twice; who sends last knows that it is not the only one."""
-    from monitor.settings import ProducerSettings
-
+    """It would send the same samples twice; one of the two is told that it is not the only one."""
     paths = records(tmp_path, 1)
     to = ("--ward", ward.access.servers)
-    settings = ProducerSettings(records=paths, samples="", speed=5.0, duration_s=60.0)
-    with started("producer", *paths, "--speed", "5", *to, "--name", "same") as first:
-        time.sleep(4.0)
-        feed(FeedOptions(ward.access, settings, "same"))
-        assert first.wait(20) == 2
-        assert b"another writes" in first.stderr.read()  # type: ignore[union-attr]
+    sending = ("producer", *paths, "--speed", "5", *to, "--name", "same")
+    with started(*sending) as first, started(*sending) as second:
+        deadline_s = time.monotonic() + 40.0
+        while time.monotonic() < deadline_s:
+            ended = [one for one in (first, second) if one.poll() is not None]
+            if ended:
+                break
+            time.sleep(0.2)
+        assert [one.returncode for one in ended] == [2]
+        assert b"another producer sends as same" in told(ended[0])
 
 
 def test_a_worker_that_is_told_otherwise_is_refused(ward: WardServer) -> None:
