@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -54,9 +54,45 @@ COMMIT_S = 2.0  # how old a committed position may get while there are no alerts
 STATUS_S = 1.0
 TIDY_S = 20.0
 MOST_LISTENED_S = 1.5 * STATUS_S
+SILENT_S = 5.0  # of listening, without anything of a producer: it is down
+MOST_NAMED = 5
 GAP_S = 2.5  # without a commit of a worker that did not give the partition up: it is gone
 MOST_REQUESTS = 256  # that wait
 _KINDS = (AckRequest, ThresholdRequest, MarkRequest, RelearnRequest)
+
+
+class ProducerSilence:
+    """For how long nothing has come of producers whose patients have not ended. Pure."""
+
+    def __init__(self) -> None:
+        self._listened_s = 0.0
+        self._heard_s: dict[str, float] = {}
+
+    def heard(self, sender: str) -> None:
+        """Take note that something came."""
+        self._heard_s[sender] = self._listened_s
+
+    def listened(self, seconds: float, senders: Mapping[str, Collection[str]], n: int) -> str:
+        """Take note of time in which all would have been heard; return what is silent, if any.
+
+        Parameters
+        ----------
+        senders : mapping of str to collection of str
+            Patients of each producer that have not ended.
+        n : int
+            Patients who are monitored: with none heard at all, they are silent.
+        """
+        self._listened_s += seconds
+        bound_s = self._listened_s - SILENT_S
+        silent = {one for sender, at in self._heard_s.items() if at <= bound_s
+                  for one in senders.get(sender, ())}  # fmt: skip
+        if silent:
+            names = sorted(silent)
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            return f"no samples come of {', '.join(names[:MOST_NAMED])}{more}: a producer is down"
+        if not self._heard_s and n and bound_s >= 0:
+            return f"no samples come of {n} patients: no producer sends"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +120,8 @@ class PartitionHost:
         self._progress: dict[str, Progress[Any]] = {}
         self._alerts: list[Encoded[Alert | Technical]] = []
         self._producers: dict[str, int] = {}  # the newest message of each
+        self._silence = ProducerSilence()
+        self._silent = ""
         now_s = time.monotonic()
         self._commit_due_s = now_s + COMMIT_S
         self._status_due_s = now_s
@@ -147,6 +185,7 @@ class PartitionHost:
             await asyncio.sleep(0)  # others of this worker come in between
         for one in stored:
             self._producers[one.subject] = one.number
+            self._silence.heard(one.subject)
             self._steps.took(one.number)
         if not stored:
             await self._take(self._steps.step([], now_ns()))
@@ -249,14 +288,25 @@ class PartitionHost:
         self._status_due_s = now_s + STATUS_S
         seconds = min(now_s - self._listened_s, MOST_LISTENED_S)
         self._listened_s = now_s
-        if reader.hears and reader.waiting == 0:
-            self._steps.engine.listened(seconds, report=True)
         status = self._steps.status(now_s)
         self.patients = status.ward.monitoring + status.ward.learning
+        if reader.hears and reader.waiting == 0:
+            silent = self._silence.listened(seconds, self._steps.senders, self.patients)
+            # A producer that is down is said once, as on one machine; of a patient who alone is
+            # silent the engine says it.
+            self._steps.engine.listened(seconds, report=not silent)
+            self._report_silence(silent)
         if stored:
             self.reached_s = (time.time_ns() - stored[-1].time_ns) / 1e9
         (heartbeat,) = all_encoded([status])
         await self._of.link.publish(status_subject(self._partition), heartbeat.json)
+
+    def _report_silence(self, silent: str) -> None:
+        """Report that nothing comes of a producer's patients, or comes again."""
+        if bool(silent) != bool(self._silent):
+            again = f"partition {self._partition}: samples come again"
+            self._steps.report(Change("stage_down", bool(silent), silent or again))
+            self._silent = silent
 
     async def _tidy(self) -> None:
         """Have samples removed that nobody needs; of each producer the newest message stays."""

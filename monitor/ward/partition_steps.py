@@ -125,6 +125,7 @@ class PartitionSteps:
         self._heartbeat = Heartbeat(self.counters)
         self.engine = Engine(checkpoint, settings, journal, models, executor, utc_now)
         ended = {reached.patient for reached in journal.progress() if self._has_ended(reached)}
+        self.senders: dict[str, set[str]] = {}  # by subject, the patients that have not ended
         self._places = {
             row.stream.patient: PatientPlace(
                 row.stream, row.taken, 0.0, row.taken, True, row.stream.patient in ended
@@ -194,6 +195,12 @@ class PartitionSteps:
             self._of_segmenter.malformed += 1
             return []
         self._of_segmenter.messages_in += len(messages)
+        patients = self.senders.setdefault(stored.subject, set())
+        for one in messages:
+            if isinstance(one, SamplesMessage):
+                patients.add(one.header.patient)
+            elif isinstance(one, EndHeader):
+                patients.discard(one.patient)
         return [one for one in messages if self._is_new(one, stored)]
 
     def _is_new(self, message: StageMessage, stored: Stored) -> bool:
