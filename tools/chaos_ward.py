@@ -43,7 +43,9 @@ LONG_SHARE, LONG_S = 0.2, 30.0  # of the pauses: longer than a lease lasts
 DOWN_S = 2.0  # at most, before what was killed is started again
 QUIET_S = 25.0  # without another alert: all is judged
 LOOK_S = 0.1
-SILENCE = ("no_verdict", "signal_lost")  # a producer is gone: of one run only
+# What a patient of whom nothing comes is reported as, too: those that are more than the undisturbed
+# run's are counted apart.
+SILENCE, SILENT = ("no_verdict", "signal_lost"), "silent"
 GAP = re.compile(r"had no worker for (\d+) s")
 
 
@@ -79,14 +81,16 @@ class WardTally:
 def identities(messages: Sequence[Alert | Technical]) -> dict[str, list[str]]:
     """Return what two runs must agree in, by patient, in order.
 
-    What the monitor says of itself, and that a patient was silent, is of one run only.
+    What the monitor says of itself is of one run only.
     """
     found: dict[str, list[str]] = defaultdict(list)
     for one in messages:
-        if one.patient == MONITOR or (isinstance(one, Technical) and one.event in SILENCE):
+        if one.patient == MONITOR:
             continue
         # The order of alerts among technical alerts depends on how long blocks are.
-        kind = "technical" if isinstance(one, Technical) else "alert"
+        kind = "alert"
+        if isinstance(one, Technical):
+            kind = SILENT if one.event in SILENCE else "technical"
         found[f"{one.patient} {kind}"].append(f"{one.id} {one.state}")
     return found
 
@@ -309,6 +313,8 @@ def compare(
     by_patient = identities(found)
     tally.expected += sum(map(len, expected.values()))
     for name in {*expected, *by_patient}:
+        if name.endswith(SILENT):
+            continue
         wanted, got = expected.get(name, []), by_patient.get(name, [])
         missing, surplus = Counter(wanted) - Counter(got), Counter(got) - Counter(wanted)
         tally.lost += missing.total()
@@ -319,11 +325,13 @@ def compare(
             )
         tally.disordered += not (missing or surplus) and wanted != got
     last: dict[str, int] = {}
+    for name in {*by_patient}:
+        if name.endswith(SILENT):
+            tally.silent += len(set(by_patient[name]) - set(expected.get(name, [])))
     for one in found:
         tally.holes += one.seq != last.get(one.journal, 0) + 1
         last[one.journal] = one.seq
         if isinstance(one, Technical):
-            tally.silent += one.event in SILENCE and one.state == "onset"
             gap = GAP.search(one.text) if one.patient == MONITOR else None
             if gap is not None and one.state == "onset":
                 tally.gaps_s.append(int(gap[1]))
@@ -350,7 +358,7 @@ def tables(tally: WardTally) -> str:
     return (
         f"{table(kinds, rows)}\n\n{table(headings, kept)}\n\n"
         f"{tally.rounds} rounds. {len(gaps)} times a partition had no worker: {longest}. "
-        f"{tally.silent} times a patient was reported as silent."
+        f"{tally.silent} reports that a patient is silent, or is heard again."
     )
 
 

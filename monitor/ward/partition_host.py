@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checkpoint import Checkpoint
+from monitor.detection.patient import UNHEARD_S
 from monitor.detection.patient_messages import is_numbered
 from monitor.detection.system_alerts import Change
 from monitor.errors import InvalidMessage
@@ -49,12 +50,14 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 
+ROUND_S = 0.1  # between two steps: what comes within it is judged together
 READ_S = 0.2  # the longest wait for samples: requests and the heartbeat are looked at after it
 COMMIT_S = 2.0  # how old a committed position may get while there are no alerts
 STATUS_S = 1.0
 TIDY_S = 20.0
 MOST_LISTENED_S = 1.5 * STATUS_S
-SILENT_S = 5.0  # of listening, without anything of a producer: it is down
+SILENT_S = UNHEARD_S - 1.0  # of listening, without anything of a producer: it is down
+AGAIN_S = 5.0  # for all of its patients to be heard again
 MOST_NAMED = 5
 GAP_S = 2.5  # without a commit of a worker that did not give the partition up: it is gone
 MOST_REQUESTS = 256  # that wait
@@ -67,6 +70,12 @@ class ProducerSilence:
     def __init__(self) -> None:
         self._listened_s = 0.0
         self._heard_s: dict[str, float] = {}
+        self._silent_s = -AGAIN_S  # when it was silent last
+
+    @property
+    def is_lately(self) -> bool:
+        """Whether something is silent, or was so lately that not all can have been heard again."""
+        return self._listened_s - self._silent_s < AGAIN_S
 
     def heard(self, sender: str) -> None:
         """Take note that something came."""
@@ -87,10 +96,12 @@ class ProducerSilence:
         silent = {one for sender, at in self._heard_s.items() if at <= bound_s
                   for one in senders.get(sender, ())}  # fmt: skip
         if silent:
+            self._silent_s = self._listened_s
             names = sorted(silent)
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             return f"no samples come of {', '.join(names[:MOST_NAMED])}{more}: a producer is down"
         if not self._heard_s and n and bound_s >= 0:
+            self._silent_s = self._listened_s
             return f"no samples come of {n} patients: no producer sends"
         return ""
 
@@ -124,7 +135,7 @@ class PartitionHost:
         self._silent = ""
         now_s = time.monotonic()
         self._commit_due_s = now_s + COMMIT_S
-        self._status_due_s = now_s
+        self._status_due_s = self._round_due_s = now_s
         self._tidy_due_s = now_s + TIDY_S * (0.5 + partition % 10 / 10)
         self._listened_s = now_s
         self.patients = 0
@@ -179,6 +190,8 @@ class PartitionHost:
 
     async def _serve(self, reader: StreamReader) -> None:
         """Take in what waits, once round."""
+        await asyncio.sleep(max(0.0, self._round_due_s - time.monotonic()))
+        self._round_due_s = time.monotonic() + ROUND_S
         stored = await reader.read(64, READ_S)
         for slice_ in self._steps.sliced(stored):
             await self._take(self._steps.step(slice_, now_ns()))
@@ -294,7 +307,7 @@ class PartitionHost:
             silent = self._silence.listened(seconds, self._steps.senders, self.patients)
             # A producer that is down is said once, as on one machine; of a patient who alone is
             # silent the engine says it.
-            self._steps.engine.listened(seconds, report=not silent)
+            self._steps.engine.listened(seconds, report=not self._silence.is_lately)
             self._report_silence(silent)
         if stored:
             self.reached_s = (time.time_ns() - stored[-1].time_ns) / 1e9

@@ -338,7 +338,8 @@ class WardJournal:
     def _alerts_from(self, needed: int) -> int:
         """Return behind which head alerts lie that samples from `needed` on may raise again."""
         first = self.head.alerts_from
-        while self._marks and self._marks[0][0] < needed:
+        # Alerts of a batch are of messages up to the one behind `taken`, in which it may lie.
+        while self._marks and self._marks[0][0] + 1 < needed:
             first = self._marks.popleft()[1] + 1
         return first
 
