@@ -37,6 +37,7 @@ from tools.pages import PROGRAM, command_line, section, table, write_sections
 WORKERS = ("worker 1", "worker 2", "worker 3")
 VICTIMS = (*WORKERS, "producer", "server")
 SPEED = 30.0
+SPEED_MARGIN = 0.9  # of the time that a producer takes at least
 PAUSE_SHARE = 0.3
 MAX_PAUSE_S = 3.0
 LONG_SHARE, LONG_S = 0.2, 30.0  # of the pauses: longer than a lease lasts
@@ -109,8 +110,9 @@ class WardRound:
         self._due_s: dict[str, float] = {}  # when what was killed is started again
         self._stopped: dict[str, tuple[int, float]] = {}  # until when which process is paused
 
-    def run(self, faults: int, every_s: float) -> list[Alert | Technical]:
+    def run(self, faults: int, every_s: float, minutes: float) -> list[Alert | Technical]:
         """Go to the records' end, disturbing it until there were so many faults in all."""
+        sent_s = SPEED_MARGIN * 60 * minutes / SPEED
         with self._ended_at_last():
             self._begin("server")
             self._wait_for_server()
@@ -119,6 +121,8 @@ class WardRound:
             for one in (*WORKERS, "producer"):
                 self._begin(one)
             next_s = time.monotonic() + 5.0
+            # One that had sent all would begin again with all of it.
+            self._spared_s = time.monotonic() + sent_s
             while True:
                 if self._running["producer"].poll() == 0:
                     break
@@ -202,6 +206,8 @@ class WardRound:
 
     def _disturb(self, now_s: float) -> None:
         victim = self._chance.choice(VICTIMS)
+        if victim == "producer" and now_s >= self._spared_s:
+            return
         if victim in self._stopped or self._running[victim].poll() is not None:
             return
         pid = self._running[victim].pid
@@ -288,7 +294,7 @@ def chaos_ward(faults: int, patients: int, minutes: float, every_s: float, seed:
         while tally.faults < faults:
             place = folder / str(tally.rounds)
             place.mkdir()
-            found = WardRound(records, place, chance, tally).run(faults, every_s)
+            found = WardRound(records, place, chance, tally).run(faults, every_s, minutes)
             tally.rounds += 1
             compare(tally, expected, found)
             sys.stderr.write(

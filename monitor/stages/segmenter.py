@@ -139,8 +139,8 @@ class SampleSegmenter:
     measure_signs : bool
         Whether messages carry the signs that named alarms are decided on: then one goes out at the
         end of each hop.
-    states_per_s : float
-        Of all patients together, in turn.
+    states_per_s : float, optional
+        Of all patients together, in turn. Default: `STATES_PER_S`.
     """
 
     def __init__(
@@ -152,10 +152,10 @@ class SampleSegmenter:
         shown: Callable[[str], bool] = nobody,
         *,
         measure_signs: bool = True,
-        states_per_s: float = STATES_PER_S,
+        states_per_s: float | None = None,
     ) -> None:
         self._spec = spec
-        self._states_per_s = states_per_s
+        self._states_per_s = STATES_PER_S if states_per_s is None else states_per_s
         self._measure_signs = measure_signs
         self._identity = spec.identity
         self._counters = counters
