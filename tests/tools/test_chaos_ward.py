@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from monitor.wire.messages import MONITOR
+from monitor.wire.messages import MONITOR, Alert, Technical
 from tests.messages import alert, technical
 from tools.chaos_ward import WardTally, compare, identities, tables
 
 
 def test_what_is_missing_or_surplus_is_counted() -> None:
     """Of each patient by itself; numbers of a journal must have no hole."""
-    said = [alert(seq=1, id="a"), alert(seq=2, id="b"), technical(seq=3, id="t")]
+    said: list[Alert | Technical] = [
+        alert(seq=1, id="a"),
+        alert(seq=2, id="b"),
+        technical(seq=3, id="t"),
+    ]
     same, other = WardTally(), WardTally()
     compare(same, identities(said), said)
     assert same.flawless
