@@ -13,6 +13,8 @@
     ├── InvalidMessage          bytes from a socket are no message of ours (counted, never shown)
     ├── PushRefused             a monitor refused samples that this program sent
     ├── SpecMismatch            beats and checkpoint are of different beat specs
+    ├── WardUnreachable         no NATS server answers, or it holds no ward
+    ├── Fenced                  another worker writes what this one wanted to write
     ├── StageRefused            a stage cannot do what it was asked, and says why
     ├── MonitorSilent           exit code 1: a monitor elsewhere has gone too early
     └── StageFailed             exit code 1: a stage died more often than it may be restarted
@@ -74,6 +76,14 @@ class PushRefused(MonitorError):
 
 class SpecMismatch(MonitorError):
     """Beats and checkpoint are of different beat specs."""
+
+
+class WardUnreachable(MonitorError):
+    """No NATS server answers, or it holds no ward."""
+
+
+class Fenced(MonitorError):
+    """Another worker has written since: what this one has of it is not to be written."""
 
 
 class StageRefused(MonitorError):

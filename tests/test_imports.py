@@ -23,6 +23,7 @@ ALLOWED = {
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
         "pylsl", "brainflow", "bleak", "websockets",
         "starlette", "uvicorn",
+        "nats",
     },
 }  # fmt: skip
 
@@ -37,6 +38,7 @@ FLOORS = [
     {"detection", "delivery"},
     {"stages", "view"},
     {"run", "offline", "web"},
+    {"ward"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -51,6 +53,7 @@ HOMES = {
     "uvicorn": {"web"},
     "distributed": {"offline"},
     "dask": {"offline"},
+    "nats": {"ward"},
     "matplotlib": {"offline"},
     "pylsl": {"sources"},
     "brainflow": {"sources"},

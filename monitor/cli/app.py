@@ -49,6 +49,7 @@ from monitor.cli.options import (
     Units,
     Verbose,
     VerdictChoice,
+    WardOption,
     WaveEndpoint,
     checked_metrics,
     learn_seconds,
@@ -56,6 +57,7 @@ from monitor.cli.options import (
 )
 from monitor.cli.progress import resolved, scenario_made
 from monitor.cli.terminal import why_plain
+from monitor.cli.ward import working
 from monitor.cli.web import pages
 from monitor.detection.rules import load_rules
 from monitor.errors import InvalidOption
@@ -99,6 +101,7 @@ app.add_typer(bench_commands)
 app.add_typer(settings)
 app.add_typer(pages)
 app.add_typer(machine)
+app.add_typer(working)
 
 
 def _print_version(wanted: bool) -> None:
@@ -373,39 +376,55 @@ def producer(
     samples: Annotated[
         str, typer.Option(metavar="ENDPOINT", help="Socket on which the segmenter listens.")
     ] = DEFAULT_SAMPLES,
+    ward: WardOption = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With --ward, what it is called: started again under this name it goes on where "
+            "it was. Default: its machine and records.",
+        ),
+    ] = "",
     keys: KeysFolder = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Run only the first stage: send records' samples.
 
-    For a monitor whose stages run apart; a segmenter and a consumer must run beside it.
+    For a monitor whose stages run apart; a segmenter and a consumer must run beside it. Or for a
+    ward on NATS, whose workers do the rest.
 
     \b
     Try: ecg-monitor producer mitdb/119 --speed 4
+         ecg-monitor producer mitdb/119 --ward nats://127.0.0.1:4222
     """
     with explained():
         note(log, verbose)
-        from monitor.stages.producer import run
-
         not_fetched: dict[str, str] = {}
-        counters = run(
-            ProducerSettings(
-                records=resolved(records or [], not_fetched.__setitem__),
-                samples=samples,
-                keys=_folder(keys),
-                leads=leads or [],
-                fs_hz=fs,
-                units=units,
-                speed=parse_speed(speed),
-                start_s=parse_duration(start, "--start"),
-                duration_s=parse_optional_duration(duration, "--duration"),
-                loop=loop,
-            )
+        settings = ProducerSettings(
+            records=resolved(records or [], not_fetched.__setitem__),
+            samples=samples,
+            keys=_folder(keys),
+            leads=leads or [],
+            fs_hz=fs,
+            units=units,
+            speed=parse_speed(speed),
+            start_s=parse_duration(start, "--start"),
+            duration_s=parse_optional_duration(duration, "--duration"),
+            loop=loop,
         )
+        if ward is None:
+            from monitor.stages.producer import run
+
+            passed_over = run(settings).passed_over
+        else:
+            from monitor.ward.feeder import FeedOptions, feed
+            from monitor.ward.link import WardAccess
+
+            passed_over = feed(FeedOptions(WardAccess(ward, keys), settings, name))
         for reason in not_fetched.values():
             complain(f"passed over: {reason}")
-        raise typer.Exit(1 if counters.passed_over or not_fetched else 0)
+        raise typer.Exit(1 if passed_over or not_fetched else 0)
 
 
 @app.command()
@@ -513,6 +532,7 @@ def consumer(
 def view(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     wave: WaveEndpoint = DEFAULT_WAVE,
+    ward: WardOption = None,
     keys: KeysFolder = None,
     log: LogFile = None,
     verbose: Verbose = False,
@@ -529,6 +549,13 @@ def view(
         note(log, verbose)
         from monitor.run.watch import watch
 
+        if ward is not None:
+            from monitor.ward.following import watch_ward
+            from monitor.ward.link import WardAccess
+
+            screen = _screen(json=False, live=None, keyboard=sys.stdin)
+            watch_ward(WardAccess(ward, keys), screen)
+            return
         watch(
             alerts,
             wave,
@@ -579,6 +606,7 @@ def subscribe(
             "may be repeated.",
         ),
     ] = None,
+    ward: WardOption = None,
     keys: KeysFolder = None,
     webhook: Annotated[
         list[str] | None,
@@ -625,7 +653,13 @@ def subscribe(
             keep_days=keep_days,
             keep_mb=keep_mb,
             until_end=until_end,
-            keys=load_optional_keys(keys),
+            keys=None if ward is not None else load_optional_keys(keys),
             targets=(*map(Command, on_alert or []), *map(Webhook, webhook or [])),
         )
+        if ward is not None:
+            from monitor.ward.following import follow_ward
+            from monitor.ward.link import WardAccess
+
+            follow_ward(WardAccess(ward, keys), options, screen)
+            return
         follow(options, screen)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli.error_messages import explained
-from monitor.cli.options import AlertsEndpoint, JournalFile, KeysFolder, RulesFile
+from monitor.cli.options import AlertsEndpoint, JournalFile, KeysFolder, RulesFile, WardOption
 from monitor.errors import InvalidOption
 from monitor.settings import DEFAULT_ALERTS
 from monitor.text import harmless
@@ -32,6 +32,7 @@ def ack(
         ),
     ] = None,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
+    ward: WardOption = None,
     keys: KeysFolder = None,
 ) -> None:
     """Acknowledge high-priority alerts of a running monitor.
@@ -46,7 +47,13 @@ def ack(
         from monitor.wire.curve_keys import load_optional_keys
         from monitor.wire.messages import AckRequest
 
-        answer = carry_out(alerts, AckRequest(patient), load_optional_keys(keys))
+        if ward is None:
+            answer = carry_out(alerts, AckRequest(patient), load_optional_keys(keys))
+        else:
+            from monitor.ward import asking
+            from monitor.ward.link import WardAccess
+
+            answer = asking.carry_out(WardAccess(ward, keys), AckRequest(patient))
         sys.stderr.write(f"{harmless(answer, 500)}\n")
 
 

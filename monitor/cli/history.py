@@ -13,7 +13,15 @@ import typer
 from rich.console import Console
 
 from monitor.cli.error_messages import complain, explained
-from monitor.cli.options import JournalFile, JsonLines, RateHz, Since, Units
+from monitor.cli.options import (
+    JournalFile,
+    JsonLines,
+    RateHz,
+    Since,
+    Units,
+    WardKeys,
+    WardOption,
+)
 from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
@@ -25,7 +33,14 @@ past = typer.Typer()
 
 @past.command()
 def history(
-    journal: JournalFile,
+    journal: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="JOURNAL",
+            help="File that --journal named; none with --ward.",
+            show_default=False,
+        ),
+    ] = None,
     since: Since = None,
     patient: Annotated[
         str | None, typer.Option(metavar="ID", help="List only this patient's.")
@@ -38,14 +53,17 @@ def history(
             metavar="FOLDER", help="Write WFDB annotations, PATIENT.alm, into this folder instead."
         ),
     ] = None,
+    ward: WardOption = None,
+    keys: WardKeys = None,
 ) -> None:
-    """List the alerts that a journal holds.
+    """List the alerts that a journal, or a ward on NATS, holds.
 
     For a look back over a night; the monitor may still be writing to the journal.
 
     \b
     Try: ecg-monitor history night.sqlite --since 8:00:00
          ecg-monitor history night.sqlite --csv > night.csv
+         ecg-monitor history --ward nats://127.0.0.1:4222
     """
     with explained():
         from monitor.journal.reader import JournalReader
@@ -56,13 +74,24 @@ def history(
                 "--json, --csv and --alm each say how to list; give only one of them"
             )
         begin = "" if since is None else parse_since(since, datetime.now(UTC))
+        as_lines = json_lines if json else csv_lines if csv else plain_lines
+        if ward is not None:
+            from monitor.ward.link import WardAccess
+            from monitor.ward.past import past_alerts
+
+            if journal is not None or alm is not None:
+                raise InvalidOption("--ward lists a ward's alerts; leave JOURNAL and --alm out")
+            for line in as_lines(past_alerts(WardAccess(ward, keys), begin, patient)):
+                sys.stdout.write(f"{line}\n")
+            return
+        if journal is None:
+            raise InvalidOption("history needs a JOURNAL, the file that --journal named, or --ward")
         with JournalReader(journal) as reader:
             messages = reader.alerts(begin, patient)
             if alm is not None:
                 files = export_alarms(reader, messages, alm)
                 sys.stderr.write(f"wrote {files} .alm files\n")
                 return
-            as_lines = json_lines if json else csv_lines if csv else plain_lines
             for line in as_lines(messages):
                 sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -204,6 +204,24 @@ KeysFolder = Annotated[
     ),
 ]
 
+WardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ward",
+        metavar="SERVERS",
+        help="A ward on NATS instead of a monitor: nats://HOST:4222, several with commas.",
+    ),
+]
+WardKeys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FOLDER",
+        help="Folder of ca.pem and of client.pem with client-key.pem, or of ward.creds. Default: "
+        "none, for servers on this machine only.",
+    ),
+]
+
 
 def learn_seconds(text: str | None) -> float | None:
     """Read --learn as seconds; a bare number below a minute is obeyed, but hardly meant."""

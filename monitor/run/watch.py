@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.view.screens import SILENT_S, Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import Keys
-from monitor.wire.messages import ControlRequest, Status
+from monitor.wire.messages import ControlRequest, Message, Status
 from monitor.wire.sockets import TRY_AGAIN_S, Sockets
 
 LOOP_S = 0.1
@@ -33,8 +33,8 @@ class Watch:
 
     def __init__(
         self,
-        subscriber: AlertSubscriber,
-        waves: Waves,
+        subscriber: Listening,
+        waves: Shown,
         screen: Screen,
         hint: str = "",
     ) -> None:
@@ -143,7 +143,8 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         stack.enter_context(screen)
         delivery = Delivery(options.targets, screen.notice)
         stack.callback(delivery.finish)
-        _follow(options, subscriber, screen, delivery, interrupts)
+        hearing = Hearing(screen.notice, or_keys(options.endpoint, options.keys))
+        print_messages(options, subscriber, screen, delivery, interrupts, hearing)
 
 
 def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
@@ -153,15 +154,16 @@ def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) 
     return stack.enter_context(Inbox(path, options.keep_days, options.keep_mb))
 
 
-def _follow(
+def print_messages(
     options: FollowOptions,
-    subscriber: AlertSubscriber,
+    subscriber: Listening,
     screen: Screen,
     delivery: Delivery,
     interrupts: Interrupts,
+    hearing: Hearing,
 ) -> None:
+    """Show and hand on what comes, until interrupted, or as `follow` says."""
     status: Status | None = None
-    hearing = Hearing(screen.notice, or_keys(options.endpoint, options.keys))
     idle_turns = 0
     while not interrupts.happened:
         message = subscriber.receive(LOOP_S)
@@ -209,6 +211,48 @@ class Heard(Protocol):
     @property
     def refusal(self) -> str:
         """Why the monitor does not let this client in; empty if it does."""
+        ...
+
+
+class Listening(Heard, Protocol):
+    """Where messages come from: an `AlertSubscriber`, or the listener of a ward."""
+
+    @property
+    def last_seq(self) -> int:
+        """The newest number handed out."""
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits to be handed out."""
+        ...
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """Return the next message; None if none comes in time."""
+        ...
+
+    def follow(self, topics: Sequence[str]) -> None:
+        """Hand out other topics from now on."""
+        ...
+
+    def ask(self, request: ControlRequest) -> None:
+        """Ask for something; a refusal is a notice."""
+        ...
+
+    def take_notices(self) -> list[str]:
+        """Take out what a person should know."""
+        ...
+
+
+class Shown(Protocol):
+    """Where stretches of signal come from: `Waves`, or the listener of a ward."""
+
+    def receive(self) -> Iterable[Message]:
+        """Take out the stretches that wait."""
+        ...
+
+    def follow(self, topics: tuple[str, ...]) -> None:
+        """Ask for other topics from now on."""
         ...
 
 
@@ -263,7 +307,7 @@ class Hearing:
             self._notice(f"{refusal}; it is tried again every {TRY_AGAIN_S:.0f} s")
 
 
-def _is_over(status: Status, subscriber: AlertSubscriber) -> bool:
+def _is_over(status: Status, subscriber: Listening) -> bool:
     ward = status.ward
     ended = ward.ended > 0 and ward.learning + ward.monitoring == 0
     return ended and not subscriber.waiting and subscriber.last_seq >= status.newest_seq

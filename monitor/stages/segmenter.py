@@ -140,6 +140,8 @@ class SampleSegmenter:
     measure_signs : bool
         Whether messages carry the signs that named alarms are decided on: then one goes out at the
         end of each hop.
+    states_per_s : float, optional
+        Of all patients together, in turn. Default: `STATES_PER_S`.
     """
 
     def __init__(
@@ -151,8 +153,10 @@ class SampleSegmenter:
         shown: Callable[[str], bool] = nobody,
         *,
         measure_signs: bool = True,
+        states_per_s: float | None = None,
     ) -> None:
         self._spec = spec
+        self._states_per_s = STATES_PER_S if states_per_s is None else states_per_s
         self._measure_signs = measure_signs
         self._identity = spec.identity
         self._counters = counters
@@ -430,7 +434,7 @@ class SampleSegmenter:
     def _state(self, stream: PatientStream, now_s: float) -> bytes:
         """Return a patient's state, whose turn it is, and note when that is next."""
         # The first goes with the first message; from then on they are spread evenly.
-        every_s = max(STATE_S, len(self._streams) / STATES_PER_S)
+        every_s = max(STATE_S, len(self._streams) / self._states_per_s)
         first = stream.state_due_s == -inf
         part = stream.number * GOLDEN % 1.0 if first and every_s > STATE_S else 1.0
         stream.state_due_s = now_s + part * every_s

@@ -1,0 +1,1 @@
+"""A ward over several machines on NATS JetStream: a host of the same steps. Extra `[nats]`."""

@@ -1,0 +1,257 @@
+"""The connection to NATS, opened with keys or on this machine alone; what JetStream is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from monitor.errors import InvalidKeys, InvalidOption, WardUnreachable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+DEFAULT_WARD = "nats://127.0.0.1:4222"
+CONNECT_S = 15.0
+ASK_S = 2.0  # for an answer; a cluster that elects a leader gives none for some seconds
+NATS_MISSING = "a ward needs the client of NATS; install it: pip install 'ecg-monitor[nats]'"
+NOT_FOUND = frozenset({10059, 10037, 10014})  # stream, message, consumer
+
+
+@dataclass(frozen=True)
+class WardAccess:
+    """Where a ward's NATS is, and with what it lets us in.
+
+    Attributes
+    ----------
+    servers : str
+        One address, or several with commas between them.
+    keys : Path or None
+        Folder of `ca.pem`, of `client.pem` with `client-key.pem`, or of `ward.creds`.
+    """
+
+    servers: str
+    keys: Path | None = None
+
+
+class JetStreamError(Exception):
+    """JetStream refused; `code` is its error code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{text} ({code})")
+        self.code = code
+
+
+class Unanswered(Exception):
+    """JetStream did not answer in time: what was asked may have been done, or not."""
+
+
+class WardLink:
+    """A connection that comes back by itself; who waited for an answer asks again."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self.client = client
+        self.address = address
+        self.times_connected = 1
+
+    async def ask(
+        self,
+        subject: str,
+        content: bytes = b"",
+        headers: dict[str, str] | None = None,
+        timeout_s: float = ASK_S,
+    ) -> bytes:
+        """Return the answer; Unanswered where none comes."""
+        from nats.errors import Error
+
+        try:
+            message = await self.client.request(
+                subject, content, timeout=timeout_s, headers=headers
+            )
+        except (TimeoutError, Error, OSError) as error:
+            raise Unanswered(f"{subject}: {type(error).__name__}") from error
+        return bytes(message.data)
+
+    async def jetstream(self, what: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask JetStream's API.
+
+        Raises
+        ------
+        JetStreamError
+            If it refuses.
+        Unanswered
+            If nothing is heard.
+        """
+        content = b"" if given is None else json.dumps(given).encode()
+        return answer_of(await self.ask(f"$JS.API.{what}", content))
+
+    async def publish(
+        self, subject: str, content: bytes, headers: dict[str, str] | None = None
+    ) -> None:
+        """Send without an answer; what cannot be sent is lost."""
+        from nats.errors import Error
+
+        with contextlib.suppress(Error, OSError):
+            await self.client.publish(subject, content, headers=headers)
+
+    async def last(self, stream: str, subject: str) -> dict[str, Any] | None:
+        """Return the newest message of a subject, as JetStream's API says it; None if none."""
+        try:
+            found = await self.jetstream(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+        except JetStreamError as error:
+            if error.code in NOT_FOUND:
+                return None
+            raise
+        message: dict[str, Any] = found["message"]
+        return message
+
+    async def until_connected(self) -> None:
+        """Wait while the connection is down."""
+        while not self.client.is_connected:
+            await asyncio.sleep(0.05)
+
+
+def answer_of(content: bytes) -> dict[str, Any]:
+    """Return what JetStream answered; JetStreamError if it refused."""
+    answer: dict[str, Any] = json.loads(content)
+    error = answer.get("error")
+    if error is not None:
+        raise JetStreamError(int(error.get("err_code", 0)), str(error.get("description", "")))
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    access: WardAccess, name: str, say: Callable[[str], None] = lambda _text: None
+) -> AsyncIterator[WardLink]:
+    """Connect to a ward's NATS, and tell when the connection is lost and is back.
+
+    Raises
+    ------
+    InvalidOption
+        If the address cannot be used, the client of NATS is not installed, or the server is on
+        another machine and no keys are given.
+    WardUnreachable
+        If no server answers.
+    """
+    servers = server_addresses(access)
+    tls = None if access.keys is None else _tls(access.keys)
+    try:
+        import nats
+        from nats.errors import Error
+    except ImportError as error:
+        raise InvalidOption(NATS_MISSING) from error
+
+    made: list[WardLink] = []
+
+    async def lost() -> None:
+        say(f"the connection to {access.servers} is lost; it is tried again")
+
+    async def back() -> None:
+        made[0].times_connected += 1
+        say(f"connected to {access.servers} again")
+
+    async def unheard(_error: Exception) -> None:
+        """Leave it to who waits for an answer."""
+
+    creds = None if access.keys is None else access.keys / "ward.creds"
+    options: dict[str, Any] = {}
+    if tls is not None:
+        options["tls"] = tls
+    if creds is not None and creds.exists():
+        options["user_credentials"] = str(creds)
+    try:
+        client = await asyncio.wait_for(
+            nats.connect(
+                servers,
+                name=f"ecg-monitor {name}",
+                connect_timeout=2,
+                reconnect_time_wait=0.25,
+                max_reconnect_attempts=-1,
+                ping_interval=2,
+                max_outstanding_pings=2,
+                pending_size=1 << 26,
+                error_cb=unheard,
+                disconnected_cb=lost,
+                reconnected_cb=back,
+                **options,
+            ),
+            CONNECT_S,
+        )
+    except (TimeoutError, OSError, Error, ssl.SSLError) as error:
+        raise WardUnreachable(
+            f"no NATS server answers at {access.servers} ({error or type(error).__name__}); start "
+            "one: ecg-monitor ward up"
+        ) from error
+    made.append(WardLink(client, access.servers))
+    try:
+        yield made[0]
+    finally:
+        client.options["disconnected_cb"] = None
+        with contextlib.suppress(Exception):
+            client._disconnected_cb = None
+            await asyncio.wait_for(client.close(), 2.0)
+
+
+def server_addresses(access: WardAccess) -> list[str]:
+    """Return the addresses of a ward's servers.
+
+    Raises
+    ------
+    InvalidOption
+        If one cannot be used, or lies on another machine and no keys are given.
+    """
+    servers = [one.strip() for one in access.servers.split(",") if one.strip()]
+    for one in servers:
+        parts = urlsplit(one)
+        try:
+            usable = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidOption(f"--ward {one!r} is no address of NATS; write {DEFAULT_WARD}")
+        if access.keys is None and not _is_here(parts.hostname or ""):
+            raise InvalidOption(
+                f"--ward {one}: it is on another machine, where others could listen; give --keys "
+                "FOLDER with ca.pem and client.pem, client-key.pem or ward.creds (docs/SCALE.md)"
+            )
+    if not servers:
+        raise InvalidOption(f"--ward names no server; write {DEFAULT_WARD}")
+    return servers
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls(keys: Path) -> ssl.SSLContext:
+    """Return what encrypts: the server is checked by `ca.pem`, and we show `client.pem`."""
+    ca, own, secret = (keys / name for name in ("ca.pem", "client.pem", "client-key.pem"))
+    creds = keys / "ward.creds"
+    if not ca.exists() or not (own.exists() or creds.exists()):
+        raise InvalidKeys(
+            f"{keys} holds no keys of a ward: it needs ca.pem, and client.pem with client-key.pem "
+            "or ward.creds"
+        )
+    for one in (secret, creds):
+        if one.exists() and one.stat().st_mode & 0o077:
+            raise InvalidKeys(f"{one} can be read by others; chmod 600 it")
+    try:
+        context = ssl.create_default_context(cafile=str(ca))
+        if own.exists():
+            context.load_cert_chain(str(own), str(secret))
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidKeys(f"{keys}: its certificates cannot be used ({error})") from error
+    return context

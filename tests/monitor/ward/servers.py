@@ -1,0 +1,88 @@
+"""A NATS server with a ward, for tests; they are skipped where the extra is not installed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from monitor.errors import InvalidOption
+from monitor.ward.link import WardAccess, WardLink, connected
+from monitor.ward.names import WardIdentity
+from monitor.ward.server import served, server_program
+from monitor.ward.setup import WardSize, require_ward
+from monitor.ward.ward_up import init
+
+Result = TypeVar("Result")
+
+
+def require_nats() -> None:
+    """Skip the test where the extra is not installed."""
+    pytest.importorskip("nats", reason="the extra nats is not installed")
+    try:
+        server_program()
+    except InvalidOption:
+        pytest.skip("nats-server is not installed")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class WardServer:
+    """A server that can be killed and started again over the same files."""
+
+    def __init__(self, folder: Path, partitions: int = 4) -> None:
+        self.folder, self.port, self._size = folder, free_port(), WardSize(partitions)
+        self.access = WardAccess(f"nats://127.0.0.1:{self.port}")
+        self._open = contextlib.ExitStack()
+
+    def start(self) -> None:
+        self.process = self._open.enter_context(served(self.folder, self.port))
+        self.ward = init(self.access, self._size)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        self._open.close()
+
+    def run(self, work: Callable[[WardLink, WardIdentity], Awaitable[Result]]) -> Result:
+        """Do something over a connection of its own."""
+
+        async def over_it() -> Result:
+            async with connected(self.access, "test") as link:
+                return await work(link, await require_ward(link))
+
+        return asyncio.run(over_it())
+
+
+@contextlib.contextmanager
+def ward_server(partitions: int = 4) -> Iterator[WardServer]:
+    """Run a server for the block, its files in memory where there is such a place."""
+    import tempfile
+
+    require_nats()
+    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="ecgm-ward-", dir=place))
+    server = WardServer(folder, partitions)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+PROGRAM = (sys.executable, "-m", "monitor")

@@ -1,0 +1,188 @@
+"""A ward on NATS on this machine: how late alerts are, and what a beat costs beside one machine.
+
+    python -m tools.bench_nats --patients 2000 --workers 2 --seconds 30
+
+Needs the extra [nats]. Each ward is live: patients at 250 Hz in real time, as `ecg-monitor bench
+ward` has them; the same number is then run through the three stages of one machine. A delay is from
+when a block with the last sample that an alert needed was sent to when a subscriber has the alert.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monitor.run.ward_bench import RECORD_S, RECORDS, run_ward
+from monitor.settings import ProducerSettings, Ward
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.ward.feeder import FeedOptions, feed
+from monitor.ward.link import WardAccess
+from monitor.ward.listener import WardListener
+from monitor.wire.messages import Alert, BeatScored, Status
+from tools.chaos_ward import child_of, free_port
+from tools.pages import PROGRAM, table
+
+WARM_UP_S = 20.0
+WATCHED = 40  # patients whose beats are listened to
+
+
+@dataclass(frozen=True)
+class NatsResult:
+    """What a ward came to."""
+
+    beats: int
+    cores: dict[str, float]  # CPU time over the time measured
+    alert_delays_ms: list[float]
+    beat_delays_ms: list[float]
+    seconds: float
+
+    @property
+    def us_a_beat(self) -> float:
+        """CPU time of all processes over the beats."""
+        return 1e6 * sum(self.cores.values()) * self.seconds / max(1, self.beats)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, patients: int, workers: int
+) -> Iterator[tuple[WardAccess, dict[str, int]]]:
+    """Run a ward for the block; yield where it is, and its processes."""
+    port = free_port()
+    access = WardAccess(f"nats://127.0.0.1:{port}")
+    to = ("--ward", access.servers)
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    with (folder / "log").open("ab") as log:
+
+        def begin(name: str, *command: str) -> None:
+            processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+        try:
+            store = ("--store", str(folder / "ward"), "--port", str(port))
+            begin("server", *PROGRAM, "ward", "up", *store)
+            time.sleep(4.0)
+            for number in range(1, workers + 1):
+                begin(f"worker {number}", *PROGRAM, "worker", *to)
+            time.sleep(6.0)
+            sending = ("--send", str(folder), "--to", access.servers, "--patients", str(patients))
+            begin("producer", sys.executable, "-m", "tools.bench_nats", *sending)
+            pids = {name: one.pid for name, one in processes.items()}
+            pids["server"] = child_of(processes["server"].pid) or processes["server"].pid
+            yield access, pids
+        finally:
+            for one in reversed(list(processes.values())):
+                one.terminate()
+            for one in processes.values():
+                try:
+                    one.wait(15.0)
+                except subprocess.TimeoutExpired:
+                    one.kill()
+
+
+def measure(patients: int, workers: int, seconds: float, store: Path | None) -> NatsResult:
+    """Let a ward live for some time."""
+    with tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name:
+        folder = Path(name)
+        for seed in range(RECORDS):
+            write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
+        with running(folder, patients, workers) as (access, pids):
+            return _listen(access, pids, patients, seconds)
+
+
+def _listen(access: WardAccess, pids: dict[str, int], patients: int, seconds: float) -> NatsResult:
+    sent_ns: dict[tuple[str, int], int] = {}
+    alerts: list[tuple[tuple[str, int], int]] = []
+    beat_delays_ms: list[float] = []
+    newest: Status | None = None
+    with WardListener(access, ("alert", "beat", "status"), None) as listener:
+        listener.show([f"wave.bed-{n:05d}" for n in range(1, min(patients, WATCHED) + 1)])
+        begin_s = time.monotonic() + WARM_UP_S
+        before: dict[str, float] = {}
+        beats_before = 0
+        while time.monotonic() < begin_s + seconds:
+            message = listener.receive(0.1)
+            now_ns = time.time_ns()
+            for _ in listener.waves():
+                pass
+            if not before and time.monotonic() >= begin_s:
+                before = {name: cpu_s(pid) for name, pid in pids.items()}
+                beats_before = newest.ward.beats if newest is not None else 0
+            if isinstance(message, Status):
+                newest = message
+            elif before and isinstance(message, BeatScored):
+                sent_ns[message.patient, message.sample] = message.sent_ns
+                beat_delays_ms.append((now_ns - message.sent_ns) / 1e6)
+            elif before and isinstance(message, Alert) and message.state != "cleared":
+                alerts.append(((message.patient, message.sample), now_ns))
+        after = {name: cpu_s(pid) for name, pid in pids.items()}
+    delays = [(at - sent_ns[key]) / 1e6 for key, at in alerts if key in sent_ns]
+    beats = (newest.ward.beats if newest is not None else 0) - beats_before
+    cores = {name: (after[name] - before[name]) / seconds for name in after}
+    return NatsResult(beats, cores, delays, beat_delays_ms, seconds)
+
+
+def send(folder: Path, servers: str, patients: int) -> None:
+    """Send a ward's samples until interrupted."""
+    settings = ProducerSettings(
+        records=[str(folder / f"r{seed}") for seed in range(RECORDS)],
+        samples="",
+        ward=Ward(patients),
+        loop=True,
+    )
+    feed(FeedOptions(WardAccess(servers), settings, "bench"))
+
+
+def percentile(values: Sequence[float], percent: float) -> str:
+    """Return a percentile as a table shows it."""
+    return f"{np.percentile(values, percent):.0f}" if values else "-"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--patients", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--store", type=Path, help="where its files lie: /dev/shm has no disk")
+    parser.add_argument("--send", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--to", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.send is not None:
+        send(given.send, given.to, given.patients)
+        return 0
+    found = measure(given.patients, given.workers, given.seconds, given.store)
+    embedded = run_ward(given.patients, given.seconds)
+    us_embedded = 1e6 * sum(embedded.cores.values()) / max(1.0, embedded.beats_per_s)
+    rows = [
+        ["NATS", f"{found.beats / found.seconds:,.0f}", percentile(found.alert_delays_ms, 50),
+         percentile(found.alert_delays_ms, 99), percentile(found.beat_delays_ms, 99),
+         f"{found.us_a_beat:.0f}"],
+        ["one machine's stages", f"{embedded.beats_per_s:,.0f}", "-",
+         f"{embedded.alert_delay_p99_ms or 0:.0f}", f"{embedded.delay_p99_ms or 0:.0f}",
+         f"{us_embedded:.0f}"],
+    ]  # fmt: skip
+    headings = ["through", "beats/s", "alert delay ms, median", "99th percentile",
+                "beat delay ms, 99th percentile", "CPU us a beat"]  # fmt: skip
+    print(table(headings, rows))
+    print(json.dumps({name: round(value, 3) for name, value in found.cores.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
