@@ -264,7 +264,10 @@ class SampleLines:
         self._names, self._scale = names, np.array(scale)
         left_out = [name for n, name in enumerate(names) if n not in self._chosen]
         if left_out:
-            self.warnings = (f"not read: {listing(left_out)}",)
+            hint = (
+                "" if self._options.leads else "; --lead names others, --lead all reads all leads"
+            )
+            self.warnings = (f"not read: {listing(left_out)}{hint}",)
         self.stream = LiveStream(tuple(names[n] for n in self._chosen), rate)
 
 

@@ -135,3 +135,13 @@ def test_names_again_and_again_are_no_ecg() -> None:
     assert read("I II\n1 2\nI II\n3 4\n")[0] == [[1.0, 3.0], [2.0, 4.0]]
     with pytest.raises(RecordError, match="names again, and no samples"):
         read("hello world\n" * (MOST_BAD + 2))
+
+
+def test_columns_that_are_not_read_unasked_are_named_with_the_option_that_reads_them() -> None:
+    """Of numbers without names the first is read."""
+    lines = SampleLines("test", AT_250)
+    lines.feed(b"1 2\n")
+    assert lines.warnings == ("not read: ch2; --lead names others, --lead all reads all leads",)
+    every = SampleLines("test", SourceOptions(["all"], 250))
+    every.feed(b"1 2\n")
+    assert every.warnings == ()
