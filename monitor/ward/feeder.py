@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from monitor.errors import Fenced, InvalidMessage, RecordError, WardUnreachable
+from monitor.errors import Fenced, InvalidMessage, InvalidOption, RecordError, WardUnreachable
 from monitor.interrupts import Interrupts
 from monitor.settings import BLOCK_S, ProducerSettings, Resume
 from monitor.sources.kinds import is_live
