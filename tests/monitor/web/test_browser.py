@@ -116,7 +116,7 @@ def test_an_alert_appears_and_is_acknowledged(
     monitor.say(high_alert("bed-2"))
     seen.page.wait_for_selector("li:first-child .tile.high >> text=ALERT high")
     seen.page.click("li:first-child .tile")
-    assert seen.text("#patient-name") == "bed-2"
+    wait_until(lambda: seen.text("#patient-name") == "bed-2")
     assert seen.page.is_disabled("[data-act=ack]")
     seen.page.keyboard.press("a")
     assert monitor.asked == []

@@ -1,6 +1,6 @@
 """A ward on NATS on this machine: how late alerts are, and what a beat costs beside one machine.
 
-    python -m tools.bench_nats --patients 2000 --workers 2 --seconds 30
+    python -m tools.ward_cost --patients 2000 --workers 2 --seconds 30
 
 Needs the extra [nats]. Each ward is live: patients at 250 Hz in real time, as `ecg-monitor bench
 ward` has them; the same number is then run through the three stages of one machine. A delay is from
@@ -81,7 +81,7 @@ def running(
                 begin(f"worker {number}", *PROGRAM, "worker", *to)
             time.sleep(6.0)
             sending = ("--send", str(folder), "--to", access.servers, "--patients", str(patients))
-            begin("producer", sys.executable, "-m", "tools.bench_nats", *sending)
+            begin("producer", sys.executable, "-m", "tools.ward_cost", *sending)
             pids = {name: one.pid for name, one in processes.items()}
             pids["server"] = child_of(processes["server"].pid) or processes["server"].pid
             yield access, pids

@@ -11,7 +11,7 @@ from tests.monitor.ports import free_port
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("websockets", reason="the extra web is not installed")
 
-from tools.bench_web import main
+from tools.page_cost import main
 
 
 def test_a_small_ward_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

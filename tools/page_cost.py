@@ -1,9 +1,9 @@
 """What the page for browsers costs: CPU time of `ecg-monitor web` beside a ward of live patients.
 
-    python -m tools.bench_web                        # 200 patients, one page that shows all
-    python -m tools.bench_web --patients 50 --pages 4 --seconds 20
-    python -m tools.bench_web --browser /usr/bin/chromium    # and a real one, driven by Playwright
-    python -m tools.bench_web --quick                # a small ward for a moment
+    python -m tools.page_cost                        # 200 patients, one page that shows all
+    python -m tools.page_cost --patients 50 --pages 4 --seconds 20
+    python -m tools.page_cost --browser /usr/bin/chromium    # and a real one, driven by Playwright
+    python -m tools.page_cost --quick                # a small ward for a moment
 
 The ward is that of `ecg-monitor bench ward`. A page is a WebSocket that looks at 200 patients and
 reads all it is sent.
