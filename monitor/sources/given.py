@@ -68,9 +68,8 @@ def refuse_odd_scale(
     """
     if options.units is None or np.isnan(samples).all():
         return
-    low, high = np.nanquantile(samples, (0.01, 0.99), axis=1)
-    span_mv = float(np.nanmax(high - low))
-    if span_mv == 0 or ECG_MV[0] <= span_mv <= ECG_MV[1]:
+    span_mv = odd_span_mv(samples)
+    if span_mv is None:
         return
     larger = span_mv > ECG_MV[1]
     raise RecordError(
@@ -78,3 +77,16 @@ def refuse_odd_scale(
         f"give {'a smaller' if larger else 'a larger'} unit with --units"
         + (", or convert ADC values to a voltage first" if larger else "")
     )
+
+
+def odd_span_mv(samples: NDArray[np.float32]) -> float | None:
+    """Return what the middle 98 % of samples span where that can be no ECG; None where it can.
+
+    Parameters
+    ----------
+    samples : np.ndarray, shape (leads, n), float32
+        Millivolts, not all of them missing.
+    """
+    low, high = np.nanquantile(samples, (0.01, 0.99), axis=1)
+    span_mv = float(np.nanmax(high - low))
+    return None if span_mv == 0 or ECG_MV[0] <= span_mv <= ECG_MV[1] else span_mv

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.settings import MAX_BLOCK_S, ProducerSettings
+from monitor.sources.given import odd_span_mv
 from monitor.sources.source import LiveBlock, LiveSource, LiveStream
 from monitor.stages.recorder import Recorder
 from monitor.text import harmless
@@ -34,6 +36,7 @@ from segmenter.rates import check_rate
 
 LEAST_HOLE_S = 1.0  # of a stream that goes on
 MUTE_S = 5.0  # from the opening on
+SCALE_S = 5.0  # of each stream's first samples, by which it is seen whether its unit can be
 DIGEST = "live"  # of signal that nobody can know again
 MAX_STREAMS = 10_000  # of one source; as many as a segmenter has room for
 
@@ -48,6 +51,7 @@ class _Sent:
     stop: int | None  # where --duration ends it
     position: int  # behind the last sample sent
     sequence: int = 0
+    first: list[NDArray[np.float32]] | None = field(default_factory=list)  # until looked at
 
 
 class Reception:
@@ -86,6 +90,7 @@ class Reception:
         self._closed = False
         self._opened_s = time.monotonic()
         self._told_mute = False
+        self._notices: list[str] = []
         self._recorder = (
             Recorder(Path(settings.record), patient) if settings.record is not None else None
         )
@@ -140,7 +145,8 @@ class Reception:
 
         Of a stream that never sent anything nobody behind here knows; once it did, they report it.
         """
-        told = self.source.take_notices()
+        told = [*self.source.take_notices(), *self._notices]
+        self._notices.clear()
         if not self._told_mute and now_s - self._opened_s > MUTE_S:
             self._told_mute = True
             if any(one.position == one.base for one in self._sent.values()):
@@ -200,7 +206,27 @@ class Reception:
             sent.sequence += 1
             messages.append(SamplesMessage(header, piece.astype(np.float32, copy=False)))
         sent.position = max(sent.position, first + n_samples)
+        self._look_at_scale(sent, block)
         return messages
+
+    def _look_at_scale(self, sent: _Sent, block: LiveBlock) -> None:
+        """Say once, of a stream whose samples can be no ECG in their unit, what they span."""
+        if sent.first is None:
+            return
+        sent.first.append(block.samples)
+        samples = np.concatenate(sent.first, axis=1)
+        present, enough = np.isfinite(samples), SCALE_S * block.stream.fs_hz
+        if present.sum(axis=1).max() < enough:
+            if samples.shape[1] > 10 * enough:  # mostly missing: nothing is to be seen of it
+                sent.first = None
+            return
+        sent.first = None
+        span_mv = odd_span_mv(samples[present.any(axis=1)])
+        if span_mv is not None:
+            self._notices.append(
+                f"{sent.patient}: its first {SCALE_S:g} s span {span_mv:.3g} mV, and an ECG spans "
+                "some mV; give the unit with --units, or convert ADC values to a voltage first"
+            )
 
     def _admit(self, stream: LiveStream) -> _Sent:
         """Take a stream in: name its patient, and find where its positions begin."""

@@ -241,3 +241,19 @@ def test_options_of_records_are_refused_for_live_sources(
     monkeypatch.setattr(kinds, "LIVE", {"strap": "nowhere:LIVE"})
     with pytest.raises(InvalidOption, match=f"{option} is for records, and strap:1 is live"):
         open_sources(settings(**changes))
+
+
+@pytest.mark.parametrize(("unit", "said"), [(1.0, ""), (300.0, "span 600"), (1e-4, "span 0.0002")])
+def test_samples_that_can_be_no_ecg_in_their_unit_are_told_once(unit: float, said: str) -> None:
+    """ADC counts on a serial line, say; the lead that is missing does not matter."""
+    source = Scripted()
+    one = reception(source)
+    beat = unit * np.sin(np.arange(125, dtype=np.float32))
+    told: list[str] = []
+    for k in range(20):
+        samples = np.stack([beat, np.full(125, np.nan, np.float32)])
+        source.blocks.append(LiveBlock(STREAM, 125 * k, samples, 7))
+        one.take()
+        told += one.take_notices(time.monotonic())
+    assert len(told) == bool(said)
+    assert all(said in text and "--units" in text for text in told)
