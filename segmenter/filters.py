@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import butter, group_delay, lfilter, lfilter_zi
 
 QRS_BAND_HZ = (8.0, 20.0)  # where QRS energy stands out of P, T and baseline (Elgendi 2010)
 QRS_BAND_ORDER = 2
@@ -36,10 +37,6 @@ class BandPass:
     """
 
     def __init__(self, rows: int, fs_hz: float) -> None:
-        # Not above: who needs no filter, but their constants, need not load it (30 MB).
-        from scipy.signal import butter, group_delay, lfilter, lfilter_zi
-
-        self._lfilter = lfilter
         # One fourth-order section: a fifth of the time of two second-order ones through sosfilt,
         # and at 2000 Hz its poles are still exact to 1e-8.
         self._b, self._a = butter(QRS_BAND_ORDER, QRS_BAND_HZ, "bandpass", fs=fs_hz)
@@ -56,9 +53,7 @@ class BandPass:
     def update(self, chunk: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
         """Filter the next samples of some rows, shape (rows, n)."""
         filtered: NDArray[np.float64]
-        filtered, self.state[rows] = self._lfilter(
-            self._b, self._a, chunk, axis=-1, zi=self.state[rows]
-        )
+        filtered, self.state[rows] = lfilter(self._b, self._a, chunk, axis=-1, zi=self.state[rows])
         return filtered
 
 

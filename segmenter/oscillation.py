@@ -20,15 +20,16 @@ algorithms for automated external defibrillators. Biomed Eng Online 4:60 (2005):
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
 
 from segmenter.filters import INTEGRATION_S, QRS_BAND_HZ
 from segmenter.hops import HOP_S, WINDOW_S
-from segmenter.signs import QRS_BINS, WINDOW_COLUMNS
+from segmenter.signs import QRS_BINS, QRS_DELAY_S, WINDOW_COLUMNS, SignalWindow
 
 MOST_MISSING = 0.5  # of a window: what is left says nothing
 FS_HZ = 128.0  # of the signal that is measured
@@ -38,7 +39,6 @@ HARMONIC = 0.3  # of the dominant frequency, to either side of it and of its dou
 MUSCLE_HZ = (30.0, 48.0)  # noise of muscles; below the mains
 FAR_FROM_BASELINE = 0.2  # of the highest (Arafat 2011)
 TCSC_S = 1.0  # the highest is taken over so much
-QRS_DELAY_S = 0.25  # the window's end is joined to its start: what is nearer may be of either
 CONSTANT_MV = 1e-4  # an open input or a missing lead is constant; a standing heart is not
 ROWS = 64  # windows that are measured together: their arrays stay in the cache
 
@@ -67,48 +67,6 @@ def _tones() -> NDArray[np.float32]:
 
 
 TONES = _tones()
-
-
-class SignalWindow(NamedTuple):
-    """The measures of one window; NaN where it cannot be measured.
-
-    Attributes
-    ----------
-    end_sample : int
-        The sample after the window.
-    missing, still : float
-        Share of samples that are missing, and share of steps between samples under `CONSTANT_MV`.
-    height_mv : float
-        Highest over lowest, 1 to 30 Hz.
-    qrs_highest_mv, qrs_mean_mv : float
-        Highest and mean of the QRS band's envelope (8-20 Hz, mean over 100 ms) in the window.
-    qrs_mv : tuple of float
-        Highest of that envelope in each sixteenth of a second of the hop that ends `QRS_DELAY_S`
-        before the window's end: window after window, all of the signal.
-    leakage : float
-        0 for a sine wave, 1 for a signal without a period (Kuo 1978).
-    far_share : float
-        Share of samples farther from the baseline than 0.2 of the highest nearby: TCSC.
-    dominant_hz : float
-        Where the spectrum is highest between `OSCILLATION_HZ`.
-    tonal_share : float
-        Share of the power at that frequency and its double.
-    muscle_share : float
-        Power at 30 to 48 Hz over that between 1 and 30 Hz.
-    """
-
-    end_sample: int
-    missing: float
-    still: float
-    height_mv: float
-    qrs_highest_mv: float
-    qrs_mean_mv: float
-    qrs_mv: tuple[float, ...]
-    leakage: float
-    far_share: float
-    dominant_hz: float
-    tonal_share: float
-    muscle_share: float
 
 
 def measure_rows(
@@ -154,8 +112,6 @@ def measure_rows(
 
 def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
     """Measure whole windows, shape (k, n), into rows of WINDOW_COLUMNS."""
-    from scipy.fft import irfft  # not above: who reads windows need not load it
-
     steps = windows[:, 1:] - windows[:, :-1]
     np.abs(steps, out=steps)
     measured["still"] = np.count_nonzero(steps < CONSTANT_MV, axis=1) / steps.shape[1]
@@ -187,8 +143,6 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
     The slope joins the mean of either end: the window is taken for one period of a signal without
     a step.
     """
-    from scipy.fft import rfft
-
     n = windows.shape[1]
     edge = max(1, n // 40)
     first, last = (windows[:, part].mean(axis=1) for part in (slice(edge), slice(-edge, None)))
@@ -200,8 +154,6 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
 @lru_cache(maxsize=64)
 def _ramp(n: int) -> NDArray[np.complex64]:
     """Return the spectrum up to MUSCLE of what rises by 1 in a window of n samples."""
-    from scipy.fft import rfft
-
     ramp: NDArray[np.complex128] = rfft(np.arange(n) / n, norm="forward")[: MUSCLE.stop]
     return ramp.astype(np.complex64)
 

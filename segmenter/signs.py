@@ -9,7 +9,7 @@ that ends at least `HOP_S` behind its R peak and behind its beat's `closed_sampl
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 Moves = int | NDArray[np.int64]
 Which = slice | NDArray[np.intp]
 QRS_BINS = 8  # of a hop: a gap between complexes is measured to a sixteenth of a second
+QRS_DELAY_S = 0.25  # a window's end is joined to its start: what is nearer may be of either
 
-WINDOW_COLUMNS = np.dtype(  # those of `oscillation.SignalWindow`
+WINDOW_COLUMNS = np.dtype(  # those of `SignalWindow`
     [
         ("missing", "<f4"),
         ("still", "<f4"),
@@ -56,6 +57,48 @@ SHAPE_COLUMNS = np.dtype(  # those of `qrs_shape.QrsShape`
     ]
 )
 PULSE_COLUMNS = np.dtype([("end_sample", "<i8"), ("sample", "<i8"), ("wave", "<u2")])
+
+
+class SignalWindow(NamedTuple):
+    """The measures of one window; NaN where it cannot be measured.
+
+    Attributes
+    ----------
+    end_sample : int
+        The sample after the window.
+    missing, still : float
+        Share of samples that are missing, and share of steps between samples under .1 uV.
+    height_mv : float
+        Highest over lowest, 1 to 30 Hz.
+    qrs_highest_mv, qrs_mean_mv : float
+        Highest and mean of the QRS band's envelope (8-20 Hz, mean over 100 ms) in the window.
+    qrs_mv : tuple of float
+        Highest of that envelope in each sixteenth of a second of the hop that ends `QRS_DELAY_S`
+        before the window's end: window after window, all of the signal.
+    leakage : float
+        0 for a sine wave, 1 for a signal without a period (Kuo 1978).
+    far_share : float
+        Share of samples farther from the baseline than 0.2 of the highest nearby: TCSC.
+    dominant_hz : float
+        Where the spectrum is highest between 2 and 9 Hz.
+    tonal_share : float
+        Share of the power at that frequency and its double.
+    muscle_share : float
+        Power at 30 to 48 Hz over that between 1 and 30 Hz.
+    """
+
+    end_sample: int
+    missing: float
+    still: float
+    height_mv: float
+    qrs_highest_mv: float
+    qrs_mean_mv: float
+    qrs_mv: tuple[float, ...]
+    leakage: float
+    far_share: float
+    dominant_hz: float
+    tonal_share: float
+    muscle_share: float
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,11 @@ class Reception:
         if sent.first is None:
             return
         sent.first.append(block.samples)
+        enough = SCALE_S * block.stream.fs_hz
+        if sent.position - sent.base < enough:
+            return  # not joined yet: blocks may be of one sample
         samples = np.concatenate(sent.first, axis=1)
-        present, enough = np.isfinite(samples), SCALE_S * block.stream.fs_hz
+        present = np.isfinite(samples)
         if present.sum(axis=1).max() < enough:
             if samples.shape[1] > 10 * enough:  # mostly missing: nothing is to be seen of it
                 sent.first = None

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import zmq
 from numpy.typing import NDArray
-from scipy import fft, signal  # noqa: F401  or the first samples would wait until filters are loaded
 
 from monitor.errors import InvalidMessage
 from monitor.settings import Resume, SegmenterSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segmenter.oscillation import SignalWindow, measure
+from segmenter.oscillation import measure
+from segmenter.signs import SignalWindow
 from tests.segmenter.synthetic import ecg, regular
 
 KUO_DILLMAN_VF = 0.406

@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.detection.rhythm.signs import LeadSigns
 from segmenter.hops import HOP_S, WINDOW_S
-from segmenter.oscillation import QRS_DELAY_S, SignalWindow
+from segmenter.signs import QRS_DELAY_S, SignalWindow
 
 QUIET = 0.25  # of the usual QRS complexes; P waves reach .07 in the QRS band (segmenter/qrs.py)
 USUAL_EVERY_HOPS = 8  # a value for each window of 4 s

@@ -15,9 +15,8 @@ from monitor.detection.rhythm.lead_watch import LeadWatchState, is_loose, watch_
 from monitor.detection.rhythm.signs import Beat, LeadSigns, PulseSigns, RhythmMoment
 from monitor.detection.rhythm.ventricular_shape import log_odds
 from segmenter.beat import UNJUDGEABLE
-from segmenter.oscillation import SignalWindow
 from segmenter.qrs_shape import QrsShape
-from segmenter.signs import Signs
+from segmenter.signs import SignalWindow, Signs
 
 USUAL_BEATS = 64  # a run of 30 beats does not become usual
 UNKNOWN = 0.5  # a share of which nothing is known
