@@ -78,7 +78,7 @@ def runs_of(
     series, intervals = rates.SeriesState(), irregular.IrregularState()
     found = []
     for moment in seen:
-        for beat in moment.series[0]:
+        for beat in moment.beats:
             uneven, usual = intervals.holds, series.usual_ventricular
             intervals = irregular.follow_intervals(intervals, beat, usual, LIMITS)
             series = rates.follow(series, beat)

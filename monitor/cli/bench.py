@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli.error_messages import explained
-from monitor.cli.options import JsonLines
+from monitor.cli.options import JsonLines, RulesFile, VerdictChoice
 
 bench_commands = typer.Typer(name="bench")
 
@@ -41,6 +41,8 @@ def ward(
     leads: Annotated[
         int, typer.Option(metavar="N", min=1, max=2, help="Leads of each patient, 1 or 2.")
     ] = 1,
+    verdict: VerdictChoice = "evidence",
+    rules: RulesFile = None,
     find: Annotated[
         bool, typer.Option("--find", help="Look for the largest ward that keeps up.")
     ] = False,
@@ -58,10 +60,14 @@ def ward(
     with explained():
         import msgspec
 
+        from monitor.detection.rules import load_rules
         from monitor.run.ward_bench import WardResult, find_largest, result_lines, run_ward
+        from monitor.settings import parse_verdict
+
+        by, of_file = parse_verdict(verdict), None if rules is None else load_rules(rules)
 
         def run(n_patients: int, for_s: float) -> WardResult:
-            return run_ward(n_patients, for_s, leads=leads)
+            return run_ward(n_patients, for_s, leads=leads, verdict=by, rules=of_file)
 
         results = (
             find_largest(seconds, patients, run=run) if find else iter([run(patients, seconds)])

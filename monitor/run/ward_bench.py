@@ -29,7 +29,14 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidMessage, MonitorError
 from monitor.run.short_folder import base_folder
 from monitor.run.supervisor import Supervisor
-from monitor.settings import ConsumerSettings, ProducerSettings, SegmenterSettings, Ward
+from monitor.settings import (
+    ConsumerSettings,
+    ProducerSettings,
+    Rules,
+    SegmenterSettings,
+    VerdictBy,
+    Ward,
+)
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire.codec import decode_message
 from monitor.wire.messages import Alert, BeatScored, Message, Status, Technical
@@ -196,6 +203,8 @@ def run_ward(
     tell: Callable[[Moment], None] = nobody,
     tell_every_s: float = 1.0,
     leads: int = 1,
+    verdict: VerdictBy = "evidence",
+    rules: Rules | None = None,
 ) -> WardResult:
     """Let a ward live for so long and time its beats.
 
@@ -205,6 +214,9 @@ def run_ward(
         Told now and then how the ward is.
     leads : int
         Of each patient, 1 or 2.
+    verdict : "evidence" or "loss"
+    rules : Rules or None
+        Where all named alarms are off, no signs are measured; None: the defaults.
 
     Raises
     ------
@@ -215,7 +227,7 @@ def run_ward(
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="ecgw-", dir=base_folder()))
         )
-        settings = ward_settings(folder, patients, seed, leads)
+        settings = ward_settings(folder, patients, seed, leads, verdict, rules)
         supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())
         topics = ["beat.", "alert.", "technical.monitor", "status"]
@@ -297,9 +309,15 @@ def result_lines(result: WardResult) -> str:
 
 
 def ward_settings(
-    folder: Path, patients: int, seed: int, leads: int = 1
+    folder: Path,
+    patients: int,
+    seed: int,
+    leads: int = 1,
+    verdict: VerdictBy = "evidence",
+    rules: Rules | None = None,
 ) -> tuple[ProducerSettings, SegmenterSettings, ConsumerSettings]:
     """Write the records of a ward into a folder, and return what its stages are told."""
+    rules = rules or Rules()
     records = []
     for number in range(RECORDS):
         path = folder / f"sim{number}"
@@ -314,11 +332,19 @@ def ward_settings(
             live=True,
             ward=Ward(patients, seed=seed),
         ),
-        SegmenterSettings(samples=samples, beats=beats, wave=f"ipc://{folder}/wave", live=True),
+        SegmenterSettings(
+            samples=samples,
+            beats=beats,
+            wave=f"ipc://{folder}/wave",
+            measure_signs=bool(rules.alarms.on),
+            live=True,
+        ),
         ConsumerSettings(
             beats=beats,
             alerts=_alerts(folder),
             journal=str(folder / "journal"),
+            verdict=verdict,
+            rules=rules,
             live=True,
         ),
     )

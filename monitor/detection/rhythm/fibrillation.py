@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.detection.rhythm.life_cycle import Condition
+from monitor.detection.rhythm.life_cycle import ABSENT, Condition
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
 from monitor.detection.rhythm.signs import LeadSigns
 from segmenter.hops import WINDOW_S
@@ -27,11 +27,14 @@ def fibrillation(
     fs_hz: float,
 ) -> Condition:
     """Tell whether a lead oscillates, and none shows QRS complexes."""
-    readable = [lead for lead in leads if lead.readable and lead.height_mv >= LEAST_MV]
-    if not any(_oscillates(lead) for lead in readable):
-        return Condition(False)
-    if not all(_has_no_complexes(lead) for lead in readable):
-        return Condition(False)
+    oscillates = False
+    for lead in leads:
+        if lead.readable and lead.height_mv >= LEAST_MV:
+            if not _has_no_complexes(lead):
+                return ABSENT  # nearly always
+            oscillates = oscillates or _oscillates(lead)
+    if not oscillates:
+        return ABSENT
     since = sample - round(WINDOW_S * fs_hz)
     return Condition(not beats_on(waves, since, sample, fs_hz), since)
 

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from monitor.alarm_limits import RhythmLimits
-from monitor.detection.rhythm.life_cycle import Condition
+from monitor.detection.rhythm.life_cycle import ABSENT, Condition
 from monitor.detection.rhythm.signs import Beat
 
 FIRST_TOLERANCE_MS = 30.0  # Lake 2011
@@ -38,12 +38,11 @@ UNLIKE = 0.8  # correlation with the usual beats: those of a fast rhythm are wid
 
 
 class IrregularState(msgspec.Struct, frozen=True):
-    """The latest RR intervals of one detector, between beats that are not ventricular."""
+    """The latest RR intervals, between beats that are not ventricular."""
 
     rr_ms: tuple[float, ...] = ()
     judgeable: tuple[bool, ...] = ()
     beats: int = 0
-    first_sample: int = 0
     entropy: float | None = None
     holds: bool = False
     since_sample: int = 0
@@ -60,14 +59,14 @@ def follow_intervals(
     n = limits.irregular_beats
     is_ventricular = _is_ventricular(beat, usual_ventricular)
     left_out = is_ventricular or state.after_ventricular
-    if is_ventricular != state.after_ventricular:
-        state = msgspec.structs.replace(state, after_ventricular=is_ventricular)
     if left_out or beat.rr_ms is None:  # there is a hole before it, which is no interval
-        return state
-    rr_ms = (*state.rr_ms, beat.rr_ms)[-n:]
-    judgeable = (*state.judgeable, beat.judgeable)[-n:]
+        if is_ventricular == state.after_ventricular:
+            return state
+        return msgspec.structs.replace(state, after_ventricular=is_ventricular)
+    rr_ms = (*state.rr_ms[1 - n :], beat.rr_ms)
+    judgeable = (*state.judgeable[1 - n :], beat.judgeable)
     beats = state.beats + 1
-    state = msgspec.structs.replace(state, rr_ms=rr_ms, judgeable=judgeable, beats=beats)
+    state = IrregularState(rr_ms, judgeable, beats, state.entropy, state.holds, state.since_sample)
     if len(rr_ms) < n or beats % EVERY_BEATS:
         return state
     if sum(judgeable) < GOOD_SHARE * n:
@@ -85,12 +84,9 @@ def _is_ventricular(beat: Beat, usual_ventricular: float) -> bool:
     return odds > max(0.0, usual_ventricular + VENTRICULAR_ABOVE)
 
 
-def irregular_rhythm(series: Sequence[IrregularState]) -> Condition:
-    """Tell whether every detector that can say finds the intervals irregular."""
-    told = [one for one in series if one.entropy is not None]
-    if not told or not all(one.holds for one in told):
-        return Condition(False)
-    return Condition(True, max(one.since_sample for one in told))
+def irregular_rhythm(state: IrregularState) -> Condition:
+    """Tell whether the intervals are irregular."""
+    return Condition(True, state.since_sample) if state.holds else ABSENT
 
 
 def coefficient_of_sample_entropy(rr_ms: Sequence[float]) -> float:

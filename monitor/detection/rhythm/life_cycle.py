@@ -46,6 +46,9 @@ class Condition(msgspec.Struct, frozen=True):
     since_sample: int = 0
 
 
+ABSENT = Condition(False)
+
+
 def live(
     life: AlarmLife, kind: AlarmKind, condition: Condition, sample: int, clear_samples: int
 ) -> tuple[AlarmLife, AlarmChange | None]:

@@ -94,7 +94,7 @@ def moment(state: WatchState, hop: Hop, fs_hz: float) -> tuple[WatchState, Rhyth
         beats.append(_beat(one, usual_ms(rr_ms), tonal_share))
         if one.rr_ms is not None:
             rr_ms = (*rr_ms[1 - USUAL_BEATS :], one.rr_ms)
-    return WatchState(leads, rr_ms), RhythmMoment(hop.end_sample, (tuple(beats),), signs, hop.waves)
+    return WatchState(leads, rr_ms), RhythmMoment(hop.end_sample, tuple(beats), signs, hop.waves)
 
 
 def watched(

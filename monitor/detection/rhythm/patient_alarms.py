@@ -25,7 +25,7 @@ from monitor.detection.rhythm.absorption import ABSORBED_BY, EXPLAINED_BEATS, ex
 from monitor.detection.rhythm.lead_watch import FEWEST_USUAL, is_loose
 from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife
 from monitor.detection.rhythm.moments import Hop, WatchState, moment, usual_ms
-from monitor.detection.rhythm.step import RhythmState, step
+from monitor.detection.rhythm.step import NO_CHANGES, RhythmState, step
 from monitor.settings import AlarmRules
 from monitor.wire.messages import ALARM_KINDS, AlarmKind, Why
 
@@ -121,9 +121,10 @@ def take(
         learning, usual = _learnt(learning, hop, watch, usual)
     usual_or_nan = nan if usual is None else usual
     rhythm, _ = step(state.rhythm, now, fs_hz, rules.limits, usual_or_nan)
-    blind = all(lead.still for lead in watch.leads)
-    told, changes = _tell(state.told, rhythm, hop.end_sample, fs_hz, rules, blind=blind)
-    history = state.history
+    told, changes, history = state.told, NO_CHANGES, state.history
+    if rhythm.alarms:  # seldom, and of few patients
+        blind = all(lead.still for lead in watch.leads)
+        told, changes = _tell(state.told, rhythm, hop.end_sample, fs_hz, rules, blind=blind)
     if changes:
         history = (*history[1 - HISTORY_KEPT :], _lasting(told, hop.end_sample))
     no_beat = state.no_beat
@@ -252,12 +253,13 @@ def _tell(
 
     Where no lead can be read (`blind`) nobody knows that one is over: it stands.
     """
+    active = [kind for kind, life in rhythm.alarms.items() if life.active]
+    if not active and not any([one.lasts for one in told.values()]):
+        return told, ()  # nearly always
     of_rules = {
         kind: life for kind, life in rhythm.alarms.items() if rules.priority(kind) is not None
     }
-    active = [kind for kind, life in of_rules.items() if life.active]
-    if not active and not any(one.lasts for one in told.values()):
-        return told, ()  # nearly always
+    active = [kind for kind in active if kind in of_rules]
     after, changes = dict(told), []
     keeps = round(2 * rules.limits.clear_s * fs_hz)
     for kind in ALARM_KINDS:

@@ -1,7 +1,7 @@
 """What the named alarms are decided on: beats, signs of each lead, pulses; plain values.
 
 Every half second of signal makes one `RhythmMoment`. Nothing here knows where it comes from: a
-record of one lead, several leads with one R peak for all, or a table in a test.
+record of any leads, or a table in a test.
 """
 
 from __future__ import annotations
@@ -102,14 +102,13 @@ class RhythmMoment(msgspec.Struct, frozen=True):
     ----------
     sample : int
         Up to which the signal was seen.
-    series : tuple of tuple of Beat
-        Beats that became known, of each detector: one where the leads have R peaks in common, one
-        a lead where each has its own.
+    beats : tuple of Beat
+        Those that became known: the leads have R peaks in common.
     leads : tuple of LeadSigns
     waves : tuple of PulseSigns
     """
 
     sample: int
-    series: tuple[tuple[Beat, ...], ...] = ()
+    beats: tuple[Beat, ...] = ()
     leads: tuple[LeadSigns, ...] = ()
     waves: tuple[PulseSigns, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.alarm_limits import RhythmLimits
-from monitor.detection.rhythm.life_cycle import Condition
+from monitor.detection.rhythm.life_cycle import ABSENT, Condition
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
 from monitor.detection.rhythm.signs import LeadSigns
 
@@ -20,6 +20,6 @@ def asystole(
     """Tell whether every readable lead has been quiet for long, and no pulse wave denies it."""
     quiet = [lead.quiet_s for lead in leads if lead.readable]
     if not quiet or min(quiet) < limits.asystole_s:
-        return Condition(False)
+        return ABSENT
     since = sample - round(min(quiet) * fs_hz)
     return Condition(not beats_on(waves, since, sample, fs_hz), since)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from math import nan
-from typing import TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm import fibrillation, irregular, pulses, rates, standstill, ventricular
 from monitor.detection.rhythm.irregular import IrregularState
-from monitor.detection.rhythm.life_cycle import AlarmChange, AlarmLife, Condition, live
+from monitor.detection.rhythm.life_cycle import (
+    ABSENT,
+    AlarmChange,
+    AlarmLife,
+    Condition,
+    live,
+)
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
-from monitor.detection.rhythm.signs import RhythmMoment
+from monitor.detection.rhythm.signs import PulseSigns, RhythmMoment
 from monitor.wire.messages import ALARM_KINDS, AlarmKind
 
-T = TypeVar("T")
-QUIET, ABSENT = AlarmLife(), Condition(False)
+QUIET = AlarmLife()
+NO_CHANGES: tuple[AlarmChange, ...] = ()
 
 SLOW: tuple[AlarmKind, ...] = ("extreme_bradycardia", "bradycardia")
 QUIET_KEPT = 40  # moments: 17 beats at under 50 a minute
@@ -40,12 +46,21 @@ class RhythmState(msgspec.Struct, frozen=True):
     `quiet` holds samples of late, and how many seconds the loudest lead had been quiet there.
     """
 
-    series: tuple[SeriesState, ...] = ()
-    intervals: tuple[IrregularState, ...] = ()
+    beats: SeriesState = SeriesState()
+    intervals: IrregularState = IrregularState()
     waves: tuple[PulsesState, ...] = ()
     alarms: dict[AlarmKind, AlarmLife] = {}
     at_rest: tuple[float, ...] = ()
     quiet: tuple[tuple[int, float], ...] = ()
+
+
+class _Asked(NamedTuple):
+    """What the rules over beats are asked with."""
+
+    fs_hz: float
+    limits: RhythmLimits
+    usual_per_minute: float
+    lasting: tuple[AlarmKind, ...]
 
 
 def step(
@@ -63,50 +78,54 @@ def step(
         The heart rate that was learnt; NaN where none was.
     """
     sample = moment.sample
-    series = _of_length(state.series, len(moment.series), SeriesState())
-    intervals = _of_length(state.intervals, len(moment.series), IrregularState())
-    waves = tuple(
-        pulses.follow_pulses(one, signs)
-        for one, signs in zip(
-            _of_length(state.waves, len(moment.waves), PulsesState()), moment.waves, strict=True
-        )
-    )
-    lasting = tuple(kind for kind in ASKED_WITH if state.alarms.get(kind, QUIET).active)
+    beats, intervals = state.beats, state.intervals
+    waves = _followed(state.waves, moment.waves) if moment.waves else ()
+    lasting = tuple([kind for kind, life in state.alarms.items() if life.active])
+    asked = _Asked(fs_hz, limits, usual_per_minute, lasting)
     held: dict[AlarmKind, Condition] = {}
-    n_beats = max(map(len, moment.series), default=0)
-    for k in range(n_beats):
-        intervals = tuple(
-            irregular.follow_intervals(one, beats[k], of.usual_ventricular, limits)
-            if k < len(beats)
-            else one
-            for one, of, beats in zip(intervals, series, moment.series, strict=True)
-        )
-        series = tuple(
-            rates.follow(one, beats[k]) if k < len(beats) else one
-            for one, beats in zip(series, moment.series, strict=True)
-        )
-        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, lasting):
-            if condition.holds:  # between two moments, too
+    for beat in moment.beats:
+        intervals = irregular.follow_intervals(intervals, beat, beats.usual_ventricular, limits)
+        beats = rates.follow(beats, beat)
+        if rates.is_fresh(beats, sample, fs_hz):
+            for kind, condition in _holding(beats, asked):  # between two moments, too
                 held.setdefault(kind, condition)
-    usual = usual_per_minute if usual_per_minute == usual_per_minute else 0.0
-    fresh = (float(rates.is_fresh(one, sample, fs_hz)) for one in series)
-    asked = (*(float(kind in lasting) for kind in ASKED_WITH), usual, *fresh)
-    if not n_beats and asked != state.at_rest:
-        for kind, condition in _of_beats(series, sample, fs_hz, limits, usual_per_minute, lasting):
-            held[kind] = condition
-    at_rest = () if any(condition.holds for condition in held.values()) else asked
+    is_fresh = rates.is_fresh(beats, sample, fs_hz)
+    key = _key(asked, is_fresh=is_fresh)
+    if not moment.beats and is_fresh and key != state.at_rest:
+        held.update(_holding(beats, asked))
+    at_rest = () if held else key
     quiet = _with_quiet(state.quiet, moment)
     for kind in SLOW:
-        condition = held.get(kind, ABSENT)
-        if condition.holds and not rates.is_silent_between(quiet, condition, sample):
-            held[kind] = ABSENT
-    held["irregular_rhythm"] = irregular.irregular_rhythm(intervals)
+        if kind in held and not rates.is_silent_between(quiet, held[kind], sample):
+            del held[kind]
+    if intervals.holds:
+        held["irregular_rhythm"] = irregular.irregular_rhythm(intervals)
     fibrillates = fibrillation.fibrillation(moment.leads, waves, sample, fs_hz)
-    held["ventricular_fibrillation"] = fibrillates
-    if not fibrillates.holds:  # an oscillation without complexes is no silence
-        held["asystole"] = standstill.asystole(moment.leads, waves, limits, sample, fs_hz)
-    alarms, changes = _lives(state.alarms, held, waves, sample, fs_hz, limits)
-    return RhythmState(series, intervals, waves, alarms, at_rest, quiet), changes
+    if fibrillates.holds:  # an oscillation without complexes is no silence
+        held["ventricular_fibrillation"] = fibrillates
+    else:
+        asystole = standstill.asystole(moment.leads, waves, limits, sample, fs_hz)
+        if asystole.holds:
+            held["asystole"] = asystole
+    alarms, changes = state.alarms, NO_CHANGES
+    if held or lasting:
+        alarms, changes = _lives(state.alarms, held, waves, sample, fs_hz, limits)
+    return RhythmState(beats, intervals, waves, alarms, at_rest, quiet), changes
+
+
+def _followed(
+    states: tuple[PulsesState, ...], signs: tuple[PulseSigns, ...]
+) -> tuple[PulsesState, ...]:
+    known = (*states[: len(signs)], *(PulsesState(),) * (len(signs) - len(states)))
+    pairs = zip(known, signs, strict=True)
+    return tuple([pulses.follow_pulses(one, shown) for one, shown in pairs])
+
+
+def _key(asked: _Asked, *, is_fresh: bool) -> tuple[float, ...]:
+    """Return what the answers of the rules over beats depend on, beside the beats."""
+    usual = asked.usual_per_minute
+    lasting = sum([1 << place for place, kind in enumerate(ASKED_WITH) if kind in asked.lasting])
+    return float(lasting), usual if usual == usual else 0.0, float(is_fresh)
 
 
 def _with_quiet(
@@ -125,7 +144,7 @@ def _lives(
     fs_hz: float,
     limits: RhythmLimits,
 ) -> tuple[dict[AlarmKind, AlarmLife], tuple[AlarmChange, ...]]:
-    """Let each alarm go on; nearly always none holds and none lasts."""
+    """Let each alarm go on that holds or lasts."""
     alarms, changes = before, []
     for kind in ALARM_KINDS:
         life, condition = before.get(kind, QUIET), held.get(kind, ABSENT)
@@ -140,36 +159,26 @@ def _lives(
     return alarms, tuple(changes)
 
 
-def _of_beats(
-    series: tuple[SeriesState, ...],
-    sample: int,
-    fs_hz: float,
-    limits: RhythmLimits,
-    usual_per_minute: float,
-    lasting: tuple[AlarmKind, ...],
-) -> tuple[tuple[AlarmKind, Condition], ...]:
-    at, usual = (sample, fs_hz), usual_per_minute
+def _holding(beats: SeriesState, asked: _Asked) -> list[tuple[AlarmKind, Condition]]:
+    """Return which rules over beats hold, of beats the latest of which is fresh: mostly none."""
+    fs_hz, limits, usual, lasting = asked
     uneven = "irregular_rhythm" in lasting
     fastest, slowest, fast, slow = (kind in lasting for kind in ASKED_WITH[1:])
-    return (
-        ("extreme_tachycardia", rates.extreme_tachycardia(series, limits, *at, lasts=fastest)),
-        ("extreme_bradycardia", rates.extreme_bradycardia(series, limits, *at, lasts=slowest)),
-        (
-            "ventricular_tachycardia",
-            ventricular.ventricular_tachycardia(series, limits, uneven, *at),
-        ),
-        ("ventricular_run", ventricular.ventricular_run(series, limits, uneven, *at)),
+    asked_for: list[tuple[AlarmKind, Condition]] = [
+        ("extreme_tachycardia", rates.extreme_tachycardia(beats, limits, fs_hz, lasts=fastest)),
+        ("extreme_bradycardia", rates.extreme_bradycardia(beats, limits, fs_hz, lasts=slowest)),
         (
             "tachycardia",
-            rates.tachycardia(series, limits, usual, *at, lasts=fast, irregular=uneven),
+            rates.tachycardia(beats, limits, usual, fs_hz, lasts=fast, irregular=uneven),
         ),
         (
             "bradycardia",
-            rates.bradycardia(series, limits, usual, *at, lasts=slow, irregular=uneven),
+            rates.bradycardia(beats, limits, usual, fs_hz, lasts=slow, irregular=uneven),
         ),
-        ("pause", rates.pause(series, limits, *at, irregular=uneven)),
-    )
-
-
-def _of_length(kept: tuple[T, ...], n: int, new: T) -> tuple[T, ...]:
-    return (*kept[:n], *(new,) * (n - len(kept)))
+        ("pause", rates.pause(beats, limits, irregular=uneven)),
+    ]
+    if ventricular.may_end_a_run(beats):
+        tachycardia = ventricular.ventricular_tachycardia(beats, limits, fs_hz, irregular=uneven)
+        run = ventricular.ventricular_run(beats, limits, fs_hz, irregular=uneven)
+        asked_for += [("ventricular_tachycardia", tachycardia), ("ventricular_run", run)]
+    return [(kind, condition) for kind, condition in asked_for if condition.holds]

@@ -23,8 +23,8 @@ from statistics import fmean, median, pstdev
 from typing import NamedTuple
 
 from monitor.alarm_limits import RhythmLimits
-from monitor.detection.rhythm.life_cycle import Condition
-from monitor.detection.rhythm.rates import ABSENT, SeriesState, is_fresh
+from monitor.detection.rhythm.life_cycle import ABSENT, Condition
+from monitor.detection.rhythm.rates import SeriesState
 from monitor.detection.rhythm.signs import Beat
 
 FEWEST_BEFORE = 16  # beats before a run: until then nothing is usual that it could be unlike
@@ -79,52 +79,42 @@ WEIGHTS = RunMeasures(1.00, 0.50, 1.17, -1.59, -2.84, 5.33, -5.50, 6.04, 3.06, -
 INTERCEPT = -9.19
 
 
+def may_end_a_run(one: SeriesState) -> bool:
+    """Tell whether the last beat may be ventricular: nearly never."""
+    shape = one.beats[-1].ventricular
+    return shape is None or shape - one.usual_ventricular >= LEAST_EDGE
+
+
 def ventricular_tachycardia(
-    series: Sequence[SeriesState],
-    limits: RhythmLimits,
-    irregular: bool,
-    sample: int,
-    fs_hz: float,
+    one: SeriesState, limits: RhythmLimits, fs_hz: float, *, irregular: bool
 ) -> Condition:
-    """Tell whether a detector's last 5 beats were ventricular at over 100 a minute.
+    """Tell whether the last 5 beats were ventricular at over 100 a minute.
 
     `irregular` tells whether the rhythm is irregular anyway: atrial fibrillation.
     """
-    return _run(series, limits.ventricular_tachycardia_beats, limits, irregular, sample, fs_hz)
+    return _run(one, limits.ventricular_tachycardia_beats, limits, fs_hz, irregular)
 
 
 def ventricular_run(
-    series: Sequence[SeriesState],
-    limits: RhythmLimits,
-    irregular: bool,
-    sample: int,
-    fs_hz: float,
+    one: SeriesState, limits: RhythmLimits, fs_hz: float, *, irregular: bool
 ) -> Condition:
     """Tell whether the last 3 were."""
-    return _run(series, limits.ventricular_run_beats, limits, irregular, sample, fs_hz)
+    return _run(one, limits.ventricular_run_beats, limits, fs_hz, irregular)
 
 
 def _run(
-    series: Sequence[SeriesState],
-    n_beats: int,
-    limits: RhythmLimits,
-    irregular: bool,
-    sample: int,
-    fs_hz: float,
+    one: SeriesState, n_beats: int, limits: RhythmLimits, fs_hz: float, irregular: bool
 ) -> Condition:
-    for one in series:
-        if not is_fresh(one, sample, fs_hz):
-            continue
-        measures = run_measures(one, n_beats, limits, irregular, fs_hz)
-        if measures is not None and log_odds_of_run(measures) > 0:
-            return Condition(True, one.beats[-n_beats].r_sample)
-    return ABSENT
+    measures = run_measures(one, n_beats, limits, irregular, fs_hz)
+    if measures is None or not log_odds_of_run(measures) > 0:
+        return ABSENT
+    return Condition(True, one.beats[-n_beats].r_sample)
 
 
 def run_measures(
     one: SeriesState, n_beats: int, limits: RhythmLimits, irregular: bool, fs_hz: float
 ) -> RunMeasures | None:
-    """Measure the last beats of a detector; None where they can be no run."""
+    """Measure the last beats; None where they can be no run."""
     beats = one.beats[-n_beats:]
     limit = limits.ventricular_per_minute * (1 - limits.rate_tolerance)
     if len(beats) < n_beats or one.seen < n_beats + FEWEST_BEFORE:
