@@ -89,7 +89,7 @@ def follow_rhythm(state: TimingState, rr_before_ms: float) -> tuple[TimingState,
     """
     if not (math.isfinite(rr_before_ms) and rr_before_ms > 0):
         return TimingState(state.intervals_ms, state.spread), Timing()
-    intervals_ms = (*state.intervals_ms, rr_before_ms)[-USUAL_BEATS:]
+    intervals_ms = (*state.intervals_ms[1 - USUAL_BEATS :], rr_before_ms)
     if len(state.intervals_ms) < MIN_BEATS:
         return TimingState(intervals_ms, state.spread, 0.0, rr_before_ms), Timing()
     usual_ms = median(state.intervals_ms)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from segmenter.errors import InvalidState
@@ -35,6 +36,7 @@ WIDEST_GAP_S = 0.04  # within a complex: a notch
 
 OFFSETS = np.arange(-round(BEFORE_S * FS_HZ), round(AFTER_S * FS_HZ) + 1)  # of a shape's values
 N = len(OFFSETS)
+N_INNER = N - 2 * SHIFT  # that lie in both of two shifted beats
 CENTRE, WIDEST_GAP = round(BEFORE_S * FS_HZ), round(WIDEST_GAP_S * FS_HZ)
 TINY = np.float32(1e-12)
 
@@ -124,9 +126,13 @@ class ShapeMemory:
         self._widths_ms = np.zeros((places, SHAPES), np.float32)
         self._counts = np.zeros((places, SHAPES))  # of beats that had it of late; 0: there is none
         self._last = np.zeros((places, N), np.float32)
+        # What beats are compared with, of each shape: once for all of them.
+        self._centred = np.zeros((places, SHAPES, N_INNER), np.float32)
+        self._energies = np.full((places, SHAPES), TINY)
+        self._heights = np.zeros((places, SHAPES), np.float32)
 
     def arrays(self, place: int) -> dict[str, NDArray[Any]]:
-        """Return views of what is known of a place."""
+        """Return views of what is known of a place; `check` it once they were changed."""
         return {
             "shapes": self._shapes[place],
             "shape_widths": self._widths_ms[place],
@@ -135,29 +141,28 @@ class ShapeMemory:
         }
 
     def check(self, place: int) -> None:
-        """Raise InvalidState where what was put at a place cannot be a memory of shapes."""
+        """Take in what was put at a place; InvalidState where it cannot be a memory of shapes."""
         if (self._counts[place] < 0).any() or (self._widths_ms[place] < 0).any():
             raise InvalidState(
                 "saved state: a shape came a negative number of times, or is as wide"
             )
+        self._put(np.full(SHAPES, place), np.arange(SHAPES), self._shapes[place].copy())
 
     def forget(self, place: int) -> None:
         """Let a place be as that of a lead that begins."""
         for array in self.arrays(place).values():
             array[...] = 0
+        self.check(place)
 
     def moved_to(self, places: int) -> ShapeMemory:
         """Return the same in other memory, for at least as many places."""
         other = ShapeMemory(places)
-        for place in range(len(self._last)):
-            for new, old in zip(
-                other.arrays(place).values(), self.arrays(place).values(), strict=True
-            ):
-                new[...] = old
+        for new, old in zip(vars(other).values(), vars(self).values(), strict=True):
+            new[: len(old)] = old
         return other
 
     def measure(self, places: NDArray[np.intp], beats: NDArray[np.float32]) -> NDArray[Any]:
-        """Measure a beat of each of some places, each at most once, and learn from it.
+        """Measure beats of some places, those of each in their order, and learn from them.
 
         Parameters
         ----------
@@ -169,29 +174,59 @@ class ShapeMemory:
         -------
         np.ndarray, shape (b,), SHAPE_COLUMNS
         """
-        rows = np.arange(len(places))
-        counts = self._counts[places]
-        came = counts.sum(axis=1)
-        usual = counts.argmax(axis=1)
-        is_known = came > 0
-        known = np.concatenate((self._shapes[places], self._last[places, None]), axis=1)
-        correlations, distances = _best_matches(beats, known)  # (b, SHAPES + 1)
-        heights = np.abs(known[rows, usual]).max(axis=1)
         measured = np.zeros(len(places), SHAPE_COLUMNS)
+        if not len(places):
+            return measured
+        rounds, before = _in_turn(places)
+        shifted = _Shifted.of(beats)
+        last = np.where(before[:, None] >= 0, beats[before], self._last[places])
+        centred, energies = _centred(last)
+        like_last, _ = shifted.compared(centred[:, None], energies[:, None])
         measured["width_ms"] = widths_ms = _widths_ms(beats)
-        measured["usual_width_ms"] = np.where(
-            is_known, self._widths_ms[places, usual], np.float32(np.nan)
-        )
-        measured["correlation"] = np.where(is_known, correlations[rows, usual], 0)
-        measured["height_ratio"] = np.where(
-            is_known, np.abs(beats).max(axis=1) / (heights + np.float32(1e-9)), 1
-        )
-        measured["distance"] = np.where(is_known, distances[rows, usual], 1)
-        measured["like_last"] = correlations[:, SHAPES]
-        measured["dominant_share"] = counts[rows, usual] / np.where(is_known, came, 1)
-        matches = np.where(counts > 0, correlations[:, :SHAPES], -1)
-        measured["of_shape"] = self._learn(places, beats, widths_ms, matches)
+        measured["like_last"] = like_last[:, 0].max(axis=1)
+        heights = np.abs(beats).max(axis=1)
+        for which in rounds:  # what is learnt of a beat, the place's next one is compared with
+            part = slice(None) if len(rounds) == 1 else which
+            self._measure_round(
+                places[part], beats[part], widths_ms[part], heights[part], shifted.rows(part),
+                measured, part,
+            )  # fmt: skip
         return measured
+
+    def _measure_round(
+        self,
+        places: NDArray[np.intp],
+        beats: NDArray[np.float32],
+        widths_ms: NDArray[np.float32],
+        heights: NDArray[np.float32],
+        shifted: _Shifted,
+        measured: NDArray[Any],
+        which: slice | NDArray[np.intp],
+    ) -> None:
+        """Compare a beat of each of some places with their shapes, and learn it."""
+        rows, counts = np.arange(len(places)), self._counts[places]
+        usual = counts.argmax(axis=1)
+        correlations, products = shifted.compared(self._centred[places], self._energies[places])
+        of_usual = correlations[rows, usual]  # (b, shifts)
+        best = of_usual.argmax(axis=1)
+        energies = self._energies[places, usual]
+        apart = shifted.energies[rows, best] + energies - 2 * products[rows, usual, best]
+        came = counts.sum(axis=1)
+        is_new = came == 0
+        columns = {
+            "usual_width_ms": (self._widths_ms[places, usual], np.nan),
+            "correlation": (of_usual[rows, best], 0),
+            "height_ratio": (heights / (self._heights[places, usual] + np.float32(1e-9)), 1),
+            "distance": (np.sqrt(np.maximum(apart, 0) / energies), 1),
+            "dominant_share": (counts[rows, usual] / np.where(is_new, 1, came), 0),
+        }
+        any_new = is_new.any()
+        for name, (values, of_new) in columns.items():
+            if any_new:
+                values[is_new] = of_new
+            measured[name][which] = values
+        matches = np.where(counts > 0, correlations.max(axis=2), -1)
+        measured["of_shape"][which] = self._learn(places, beats, widths_ms, matches)
 
     def _learn(
         self,
@@ -207,11 +242,82 @@ class ShapeMemory:
         which: NDArray[np.intp] = np.where(is_alike, best, self._counts[places].argmin(axis=1))
         rate = np.where(is_alike, np.float32(LEARN_RATE), np.float32(1))
         shapes, shape_widths = self._shapes[places, which], self._widths_ms[places, which]
-        self._shapes[places, which] = shapes + rate[:, None] * (beats - shapes)
+        self._put(places, which, shapes + rate[:, None] * (beats - shapes))
         self._widths_ms[places, which] = shape_widths + rate * (widths_ms - shape_widths)
         self._counts[places, which] = np.where(is_alike, self._counts[places, which], 0) + 1
         self._last[places] = beats
         return which
+
+    def _put(
+        self, places: NDArray[np.intp], which: NDArray[np.intp], shapes: NDArray[np.float32]
+    ) -> None:
+        """Take a shape of each of some places in, and what beats are compared with."""
+        self._shapes[places, which] = shapes
+        self._centred[places, which], self._energies[places, which] = _centred(shapes)
+        self._heights[places, which] = np.abs(shapes).max(axis=1)
+
+
+class _Shifted(NamedTuple):
+    """Beats at every shift, means taken out.
+
+    Attributes
+    ----------
+    values : np.ndarray, shape (b, 2 SHIFT + 1, N_INNER)
+    energies, roots : np.ndarray, shape (b, 2 SHIFT + 1)
+        Of each, and their square roots.
+    """
+
+    values: NDArray[np.float32]
+    energies: NDArray[np.float32]
+    roots: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, beats: NDArray[np.float32]) -> _Shifted:
+        """Shift beats, shape (b, N)."""
+        values = sliding_window_view(beats, N_INNER, axis=1)
+        values = values - values.mean(axis=2, keepdims=True)
+        energies = (values * values).sum(axis=2) + TINY
+        return cls(values, energies, np.sqrt(energies))
+
+    def rows(self, which: slice | NDArray[np.intp]) -> _Shifted:
+        """Return some of the beats."""
+        return _Shifted(self.values[which], self.energies[which], self.roots[which])
+
+    def compared(
+        self, centred: NDArray[np.float32], energies: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return correlations and products with k shapes: shape (b, k, 2 SHIFT + 1).
+
+        `centred` (b, k, N_INNER) and `energies` (b, k) are the shapes'.
+        """
+        # No product of matrices: its bits depend on how many there are.
+        products = (centred[:, :, None] * self.values[:, None]).sum(axis=3)
+        return products / (self.roots[:, None] * np.sqrt(energies)[:, :, None]), products
+
+
+def _centred(shapes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the inner part of shapes (b, N) with the mean taken out, and its energy."""
+    inner = shapes[:, SHIFT:-SHIFT]
+    inner = inner - inner.mean(axis=1, keepdims=True)
+    return inner, (inner * inner).sum(axis=1) + TINY
+
+
+def _in_turn(places: NDArray[np.intp]) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+    """Divide indices, in order, so that no place stands twice in a round.
+
+    The second value is the index of each one's place before; -1 where it is the first.
+    """
+    came: dict[int, tuple[int, int]] = {}
+    rounds: list[list[int]] = []
+    before: list[int] = []
+    for index, place in enumerate(places.tolist()):
+        turn, last = came.get(place, (0, -1))
+        came[place] = turn + 1, index
+        before.append(last)
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(index)
+    return [np.array(one, np.intp) for one in rounds], np.array(before, np.intp)
 
 
 def _widths_ms(beats: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -230,26 +336,3 @@ def _steep_for(steep: NDArray[np.bool_]) -> NDArray[np.intp]:
     is_over[:, -1] = True
     ends: NDArray[np.intp] = reached[np.arange(len(steep)), is_over.argmax(axis=1)]
     return np.maximum(ends, 0)
-
-
-def _best_matches(
-    beats: NDArray[np.float32], known: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return correlations and relative distances of beats and what is known, at the best shifts.
-
-    beats (b, N) and known (b, k, N) give two arrays (b, k).
-    """
-    inner = known[:, :, SHIFT:-SHIFT]
-    inner = inner - inner.mean(axis=2, keepdims=True)
-    n = inner.shape[2]
-    shifted = np.lib.stride_tricks.sliding_window_view(beats, n, axis=1)  # (b, 2 SHIFT + 1, n)
-    shifted = shifted - shifted.mean(axis=2, keepdims=True)
-    energy = (inner * inner).sum(axis=2)[:, :, None] + TINY
-    energies = (shifted * shifted).sum(axis=2)[:, None] + TINY
-    # No product of matrices: its bits depend on how many there are.
-    products = (inner[:, :, None] * shifted[:, None]).sum(axis=3)  # (b, k, 2 SHIFT + 1)
-    correlations = products / (np.sqrt(energies) * np.sqrt(energy))
-    best = correlations.argmax(axis=2)[:, :, None]
-    apart = np.take_along_axis(energies + energy - 2 * products, best, axis=2)
-    distances = np.sqrt(np.maximum(apart, 0) / energy)[:, :, 0]
-    return np.take_along_axis(correlations, best, axis=2)[:, :, 0], distances

@@ -325,8 +325,7 @@ class SignFinder:
             _joined([one.places for one in ended]),
             _joined([one.beats for one in ended]),
         )
-        for which in _rounds(places):  # of each lead a complex, in order
-            measured[where[which]] = self.memory.measure(places[which], beats[which])
+        measured[where] = self.memory.measure(places, beats)
         return measured.reshape(-1, self.leads)
 
     def _shown(
@@ -446,19 +445,6 @@ def _pulses(
             of_rows += [row] * len(wave.pulses)
             pulses += [(end, pulse, number) for pulse in wave.pulses]
     return np.array(pulses, PULSE_COLUMNS), np.array(of_rows, np.int64)
-
-
-def _rounds(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Divide indices, in order, so that no place stands twice in a round."""
-    came: dict[int, int] = {}
-    rounds: list[list[int]] = []
-    for index, place in enumerate(places.tolist()):
-        turn = came.get(place, 0)
-        came[place] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(index)
-    return [np.array(one, np.intp) for one in rounds]
 
 
 def _plain_complex(waiting: Complex) -> list[int | float | None]:

@@ -14,6 +14,7 @@ from model.evidence import UsualLead, usual_lead
 from model.scoring import Scorer
 from monitor.detection.alert_machine import AlertMachine, Verdict
 from monitor.settings import AlarmRules
+from monitor.wire.messages import AlarmKind
 from segmenter.beat import BeatSpec, Window
 
 if TYPE_CHECKING:  # these modules need each other's types alone
@@ -131,6 +132,11 @@ class Desk:
     wall_time: Callable[[], str]
     on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
     alarms: AlarmRules = DEFAULT_ALARMS
+
+    @cached_property
+    def alarms_on(self) -> frozenset[AlarmKind]:
+        """The named alarms that are raised."""
+        return frozenset(self.alarms.on)
 
     @property
     def journal(self) -> str:

@@ -71,14 +71,19 @@ class NamedAlarms:
 
     def hear(self, signs: Signs | None, desk: Desk) -> None:
         """Take the signs of a message in; those that came before are passed over."""
-        if signs is not None and desk.alarms.on:
+        if signs is not None and desk.alarms_on:
             reached = self._waiting[-1].end_sample if self._waiting else self.state.reached
             self._waiting.extend([one for one in hops(signs) if one.end_sample > reached])
+
+    def wait(self, sample: int | None) -> bool:
+        """Tell whether anything waits that ended up to a sample, or at all."""
+        waiting = self._waiting
+        return bool(waiting) and (sample is None or waiting[0].end_sample <= sample)
 
     def until(self, sample: int | None, desk: Desk) -> Iterator[Alert | NoBeat]:
         """Step what ended up to a sample, or all that was heard; yield what is to be published."""
         fs_hz = self._stream.fs_hz
-        while self._waiting and (sample is None or self._waiting[0].end_sample <= sample):
+        while self.wait(sample):
             hop = self._waiting.popleft()
             self.state, changes = patient_alarms.take(self.state, hop, fs_hz, desk.alarms)
             for change in changes:
@@ -121,7 +126,7 @@ class NamedAlarms:
         is_open = len(held) % 2 == 1  # one that has begun, and not ended
         if state == "cleared" and not is_open:
             return False  # of one that was decided
-        if state == "onset" and (is_open or not is_measured or "asystole" not in desk.alarms.on):
+        if state == "onset" and (is_open or not is_measured or "asystole" not in desk.alarms_on):
             return False
         self.state = replace(self.state, no_beat=(*held, sample))
         return True

@@ -279,9 +279,11 @@ class Patient:
             ):
                 messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
-            messages.extend(self._alarms_until(beat.closed_sample, desk))
+            if self.alarms.wait(beat.closed_sample):
+                messages.extend(self._alarms_until(beat.closed_sample, desk))
             messages.extend(self._beat(beat, desk, header.sent_ns))
-        messages.extend(self._alarms_until(None, desk))
+        if self.alarms.wait(None):
+            messages.extend(self._alarms_until(None, desk))
         self.alarms.judged_up_to(header.position)
         messages.extend(self._watch(header.position, False, desk))
         self.position = max(self.position, header.position)

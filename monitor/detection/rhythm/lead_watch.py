@@ -46,8 +46,9 @@ def watch_lead(
     known = len(state.usual_mv) >= FEWEST_USUAL
     loud = state.loud_sample
     width = round(HOP_S * fs_hz / len(window.qrs_mv))
+    quiet = QUIET * level
     for k, height in enumerate(reversed(window.qrs_mv)):
-        if not height < QUIET * level:  # NaN is no silence
+        if not height < quiet:  # NaN is no silence
             loud = end - round(QRS_DELAY_S * fs_hz) - k * width
             break
     if not known:

@@ -254,7 +254,7 @@ def _tell(
     Where no lead can be read (`blind`) nobody knows that one is over: it stands.
     """
     active = [kind for kind, life in rhythm.alarms.items() if life.active]
-    if not active and not any([one.lasts for one in told.values()]):
+    if not active and not any(one.lasts for one in told.values()):
         return told, ()  # nearly always
     of_rules = {
         kind: life for kind, life in rhythm.alarms.items() if rules.priority(kind) is not None

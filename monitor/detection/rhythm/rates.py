@@ -1,4 +1,4 @@
-"""Too fast, too slow, a beat too late: rules over R peaks, asked while the latest is fresh. Pure."""
+"""Too fast, too slow, a beat too late: asked while the latest R peak is fresh. Pure."""
 
 from __future__ import annotations
 

@@ -449,7 +449,7 @@ def test_samples_that_begin_anew_go_on(bench: Bench) -> None:
         {"history": [[1, ["asystole"], -1]] * 2000},
         {"told": {"sneeze": {"since_sample": 1, "onset_sample": 1}}},
         {"watch": {"leads": [{"usual_mv": [float("nan")]}]}},
-        {"rhythm": {"series": [{"beats": [{"r_sample": "x"}]}]}},
+        {"rhythm": {"beats": {"beats": [{"r_sample": "x"}]}}},
     ],
 )
 def test_absurd_states_are_refused(bench: Bench, damage: dict[str, Any]) -> None:

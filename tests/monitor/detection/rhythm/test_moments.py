@@ -21,12 +21,12 @@ def moments(signs: Signs) -> list[RhythmMoment]:
     return found
 
 
-def test_every_complex_is_a_beat_of_one_series() -> None:
+def test_every_complex_is_a_beat() -> None:
     """In the moment of its hop, with its intervals; of all leads there is one."""
     heart = Heart([0.8] * 20, 16, noisy=[(8, 10)], leads=2)
     found = moments(heart.signs())
     assert [one.sample for one in found] == [*range(HOP, 16 * 250 + 1, HOP)]
-    beats = [beat for one in found for (series,) in [one.series] for beat in series]
+    beats = [beat for one in found for beat in one.beats]
     assert [beat.r_sample for beat in beats] == heart.r_samples[: len(beats)]
     assert len(beats) >= 17
     assert [beat.rr_ms for beat in beats[:3]] == [None, 800.0, 800.0]
@@ -39,7 +39,7 @@ def test_every_complex_is_a_beat_of_one_series() -> None:
 def test_an_interval_is_compared_with_those_before_it() -> None:
     """The median of the latest: half of it is early, and the first is neither early nor late."""
     found = moments(Heart([*[0.8] * 20, 0.4, 0.8, 0.8, 0.8], 20).signs())
-    ratios = [beat.rr_over_usual for one in found for beat in one.series[0]]
+    ratios = [beat.rr_over_usual for one in found for beat in one.beats]
     assert ratios[:3] == [1.0, 1.0, 1.0]
     assert ratios[20:22] == [0.5, 1.0]
 
@@ -51,13 +51,13 @@ def test_a_lead_without_a_whole_complex_has_no_part_in_its_shape() -> None:
     for name in shapes.dtype.names or ():
         shapes[name][:, 0] = np.nan
     both, other = (
-        [(beat.ventricular, beat.like_last) for one in moments(told) for beat in one.series[0]]
+        [(beat.ventricular, beat.like_last) for one in moments(told) for beat in one.beats]
         for told in (signs, replace(signs, shapes=shapes))
     )
     assert other == both
     for name in shapes.dtype.names or ():
         shapes[name] = np.nan
-    (beat, *_) = [beat for one in moments(replace(signs, shapes=shapes)) for beat in one.series[0]]
+    (beat, *_) = [beat for one in moments(replace(signs, shapes=shapes)) for beat in one.beats]
     assert (beat.ventricular, beat.like_last) == (None, None)
 
 
