@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from monitor.delivery.alert_filter import AlertFilter
 from monitor.delivery.control_client import or_keys
+from monitor.delivery.delivery import Delivery
 from monitor.delivery.inbox import Inbox, inbox_path
-from monitor.delivery.sinks import Delivery, Target
+from monitor.delivery.metrics_server import served
+from monitor.delivery.sinks.sink import Route
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
-from monitor.errors import MonitorSilent
+from monitor.errors import MonitorSilent, NotHandedOn
 from monitor.interrupts import Interrupts
 from monitor.journal.lock import locked
 from monitor.settings import KEEP_DAYS, KEEP_MB
@@ -101,8 +104,12 @@ class FollowOptions:
         For how long, and how much of it.
     until_end : bool
         Leave when all records have ended and all their alerts have come.
-    targets : tuple of Target
+    wanted : AlertFilter
+        Which of them are shown and handed on; an inbox keeps all.
+    routes : tuple of Route
         Where alerts are handed on to.
+    metrics : str or None
+        Where Prometheus may read what became of them.
     keys : Keys or None
         For a monitor that has keys.
     """
@@ -115,8 +122,14 @@ class FollowOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     until_end: bool = False
-    targets: tuple[Target, ...] = ()
+    wanted: AlertFilter = field(default_factory=AlertFilter)
+    routes: tuple[Route, ...] = ()
+    metrics: str | None = None
     keys: Keys | None = None
+
+    def wants(self, message: Message) -> bool:
+        """Tell whether a message is shown and handed on."""
+        return topic_of(message).startswith(self.topics) and self.wanted.wants(message)
 
 
 def follow(options: FollowOptions, screen: Screen) -> None:
@@ -126,6 +139,8 @@ def follow(options: FollowOptions, screen: Screen) -> None:
     ------
     MonitorSilent
         With `until_end`, if the monitor has gone before that.
+    NotHandedOn
+        With `until_end`, if a sink did not get all alerts.
     """
     with contextlib.ExitStack() as stack:
         inbox = None if options.durable is None else _open_inbox(options.durable, options, stack)
@@ -141,10 +156,35 @@ def follow(options: FollowOptions, screen: Screen) -> None:
             )
         )
         stack.enter_context(screen)
-        delivery = Delivery(options.targets, screen.notice)
-        stack.callback(delivery.finish)
         hearing = Hearing(screen.notice, or_keys(options.endpoint, options.keys))
-        print_messages(options, subscriber, screen, delivery, interrupts, hearing)
+        with handing_on(options, screen, interrupts, inbox) as delivery:
+            print_messages(options, subscriber, screen, delivery, interrupts, hearing)
+
+
+@contextlib.contextmanager
+def handing_on(
+    options: FollowOptions, screen: Screen, interrupts: Interrupts, inbox: Inbox | None = None
+) -> Iterator[Delivery]:
+    """Hand alerts on while the block lasts, and then what waits, if the records have ended.
+
+    Raises
+    ------
+    NotHandedOn
+        If the records have ended and a sink did not get all alerts.
+    """
+    delivery = Delivery(options.routes, screen.notice, inbox, options.wants)
+    with contextlib.ExitStack() as stack:
+        stack.callback(delivery.close)
+        if options.metrics is not None:
+            stack.enter_context(served(delivery, options.metrics))
+        yield delivery
+        if options.until_end:
+            delivery.drain(lambda: interrupts.happened)
+    if options.until_end and delivery.undelivered and not interrupts.happened:
+        raise NotHandedOn(
+            f"{delivery.undelivered} alerts were not handed on"
+            + ("" if inbox is None else "; what waits is tried again with the same --durable")
+        )
 
 
 def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
@@ -176,9 +216,12 @@ def print_messages(
             screen.notice(text)
         if isinstance(message, Status):
             status = message
-        if message is not None and topic_of(message).startswith(options.topics):
-            screen.take(message)
+        if message is not None:
+            if options.wants(message):
+                screen.take(message)
+            subscriber.handled()
             delivery.take(message)
+        delivery.look()
         if options.until_end and status is not None:
             if _is_over(status, subscriber):
                 return
@@ -229,6 +272,10 @@ class Listening(Heard, Protocol):
 
     def receive(self, timeout_s: float) -> Message | None:
         """Return the next message; None if none comes in time."""
+        ...
+
+    def handled(self) -> None:
+        """Count what was handed out last as handled."""
         ...
 
     def follow(self, topics: Sequence[str]) -> None:

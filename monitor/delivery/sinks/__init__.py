@@ -1,1 +1,1 @@
-"""Where alerts are handed on to: one file a sink, the interface in `sink`, from a name in `kinds`."""
+"""Where alerts are handed on to: the interface is in `sink`, what there is in `kinds`."""

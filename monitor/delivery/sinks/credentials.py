@@ -8,7 +8,8 @@
     password = "…"
     ca = "/etc/ecg-monitor/ca.pem"
 
-They stand in no command line, where all users of the machine can read them, and go to no other host.
+They stand in no command line, where all users of the machine can read them, and go to no other
+host.
 """
 
 from __future__ import annotations
@@ -122,8 +123,9 @@ class SecretsFile:
             # TOML's own words may hold a line of the file, and so a secret.
             said = f" ({error})" if isinstance(error, msgspec.ValidationError) else ""
             raise InvalidOption(
-                f'--secrets {path} is no such file{said}; write a table a host, ["broker.example"], '
-                f"with some of {', '.join(Credentials.__struct_fields__)} as texts"
+                f"--secrets {path} is no such file{said}; write a table a host, "
+                f'["broker.example"], with '
+                f"some of {', '.join(Credentials.__struct_fields__)} as texts"
             ) from error
 
     def of(self, host: str) -> Credentials:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from monitor.delivery.sinks.templates import words
 from monitor.plain import alarm_name
-from monitor.wire.messages import AlertKind, Alert, Technical
+from monitor.wire.messages import Alert, AlertKind, Technical
 
 Resource: TypeAlias = dict[str, Any]
 SYSTEM = "urn:ecg-monitor"

@@ -71,8 +71,8 @@ def _kind(name: str) -> SinkKind:
     if point is None:
         there = f"there are {', '.join(sorted(_points()))}" if _points() else "none is installed"
         raise InvalidOption(
-            f"--sink {name[:60]!r} is the sink of no package; {there}. Sinks that ship have options "
-            f"of their own: {', '.join(one for one in OPTIONS if one != '--sink')}"
+            f"--sink {name[:60]!r} is the sink of no package; {there}. Those that ship have "
+            f"options of their own: {', '.join(one for one in OPTIONS if one != '--sink')}"
         )
     try:
         kind = point.load()

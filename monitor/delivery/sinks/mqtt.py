@@ -99,9 +99,7 @@ def parse_place(url: str) -> Place:
         raise _no_place(url, "retain is 0 or 1")
     client = query.get("client", [""])[0]
     is_tls = parts.scheme == "mqtts"
-    return Place(
-        parts.hostname, port or PORTS[parts.scheme], is_tls, topic, client, retain == "1"
-    )
+    return Place(parts.hostname, port or PORTS[parts.scheme], is_tls, topic, client, retain == "1")
 
 
 def _no_place(url: str, why: str) -> InvalidOption:
@@ -243,7 +241,14 @@ class Mqtt:
         with self._changed:
             self._changed.notify_all()
 
-    def _on_publish(self, client: Client, _: Any, number: int, reason: Any, properties: Any) -> None:  # noqa: ANN401
+    def _on_publish(
+        self,
+        client: Client,
+        _: Any,  # noqa: ANN401  as paho gives them
+        number: int,
+        reason: Any,  # noqa: ANN401
+        properties: Any,  # noqa: ANN401
+    ) -> None:
         with self._changed:
             self._acknowledged = {number: reason, **self._acknowledged}
             while len(self._acknowledged) > 8:  # those of the status are not waited for
@@ -296,6 +301,6 @@ def _session(seconds: int) -> Any:  # noqa: ANN401
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
-    properties = Properties(PacketTypes.CONNECT)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call, unused-ignore]
     properties.SessionExpiryInterval = seconds
     return properties

@@ -11,6 +11,7 @@ Names are those of `NAMES`, written `$name` or `${name}`; `$$` is a dollar sign.
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -42,10 +43,10 @@ NAMES: Mapping[str, str] = {
     "lead": "the lead, or leads with commas between them",
     "leads": "of an alert of beats: leads above their thresholds, a list",
     "type": "`alert` or `technical`",
-    "kind": "`anomalous_beats`, a named alarm such as `asystole`, or the event of a technical alert",
+    "kind": "`anomalous_beats`, a named alarm such as `asystole`, or a technical alert's event",
     "state": "`onset`, `ongoing`, `cleared`, `acknowledged` or `marked`",
     "priority": "`high`, `medium` or `low`; `technical` of a technical alert",
-    "urgency": "a number: 5, 4, 3 by priority, 3 of a technical alert, 2 once it is over or seen to",
+    "urgency": "5, 4, 3 by priority, 3 of a technical alert, 2 once it is over or seen to",
     "loss": "of beats: the reconstruction loss; otherwise null, as those below",
     "threshold": "the threshold of the loss",
     "score": "what is held against 1",
@@ -66,7 +67,7 @@ NAMES: Mapping[str, str] = {
 
 class _Text(string.Template):
     idpattern = r"(?a:[a-z_][a-z0-9_]*)"
-    flags = 0
+    flags = re.NOFLAG
 
 
 class Template:
@@ -129,7 +130,9 @@ def load_template(name: str) -> Template:
         for text in _texts(tree):
             _check(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidOption(f"--webhook: template {name}: {error or 'nested too deeply'}") from error
+        raise InvalidOption(
+            f"--webhook: template {name}: {error or 'nested too deeply'}"
+        ) from error
     return Template(tree)
 
 
