@@ -87,7 +87,7 @@ def parse_place(url: str) -> Place:
             f'file, ["{parts.hostname}"] user = …, password = …, for --secrets',
         )
     topic = urllib.parse.unquote(parts.path.strip("/"))
-    if not topic or parts.fragment or set(topic) & set("+#") or topic.startswith("$"):
+    if not topic or "#" in url or set(topic) & set("+#") or topic.startswith("$"):
         raise _no_place(url, "a topic to publish to has no + and no #, and begins with no $")
     if len(topic.encode()) > MAX_TOPIC_BYTES or not topic.isprintable():
         raise _no_place(url, f"the topic is longer than {MAX_TOPIC_BYTES} bytes, or no text")

@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from monitor.delivery.control_client import or_keys
+from monitor.delivery.sinks.sink import Route
 from monitor.errors import MonitorSilent
 from monitor.run.watch import FollowOptions, Hearing, follow
 from monitor.view.screens import JsonScreen
 from monitor.wire.curve_keys import init_keys, load_keys
-from monitor.wire.messages import WardCounts
+from monitor.wire.messages import Alert, Technical, WardCounts
 from tests.messages import alert, patient_status, status
 from tests.monitor.delivery.test_subscriber import Server, beat_heart, publish, served
 
@@ -82,15 +83,18 @@ def test_a_slow_delivery_is_not_taken_for_a_silent_monitor(
     endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
 
     class Slow:
-        def send(self, line: str) -> None:
+        def send(self, message: Alert | Technical) -> None:
             time.sleep(0.7)
+
+        def close(self) -> None:
+            return
 
     errors = io.StringIO()
     screen = JsonScreen(io.StringIO(), errors, ("alert",))
     with served(endpoint, tmp_path / "j") as server:
         server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2)], sent=False))
         thread = _in_the_background(server, ended=True, stop=stop, newest=2)
-        follow(FollowOptions(endpoint, ("alert",), until_end=True, targets=(Slow(),)), screen)
+        follow(FollowOptions(endpoint, ("alert",), until_end=True, routes=(Route('slow', Slow()),)), screen)
         stop.set()
         thread.join()
     assert "no heartbeat" not in errors.getvalue()

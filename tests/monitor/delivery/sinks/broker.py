@@ -21,6 +21,14 @@ from tests.monitor.ports import free_port
 SEARCHED = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
 
+def program(name: str) -> str:
+    """Return where a program of mosquitto's lies; skip the test where it is not installed."""
+    found = shutil.which(name, path=SEARCHED)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
 class Heard(NamedTuple):
     """What a reader received."""
 
@@ -34,19 +42,17 @@ class Broker:
 
     def __init__(self, folder: Path, config: str = "allow_anonymous true") -> None:
         pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
-        program = shutil.which("mosquitto", path=SEARCHED)
-        if program is None:
-            pytest.skip("mosquitto is not installed")
-        self.program = program
+        self._program = program("mosquitto")
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\n{config}\n")
+        # Who starts it as root would have it become another user, who may not read its files.
+        self._config.write_text(f"user root\nlistener {self.port} 127.0.0.1\n{config}\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self._process = subprocess.Popen(
-            [self.program, "-c", str(self._config)],
+            [self._program, "-c", str(self._config)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until_s = time.monotonic() + 20
