@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,19 +58,18 @@ def open_foreign(text: str, options: SinkOptions) -> Sink:
     return _kind(name).open(rest, options)
 
 
-def foreign_kinds() -> Iterator[tuple[str, SinkKind]]:
-    """Yield the sinks of other packages by name; one that cannot be loaded is left out."""
+def _listed() -> Iterator[str]:
+    """Yield the sinks of other packages that can be loaded."""
     for name in sorted(_points()):
-        try:
-            yield name, _kind(name)
-        except InvalidOption:
-            continue
+        with contextlib.suppress(InvalidOption):
+            yield f"{name} ({_kind(name).what})"
 
 
 def _kind(name: str) -> SinkKind:
     point = _points().get(name)
     if point is None:
-        there = f"there are {', '.join(sorted(_points()))}" if _points() else "none is installed"
+        listed = ", ".join(_listed())
+        there = f"there are {listed}" if listed else "none is installed"
         raise InvalidOption(
             f"--sink {name[:60]!r} is the sink of no package; {there}. Those that ship have "
             f"options of their own: {', '.join(one for one in OPTIONS if one != '--sink')}"

@@ -96,7 +96,7 @@ def test_each_declared_metric_has_a_value() -> None:
     """And none is there that is not declared; those of sinks are a subscriber's."""
     metrics = Metrics()
     metrics.heartbeat(status())
-    of_sinks = {declared.name for declared, _ in Delivery([], str).values()}
+    of_sinks = {declared.name for declared, _ in Delivery([], lambda text: None).values()}
     assert {*values(metrics), *of_sinks} == {*BY_NAME}
 
 

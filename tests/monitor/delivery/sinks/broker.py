@@ -105,7 +105,7 @@ class Reader:
         self._client.on_connect = lambda client, *given: client.subscribe("#", 1)
         self._client.on_subscribe = lambda *given: self._listens.put(None)
         self._client.on_message = lambda client, _, one: self._heard.put(
-            Heard(one.topic, one.payload, bool(one.retain))
+            Heard(one.topic, bytes(one.payload), bool(one.retain))
         )
         if user:
             self._client.username_pw_set(user, password)

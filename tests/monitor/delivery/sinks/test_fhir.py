@@ -56,7 +56,10 @@ def test_an_alarm_is_an_issue_with_a_code() -> None:
     assert found["patient"]["identifier"]["value"] == "119"
     assert found["identifiedDateTime"] == "2026-01-01T00:00:00.000Z"
     over = resource(alarm(state="cleared"))
-    assert (over["status"], over["identifiedPeriod"]["end"]) == ("final", "2026-01-01T00:00:00.000Z")
+    assert (over["status"], over["identifiedPeriod"]["end"]) == (
+        "final",
+        "2026-01-01T00:00:00.000Z",
+    )
     assert over["identifier"][1] == found["identifier"][1] | {
         "value": over["identifier"][1]["value"]
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from monitor.errors import InvalidOption
 from tests.messages import alert, technical
 from tests.monitor.delivery.sinks.broker import broker, program, reader
 from tests.monitor.ports import free_port
+
 
 def secrets(folder: Path, text: str) -> SinkOptions:
     path = folder / "secrets.toml"
@@ -95,8 +97,7 @@ def test_the_status_is_kept_and_tells_of_a_death(tmp_path: Path) -> None:
         assert reading.next().payload == b'{"state": "online"}'
         reading.next()
         assert killed._client is not None
-        socket = killed._client.socket()
-        assert socket is not None
+        socket: Any = killed._client.socket()
         killed._client.reconnect_delay_set(100, 100)
         socket.shutdown(2)  # as when the process dies: no farewell
         assert reading.next()[:2] == ("w/status", b'{"state": "offline"}')
@@ -114,7 +115,7 @@ def test_rights_that_are_missing_are_said(tmp_path: Path) -> None:
     with broker(tmp_path, config) as running:
         for text in ("", 'user = "nurse"\npassword = "wrong"'):
             sink = Mqtt(f"{running.url}/ecg", secrets(tmp_path, text), limit_s=5)
-            with pytest.raises(DeliveryFailed, match="refuses this client.*[Nn]ot authorized"):
+            with pytest.raises(DeliveryFailed, match=r"refuses this client.*[Nn]ot authorized"):
                 sink.send(alert())
             sink.close()
         right = secrets(tmp_path, 'user = "nurse"\npassword = "s3cret"')
@@ -122,7 +123,7 @@ def test_rights_that_are_missing_are_said(tmp_path: Path) -> None:
         sink.send(alert())
         sink.close()
         elsewhere = Mqtt(f"{running.url}/other", right, limit_s=5)
-        with pytest.raises(DeliveryFailed, match="does not take it.*[Nn]ot authorized") as caught:
+        with pytest.raises(DeliveryFailed, match=r"does not take it.*[Nn]ot authorized") as caught:
             elsewhere.send(alert())
         elsewhere.close()
     assert not isinstance(caught.value, Rejected)

@@ -64,7 +64,7 @@ def test_nobody_there_and_no_such_host() -> None:
         pass
     with pytest.raises(DeliveryFailed, match="refused"):
         Webhook(server.url, limit_s=5).send(alert())
-    with pytest.raises(DeliveryFailed, match="resol|known|no answer"):
+    with pytest.raises(DeliveryFailed, match=r"resol|known|no answer"):
         Webhook("http://nobody.invalid/x", limit_s=5).send(alert())
 
 

@@ -1,0 +1,264 @@
+"""`ecg-monitor subscribe` as a process: filters and sinks, killed in the middle, told wrongly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.wire.messages import WardCounts
+from tests.messages import alarm, alert, patient_status, status, technical
+from tests.monitor.delivery.sinks.web_server import WebServer, web_server
+from tests.monitor.delivery.test_subscriber import Server, beating, publish, served
+from tests.monitor.ports import free_port
+from tests.monitor.ward.servers import require_nats, ward_server
+
+N = 60
+
+
+@contextlib.contextmanager
+def subscribing(
+    *options: str, home: Path, out: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    env = os.environ | {"XDG_STATE_HOME": str(home)}
+    command = [sys.executable, "-m", "monitor", "subscribe", *options]
+    with contextlib.ExitStack() as stack:
+        output = subprocess.PIPE if out is None else stack.enter_context(out.open("w"))
+        run = subprocess.Popen(
+            command, env=env, stdout=output, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        process = stack.enter_context(run)
+        stack.callback(process.kill)
+        yield process
+
+
+def received(server: WebServer) -> list[str]:
+    return [json.loads(one.body)["id"] for one in server.taken()]
+
+
+def until(server: WebServer, n: int, process: subprocess.Popen[str]) -> None:
+    """Wait for n alerts at least."""
+    until_s = time.monotonic() + 40
+    while len(received(server)) < n:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
+
+
+def test_nothing_is_lost_when_it_is_killed_in_mid_delivery(tmp_path: Path) -> None:
+    """With --durable: each alert is handed on, in order, whenever the process died; few twice."""
+    endpoint = f"ipc://{tmp_path / 'a'}"
+    messages = [alert(seq=n, id=f"a{n:03}") for n in range(1, N + 1)]
+    with served(endpoint, tmp_path / "j") as server, beating(server, N), web_server() as web:
+        server.do(publish(*messages, sent=False))
+        options = (endpoint, "--durable", "desk", "--webhook", f"{web.url}/x", "--json")
+        for part in (5, 20, 40):
+            with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
+                until(web, part, process)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
+            until_s = time.monotonic() + 40
+            while f"a{N:03}" not in received(web) and time.monotonic() < until_s:
+                time.sleep(0.02)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        got = received(web)
+        before = len(got)
+        with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+    assert list(dict.fromkeys(got)) == [one.id for one in messages]
+    assert len(received(web)) == before  # all was noted: nothing comes again
+
+
+def test_what_failed_in_one_life_comes_in_the_next(tmp_path: Path) -> None:
+    """A dead address holds nothing up; --until-end says what was not handed on, exit code 1."""
+    endpoint = f"ipc://{tmp_path / 'a'}"
+    out = tmp_path / "fhir.ndjson"
+    dead = f"http://127.0.0.1:{free_port()}/"
+    with served(endpoint, tmp_path / "j") as server, ended(server, 3):
+        server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2, 3)], sent=False))
+        options = (endpoint, "--durable", "d", "--until-end", "--json")
+        with subscribing(*options, "--webhook", dead, "--fhir", str(out), home=tmp_path) as process:
+            printed, told = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert len(printed.splitlines()) == len(out.read_text().splitlines()) == 3
+        assert "Connection refused); it is tried until it is taken" in told
+        assert "wait for the next time" in told
+        assert "alerts were not handed on; what waits is tried again" in told
+        with subscribing(*options, "--fhir", str(out), home=tmp_path) as process:
+            printed, told = process.communicate(timeout=60)
+        assert (process.returncode, printed) == (0, "")
+        assert "fhir.ndjson: 0 alerts were handed on\n" in told
+        assert "not handed on" not in told
+
+
+@contextlib.contextmanager
+def ended(server: Server, newest: int) -> Iterator[None]:
+    """Have heartbeats say that all records have ended."""
+    import threading
+
+    leaving = threading.Event()
+    heartbeat = msgspec.structs.replace(
+        status(newest_seq=newest, ward=WardCounts(ended=1)),
+        patients=[patient_status(state="ended")],
+    )
+
+    def beat() -> None:
+        while not leaving.wait(0.05):
+            server.do(publish(heartbeat, journaled=False))
+
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    yield
+    leaving.set()
+    heart.join()
+
+
+def mixed() -> list[msgspec.Struct]:
+    return [
+        alert(seq=1, id="beats"),
+        technical(seq=2, id="noise"),
+        alarm(seq=3, id="asystole"),
+        alarm(seq=4, id="over", state="cleared"),
+        alarm(seq=5, id="bed", patient="bed-2"),
+        alert(seq=6, id="low", priority="low", patient="bed-2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        (["--priority", "high", "--state", "onset"], ["asystole", "bed"]),
+        (["--kind", "noisy,anomalous_beats", "--patient", "119"], ["beats", "noise"]),
+        (["--topic", "alert", "--patient", "bed-*"], ["bed", "low"]),
+    ],
+)
+def test_filters_stand_behind_the_sequence(
+    options: list[str], passes: list[str], tmp_path: Path
+) -> None:
+    """What is left out is kept and numbered all the same: no hole is seen, nothing comes twice."""
+    endpoint = f"ipc://{tmp_path / 'a'}"
+    out = tmp_path / "fhir.ndjson"
+    with served(endpoint, tmp_path / "j") as server, ended(server, 6):
+        server.do(publish(*mixed(), sent=False))  # type: ignore[arg-type]
+        told = []
+        for _ in range(2):
+            with subscribing(
+                endpoint, "--durable", "d", "--until-end", "--json", "--fhir", str(out), *options,
+                home=tmp_path,
+            ) as process:  # fmt: skip
+                printed, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
+            assert "truncated" not in errors
+            told.append([json.loads(line)["id"] for line in printed.splitlines()])
+    assert told == [passes, []]
+    values = [json.loads(line)["identifier"][0]["value"] for line in out.read_text().splitlines()]
+    assert [value.partition(":")[2] for value in values] == passes
+
+
+def test_left_out_technical_alerts_are_said(tmp_path: Path) -> None:
+    """Who asks for a priority is told that technical alerts have none."""
+    endpoint = f"ipc://{tmp_path / 'a'}"
+    with served(endpoint, tmp_path / "j") as server, ended(server, 6):
+        server.do(publish(*mixed(), sent=False))  # type: ignore[arg-type]
+        for options, is_said in (([], True), (["--topic", "alert"], False)):
+            with subscribing(
+                endpoint, "--until-end", "--priority", "high", *options, home=tmp_path
+            ) as process:
+                _, told = process.communicate(timeout=60)
+            assert ("technical alerts have none and are left out" in told) == is_said
+
+
+@pytest.mark.slow
+def test_filters_and_sinks_of_a_ward(tmp_path: Path) -> None:
+    """The same options, the same alerts."""
+    require_nats()
+    from tests.monitor.conformance.stores import WardStore
+
+    out = tmp_path / "fhir.ndjson"
+    with ward_server(partitions=1) as server:
+        writer = WardStore(server).writer()
+        writer.commit(
+            [msgspec.structs.replace(one, journal=writer.identity) for one in mixed()],  # type: ignore[type-var]
+            [],
+        )
+        with subscribing(
+            "--ward", server.access.servers, "--json", "--priority", "high", "--state", "onset",
+            "--fhir", str(out), home=tmp_path, out=tmp_path / "out",
+        ) as process:  # fmt: skip
+            until_s = time.monotonic() + 30
+            while out.read_text().count("\n") < 2 if out.exists() else True:
+                assert process.poll() is None
+                assert time.monotonic() < until_s
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        writer.close()
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["asystole", "bed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--webhook", "TEMPLATE:https://host/"], r"\$nobody is no name of an alert; there are"),
+        (["--webhook", "https://nurse:s3cret@host/"], "--secrets"),
+        (["--mqtt", "mqtt://host"], "topic"),
+        (["--fhir", "/nowhere/at/all"], "cannot be written"),
+        (["--sink", "kafka:host"], "the sink of no package"),
+        (["--on-alert", "'"], "quotes"),
+        (["--secrets", "/nowhere"], "/nowhere"),
+        (["--kind", "vf"], "ventricular_fibrillation"),
+        (["--metrics", "x"], "no port"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_starts(
+    options: list[str], said: str, tmp_path: Path
+) -> None:
+    """On one line, with exit code 2."""
+    template = tmp_path / "t.json"
+    template.write_text('{"text": "$nobody"}')
+    given = [one.replace("TEMPLATE", str(template)) for one in options]
+    with subscribing(*given, home=tmp_path) as process:
+        printed, told = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (2, "")
+    assert len(told.splitlines()) == 1
+    assert said.replace("\\", "") in told
+    assert "s3cret" not in told
+
+
+def test_metrics_of_a_subscriber(tmp_path: Path) -> None:
+    """Prometheus reads what became of alerts."""
+    pytest.importorskip("prometheus_client", reason="the extra metrics is not installed")
+    import urllib.request
+
+    endpoint, port = f"ipc://{tmp_path / 'a'}", free_port()
+    line = 'ecg_monitor_sink_alerts_total{sink="127.0.0.1"} 3.0'
+    with served(endpoint, tmp_path / "j") as server, beating(server, 3), web_server() as web:
+        server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2, 3)], sent=False))
+        with subscribing(
+            endpoint, "--webhook", web.url, "--metrics", str(port), home=tmp_path,
+            out=tmp_path / "out",
+        ) as process:  # fmt: skip
+            until(web, 3, process)
+            until_s = time.monotonic() + 10
+            text = ""
+            while line not in text and time.monotonic() < until_s:
+                url = f"http://127.0.0.1:{port}/metrics"
+                text = urllib.request.urlopen(url, timeout=10).read().decode()
+    assert line in text
+    assert 'ecg_monitor_sink_waiting{sink="127.0.0.1"} 0.0' in text
