@@ -8,14 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from monitor.wire.messages import WardCounts
+from monitor.wire.messages import Alert, Technical, WardCounts
 from tests.messages import alarm, alert, patient_status, status, technical
 from tests.monitor.delivery.sinks.web_server import WebServer, web_server
 from tests.monitor.delivery.test_subscriber import Server, beating, publish, served
@@ -109,8 +111,6 @@ def test_what_failed_in_one_life_comes_in_the_next(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def ended(server: Server, newest: int) -> Iterator[None]:
     """Have heartbeats say that all records have ended."""
-    import threading
-
     leaving = threading.Event()
     heartbeat = msgspec.structs.replace(
         status(newest_seq=newest, ward=WardCounts(ended=1)),
@@ -128,7 +128,7 @@ def ended(server: Server, newest: int) -> Iterator[None]:
     heart.join()
 
 
-def mixed() -> list[msgspec.Struct]:
+def mixed() -> list[Alert | Technical]:
     return [
         alert(seq=1, id="beats"),
         technical(seq=2, id="noise"),
@@ -154,7 +154,7 @@ def test_filters_stand_behind_the_sequence(
     endpoint = f"ipc://{tmp_path / 'a'}"
     out = tmp_path / "fhir.ndjson"
     with served(endpoint, tmp_path / "j") as server, ended(server, 6):
-        server.do(publish(*mixed(), sent=False))  # type: ignore[arg-type]
+        server.do(publish(*mixed(), sent=False))
         told = []
         for _ in range(2):
             with subscribing(
@@ -174,7 +174,7 @@ def test_left_out_technical_alerts_are_said(tmp_path: Path) -> None:
     """Who asks for a priority is told that technical alerts have none."""
     endpoint = f"ipc://{tmp_path / 'a'}"
     with served(endpoint, tmp_path / "j") as server, ended(server, 6):
-        server.do(publish(*mixed(), sent=False))  # type: ignore[arg-type]
+        server.do(publish(*mixed(), sent=False))
         for options, is_said in (([], True), (["--topic", "alert"], False)):
             with subscribing(
                 endpoint, "--until-end", "--priority", "high", *options, home=tmp_path
@@ -193,7 +193,7 @@ def test_filters_and_sinks_of_a_ward(tmp_path: Path) -> None:
     with ward_server(partitions=1) as server:
         writer = WardStore(server).writer()
         writer.commit(
-            [msgspec.structs.replace(one, journal=writer.identity) for one in mixed()],  # type: ignore[type-var]
+            [msgspec.structs.replace(one, journal=writer.identity) for one in mixed()],
             [],
         )
         with subscribing(
@@ -201,7 +201,7 @@ def test_filters_and_sinks_of_a_ward(tmp_path: Path) -> None:
             "--fhir", str(out), home=tmp_path, out=tmp_path / "out",
         ) as process:  # fmt: skip
             until_s = time.monotonic() + 30
-            while out.read_text().count("\n") < 2 if out.exists() else True:
+            while not out.exists() or out.read_text().count("\n") < 2:
                 assert process.poll() is None
                 assert time.monotonic() < until_s
                 time.sleep(0.05)
@@ -244,8 +244,6 @@ def test_what_cannot_be_used_is_said_before_anything_starts(
 def test_metrics_of_a_subscriber(tmp_path: Path) -> None:
     """Prometheus reads what became of alerts."""
     pytest.importorskip("prometheus_client", reason="the extra metrics is not installed")
-    import urllib.request
-
     endpoint, port = f"ipc://{tmp_path / 'a'}", free_port()
     line = 'ecg_monitor_sink_alerts_total{sink="127.0.0.1"} 3.0'
     with served(endpoint, tmp_path / "j") as server, beating(server, 3), web_server() as web:

@@ -94,10 +94,8 @@ def test_a_slow_delivery_is_not_taken_for_a_silent_monitor(
     with served(endpoint, tmp_path / "j") as server:
         server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2)], sent=False))
         thread = _in_the_background(server, ended=True, stop=stop, newest=2)
-        follow(
-            FollowOptions(endpoint, ("alert",), until_end=True, routes=(Route("slow", Slow()),)),
-            screen,
-        )
+        routes = (Route("slow", Slow()),)
+        follow(FollowOptions(endpoint, ("alert",), until_end=True, routes=routes), screen)
         stop.set()
         thread.join()
     assert "no heartbeat" not in errors.getvalue()

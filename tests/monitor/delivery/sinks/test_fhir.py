@@ -42,7 +42,7 @@ def test_each_is_a_resource_of_its_model() -> None:
         again = json.loads(model.model_dump_json(exclude_none=True))
         assert again["code"] == found["code"]
         assert again["identifier"] == found["identifier"]
-        with pytest.raises(ValueError, match="extra|Extra|permitted"):
+        with pytest.raises(ValueError, match=r"[Ee]xtra|permitted"):
             models[found["resourceType"]].model_validate({**found, "surprise": 1})
 
 
@@ -56,13 +56,8 @@ def test_an_alarm_is_an_issue_with_a_code() -> None:
     assert found["patient"]["identifier"]["value"] == "119"
     assert found["identifiedDateTime"] == "2026-01-01T00:00:00.000Z"
     over = resource(alarm(state="cleared"))
-    assert (over["status"], over["identifiedPeriod"]["end"]) == (
-        "final",
-        "2026-01-01T00:00:00.000Z",
-    )
-    assert over["identifier"][1] == found["identifier"][1] | {
-        "value": over["identifier"][1]["value"]
-    }
+    assert over["status"] == "final"
+    assert over["identifiedPeriod"] == {"end": "2026-01-01T00:00:00.000Z"}
     assert set(SNOMED_CODES) < set(ALARM_KINDS)
 
 
