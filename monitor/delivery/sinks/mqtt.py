@@ -46,7 +46,7 @@ _QUERY = ("client", "retain")
 _Found = TypeVar("_Found")
 
 
-class Place(NamedTuple):
+class BrokerTopic(NamedTuple):
     """Where to publish."""
 
     host: str
@@ -57,7 +57,7 @@ class Place(NamedTuple):
     retain: bool
 
 
-def parse_place(url: str) -> Place:
+def parse_topic(url: str) -> BrokerTopic:
     """Read what --mqtt was given.
 
     Raises
@@ -67,7 +67,7 @@ def parse_place(url: str) -> Place:
 
     Examples
     --------
-    >>> parse_place("mqtts://broker.example/ecg/ward-7?retain=1")[:4]
+    >>> parse_topic("mqtts://broker.example/ecg/ward-7?retain=1")[:4]
     ('broker.example', 8883, True, 'ecg/ward-7')
     """
     try:
@@ -77,32 +77,34 @@ def parse_place(url: str) -> Place:
             parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)
         )
     except ValueError as error:
-        raise _no_place(url, str(error)) from error
+        raise _no_topic(url, str(error)) from error
     if parts.scheme not in PORTS or not parts.hostname or not url.isprintable():
-        raise _no_place(url, "it is no mqtt or mqtts address")
+        raise _no_topic(url, "it is no mqtt or mqtts address")
     if parts.username is not None:
-        raise _no_place(
+        raise _no_topic(
             url.rpartition("@")[2],
             "user and password would be seen by all who see the command line; put them into a "
             f'file, ["{parts.hostname}"] user = …, password = …, for --secrets',
         )
     topic = urllib.parse.unquote(parts.path.strip("/"))
     if not topic or "#" in url or set(topic) & set("+#") or topic.startswith("$"):
-        raise _no_place(url, "a topic to publish to has no + and no #, and begins with no $")
+        raise _no_topic(url, "a topic to publish to has no + and no #, and begins with no $")
     if len(topic.encode()) > MAX_TOPIC_BYTES or not topic.isprintable():
-        raise _no_place(url, f"the topic is longer than {MAX_TOPIC_BYTES} bytes, or no text")
+        raise _no_topic(url, f"the topic is longer than {MAX_TOPIC_BYTES} bytes, or no text")
     unknown = [name for name in query if name not in _QUERY]
     if unknown or any(len(given) > 1 for given in query.values()):
-        raise _no_place(url, f"behind ? stand {' and '.join(_QUERY)}, each once")
+        raise _no_topic(url, f"behind ? stand {' and '.join(_QUERY)}, each once")
     retain = query.get("retain", ["0"])[0]
     if retain not in ("0", "1"):
-        raise _no_place(url, "retain is 0 or 1")
+        raise _no_topic(url, "retain is 0 or 1")
     client = query.get("client", [""])[0]
     is_tls = parts.scheme == "mqtts"
-    return Place(parts.hostname, port or PORTS[parts.scheme], is_tls, topic, client, retain == "1")
+    return BrokerTopic(
+        parts.hostname, port or PORTS[parts.scheme], is_tls, topic, client, retain == "1"
+    )
 
 
-def _no_place(url: str, why: str) -> InvalidOption:
+def _no_topic(url: str, why: str) -> InvalidOption:
     return InvalidOption(f"--mqtt {url[:100]}: {why}; write mqtt://HOST/TOPIC")
 
 
@@ -132,12 +134,12 @@ class Mqtt:
             raise InvalidOption(
                 "--mqtt needs paho-mqtt; install it: pip install 'ecg-monitor[mqtt]'"
             ) from error
-        self._place = parse_place(url)
-        self._credentials = options.credentials(self._place.host)
-        self._tls: ssl.SSLContext | None = self._credentials.tls() if self._place.is_tls else None
+        self._at = parse_topic(url)
+        self._credentials = options.credentials(self._at.host)
+        self._tls: ssl.SSLContext | None = self._credentials.tls() if self._at.is_tls else None
         self._limit_s = limit_s
-        self._is_kept = bool(options.session or self._place.client)
-        self._client_name = self._place.client or _client_name(self._place, options.session)
+        self._is_kept = bool(options.session or self._at.client)
+        self._client_name = self._at.client or _client_name(self._at, options.session)
         self._client: Client | None = None
         self._changed = threading.Condition()
         self._refused = ""  # why the broker does not let us in
@@ -145,12 +147,12 @@ class Mqtt:
         self._is_closed = False
 
     def __str__(self) -> str:
-        return f"{self._place.host}/{self._place.topic}"
+        return f"{self._at.host}/{self._at.topic}"
 
     def send(self, message: Alert | Technical) -> None:
         """Publish, and wait until the broker has it."""
         kind = "alert" if isinstance(message, Alert) else "technical"
-        topic = f"{self._place.topic}/{kind}/{level(message.patient)}"
+        topic = f"{self._at.topic}/{kind}/{level(message.patient)}"
         try:
             self._publish(self._connected(), topic, json_line(message))
         except Rejected:
@@ -165,13 +167,13 @@ class Mqtt:
         with self._changed:
             self._changed.notify_all()
         client = self._client
-        if client is not None and self._place.retain and client.is_connected():
+        if client is not None and self._at.retain and client.is_connected():
             client.publish(self._status_topic, _status("offline"), qos=1, retain=True)
         self._drop()
 
     @property
     def _status_topic(self) -> str:
-        return f"{self._place.topic}/status"
+        return f"{self._at.topic}/status"
 
     def _publish(self, client: Client, topic: str, payload: str) -> None:
         sent = client.publish(topic, payload.encode(), qos=1)
@@ -193,8 +195,8 @@ class Mqtt:
         self._refused = ""
         try:
             client.connect(
-                self._place.host,
-                self._place.port,
+                self._at.host,
+                self._at.port,
                 keepalive=KEEPALIVE_S,
                 clean_start=not self._is_kept,
                 properties=_session(SESSION_S if self._is_kept else 0),
@@ -226,7 +228,7 @@ class Mqtt:
             client.username_pw_set(self._credentials.user, self._credentials.password or None)
         if self._tls is not None:
             client.tls_set_context(self._tls)
-        if self._place.retain:
+        if self._at.retain:
             client.will_set(self._status_topic, _status("offline"), qos=1, retain=True)
         return client
 
@@ -236,7 +238,7 @@ class Mqtt:
                 self._refused = f"the broker refuses this client: {reason}"
                 self._changed.notify_all()
             return
-        if self._place.retain:
+        if self._at.retain:
             client.publish(self._status_topic, _status("online"), qos=1, retain=True)
         with self._changed:
             self._changed.notify_all()
@@ -286,10 +288,10 @@ def level(name: str) -> str:
     return "".join(f"%{ord(one):02X}" if one in "%/+#" else one for one in name)
 
 
-def _client_name(place: Place, session: str) -> str:
+def _client_name(at: BrokerTopic, session: str) -> str:
     if not session:
         return f"ecg-monitor-{uuid.uuid4().hex[:12]}"
-    same = "\0".join((socket.gethostname(), place.topic, session))
+    same = "\0".join((socket.gethostname(), at.topic, session))
     return f"ecg-monitor-{hashlib.sha256(same.encode()).hexdigest()[:12]}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor.delivery.sinks.credentials import SecretsFile
-from monitor.delivery.sinks.mqtt import Mqtt, level, parse_place
+from monitor.delivery.sinks.mqtt import Mqtt, level, parse_topic
 from monitor.delivery.sinks.sink import DeliveryFailed, Rejected, SinkOptions
 from monitor.errors import InvalidOption
 from tests.messages import alert, technical
@@ -48,17 +48,17 @@ def secrets(folder: Path, text: str) -> SinkOptions:
         ("mqtt://nurse:s3cret@host/a", "--secrets"),
     ],
 )
-def test_what_is_no_place_to_publish(url: str, said: str) -> None:
+def test_what_is_no_topic_to_publish(url: str, said: str) -> None:
     """Refused at the start; no password is shown."""
     with pytest.raises(InvalidOption, match=said) as caught:
-        parse_place(url)
+        parse_topic(url)
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_place() -> None:
     """Host, port, topic."""
-    assert parse_place("mqtt://h:1/a/b%20c/") == ("h", 1, False, "a/b c", "", False)
-    assert parse_place("mqtts://h/a?client=me&retain=1") == ("h", 8883, True, "a", "me", True)
+    assert parse_topic("mqtt://h:1/a/b%20c/") == ("h", 1, False, "a/b c", "", False)
+    assert parse_topic("mqtts://h/a?client=me&retain=1") == ("h", 8883, True, "a", "me", True)
 
 
 def test_a_patient_is_one_level_of_the_topic() -> None:
