@@ -136,8 +136,12 @@ class Delivery:
     def take(self, message: Message) -> None:
         """Hand on an alert or a technical alert that is wanted; anything else is passed over."""
         if isinstance(message, Alert | Technical) and self._wants(message):
-            for line in self._lines:
-                line.backlog.put(message)
+            self.tell(message)
+
+    def tell(self, message: Alert | Technical) -> None:
+        """Hand on what is no affair of filters: that the monitor is not heard."""
+        for line in self._lines:
+            line.backlog.put(message)
 
     def look(self) -> None:
         """Give sinks what waits, and note what became of the rest; call it often.

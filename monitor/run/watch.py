@@ -6,7 +6,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Literal, Protocol
 
 from monitor.delivery.alert_filter import AlertFilter
 from monitor.delivery.control_client import or_keys
@@ -23,7 +24,7 @@ from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.view.screens import SILENT_S, Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import Keys
-from monitor.wire.messages import ControlRequest, Message, Status
+from monitor.wire.messages import MONITOR, ControlRequest, Message, Status, Technical
 from monitor.wire.sockets import TRY_AGAIN_S, Sockets
 
 LOOP_S = 0.1
@@ -204,6 +205,7 @@ def print_messages(
 ) -> None:
     """Show and hand on what comes, until interrupted, or as `follow` says."""
     status: Status | None = None
+    unheard = Unheard()
     idle_turns = 0
     while not interrupts.happened:
         message = subscriber.receive(LOOP_S)
@@ -212,6 +214,8 @@ def print_messages(
         idle_turns = 0 if message is not None else idle_turns + 1
         idle = idle_turns > 1
         hearing.look(subscriber, idle=idle)
+        if not options.until_end and (alert := unheard.look(subscriber, idle=idle)) is not None:
+            delivery.tell(alert)
         for text in subscriber.take_notices():
             screen.notice(text)
         if isinstance(message, Status):
@@ -352,6 +356,42 @@ class Hearing:
         if self._refused_due_s is None or self._clock() >= self._refused_due_s:
             self._refused_due_s = self._clock() + REFUSED_AGAIN_S
             self._notice(f"{refusal}; it is tried again every {TRY_AGAIN_S:.0f} s")
+
+
+class Unheard:
+    """Makes the alert that the monitor is not heard, which the monitor itself cannot.
+
+    Parameters
+    ----------
+    now : callable
+        Returns the wall time in UTC.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._since = ""  # when it began, while it lasts
+
+    def look(self, subscriber: Heard, *, idle: bool) -> Technical | None:
+        """Return the alert when silence begins or ends, else none.
+
+        Silence is heard only where nothing waits to be taken in.
+        """
+        is_silent = subscriber.silent_s > (GONE_S if not self._since else SILENT_S)
+        if is_silent == bool(self._since) or (is_silent and not idle):
+            return None
+        wall_time = f"{self._now():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        since = self._since or f"unheard-{wall_time}"
+        self._since = since if is_silent else ""
+        state: Literal["onset", "cleared"] = "onset" if is_silent else "cleared"
+        text = "the monitor is heard again"
+        if is_silent:
+            why = subscriber.refusal or "it is gone, hangs, or cannot be reached"
+            text = f"the monitor was not heard for {GONE_S:.0f} s: {why}; no alert comes meanwhile"
+        return Technical(
+            schema=1, patient=MONITOR, record=MONITOR, lead=MONITOR, sample=0, time_s=0.0,
+            wall_time=wall_time, id=f"{since}-{state}", seq=0, journal="", event="stage_down",
+            state=state, text=text, durable=False,
+        )  # fmt: skip
 
 
 def _is_over(status: Status, subscriber: Listening) -> bool:

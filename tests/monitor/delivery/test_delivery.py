@@ -262,6 +262,19 @@ def test_what_no_journal_keeps_is_handed_on_at_once(tmp_path: Path) -> None:
     assert sorted(pager.taken) == ["1", "failing"]
 
 
+def test_filters_do_not_keep_back_that_the_monitor_is_not_heard(tmp_path: Path) -> None:
+    """It is no alert of the monitor's."""
+    pager = Pager()
+    with (
+        Inbox(tmp_path / "i") as inbox,
+        delivering(pager, inbox=inbox, wants=lambda message: False) as delivery,
+    ):
+        delivery.take(technical(id="noise", seq=0))
+        delivery.tell(technical(id="unheard", seq=0))
+        drained(delivery)
+    assert pager.taken == ["unheard"]
+
+
 def test_what_retention_removed_is_counted(tmp_path: Path) -> None:
     """It cannot be handed on any more."""
     told: list[str] = []
