@@ -81,8 +81,8 @@ class HttpPost:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             is_silent = isinstance(reason, TimeoutError)
-            text = self._silent if is_silent else str(reason) or type(error).__name__
-            outcome.append(DeliveryFailed(text))
+            text = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+            outcome.append(DeliveryFailed(self._silent if is_silent else text))
         except http.client.HTTPException as error:
             outcome.append(DeliveryFailed(f"no proper answer ({type(error).__name__})"))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,10 +15,16 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import typer.main
 
+from monitor.cli.app import app
+from monitor.delivery.alert_filter import parse_filter
+from monitor.delivery.sinks.kinds import open_routes
+from monitor.delivery.sinks.sink import SinkOptions
 from monitor.wire.messages import Alert, Technical, WardCounts
 from tests.messages import alarm, alert, patient_status, status, technical
 from tests.monitor.delivery.sinks.web_server import WebServer, web_server
@@ -239,6 +247,27 @@ def test_what_cannot_be_used_is_said_before_anything_starts(
     assert len(told.splitlines()) == 1
     assert said.replace("\\", "") in told
     assert "s3cret" not in told
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "ROUTING.md"
+SHOWN = re.findall(r"^    ecg-monitor (subscribe .*?)(?:  +#.*)?$", PAGE.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_what_the_page_shows_can_be_used(line: str, tmp_path: Path) -> None:
+    """Options parse, sinks open."""
+    words = shlex.split(line)[1:]
+    command: Any = typer.main.get_command(app)
+    given = command.commands["subscribe"].make_context("subscribe", words).params
+    parse_filter(*(given[name] or [] for name in ("state", "priority", "kind", "patient")))
+    sinks = {f"--{name.replace('_', '-')}": given[name] or []
+             for name in ("on_alert", "webhook", "mqtt", "fhir")}  # fmt: skip
+    assert len(open_routes(sinks, SinkOptions())) == 1
+
+
+def test_the_page_shows_each_kind() -> None:
+    """The pattern finds what it looks for."""
+    assert len(SHOWN) == 6
 
 
 def test_metrics_of_a_subscriber(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from monitor.delivery.sinks.sink import DeliveryFailed, Rejected, SinkOptions
 from monitor.errors import InvalidOption
 from tests.messages import alert, technical
 from tests.monitor.delivery.sinks.broker import broker, program, reader
+from tests.monitor.delivery.sinks.certificates import self_signed
 from tests.monitor.ports import free_port
 
 
@@ -138,13 +139,7 @@ def _hashed(passwords: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_trusts_whom_the_secrets_name(tmp_path: Path) -> None:
     """And nobody else; a broker without TLS is no broker of mqtts."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, key = self_signed(tmp_path)
     config = f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}"
     with broker(tmp_path, config) as running:
         url = f"mqtts://127.0.0.1:{running.port}/ecg"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import json
+import ssl
 import time
 import tracemalloc
 from pathlib import Path
@@ -17,6 +18,7 @@ from monitor.delivery.sinks.sink import DeliveryFailed, Rejected, SinkOptions
 from monitor.delivery.sinks.webhook import Webhook
 from monitor.errors import InvalidOption
 from tests.messages import alarm, alert
+from tests.monitor.delivery.sinks.certificates import self_signed
 from tests.monitor.delivery.sinks.web_server import web_server
 
 
@@ -144,6 +146,21 @@ def test_credentials_go_to_their_host_alone(tmp_path: Path) -> None:
         sent = [one.headers.get("Authorization") for one in server.taken()]
     basic = base64.b64encode(b"nurse:s3cret").decode()
     assert sent == ["Bearer tk", f"Basic {basic}", None]
+
+
+def test_https_trusts_whom_the_secrets_name(tmp_path: Path) -> None:
+    """And nobody else."""
+    certificate, key = self_signed(tmp_path)
+    secrets = tmp_path / "secrets.toml"
+    secrets.touch(mode=0o600)
+    secrets.write_text(f'["127.0.0.1"]\nca = "{certificate}"')
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with web_server(context) as server:
+        Webhook(server.url, SinkOptions(SecretsFile(secrets))).send(alert())
+        with pytest.raises(DeliveryFailed, match="CERTIFICATE_VERIFY_FAILED"):
+            Webhook(server.url).send(alert())
+        assert len(server.taken()) == 1
 
 
 def test_ntfy_gets_json_at_its_root() -> None:

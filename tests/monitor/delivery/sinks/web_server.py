@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,8 +41,8 @@ class WebServer:
 
 
 @contextlib.contextmanager
-def web_server() -> Iterator[WebServer]:
-    """Serve on a free port."""
+def web_server(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+    """Serve on a free port, over TLS where that is given."""
     told = WebServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -70,13 +71,19 @@ def web_server() -> Iterator[WebServer]:
                     self.end_headers()
                     self.wfile.write(content)
 
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # a client that does not trust us leaves
+                super().handle()
+
         def log_message(self, *given: object) -> None:
             return
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        if tls is not None:
+            serving.socket = tls.wrap_socket(serving.socket, server_side=True)
         thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        told.url = f"http://127.0.0.1:{serving.server_port}"
+        told.url = f"http{'s' if tls else ''}://127.0.0.1:{serving.server_port}"
         try:
             yield told
         finally:
