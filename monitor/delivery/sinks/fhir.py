@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from monitor.delivery.sinks.fhir_resources import identity, resource
-from monitor.delivery.sinks.http_post import HttpPost
+from monitor.delivery.sinks.http_post import HttpPost, checked_host
 from monitor.delivery.sinks.sink import LIMIT_S, DeliveryFailed, SinkOptions
 from monitor.errors import InvalidOption
 from monitor.wire.messages import Alert, Technical
@@ -43,6 +43,7 @@ class FhirServer:
     def __init__(
         self, base: str, options: SinkOptions | None = None, limit_s: float = LIMIT_S
     ) -> None:
+        checked_host(base, "--fhir")
         parts = urllib.parse.urlsplit(base)
         if parts.query or parts.fragment:
             raise InvalidOption(

@@ -6,7 +6,7 @@ import re
 import urllib.parse
 from collections.abc import Callable
 
-from monitor.delivery.sinks.http_post import HttpPost
+from monitor.delivery.sinks.http_post import HttpPost, checked_host
 from monitor.delivery.sinks.sink import LIMIT_S, SinkOptions
 from monitor.delivery.sinks.templates import SHIPPED, Template, load_template
 from monitor.errors import InvalidOption
@@ -56,6 +56,7 @@ def _as_it_is(message: Alert | Technical) -> bytes:
 
 def _of_topic(url: str) -> tuple[str, Template]:
     """Return where ntfy takes JSON, its root, and the template with the topic in it."""
+    checked_host(url, "--webhook")
     parts = urllib.parse.urlsplit(url)
     topic = urllib.parse.unquote(parts.path.strip("/"))
     if not re.fullmatch(r"[-_A-Za-z0-9]{1,64}", topic):
