@@ -7,6 +7,7 @@ is tried again after half a second, one, two, … sixty; what it refuses, some t
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -17,7 +18,14 @@ from dataclasses import dataclass, field
 from monitor.delivery.backlog import Backlog, InboxBacklog, MemoryBacklog
 from monitor.delivery.inbox import Inbox
 from monitor.delivery.metrics import BY_NAME, Declared, Value
-from monitor.delivery.sinks.sink import LIMIT_S, DeliveryFailed, Rejected, Route
+from monitor.delivery.sinks.sink import (
+    LIMIT_S,
+    STAND_BY_S,
+    DeliveryFailed,
+    Rejected,
+    Route,
+    StandsBy,
+)
 from monitor.wire.messages import Alert, Message, Technical
 
 TRIES = 3  # of an alert that is refused
@@ -74,8 +82,18 @@ class _Worker(threading.Thread):
         self._alerts.put(None)
 
     def run(self) -> None:
-        while (found := self._alerts.get()) is not None and not self._stopped.is_set():
-            self._hand_on(*found)
+        while not self._stopped.is_set():
+            if self._alerts.empty():
+                self._stand_by()
+            with contextlib.suppress(queue.Empty):
+                found = self._alerts.get(timeout=STAND_BY_S)
+                if found is not None:
+                    self._hand_on(*found)
+
+    def _stand_by(self) -> None:
+        if isinstance(self._sink, StandsBy):
+            with contextlib.suppress(Exception):  # it is no alert that is missed
+                self._sink.stand_by()
 
     def _hand_on(self, number: int, message: Alert | Technical) -> None:
         tries = refused = 0

@@ -161,6 +161,15 @@ class Mqtt:
             self._drop()  # what it holds would come twice: the next try begins anew
             raise
 
+    def stand_by(self) -> None:
+        """Be connected, where that is told to others."""
+        if self._at.retain:
+            try:
+                self._connected()
+            except DeliveryFailed:
+                self._drop()
+                raise
+
     def close(self) -> None:
         """Say that this subscriber leaves, and end the connection."""
         self._is_closed = True

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from monitor.delivery.sinks.credentials import Credentials, NoSecrets, Secrets
 from monitor.wire.messages import Alert, Technical
 
 LIMIT_S = 10.0  # for one try
+STAND_BY_S = 10.0
 
 
 class DeliveryFailed(Exception):
@@ -71,6 +72,21 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what is held; a `send` under way in the other thread ends soon."""
+        ...
+
+
+@runtime_checkable
+class StandsBy(Protocol):
+    """A sink that does something while no alert comes, as to say that it is there."""
+
+    def stand_by(self) -> None:
+        """Do it, within LIMIT_S; called at the start and every STAND_BY_S, by the thread of `send`.
+
+        Raises
+        ------
+        DeliveryFailed
+            If that could not be done; it is passed over.
+        """
         ...
 
 

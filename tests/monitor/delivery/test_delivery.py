@@ -175,6 +175,29 @@ def test_a_sink_that_fails_holds_up_no_other() -> None:
         stuck.set()
 
 
+def test_a_sink_may_stand_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is called while no alert comes; that it fails then is nobody's affair."""
+    monkeypatch.setattr(delivery_file, "STAND_BY_S", 0.01)
+    told: list[str] = []
+    called: list[int] = []
+
+    class Standing(Pager):
+        def stand_by(self) -> None:
+            called.append(len(self.taken))
+            raise DeliveryFailed("gone")
+
+    pager = Standing()
+    with delivering(pager, told=told) as delivery:
+        until_s = time.monotonic() + 10
+        while len(called) < 3 and time.monotonic() < until_s:
+            time.sleep(0.001)
+        delivery.take(alert(id="1"))
+        drained(delivery)
+    assert called[:3] == [0, 0, 0]
+    assert pager.taken == ["1"]
+    assert told == ["pager: 1 alerts were handed on"]
+
+
 def test_two_sinks_of_one_name_are_told_apart() -> None:
     """Two channels of one host."""
     with delivering(Pager(), Pager()) as delivery:

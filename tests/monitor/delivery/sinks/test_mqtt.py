@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from monitor.delivery.delivery import Delivery
 from monitor.delivery.sinks.credentials import SecretsFile
 from monitor.delivery.sinks.mqtt import Mqtt, level, parse_topic
-from monitor.delivery.sinks.sink import DeliveryFailed, Rejected, SinkOptions
+from monitor.delivery.sinks.sink import DeliveryFailed, Rejected, Route, SinkOptions
 from monitor.errors import InvalidOption
 from tests.messages import alert, technical
 from tests.monitor.delivery.sinks.broker import broker, program, reader
@@ -103,6 +104,20 @@ def test_the_status_is_kept_and_tells_of_a_death(tmp_path: Path) -> None:
         socket.shutdown(2)  # as when the process dies: no farewell
         assert reading.next()[:2] == ("w/status", b'{"state": "offline"}')
         killed.close()
+
+
+def test_the_status_is_there_before_any_alert(tmp_path: Path) -> None:
+    """And again when the broker was away."""
+    with broker(tmp_path) as running, reader(running.port) as reading:
+        sink = Mqtt(f"{running.url}/w?retain=1", limit_s=2)
+        delivery = Delivery([Route("mqtt", sink)], lambda text: None)
+        assert reading.next()[:2] == ("w/status", b'{"state": "online"}')
+        running.kill()
+        running.start()
+        with reader(running.port) as again:
+            assert again.next(40)[:2] == ("w/status", b'{"state": "online"}')
+            delivery.close()
+            assert again.next()[:2] == ("w/status", b'{"state": "offline"}')
 
 
 def test_rights_that_are_missing_are_said(tmp_path: Path) -> None:
