@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -27,7 +28,8 @@ from monitor.delivery.sinks.kinds import open_routes
 from monitor.delivery.sinks.sink import SinkOptions
 from monitor.wire.messages import Alert, Technical, WardCounts
 from tests.messages import alarm, alert, patient_status, status, technical
-from tests.monitor.delivery.sinks.web_server import WebServer, web_server
+from tests.monitor.delivery.sinks.broker import broker, reader
+from tests.monitor.delivery.sinks.web_server import web_server
 from tests.monitor.delivery.test_subscriber import Server, beating, publish, served
 from tests.monitor.ports import free_port
 from tests.monitor.ward.servers import require_nats, ward_server
@@ -52,48 +54,103 @@ def subscribing(
         yield process
 
 
-def received(server: WebServer) -> list[str]:
-    return [json.loads(one.body)["id"] for one in server.taken()]
+class Receiver(NamedTuple):
+    """Who gets alerts: what `subscribe` is told, and the identities that came so far."""
+
+    options: tuple[str, ...]
+    ids: Callable[[], list[str]]
 
 
-def until(server: WebServer, n: int, process: subprocess.Popen[str]) -> None:
-    """Wait for n alerts at least."""
+@contextlib.contextmanager
+def web_receiver(folder: Path) -> Iterator[Receiver]:
+    with web_server() as web:
+        yield Receiver(
+            ("--webhook", f"{web.url}/x"),
+            lambda: [json.loads(one.body)["id"] for one in web.taken()],
+        )
+
+
+@contextlib.contextmanager
+def mqtt_receiver(folder: Path) -> Iterator[Receiver]:
+    with broker(folder) as running, reader(running.port) as reading:
+        heard: list[str] = []
+
+        def ids() -> list[str]:
+            heard.extend(json.loads(one.payload)["id"] for one in reading.waiting())
+            return heard
+
+        yield Receiver(("--mqtt", f"{running.url}/ward"), ids)
+
+
+@contextlib.contextmanager
+def file_receiver(folder: Path) -> Iterator[Receiver]:
+    path = folder / "alerts.ndjson"
+
+    def ids() -> list[str]:
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [one["identifier"][0]["value"].partition(":")[2] for one in whole]
+
+    yield Receiver(("--fhir", str(path)), ids)
+
+
+@contextlib.contextmanager
+def command_receiver(folder: Path) -> Iterator[Receiver]:
+    path = folder / "lines"
+    path.touch()
+    yield Receiver(
+        ("--on-alert", f"sh -c 'cat >> {path}'"),
+        lambda: [json.loads(line)["id"] for line in path.read_text().splitlines(keepends=True)
+                 if line.endswith("\n")],
+    )  # fmt: skip
+
+
+def until(receiver: Receiver, n: int, process: subprocess.Popen[str]) -> None:
+    """Wait for n different alerts at least."""
     until_s = time.monotonic() + 40
-    while len(received(server)) < n:
+    while len({*receiver.ids()}) < n:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until_s
         time.sleep(0.005)
 
 
-def test_nothing_is_lost_when_it_is_killed_in_mid_delivery(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "opened", [web_receiver, mqtt_receiver, file_receiver, command_receiver],
+    ids=lambda one: one.__name__,
+)  # fmt: skip
+def test_nothing_is_lost_when_it_is_killed_in_mid_delivery(
+    opened: Callable[[Path], AbstractContextManager[Receiver]], tmp_path: Path
+) -> None:
     """With --durable: each alert is handed on, in order, whenever the process died; few twice."""
     endpoint = f"ipc://{tmp_path / 'a'}"
     messages = [alert(seq=n, id=f"a{n:03}") for n in range(1, N + 1)]
-    with served(endpoint, tmp_path / "j") as server, beating(server, N), web_server() as web:
+    with (
+        served(endpoint, tmp_path / "j") as server,
+        beating(server, N),
+        opened(tmp_path) as receiver,
+    ):
         server.do(publish(*messages, sent=False))
-        options = (endpoint, "--durable", "desk", "--webhook", f"{web.url}/x", "--json")
+        options = (endpoint, "--durable", "desk", *receiver.options, "--json")
         for part in (5, 20, 40):
             with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
-                until(web, part, process)
+                until(receiver, part, process)
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
-            until_s = time.monotonic() + 40
-            while f"a{N:03}" not in received(web) and time.monotonic() < until_s:
-                time.sleep(0.02)
-            time.sleep(0.3)
+            until(receiver, N, process)
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
-        got = received(web)
-        before = len(got)
+        got = list(receiver.ids())
         with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
             time.sleep(2)
             process.send_signal(signal.SIGINT)
             process.wait(20)
+        assert list(receiver.ids()) == got  # all was noted: nothing comes again
     assert list(dict.fromkeys(got)) == [one.id for one in messages]
-    assert len(received(web)) == before  # all was noted: nothing comes again
 
 
+@pytest.mark.slow
 def test_what_failed_in_one_life_comes_in_the_next(tmp_path: Path) -> None:
     """A dead address holds nothing up; --until-end says what was not handed on, exit code 1."""
     endpoint = f"ipc://{tmp_path / 'a'}"
@@ -280,8 +337,10 @@ def test_metrics_of_a_subscriber(tmp_path: Path) -> None:
         with subscribing(
             endpoint, "--webhook", web.url, "--metrics", str(port), home=tmp_path,
             out=tmp_path / "out",
-        ) as process:  # fmt: skip
-            until(web, 3, process)
+        ):  # fmt: skip
+            until_s = time.monotonic() + 40
+            while len(web.taken()) < 3 and time.monotonic() < until_s:
+                time.sleep(0.02)
             until_s = time.monotonic() + 10
             text = ""
             while line not in text and time.monotonic() < until_s:
