@@ -32,7 +32,7 @@ TRIES = 3  # of an alert that is refused
 REFUSED_PAUSE_S = 0.1
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 MAX_HANDED = 64  # alerts that a thread has; the rest wait in the file
-NOTE_S = 0.1  # between two notes of how far sinks are: what a killed subscriber may repeat
+NOTE_S = 0.02  # between two notes of how far sinks are: what a killed subscriber may repeat
 TELL_AGAIN_S = 600.0  # a failure that was told
 DRAIN_S = 15.0  # at the end, without anything being taken
 
@@ -146,6 +146,7 @@ class Delivery:
             _Line(name, route, _backlog(route, inbox, wants), notice)
             for name, route in zip(_names(routes), routes, strict=True)
         ]
+        self.is_busy = False  # whether sinks took alerts of late: look again soon
         self._noted: dict[str, int] = {}
         self._noted_s = -NOTE_S
         for line in self._lines:
@@ -169,8 +170,8 @@ class Delivery:
         InboxFailed
             If the file cannot be read or written.
         """
-        for line in self._lines:
-            line.look()
+        looks = [line.look() for line in self._lines]
+        self.is_busy = any(looks)
         if self._inbox is not None and time.monotonic() - self._noted_s >= NOTE_S:
             self._note(self._inbox)
 
@@ -284,7 +285,9 @@ class _Line:
     def identity(self) -> str:
         return self.route.identity
 
-    def look(self, *, gives: bool = True) -> None:
+    def look(self, *, gives: bool = True) -> bool:
+        """Return whether anything became of an alert since the last look, or one was given."""
+        before = (self.counts.taken, self.counts.given_up, self._handed)
         while self.worker.outcomes:
             self._take_note(self.worker.outcomes.popleft())
         while gives and self._handed < MAX_HANDED and (found := self.backlog.take()):
@@ -293,6 +296,7 @@ class _Line:
         counts, since_s = self.counts, self._failing_since_s
         counts.lost, counts.waiting = self.backlog.lost, self.backlog.waiting
         counts.behind_s = 0.0 if since_s is None else time.monotonic() - since_s
+        return (counts.taken, counts.given_up, self._handed) != before
 
     def close(self) -> None:
         self.route.sink.close()

@@ -28,6 +28,7 @@ from monitor.wire.messages import MONITOR, ControlRequest, Message, Status, Tech
 from monitor.wire.sockets import TRY_AGAIN_S, Sockets
 
 LOOP_S = 0.1
+BUSY_S = 0.02  # while sinks take alerts: how far they are is noted as often
 GONE_S = 10.0  # ten heartbeats
 REFUSED_AGAIN_S = 60.0  # between two notices that this client's key is refused
 
@@ -206,13 +207,14 @@ def print_messages(
     """Show and hand on what comes, until interrupted, or as `follow` says."""
     status: Status | None = None
     unheard = Unheard()
-    idle_turns = 0
+    idle_s = 0.0
     while not interrupts.happened:
-        message = subscriber.receive(LOOP_S)
-        # What came while a delivery held us up, or this process was stopped, is taken in first; the
-        # turn in which that ended may have found nothing yet.
-        idle_turns = 0 if message is not None else idle_turns + 1
-        idle = idle_turns > 1
+        wait_s = BUSY_S if delivery.is_busy else LOOP_S
+        message = subscriber.receive(wait_s)
+        # What came while this process was stopped is taken in first; the turn in which that ended
+        # may have found nothing yet.
+        idle_s = 0.0 if message is not None else idle_s + wait_s
+        idle = idle_s > LOOP_S
         hearing.look(subscriber, idle=idle)
         if not options.until_end and (alert := unheard.look(subscriber, idle=idle)) is not None:
             delivery.tell(alert)
