@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_a_place() -> None:
     """Host, port, topic."""
     assert parse_topic("mqtt://h:1/a/b%20c/") == ("h", 1, False, "a/b c", "", False)
     assert parse_topic("mqtts://h/a?client=me&retain=1") == ("h", 8883, True, "a", "me", True)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything starts."""
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    with pytest.raises(InvalidOption, match=r"pip install 'ecg-monitor\[mqtt\]'"):
+        Mqtt("mqtt://host/a")
 
 
 def test_a_patient_is_one_level_of_the_topic() -> None:
@@ -171,6 +179,7 @@ def test_tls_trusts_whom_the_secrets_name(tmp_path: Path) -> None:
 
 def test_nobody_there(tmp_path: Path) -> None:
     """A closed port, and a host that is none."""
+    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
     with pytest.raises(DeliveryFailed, match="refused"):
         Mqtt(f"mqtt://127.0.0.1:{free_port()}/a", limit_s=1).send(alert())
     with pytest.raises(DeliveryFailed):

@@ -66,10 +66,14 @@ def web_server(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
                     self.send_response(told.status)
                     for name, value in told.headers.items():
                         self.send_header(name, value)
-                    content = b"x" * (1 << 26) if mode == "huge" else told.body
-                    self.send_header("Content-Length", str(len(content)))
+                    content = told.body
+                    times = 1
+                    if mode == "huge":
+                        content, times = b"x" * (1 << 16), 1 << 10
+                    self.send_header("Content-Length", str(len(content) * times))
                     self.end_headers()
-                    self.wfile.write(content)
+                    for _ in range(times):
+                        self.wfile.write(content)
 
         def handle(self) -> None:
             with contextlib.suppress(OSError):  # a client that does not trust us leaves
