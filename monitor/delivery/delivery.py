@@ -299,7 +299,8 @@ class _Line:
         return (counts.taken, counts.given_up, self._handed) != before
 
     def close(self) -> None:
-        self.route.sink.close()
+        with contextlib.suppress(Exception):  # of a sink of another package: the rest is closed
+            self.route.sink.close()
 
     def tell_end(self, *, is_kept: bool) -> None:
         """Report the counts."""

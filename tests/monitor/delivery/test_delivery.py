@@ -198,6 +198,22 @@ def test_a_sink_may_stand_by(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == ["pager: 1 alerts were handed on"]
 
 
+def test_a_sink_that_cannot_be_closed_keeps_none_open() -> None:
+    """Another package's error ends nothing but itself."""
+
+    class Broken(Pager):
+        def close(self) -> None:
+            raise KeyError("a bug")
+
+    told: list[str] = []
+    whole = Pager("whole")
+    with delivering(Broken("broken"), whole, told=told) as delivery:
+        delivery.take(alert(id="1"))
+        drained(delivery)
+    assert whole.closed
+    assert len(told) == 2
+
+
 def test_two_sinks_of_one_name_are_told_apart() -> None:
     """Two channels of one host."""
     with delivering(Pager(), Pager()) as delivery:
