@@ -215,7 +215,11 @@ def _table(
             continue
         value = parsed.params.get(one.name)
         source = parsed.get_parameter_source(one.name)
-        said = {"DEFAULT_MAP": "from the file", "COMMANDLINE": "from the command line"}
+        said = {
+            "DEFAULT_MAP": "from the file",
+            "COMMANDLINE": "from the command line",
+            "ENVIRONMENT": "from the environment",
+        }
         where = said.get("" if source is None else source.name, "default")
         if value is None or value == ():
             yield f"# {option} is not set".ljust(34) + f"# {where}"
