@@ -222,9 +222,9 @@ def _table(
         }
         where = said.get("" if source is None else source.name, "default")
         if value is None or value == ():
-            yield f"# {option} is not set".ljust(34) + f"# {where}"
+            yield f"# {option} is not set".ljust(33) + f" # {where}"
         else:
-            yield f"{option} = {_toml(value)}".ljust(34) + f"# {where}"
+            yield f"{option} = {_toml(value)}".ljust(33) + f" # {where}"
     yield ""
 
 

@@ -139,8 +139,8 @@ def test_sinks_from_a_file_and_secrets_from_the_environment(
     assert found["priority"] == ["high"]
     lines = config(file, "config", "subscribe").stdout.splitlines()
     (secrets,) = [line for line in lines if line.startswith("secrets")]
-    assert secrets.split(" = ")[1].split() == (
-        ['"/etc/ecg-monitor/secrets.toml"', "#", "from", "the", "environment"]
+    assert " ".join(secrets.split()) == (
+        'secrets = "/etc/ecg-monitor/secrets.toml" # from the environment'
     )
 
 
