@@ -16,6 +16,7 @@
     ├── WardUnreachable         no NATS server answers, or it holds no ward
     ├── Fenced                  another worker writes what this one wanted to write
     ├── StageRefused            a stage cannot do what it was asked, and says why
+    ├── NotHandedOn             exit code 1: a sink did not get all alerts of a run that has ended
     ├── MonitorSilent           exit code 1: a monitor elsewhere has gone too early
     └── StageFailed             exit code 1: a stage died more often than it may be restarted
 
@@ -96,6 +97,12 @@ class StageRefused(MonitorError):
 
 class MonitorSilent(MonitorError):
     """A monitor that was listened to has gone before its records ended."""
+
+    exit_code = 1
+
+
+class NotHandedOn(MonitorError):
+    """A run has ended, and some sink did not get all of its alerts."""
 
     exit_code = 1
 

@@ -23,7 +23,7 @@ ALLOWED = {
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
         "pylsl", "brainflow", "bleak", "websockets",
         "starlette", "uvicorn",
-        "nats",
+        "nats", "paho",
     },
 }  # fmt: skip
 
@@ -49,6 +49,7 @@ HOMES = {
     "wfdb": {"sources", "offline"},
     "soundfile": {"sources"},
     "prometheus_client": {"delivery"},
+    "paho": {"delivery"},
     "starlette": {"web"},
     "uvicorn": {"web"},
     "distributed": {"offline"},

@@ -56,6 +56,19 @@ from monitor.cli.options import (
     note,
 )
 from monitor.cli.progress import resolved, scenario_made
+from monitor.cli.sink_options import (
+    FhirPlaces,
+    ForeignSinks,
+    MqttUrls,
+    OnAlert,
+    OnlyKinds,
+    OnlyPatients,
+    OnlyPriorities,
+    OnlyStates,
+    SecretsPath,
+    WebhookUrls,
+    opened_routes,
+)
 from monitor.cli.terminal import why_plain
 from monitor.cli.ward import working
 from monitor.cli.web import pages
@@ -598,22 +611,19 @@ def subscribe(
     ] = None,
     keep_days: KeepDays = KEEP_DAYS,
     keep_mb: KeepMb = KEEP_MB,
-    on_alert: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COMMAND",
-            help="Run this command for each alert, with the alert as JSON on its standard input; "
-            "may be repeated.",
-        ),
-    ] = None,
+    state: OnlyStates = None,
+    priority: OnlyPriorities = None,
+    kind: OnlyKinds = None,
+    patient: OnlyPatients = None,
+    on_alert: OnAlert = None,
+    webhook: WebhookUrls = None,
+    mqtt: MqttUrls = None,
+    fhir: FhirPlaces = None,
+    sink: ForeignSinks = None,
+    secrets: SecretsPath = None,
+    metrics: MetricsPort = None,
     ward: WardOption = None,
     keys: KeysFolder = None,
-    webhook: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL", help="POST each alert as JSON to this address; may be repeated."
-        ),
-    ] = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Exit when all records have ended.")
     ] = False,
@@ -625,13 +635,17 @@ def subscribe(
     For a desk, a script or a pager gateway. It asks the monitor again for alerts that it missed.
     Ctrl-C ends it.
 
+    Programs are commands, web addresses, MQTT brokers and FHIR servers: docs/ROUTING.md. What they
+    do not take is tried again; with --durable also after this program was killed.
+
     \b
     Try: ecg-monitor subscribe --json | jq .kind
          ecg-monitor subscribe --durable ward-desk
+         ecg-monitor subscribe --priority high --webhook ntfy:https://ntfy.sh/TOPIC
     """
     with explained():
         note(log, verbose)
-        from monitor.delivery.sinks import Command, Webhook
+        from monitor.delivery.alert_filter import parse_filter
         from monitor.run.watch import FollowOptions, follow
         from monitor.view.screens import JsonScreen, PlainScreen
 
@@ -640,6 +654,14 @@ def subscribe(
                 "--new, --from and --since each say where to begin; give only one of them"
             )
         topics = tuple(topic or ("alert", "technical"))
+        wanted = parse_filter(state or [], priority or [], kind or [], patient or [])
+        given = {
+            "--on-alert": on_alert,
+            "--webhook": webhook,
+            "--mqtt": mqtt,
+            "--fhir": fhir,
+            "--sink": sink,
+        }
         if json:
             screen: Screen = JsonScreen(sys.stdout, sys.stderr, topics)
         else:
@@ -654,8 +676,15 @@ def subscribe(
             keep_mb=keep_mb,
             until_end=until_end,
             keys=None if ward is not None else load_optional_keys(keys),
-            targets=(*map(Command, on_alert or []), *map(Webhook, webhook or [])),
+            wanted=wanted,
+            routes=opened_routes(given, secrets, durable),
+            metrics=checked_metrics(metrics),
         )
+        if wanted.leaves_technical_out and any("technical".startswith(one) for one in topics):
+            screen.notice(
+                "--priority: technical alerts have none and are left out; name `technical` among "
+                "the priorities to have them"
+            )
         if ward is not None:
             from monitor.ward.following import follow_ward
             from monitor.ward.link import WardAccess

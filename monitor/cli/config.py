@@ -215,12 +215,16 @@ def _table(
             continue
         value = parsed.params.get(one.name)
         source = parsed.get_parameter_source(one.name)
-        said = {"DEFAULT_MAP": "from the file", "COMMANDLINE": "from the command line"}
+        said = {
+            "DEFAULT_MAP": "from the file",
+            "COMMANDLINE": "from the command line",
+            "ENVIRONMENT": "from the environment",
+        }
         where = said.get("" if source is None else source.name, "default")
         if value is None or value == ():
-            yield f"# {option} is not set".ljust(34) + f"# {where}"
+            yield f"# {option} is not set".ljust(33) + f" # {where}"
         else:
-            yield f"{option} = {_toml(value)}".ljust(34) + f"# {where}"
+            yield f"{option} = {_toml(value)}".ljust(33) + f" # {where}"
     yield ""
 
 

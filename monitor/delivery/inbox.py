@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +39,10 @@ CREATE TABLE IF NOT EXISTS positions (
     journal TEXT NOT NULL,
     seq INTEGER NOT NULL,
     id TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS sinks (
+    identity TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
 ) STRICT;
 """
 # A journal's alerts bear its present identity. What was had and is no longer in a journal that went
@@ -286,6 +290,39 @@ class Inbox:
         """Return all that is kept, in order."""
         rows = self._rows("SELECT message FROM alerts ORDER BY number")
         return [self._decoded(message) for (message,) in rows]
+
+    def sink_position(self, identity: str) -> int:
+        """Return the number up to which a sink had all; a new sink has what is there."""
+        self.hold()
+        with self._transaction("cannot keep a sink's position"):
+            self._database.execute(
+                "INSERT OR IGNORE INTO sinks "
+                "VALUES (?, (SELECT coalesce(max(number), 0) FROM alerts))",
+                (identity,),
+            )
+        return int(self._rows("SELECT number FROM sinks WHERE identity = ?", identity)[0][0])
+
+    def note_sinks(self, positions: Mapping[str, int]) -> None:
+        """Note up to which numbers sinks had all."""
+        with self._transaction("cannot keep a sink's position"):
+            self._database.executemany(
+                "UPDATE sinks SET number = ? WHERE identity = ?",
+                [(number, identity) for identity, number in positions.items()],
+            )
+
+    @property
+    def newest_number(self) -> int:
+        """The number of the newest alert in this file; 0 if there is none."""
+        return self._number("SELECT coalesce(max(number), 0) FROM alerts")
+
+    def behind(self, number: int, limit: int) -> list[tuple[int, Alert | Technical]]:
+        """Return the alerts behind a number of this file, with their own, in order."""
+        rows = self._rows(
+            "SELECT number, message FROM alerts WHERE number > ? ORDER BY number LIMIT ?",
+            number,
+            limit,
+        )
+        return [(found, self._decoded(message)) for found, message in rows]
 
     def truncate(self) -> None:
         """Remove some of what is too old, and of the oldest in an inbox that is too big.

@@ -78,6 +78,17 @@ DECLARED = (
     Declared("journal_newest", "gauge", "Number of the newest alert"),
     Declared("refused_clients", "counter", "Connections without keys that are authorised"),
     Declared("limited_requests", "counter", "Requests refused because of too many"),
+    Declared("sink_alerts", "counter", "Alerts that a subscriber handed on", ("sink",)),
+    Declared("sink_failed_tries", "counter", "Tries to hand an alert on that failed", ("sink",)),
+    Declared("sink_given_up", "counter", "Alerts that a sink refused, and that were given up",
+             ("sink",), ill="increase({metric}[5m]) > 0", for_s=0),
+    Declared("sink_lost", "counter", "Alerts that were removed before a sink had them",
+             ("sink",), ill="increase({metric}[5m]) > 0", for_s=0),
+    Declared("sink_waiting", "gauge", "Alerts that wait for a sink", ("sink",)),
+    Declared(
+        "sink_failing_seconds", "gauge", "Since a sink has failed at the same alert", ("sink",),
+        unit="s", ill="{metric} > 30", for_s=0,
+    ),
 )  # fmt: skip
 BY_NAME = {one.name: one for one in DECLARED}
 

@@ -1,12 +1,12 @@
-"""Metrics over HTTP for Prometheus, of a monitor's own process. Extra `[metrics]`."""
+"""Metrics over HTTP for Prometheus, of the process that counts. Extra `[metrics]`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from monitor.delivery.metrics import PREFIX, SCORES, Histogram, Metrics
+from monitor.delivery.metrics import PREFIX, SCORES, Declared, Histogram, Value
 from monitor.errors import EndpointInUse, InvalidOption
 
 if TYPE_CHECKING:
@@ -48,10 +48,18 @@ def require_prometheus() -> None:
         ) from error
 
 
+class Counted(Protocol):
+    """What counts itself: a monitor's `Metrics`, a subscriber's `Delivery`."""
+
+    def values(self) -> Iterator[tuple[Declared, Sequence[Value] | Histogram]]:
+        """Yield each metric with its values now."""
+        ...
+
+
 class _Exporter:
     """What the HTTP thread asks for values; it reads counts that another thread changes."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Counted) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
@@ -76,7 +84,7 @@ class _Exporter:
 
 
 @contextmanager
-def served(metrics: Metrics, at: str) -> Iterator[None]:
+def served(metrics: Counted, at: str) -> Iterator[None]:
     """Let Prometheus read the metrics while the block lasts.
 
     Raises

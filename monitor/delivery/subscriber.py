@@ -163,7 +163,7 @@ class AlertSubscriber:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self._keep_handled()
+            self.handled()
         self.close()
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class AlertSubscriber:
         InboxFailed
             If the alert before cannot be kept.
         """
-        self._keep_handled()
+        self.handled()
         deadline_s = time.monotonic() + timeout_s
         while (message := self._next_ready()) is None:
             remaining_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
@@ -258,7 +258,14 @@ class AlertSubscriber:
             self._asked_s = -ASK_AGAIN_S
             self._ask_for_missed()
 
-    def _keep_handled(self) -> None:
+    def handled(self) -> None:
+        """Count what was handed out last as handled: the inbox keeps it now, not at `receive`.
+
+        Raises
+        ------
+        InboxFailed
+            If it cannot be kept.
+        """
         if self._inbox is not None:
             if self._in_hand is not None:
                 origin = self._position.origin_of(self._in_hand.journal)

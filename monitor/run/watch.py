@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Protocol
 
+from monitor.delivery.alert_filter import AlertFilter
 from monitor.delivery.control_client import or_keys
+from monitor.delivery.delivery import Delivery
 from monitor.delivery.inbox import Inbox, inbox_path
-from monitor.delivery.sinks import Delivery, Target
+from monitor.delivery.metrics_server import served
+from monitor.delivery.sinks.sink import Route
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
-from monitor.errors import MonitorSilent
+from monitor.errors import MonitorSilent, NotHandedOn
 from monitor.interrupts import Interrupts
 from monitor.journal.lock import locked
 from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.view.screens import SILENT_S, Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import Keys
-from monitor.wire.messages import ControlRequest, Message, Status
+from monitor.wire.messages import MONITOR, ControlRequest, Message, Status, Technical
 from monitor.wire.sockets import TRY_AGAIN_S, Sockets
 
 LOOP_S = 0.1
+BUSY_S = 0.02  # while sinks take alerts: how far they are is noted as often
 GONE_S = 10.0  # ten heartbeats
 REFUSED_AGAIN_S = 60.0  # between two notices that this client's key is refused
 
@@ -101,8 +106,12 @@ class FollowOptions:
         For how long, and how much of it.
     until_end : bool
         Leave when all records have ended and all their alerts have come.
-    targets : tuple of Target
+    wanted : AlertFilter
+        Which of them are shown and handed on; an inbox keeps all.
+    routes : tuple of Route
         Where alerts are handed on to.
+    metrics : str or None
+        Where Prometheus may read what became of them.
     keys : Keys or None
         For a monitor that has keys.
     """
@@ -115,8 +124,14 @@ class FollowOptions:
     keep_days: float = KEEP_DAYS
     keep_mb: float = KEEP_MB
     until_end: bool = False
-    targets: tuple[Target, ...] = ()
+    wanted: AlertFilter = field(default_factory=AlertFilter)
+    routes: tuple[Route, ...] = ()
+    metrics: str | None = None
     keys: Keys | None = None
+
+    def wants(self, message: Message) -> bool:
+        """Tell whether a message is shown and handed on."""
+        return topic_of(message).startswith(self.topics) and self.wanted.wants(message)
 
 
 def follow(options: FollowOptions, screen: Screen) -> None:
@@ -126,6 +141,8 @@ def follow(options: FollowOptions, screen: Screen) -> None:
     ------
     MonitorSilent
         With `until_end`, if the monitor has gone before that.
+    NotHandedOn
+        With `until_end`, if a sink did not get all alerts.
     """
     with contextlib.ExitStack() as stack:
         inbox = None if options.durable is None else _open_inbox(options.durable, options, stack)
@@ -141,10 +158,35 @@ def follow(options: FollowOptions, screen: Screen) -> None:
             )
         )
         stack.enter_context(screen)
-        delivery = Delivery(options.targets, screen.notice)
-        stack.callback(delivery.finish)
         hearing = Hearing(screen.notice, or_keys(options.endpoint, options.keys))
-        print_messages(options, subscriber, screen, delivery, interrupts, hearing)
+        with handing_on(options, screen, interrupts, inbox) as delivery:
+            print_messages(options, subscriber, screen, delivery, interrupts, hearing)
+
+
+@contextlib.contextmanager
+def handing_on(
+    options: FollowOptions, screen: Screen, interrupts: Interrupts, inbox: Inbox | None = None
+) -> Iterator[Delivery]:
+    """Hand alerts on while the block lasts, and then what waits, if the records have ended.
+
+    Raises
+    ------
+    NotHandedOn
+        If the records have ended and a sink did not get all alerts.
+    """
+    delivery = Delivery(options.routes, screen.notice, inbox, options.wants)
+    with contextlib.ExitStack() as stack:
+        stack.callback(delivery.close)
+        if options.metrics is not None:
+            stack.enter_context(served(delivery, options.metrics))
+        yield delivery
+        if options.until_end:
+            delivery.drain(lambda: interrupts.happened)
+    if options.until_end and delivery.undelivered and not interrupts.happened:
+        raise NotHandedOn(
+            f"{delivery.undelivered} alerts were not handed on"
+            + ("" if inbox is None else "; what waits is tried again with the same --durable")
+        )
 
 
 def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
@@ -164,21 +206,28 @@ def print_messages(
 ) -> None:
     """Show and hand on what comes, until interrupted, or as `follow` says."""
     status: Status | None = None
-    idle_turns = 0
+    unheard = Unheard()
+    idle_s = 0.0
     while not interrupts.happened:
-        message = subscriber.receive(LOOP_S)
-        # What came while a delivery held us up, or this process was stopped, is taken in first; the
-        # turn in which that ended may have found nothing yet.
-        idle_turns = 0 if message is not None else idle_turns + 1
-        idle = idle_turns > 1
+        wait_s = BUSY_S if delivery.is_busy else LOOP_S
+        message = subscriber.receive(wait_s)
+        # What came while this process was stopped is taken in first; the turn in which that ended
+        # may have found nothing yet.
+        idle_s = 0.0 if message is not None else idle_s + wait_s
+        idle = idle_s > LOOP_S
         hearing.look(subscriber, idle=idle)
+        if not options.until_end and (alert := unheard.look(subscriber, idle=idle)) is not None:
+            delivery.tell(alert)
         for text in subscriber.take_notices():
             screen.notice(text)
         if isinstance(message, Status):
             status = message
-        if message is not None and topic_of(message).startswith(options.topics):
-            screen.take(message)
+        if message is not None:
+            if options.wants(message):
+                screen.take(message)
+            subscriber.handled()
             delivery.take(message)
+        delivery.look()
         if options.until_end and status is not None:
             if _is_over(status, subscriber):
                 return
@@ -229,6 +278,10 @@ class Listening(Heard, Protocol):
 
     def receive(self, timeout_s: float) -> Message | None:
         """Return the next message; None if none comes in time."""
+        ...
+
+    def handled(self) -> None:
+        """Count what was handed out last as handled."""
         ...
 
     def follow(self, topics: Sequence[str]) -> None:
@@ -305,6 +358,42 @@ class Hearing:
         if self._refused_due_s is None or self._clock() >= self._refused_due_s:
             self._refused_due_s = self._clock() + REFUSED_AGAIN_S
             self._notice(f"{refusal}; it is tried again every {TRY_AGAIN_S:.0f} s")
+
+
+class Unheard:
+    """Makes the alert that the monitor is not heard, which the monitor itself cannot.
+
+    Parameters
+    ----------
+    now : callable
+        Returns the wall time in UTC.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._since = ""  # when it began, while it lasts
+
+    def look(self, subscriber: Heard, *, idle: bool) -> Technical | None:
+        """Return the alert when silence begins or ends, else none.
+
+        Silence is heard only where nothing waits to be taken in.
+        """
+        is_silent = subscriber.silent_s > (GONE_S if not self._since else SILENT_S)
+        if is_silent == bool(self._since) or (is_silent and not idle):
+            return None
+        wall_time = f"{self._now():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        since = self._since or f"unheard-{wall_time}"
+        self._since = since if is_silent else ""
+        state: Literal["onset", "cleared"] = "onset" if is_silent else "cleared"
+        text = "the monitor is heard again"
+        if is_silent:
+            why = subscriber.refusal or "it is gone, hangs, or cannot be reached"
+            text = f"the monitor was not heard for {GONE_S:.0f} s: {why}; no alert comes meanwhile"
+        return Technical(
+            schema=1, patient=MONITOR, record=MONITOR, lead=MONITOR, sample=0, time_s=0.0,
+            wall_time=wall_time, id=f"{since}-{state}", seq=0, journal="", event="stage_down",
+            state=state, text=text, durable=False,
+        )  # fmt: skip
 
 
 def _is_over(status: Status, subscriber: Listening) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from monitor.delivery.sinks import Delivery
 from monitor.errors import InvalidOption
 from monitor.interrupts import Interrupts
-from monitor.run.watch import FollowOptions, Hearing, Watch, print_messages
+from monitor.run.watch import FollowOptions, Hearing, Watch, handing_on, print_messages
 from monitor.view.screens import Screen
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
@@ -43,10 +42,9 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
             WardListener(access, (*options.topics, "status"), options.after, since=options.since)
         )
         stack.enter_context(screen)
-        delivery = Delivery(options.targets, screen.notice)
-        stack.callback(delivery.finish)
         hearing = Hearing(screen.notice, NO_WORKER)
-        print_messages(options, listener, screen, delivery, interrupts, hearing)
+        with handing_on(options, screen, interrupts) as delivery:
+            print_messages(options, listener, screen, delivery, interrupts, hearing)
 
 
 def watch_ward(access: WardAccess, screen: Screen) -> None:

@@ -149,6 +149,9 @@ class WardListener:
             self._merged.take_alert(message)
         return message
 
+    def handled(self) -> None:
+        """Do nothing: the ward's stream keeps alerts, and nothing is kept here."""
+
     def waves(self) -> Iterable[Wave]:
         """Take out the stretches of signal that wait."""
         while self._waves:

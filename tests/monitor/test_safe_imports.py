@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.delivery.sinks import Command
+from monitor.delivery.sinks.command import Command
 from monitor.safe_imports import (
     PYTHON,
     environment,
@@ -17,6 +17,7 @@ from monitor.safe_imports import (
     leave_working_directory_out,
     safe_environment,
 )
+from tests.messages import alert
 
 FOREIGN = "raise SystemExit('the working directory was imported from')\n"
 
@@ -89,7 +90,7 @@ def test_commands_of_the_user_keep_the_user_s_environment(
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     with safe_environment():
         assert os.environ["PYTHONSAFEPATH"] == "1"
-    Command("sh -c 'env > seen'").send("{}")
+    Command("sh -c 'env > seen'").send(alert())
     seen = (elsewhere / "seen").read_text().splitlines()
     assert "PYTHONPATH=." in seen
     assert not [one for one in seen if one.startswith("PYTHONSAFEPATH")]

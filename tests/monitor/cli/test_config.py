@@ -124,6 +124,26 @@ def test_an_absurd_value_is_refused_by_its_command(tmp_path: Path) -> None:
     assert "fast" in result.stderr
 
 
+def test_sinks_from_a_file_and_secrets_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no command line shows an address that holds a token."""
+    file = tmp_path / "desk.toml"
+    file.write_text(
+        '[subscribe]\ndurable = "desk"\npriority = "high"\n'
+        'webhook = ["slack:https://hooks.example/T0KEN", "https://other.example/"]\n'
+    )
+    monkeypatch.setenv("ECG_MONITOR_SECRETS", "/etc/ecg-monitor/secrets.toml")
+    found = shown(file, "config", "subscribe")["subscribe"]
+    assert found["webhook"] == ["slack:https://hooks.example/T0KEN", "https://other.example/"]
+    assert found["priority"] == ["high"]
+    lines = config(file, "config", "subscribe").stdout.splitlines()
+    (secrets,) = [line for line in lines if line.startswith("secrets")]
+    assert " ".join(secrets.split()) == (
+        'secrets = "/etc/ecg-monitor/secrets.toml" # from the environment'
+    )
+
+
 def test_the_service_starts_with_options_that_exist() -> None:
     """The file of options and the unit of docs/operations fit this version."""
     found = shown(OPERATIONS / "monitor.toml", "config", "replay")["replay"]

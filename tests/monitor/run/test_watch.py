@@ -6,17 +6,19 @@ import io
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from monitor.delivery.control_client import or_keys
+from monitor.delivery.sinks.sink import Route
 from monitor.errors import MonitorSilent
-from monitor.run.watch import FollowOptions, Hearing, follow
+from monitor.run.watch import FollowOptions, Hearing, Unheard, follow
 from monitor.view.screens import JsonScreen
 from monitor.wire.curve_keys import init_keys, load_keys
-from monitor.wire.messages import WardCounts
+from monitor.wire.messages import Alert, Technical, WardCounts
 from tests.messages import alert, patient_status, status
 from tests.monitor.delivery.test_subscriber import Server, beat_heart, publish, served
 
@@ -82,15 +84,19 @@ def test_a_slow_delivery_is_not_taken_for_a_silent_monitor(
     endpoint, stop = f"ipc://{tmp_path / 'a'}", threading.Event()
 
     class Slow:
-        def send(self, line: str) -> None:
+        def send(self, message: Alert | Technical) -> None:
             time.sleep(0.7)
+
+        def close(self) -> None:
+            return
 
     errors = io.StringIO()
     screen = JsonScreen(io.StringIO(), errors, ("alert",))
     with served(endpoint, tmp_path / "j") as server:
         server.do(publish(*[alert(seq=n, id=str(n)) for n in (1, 2)], sent=False))
         thread = _in_the_background(server, ended=True, stop=stop, newest=2)
-        follow(FollowOptions(endpoint, ("alert",), until_end=True, targets=(Slow(),)), screen)
+        routes = (Route("slow", Slow()),)
+        follow(FollowOptions(endpoint, ("alert",), until_end=True, routes=routes), screen)
         stop.set()
         thread.join()
     assert "no heartbeat" not in errors.getvalue()
@@ -136,6 +142,36 @@ def test_silence_is_heard_only_where_nothing_waits() -> None:
     hearing.look(heard, idle=True)
     hearing.look(heard, idle=False)
     assert len(said) == 1
+
+
+def test_that_the_monitor_is_not_heard_is_an_alert() -> None:
+    """For sinks, once when it begins and once when it ends."""
+    unheard, heard = Unheard(lambda: datetime(2026, 1, 1, tzinfo=UTC)), Heard()
+    told = []
+    for heard.silent_s, idle in (
+        (0.5, True),
+        (9.0, True),
+        (11.0, False),  # held up: what came is not taken in yet
+        (11.0, True),
+        (12.0, True),
+        (0.1, False),
+        (0.2, True),
+    ):
+        alert = unheard.look(heard, idle=idle)
+        if alert is not None:
+            told.append((heard.silent_s, alert))
+    (began_s, begins), (ended_s, ends) = told
+    assert (began_s, ended_s) == (11.0, 0.1)
+    assert (begins.patient, begins.event) == ("monitor", "stage_down")
+    assert "was not heard for 10 s" in begins.text
+    assert (begins.state, ends.state) == ("onset", "cleared")
+    assert begins.id == "unheard-2026-01-01T00:00:00.000Z-onset"
+    assert ends.id == "unheard-2026-01-01T00:00:00.000Z-cleared"
+    assert begins.seq == 0
+    heard.silent_s, heard.refusal = 20.0, "not authorised"
+    refused = Unheard().look(heard, idle=True)
+    assert refused is not None
+    assert "not authorised" in refused.text
 
 
 def test_silence_says_what_keys_may_have_to_do_with_it(tmp_path: Path) -> None:
