@@ -52,7 +52,7 @@ PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays
 FEW_LINES_S = 32.0  # over the lines: one alone takes pieces as large as 8 together, at half the
 # time, since most of what a small piece costs does not depend on its size
 MOST_UNMEASURED_BYTES = 1 << 24  # of windows of a row's long chunk: 3,000 at 360 Hz
-BLOCK = 64  # lines that are handled together: their arrays stay in the cache
+BLOCK = 256  # lines that are handled together at most: their arrays take a few MB
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
