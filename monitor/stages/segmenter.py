@@ -245,15 +245,16 @@ class SampleSegmenter:
                 if block.stream.is_shed:
                     block.stream.is_shed = False
                     events[:] = [one for one in events if not _is_loss(one)]
-            self._pass_on(blocks, found, missing, now_s, result)
+            self._pass_on(blocks, found, [missing] * len(blocks), now_s, result)
         of_pools: dict[PoolKey, list[list[Block]]] = {}
         for (key, _), blocks in alike.items():
             of_pools.setdefault(key, []).append(blocks)
         for key, groups in of_pools.items():
-            taken = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
-            for blocks, found in zip(groups, taken, strict=True):
-                self._pass_on(blocks, found, blocks[0].samples.shape[1], now_s, result)
-                self._show(blocks, found, now_s, result)
+            found = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
+            taken = [block for blocks in groups for block in blocks]
+            lengths = [block.samples.shape[1] for block in taken]
+            self._pass_on(taken, found, lengths, now_s, result)
+            self._show(taken, found, now_s, result)
 
     def _show(
         self,
@@ -278,19 +279,19 @@ class SampleSegmenter:
         self,
         blocks: list[Block],
         found: PoolSegmented,
-        n_samples: int,
+        n_samples: Sequence[int],
         now_s: float,
         result: StepResult[StageMessage],
     ) -> None:
-        """Send on what became known of patients by so many more samples."""
+        """Send on what became known of each patient by so many more samples."""
         origins = np.array([block.stream.origin for block in blocks], np.int64)
         beats = found.beats.moved(np.repeat(origins, found.counts))
         first = 0
         signs_of_each = found.signs.moved(origins).of_each()
-        of_each = zip(blocks, found.counts, found.events, signs_of_each, strict=True)
-        for block, n_beats, events, signs in of_each:
+        of_each = zip(blocks, n_samples, found.counts, found.events, signs_of_each, strict=True)
+        for block, n_new, n_beats, events, signs in of_each:
             stream = block.stream
-            stream.position += n_samples
+            stream.position += n_new
             has_state = now_s >= stream.state_due_s
             quiet_s = max(
                 now_s - stream.sent_s,
@@ -377,7 +378,7 @@ class SampleSegmenter:
         if flush:
             stream.state_due_s = -inf
             last = Block(stream, sent_ns, NO_SAMPLES, 0)
-            self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
+            self._pass_on([last], stream.pool.flush(stream.row), [0], now_s, result)
         stream.pool.remove(stream.row)
         if not stream.pool.patients:
             del self._pools[_pool_key(stream.stream)]  # a sender's choice: none is kept
