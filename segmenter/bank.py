@@ -10,7 +10,7 @@ Arrays that hold a line for each lead of each row, one row's leads after the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmenter.beat import UNJUDGEABLE, Beats, BeatSpec, Quality, joined_beats
-from segmenter.candidates import CandidateFinder
+from segmenter.candidates import CandidateFinder, with_rows
 from segmenter.cutter import MAX_WINDOW_S, Windows, resample, standardise
 from segmenter.errors import InvalidSignal, InvalidState, OtherState, SegmenterError
-from segmenter.filters import Rows
 from segmenter.gaps import Bridged, bridge
 from segmenter.joined_leads import JoinedLeads
 from segmenter.lead_detector import MAX_POSITION, LeadDetector
@@ -40,7 +39,7 @@ from segmenter.sign_finder import (
     SignFinder,
     joined_findings,
 )
-from segmenter.signal_ring import SignalRing
+from segmenter.signal_ring import SignalRing, stretches_of
 from segmenter.state import Arrays, fill, listing, pack, real, unpack, whole
 from segmenter.tracker import Closed, ClosedBeats, Findings, SignalEvent, Tracker
 
@@ -52,7 +51,7 @@ PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays
 FEW_LINES_S = 32.0  # over the lines: one alone takes pieces as large as 8 together, at half the
 # time, since most of what a small piece costs does not depend on its size
 MOST_UNMEASURED_BYTES = 1 << 24  # of windows of a row's long chunk: 3,000 at 360 Hz
-BLOCK = 64  # lines that are handled together: their arrays stay in the cache
+BLOCK = 256  # lines that are handled together at most: their arrays take a few MB
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew
 SLEEP_GAP_S = 2.0  # after a longer gap the detector starts anew
 
@@ -80,10 +79,8 @@ class BankSegmented:
         Seconds (of round(fs_hz) samples, counted from 0) that ended, and their `Quality` flags:
         none if a lead can be read. Those inside a gap of all leads are left out after its first two
         seconds.
-    ended : tuple of EndedHops
-        Hops that ended; none where signs are not measured.
-    waves : int
-        Pulse waves of each row.
+    found_signs : FoundSigns
+        Hops that ended, with their complexes and pulses; none where signs are not measured.
     """
 
     beats: Beats
@@ -94,13 +91,7 @@ class BankSegmented:
     seconds: NDArray[np.int64]
     seconds_quality: NDArray[np.uint16]
     second_rows: NDArray[np.int64]
-    ended: tuple[EndedHops, ...]
-    waves: int
-
-    @property
-    def found_signs(self) -> FoundSigns:
-        """Hops that ended, with their complexes and pulses, once they are measured."""
-        return joined_findings(self.ended, self.beats.values.shape[1], self.waves)
+    found_signs: FoundSigns
 
 
 class SegmenterBank:
@@ -167,36 +158,45 @@ class SegmenterBank:
         lines = rows * leads
         self._second = round(self.fs_hz)
         self._kept = round(HISTORY_S * self.fs_hz)
-        self._piece = self._piece_of(lines)
-        self._history = SignalRing(lines, self._kept, self._piece)
-        self._places = list(range(lines))  # of the lines in the history
-        self._in_second = np.arange(self._second)
+        self._history = SignalRing(lines, self._kept, self._piece_of(lines))
         self._sleep_gap = round(SLEEP_GAP_S * self.fs_hz) + 1
         self._positions = np.zeros(lines, np.int64)
-        self._starts = self._positions  # where the piece began that is being taken
+        self._starts = np.zeros(lines, np.int64)  # up to where hops were ended
         self._gaps = np.full(lines, self._sleep_gap)  # missing samples up to now: not begun
-        self._gappy = True  # some of them are not 0
         self._lost = np.full(lines, -1)  # the last sample that is missing
         self._levels = np.zeros(lines)  # subtracted before detection, so that gaps leave no steps
-        self._finder = CandidateFinder(lines, self.fs_hz, self._piece)
+        self._finder = CandidateFinder(lines, self.fs_hz)
         self._timing = Durations.at(self.fs_hz)
         self._signs = SignFinder(lines, self.fs_hz, leads, waves) if measure_signs else None
         self._ended: list[EndedHops] = []
-        self._patients = [self.new_patient(row) for row in range(rows)]
-        self._detectors = [lead for patient in self._patients for lead in patient.leads]
+        self._patients: list[JoinedLeads] = []
+        self._detectors: list[LeadDetector] = []  # of all lines
+        self._shown: list[PatientSigns] = []  # what each row shows beside its beats
+        self._of_leads = np.arange(leads)
+        for _ in range(rows):
+            self._append_patient()
+        self._spoke: dict[int, None] = {}  # lines that have something to say, in order
         self._findings = Findings()
         self._parts: list[tuple[NDArray[np.int64], Beats]] = []
 
     @property
     def positions(self) -> NDArray[np.int64]:
         """Samples seen of each row's stream: shape (rows,)."""
-        return self._positions[:: self.leads].copy()
+        return self._positions[: self.rows * self.leads : self.leads].copy()
 
-    def _positions_of_rows(self) -> list[int]:
-        positions: list[int] = self._positions[:: self.leads].tolist()
-        return positions
+    @property
+    def room(self) -> int:
+        """Rows for which memory is held."""
+        return len(self._positions) // self.leads
 
-    def new_patient(self, row: int = 0) -> JoinedLeads:
+    def _append_patient(self) -> None:
+        """Follow a further row, for which there is room."""
+        patient = self._new_patient(len(self._patients))
+        self._patients.append(patient)
+        self._detectors += patient.leads
+        self._shown.append(self._new_signs())
+
+    def _new_patient(self, row: int) -> JoinedLeads:
         """Return what follows a row whose stream begins."""
         scale = self._finder.envelope.scale
         first = row * self.leads
@@ -207,62 +207,51 @@ class SegmenterBank:
             )
             for line in range(first, first + self.leads)
         ]
-        signs = PatientSigns(self.fs_hz, 0 if self._signs is None else self.waves)
-        return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale), signs)
+        return JoinedLeads(detectors, Tracker(row, self.fs_hz, self.spec.window, scale))
+
+    def _new_signs(self) -> PatientSigns:
+        return PatientSigns(self.fs_hz, 0 if self._signs is None else self.waves)
 
     def _piece_of(self, lines: int) -> int:
         """Return how many samples so many lines take at once."""
         return round(max(PIECE_S, FEW_LINES_S / lines) * self.fs_hz)
 
-    def lift(self) -> tuple[dict[str, NDArray[Any]], list[JoinedLeads]]:
-        """Return what is known of the rows: views of arrays, shape (lines, ...), and patients.
+    def append_row(self) -> int:
+        """Have a further row, whose stream begins; return its number.
 
-        `lay` goes on from it, in any order and any choice of the rows. Their signal stays at its
-        places, of which `make_room` makes more, and `forget` one as new.
+        Where there is no room for it, that is doubled.
         """
-        arrays = self._arrays(slice(None))
-        arrays["positions"], arrays["gaps"] = self._positions, self._gaps
-        arrays["lost"], arrays["levels"] = self._lost, self._levels
-        return arrays, self._patients
+        if self.rows == self.room:
+            lines = 2 * len(self._positions)
+            new = slice(len(self._positions), None)
+            self._history = self._history.moved_to(lines, self._piece_of(lines))
+            self._finder.make_room(lines)
+            if self._signs is not None:
+                self._signs.memory = self._signs.memory.moved_to(lines)
+            self._positions = with_rows(self._positions, lines)
+            self._starts = with_rows(self._starts, lines)
+            self._levels = with_rows(self._levels, lines)
+            self._gaps, self._lost = with_rows(self._gaps, lines), with_rows(self._lost, lines)
+            self._gaps[new], self._lost[new] = self._sleep_gap, -1
+        self._append_patient()
+        self.rows += 1
+        return self.rows - 1
 
-    def lay(
-        self, arrays: dict[str, NDArray[Any]], patients: list[JoinedLeads], places: list[int]
-    ) -> None:
-        """Have other rows, as `lift` gave them; the arrays become the bank's own.
+    def renew(self, row: int) -> None:
+        """Let a row be as one whose stream begins."""
+        lines = self._lines(row)
+        self._positions[lines] = self._starts[lines] = 0
+        self._gaps[lines], self._lost[lines], self._levels[lines] = self._sleep_gap, -1, 0.0
+        for line in range(lines.start, lines.stop):
+            self._finder.forget(line)
+            self._history.forget(line)
+            if self._signs is not None:
+                self._signs.memory.forget(line)
+        self._patients[row] = self._new_patient(row)
+        self._detectors[lines] = self._patients[row].leads
+        self._shown[row] = self._new_signs()
 
-        `places` are those of the lines' signals, one each.
-        """
-        self.rows = len(patients)
-        self._piece = min(self._piece_of(len(places)), self._history.room)
-        self._positions, self._gaps = arrays["positions"], arrays["gaps"]
-        self._lost, self._levels = arrays["lost"], arrays["levels"]
-        self._starts = self._positions
-        self._gappy = bool(self._gaps.any())
-        self._finder.lay(arrays, self._piece)
-        self._patients, self._places = patients, places
-        highest = self._finder.highest
-        detectors: list[LeadDetector] = []
-        for row, patient in enumerate(patients):
-            patient.tracker.row = row
-            for lead in patient.leads:
-                lead.decider.highest = partial(highest, len(detectors))
-                detectors.append(lead)
-        self._detectors = detectors
-
-    def make_room(self, places: int) -> None:
-        """Have room for the signals of so many lines, at least as many as before."""
-        self._history = self._history.moved_to(places, self._piece_of(places))
-        if self._signs is not None:
-            self._signs.memory = self._signs.memory.moved_to(places)
-        self._piece = min(self._piece, self._history.room)  # of the more, each has less
-
-    def forget(self, place: int) -> None:
-        """Let a place be as that of a row that begins."""
-        self._history.forget(place)
-        if self._signs is not None:
-            self._signs.memory.forget(place)
-
-    def update(self, chunk: ArrayLike, *, measure: bool = True) -> BankSegmented:
+    def update(self, chunk: ArrayLike) -> BankSegmented:
         """Take the next samples of all rows; return what became known.
 
         Parameters
@@ -270,74 +259,106 @@ class SegmenterBank:
         chunk : np.ndarray, shape (rows, leads + waves, n), real
             ECG in millivolts at fs_hz, then pulse waves in any unit, continuing the previous chunk;
             NaN, infinity and what exceeds a million is missing. Used with single precision.
-        measure : bool
-            Whether to measure the hops that ended. Otherwise `measure` has to be called with them
-            before anything but another update.
 
         Raises
         ------
         InvalidSignal
             If the chunk has not as many rows, leads and waves, or is not of real numbers.
         """
+        return self.update_rows([(np.arange(self.rows), chunk)])
+
+    def update_rows(self, blocks: Sequence[tuple[NDArray[np.int64], ArrayLike]]) -> BankSegmented:
+        """Take the next samples of some rows, blocks of different lengths; each row at most once.
+
+        Parameters
+        ----------
+        blocks : sequence of (np.ndarray, array_like)
+            Rows, shape (k,), and their chunk, as `update` takes it.
+        """
+        taken = [(rows, self._checked(chunk, len(rows))) for rows, chunk in blocks]
+        for rows, samples in taken:
+            for some, of_some in _in_blocks(rows, samples, self.leads):
+                self._take_pieces(some, of_some)
+        self._settle(np.concatenate([NO_ROWS, *(rows for rows, _ in blocks)]))
+        return self._collect()
+
+    def _checked(self, chunk: ArrayLike, rows: int) -> NDArray[Any]:
+        """Return samples of so many rows; InvalidSignal if they cannot be that."""
         samples = np.asarray(chunk)
         if (
             samples.ndim != 3
-            or samples.shape[:2] != (self.rows, self.leads + self.waves)
+            or samples.shape[:2] != (rows, self.leads + self.waves)
             or samples.dtype.kind not in "fiu"
         ):
             raise InvalidSignal(
-                f"a chunk must be real numbers of shape ({self.rows}, {self.leads + self.waves}, "
+                f"a chunk must be real numbers of shape ({rows}, {self.leads + self.waves}, "
                 f"n), in millivolts, not {samples.dtype} of shape {samples.shape}"
             )
         if samples.dtype.kind != "f" or samples.dtype.itemsize < 4:
             # Neither the least whole number nor a half-precision infinity has a magnitude.
             samples = samples.astype(np.float64)
-        n = samples.shape[2]
-        leads = samples[:, : self.leads].reshape(self.rows * self.leads, n)
-        for start in range(0, n, self._piece):
-            piece = slice(start, start + self._piece)
-            self._take_waves(samples[:, self.leads :, piece])
-            self._take(leads[:, piece])
-        return self._collect(measure=measure)
+        return samples
 
-    def measure(self, found: Iterable[BankSegmented]) -> None:
-        """Measure the hops of some updates together, in the order in which these came."""
-        if self._signs is not None:
-            self._signs.measure([ended for one in found for ended in one.ended])
+    def _take_pieces(self, rows: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        """Take samples of rows; the last piece is then to be settled."""
+        lines, n = self._lines_of(rows), samples.shape[2]
+        leads = samples[:, : self.leads].reshape(len(lines), n)
+        size = min(self._piece_of(len(lines)), self._history.room)
+        for start in range(0, n, size):
+            if start:
+                self._settle(rows)
+            piece = slice(start, start + size)
+            self._take_waves(rows, samples[:, self.leads :, piece])
+            self._take(lines, leads[:, piece])
 
-    def gap(self, n_samples: int) -> BankSegmented:
-        """Take missing samples of all rows: n NaN each, in bounded time and memory."""
+    def _lines_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.leads == 1:
+            return rows
+        lines: NDArray[np.int64] = (rows[:, None] * self.leads + self._of_leads).reshape(-1)
+        return lines
+
+    def gap(self, n_samples: int, rows: NDArray[np.int64] | None = None) -> BankSegmented:
+        """Take missing samples of all rows, or some: n NaN each, in bounded time and memory."""
         if n_samples < 0:
             raise InvalidSignal(f"refused: a gap of {n_samples} samples; give 0 or more")
-        if int(self._positions.max()) + n_samples > MAX_POSITION:
+        rows = np.arange(self.rows) if rows is None else rows
+        lines = self._lines_of(rows)
+        if int(self._positions[lines].max(initial=0)) + n_samples > MAX_POSITION:
             raise InvalidSignal(
                 f"a gap of {n_samples} samples would end after sample {MAX_POSITION}, the last "
                 "that can be counted"
             )
         # Until every row sleeps, and then so many that nothing else is left of the signal.
         fed = min(n_samples, self._sleep_gap + self._kept)
-        for start in range(0, fed, self._piece):
-            n_nan = min(self._piece, fed - start)
-            self._take_waves(np.full((self.rows, self.waves, n_nan), np.nan))
-            self._take(np.full((len(self._places), n_nan), np.nan))
+        # A view of one NaN: it takes no memory.
+        hole = np.broadcast_to(np.float32(np.nan), (len(rows), self.leads + self.waves, fed))
+        for some, of_some in _in_blocks(rows, hole, self.leads):
+            self._take_pieces(some, of_some)
+        self._settle(rows)
         if n_samples > fed:
             n = n_samples - fed
-            for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
-                patient.skip(position, n, self._findings)
-                patient.signs.skip(n)
-            self._positions = self._positions + n
-            self._gaps += n
-            self._lost = self._positions - 1
+            for row in rows.tolist():
+                self._patients[row].skip(self.position(row), n, self._findings)
+                self._shown[row].skip(n)
+            self._positions[lines] += n
+            self._starts[lines] += n
+            self._gaps[lines] += n
+            self._lost[lines] = self._positions[lines] - 1
         return self._collect()
 
-    def flush(self) -> BankSegmented:
-        """End the streams. The last beats have no next one: `rr_after_ms` is NaN.
+    def position(self, row: int) -> int:
+        """Return how many samples of a row's stream were seen."""
+        position: int = self._positions.item(row * self.leads)
+        return position
 
-        Each is cut as if the next R peak were as far away as the one before; it is dropped where
-        that window is not complete.
+    def flush(self, rows: NDArray[np.int64] | None = None) -> BankSegmented:
+        """End the streams of all rows, or some.
+
+        The last beats have no next one: `rr_after_ms` is NaN. Each is cut as if the next R peak
+        were as far away as the one before; it is dropped where that window is not complete.
         """
-        for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
-            patient.flush(position, self._findings)
+        for row in range(self.rows) if rows is None else rows.tolist():
+            self._patients[row].flush(self.position(row), self._findings)
         self._cut_closed()
         return self._collect()
 
@@ -357,7 +378,7 @@ class SegmenterBank:
         }
         arrays = self._all_arrays(row)
         if self._signs is not None:
-            plain["signs"], of_waves = self._patients[row].signs.lift()
+            plain["signs"], of_waves = self._shown[row].lift()
             arrays |= of_waves
         return pack(MAGIC, plain, arrays)
 
@@ -373,11 +394,7 @@ class SegmenterBank:
         try:
             self._restore(row, *unpack(MAGIC, state))
         except InvalidState:
-            measures = self._signs is not None
-            new = SegmenterBank(
-                1, self.fs_hz, self.spec, self.leads, self.waves, measure_signs=measures
-            )
-            self._restore(row, *unpack(MAGIC, new.to_bytes(0)))
+            self.renew(row)
             raise
 
     def _restore(self, row: int, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -401,7 +418,7 @@ class SegmenterBank:
             lost = np.flatnonzero(self._kept_signal(line)["missing"])
             self._lost[line] = position - self._kept + lost[-1] if len(lost) else -1
             self._levels[line] = real({"level": levels[k]}, "level")
-        self._gappy = bool(self._gaps.any())
+        self._starts[lines] = position
         patient = self._patients[row]
         patient.restore(plain, position)
         if self._signs is not None:
@@ -413,15 +430,15 @@ class SegmenterBank:
     def _restore_signs(self, row: int, plain: object, arrays: Arrays, position: int) -> None:
         """Let signs go on, or begin anew where they were not measured when the state was saved."""
         assert self._signs is not None
-        memory, places = self._signs.memory, self._places[self._lines(row)]
-        signs = self._patients[row].signs = PatientSigns(self.fs_hz, self.waves)
+        memory, lines = self._signs.memory, self._lines(row)
+        signs = self._shown[row] = self._new_signs()
         if plain is None:
-            for place in places:
-                memory.forget(place)
+            for line in range(lines.start, lines.stop):
+                memory.forget(line)
             signs.skip(position)
             return
-        for place in places:
-            memory.check(place)
+        for line in range(lines.start, lines.stop):
+            memory.check(line)
         signs.restore(plain, arrays, position, self._signs.hop)
 
     def _lines(self, row: int) -> slice:
@@ -434,147 +451,166 @@ class SegmenterBank:
         for lead, line in enumerate(range(lines.start, lines.stop)):
             of_line = {**self._kept_signal(line), **self._arrays(line)}
             if self._signs is not None and with_signs:
-                of_line |= self._signs.memory.arrays(self._places[line])
+                of_line |= self._signs.memory.arrays(line)
             arrays |= {f"{name}{lead}": array for name, array in of_line.items()}
         return arrays
 
     def _kept_signal(self, line: int) -> dict[str, NDArray[Any]]:
         """Return views of a line's signal."""
-        signal, missing = self._history.latest(self._places[line])
+        signal, missing = self._history.latest(line)
         return {"signal": signal, "missing": missing}
 
-    def _arrays(self, line: int | slice) -> dict[str, NDArray[Any]]:
-        """Return views of a line's other arrays, or of some lines'."""
+    def _arrays(self, line: int) -> dict[str, NDArray[Any]]:
+        """Return views of a line's other arrays."""
         finder = self._finder
         return {
             "filter": finder.band_pass.state[line],
             "envelope": finder.envelope.tail[line],
-            "heights": finder.heights.latest(line),
+            "heights": finder.heights[line],
             "total": finder.total[line],
-            "near": finder.signal.latest(line),
+            "near": finder.signal[line],
         }
 
-    def _take_waves(self, samples: NDArray[Any]) -> None:
-        """Take a piece of the pulse waves, shape (rows, waves, n)."""
+    def _take_waves(self, rows: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        """Take a piece of the pulse waves of rows, shape (k, waves, n)."""
         if self._signs is None or not self.waves:
             return
         there = np.abs(samples) <= MAX_MV  # NaN is not
         waves = np.where(there, samples, np.nan).astype(np.float32)
-        for patient, of_patient in zip(self._patients, waves, strict=True):
-            patient.signs.take_waves(of_patient)
+        for row, of_row in zip(rows.tolist(), waves, strict=True):
+            self._shown[row].take_waves(of_row)
 
-    def _take(self, samples: NDArray[Any]) -> None:
-        """Take a piece, shape (lines, n)."""
-        n = samples.shape[1]
-        self._finder.begin(n, self._positions)
-        self._starts, self._positions = self._positions, self._positions + n
-        if not self._gappy and np.abs(samples).max() <= MAX_MV:  # NaN is not
-            held = samples.astype(np.float32, copy=False)
-            self._history.append(self._places, held)
-            for start in range(0, len(held), BLOCK):
-                block = slice(start, min(start + BLOCK, len(held)))
-                self._detect(held[block] - self._levels[block, None], block, 0)
+    def _take(self, lines: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        """Take a piece of lines, shape (k, n)."""
+        begins = self._positions[lines]
+        self._positions[lines] = begins + samples.shape[1]
+        magnitudes, gaps = np.abs(samples), self._gaps[lines]
+        if magnitudes.max(initial=0) <= MAX_MV and not gaps.any():  # NaN is not
+            self._take_whole(lines, samples, begins)
+            return
+        present = magnitudes <= MAX_MV
+        gappy = ~present.all(axis=1) | (gaps > 0)
+        if not gappy.all():
+            self._take_whole(lines[~gappy], samples[~gappy], begins[~gappy])
+        self._take_with_gaps(lines[gappy], samples[gappy], present[gappy], begins[gappy])
+
+    def _take_whole(
+        self, lines: NDArray[np.int64], samples: NDArray[Any], begins: NDArray[np.int64]
+    ) -> None:
+        """Take lines of which nothing is missing."""
+        held = samples.astype(np.float32, copy=False)
+        self._history.append(lines, held)
+        self._detect(lines, held - self._levels[lines, None], begins)
+
+    def _settle(self, rows: NDArray[np.int64]) -> None:
+        """Join what the leads of rows said of what was taken, cut beats and end hops."""
+        spoke, self._spoke = self._spoke, {}
+        if self.leads == 1:
+            for row in spoke:
+                self._patients[row].update_one(self._findings)
         else:
-            present = np.abs(samples) <= MAX_MV
-            gappy = ~present.all(axis=1) | (self._gaps > 0)
-            whole, gappy_lines = np.flatnonzero(~gappy), np.flatnonzero(gappy)
-            if len(whole):
-                held = samples[whole].astype(np.float32, copy=False)
-                self._history.append(self._places_of(whole), held)
-                self._detect(held - self._levels[whole, None], whole, 0)
-            self._take_with_gaps(samples[gappy_lines], present[gappy_lines], gappy_lines)
-        for patient, position in zip(self._patients, self._positions_of_rows(), strict=True):
-            if patient.joiner is not None:
-                patient.update(position, self._findings)
-            elif patient.leads[0].said:
-                patient.update_one(self._findings)
+            with_news = {line // self.leads for line in spoke}
+            for row in rows.tolist():
+                patient, position = self._patients[row], self.position(row)
+                assert patient.joiner is not None
+                if row in with_news or patient.joiner.due < position:
+                    patient.update(position, self._findings)
         self._cut_closed()
         if self._signs is not None:
-            self._end_hops(self._signs)
+            self._end_hops(self._signs, rows)
 
-    def _end_hops(self, signs: SignFinder) -> None:
-        """Measure what the hops that ended in the piece show."""
-        seen = SeenSignal(self._history, self._places, self._starts, self._positions, self._lost)
-        ended = signs.end_hops(seen, [patient.signs for patient in self._patients])
+    def _end_hops(self, signs: SignFinder, rows: NDArray[np.int64]) -> None:
+        """End the hops of rows in what was taken, to be measured together."""
+        seen = SeenSignal(self._history, self._starts, self._positions, self._lost)
+        ended = signs.end_hops(seen, rows, self._shown)
+        lines = self._lines_of(rows)
+        self._starts[lines] = self._positions[lines]
         if ended is not None:
             self._ended.append(ended)
             if sum(one.windows.nbytes for one in self._ended) > MOST_UNMEASURED_BYTES:
                 signs.measure(self._ended)
 
-    def _places_of(self, lines: NDArray[np.int64]) -> list[int]:
-        return [self._places[line] for line in lines.tolist()]
-
     def _take_with_gaps(
-        self, samples: NDArray[Any], present: NDArray[np.bool_], lines: NDArray[np.int64]
+        self,
+        lines: NDArray[np.int64],
+        samples: NDArray[Any],
+        present: NDArray[np.bool_],
+        begins: NDArray[np.int64],
     ) -> None:
         """Take lines with gaps: fill these with the value before, and sleep in the long ones."""
-        n, places = samples.shape[1], self._places_of(lines)
-        newest = [self._history.ends[place] - 1 for place in places]
-        last_held = self._history.signal[newest][:, None]
+        n = samples.shape[1]
+        last_held = self._history.signal[self._history.ends[lines] - 1][:, None]
         past = Bridged(last_held, self._levels[lines, None], self._gaps[lines, None])
         level_gap = LEVEL_GAP_S * self.fs_hz
         held, levels, gaps = bridge(samples, present, past, level_gap, self._sleep_gap)
-        self._history.append(places, held, ~present)
+        self._history.append(lines, held, ~present)
         self._levels[lines], self._gaps[lines] = levels[:, -1], gaps[:, -1]
-        self._gappy = bool(self._gaps.any())
         lost = np.where(present, -1, np.arange(n)).max(axis=1)  # the last one of the piece
-        self._lost[lines] = np.where(lost < 0, self._lost[lines], self._starts[lines] + lost)
+        self._lost[lines] = np.where(lost < 0, self._lost[lines], begins + lost)
 
         asleep = gaps >= self._sleep_gap
         awake = np.flatnonzero(~asleep.any(axis=1))
         if len(awake):
-            self._detect(held[awake] - levels[awake], lines[awake], 0)
+            self._detect(lines[awake], held[awake] - levels[awake], begins[awake])
         for k in np.flatnonzero(asleep.any(axis=1)).tolist():
-            line = int(lines[k])
+            line, begin = int(lines[k]), int(begins[k])
             changes = np.flatnonzero(asleep[k, 1:] != asleep[k, :-1])
             for start, stop in pairwise([0, *changes.tolist(), n]):
                 if stop == start:
                     continue
                 if asleep[k, start + 1]:
-                    self._sleep(line, start, stop)
+                    self._sleep(line, begin + start, stop - start)
                     continue
                 if asleep[k, start]:
-                    self._wake(line, start, float(held[k, start]))
+                    self._wake(line, begin + start, float(held[k, start]))
                 piece = held[k : k + 1, start:stop] - levels[k : k + 1, start:stop]
-                self._detect(piece, lines[k : k + 1], start)
+                self._detect(lines[k : k + 1], piece, begins[k : k + 1] + start)
 
-    def _sleep(self, line: int, start: int, stop: int) -> None:
-        self._detectors[line].sleep(int(self._starts[line]) + start, stop - start)
-        self._finder.sleep(line, stop)
+    def _sleep(self, line: int, position: int, n: int) -> None:
+        self._detectors[line].sleep(position, n)
+        self._spoke[line] = None
+        self._finder.sleep(line)
 
-    def _wake(self, line: int, start: int, value: float) -> None:
-        self._finder.wake(line, start, value)
-        self._detectors[line].wake(int(self._starts[line]) + start)
+    def _wake(self, line: int, position: int, value: float) -> None:
+        self._finder.wake(line, value)
+        self._detectors[line].wake(position)
 
-    def _detect(self, chunk: NDArray[np.float64], lines: Rows, start: int) -> None:
-        """Take samples of lines that are awake, from sample `start` of the piece on."""
-        found = self._finder.update(chunk, lines, start)
-        begin = (self._starts[lines] + start).tolist()
-        which = range(lines.start, lines.stop) if isinstance(lines, slice) else lines.tolist()
-        seconds = self._ended_seconds(which, begin, chunk.shape[1])
-        for k, line in enumerate(which):
-            lead, position = self._detectors[line], begin[k] + chunk.shape[1]
-            if found[k] or seconds[k] or lead.decider.due < position:
-                lead.update(found[k], seconds[k], position)
+    def _detect(
+        self, lines: NDArray[np.int64], chunk: NDArray[np.float64], begins: NDArray[np.int64]
+    ) -> None:
+        """Take samples of lines that are awake; each one's first is at `begins` of its stream."""
+        n, of_lines = chunk.shape[1], begins.tolist()
+        found = self._finder.update(chunk, lines, of_lines)
+        seconds = self._ended_seconds(lines, begins, n)
+        for k, (line, begin) in enumerate(zip(lines.tolist(), of_lines, strict=True)):
+            lead, position = self._detectors[line], begin + n
+            if found[k] or k in seconds or lead.decider.due < position:
+                lead.update(found[k], seconds.get(k, ()), position)
+                if lead.said:
+                    self._spoke[line] = None
 
     def _ended_seconds(
-        self, lines: Iterable[int], begin: list[int], n: int
-    ) -> list[list[tuple[int, int]]]:
-        """Return the ends of each line's seconds within (begin, begin + n], and their flags."""
+        self, lines: NDArray[np.int64], begins: NDArray[np.int64], n: int
+    ) -> dict[int, list[tuple[int, int]]]:
+        """Return the ends of lines' seconds within (begin, begin + n], and their flags."""
         second = self._second
-        ended = [range(b // second * second + second, b + n + 1, second) for b in begin]
-        flat = [(line, end) for line, ends in zip(lines, ended, strict=True) for end in ends]
-        if not flat:
-            return [[] for _ in begin]
-        starts = [self._moved(line) + end - second for line, end in flat]
-        flags = second_flags(self._history.signal.take(np.array(starts)[:, None] + self._in_second))
-        for k, (line, end) in enumerate(flat):
-            if self._lost[line] >= end - second and is_lost(
-                self._history.missing[starts[k] : starts[k] + second]
-            ):
+        before = begins // second
+        counts = (begins + n) // second - before
+        which = np.arange(len(lines)).repeat(counts)
+        if not len(which):
+            return {}
+        numbers = np.arange(len(which)) - (counts.cumsum() - counts)[which]
+        ends = (before[which] + numbers + 1) * second
+        lines = lines[which]
+        starts = ends - second + self._moved(lines)
+        flags = second_flags(stretches_of(self._history.signal, second)[starts])
+        for k in np.flatnonzero(self._lost[lines] >= ends - second).tolist():
+            if is_lost(self._history.missing[starts[k] : starts[k] + second]):
                 flags[k] = MISSING
-        of_all = iter(flags)
-        return [[(end, next(of_all)) for end in ends] for ends in ended]
+        seconds: dict[int, list[tuple[int, int]]] = {}
+        for k, end, flag in zip(which.tolist(), ends.tolist(), flags, strict=True):
+            seconds.setdefault(k, []).append((end, flag))
+        return seconds
 
     def _cut_closed(self) -> None:
         """Cut the beats that closed, while their signal is at hand."""
@@ -585,7 +621,7 @@ class SegmenterBank:
             rows, beats = self._cut(closed, np.array(lead_flags, np.int64))
             self._parts.append((rows, beats))
             if self._signs is not None:
-                self._signs.wait_for_hops(rows, beats, [one.signs for one in self._patients])
+                self._signs.wait_for_hops(rows, beats, self._shown)
 
     def _cut(
         self, closed: list[Closed], lead_flags: NDArray[np.int64]
@@ -598,7 +634,7 @@ class SegmenterBank:
         if leads == 1:
             lines, of_lines = rows, known
         else:
-            lines = (rows[:, None] * leads + np.arange(leads)).reshape(-1)
+            lines = self._lines_of(rows)
             of_lines = ClosedBeats(*[column.repeat(leads) for column in known])
         own = lead_flags.reshape(-1) | self._window_flags(of_lines, lines)
         usable = np.flatnonzero((own & UNUSABLE) == 0)
@@ -623,9 +659,9 @@ class SegmenterBank:
             lead_quality=lead_quality.astype(np.uint16),
         )
 
-    def _moved(self, line: int) -> int:
-        """Return what leads from samples of a line's stream to indices of the history."""
-        moved: int = self._history.ends[self._places[line]] - self._positions.item(line)
+    def _moved(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what leads from samples of lines' streams to indices of the history."""
+        moved: NDArray[np.int64] = self._history.ends[lines] - self._positions[lines]
         return moved
 
     def _window_flags(self, beats: ClosedBeats, lines: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -638,26 +674,27 @@ class SegmenterBank:
         too_long |= beats.seen - beats.start > self._kept
         # Their end was not good enough to wait for.
         missing = beats.stop > beats.seen
-        for k in np.flatnonzero(self._lost[lines] >= beats.start - 1).tolist():
-            if not (too_long[k] or missing[k]):
-                moved = self._moved(int(lines[k]))
-                window = slice(floor(beats.start[k]) + moved, ceil(beats.stop[k]) + moved)
+        near_lost = (self._lost[lines] >= beats.start - 1) & ~(too_long | missing)
+        if near_lost.any():
+            moved = self._moved(lines)
+            for k in np.flatnonzero(near_lost).tolist():
+                window = slice(floor(beats.start[k]) + moved[k], ceil(beats.stop[k]) + moved[k])
                 missing[k] = self._history.missing[window].any()
         flags: NDArray[np.int64] = beats.quality.astype(np.int64) & TOO_LONG
         flags |= np.where(too_long, TOO_LONG, MISSING * missing)
         return flags
 
     def _windows(self, beats: ClosedBeats, lines: NDArray[np.int64]) -> Windows:
-        moved = np.array([self._moved(line) for line in lines.tolist()], np.int64)
         seen = beats.seen.astype(np.int64)
         readable = seen - self._kept, seen - 1
-        return Windows.at(beats.start, beats.stop, self.spec.length, moved, readable)
+        return Windows.at(beats.start, beats.stop, self.spec.length, self._moved(lines), readable)
 
-    def _collect(self, *, measure: bool = True) -> BankSegmented:
+    def _collect(self) -> BankSegmented:
+        """Measure the hops that ended; return all that became known."""
         found, self._findings = self._findings, Findings()
         parts, self._parts = self._parts, []
-        ended, self._ended = tuple(self._ended), []
-        if self._signs is not None and measure:
+        ended, self._ended = self._ended, []
+        if self._signs is not None:
             self._signs.measure(ended)
         rows = [of_beats for of_beats, _ in parts]
         return BankSegmented(
@@ -669,9 +706,17 @@ class SegmenterBank:
             seconds=np.array(found.seconds, np.int64),
             seconds_quality=np.array(found.seconds_quality, np.uint16),
             second_rows=np.array(found.second_rows, np.int64),
-            ended=ended,
-            waves=self.waves,
+            found_signs=joined_findings(ended, self.leads, self.waves),
         )
+
+
+def _in_blocks(
+    rows: NDArray[np.int64], samples: NDArray[Any], leads: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Divide rows and their samples into parts of at most `BLOCK` lines."""
+    most = max(1, BLOCK // leads)
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most], samples[start : start + most]
 
 
 def of_all_leads(lead_quality: NDArray[np.int64]) -> NDArray[np.int64]:

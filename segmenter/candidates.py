@@ -6,18 +6,19 @@ patient, is decided on in `segmenter/qrs.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.filters import BandPass, Envelope, Rows
-from segmenter.sample_ring import SampleRing
+from segmenter.filters import BandPass, Envelope
 
 DOMINANCE_S = 0.16  # a candidate is the highest of the envelope so far to either side
 SEARCH_S = 0.08  # R lies within so much of where the envelope says
 SMOOTH_S = 0.02  # R is sought in the signal averaged over this
+
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Candidate(NamedTuple):
@@ -42,8 +43,6 @@ class CandidateFinder:
     rows : int
         Patients.
     fs_hz : float
-    room : int
-        Samples that are taken at once, at most.
 
     Attributes
     ----------
@@ -51,9 +50,15 @@ class CandidateFinder:
         The durations above, in samples.
     delay : int
         By so many samples the envelope of a symmetrical complex peaks after its R.
+    heights : np.ndarray, shape (rows, 2 * dominance + 1), int64
+        The latest of the envelope: enough to judge a peak on either side.
+    signal : np.ndarray, shape (rows, m), float64
+        The latest of the signal: enough to locate R.
+    total : np.ndarray, shape (rows, 1), int64
+        Running total of the envelope.
     """
 
-    def __init__(self, rows: int, fs_hz: float, room: int) -> None:
+    def __init__(self, rows: int, fs_hz: float) -> None:
         self.dominance = round(DOMINANCE_S * fs_hz)
         self.search = round(SEARCH_S * fs_hz)
         self.smooth = max(1, round(SMOOTH_S / 2 * fs_hz))
@@ -63,48 +68,41 @@ class CandidateFinder:
         self.total = np.zeros((rows, 1), np.int64)
         reach = self.search + 2 * self.smooth
         self._around = np.arange(-reach - 1, reach + 1)
-        # Of the envelope: enough to judge a peak on either side. Of the signal: to locate R.
-        self.heights: SampleRing[np.int64] = SampleRing(
-            rows, 2 * self.dominance + 1, room, np.int64
-        )
         before = self.dominance + self.delay + reach + 2
-        self.signal: SampleRing[np.float64] = SampleRing(rows, before, room, np.float64)
-        self._n = 0  # samples begun
-        self._positions = np.zeros(rows, np.int64)  # of the first of them
+        self.heights = np.zeros((rows, 2 * self.dominance + 1), np.int64)
+        self.signal = np.zeros((rows, before))
+        # Of the samples taken last: whose they are, the first one's places, and their envelope.
+        self._rows = np.zeros(0, np.int64)
+        self._begins: list[int] = []
+        self._joined = np.zeros((0, 0), np.int64)
 
-    def lay(self, arrays: Mapping[str, NDArray[Any]], room: int) -> None:
-        """Have other rows: the arrays of `SegmenterBank.lift`; of `room` samples at once."""
-        self.heights.lay(arrays["heights"], room)
-        self.signal.lay(arrays["near"], room)
-        self.band_pass.state, self.envelope.tail = arrays["filter"], arrays["envelope"]
-        self.total = arrays["total"]
+    def make_room(self, rows: int) -> None:
+        """Have room for so many rows, at least as many as before."""
+        self.band_pass.state = with_rows(self.band_pass.state, rows)
+        self.envelope.tail = with_rows(self.envelope.tail, rows)
+        self.heights, self.signal = with_rows(self.heights, rows), with_rows(self.signal, rows)
+        self.total = with_rows(self.total, rows)
 
-    def begin(self, n: int, positions: NDArray[np.int64]) -> None:
-        """Make room for n samples of every row, the first of them at `positions`, shape (rows,).
+    def forget(self, row: int) -> None:
+        """Let a row be as one whose stream begins."""
+        self.wake(row, 0.0)
+        self.band_pass.state[row] = 0.0  # settled, some of it would be -0.0
 
-        `update` then brings them, for some rows in pieces: around gaps.
-        """
-        self.heights.extend(n)
-        self.signal.extend(n)
-        self._n, self._positions = n, positions
+    def sleep(self, row: int) -> None:
+        """Forget a row's signal."""
+        self.heights[row] = 0
+        self.signal[row] = 0
 
-    def sleep(self, row: int, stop: int) -> None:
-        """Forget a row's signal up to sample `stop` of those begun."""
-        for tape in (self.heights, self.signal):
-            end = tape.end - self._n + stop
-            tape.columns[row, end - tape.keep : end] = 0
-
-    def wake(self, row: int, start: int, level: float) -> None:
-        """Let a row start at sample `start` of those begun, at a level it has had for ever."""
-        self.sleep(row, start)
-        end = self.signal.end - self._n + start
-        self.signal.columns[row, end - self.signal.keep : end] = level
+    def wake(self, row: int, level: float) -> None:
+        """Let a row start at a level that it has had for ever."""
+        self.heights[row] = 0
+        self.signal[row] = level
         self.band_pass.settle(row, level)
         self.envelope.tail[row] = 0
         self.total[row] = 0
 
     def update(
-        self, chunk: NDArray[np.float64], rows: Rows, start: int = 0
+        self, chunk: NDArray[np.float64], rows: NDArray[np.int64], begins: list[int]
     ) -> list[list[Candidate]]:
         """Take samples of some rows; return each one's candidates.
 
@@ -112,45 +110,41 @@ class CandidateFinder:
         ----------
         chunk : np.ndarray, shape (k, n), float64
             mV, without NaN.
-        rows : slice or np.ndarray, shape (k,)
-            A slice has a start.
-        start : int
-            Which of the samples begun is the chunk's first.
+        rows : np.ndarray, shape (k,)
+        begins : list of int, of length k
+            Where in its stream each row's first sample lies.
         """
-        n, dominance = chunk.shape[1], self.dominance
-        first, near = self.heights.end - self._n + start, self.signal.end - self._n + start
-        self.signal.columns[rows, near : near + n] = chunk
-        columns = self.heights.columns
-        columns[rows, first : first + n] = self.envelope.update(
-            self.band_pass.update(chunk, rows), rows
-        )
-        joined = columns[rows, first - 2 * dominance - 1 : first + n]
+        n, dominance, before = chunk.shape[1], self.dominance, self.signal.shape[1]
+        signal = np.concatenate((self.signal[rows], chunk), axis=1)
+        heights = self.envelope.update(self.band_pass.update(chunk, rows), rows)
+        joined = np.concatenate((self.heights[rows], heights), axis=1)
+        self.signal[rows], self.heights[rows] = signal[:, n:], joined[:, n:]
+        self._rows, self._begins, self._joined = rows, begins, joined
         # Column k of `middle` is dominance + 1 + k of `joined`: each with a full neighbourhood.
         middle = joined[:, dominance + 1 : dominance + 1 + n]
         totals = middle.cumsum(axis=1)
         totals += self.total[rows]
         self.total[rows] = totals[:, -1:]
 
-        found: list[list[Candidate]] = [[] for _ in range(len(chunk))]
+        found: list[list[Candidate]] = [[] for _ in begins]
         which, at = self._dominant(joined, middle)
         if len(which) == 0:
             return found
-        patients = which + rows.start if isinstance(rows, slice) else rows[which]
-        peaks = at + (start - dominance + self._positions[patients])  # samples of their streams
         features = (
             which.tolist(),
-            peaks.tolist(),
-            middle[which, at].tolist(),
+            (at - dominance).tolist(),
+            (middle[which, at] / self.envelope.scale).tolist(),
             totals[which, at].tolist(),
-            *self._locate(patients, at + (near - dominance - self.delay)),
+            *self._locate(signal, which, at + (before - dominance - self.delay)),
         )
-        for row, peak, height, total, top, bottom, high, low, slope in zip(*features, strict=True):
+        for k, peak, height, total, top, bottom, high, low, slope in zip(*features, strict=True):
+            peak += begins[k]  # a sample of its stream
             left = peak - self.delay - self.search  # where R is sought from
-            found[row].append(
+            found[k].append(
                 Candidate(
                     peak,
                     peak + dominance,
-                    height / self.envelope.scale,
+                    height,
                     total,
                     slope,
                     max(left + top, 0),  # not before the stream began
@@ -162,11 +156,13 @@ class CandidateFinder:
         return found
 
     def highest(self, row: int, start: int, stop: int) -> float:
-        """Return the highest of a row's envelope in samples [start, stop) of its stream, in mV."""
-        ahead = self.heights.end - self._n - int(self._positions[row])
-        return float(self.heights.columns[row, start + ahead : stop + ahead].max()) / (
-            self.envelope.scale
-        )
+        """Return the highest of a row's envelope in samples [start, stop) of its stream, in mV.
+
+        The row is one of those updated last.
+        """
+        k = int((self._rows == row).argmax())
+        ahead = self.heights.shape[1] - self._begins[k]
+        return float(self._joined[k, start + ahead : stop + ahead].max()) / self.envelope.scale
 
     def _dominant(
         self, joined: NDArray[np.int64], middle: NDArray[np.int64]
@@ -183,11 +179,14 @@ class CandidateFinder:
         rows, columns = peaks.nonzero()
         return rows, columns
 
-    def _locate(self, rows: NDArray[np.int64], nominal: NDArray[np.int64]) -> tuple[list[Any], ...]:
+    def _locate(
+        self, signal: NDArray[np.float64], rows: NDArray[np.int64], nominal: NDArray[np.int64]
+    ) -> tuple[list[Any], ...]:
         """Find the highest and lowest point and the steepest slope of the smoothed signal.
 
         Parameters
         ----------
+        signal : np.ndarray, shape (k, n), float64
         rows, nominal : np.ndarray, shape (m,)
             Row and column of the signal at which the envelope says R is.
 
@@ -202,7 +201,7 @@ class CandidateFinder:
         """
         smooth, search = self.smooth, self.search
         width = 2 * smooth + 1
-        around = self.signal.columns[rows[:, None], nominal[:, None] + self._around]
+        around = signal[rows[:, None], nominal[:, None] + self._around]
         sums = np.cumsum(around - around[:, :1], axis=1)  # the first of them is 0
         means = (sums[:, width:] - sums[:, :-width]) / width
         slope = np.abs(means[:, 2 * smooth :] - means[:, : -2 * smooth]).max(axis=1)
@@ -211,3 +210,10 @@ class CandidateFinder:
         high, low = searched.max(axis=1) - level, level - searched.min(axis=1)
         found = (searched.argmax(axis=1), searched.argmin(axis=1), high, low, slope)
         return tuple(feature.tolist() for feature in found)
+
+
+def with_rows(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
+    """Return an array of as many rows: those that are new are 0."""
+    longer = np.zeros((rows, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer

@@ -16,8 +16,6 @@ QRS_BAND_ORDER = 2
 INTEGRATION_S = 0.1  # about the duration of a QRS complex (Elgendi 2013: 97 ms)
 STEPS_PER_MV = float(1 << 20)  # resolution of the integer envelope: 1 nV
 
-Rows = slice | NDArray[np.int64]  # which patients: from start to stop, or by index
-
 
 class BandPass:
     """Butterworth band-pass of the QRS complex, with carried state.
@@ -50,7 +48,7 @@ class BandPass:
         """Take the state of a filter that has seen `level` for ever."""
         self.state[row] = self._steady * level
 
-    def update(self, chunk: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+    def update(self, chunk: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Filter the next samples of some rows, shape (rows, n)."""
         filtered: NDArray[np.float64]
         filtered, self.state[rows] = lfilter(self._b, self._a, chunk, axis=-1, zi=self.state[rows])
@@ -76,7 +74,7 @@ class Envelope:
         self.delay_samples = (self.width - 1) / 2
         self.tail = np.zeros((rows, self.width), np.int64)
 
-    def update(self, filtered: NDArray[np.float64], rows: Rows) -> NDArray[np.int64]:
+    def update(self, filtered: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the envelope of the next samples of some rows, shape (rows, n), in steps."""
         width, n = self.width, filtered.shape[1]
         sums = np.empty((len(filtered), width + n), np.int64)

@@ -26,7 +26,6 @@ from segmenter.lead_detector import (
     Slept,
 )
 from segmenter.qrs import Detection
-from segmenter.sign_finder import PatientSigns
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
@@ -48,14 +47,11 @@ class JoinedLeads:
     ----------
     leads : list of LeadDetector
     tracker : Tracker
-    signs : PatientSigns
-        What it shows beside its beats, carried along.
     """
 
-    def __init__(self, leads: list[LeadDetector], tracker: Tracker, signs: PatientSigns) -> None:
+    def __init__(self, leads: list[LeadDetector], tracker: Tracker) -> None:
         self.leads = leads
         self.tracker = tracker
-        self.signs = signs
         self.left_out = [False] * len(leads)  # as reported
         self.turned_from = [SAME] * len(leads)  # the sample from which on it is otherwise
         self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS

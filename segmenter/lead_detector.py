@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from segmenter.beat import Quality
@@ -66,7 +66,7 @@ class LeadDetector:
         self.said: list[Echo | Detection | SecondEnded | Slept] = []
 
     def update(
-        self, candidates: list[Candidate], seconds: list[tuple[int, int]], position: int
+        self, candidates: list[Candidate], seconds: Sequence[tuple[int, int]], position: int
     ) -> None:
         """Take what the signal up to `position` holds.
 
@@ -74,7 +74,7 @@ class LeadDetector:
         ----------
         candidates : list of Candidate
             In order.
-        seconds : list of (int, int)
+        seconds : sequence of (int, int)
             The sample at which each second ended, and its `Quality` flags but NOISY.
         position : int
         """

@@ -124,7 +124,10 @@ def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
     measured["qrs_highest_mv"] = envelopes.max(axis=1)
     measured["qrs_mean_mv"] = envelopes.mean(axis=1)
     hops = envelopes[:, QRS_HOP].reshape(len(windows), QRS_BINS, -1)
-    measured["qrs_mv"] = hops.max(axis=2)
+    while hops.shape[2] > 1:  # 8 samples: halved, as a reduction of so few takes twice the time
+        half = hops.shape[2] // 2
+        hops = np.maximum(hops[..., :half], hops[..., half:])
+    measured["qrs_mv"] = hops[..., 0]
     measured["leakage"] = _leakages(band)
     seconds = np.abs(band).reshape(len(windows), -1, round(TCSC_S * FS_HZ))
     far = seconds > FAR_FROM_BASELINE * seconds.max(axis=2, keepdims=True)

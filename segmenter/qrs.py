@@ -195,7 +195,7 @@ class Decider:
 
     def update(self, candidate: Candidate) -> list[Detection]:
         """Take the next candidate; return the beats that it makes certain."""
-        found = self.advance(candidate.known)
+        found = self.advance(candidate.known) if self.due <= candidate.known else []
         self.recent.append(candidate)
         if self.learning or not self._is_qrs(candidate):
             self.waiting.append(candidate)

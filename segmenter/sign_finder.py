@@ -8,7 +8,7 @@ in the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isinf, nan
@@ -23,7 +23,7 @@ from segmenter.hops import HOP_S, WINDOW_S
 from segmenter.oscillation import measure_rows
 from segmenter.pulse_wave import PulseDetector, PulseHop
 from segmenter.qrs_shape import ComplexCutter, ShapeMemory
-from segmenter.signal_ring import SignalRing
+from segmenter.signal_ring import SignalRing, stretches_of
 from segmenter.signs import (
     COMPLEX_COLUMNS,
     PULSE_COLUMNS,
@@ -121,8 +121,6 @@ class SeenSignal:
     Attributes
     ----------
     history : SignalRing
-    places : list of int
-        Of each line in the history.
     starts, stops : np.ndarray, shape (lines,), int64
         The samples of the stream that were just taken.
     lost : np.ndarray, shape (lines,), int64
@@ -130,14 +128,14 @@ class SeenSignal:
     """
 
     history: SignalRing
-    places: list[int]
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
     lost: NDArray[np.int64]
 
-    def moved(self, line: int) -> int:
-        """Return what leads from samples of a line's stream to indices of the history."""
-        return self.history.ends[self.places[line]] - self.stops.item(line)
+    def moved(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what leads from samples of lines' streams to indices of the history."""
+        moved: NDArray[np.int64] = self.history.ends[lines] - self.stops[lines]
+        return moved
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class EndedHops:
     Attributes
     ----------
     windows, missing : np.ndarray, shape (hops, leads, width)
-    where, places, beats : np.ndarray, shape (b,), (b,) and (b, n)
+    where, lines, beats : np.ndarray, shape (b,), (b,) and (b, n)
         Complexes that are whole: which, lead after lead in each; their lines; and their signal.
     found : FoundSigns or None
         What was measured; the signal is then let go.
@@ -170,7 +168,7 @@ class EndedHops:
     complex_rows: NDArray[np.int64]
     complexes: NDArray[Any]
     where: NDArray[np.intp]
-    places: NDArray[np.intp]
+    lines: NDArray[np.int64]
     beats: NDArray[np.float32]
     readable: NDArray[np.bool_]
     pulse_rows: NDArray[np.int64]
@@ -227,18 +225,21 @@ class SignFinder:
         for row, one in zip(rows.tolist(), values, strict=True):
             patients[row].complexes.append(Complex(*one))
 
-    def end_hops(self, seen: SeenSignal, patients: Sequence[PatientSigns]) -> EndedHops | None:
-        """Return the hops that ended within the samples just taken, if any did; then `measure`.
+    def end_hops(
+        self, seen: SeenSignal, rows: NDArray[np.int64], patients: Sequence[PatientSigns]
+    ) -> EndedHops | None:
+        """Return the hops of rows that ended within the samples just taken; then `measure` them.
 
-        Complexes that stand in them no longer wait.
+        None where none did. Complexes that stand in them no longer wait; `patients` are all rows.
         """
-        done = seen.starts[:: self.leads] // self.hop
-        counts = seen.stops[:: self.leads] // self.hop - done
-        rows = np.arange(len(counts)).repeat(counts)
-        if not len(rows):
+        done = seen.starts[rows * self.leads] // self.hop
+        counts = seen.stops[rows * self.leads] // self.hop - done
+        n_hops = int(counts.sum())
+        if not n_hops:
             return None
-        places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
-        ends = (done[rows] + 1 + places) * self.hop
+        numbers = np.arange(n_hops) - (counts.cumsum() - counts).repeat(counts)
+        ends = (done.repeat(counts) + 1 + numbers) * self.hop
+        rows = rows.repeat(counts)
         lines = rows[:, None] * self.leads + np.arange(self.leads)  # (hops, leads)
         windows = self._windows(seen, lines, ends)
         missing = self._missing(seen, lines, ends)
@@ -250,7 +251,7 @@ class SignFinder:
         complex_rows, complexes = _due(rows, ends, patients)
         pulses, pulse_rows = _pulses(rows, ends, shown)
         readable = np.array([[wave.readable for wave in one] for one in shown], np.bool_)
-        where, places, beats = self._cut(seen, complex_rows, complexes)
+        where, of_lines, beats = self._cut(seen, complex_rows, complexes)
         return EndedHops(
             rows=rows,
             ends=ends,
@@ -259,7 +260,7 @@ class SignFinder:
             complex_rows=complex_rows,
             complexes=complexes,
             where=where,
-            places=places,
+            lines=of_lines,
             beats=beats,
             readable=readable.reshape(len(ends), self.waves),
             pulse_rows=pulse_rows,
@@ -321,11 +322,8 @@ class SignFinder:
         measured: NDArray[Any] = shapes.view(SHAPE_COLUMNS)[:, 0]
         begins = np.cumsum([0, *counts[:-1]]).tolist()
         where = _joined([begin + one.where for begin, one in zip(begins, ended, strict=True)])
-        places, beats = (
-            _joined([one.places for one in ended]),
-            _joined([one.beats for one in ended]),
-        )
-        measured[where] = self.memory.measure(places, beats)
+        lines, beats = _joined([one.lines for one in ended]), _joined([one.beats for one in ended])
+        measured[where] = self.memory.measure(lines, beats)
         return measured.reshape(-1, self.leads)
 
     def _shown(
@@ -342,10 +340,8 @@ class SignFinder:
         self, seen: SeenSignal, lines: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the signal of the hops' windows: shape (hops, leads, width)."""
-        windows = np.empty((*lines.shape, self.width), np.float32)
-        for window, line, end in _each(windows, lines, ends):
-            stop = end + seen.moved(line)
-            window[:] = seen.history.signal[stop - self.width : stop]
+        starts = ends[:, None] - self.width + seen.moved(lines)
+        windows: NDArray[np.float32] = stretches_of(seen.history.signal, self.width)[starts]
         return windows
 
     def _missing(
@@ -354,10 +350,8 @@ class SignFinder:
         """Return which of their samples are missing: shape (hops, leads, width); None for none."""
         if not (seen.lost[lines] >= ends[:, None] - self.width).any():
             return None
-        missing = np.zeros((*lines.shape, self.width), np.bool_)
-        for window, line, end in _each(missing, lines, ends):
-            stop = end + seen.moved(line)
-            window[:] = seen.history.missing[stop - self.width : stop]
+        starts = ends[:, None] - self.width + seen.moved(lines)
+        missing: NDArray[np.bool_] = stretches_of(seen.history.missing, self.width)[starts]
         return missing
 
     def _are_told(
@@ -372,44 +366,32 @@ class SignFinder:
         told: NDArray[np.bool_] = np.any(~missing.reshape(len(missing), -1), axis=1)
         if shown:
             told[[any(wave.is_there for wave in one) for one in shown]] = True
-        for k in np.flatnonzero(~told).tolist():
-            for line in lines[k].tolist():
-                stop = int(ends[k]) + seen.moved(line)
-                if not seen.history.missing[stop - seen.history.keep : stop].all():
-                    told[k] = True
+        untold = np.flatnonzero(~told)
+        starts = ends[untold, None] - seen.history.keep + seen.moved(lines[untold])
+        kept = stretches_of(seen.history.missing, seen.history.keep)[starts]  # (k, leads, keep)
+        told[untold] = ~kept.all(axis=(1, 2))
         return told
 
     def _cut(
         self, seen: SeenSignal, rows: NDArray[np.int64], complexes: NDArray[Any]
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float32]]:
         """Cut complexes out of each lead where their signal is whole.
 
-        Return which they are, lead after lead in each complex, the places of the leads, and the
-        complexes.
+        Return which they are, lead after lead in each complex, their lines, and the complexes.
         """
         leads = self.leads
         lines = (rows[:, None] * leads + np.arange(leads)).reshape(-1)
         r_samples = complexes["r_sample"].repeat(leads)
         first = r_samples - self._cutter.before
         whole = first >= (complexes["end_sample"] - self.width).repeat(leads)
-        moved = np.array([seen.moved(line) for line in lines.tolist()], np.int64)
+        moved = seen.moved(lines)
         for k in np.flatnonzero(whole & (seen.lost[lines] >= first)).tolist():
             start = int(first[k] + moved[k])
             stop = start + self._cutter.before + self._cutter.after
             whole[k] = not seen.history.missing[start:stop].any()
         where = np.flatnonzero(whole)
         beats = self._cutter.cut(seen.history.signal, (r_samples + moved)[where])
-        places = np.array([seen.places[line] for line in lines[where].tolist()], np.intp)
-        return where, places, beats
-
-
-def _each(
-    windows: NDArray[Any], lines: NDArray[np.int64], ends: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[Any], int, int]]:
-    """Yield each hop's and lead's window with its line and its end."""
-    for of_hop, of_lines, end in zip(windows, lines.tolist(), ends.tolist(), strict=True):
-        for window, line in zip(of_hop, of_lines, strict=True):
-            yield window, line, end
+        return where, lines[where], beats
 
 
 def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:

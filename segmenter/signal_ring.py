@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def stretches_of(memory: NDArray[Scalar], n: int) -> NDArray[Scalar]:
+    """Return all stretches of n values, by where each begins: a view, shape (len - n + 1, n)."""
+    # As sliding_window_view, in a tenth of the time.
+    return np.ndarray((len(memory) - n + 1, n), memory.dtype, memory, 0, 2 * memory.strides)
 
 
 class SignalRing:
@@ -28,7 +36,7 @@ class SignalRing:
     signal : np.ndarray, shape (places * width,), float32
         mV, held where missing; place after place.
     missing : np.ndarray, shape (places * width,), bool
-    ends : list of int
+    ends : np.ndarray, shape (places,), int64
         Index behind the newest sample of each place.
     """
 
@@ -37,11 +45,11 @@ class SignalRing:
         self._width = keep + self.room
         self.signal: NDArray[np.float32] = np.zeros(places * self._width, np.float32)
         self.missing: NDArray[np.bool_] = np.ones(places * self._width, np.bool_)
-        self.ends = [place * self._width + keep for place in range(places)]
+        self.ends = np.arange(places) * self._width + keep
 
     def append(
         self,
-        places: Sequence[int],
+        places: NDArray[np.int64],
         held: NDArray[np.float32],
         missing: NDArray[np.bool_] | None = None,
     ) -> None:
@@ -57,14 +65,12 @@ class SignalRing:
             raise ValueError(
                 f"{n} samples do not fit: there is room for {self.room}; give them in smaller parts"
             )
-        signal, ends = self.signal, self.ends
-        for k, place in enumerate(places):
-            end = ends[place]
-            if end + n > (place + 1) * self._width:
-                end = self._to_the_front(place)
-            stop = ends[place] = end + n
-            signal[end:stop] = held[k]
-            self.missing[end:stop] = False if missing is None else missing[k]
+        ends = self.ends[places]
+        for k in np.flatnonzero(ends + n > (places + 1) * self._width).tolist():
+            ends[k] = self._to_the_front(int(places[k]))
+        stretches_of(self.signal, n)[ends] = held
+        stretches_of(self.missing, n)[ends] = False if missing is None else missing
+        self.ends[places] = ends + n
 
     def _to_the_front(self, place: int) -> int:
         """Move what is kept to the front of its place; return its new end."""

@@ -98,7 +98,7 @@ class Segmenter:
     @property
     def position(self) -> int:
         """Samples seen so far."""
-        return int(self._bank.positions[0])
+        return self._bank.position(0)
 
     def update(self, chunk: ArrayLike) -> Segmented:
         """Take the next samples; return what became known.

@@ -72,11 +72,20 @@ WAVE_TOPIC = "wave."
 NO_SAMPLES: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
 
+class PoolKey(NamedTuple):
+    """What patients of one pool have in common."""
+
+    fs_hz: float
+    leads: int
+    waves: int
+
+
 @dataclass
 class PatientStream:
     """One patient's row in a pool, and where in the record its sample 0 lies."""
 
     stream: Stream  # names, leads and rate do not change
+    key: PoolKey
     pool: SegmenterPool
     row: int
     origin: int
@@ -99,14 +108,6 @@ class PatientStream:
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
         return _ORIGIN.pack(self.origin, self.stretch) + self.pool.to_bytes(self.row)
-
-
-class PoolKey(NamedTuple):
-    """What patients of one pool have in common."""
-
-    fs_hz: float
-    leads: int
-    waves: int
 
 
 class Block(NamedTuple):
@@ -230,7 +231,7 @@ class SampleSegmenter:
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
-            key, n = _pool_key(block.stream.stream), block.samples.shape[1]
+            key, n = block.stream.key, block.samples.shape[1]
             if block.missing:
                 behind_holes.setdefault((key, block.missing), []).append(block)
             if n:
@@ -245,15 +246,16 @@ class SampleSegmenter:
                 if block.stream.is_shed:
                     block.stream.is_shed = False
                     events[:] = [one for one in events if not _is_loss(one)]
-            self._pass_on(blocks, found, missing, now_s, result)
+            self._pass_on(blocks, found, [missing] * len(blocks), now_s, result)
         of_pools: dict[PoolKey, list[list[Block]]] = {}
         for (key, _), blocks in alike.items():
             of_pools.setdefault(key, []).append(blocks)
         for key, groups in of_pools.items():
-            taken = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
-            for blocks, found in zip(groups, taken, strict=True):
-                self._pass_on(blocks, found, blocks[0].samples.shape[1], now_s, result)
-                self._show(blocks, found, now_s, result)
+            found = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
+            taken = [block for blocks in groups for block in blocks]
+            lengths = [block.samples.shape[1] for block in taken]
+            self._pass_on(taken, found, lengths, now_s, result)
+            self._show(taken, found, now_s, result)
 
     def _show(
         self,
@@ -278,19 +280,19 @@ class SampleSegmenter:
         self,
         blocks: list[Block],
         found: PoolSegmented,
-        n_samples: int,
+        n_samples: Sequence[int],
         now_s: float,
         result: StepResult[StageMessage],
     ) -> None:
-        """Send on what became known of patients by so many more samples."""
+        """Send on what became known of each patient by so many more samples."""
         origins = np.array([block.stream.origin for block in blocks], np.int64)
         beats = found.beats.moved(np.repeat(origins, found.counts))
         first = 0
         signs_of_each = found.signs.moved(origins).of_each()
-        of_each = zip(blocks, found.counts, found.events, signs_of_each, strict=True)
-        for block, n_beats, events, signs in of_each:
+        of_each = zip(blocks, n_samples, found.counts, found.events, signs_of_each, strict=True)
+        for block, n_new, n_beats, events, signs in of_each:
             stream = block.stream
-            stream.position += n_samples
+            stream.position += n_new
             has_state = now_s >= stream.state_due_s
             quiet_s = max(
                 now_s - stream.sent_s,
@@ -317,7 +319,9 @@ class SampleSegmenter:
         stream = self._streams.get(header.patient) or self._open(header)
         self._require_one_sender(stream, header, now_s)
         missing = header.position - stream.position
-        as_before = _form(header) == _form(stream.stream)
+        as_before = _is_like(header, stream.stream)
+        if missing == 0 and as_before:  # nearly always
+            return Block(stream, header.sent_ns, samples, 0)
         plausible = -OVERLAP_S * header.fs_hz <= missing <= MAX_GAP_S * header.fs_hz
         if not (as_before and plausible):
             stream = self._begin_stretch(stream, header, now_s, result)
@@ -377,10 +381,10 @@ class SampleSegmenter:
         if flush:
             stream.state_due_s = -inf
             last = Block(stream, sent_ns, NO_SAMPLES, 0)
-            self._pass_on([last], stream.pool.flush(stream.row), 0, now_s, result)
+            self._pass_on([last], stream.pool.flush(stream.row), [0], now_s, result)
         stream.pool.remove(stream.row)
         if not stream.pool.patients:
-            del self._pools[_pool_key(stream.stream)]  # a sender's choice: none is kept
+            del self._pools[stream.key]  # a sender's choice: none is kept
 
     def _open(self, header: SamplesHeader) -> PatientStream:
         if len(self._streams) >= MAX_PATIENTS:
@@ -401,7 +405,7 @@ class SampleSegmenter:
             raise InvalidMessage(f"{header.patient}: {error}") from error
 
     def _admit(self, described: Stream, origin: int, stretch: int) -> PatientStream:
-        key = _pool_key(described)
+        key = PoolKey(described.fs_hz, len(described.leads), len(described.waves))
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = SegmenterPool(
@@ -412,7 +416,7 @@ class SampleSegmenter:
                 measure_signs=self._measure_signs,
             )
         row, recent, number = pool.add(), RecentSignal(key.fs_hz, key.leads), self._opened
-        stream = PatientStream(described, pool, row, origin, origin, number, recent, stretch)
+        stream = PatientStream(described, key, pool, row, origin, origin, number, recent, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
         return stream
@@ -481,18 +485,18 @@ class SampleSegmenter:
         )
 
 
-def _pool_key(stream: Stream) -> PoolKey:
-    return PoolKey(stream.fs_hz, len(stream.leads), len(stream.waves))
-
-
 def _rows_and_chunk(blocks: list[Block]) -> tuple[list[int], NDArray[np.float32]]:
     """Return the rows of blocks of one length, and their samples, (rows, leads + waves, n)."""
     return [block.stream.row for block in blocks], np.stack([block.samples for block in blocks])
 
 
-def _form(of: Stream | SamplesHeader) -> tuple[float, list[str], list[str]]:
-    """Return what stays the same within a stretch of samples."""
-    return of.fs_hz, of.leads, of.waves
+def _is_like(header: SamplesHeader, stream: Stream) -> bool:
+    """Tell whether samples are of a stream: what stays the same within a stretch."""
+    return (
+        header.fs_hz == stream.fs_hz
+        and header.leads == stream.leads
+        and header.waves == stream.waves
+    )
 
 
 def _is_loss(event: SignalEvent) -> bool:
@@ -550,8 +554,10 @@ class Audience:
 
     def wants(self, patient: str) -> bool:
         """Tell whether a patient's waveform is to be made."""
+        if self.is_shed or not self._topics:
+            return False
         topic = f"{WAVE_TOPIC}{patient}"
-        return not self.is_shed and any(topic.startswith(one) for one in self._topics)
+        return any(topic.startswith(one) for one in self._topics)
 
     def newly_asked(self) -> list[str]:
         """Return the topics that were asked for since the last call; none while behind."""

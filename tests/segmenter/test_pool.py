@@ -42,8 +42,8 @@ def gathered(said: list[Step], row: int) -> Whole:
 
 def _of_place(found: PoolSegmented, place: int) -> Segmented:
     first = sum(found.counts[:place])
-    bank = found.found[place // BLOCK]
-    of_second = bank.second_rows == place % BLOCK
+    bank = found.found
+    of_second = bank.second_rows == found.rows[place]
     return Segmented(
         beats=found.beats.rows(slice(first, first + found.counts[place])),
         events=tuple(found.events[place]),

@@ -9,7 +9,7 @@ from tests import naive
 from tests.segmenter.gather import segment
 from tests.segmenter.synthetic import ecg, regular
 
-ROW = slice(0, 1)
+ROW = np.array([0])
 
 
 @settings(max_examples=12, deadline=None)
@@ -25,7 +25,7 @@ def test_agrees_with_the_plain_twin(
     """Whatever the rhythm and the noise, the slow twin finds the same beats at the same samples."""
     r_s = 0.4 + np.cumsum(rr_s)
     signal = ecg(fs_hz, r_s, float(r_s[-1]) + 3.0, noise_mv, seed)
-    twin = naive.detect([float(x) for x in signal], fs_hz, CandidateFinder(1, fs_hz, 1).delay)
+    twin = naive.detect([float(x) for x in signal], fs_hz, CandidateFinder(1, fs_hz).delay)
     found = segment(signal, fs_hz)
     assume(all(event.kind == "no_beat" for event in found.events))  # the twin knows no quality
     assert found.r_samples.tolist() == [r for r, _ in twin]
@@ -34,7 +34,7 @@ def test_agrees_with_the_plain_twin(
 def test_delays_agree_with_the_plain_twin() -> None:
     """The sample at which a beat became known is the same."""
     signal = ecg(250.0, regular(0.7, 30), 30, noise_mv=0.05)
-    twin = naive.detect([float(x) for x in signal], 250.0, CandidateFinder(1, 250.0, 1).delay)
+    twin = naive.detect([float(x) for x in signal], 250.0, CandidateFinder(1, 250.0).delay)
     beats = segment(signal, 250.0).beats
     expected = {r: known - r for r, known in twin}
     for r, delay_ms in zip(beats.r_sample.tolist(), beats.delay_ms.tolist(), strict=True):
@@ -44,13 +44,10 @@ def test_delays_agree_with_the_plain_twin() -> None:
 def test_rows_are_patients_and_do_not_touch() -> None:
     """The candidates of a row are to the bit those of that patient alone."""
     signals = np.stack([ecg(250.0, regular(rr, 20), 20, seed=k) for k, rr in enumerate((0.5, 1.0))])
-    finder = CandidateFinder(2, 250.0, 5000)
-    finder.begin(5000, np.zeros(2, np.int64))
-    together = finder.update(signals.astype(np.float64), slice(0, 2))
+    finder = CandidateFinder(2, 250.0)
+    together = finder.update(signals.astype(np.float64), np.arange(2), [0, 0])
     for row, signal in enumerate(signals):
-        finder = CandidateFinder(1, 250.0, 5000)
-        finder.begin(5000, np.zeros(1, np.int64))
-        alone = finder.update(signal[None].astype(np.float64), ROW)
+        alone = CandidateFinder(1, 250.0).update(signal[None].astype(np.float64), ROW, [0])
         assert together[row] == alone[0]
         assert len(alone[0]) > 15
 

@@ -26,7 +26,7 @@ def test_more_than_there_is_room_for_is_refused() -> None:
     """It would lie in the next place."""
     history = SignalRing(2, KEEP, ROOM)
     with pytest.raises(ValueError, match="room for 12"):
-        history.append([0], np.zeros((1, ROOM + 1), np.float32))
+        history.append(np.array([0]), np.zeros((1, ROOM + 1), np.float32))
 
 
 @settings(max_examples=50, deadline=None)
@@ -42,7 +42,7 @@ def test_each_place_keeps_the_newest_of_what_it_was_given(
     for places, n, with_missing in given_appends:
         held = g.normal(size=(len(places), n)).astype(np.float32)
         lost = g.random((len(places), n)) < 0.5
-        history.append(places, held, lost if with_missing else None)
+        history.append(np.array(places), held, lost if with_missing else None)
         for k, place in enumerate(places):
             signals[place] = np.concatenate([signals[place], held[k]])
             missing[place] = np.concatenate([missing[place], lost[k] & with_missing])
@@ -64,7 +64,7 @@ def assert_holds(
 def test_a_place_that_is_given_to_another_patient_says_nothing_of_the_one_before() -> None:
     """What was forgotten is missing, and 0; the places beside it keep theirs."""
     history = SignalRing(2, KEEP, ROOM)
-    history.append([0, 1], np.ones((2, ROOM), np.float32))
+    history.append(np.array([0, 1]), np.ones((2, ROOM), np.float32))
     history.forget(0)
     assert_holds(history, 0, np.zeros(KEEP, np.float32), np.ones(KEEP, np.bool_))
     assert_holds(history, 1, np.ones(KEEP, np.float32), np.zeros(KEEP, np.bool_))
