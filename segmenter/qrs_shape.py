@@ -157,7 +157,7 @@ class ShapeMemory:
         return other
 
     def measure(self, places: NDArray[np.intp], beats: NDArray[np.float32]) -> NDArray[Any]:
-        """Measure a beat of each of some places, each at most once, and learn from it.
+        """Measure beats of places, in order for each of them, and learn from them.
 
         Parameters
         ----------
@@ -169,16 +169,31 @@ class ShapeMemory:
         -------
         np.ndarray, shape (b,), SHAPE_COLUMNS
         """
+        measured = np.zeros(len(places), SHAPE_COLUMNS)
+        measured["width_ms"] = _widths_ms(beats)
+        shifted = _shifted(beats)
+        for which in _rounds(places):  # of each place a beat
+            part = measured[which]
+            self._measure(places[which], beats[which], shifted[which], part)
+            measured[which] = part
+        return measured
+
+    def _measure(
+        self,
+        places: NDArray[np.intp],
+        beats: NDArray[np.float32],
+        shifted: NDArray[np.float32],
+        measured: NDArray[Any],
+    ) -> None:
+        """Measure a beat of each of some places, but for its width, which is known; learn."""
         rows = np.arange(len(places))
         counts = self._counts[places]
         came = counts.sum(axis=1)
         usual = counts.argmax(axis=1)
         is_known = came > 0
         known = np.concatenate((self._shapes[places], self._last[places, None]), axis=1)
-        correlations, distances = _best_matches(beats, known)  # (b, SHAPES + 1)
+        correlations, distances = _best_matches(shifted, known)  # (b, SHAPES + 1)
         heights = np.abs(known[rows, usual]).max(axis=1)
-        measured = np.zeros(len(places), SHAPE_COLUMNS)
-        measured["width_ms"] = widths_ms = _widths_ms(beats)
         measured["usual_width_ms"] = np.where(
             is_known, self._widths_ms[places, usual], np.float32(np.nan)
         )
@@ -190,8 +205,7 @@ class ShapeMemory:
         measured["like_last"] = correlations[:, SHAPES]
         measured["dominant_share"] = counts[rows, usual] / np.where(is_known, came, 1)
         matches = np.where(counts > 0, correlations[:, :SHAPES], -1)
-        measured["of_shape"] = self._learn(places, beats, widths_ms, matches)
-        return measured
+        measured["of_shape"] = self._learn(places, beats, measured["width_ms"], matches)
 
     def _learn(
         self,
@@ -214,6 +228,19 @@ class ShapeMemory:
         return which
 
 
+def _rounds(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Divide indices, in order, so that no place stands twice in a round."""
+    came: dict[int, int] = {}
+    rounds: list[list[int]] = []
+    for index, place in enumerate(places.tolist()):
+        turn = came.get(place, 0)
+        came[place] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(index)
+    return [np.array(one, np.intp) for one in rounds]
+
+
 def _widths_ms(beats: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the time from the first to the last steep part that is joined to R's: shape (b,)."""
     slopes = np.abs(np.gradient(beats, axis=1))
@@ -232,18 +259,22 @@ def _steep_for(steep: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.maximum(ends, 0)
 
 
+def _shifted(beats: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the middles of beats at each shift, mean 0: shape (b, 2 SHIFT + 1, N - 2 SHIFT)."""
+    middles = np.lib.stride_tricks.sliding_window_view(beats, N - 2 * SHIFT, axis=1)
+    shifted: NDArray[np.float32] = middles - middles.mean(axis=2, keepdims=True)
+    return shifted
+
+
 def _best_matches(
-    beats: NDArray[np.float32], known: NDArray[np.float32]
+    shifted: NDArray[np.float32], known: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return correlations and relative distances of beats and what is known, at the best shifts.
 
-    beats (b, N) and known (b, k, N) give two arrays (b, k).
+    What `_shifted` returns of b beats and known (b, k, N) give two arrays (b, k).
     """
     inner = known[:, :, SHIFT:-SHIFT]
     inner = inner - inner.mean(axis=2, keepdims=True)
-    n = inner.shape[2]
-    shifted = np.lib.stride_tricks.sliding_window_view(beats, n, axis=1)  # (b, 2 SHIFT + 1, n)
-    shifted = shifted - shifted.mean(axis=2, keepdims=True)
     energy = (inner * inner).sum(axis=2)[:, :, None] + TINY
     energies = (shifted * shifted).sum(axis=2)[:, None] + TINY
     # No product of matrices: its bits depend on how many there are.

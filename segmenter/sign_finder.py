@@ -323,8 +323,7 @@ class SignFinder:
         begins = np.cumsum([0, *counts[:-1]]).tolist()
         where = _joined([begin + one.where for begin, one in zip(begins, ended, strict=True)])
         lines, beats = _joined([one.lines for one in ended]), _joined([one.beats for one in ended])
-        for which in _rounds(lines):  # of each lead a complex, in order
-            measured[where[which]] = self.memory.measure(lines[which], beats[which])
+        measured[where] = self.memory.measure(lines, beats)
         return measured.reshape(-1, self.leads)
 
     def _shown(
@@ -428,19 +427,6 @@ def _pulses(
             of_rows += [row] * len(wave.pulses)
             pulses += [(end, pulse, number) for pulse in wave.pulses]
     return np.array(pulses, PULSE_COLUMNS), np.array(of_rows, np.int64)
-
-
-def _rounds(lines: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Divide indices, in order, so that no line stands twice in a round."""
-    came: dict[int, int] = {}
-    rounds: list[list[int]] = []
-    for index, line in enumerate(lines.tolist()):
-        turn = came.get(line, 0)
-        came[line] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(index)
-    return [np.array(one, np.intp) for one in rounds]
 
 
 def _plain_complex(waiting: Complex) -> list[int | float | None]:
