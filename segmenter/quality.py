@@ -34,8 +34,9 @@ def second_flags(signal: NDArray[np.float32]) -> list[int]:
     list of int
         `Quality` flags of each.
     """
-    extremes = zip(signal.max(axis=1).tolist(), signal.min(axis=1).tolist(), strict=True)
-    return [_stuck(signal[k], high, low) for k, (high, low) in enumerate(extremes)]
+    highest = signal.max(axis=1).astype(np.float64)
+    flags: list[int] = _stuck(signal, highest, signal.min(axis=1).astype(np.float64)).tolist()
+    return flags
 
 
 def is_lost(missing: NDArray[np.bool_]) -> bool:
@@ -57,19 +58,22 @@ def window_flags(values: NDArray[np.float64]) -> list[int]:
         `Quality` flags of each.
     """
     edge = max(1, int(EDGE_FRACTION * values.shape[1]))
-    highest, lowest = values.max(axis=1).tolist(), values.min(axis=1).tolist()
+    highest, lowest = values.max(axis=1), values.min(axis=1)
     moved = values[:, -edge:].sum(axis=1) - values[:, :edge].sum(axis=1)
-    flags = []
-    for k, (high, low, sums) in enumerate(zip(highest, lowest, moved.tolist(), strict=True)):
-        drifts = abs(sums) > edge * BASELINE_FRACTION * (high - low)
-        flags.append(_stuck(values[k], high, low) | BASELINE * drifts)
+    drifts = np.abs(moved) > edge * BASELINE_FRACTION * (highest - lowest)
+    flags: list[int] = (_stuck(values, highest, lowest) | BASELINE * drifts).tolist()
     return flags
 
 
-def _stuck(signal: NDArray[Any], highest: float, lowest: float) -> int:
-    if highest - lowest <= FLAT_MV:
-        return FLAT
-    if max(highest, -lowest) < RAIL_MV:
-        return 0
-    at_rail = (signal >= highest - STILL_MV) | (signal <= lowest + STILL_MV)
-    return SATURATED if np.count_nonzero(at_rail) > RAIL_FRACTION * len(signal) else 0
+def _stuck(
+    signals: NDArray[Any], highest: NDArray[np.float64], lowest: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return which of the signals, shape (n, samples), are flat or saturated: flags of each."""
+    is_flat = highest - lowest <= FLAT_MV
+    flags = FLAT * is_flat.astype(np.int64)
+    for k in np.flatnonzero(~is_flat & (np.maximum(highest, -lowest) >= RAIL_MV)).tolist():
+        signal, high, low = signals[k], highest.item(k), lowest.item(k)
+        at_rail = (signal >= high - STILL_MV) | (signal <= low + STILL_MV)
+        if np.count_nonzero(at_rail) > RAIL_FRACTION * len(signal):
+            flags[k] = SATURATED
+    return flags
