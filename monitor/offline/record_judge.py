@@ -230,7 +230,15 @@ class _Judge:
         self._leads = [*source.leads]
         waves = None if hear is None else _waves_of(source)
         self._waves = [] if waves is None else [*waves.waves]
-        stream = Stream(PATIENT, source.record, self._leads, source.fs_hz, 0, source.n_samples, waves=self._waves)
+        stream = Stream(
+            PATIENT,
+            source.record,
+            self._leads,
+            source.fs_hz,
+            0,
+            source.n_samples,
+            waves=self._waves,
+        )
         self._engine.expect([stream])
 
     def take(self, found: Segmented, position: int) -> None:
