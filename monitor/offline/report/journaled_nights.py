@@ -149,7 +149,7 @@ def _night(
     alarms, technical = fold.spans(last_s)
     drawn = tuple(_drawn(reader, alert, record, said) for alert in fold.telling.chosen(most_drawn))
     leads = tuple(stream.leads) if stream is not None else () if saved is None else saved.leads
-    night = Night(
+    return Night(
         patient=name,
         record=fold.record if stream is None else stream.record,
         source=path.name,
@@ -172,7 +172,6 @@ def _night(
         anomalous=0 if saved is None else saved.counts.anomalous,
         published=fold.published,
     )
-    return night
 
 
 def _drawn(

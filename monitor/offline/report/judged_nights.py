@@ -17,8 +17,8 @@ from monitor.offline.report.trend import intervals_of, rhythm_trend
 from monitor.plain import clock
 from monitor.settings import VerdictBy
 from monitor.sources.kinds import open_record
-from monitor.sources.record_file import RecordFile, record_name
-from monitor.sources.source import SourceOptions
+from monitor.sources.record_file import record_name
+from monitor.sources.source import RecordFile, SourceOptions
 from monitor.step_result import StepResult
 from monitor.wire.messages import Alert, Message
 from segmenter.errors import SegmenterError

@@ -203,7 +203,7 @@ class NightFold:
     def _take_act(self, alert: Alert) -> None:
         self.n_acts += 1
         if alert.state == "marked":
-            what, said = f"family {alert.family}", alert.word or "taken back"
+            what, said = f"family {alert.family}", str(alert.word or "taken back")
         else:
             what, said = alert.kind, "acknowledged"
             self._unseen.discard(alert.kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from monitor.wire.messages import ALARM_KINDS, Alert, measured
+from monitor.wire.messages import ALARM_KINDS, Alert, AlertKind, measured
 
 MOST_DRAWN = 10
 MOST_NAMED = 6  # of those drawn, while there are beats to draw
@@ -66,7 +66,7 @@ class Telling:
         for_named = max(most - n_beats, min(most, MOST_NAMED * most // MOST_DRAWN))
         alarms = self._in_turn([*named], for_named)
         beats = self._in_turn(families, most - len(alarms))
-        order = {kind: place for place, kind in enumerate(ALARM_KINDS)}
+        order: dict[AlertKind, int] = {kind: place for place, kind in enumerate(ALARM_KINDS)}
         alarms.sort(key=lambda one: (-_RANK[one.priority], order.get(one.kind, 0), one.sample))
         return [*alarms, *beats]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def rhythm_trend(
     order = np.argsort(bins, kind="stable")
     edges = np.searchsorted(bins[order], np.arange(n_bins + 1))
     rates = 60_000.0 / rr_ms[order]
-    for place, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for place, (start, stop) in enumerate(pairwise(edges.tolist())):
         if stop - start >= MIN_BEATS:
             rate[place] = np.percentile(rates[start:stop], BAND)
     return RhythmTrend(bin_s, rate, density, shortest, longest, len(rr_ms))
