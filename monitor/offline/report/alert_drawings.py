@@ -63,7 +63,8 @@ def _escaped(text: str) -> str:
 def _beat_words(beat: AnomalousBeat, alert: Alert) -> str:
     parts = [f"loss {beat.loss:.1f}, threshold {beat.threshold:.1f}"]
     if beat.score is not None:
-        parts.append(f"score {beat.score:.1f}")
+        most = beat.score > HIGHEST_SCORE
+        parts.append(f"score over {HIGHEST_SCORE:,.0f}" if most else f"score {beat.score:.1f}")
     if beat.why:
         parts.append(f"by {' and '.join(beat.why)}")
     if beat.shares:

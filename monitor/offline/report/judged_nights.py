@@ -114,7 +114,7 @@ def _night(task: RecordTask, record: RecordFile) -> Night:
     return Night(
         patient=name,
         record=record.record,
-        source=task.record,
+        source=Path(task.record).name,
         leads=record.leads,
         fs_hz=record.fs_hz,
         last_s=last_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -114,6 +115,12 @@ class Night:
         return max(self.last_s - self.first_s, 1.0)
 
     @property
+    def is_unfit(self) -> bool:
+        """Whether for most of the time the model fitted none of the leads."""
+        unfit = covered_s(one for one in self.technical if one.kind == "model_unfit")
+        return unfit > self.length_s / 2
+
+    @property
     def unreadable_s(self) -> float:
         """Time in which the signal could not be judged."""
         return covered_s(one for one in self.technical if is_unreadable([one.kind]))
@@ -144,7 +151,8 @@ class NightFold:
     fs_hz: float | None = None  # as an alert's sample and time say
     reached_s: float = 0.0
     _open: dict[str, int] = field(default_factory=dict)  # kind: place in its list
-    _unseen: set[str] = field(default_factory=set)  # kinds of high alerts
+    _unseen: Counter[str] = field(default_factory=Counter)  # high alerts of each kind
+    _high: set[int] = field(default_factory=set)  # places of those that are open
 
     def take(self, message: Alert | Technical) -> None:
         """Take the next message in."""
@@ -162,8 +170,8 @@ class NightFold:
 
     @property
     def n_unseen(self) -> int:
-        """High alerts that nobody acknowledged, one a kind: an acknowledgement is of all."""
-        return len(self._unseen)
+        """High alerts that nobody acknowledged: an acknowledgement is of all of its kind so far."""
+        return self._unseen.total()
 
     def spans(self, end_s: float) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
         """Return alarms and technical alerts; what is open lasts to the end."""
@@ -172,19 +180,23 @@ class NightFold:
     def _take_alert(self, alert: Alert) -> None:
         begin_s = began_s(alert) if alert.kind == "anomalous_beats" else alert.time_s
         if alert.state == "onset":
-            self._begin(self.alarms, alert.kind, begin_s, alert.priority)
+            self._begin(self.alarms, alert.kind, begin_s, "low")
         place = self._open.get(alert.kind)
         if place is None:  # its beginning is no longer in the journal
-            place = self._begin(self.alarms, alert.kind, begin_s, alert.priority)
+            place = self._begin(self.alarms, alert.kind, begin_s, "low")
         span = self.alarms[place]
-        if alert.priority == "high":
+        if alert.state != "cleared" and span.priority == "low":
+            span = span._replace(priority=alert.priority)
+        if alert.priority == "high" and place not in self._high:
+            self._high.add(place)
+            self._unseen[alert.kind] += 1
             span = span._replace(priority="high")
-            self._unseen.add(alert.kind)
         if alert.state == "cleared":
             end_s = alert.time_s
             if alert.kind == "anomalous_beats":
                 end_s = began_s(alert) + alert.duration_s
             del self._open[alert.kind]
+            self._high.discard(place)
             span = span._replace(end_s=max(end_s, span.begin_s), is_open=False)
         self.alarms[place] = span
         self.telling.take(alert)
@@ -206,7 +218,7 @@ class NightFold:
             what, said = f"family {alert.family}", str(alert.word or "taken back")
         else:
             what, said = alert.kind, "acknowledged"
-            self._unseen.discard(alert.kind)
+            del self._unseen[alert.kind]
         if len(self.acts) < MOST_ACTS:
             self.acts.append(Act(alert.wall_time, alert.time_s, what, said, alert.by))
 

@@ -66,10 +66,10 @@ def _rhythm(night: Night) -> Iterator[str]:
         band(at, heights[:, 0], heights[:, 2], "range"),
         line(at, heights[:, 1], "trace"),
     ]
-    binned = clock(trend.bin_s, 0).removeprefix("00:")
+    binned = f"{trend.bin_s:g} s" if trend.bin_s < 120 else f"{trend.bin_s / 60:g} minutes"
     yield row(
         "Heart rate",
-        f"a minute; median and 5 to 95 % of {binned}",
+        f"a minute; median and 5 to 95 % of each {binned}",
         drawing(inside, "Heart rate over the night") + _bounds(f"{top:.0f}", f"{bottom:.0f}"),
         "tall",
     )

@@ -47,13 +47,11 @@ def report_page(nights: Sequence[Night], failed: Sequence[NoNight] = (), made: s
     said = f'<p class="dim">made {escape(made)}</p>' if made else ""
     lost = _failures(failed)
     if len(nights) == 1 and not failed:
-        title = f"Night of {_text(nights[0].patient, 128)}"
-        head = f"<header><h1>{title}</h1>{said}</header>"
-        return whole_page(
-            f"Night of {harmless(nights[0].patient, 128)}", head + _body(nights[0]), STYLE
-        )
+        title = f"Report: {harmless(nights[0].patient, 128)}"
+        head = f"<header><h1>{escape(title)}</h1>{said}</header>"
+        return whole_page(title, head + _body(nights[0]), STYLE)
     ordered = sorted(nights, key=worse_first)
-    title = f"{len(nights)} nights"
+    title = f"Report: {len(nights):,} patients"
     sections = "".join(
         f'<section class="patient" id="p{number}"><header><h2>{_text(one.patient, 128)}</h2>'
         f'<p class="dim"><a href="#all">all patients</a></p></header>{_body(one)}</section>'
@@ -88,10 +86,10 @@ def _cohort(nights: Sequence[Night]) -> str:
     rows = "".join(_cohort_row(number, one) for number, one in enumerate(nights, 1))
     return (
         '<section><h2>Worst first</h2><div class="scroll"><table class="cohort"><thead><tr>'
-        "<th>patient</th><th>length</th><th>readable</th><th>heart rate</th>"
-        f"<th>{badge('high')} an hour</th><th>{badge('medium')} an hour</th>"
-        "<th>most frequent</th><th>anomalous beats</th><th>families</th>"
-        f"<th>not acknowledged</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+        f"<th>patient</th><th>{badge('high')} an hour</th><th>{badge('medium')} an hour</th>"
+        "<th>heart rate</th><th class=left>most frequent alarms</th><th>anomalous beats</th>"
+        "<th>families</th><th>not acknowledged</th><th>readable</th><th>length</th>"
+        f"</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
 
@@ -102,15 +100,15 @@ def _cohort_row(number: int, night: Night) -> str:
     name = f'<a href="#p{number}">{_text(night.patient, 60)}</a>'
     cells = (
         f"<th>{name}</th>",
-        f"<td>{clock(night.length_s, 0)}</td>",
-        f"<td>{_share(night)}</td>",
-        f'<td><div class="rated">{rate}{spark}</div></td>',
         _counted(night, "high"),
         _counted(night, "medium"),
+        f'<td><div class="rated">{rate}{spark}</div></td>',
         f"<td class=left>{_most_frequent(night)}</td>",
         f"<td>{_anomalous(night)}</td>",
         f"<td>{night.n_families or '·'}</td>",
         f"<td>{night.n_unseen or '·'}</td>",
+        f"<td>{_share(night)}</td>",
+        f"<td>{clock(night.length_s, 0)}</td>",
     )
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -136,6 +134,8 @@ def _share(night: Night) -> str:
 def _anomalous(night: Night) -> str:
     if not night.beats:
         return "·"
+    if night.is_unfit:
+        return "the model does not fit"
     return f"{night.anomalous:,} ({100 * night.anomalous / night.beats:.1f} %)"
 
 
@@ -176,6 +176,7 @@ def _tiles(night: Night) -> str:
     n = {level: sum(one.priority == level for one in night.alarms) for level in ("high", "medium")}
     unseen = f"{night.n_unseen} not acknowledged" if night.n_unseen else "of high priority"
     high, medium = (level if n[level] else "" for level in ("high", "medium"))
+    unfit = "; the model does not fit, learn the patient (--learn 5:00)" if night.is_unfit else ""
     readable = f"{clock(night.readable_s, 0)} of {clock(night.length_s, 0)}"
     tiles = [
         _tile("readable", _share(night), readable),
@@ -184,8 +185,10 @@ def _tiles(night: Night) -> str:
         _tile(
             "medium alarms", f"{n['medium']:,}", f"{night.per_hour('medium'):.1f} an hour", medium
         ),
-        _tile("anomalous beats", f"{night.anomalous:,}", f"of {night.beats:,}"),
-        _tile("families", f"{night.n_families:,}", "of beats that look alike"),
+        _tile("anomalous beats", f"{night.anomalous:,}", f"of {night.beats:,}{unfit}"),
+        _tile(
+            "families", f"{night.n_families:,}" if night.n_families else "·", "of anomalous beats"
+        ),
     ]
     return f'<div class="tiles">{"".join(tiles)}</div>'
 

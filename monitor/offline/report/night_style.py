@@ -58,7 +58,8 @@ rect.high{fill:var(--high)}rect.medium{fill:var(--medium)}rect.low{fill:var(--lo
 rect.technical{fill:var(--technical)}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.28rem .6rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
-th:first-child,td.left{text-align:left}thead th{color:var(--dim);font-weight:600;font-size:.88rem}
+th:first-child,th.left,td.left{text-align:left}
+thead th{color:var(--dim);font-weight:600;font-size:.88rem}
 tbody th{font-weight:600}
 .cohort tbody th,.hours tbody th{white-space:nowrap}.cohort td,.cohort th{vertical-align:middle}
 .cohort td.left{text-align:left;min-width:11rem}
