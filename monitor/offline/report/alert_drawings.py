@@ -174,7 +174,8 @@ def _around(alert: Alert, around: Sequence[LeadBeat], beat: AnomalousBeat) -> It
 
 def _height(times_above: float) -> float:
     """Return the height of a bar, by its logarithm: 0.1 is at the bottom, 1000 at the top."""
-    share = (np.log10(np.clip(times_above, 0.1, HIGHEST_SCORE)) + 1) / 4
+    known = np.nan_to_num(times_above, nan=HIGHEST_SCORE)
+    share = (np.log10(np.clip(known, 0.1, HIGHEST_SCORE)) + 1) / 4
     return float(HIGH * share)
 
 

@@ -21,7 +21,7 @@ from monitor.offline.journal_export import is_named_alarm, signal_of
 from monitor.offline.record_judge import segment, without_values
 from monitor.offline.report.night import DrawnAlert, Night, NightFold
 from monitor.offline.report.trend import RhythmTrend, intervals_of, intervals_of_kept, rhythm_trend
-from monitor.plain import clock
+from monitor.plain import MAX_TIME_S, clock
 from monitor.sources.kinds import open_record
 from monitor.sources.record_file import record_name
 from monitor.sources.source import SourceOptions
@@ -145,7 +145,7 @@ def _night(
     stream, saved, record = known.stream, known.saved, records.get(name)
     fs_hz = fold.fs_hz if stream is None else stream.fs_hz
     first_s = 0.0 if stream is None else stream.first_sample / stream.fs_hz
-    last_s = max(fold.reached_s, known.position / fs_hz if fs_hz else 0.0)
+    last_s = max(fold.reached_s, min(known.position / fs_hz, MAX_TIME_S) if fs_hz else 0.0)
     alarms, technical = fold.spans(last_s)
     drawn = tuple(_drawn(reader, alert, record, said) for alert in fold.telling.chosen(most_drawn))
     leads = tuple(stream.leads) if stream is not None else () if saved is None else saved.leads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from monitor.journal.kept_beats import LeadBeat
 from monitor.offline.alarm_signal import AlarmSignal
 from monitor.offline.report.telling import Telling
 from monitor.offline.report.trend import RhythmTrend
+from monitor.plain import MAX_TIME_S
 from monitor.wire.messages import (
     Alert,
     AlertKind,
@@ -158,9 +160,10 @@ class NightFold:
         """Take the next message in."""
         self.published = (*self.published[:1], message.wall_time)
         self.record, self.lead = message.record, message.lead
-        self.reached_s = max(self.reached_s, message.time_s)
-        if message.sample and message.time_s > 0:
-            self.fs_hz = round(message.sample / message.time_s, 3)
+        at_s = _bounded(message.time_s)
+        self.reached_s = max(self.reached_s, at_s)
+        if message.sample and at_s > 0:
+            self.fs_hz = round(message.sample / at_s, 3)
         if isinstance(message, Technical):
             self._take_technical(message)
         elif message.state in ("acknowledged", "marked"):
@@ -178,7 +181,8 @@ class NightFold:
         return (_ended(self.alarms, end_s), _ended(self.technical, end_s))
 
     def _take_alert(self, alert: Alert) -> None:
-        begin_s = began_s(alert) if alert.kind == "anomalous_beats" else alert.time_s
+        at_s = _bounded(alert.time_s)
+        begin_s = _bounded(began_s(alert)) if alert.kind == "anomalous_beats" else at_s
         if alert.state == "onset":
             self._begin(self.alarms, alert.kind, begin_s, "low")
         place = self._open.get(alert.kind)
@@ -192,9 +196,9 @@ class NightFold:
             self._unseen[alert.kind] += 1
             span = span._replace(priority="high")
         if alert.state == "cleared":
-            end_s = alert.time_s
+            end_s = at_s
             if alert.kind == "anomalous_beats":
-                end_s = began_s(alert) + alert.duration_s
+                end_s = _bounded(begin_s + alert.duration_s)
             del self._open[alert.kind]
             self._high.discard(place)
             span = span._replace(end_s=max(end_s, span.begin_s), is_open=False)
@@ -202,15 +206,13 @@ class NightFold:
         self.telling.take(alert)
 
     def _take_technical(self, technical: Technical) -> None:
-        event = technical.event
+        event, at_s = technical.event, _bounded(technical.time_s)
         if technical.state == "onset":
-            self._begin(self.technical, event, technical.time_s, "low")
+            self._begin(self.technical, event, at_s, "low")
         elif event in self._open:
             place = self._open.pop(event)
             span = self.technical[place]
-            self.technical[place] = span._replace(
-                end_s=max(technical.time_s, span.begin_s), is_open=False
-            )
+            self.technical[place] = span._replace(end_s=max(at_s, span.begin_s), is_open=False)
 
     def _take_act(self, alert: Alert) -> None:
         self.n_acts += 1
@@ -220,7 +222,7 @@ class NightFold:
             what, said = alert.kind, "acknowledged"
             del self._unseen[alert.kind]
         if len(self.acts) < MOST_ACTS:
-            self.acts.append(Act(alert.wall_time, alert.time_s, what, said, alert.by))
+            self.acts.append(Act(alert.wall_time, _bounded(alert.time_s), what, said, alert.by))
 
     def _begin(self, spans: list[Span], kind: str, begin_s: float, priority: Priority) -> int:
         """Begin a span; one of its kind that is open ended unheard."""
@@ -232,6 +234,11 @@ class NightFold:
         self._open[kind] = len(spans)
         spans.append(Span(kind, begin_s, begin_s, priority, True))
         return self._open[kind]
+
+
+def _bounded(time_s: float) -> float:
+    """Return a time that can be drawn: a damaged message may claim any."""
+    return min(max(time_s, 0.0), MAX_TIME_S) if math.isfinite(time_s) else 0.0
 
 
 def _ended(spans: Iterable[Span], end_s: float) -> tuple[Span, ...]:
