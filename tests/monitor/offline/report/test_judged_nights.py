@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def task(folder: Path, name: str = "night", **changes: Any) -> RecordTask:
-    made = {
+    made: dict[str, Any] = {
         "record": str(folder / name),
         "options": SourceOptions(),
         "checkpoint": folder / "base.st",
