@@ -147,20 +147,16 @@ def hourly_table(night: Night) -> str:
     if not rows:
         return "<p>There was no alarm.</p>"
     hours = column_hours(night.length_s)
-    begins = [night.first_s + 3600 * hours * place for place in range(len(rows[0].counts))]
-    heads = "".join(f"<th>{_hour(at)}</th>" for at in begins)
+    begins = [night.first_s / 3600 + hours * place for place in range(len(rows[0].counts))]
+    heads = "".join(f"<th>{at:.3g}</th>" for at in begins)
     body = "".join(_kind_row(one) for one in rows)
-    unit = "an hour" if hours == 1 else f"{hours} hours"
+    unit = "one hour" if hours == 1 else f"{hours} hours"
     return (
         '<div class="scroll"><table class="hours"><thead><tr><th>alarm</th><th>in all</th>'
         f"<th>an hour</th><th>lasted</th><th>longest</th>{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table></div><p class=dim>A column is {unit} of the record; its "
-        "head is when it begins. “An hour” is of readable signal.</p>"
+        "head is the hour at which it begins. “An hour” is of readable signal.</p>"
     )
-
-
-def _hour(at_s: float) -> str:
-    return clock(at_s, 0).rsplit(":", 1)[0]
 
 
 def _kind_row(one: KindRow) -> str:

@@ -62,7 +62,7 @@ th:first-child,th.left,td.left{text-align:left}
 thead th{color:var(--dim);font-weight:600;font-size:.88rem}
 tbody th{font-weight:600}
 .cohort tbody th,.hours tbody th{white-space:nowrap}.cohort td,.cohort th{vertical-align:middle}
-.cohort td.left{text-align:left;min-width:11rem}
+.cohort td{white-space:nowrap}.cohort td.left{white-space:normal;min-width:11rem}
 .hours td,.hours thead th{padding:.25rem .4rem}
 td.high,td.medium,td.low{--hue:var(--low);background:color-mix(in srgb,var(--hue)
 calc(12% + 38%*var(--share)),#fff)}
@@ -104,7 +104,8 @@ html{background:#fff;font-size:10.5px}body{max-width:none;padding:0}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 section,.tile{border-color:#c5ced6}.alert,.tile,figure,.row,tr{break-inside:avoid}
 h3,h4{break-after:avoid}section.patient{break-before:page;border-top:0;margin-top:0}
-.scroll{overflow:visible}.hours td,.hours thead th{padding:.15rem .22rem}
+.scroll{overflow:visible}.hours td,.hours thead th{padding:.12rem .14rem}
+.alerts{display:block}.alert{margin-top:.8rem}h3+.dim{break-after:avoid}
 .tiles{grid-template-columns:repeat(6,1fr)}.tile b{font-size:1.3rem}.tall{height:6rem}
 .beatbox{height:9rem}.wave{height:5.5rem}
 }
