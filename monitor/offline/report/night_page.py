@@ -28,6 +28,7 @@ from monitor.wire.messages import (
     named_leads,
 )
 
+MOST_SECTIONS = 200  # patients with a section of their own: 16 MB
 SHAPE_PEAK = 110  # of a family's shape, with a margin
 FIRST, LAST = 0, -1
 
@@ -51,11 +52,12 @@ def report_page(nights: Sequence[Night], failed: Sequence[NoNight] = (), made: s
         head = f"<header><h1>{escape(title)}</h1>{said}</header>"
         return whole_page(title, head + _body(nights[0]), STYLE)
     ordered = sorted(nights, key=worse_first)
+    told = ordered[:MOST_SECTIONS]
     title = f"Report: {len(nights):,} patients"
     sections = "".join(
         f'<section class="patient" id="p{number}"><header><h2>{_text(one.patient, 128)}</h2>'
         f'<p class="dim"><a href="#all">all patients</a></p></header>{_body(one)}</section>'
-        for number, one in enumerate(ordered, 1)
+        for number, one in enumerate(told, 1)
     )
     head = f'<header><h1 id="all">{title}</h1>{said}</header>'
     return whole_page(title, f"{head}{lost}{_cohort(ordered)}{sections}", STYLE)
@@ -84,12 +86,14 @@ def _failures(failed: Sequence[NoNight]) -> str:
 
 def _cohort(nights: Sequence[Night]) -> str:
     rows = "".join(_cohort_row(number, one) for number, one in enumerate(nights, 1))
+    more = f"<p class=dim>Below: the worst {MOST_SECTIONS}.</p>"
+    said = more if len(nights) > MOST_SECTIONS else ""
     return (
         '<section><h2>Worst first</h2><div class="scroll"><table class="cohort"><thead><tr>'
         f"<th>patient</th><th>{badge('high')} an hour</th><th>{badge('medium')} an hour</th>"
         "<th>heart rate</th><th class=left>most frequent alarms</th><th>anomalous beats</th>"
         "<th>families</th><th>not acknowledged</th><th>readable</th><th>length</th>"
-        f"</tr></thead><tbody>{rows}</tbody></table></div></section>"
+        f"</tr></thead><tbody>{rows}</tbody></table></div>{said}</section>"
     )
 
 
@@ -97,7 +101,9 @@ def _cohort_row(number: int, night: Night) -> str:
     trend = night.trend
     rate = "" if trend is None else f"<b>{trend.median_bpm:.0f}</b>"
     spark = f'<div class="plot spark">{small_trend(trend, night.length_s)}</div>' if trend else ""
-    name = f'<a href="#p{number}">{_text(night.patient, 60)}</a>'
+    name = _text(night.patient, 60)
+    if number <= MOST_SECTIONS:
+        name = f'<a href="#p{number}">{name}</a>'
     cells = (
         f"<th>{name}</th>",
         _counted(night, "high"),

@@ -87,11 +87,9 @@ def gathered(
     def told(one: Night | NoNight, n_done: int, n_all: int) -> None:
         tell(one.source, n_done, n_all)
 
-    for one in run_tasks(night_or_why, tasks, options.workers, told, gave_up):
-        if isinstance(one, Night):
-            nights.append(one)
-        else:
-            failed.append(one)
+    results = run_tasks(night_or_why, tasks, options.workers, told, gave_up)
+    nights += [one for one in results if isinstance(one, Night)]
+    failed += [one for one in results if isinstance(one, NoNight)]
     if not nights:
         why = "; ".join(f"{one.source}: {one.why}" for one in failed[:3])
         raise InvalidOption(why or "nobody was monitored in this journal: there is no night")

@@ -110,7 +110,7 @@ def ticks(first_s: float, length_s: float) -> list[tuple[float, str]]:
     ]
 
 
-def density_png(density: NDArray[np.int64]) -> str:
+def density_png(density: NDArray[np.integer]) -> str:
     """Return counts as a PNG in a `data:` address: the more, the darker; the first row below.
 
     Each column is darkest where most of its counts are.

@@ -37,7 +37,7 @@ class RhythmTrend:
 
     bin_s: float
     rate_bpm: NDArray[np.float64]
-    density: NDArray[np.int64]
+    density: NDArray[np.int32]
     shortest_ms: float
     longest_ms: float
     n_intervals: int
@@ -79,7 +79,7 @@ def rhythm_trend(
     bins = np.minimum((at_s / bin_s).astype(np.int64), n_bins - 1)
     shortest, longest = _bounds_ms(rr_ms)
     places = np.floor((rr_ms - shortest) / (longest - shortest) * CELLS).astype(np.int64)
-    density = np.zeros((CELLS, n_bins), np.int64)
+    density = np.zeros((CELLS, n_bins), np.int32)
     np.add.at(density, (np.clip(places, 0, CELLS - 1), bins), 1)
     rate = np.full((n_bins, 3), np.nan)
     order = np.argsort(bins, kind="stable")

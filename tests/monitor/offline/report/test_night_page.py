@@ -13,7 +13,7 @@ from monitor.journal.kept_beats import LeadBeat
 from monitor.offline.alarm_signal import AlarmSignal
 from monitor.offline.report.judged_nights import NoNight
 from monitor.offline.report.night import Act, DrawnAlert, Night, Span
-from monitor.offline.report.night_page import report_page
+from monitor.offline.report.night_page import MOST_SECTIONS, report_page
 from monitor.offline.report.trend import rhythm_trend
 from monitor.wire.messages import FamilyStatus, LossByPart, Neighbour
 from tests.messages import alarm, alert
@@ -157,6 +157,16 @@ def test_the_worst_patient_comes_first_and_each_row_leads_to_a_section() -> None
     rows = re.findall(r'<th><a href="#(p\d)">(\w+)</a>', text)
     assert rows == [("p1", "busy"), ("p2", "medium"), ("p3", "calm")]
     assert '<section class="patient" id="p1"><header><h2>busy</h2>' in text
+
+
+def test_of_very_many_patients_the_worst_have_sections() -> None:
+    """The page stays one that a browser opens; every patient has a row."""
+    text = report_page([Night(f"n{number}", "r", "j") for number in range(MOST_SECTIONS + 5)])
+    page = Page(text)
+    assert text.count('<section class="patient"') == MOST_SECTIONS
+    assert f"Below: the worst {MOST_SECTIONS}." in page.text
+    assert all(f"n{number} " in page.text for number in range(MOST_SECTIONS + 5))
+    assert {one[1:] for one in page.sources if one[0] == "#"} <= set(Balanced(text).ids)
 
 
 def test_what_could_not_be_read_is_said() -> None:
