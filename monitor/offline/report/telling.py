@@ -42,6 +42,12 @@ class Telling:
             return
         place = alert.kind, alert.family
         kept = self._kept.setdefault(place, [])
+        begun = alert.episode_start_sample
+        same = next((one for one in kept if one.episode_start_sample == begun), None)
+        if same is not None:  # of one episode one beat is enough
+            if _worth(same) >= _worth(alert):
+                return
+            kept.remove(same)
         kept.append(alert)
         kept.sort(key=_worth, reverse=True)
         is_loose = place == ("anomalous_beats", None)

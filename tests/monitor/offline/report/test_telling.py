@@ -8,7 +8,9 @@ from tests.messages import alarm, alert
 
 
 def beat(family: int | None, score: float, sample: int = 100, **changes: object) -> Alert:
-    return alert(family=family, score=score, ratio=score, sample=sample, **changes)
+    """Return a beat that began an episode of its own."""
+    said = {"episode_start_sample": sample} | changes
+    return alert(family=family, score=score, ratio=score, sample=sample, **said)
 
 
 def chosen(*alerts: Alert, most: int = MOST_DRAWN) -> list[Alert]:
@@ -26,6 +28,13 @@ def test_one_of_each_comes_before_a_second() -> None:
         ("anomalous_beats", 1, 149),
         ("anomalous_beats", 2, 3.0),
     ]
+
+
+def test_an_episode_shows_its_worst_beat_alone() -> None:
+    """Beats of one run look alike; the others would be other episodes."""
+    run = [beat(None, score, n, episode_start_sample=1) for n, score in enumerate((2.0, 9.0, 5.0))]
+    found = chosen(*run, beat(None, 3.0, 500))
+    assert [one.score for one in found] == [9.0, 3.0]
 
 
 def test_a_high_priority_goes_before_a_larger_score() -> None:
