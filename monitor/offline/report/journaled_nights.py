@@ -42,6 +42,18 @@ class _Known:
     position: int
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A journal that is open, and what belongs to all of its patients."""
+
+    reader: JournalReader
+    name: str
+    records: Mapping[str, Path]  # by patient
+    said: SourceOptions | None
+    most_drawn: int
+    figures: tuple[tuple[str, str], ...]
+
+
 def journaled_nights(
     path: Path,
     records: Iterable[Path] = (),
@@ -73,17 +85,19 @@ def journaled_nights(
         folds: dict[str, NightFold] = {}
         for message in reader.alerts():
             folds.setdefault(message.patient, NightFold()).take(message)
-        known = _known(path, reader, reader.run(), folds)
-        by_record = _named(path, records, known)
-        drawn = most_drawn or most_drawn_of(len(known))
-        monitor = _of_the_monitor(folds.get(MONITOR))
+        run = reader.run()
+        known = _known(path, reader, run, folds)
+        source = _Source(
+            reader,
+            path.name,
+            _named(path, records, known),
+            said,
+            most_drawn or most_drawn_of(len(known)),
+            (*_of_run(run), *_of_the_monitor(folds.get(MONITOR)), ("journal", reader.identity)),
+        )
         return [
-            _night(
-                reader, path, name, one, folds.get(name, NightFold()), by_record, said, drawn,
-                monitor,
-            )
-            for name, one in known.items()
-        ]  # fmt: skip
+            _night(source, name, one, folds.get(name, NightFold())) for name, one in known.items()
+        ]
 
 
 MANY_PATIENTS, DRAWN_OF_MANY, DRAWN_OF_FEW = 20, 3, 10
@@ -131,28 +145,18 @@ def _named(path: Path, records: Iterable[Path], known: Mapping[str, _Known]) -> 
     return found
 
 
-def _night(
-    reader: JournalReader,
-    path: Path,
-    name: str,
-    known: _Known,
-    fold: NightFold,
-    records: Mapping[str, Path],
-    said: SourceOptions | None,
-    most_drawn: int,
-    monitor: tuple[tuple[str, str], ...],
-) -> Night:
-    stream, saved, record = known.stream, known.saved, records.get(name)
+def _night(source: _Source, name: str, known: _Known, fold: NightFold) -> Night:
+    stream, saved, record = known.stream, known.saved, source.records.get(name)
     fs_hz = fold.fs_hz if stream is None else stream.fs_hz
     first_s = 0.0 if stream is None else stream.first_sample / stream.fs_hz
     last_s = max(fold.reached_s, min(known.position / fs_hz, MAX_TIME_S) if fs_hz else 0.0)
     alarms, technical = fold.spans(last_s)
-    drawn = tuple(_drawn(reader, alert, record, said) for alert in fold.telling.chosen(most_drawn))
+    drawn = tuple(_drawn(source, alert, record) for alert in fold.telling.chosen(source.most_drawn))
     leads = tuple(stream.leads) if stream is not None else () if saved is None else saved.leads
     return Night(
         patient=name,
         record=fold.record if stream is None else stream.record,
-        source=path.name,
+        source=source.name,
         leads=leads or ((fold.lead,) if fold.lead else ()),
         fs_hz=fs_hz,
         first_s=first_s,
@@ -165,42 +169,41 @@ def _night(
         families=() if saved is None else (*family_statuses(saved.families, with_shapes=True),),
         n_families=0 if saved is None else saved.families.next_number - 1,
         drawn=drawn,
-        trend=_trend(reader, name, fs_hz, (first_s, last_s), leads, record, said),
+        trend=_trend(source, name, fs_hz, (first_s, last_s), leads),
         trend_says="" if record is not None else ONLY_KEPT,
-        figures=(*_figures(saved, reader.run()), *monitor, ("journal", reader.identity)),
+        figures=(*_of_patient(saved), *source.figures),
         beats=0 if saved is None else saved.counts.beats,
         anomalous=0 if saved is None else saved.counts.anomalous,
         published=fold.published,
     )
 
 
-def _drawn(
-    reader: JournalReader, alert: Alert, record: Path | None, said: SourceOptions | None
-) -> DrawnAlert:
+def _drawn(source: _Source, alert: Alert, record: Path | None) -> DrawnAlert:
+    reader = source.reader
     if is_named_alarm(alert):
-        signal = None if record is None else signal_of(reader, alert, record, said)
-        return DrawnAlert(alert, signal=signal)
+        if record is None:
+            return DrawnAlert(alert)
+        return DrawnAlert(alert, signal=signal_of(reader, alert, record, source.said))
     around = reader.beats_around(alert.patient, alert.sample)
     return DrawnAlert(alert, tuple(one.in_lead(alert.lead) for one in around))
 
 
 def _trend(
-    reader: JournalReader,
+    source: _Source,
     patient: str,
     fs_hz: float | None,
     span_s: tuple[float, float],
     leads: tuple[str, ...],
-    record: Path | None,
-    said: SourceOptions | None,
 ) -> RhythmTrend | None:
     """Return the rhythm from the record, or else from the beats that were kept beside alerts."""
     if fs_hz is None:
         return None
     first_s, last_s = span_s
+    record = source.records.get(patient)
     if record is None:
-        at_s, rr_ms = intervals_of_kept(reader.kept_samples(patient), fs_hz)
+        at_s, rr_ms = intervals_of_kept(source.reader.kept_samples(patient), fs_hz)
     else:
-        at_s, rr_ms = _intervals_of_record(record, last_s, leads, said)
+        at_s, rr_ms = _intervals_of_record(record, last_s, leads, source.said)
     trend = rhythm_trend(at_s - first_s, rr_ms, max(last_s - first_s, 1.0))
     return None if trend.is_empty else trend
 
@@ -215,7 +218,7 @@ def _intervals_of_record(
         return intervals_of(joined_beats(list(parts), 0, len(source.leads)), source.fs_hz)
 
 
-def _figures(saved: Saved | None, run: JournaledRun | None) -> list[tuple[str, str]]:
+def _of_patient(saved: Saved | None) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     if saved is not None:
         counts = saved.counts
@@ -237,15 +240,18 @@ def _figures(saved: Saved | None, run: JournaledRun | None) -> list[tuple[str, s
             rows.append(("threshold", f"moved by a person, {saved.factor:.3g} times"))
         if saved.left_out:
             rows.append(("left out", ", ".join(saved.left_out)))
-    if run is not None:
-        learn = "nothing" if run.learn_s is None else clock(run.learn_s, 0)
-        rows += [
-            ("model", run.model),
-            ("learning", learn),
-            ("verdict by", run.verdict),
-            ("rules", run.rules),
-        ]
     return rows
+
+
+def _of_run(run: JournaledRun | None) -> list[tuple[str, str]]:
+    if run is None:
+        return []
+    return [
+        ("model", run.model),
+        ("learning", "nothing" if run.learn_s is None else clock(run.learn_s, 0)),
+        ("verdict by", run.verdict),
+        ("rules", run.rules),
+    ]
 
 
 def _of_the_monitor(fold: NightFold | None) -> tuple[tuple[str, str], ...]:
