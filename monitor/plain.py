@@ -159,11 +159,15 @@ def milliseconds(interval_ms: float | None) -> str:
 
 
 def _mark_line(alert: Alert) -> str:
-    by = f"  by {harmless(alert.by)}" if alert.by else ""
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  MARK  family {alert.family}"
-        f"  {alert.word or 'taken back'}{by}"
+        f"  {alert.word or 'taken back'}{_by(alert)}"
     )
+
+
+def _by(alert: Alert) -> str:
+    """Return who acknowledged or marked, as the client said; empty where nobody did or said."""
+    return f"  by {harmless(alert.by)}" if alert.by else ""
 
 
 def alarm_words(kind: AlertKind, text: str) -> str:
@@ -176,7 +180,7 @@ def _alarm_line(alert: Alert) -> str:
     words = alarm_words(alert.kind, alert.text)
     return (
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALARM {alert.state:<7}"
-        f"  {alert.priority:<6}  {words}  since {clock(began_s(alert))}"
+        f"  {alert.priority:<6}  {words}  since {clock(began_s(alert))}{_by(alert)}"
     )
 
 
@@ -195,7 +199,7 @@ def _alert_line(alert: Alert) -> str:
         f"{clock(alert.time_s)}  {harmless(alert.patient)}  ALERT {alert.state:<7}"
         f"  {alert.priority:<6}  loss {of_beat.loss:.1f} / {of_beat.threshold:.1f}"
         f" ({above})  RR {milliseconds(alert.rr_before_ms)}"
-        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}"
+        f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}{_by(alert)}"
     )
 
 

@@ -56,6 +56,7 @@ from monitor.cli.options import (
     note,
 )
 from monitor.cli.progress import resolved, scenario_made
+from monitor.cli.report import reports
 from monitor.cli.sink_options import (
     FhirPlaces,
     ForeignSinks,
@@ -109,6 +110,7 @@ app = typer.Typer(
 )
 app.add_typer(files)
 app.add_typer(past)
+app.add_typer(reports)
 app.add_typer(control)
 app.add_typer(bench_commands)
 app.add_typer(settings)

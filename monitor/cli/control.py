@@ -12,7 +12,14 @@ from typing import Annotated
 import typer
 
 from monitor.cli.error_messages import explained
-from monitor.cli.options import AlertsEndpoint, JournalFile, KeysFolder, RulesFile, WardOption
+from monitor.cli.options import (
+    AlertsEndpoint,
+    ByName,
+    JournalFile,
+    KeysFolder,
+    RulesFile,
+    WardOption,
+)
 from monitor.errors import InvalidOption
 from monitor.settings import DEFAULT_ALERTS
 from monitor.text import harmless
@@ -31,6 +38,7 @@ def ack(
             help="Patient whose alerts are acknowledged. Default: all patients.",
         ),
     ] = None,
+    by: ByName = None,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     ward: WardOption = None,
     keys: KeysFolder = None,
@@ -41,19 +49,22 @@ def ack(
 
     \b
     Try: ecg-monitor ack 119
+         ecg-monitor ack 119 --by "Ada, night shift"
     """
     with explained():
         from monitor.delivery.control_client import carry_out
+        from monitor.delivery.person import named_person
         from monitor.wire.curve_keys import load_optional_keys
         from monitor.wire.messages import AckRequest
 
+        request = AckRequest(patient, named_person(by))
         if ward is None:
-            answer = carry_out(alerts, AckRequest(patient), load_optional_keys(keys))
+            answer = carry_out(alerts, request, load_optional_keys(keys))
         else:
             from monitor.ward import asking
             from monitor.ward.link import WardAccess
 
-            answer = asking.carry_out(WardAccess(ward, keys), AckRequest(patient))
+            answer = asking.carry_out(WardAccess(ward, keys), request)
         sys.stderr.write(f"{harmless(answer, 500)}\n")
 
 
@@ -75,6 +86,7 @@ def mark(
             autocompletion=lambda: ["normal", "anomalous", "undo"],
         ),
     ],
+    by: ByName = None,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     keys: KeysFolder = None,
 ) -> None:
@@ -90,13 +102,13 @@ def mark(
     """
     with explained():
         from monitor.delivery.control_client import carry_out
-        from monitor.delivery.person import person
+        from monitor.delivery.person import named_person
         from monitor.journal.leader import is_led
         from monitor.offline.journal_mark import parse_word, request_for, write_mark
         from monitor.settings import wall_time_text
         from monitor.wire.curve_keys import load_optional_keys
 
-        found, request = request_for(journal, alert, parse_word(word), person())
+        found, request = request_for(journal, alert, parse_word(word), named_person(by))
         if is_led(journal):
             answer = carry_out(alerts, request, load_optional_keys(keys))
         else:

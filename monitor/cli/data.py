@@ -33,9 +33,9 @@ from monitor.cli.options import (
     WindowName,
     learn_seconds,
 )
-from monitor.cli.progress import progress_bar, resolved, training_shown
+from monitor.cli.progress import progress_bar, records_and_folders, resolved, training_shown
 from monitor.cli.worker_options import Dask, Jobs, ShardText, part_asked_for, workers_for
-from monitor.errors import DownloadError, InvalidOption
+from monitor.errors import InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.settings import parse_duration, parse_verdict
 from monitor.text import harmless
@@ -805,7 +805,7 @@ def annotate(
         from monitor.offline.annotate import annotate_records
 
         failed: dict[str, str] = {}
-        named = _records_and_folders(records, failed)
+        named = records_and_folders(records, failed)
         with progress_bar("annotating") as show:
             results = annotate_records(
                 named,
@@ -849,19 +849,3 @@ def _outcome(results: list[Outcome], out: Path) -> int:
         n_written = len(results) - len(failed) - n_before
         sys.stderr.write(f"wrote {n_written} of {len(results)} to {out}{before}\n")
     return 0 if not failed else 1 if len(failed) < len(results) else 2
-
-
-def _records_and_folders(names: list[str], failed: dict[str, str]) -> list[str]:
-    """Return paths: of the records named, fetched where need be, and of folders as they are.
-
-    Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
-    """
-    paths: list[str] = []
-    for name in names:
-        try:
-            paths.append(name if Path(name).is_dir() else resolved([name])[0])
-        except DownloadError as error:
-            failed[name] = str(error)
-    if not paths:
-        raise DownloadError(next(iter(failed.values())))
-    return paths

@@ -179,6 +179,14 @@ Journal = Annotated[
     ),
 ]
 JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="File that --journal named.")]
+ByName = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Who does it, as the journal keeps it. Default: the login name.",
+    ),
+]
 Since = Annotated[
     str | None,
     typer.Option(

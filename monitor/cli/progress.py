@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console, Group
@@ -212,3 +213,19 @@ def _bytes_shown(show: Show, text: str) -> Callable[[int, int | None], None]:
             show(0.0, f"{text}, {done / 1e6:.1f} MB")
 
     return on_bytes
+
+
+def records_and_folders(names: list[str], failed: dict[str, str]) -> list[str]:
+    """Return paths: of the records named, fetched where need be, and of folders as they are.
+
+    Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
+    """
+    paths: list[str] = []
+    for name in names:
+        try:
+            paths.append(name if Path(name).is_dir() else resolved([name])[0])
+        except DownloadError as error:
+            failed[name] = str(error)
+    if not paths:
+        raise DownloadError(next(iter(failed.values())))
+    return paths

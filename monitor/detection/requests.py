@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from model.libraries import TORCH_MISSING, torch_is_installed
@@ -19,6 +20,7 @@ from monitor.detection.patient_messages import is_numbered
 from monitor.wire.messages import (
     MIN_THRESHOLD,
     AckRequest,
+    Alert,
     ControlRequest,
     MarkRequest,
     Message,
@@ -80,7 +82,7 @@ class Requests:
     def _acknowledge(self, request: AckRequest) -> CarriedOut:
         """Take note that one patient's high alert was seen, or everybody's."""
         messages = [
-            message
+            _signed(message, request.by)
             for name in self._named(request.patient)
             for message in self._patients[name].acknowledge(self._desk)
         ]
@@ -137,3 +139,10 @@ class Requests:
         if patient is not None and patient not in self._patients:
             raise LookupError(f"no patient {patient!r} is monitored")
         return list(self._patients) if patient is None else [patient]
+
+
+def _signed(message: Message, by: str) -> Message:
+    """Return an acknowledgement with the name of who has seen the alert."""
+    if isinstance(message, Alert) and message.state == "acknowledged":
+        return msgspec.structs.replace(message, by=by)
+    return message

@@ -20,8 +20,19 @@ from monitor.journal.run import JournaledRun, decode_run
 from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
 
+_MAGIC = b"SQLite format 3\0"
 MIN_PREFIX = 4  # digits of an identity
+_PROGRESS = "SELECT state FROM progress ORDER BY rowid"
 VERSION = 2  # of the tables, in the file's user_version; 1 kept one lead's beats
+
+
+def is_journal(path: Path) -> bool:
+    """Tell whether a file is a database of SQLite, as a journal is and no record."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 class JournalReader:
@@ -114,6 +125,11 @@ class JournalReader:
         )
         return [self._kept_beat(content) for (content,) in (*reversed(before), *after)]
 
+    def kept_samples(self, patient: str) -> list[int]:
+        """Return the R peaks of all beats that were kept of a patient, in order."""
+        rows = self._rows("SELECT sample FROM beats WHERE patient = ? ORDER BY sample", patient)
+        return [sample for (sample,) in rows if isinstance(sample, int)]
+
     def _kept_beat(self, content: object) -> KeptBeat:
         try:
             beat = msgspec.msgpack.decode(as_bytes(content), type=KeptBeat)
@@ -132,6 +148,10 @@ class JournalReader:
         """Return what the journal's run is of; None if none has begun."""
         rows = self._rows("SELECT description FROM run")
         return None if not rows else decode_run(as_bytes(rows[0][0]), self._path)
+
+    def progress(self) -> list[bytes]:
+        """Return how far each patient is, in the order of commits, for `decoded_progress`."""
+        return [as_bytes(state) for (state,) in self._rows(_PROGRESS)]
 
     def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
         return read_rows(self._path, self._database, query, *given)

@@ -99,6 +99,16 @@ def stored(progress: Progress[Any]) -> bytes:
     return msgspec.msgpack.encode(StoredProgress(*of_stages, state))
 
 
+def decoded_progress(path: Path, states: Iterable[bytes]) -> list[StoredProgress]:
+    """Return how far patients are; JournalFailed if the journal's file holds something else."""
+    try:
+        return [msgspec.msgpack.decode(state, type=StoredProgress) for state in states]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise JournalFailed(
+            f"{path} does not hold how far its patients are ({error}); name another with --journal"
+        ) from error
+
+
 class Journal:
     """The journal's file, open for writing by one process.
 
@@ -401,15 +411,7 @@ class Journal:
     def progress(self) -> list[StoredProgress]:
         """Return how far each patient is, whose was committed last at the end."""
         rows = self._rows("SELECT state FROM progress ORDER BY rowid")
-        try:
-            return [
-                msgspec.msgpack.decode(as_bytes(state), type=StoredProgress) for (state,) in rows
-            ]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise JournalFailed(
-                f"{self._path} does not hold how far its patients are ({error}); "
-                "name another with --journal"
-            ) from error
+        return decoded_progress(self._path, [as_bytes(state) for (state,) in rows])
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
         return read_rows(self._path, self._database, query, *given)

@@ -22,7 +22,7 @@ import numpy as np
 
 from model.errors import ModelError
 from model.evidence_file import load_shipped_weights
-from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
+from monitor.errors import InvalidOption, MonitorError, SpecMismatch
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_folder
 from monitor.offline.annotation_notes import (
     Note,
@@ -32,14 +32,13 @@ from monitor.offline.annotation_notes import (
     valid_note,
     write_note,
 )
+from monitor.offline.chosen_records import with_those_of_folders
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
 from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.kinds import open_record
-from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.record_file import record_name
 from monitor.sources.source import SourceOptions
-from monitor.sources.wfdb_record import list_records
 from segmenter.beat import BeatSpec, joined_beats
 from segmenter.errors import SegmenterError
 
@@ -222,16 +221,8 @@ def _expand(records: Sequence[str | Path]) -> tuple[list[str], list[Annotated]]:
     A folder that holds none itself stands for those of its folders. Returned with them are the
     folders that hold none at all, or cannot be read.
     """
-    names: list[str] = []
-    failed: list[Annotated] = []
-    for record in records:
-        if not Path(record).is_dir():
-            names.append(str(record))
-            continue
-        try:
-            names += _records_of(Path(record))
-        except RecordError as error:
-            failed.append(Annotated(str(record), error=str(error)))
+    names, empty = with_those_of_folders(records)
+    failed = [Annotated(folder, error=why) for folder, why in empty.items()]
     if not names:
         why = failed[0].error if failed else "name records, or a folder that holds .hea files"
         raise InvalidOption(f"there is no record to annotate: {why}")
@@ -244,16 +235,6 @@ def _expand(records: Sequence[str | Path]) -> tuple[list[str], list[Annotated]]:
                 "the other, each with its own --out"
             )
     return names, failed
-
-
-def _records_of(folder: Path) -> list[str]:
-    """Return the records of a folder, or, where it holds none itself, of the folders in it."""
-    names = [str(folder / name) for name in list_records(folder)]
-    if not names:
-        names = [str(one / name) for one in folders_below(folder) for name in list_records(one)]
-    if not names:
-        raise RecordError(where_records_are(folder))
-    return names
 
 
 def _agreed_spec(

@@ -1,13 +1,13 @@
-"""Which records of a folder an evaluation was asked for."""
+"""Which records were asked for, where a folder stands for those in it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from monitor.errors import InvalidOption
+from monitor.errors import InvalidOption, RecordError
 from monitor.offline.workers import Shard
-from monitor.sources.missing_record import where_records_are
+from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.wfdb_record import list_records
 
 
@@ -29,3 +29,32 @@ def chosen_records(folder: Path, wanted: Collection[str], shard: Shard | None = 
         raise InvalidOption(f"{folder} has no record {min(unknown)}; give one it has")
     names = [name for name in there if not wanted or name in wanted]
     return names if shard is None else shard.part(names)
+
+
+def with_those_of_folders(records: Iterable[str | Path]) -> tuple[list[str], dict[str, str]]:
+    """Put the records of a folder in the folder's place.
+
+    A folder that holds none itself stands for those of its folders. Returned with them is why a
+    folder gives none, by its name.
+    """
+    names: list[str] = []
+    failed: dict[str, str] = {}
+    for record in records:
+        if not Path(record).is_dir():
+            names.append(str(record))
+            continue
+        try:
+            names += _records_of(Path(record))
+        except RecordError as error:
+            failed[str(record)] = str(error)
+    return names, failed
+
+
+def _records_of(folder: Path) -> list[str]:
+    """Return the records of a folder, or, where it holds none itself, of the folders in it."""
+    names = [str(folder / name) for name in list_records(folder)]
+    if not names:
+        names = [str(one / name) for one in folders_below(folder) for name in list_records(one)]
+    if not names:
+        raise RecordError(where_records_are(folder))
+    return names

@@ -2,7 +2,8 @@
 
 What `replay` says of a record is what is found here, to the bit: the model that is learnt, its
 threshold, each beat's verdict. Trainings are done at once, nothing is kept, and no clock is read.
-Named alarms are left out, so that an episode which one would explain is an episode here.
+Named alarms are left out, so that an episode which one would explain is an episode here; unless
+someone hears the steps (`hear`): then signs are measured, pulse waves read, and alarms raised.
 """
 
 from __future__ import annotations
@@ -25,21 +26,24 @@ from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
 from monitor.offline.worker_processes import check_stop
 from monitor.settings import Rules, VerdictBy
-from monitor.sources.source import RecordSource
+from monitor.sources.source import RecordSource, WaveSource
+from monitor.step_result import StepResult
 from monitor.wire.messages import (
     Alert,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
+    Message,
+    PatientStatus,
     RecordEvent,
     Stream,
-    Technical,
 )
 from segmenter.beat import Beats, BeatSpec, joined_beats
 from segmenter.stream import Segmented, Segmenter
 
 BLOCK_S = 60.0  # signal between two looks at whether to stop
 PATIENT = "record"
+Hear = Callable[[StepResult[Message]], None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class Judged:
         Alerts that began, in order, as the alerts themselves say; technical ones are none.
     n_families : int
         Families of anomalous beats that look alike; 0 where they are not told apart.
+    status : PatientStatus
+        As the last heartbeat of a monitor would tell it.
     """
 
     beats: Beats
@@ -105,6 +111,7 @@ class Judged:
     learning_cpu_s: float
     episodes: tuple[Episode, ...]
     n_families: int
+    status: PatientStatus
 
     @property
     def loss(self) -> NDArray[np.float64]:
@@ -123,16 +130,31 @@ class Judged:
 
 
 def segmented(
-    source: RecordSource, spec: BeatSpec, until_sample: int
+    source: RecordSource, spec: BeatSpec, until_sample: int, *, measure_signs: bool = False
 ) -> Iterator[tuple[Segmented, int]]:
-    """Yield what is found in a source's first samples, block by block, and up to which sample."""
-    segmenter = Segmenter(source.fs_hz, spec, len(source.leads))
+    """Yield what is found in a source's first samples, block by block, and up to which sample.
+
+    Signs for named alarms are measured on request, and then pulse waves are read, too.
+    """
+    waves = _waves_of(source) if measure_signs else None
+    n_waves = 0 if waves is None else len(waves.waves)
+    segmenter = Segmenter(
+        source.fs_hz, spec, len(source.leads), n_waves, measure_signs=measure_signs
+    )
     block = max(1, round(BLOCK_S * source.fs_hz))
     for start in range(0, until_sample, block):
         check_stop()
         stop = min(start + block, until_sample)
-        yield segmenter.update(source.read(start, stop)), stop
+        samples = source.read(start, stop)
+        if waves is not None:
+            samples = np.concatenate((samples, waves.read_waves(start, stop)))
+        yield segmenter.update(samples), stop
     yield segmenter.flush(), until_sample
+
+
+def _waves_of(source: RecordSource) -> WaveSource | None:
+    """Return a source's pulse waves; none where it has none."""
+    return source if isinstance(source, WaveSource) and source.waves else None
 
 
 def segment(source: RecordSource, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
@@ -142,7 +164,12 @@ def segment(source: RecordSource, spec: BeatSpec, until_sample: int) -> Iterator
 
 
 def judge_record(
-    source: RecordSource, base: Checkpoint, settings: JudgeSettings, *, keep_values: bool = False
+    source: RecordSource,
+    base: Checkpoint,
+    settings: JudgeSettings,
+    *,
+    keep_values: bool = False,
+    hear: Hear | None = None,
 ) -> Judged:
     """Judge a record from its start to its end.
 
@@ -154,6 +181,8 @@ def judge_record(
     settings : JudgeSettings
     keep_values : bool
         Return the cut beats too: 50 MB of 20 hours.
+    hear : callable, optional
+        Hears what each step led to, in order; named alarms are then raised, too.
 
     Raises
     ------
@@ -162,8 +191,9 @@ def judge_record(
     RecordError, SegmenterError
         If the record cannot be read, or its rate not be segmented.
     """
-    judge = _Judge(source, base, settings, keep_values)
-    for found, position in segmented(source, judge.spec, source.n_samples):
+    judge = _Judge(source, base, settings, keep_values, hear)
+    steps = segmented(source, judge.spec, source.n_samples, measure_signs=hear is not None)
+    for found, position in steps:
         judge.take(found, position)
     return judge.end()
 
@@ -172,9 +202,14 @@ class _Judge:
     """An engine with one patient."""
 
     def __init__(
-        self, source: RecordSource, base: Checkpoint, settings: JudgeSettings, keep_values: bool
+        self,
+        source: RecordSource,
+        base: Checkpoint,
+        settings: JudgeSettings,
+        keep_values: bool,
+        hear: Hear | None,
     ) -> None:
-        self._keep_values = keep_values
+        self._keep_values, self._told = keep_values, hear
         self.spec = BeatSpec.from_mapping(base.spec)
         self._source = source
         self._parts: list[Beats] = []
@@ -193,7 +228,17 @@ class _Judge:
             from_scratch=settings.from_scratch,
         )
         self._leads = [*source.leads]
-        stream = Stream(PATIENT, source.record, self._leads, source.fs_hz, 0, source.n_samples)
+        waves = None if hear is None else _waves_of(source)
+        self._waves = [] if waves is None else [*waves.waves]
+        stream = Stream(
+            PATIENT,
+            source.record,
+            self._leads,
+            source.fs_hz,
+            0,
+            source.n_samples,
+            waves=self._waves,
+        )
         self._engine.expect([stream])
 
     def take(self, found: Segmented, position: int) -> None:
@@ -218,9 +263,14 @@ class _Judge:
             events=events,
             stretch=0,
             first_sample=0,
+            waves=self._waves,
+            n_hops=len(found.signs),
+            n_complexes=len(found.signs.complexes),
+            n_pulses=len(found.signs.pulses),
         )
         self._sequence += 1
-        self._step(BeatsMessage(header, found.beats, b""))
+        signs = None if self._told is None else found.signs
+        self._step(BeatsMessage(header, found.beats, b"", signs=signs))
 
     def end(self) -> Judged:
         """End the record; return what was decided."""
@@ -259,15 +309,18 @@ class _Judge:
             learning_cpu_s=self._executor.cpu_s,
             episodes=tuple(self._episodes),
             n_families=judging.n_families,
+            status=self._engine.report().patients[0],
         )
 
     def _step(self, message: Held) -> None:
-        self._hear(self._engine.step([message], 0).alerts)
+        self._hear(self._engine.step([message], 0))
         while self._engine.learner.training:  # it is done: what it held can be judged
-            self._hear(self._engine.step([], 0).alerts)
+            self._hear(self._engine.step([], 0))
 
-    def _hear(self, alerts: Iterable[Alert | Technical]) -> None:
-        for alert in alerts:
+    def _hear(self, result: StepResult[Message]) -> None:
+        if self._told is not None:
+            self._told(result)
+        for alert in result.alerts:
             if not isinstance(alert, Alert) or alert.kind != "anomalous_beats":
                 continue
             first = alert.episode_start_sample

@@ -324,7 +324,7 @@ class LiveScreen:
                 factor = THRESHOLD_STEP if key == "+" else 1 / THRESHOLD_STEP
                 self._ask_for(lambda name: ThresholdRequest(name, factor=factor), controls)
             case "a":
-                self._ask_for(AckRequest, controls)
+                self._ask_for(lambda name: AckRequest(name, by=person()), controls)
             case "r":
                 self._relearn(asked, controls)
             case "n" | "x":

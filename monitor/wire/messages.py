@@ -367,7 +367,7 @@ class Alert(Published, frozen=True, tag="alert"):
     leads: list[str] = []  # whose losses, weighted by time, exceed their thresholds; else `lead`
     family: Count | None = None  # of beats that look alike: the beat's, or the one marked
     word: FamilyWord = ""  # when marked: what a person says of the family; "" takes it back
-    by: str = ""  # when marked: who, as the client says; nobody checks it
+    by: str = ""  # when acknowledged or marked: who, as the client says; nobody checks it
     kind: AlertKind = "anomalous_beats"  # or the name of the alarm, which has no beat of its own
     text: str = ""  # of a named alarm, as people are told it
 
@@ -633,6 +633,7 @@ class AckRequest(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
     """Acknowledge a patient's high alert; no patient means all."""
 
     patient: Name | None = None
+    by: Annotated[str, Meta(max_length=128)] = ""  # who has seen it
 
 
 class MarkRequest(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):

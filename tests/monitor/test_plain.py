@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from monitor.plain import clock, json_line, plain_line, status_line, transition_line
 from monitor.wire.codec import decode_message, topic_of
-from monitor.wire.messages import Alert, LearningStatus, Message
+from monitor.wire.messages import Alert, AlertKind, LearningStatus, Message
 from tests.monitor.view.scenes import (
     alarm,
     alert,
@@ -83,6 +84,15 @@ def test_a_person_s_word_is_one_line() -> None:
     assert line == "00:05:12.344  119  MARK  family 3  normal  by a␛na"
     back = plain_line(alert(78_086, "marked", family=3))
     assert back == "00:05:12.344  119  MARK  family 3  taken back"
+
+
+@pytest.mark.parametrize("kind", ["anomalous_beats", "asystole"])
+def test_an_acknowledgement_names_who_has_seen_the_alert(kind: AlertKind) -> None:
+    """Where a name was given; journals of before keep none."""
+    made = alert(100) if kind == "anomalous_beats" else alarm(100, kind=kind)
+    seen = msgspec.structs.replace(made, state="acknowledged", by="A\x1bda")
+    assert (plain_line(seen) or "").endswith("  by A␛da")
+    assert "  by " not in (plain_line(msgspec.structs.replace(seen, by="")) or "")
 
 
 def test_an_alert_without_intervals_shows_dashes() -> None:

@@ -6,8 +6,10 @@ import base64
 import html
 import io
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The page may show its own picture and style, and load or run nothing whatever.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -33,12 +35,17 @@ def html_page(title: str, tables: str, picture: bytes | None, picture_says: str)
     if picture is not None:
         data = base64.b64encode(picture).decode()
         image = f'<img alt="{html.escape(picture_says)}" src="data:image/png;base64,{data}">\n'
+    return whole_page(title, f"<h1>{html.escape(title)}</h1>\n{tables}\n{image}", _STYLE)
+
+
+def whole_page(title: str, body: str, style: str) -> str:
+    """Return a page of HTML that was made here, with nothing unescaped in it."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{tables}\n"
-        f"{image}<p>Research software, not a medical device.</p>\n</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{style}</style></head><body>\n"
+        f"{body}<p>Research software, not a medical device.</p>\n</body></html>\n"
     )
 
 

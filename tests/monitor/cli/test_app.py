@@ -35,7 +35,7 @@ from tests.monitor.ports import free_port
 
 COMMANDS = (
     "replay", "producer", "segmenter", "consumer", "view", "subscribe", "simulate", "train",
-    "score", "evaluate", "annotate",
+    "score", "evaluate", "annotate", "report",
 )  # fmt: skip
 
 

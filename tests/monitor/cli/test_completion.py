@@ -23,7 +23,7 @@ def completed(typed: str) -> list[str]:
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("ecg-monitor rep", ["replay"]),
+        ("ecg-monitor rep", ["replay", "report"]),
         ("ecg-monitor evaluate ", ["model", "beats", "patients", "noise", "alarms"]),
         ("ecg-monitor evaluate p", ["patients"]),
         ("ecg-monitor evaluate --pl", ["--plot"]),  # of `evaluate model`

@@ -129,12 +129,13 @@ def test_an_alarm_that_lasts_is_in_the_status(bench: Bench) -> None:
 
 
 def test_a_person_acknowledges_what_asks_for_it(bench: Bench) -> None:
-    """Each alarm by an alert of its own; the answer names the patient once; a second time none."""
+    """Each alarm by an alert that names who did; the answer names the patient once."""
     heart = Heart([*[0.8] * 40, 8.0, *[0.8] * 20, *[(0.4, V)] * 12], 60)
     engine = bench.engine()
     run(bench, engine, messages_of(heart))
-    assert engine.carry_out(AckRequest("p")) == "acknowledged: p"
+    assert engine.carry_out(AckRequest("p", by="Ada")) == "acknowledged: p"
     said = bench.step(engine)
+    assert {one.by for one in said if isinstance(one, Alert)} == {"Ada"}
     assert alarms(said) == [
         ("asystole", "acknowledged"),
         ("ventricular_tachycardia", "acknowledged"),

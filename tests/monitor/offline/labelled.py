@@ -9,6 +9,7 @@ from monitor.detection.alert_machine import AlertMachine, AlertState, Verdict
 from monitor.offline.labelled_record import MISSED, LabelledRecord, Reference
 from monitor.offline.record_judge import Episode, Judged
 from monitor.settings import AlertRule
+from tests.messages import patient_status
 from tests.monitor.checkpoints import beats_of_loss, template_checkpoint
 
 FS_HZ = 250.0
@@ -45,6 +46,7 @@ def labelled(
         learning_cpu_s=0.0,
         episodes=(),
         n_families=0,
+        status=patient_status(),
     )
     rows = np.array([row for row, one in enumerate(classes) if one != "-"], np.int64)
     of_rows = np.array([classes[row] for row in rows], "U1")

@@ -17,9 +17,11 @@ from monitor.offline.patients_run import PatientsOptions
 from monitor.offline.patients_run import run as evaluate_patients
 from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
 from monitor.offline.workers import Workers
+from monitor.sources.scenario_record import scenario_record
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord
-from monitor.wire.messages import Alert, BeatScored
+from monitor.step_result import StepResult
+from monitor.wire.messages import Alert, BeatScored, Message, Technical
 from tests.monitor.checkpoints import template_checkpoint
 from tests.monitor.in_process import in_process
 from tests.monitor.offline.labelled import episodes_of
@@ -95,6 +97,34 @@ def test_the_engine_of_a_replay_says_the_same(folder: Path, judged: Judged) -> N
     losses = [np.nan if one.loss is None else one.loss for one in beats]
     has_verdict = np.isfinite(judged.ratio)  # a beat in noise has losses, and none is published
     np.testing.assert_array_equal(losses, np.where(has_verdict, np.round(judged.loss, 3), np.nan))
+
+
+def test_who_hears_the_steps_hears_what_a_monitor_says(tmp_path: Path) -> None:
+    """The same alerts, named alarms and technical ones; the same beats are kept beside them."""
+    heard: list[Alert | Technical] = []
+    kept: list[int] = []
+
+    def hear(result: StepResult[Message]) -> None:
+        heard.extend(result.alerts)
+        kept.extend(beat.sample for beat in result.kept)
+
+    settings = JudgeSettings()
+    with WfdbRecord.open(scenario_record("night", tmp_path)) as record:
+        judge_record(record, template_checkpoint(), settings, hear=hear)
+        with in_process(record.fs_hz, leads=record.leads) as patient:
+            said = []
+            for start in range(0, record.n_samples, 777):
+                said += patient.send(record.read(start, min(start + 777, record.n_samples)))
+            said += patient.end()
+    published = [one for one in said if isinstance(one, Alert | Technical)]
+    assert sorted(map(_what, heard)) == sorted(map(_what, published))
+    assert {one.kind for one in heard if isinstance(one, Alert)} > {"asystole", "pause"}
+    assert {one.sample for one in heard if isinstance(one, Alert) and one.beat} <= {*kept}
+
+
+def _what(one: Alert | Technical) -> tuple[str, str, int]:
+    about = one.kind if isinstance(one, Alert) else one.event
+    return about, one.state, one.sample
 
 
 @pytest.mark.parametrize(("names", "jobs"), [(["a"], 1), (["b", "a"], 2)])

@@ -11,6 +11,7 @@ from typing import Literal, TextIO
 import pytest
 from rich.console import Console
 
+from monitor.delivery.person import person
 from monitor.view.layout import render
 from monitor.view.screens import LiveScreen
 from monitor.view.selection import listed, selected
@@ -84,7 +85,7 @@ def test_a_acknowledges_the_patient_with_the_named_alarm(terminal: tuple[int, Te
         screen.take(alarm(patient="208", record="208"))
         os.write(typed, b"a")
         screen.refresh(asked)
-    assert asked.requests == [AckRequest("208")]
+    assert asked.requests == [AckRequest("208", by=person())]
 
 
 @pytest.mark.parametrize("key", ["a", "+", "-", "r", "n", "x"])

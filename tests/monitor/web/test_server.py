@@ -122,7 +122,8 @@ def test_a_browser_that_does_not_read_costs_nothing(server: PageServer) -> None:
 @pytest.mark.parametrize(
     ("action", "request_made"),
     [
-        ({"what": "ack"}, AckRequest("a")),
+        ({"what": "ack"}, AckRequest("a", by="web")),
+        ({"what": "ack", "by": "Ada"}, AckRequest("a", by="Ada")),
         ({"what": "threshold", "factor": 1.05}, ThresholdRequest("a", factor=1.05)),
         ({"what": "relearn"}, RelearnRequest("a")),
         (

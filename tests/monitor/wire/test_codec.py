@@ -35,6 +35,7 @@ from monitor.wire.messages import (
     MAX_SAMPLES,
     MAX_STATE_BYTES,
     MAX_WINDOWS,
+    AckRequest,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -504,8 +505,11 @@ def test_requests_and_orders_survive() -> None:
         ReplayRequest(after=3),
         ThresholdRequest(patient="119", factor=1.05),
         MarkRequest(patient="119", family=3, word="always", by="ana", journal="9f2c41aa"),
+        AckRequest(patient="119", by="ana"),
     ):
         assert decode_request(encode_json(request)) == request
+    nameless = b'{"type":"ack","patient":"119"}'  # as clients sent it before
+    assert decode_request(nameless) == AckRequest("119")
     stream = Stream("119", "119", LEADS, 360.0, 0, 650_000)
     for order in (Start([stream], {"window": "rr"}), Stop()):
         assert decode_lifecycle(encode_lifecycle(order)) == order

@@ -1,0 +1,1 @@
+"""A night as a page: who, how readable, what alarms, what beats, who has seen what."""
