@@ -72,16 +72,18 @@ static void ask(void) {
     json_decref(question);
 }
 static void take_page(const json_t *p) {
+    const char *origin = *text(p, "origin") ? text(p, "origin") : text(p, "journal");
     asked_s = -1e9;
-    if (strcmp(text(p, "origin"), text(at, "origin"))) { /* another journal: on where it was left, or at its beginning */
-        enter(text(p, "origin"));
+    if (strcmp(origin, text(at, "origin"))) { /* another journal: on where it was left, or at its beginning */
+        enter(origin);
         if (!*text(at, "journal")) json_object_set(at, "journal", json_object_get(p, "journal"));
         ask();
         return;
     }
     json_int_t before = number(at, "seq"), oldest = number(p, "oldest_seq");
     in_doubt = 0;
-    if (json_is_false(json_object_get(p, "continues"))) { /* an older copy was restored: all is read again, ... */
+    const json_t *says = json_object_get(p, "continues"); /* null: an older monitor */
+    if (json_is_boolean(says) ? json_is_false(says) : number(p, "newest_seq") < before) { /* an older copy was restored: all is read again, ... */
         fprintf(stderr, "the journal went back behind alert %lld\n", (long long)before);
         move(text(p, "journal"), 0, "", "went_back", json_true()); /* ... and what was had passed over */
     } else if (strcmp(text(p, "journal"), text(at, "journal")))

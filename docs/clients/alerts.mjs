@@ -47,13 +47,14 @@ const handle = {
   },
   page(p) {
     askedMs = -Infinity
-    if (p.origin !== at.origin) { // another journal: on where it was left, or at its beginning
-      at = journals[p.origin] ?? { origin: p.origin, journal: p.journal, seq: 0, id: "", again: new Map() }
+    const origin = p.origin || p.journal
+    if (origin !== at.origin) { // another journal: on where it was left, or at its beginning
+      at = journals[origin] ?? { origin, journal: p.journal, seq: 0, id: "", again: new Map() }
       return ask()
     }
     const before = at.seq, position = { origin: at.origin, journal: p.journal, seq: at.seq, id: at.id }
     inDoubt = false
-    if (p.continues === false) { // an older copy was restored: all is read again, and what was had passed over
+    if (!(p.continues ?? p.newest_seq >= at.seq)) { // an older copy was restored: all is read again, and what was had passed over
       console.error(`the journal went back behind alert ${at.seq}`)
       move({ ...position, seq: 0, id: "", went_back: true })
     } else if (p.journal !== at.journal) move(position) // the same by another name

@@ -16,9 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.delivery.publisher import Publisher
 from monitor.journal.reader import JournalReader
+from monitor.journal.writer import Journal
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire.codec import Encoded
+from monitor.wire.messages import Message
 from tests.messages import alert, technical
 from tests.monitor.delivery.test_restored_journal import back_up, before, restore, said
 from tests.monitor.delivery.test_subscriber import Server, beat_heart, publish, served
@@ -187,8 +190,12 @@ def test_messages_that_are_none_are_passed_over(
                 b"",
                 b'{"type":"toString"}',
             ):
-                damaged = Encoded(alert(), content)
-                server.do(lambda publisher, _, one=damaged: publisher.publish([one]))
+                damaged: Encoded[Message] = Encoded(alert(), content)
+
+                def send(publisher: Publisher, _: Journal, one: Encoded[Message] = damaged) -> None:
+                    publisher.publish([one])
+
+                server.do(send)
             server.do(publish(*said(2, "a2")))
             hears(one, server, 2, ["a1", "a2"])
 
