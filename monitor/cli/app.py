@@ -52,6 +52,7 @@ from monitor.cli.options import (
     WardOption,
     WaveEndpoint,
     checked_metrics,
+    checked_topics,
     learn_seconds,
     note,
 )
@@ -639,7 +640,7 @@ def subscribe(
             raise InvalidOption(
                 "--new, --from and --since each say where to begin; give only one of them"
             )
-        topics = tuple(topic or ("alert", "technical"))
+        topics = checked_topics(topic or ("alert", "technical"))
         if json:
             screen: Screen = JsonScreen(sys.stdout, sys.stderr, topics)
         else:

@@ -151,6 +151,10 @@ def test_requests_reach_who_serves_the_patient(
         assert "77.0" in answer
         with pytest.raises(Exception, match="no patient 'who'"):
             asking.carry_out(ward.access, AckRequest("who"))
+    unknown = ("history", "--ward", ward.access.servers, "--patient", "bed9")
+    run = subprocess.run([*PROGRAM, *unknown], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "this ward knows no such patient; did you mean bed0?" in run.stderr
     monkeypatch.setattr("monitor.ward.asking.ANSWER_S", 0.5)
     with pytest.raises(MonitorSilent, match="nobody serves"):
         asking.carry_out(ward.access, AckRequest("bed0"))
