@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -124,6 +125,14 @@ class WardLink:
             await asyncio.sleep(0.05)
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether asyncio has something to say: nats-py returns from `eof_received` as without TLS."""
+    return "eof_received" not in record.getMessage()
+
+
+logging.getLogger("asyncio").addFilter(_is_worth_a_line)
+
+
 def answer_of(content: bytes) -> dict[str, Any]:
     """Return what JetStream answered; JetStreamError if it refused."""
     answer: dict[str, Any] = json.loads(content)
@@ -165,8 +174,13 @@ async def connected(
         say(f"connected to {access.servers} again")
 
     async def unheard(error: Exception) -> None:
-        """Leave it to who waits for an answer; while none ever came, it says why."""
-        refusals[:] = [str(error) or type(error).__name__]
+        """Leave it to who waits for an answer; say what this user may not do, once each."""
+        text = harmless(str(error) or type(error).__name__, 300)
+        if made and "permissions violation" in text.lower() and text not in refusals:
+            say(f"{access.servers} does not allow it: {text}")
+            refusals.append(text)
+        elif not made:
+            refusals[:] = [text]
 
     client = _client()
     try:
@@ -192,7 +206,7 @@ async def connected(
     except (TimeoutError, OSError, Error, ssl.SSLError) as error:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(client.close(), 2.0)
-        why = harmless(refusals[0] if refusals else str(error) or type(error).__name__)
+        why = refusals[0] if refusals else harmless(str(error) or type(error).__name__)
         raise WardUnreachable(
             f"no NATS server answers at {access.servers}, or none lets us in ({why}); start "
             "one: ecg-monitor ward up, or look at --keys"

@@ -7,10 +7,10 @@ folder=keys
 mkdir "$folder"
 chmod 700 "$folder"
 cd "$folder"
-openssl req -x509 -newkey rsa:3072 -nodes -days 3650 -subj "/CN=ward authority" -keyout ca-key.pem -out ca.pem 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj "/CN=ward authority" -keyout ca-key.pem -out ca.pem 2>/dev/null
 signed() { # signed FOLDER FILE NAME [ADDRESS]
   mkdir -p "$1"
-  openssl req -newkey rsa:3072 -nodes -subj "/CN=$3" -keyout "$1/$2-key.pem" -out request.csr 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$3" -keyout "$1/$2-key.pem" -out request.csr 2>/dev/null
   printf 'subjectAltName=DNS:%s%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$3" "${4:+,IP:$4}" >extensions
   openssl x509 -req -in request.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 825 -extfile extensions -out "$1/$2.pem" 2>/dev/null
   cp ca.pem "$1"
