@@ -96,6 +96,7 @@ static void take_page(const json_t *p) {
 }
 static void handle(json_t *m) {
     const char *type = text(m, "type"), *journal = text(m, "journal");
+    if (now_s() - heard_s > 2) in_doubt = 1; /* a silence in which whoever is there may have become another */
     int is_ours = !in_doubt && !strcmp(journal, text(at, "journal"));
     if (!strcmp(type, "alert") || !strcmp(type, "technical")) {
         if (number(m, "seq") == 0) move(NULL, 0, "", "message", m);

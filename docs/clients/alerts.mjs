@@ -34,16 +34,18 @@ function ask() {
   const question = { type: "replay", after: at.seq ?? 0, journal: at.journal, id: at.id }
   requests.send(JSON.stringify(question)).catch(() => {}) // nobody is there: asked again at the next message
 }
+// After a new connection, or a silence in which one could come and its event still be on the way.
+const doubtful = (m) => (inDoubt ||= performance.now() - heardMs > 2000) || m.journal !== at.journal
 const handle = {
   __proto__: null, // no type of a message names what all objects have
   numbered(m) {
     if (m.seq === 0) move({ message: m })
-    else if (inDoubt || m.journal !== at.journal || m.seq > at.seq + 1) ask()
+    else if (doubtful(m) || m.seq > at.seq + 1) ask()
     else take(m)
   },
   status(s) {
+    if (doubtful(s) || s.newest_seq !== at.seq) ask()
     heardMs = performance.now()
-    if (inDoubt || s.journal !== at.journal || s.newest_seq !== at.seq) ask()
   },
   page(p) {
     askedMs = -Infinity

@@ -260,6 +260,26 @@ def test_an_older_copy_of_the_journal(
             hears(one, server, 13, [*had, "b1", "b2", "c", "d", "a9"])
 
 
+def test_after_a_silence_the_position_is_in_doubt(
+    client: list[str], endpoint: str, tmp_path: Path
+) -> None:
+    """A copy went on to the same number meanwhile: the next alert is not taken for the next one."""
+    path, copy = tmp_path / "j", tmp_path / "copy"
+    with running(client, tmp_path / "kept", endpoint) as one:
+        with served(endpoint, path) as server:
+            server.do(publish(*before(1, 2), sent=False))
+            back_up(path, copy)
+            server.do(publish(*before(3, 4), sent=False))
+            hears(one, server, 4, ["a1", "a2", "a3", "a4"])
+        restore(copy, path, with_mark=True)
+        time.sleep(2.2)
+        with served(endpoint, path) as server:
+            server.do(publish(*said(3, "b3", "b4", "b5"), sent=False))
+            live = publish(*said(5, "b5"), journaled=False)  # and no heartbeat
+            kept = ["a1", "a2", "a3", "a4", "b3", "b4", "b5"]
+            one.until(lambda: one.kept() == kept, lambda: server.do(live))
+
+
 def test_it_says_when_no_heartbeat_comes(client: list[str], endpoint: str, tmp_path: Path) -> None:
     """Silence is not normal."""
     with running(client, tmp_path / "kept", endpoint) as one:
