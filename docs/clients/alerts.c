@@ -1,5 +1,6 @@
 /* Every alert of a monitor, each once and in order, kept as a line of JSON at the end of FILE:
-       cc -o alerts alerts.c -lzmq -ljansson && ./alerts FILE [tcp://HOST:PORT]
+       cc -o alerts alerts.c -lzmq -ljansson && ./alerts FILE [tcp://HOST:PORT [KEYS]]
+   KEYS is a folder as `ecg-monitor keys init` makes it: client.secret and server.public are read.
    A line holds an alert and the position behind it, so the two cannot disagree, whenever this program is
    killed. The rules are those of docs/PROTOCOL.md, "Never missing one"; alerts.mjs follows them, line for line. */
 #define _GNU_SOURCE
@@ -142,26 +143,41 @@ static void go_on_from_file(const char *path) {
     if (ftruncate(fileno(file), whole)) perror(path), exit(2); /* a line that was being written when it was killed */
     free(line);
 }
-static void *made_socket(void *context, int type) {
-    int beat_ms = 2000, linger = 0;
+static void use_key(void *socket, int option, const char *folder, const char *name, int line) {
+    char path[512], key[64] = "";
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *holds = fopen(path, "r");
+    if (!holds) perror(path), exit(2);
+    for (int i = 0; i <= line && fgets(key, sizeof key, holds); i++) key[strcspn(key, "\n")] = 0;
+    fclose(holds);
+    if (zmq_setsockopt(socket, option, key, strlen(key) + 1)) fprintf(stderr, "%s: no key in line %d\n", path, line + 1), exit(2);
+}
+static void *made_socket(void *context, int type, const char *keys) {
+    int beat_ms = 2000, linger = 0, immediate = 1;
     int64_t most = 8 << 20;
     void *socket = zmq_socket(context, type);
     zmq_setsockopt(socket, ZMQ_HEARTBEAT_IVL, &beat_ms, sizeof beat_ms);
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    zmq_setsockopt(socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
+    if (keys) {
+        use_key(socket, ZMQ_CURVE_PUBLICKEY, keys, "client.secret", 0);
+        use_key(socket, ZMQ_CURVE_SECRETKEY, keys, "client.secret", 1);
+        use_key(socket, ZMQ_CURVE_SERVERKEY, keys, "server.public", 0);
+    }
     return socket;
 }
 int main(int argc, char **argv) {
-    const char *endpoint = argc > 2 ? argv[2] : "tcp://127.0.0.1:5571";
+    const char *endpoint = argc > 2 ? argv[2] : "tcp://127.0.0.1:5571", *keys = argc > 3 ? argv[3] : NULL;
     char asks[512];
-    if (argc < 2 || !strrchr(endpoint, ':')) return fprintf(stderr, "usage: %s FILE [ENDPOINT]\n", argv[0]), 2;
+    if (argc < 2 || !strrchr(endpoint, ':')) return fprintf(stderr, "usage: %s FILE [ENDPOINT [KEYS]]\n", argv[0]), 2;
     int before_port = (int)(strrchr(endpoint, ':') + 1 - endpoint);
     if (!strncmp(endpoint, "ipc:", 4)) snprintf(asks, sizeof asks, "%s.requests", endpoint);
     else snprintf(asks, sizeof asks, "%.*s%d", before_port, endpoint, atoi(endpoint + before_port) + 1);
     journals = json_object(), at = json_object(), kept = json_array();
     go_on_from_file(argv[1]);
-    void *context = zmq_ctx_new(), *alerts = made_socket(context, ZMQ_SUB), *events = zmq_socket(context, ZMQ_PAIR);
-    requests = made_socket(context, ZMQ_DEALER);
+    void *context = zmq_ctx_new(), *alerts = made_socket(context, ZMQ_SUB, keys), *events = zmq_socket(context, ZMQ_PAIR);
+    requests = made_socket(context, ZMQ_DEALER, keys);
     zmq_socket_monitor(alerts, "inproc://events", ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
     zmq_connect(events, "inproc://events");
     if (zmq_connect(alerts, endpoint) || zmq_connect(requests, asks)) return fprintf(stderr, "%s: %s\n", endpoint, zmq_strerror(errno)), 2;

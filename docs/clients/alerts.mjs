@@ -1,15 +1,20 @@
 // Every alert of a monitor, each once and in order, kept as a line of JSON at the end of FILE:
-//     npm install zeromq@6 && node alerts.mjs FILE [tcp://HOST:PORT]
+//     npm install zeromq@6 && node alerts.mjs FILE [tcp://HOST:PORT [KEYS]]
+// KEYS is a folder as `ecg-monitor keys init` makes it: client.secret and server.public are read.
 // A line holds an alert and the position behind it, so the two cannot disagree, whenever this program is
 // killed. The rules are those of docs/PROTOCOL.md, "Never missing one"; alerts.c follows them, line for line.
 import fs from "node:fs"
 import { Dealer, Subscriber } from "zeromq"
 
 process.on("uncaughtException", (error) => { console.error(`alerts.mjs: ${error.message}`); process.exit(1) })
-const [path, endpoint = "tcp://127.0.0.1:5571"] = process.argv.slice(2)
-if (!path) throw new Error("usage: node alerts.mjs FILE [ENDPOINT]")
-const timing = { reconnectInterval: 100, heartbeatInterval: 2000, maxMessageSize: 8 << 20, linger: 0 }
-const alerts = new Subscriber(timing), requests = new Dealer({ ...timing, sendTimeout: 0 })
+const [path, endpoint = "tcp://127.0.0.1:5571", keys] = process.argv.slice(2)
+if (!path) throw new Error("usage: node alerts.mjs FILE [ENDPOINT [KEYS]]")
+const options = { reconnectInterval: 100, heartbeatInterval: 2000, maxMessageSize: 8 << 20, linger: 0 }
+if (keys) {
+  [options.curvePublicKey, options.curveSecretKey] = fs.readFileSync(`${keys}/client.secret`, "utf8").split("\n")
+  options.curveServerKey = fs.readFileSync(`${keys}/server.public`, "utf8").trim()
+}
+const alerts = new Subscriber(options), requests = new Dealer({ ...options, immediate: true, sendTimeout: 0 })
 const journals = {} // by origin: the position in each journal, `had` how often each alert, `again` what may come again
 let at = {}, inDoubt = true, lines = [], askedMs = -Infinity, heardMs = performance.now()
 

@@ -21,6 +21,7 @@ from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire.codec import Encoded
+from monitor.wire.curve_keys import init_keys
 from monitor.wire.messages import Message
 from tests.messages import alert, technical
 from tests.monitor.delivery.test_restored_journal import back_up, before, restore, said
@@ -74,9 +75,9 @@ def endpoint() -> Iterator[str]:
 class Running:
     """A client and its file."""
 
-    def __init__(self, command: list[str], file: Path, endpoint: str) -> None:
+    def __init__(self, command: list[str], file: Path, *more: str) -> None:
         self.file = file
-        self._line = [*command, str(file), endpoint]
+        self._line = [*command, str(file), *more]
         self.start()
 
     def start(self) -> None:
@@ -117,8 +118,8 @@ class Running:
 
 
 @contextmanager
-def running(command: list[str], file: Path, endpoint: str) -> Iterator[Running]:
-    client = Running(command, file, endpoint)
+def running(command: list[str], file: Path, *more: str) -> Iterator[Running]:
+    client = Running(command, file, *more)
     try:
         yield client
     finally:
@@ -317,6 +318,23 @@ def test_beside_a_real_monitor_that_is_killed(client: list[str], tmp_path: Path)
         assert len(told) > 40
         with served(endpoint, journal) as server:  # it may have been away when the run ended
             hears(one, server, len(told), told)
+
+
+def test_a_monitor_with_keys(client: list[str], tmp_path: Path) -> None:
+    """The client shows its own, and knows the monitor by its public one."""
+    record, keys = tmp_path / "sim", tmp_path / "keys"
+    settings = SimulationSettings(hours=0.1, seed=5, anomaly_rate=0.2, first_anomaly_s=5.0)
+    write_record(record, settings)
+    init_keys(keys)
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    options = ["--keys", str(keys), "--alerts", endpoint, "--speed", "20", "--loop", "--json"]
+    line = [sys.executable, "-m", "monitor", "replay", str(record), *options]
+    with (
+        monitor(line) as process,
+        running(client, tmp_path / "kept", endpoint, str(keys)) as one,
+    ):
+        one.until(lambda: len(one.kept()) >= 5)
+        process.terminate()
 
 
 def monitor(line: list[str]) -> subprocess.Popen[bytes]:
