@@ -292,6 +292,12 @@ def test_each_role_may_do_its_own_and_nothing_else(site: Site) -> None:
         assert not may(role, f"$JS.API.STREAM.PURGE.{WARD}")
         assert not may(role, f"$JS.API.CONSUMER.LIST.{SAMPLES}")
     assert not may("listener", "ecg.samples.0.t")
+    newest = b'{"last_by_subj":"ecg.alert.0.t"}'
+    assert may("listener", f"$JS.API.STREAM.MSG.GET.{WARD}", newest)
+    for role, stream in (("producer", WARD), ("listener", SAMPLES)):
+        assert not may(role, f"$JS.API.STREAM.MSG.GET.{stream}", newest)
+        assert not may(role, f"$JS.API.DIRECT.GET.{stream}", newest)
+        assert not may(role, f"$JS.API.CONSUMER.CREATE.{stream}")
     for role in ("producer", "listener", "worker"):
         assert not may(role, f"$JS.API.STREAM.DELETE.{WARD}")
     assert may("admin", f"$JS.API.STREAM.DELETE.{WARD}")
