@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
+from difflib import get_close_matches
 
 MAX_LENGTH = 120
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+MOST_NAMES = 5
 MAX_COMBINING = 2  # marks on one letter; more pile up over the neighbouring lines
 
 # Controls, format characters (bidi overrides, zero-width), surrogates, private and unassigned
@@ -42,6 +45,30 @@ def harmless(text: str, max_length: int = MAX_LENGTH) -> str:
         too_many = n_combining > MAX_COMBINING or (is_combining and not shown)
         shown.append(REPLACEMENT if too_many else _safe(character))
     return "".join(shown)
+
+
+def near_names(name: str, known: Collection[str]) -> str:
+    """Return a question whether a name like this one was meant; empty where none is like it."""
+    near = get_close_matches(name, known, MOST_NAMES)
+    return f"did you mean {harmless(' or '.join(near))}?" if near else ""
+
+
+def other_names(name: str, known: Collection[str]) -> str:
+    """Return what to give instead of a name that is not known: names like it, or some of all.
+
+    Examples
+    --------
+    >>> other_names("bed-11", ["bed-1", "icu"])
+    'did you mean bed-1?'
+    >>> other_names("x", ["bed-1", "icu"])
+    'known are bed-1, icu'
+    """
+    if near := near_names(name, known):
+        return near
+    if not known:
+        return "none is known"
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    return f"known are {harmless(', '.join(sorted(known)[:MOST_NAMES]), MAX_LENGTH)}{more}"
 
 
 def _safe(character: str) -> str:

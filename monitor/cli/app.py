@@ -52,6 +52,7 @@ from monitor.cli.options import (
     WardOption,
     WaveEndpoint,
     checked_metrics,
+    checked_topics,
     learn_seconds,
     note,
 )
@@ -655,7 +656,7 @@ def subscribe(
             raise InvalidOption(
                 "--new, --from and --since each say where to begin; give only one of them"
             )
-        topics = tuple(topic or ("alert", "technical"))
+        topics = checked_topics(topic or ("alert", "technical"))
         wanted = parse_filter(state or [], priority or [], kind or [], patient or [])
         given = {
             "--on-alert": on_alert,

@@ -26,7 +26,8 @@ from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
 from monitor.settings import parse_since
-from monitor.text import harmless
+from monitor.text import harmless, other_names
+from monitor.wire.messages import MONITOR
 
 past = typer.Typer()
 
@@ -77,16 +78,22 @@ def history(
         as_lines = json_lines if json else csv_lines if csv else plain_lines
         if ward is not None:
             from monitor.ward.link import WardAccess
-            from monitor.ward.past import past_alerts
+            from monitor.ward.past import past_alerts, past_patients
 
             if journal is not None or alm is not None:
                 raise InvalidOption("--ward lists a ward's alerts; leave JOURNAL and --alm out")
-            for line in as_lines(past_alerts(WardAccess(ward, keys), begin, patient)):
+            access = WardAccess(ward, keys)
+            found = past_alerts(access, begin, patient)
+            if patient is not None and not found:
+                _require_known(patient, past_patients(access), "this ward")
+            for line in as_lines(found):
                 sys.stdout.write(f"{line}\n")
             return
         if journal is None:
             raise InvalidOption("history needs a JOURNAL, the file that --journal named, or --ward")
         with JournalReader(journal) as reader:
+            if patient is not None:
+                _require_known(patient, reader.patients(), "this journal")
             messages = reader.alerts(begin, patient)
             if alm is not None:
                 files = export_alarms(reader, messages, alm)
@@ -95,6 +102,15 @@ def history(
             for line in as_lines(messages):
                 sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+
+
+def _require_known(patient: str, known: set[str], where: str) -> None:
+    """Raise InvalidOption if a patient never was there: no alerts would look like a quiet night."""
+    if patient not in known | {MONITOR}:
+        raise InvalidOption(
+            f"--patient {harmless(patient)!r}: {where} knows no such patient; "
+            f"{other_names(patient, known)}"
+        )
 
 
 @past.command()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from monitor.cli.error_messages import complain
+from monitor.errors import InvalidOption
 from monitor.log import note_to_file, note_to_stderr
 from monitor.settings import parse_optional_duration
+from monitor.text import harmless
 from segmenter.beat import Window
 
 WINDOWS = ", ".join(get_args(Window))
@@ -279,6 +282,7 @@ LogFile = Annotated[
         "in the state folder.",
     ),
 ]
+TOPICS = ("alert", "technical", "beat", "status")  # of the alert socket
 MetricsPort = Annotated[
     str | None,
     typer.Option(
@@ -298,6 +302,17 @@ def note(log: Path | None, verbose: bool) -> None:
         note_to_file(log, verbose=verbose)
     else:
         note_to_stderr(verbose=verbose)
+
+
+def checked_topics(topics: Iterable[str]) -> tuple[str, ...]:
+    """Return topics of the alert socket; InvalidOption if nothing would ever come on one."""
+    for topic in topics:
+        if not any(one.startswith(topic) or topic.startswith(f"{one}.") for one in TOPICS):
+            raise InvalidOption(
+                f"--topic {harmless(topic)!r}: nothing comes on it; give {', '.join(TOPICS)}, or "
+                "one patient's, such as alert.119"
+            )
+    return tuple(topics)
 
 
 def checked_metrics(text: str | None) -> str | None:

@@ -17,11 +17,13 @@ from monitor.cli.options import (
     FalseAlerts,
     Learn,
     LogFile,
+    MetricsPort,
     RulesFile,
     ThresholdText,
     Verbose,
     VerdictChoice,
     WardKeys,
+    checked_metrics,
     learn_seconds,
 )
 from monitor.detection.rules import load_rules
@@ -124,6 +126,7 @@ def worker(
     verdict: VerdictChoice = "evidence",
     rules: RulesFile = None,
     keys: WardKeys = None,
+    metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -158,4 +161,5 @@ def worker(
             verdict=parse_verdict(verdict),
             rules=Rules() if rules is None else load_rules(rules),
         )
-        work(WorkerOptions(WardAccess(servers, keys), settings, name))
+        access = WardAccess(servers, keys)
+        work(WorkerOptions(access, settings, name, checked_metrics(metrics)))

@@ -11,7 +11,15 @@ from typing import Annotated
 import typer
 
 from monitor.cli.error_messages import explained
-from monitor.cli.options import KeysFolder, LogFile, Verbose, WaveEndpoint, note
+from monitor.cli.options import (
+    KeysFolder,
+    LogFile,
+    MetricsPort,
+    Verbose,
+    WaveEndpoint,
+    checked_metrics,
+    note,
+)
 from monitor.errors import InvalidOption
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_LISTEN, DEFAULT_WAVE
 
@@ -55,6 +63,7 @@ def web(
         ),
     ] = False,
     keys: KeysFolder = None,
+    metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -81,7 +90,8 @@ def web(
         from monitor.wire.curve_keys import load_optional_keys
 
         access = parse_access(listen, token, tls_cert, tls_key, behind_proxy)
-        options = WebOptions(endpoint, wave, access, load_optional_keys(keys))
+        counts = checked_metrics(metrics)
+        options = WebOptions(endpoint, wave, access, load_optional_keys(keys), counts)
         with Interrupts() as interrupts:
             serve(options, interrupts, _say)
 

@@ -2,13 +2,14 @@
 
 `DECLARED` is the only list: the exporter, the Grafana dashboard, the alerting rules and
 docs/METRICS.md are made of it. Names and units are those of Prometheus (seconds, `_total`).
+A ward's worker counts all of its partitions together; the page's server what it hears.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -89,8 +90,18 @@ DECLARED = (
         "sink_failing_seconds", "gauge", "Since a sink has failed at the same alert", ("sink",),
         unit="s", ill="{metric} > 30", for_s=0,
     ),
+    Declared("partitions", "gauge", "Partitions of a ward that a worker serves"),
+    Declared("browsers", "gauge", "Browsers that the page's server serves"),
 )  # fmt: skip
 BY_NAME = {one.name: one for one in DECLARED}
+COUNTS_OF_STAGES = {
+    "stage_messages": "messages_in",
+    "stage_malformed": "malformed",
+    "stage_gaps": "gaps",
+    "stage_dropped": "dropped",
+    "stage_restarts": "restarts",
+}
+COUNTS = ("refused_clients", "limited_requests")
 
 
 class Value(NamedTuple):
@@ -107,19 +118,35 @@ class Histogram(NamedTuple):
     total: float
 
 
+class _Heard(NamedTuple):
+    """The newest heartbeat of a part, and when it came; without one, when it was first expected."""
+
+    status: Status | None
+    at_s: float
+
+
 class Metrics:
-    """The counts of one monitor; messages in, values out. One thread writes, another may read.
+    """The counts of one process; messages in, values out. One thread writes, another may read.
 
     Parameters
     ----------
     clock : callable
         Returns monotonic seconds.
+    judges : bool
+        Whether all beats come by here; else none are counted.
+
+    Attributes
+    ----------
+    browsers : int or None
+        Those that the page's server serves.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._status: Status | None = None
-        self._heard_s = clock()
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, judges: bool = True) -> None:
+        self._clock, self._judges = clock, judges
+        self.browsers: int | None = None
+        self._partitions: int | None = None
+        self._parts = {"": _Heard(None, clock())}  # replaced, not changed: another thread reads it
+        self._gone: Counter[tuple[str, str]] = Counter()  # counted by parts that began anew or went
         self._beats = 0
         self._verdicts: Counter[str] = Counter()
         self._alerts: Counter[tuple[str, str]] = Counter()
@@ -150,53 +177,88 @@ class Metrics:
             )
             self._scores_sum += sum(scores)
 
-    def heartbeat(self, status: Status) -> None:
-        """Take note of a heartbeat."""
-        self._status, self._heard_s = status, self._clock()
+    def heartbeat(self, status: Status, part: str = "") -> None:
+        """Take note of a heartbeat, of the monitor or of one of the parts that a worker serves."""
+        before = self._parts.get(part)
+        if before is not None and before.status is not None:
+            counted, new = _counted(before.status), _counted(status)
+            self._gone += Counter({key: n for key, n in counted.items() if new.get(key, 0) < n})
+        self._parts = {**self._parts, part: _Heard(status, self._clock())}
+
+    def serve(self, parts: Collection[str]) -> None:
+        """Expect heartbeats of these parts alone; what others counted stays counted."""
+        for name, heard in self._parts.items():
+            if name not in parts and heard.status is not None:
+                self._gone += _counted(heard.status)
+        fresh = _Heard(None, self._clock())
+        self._parts = {name: self._parts.get(name, fresh) for name in parts}
+        self._partitions = len(parts)
 
     def values(self) -> Iterator[tuple[Declared, Sequence[Value] | Histogram]]:
         """Yield each metric that is known, with its values now."""
-        yield BY_NAME["beats"], [Value((), self._beats)]
-        yield BY_NAME["verdicts"], [Value((v,), n) for v, n in sorted(self._verdicts.items())]
-        counts = tuple(int(n) for n in np.cumsum(self._scores))
-        yield BY_NAME["score"], Histogram(counts, self._scores_sum)
+        if self._judges:
+            yield BY_NAME["beats"], [Value((), self._beats)]
+            yield BY_NAME["verdicts"], [Value((v,), n) for v, n in sorted(self._verdicts.items())]
+            counts = tuple(int(n) for n in np.cumsum(self._scores))
+            yield BY_NAME["score"], Histogram(counts, self._scores_sum)
         yield BY_NAME["alerts"], [Value(k, n) for k, n in sorted(self._alerts.items())]
         yield (
             BY_NAME["technical_alerts"],
             [Value((event,), n) for event, n in sorted(self._technical.items())],
         )
-        yield BY_NAME["heartbeat_age_seconds"], [Value((), self._clock() - self._heard_s)]
-        if self._status is not None:
-            yield from _of_status(self._status)
+        parts = self._parts.values()
+        if parts:  # of several the one that is silent longest
+            oldest_s = self._clock() - min(heard.at_s for heard in parts)
+            yield BY_NAME["heartbeat_age_seconds"], [Value((), oldest_s)]
+        statuses = [heard.status for heard in parts if heard.status is not None]
+        if statuses:
+            yield from _of_statuses(statuses)
+        counted = sum((_counted(one) for one in statuses), self._gone.copy())
+        if statuses or counted:
+            yield from _of_counts(counted)
+        if self._partitions is not None:
+            yield BY_NAME["partitions"], [Value((), self._partitions)]
+        if self.browsers is not None:
+            yield BY_NAME["browsers"], [Value((), self.browsers)]
 
 
-def _of_status(status: Status) -> Iterator[tuple[Declared, Sequence[Value]]]:
-    ward = status.ward
-    states = {
-        "learning": ward.learning,
-        "monitoring": ward.monitoring,
-        "ended": ward.ended,
-        "technical": ward.technical,
-        "latched": ward.latched,
-        "shed": ward.shed,
+def _counted(status: Status) -> Counter[tuple[str, str]]:
+    """Return what only grows, by metric and stage, until what counts it begins anew."""
+    of_stages = {
+        (name, one.stage): getattr(one, field)
+        for one in status.stages
+        for name, field in COUNTS_OF_STAGES.items()
     }
-    yield BY_NAME["patients"], [Value((state,), n) for state, n in states.items()]
-    waiting = sum(0 if one.learning is None else one.learning.held for one in status.patients)
+    return Counter(of_stages | {(name, ""): getattr(status, name) for name in COUNTS})
+
+
+def _of_counts(counted: Mapping[tuple[str, str], int]) -> Iterator[tuple[Declared, list[Value]]]:
+    stages = sorted({stage for _, stage in counted if stage})
+    for name in COUNTS_OF_STAGES:
+        yield BY_NAME[name], [Value((stage,), counted.get((name, stage), 0)) for stage in stages]
+    for name in COUNTS:
+        yield BY_NAME[name], [Value((), counted.get((name, ""), 0))]
+
+
+def _of_statuses(statuses: Sequence[Status]) -> Iterator[tuple[Declared, Sequence[Value]]]:
+    """Yield what heartbeats say now, all parts together."""
+    wards = [one.ward for one in statuses]
+    states = ("learning", "monitoring", "ended", "technical", "latched", "shed")
+    yield (
+        BY_NAME["patients"],
+        [Value((state,), sum(getattr(ward, state) for ward in wards)) for state in states],
+    )
+    patients = [patient for one in statuses for patient in one.patients]
+    waiting = sum(0 if one.learning is None else one.learning.held for one in patients)
     yield BY_NAME["beats_waiting"], [Value((), waiting)]
-    yield BY_NAME["lag_seconds"], [Value((), ward.lag_s)]
-    if status.speed is not None:
-        yield BY_NAME["speed_ratio"], [Value((), status.speed)]
-    for name, of_stage in (
-        ("stage_age_seconds", "age_s"),
-        ("stage_messages", "messages_in"),
-        ("stage_malformed", "malformed"),
-        ("stage_gaps", "gaps"),
-        ("stage_dropped", "dropped"),
-        ("stage_restarts", "restarts"),
-    ):
-        values = [Value((one.stage,), getattr(one, of_stage)) for one in status.stages]
-        yield BY_NAME[name], values
-    yield BY_NAME["journal_failing"], [Value((), float(bool(status.journal_failing)))]
-    yield BY_NAME["journal_newest"], [Value((), status.newest_seq)]
-    yield BY_NAME["refused_clients"], [Value((), status.refused_clients)]
-    yield BY_NAME["limited_requests"], [Value((), status.limited_requests)]
+    yield BY_NAME["lag_seconds"], [Value((), max(ward.lag_s for ward in wards))]
+    speeds = [one.speed for one in statuses if one.speed is not None]
+    if speeds:
+        yield BY_NAME["speed_ratio"], [Value((), min(speeds))]
+    ages: dict[str, float] = {}
+    for stage in (stage for one in statuses for stage in one.stages):
+        ages[stage.stage] = max(ages.get(stage.stage, 0.0), stage.age_s)
+    yield BY_NAME["stage_age_seconds"], [Value((stage,), age) for stage, age in ages.items()]
+    failing = any(one.journal_failing for one in statuses)
+    yield BY_NAME["journal_failing"], [Value((), float(failing))]
+    yield BY_NAME["journal_newest"], [Value((), sum(one.newest_seq for one in statuses))]

@@ -17,6 +17,7 @@ from monitor.detection.family_marks import WORDS
 from monitor.detection.learner import Learner
 from monitor.detection.patient import Patient
 from monitor.detection.patient_messages import is_numbered
+from monitor.text import near_names
 from monitor.wire.messages import (
     MIN_THRESHOLD,
     AckRequest,
@@ -137,7 +138,9 @@ class Requests:
 
     def _named(self, patient: str | None) -> list[str]:
         if patient is not None and patient not in self._patients:
-            raise LookupError(f"no patient {patient!r} is monitored")
+            near = near_names(patient, self._patients)
+            said = f"no patient {patient!r} is monitored"
+            raise LookupError(f"{said}; {near}" if near else said)
         return list(self._patients) if patient is None else [patient]
 
 

@@ -101,6 +101,11 @@ class JournalReader:
             yield from (self._decoded(message) for _, message in rows)
             last = rows[-1][0]
 
+    def patients(self) -> set[str]:
+        """Return who is journaled: those of alerts, and those who are monitored."""
+        rows = self._rows("SELECT patient FROM alerts UNION SELECT patient FROM progress")
+        return {name for (name,) in rows if isinstance(name, str)}
+
     def find(self, name: str) -> list[Alert | Technical]:
         """Return the alerts whose number is `name`, or whose identity begins so."""
         if name.isdecimal() and len(name) < 2 * MIN_PREFIX:

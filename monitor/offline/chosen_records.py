@@ -9,6 +9,7 @@ from monitor.errors import InvalidOption, RecordError
 from monitor.offline.workers import Shard
 from monitor.sources.missing_record import folders_below, where_records_are
 from monitor.sources.wfdb_record import list_records
+from monitor.text import other_names
 
 
 def chosen_records(folder: Path, wanted: Collection[str], shard: Shard | None = None) -> list[str]:
@@ -26,7 +27,8 @@ def chosen_records(folder: Path, wanted: Collection[str], shard: Shard | None = 
         raise InvalidOption(where_records_are(folder))
     unknown = set(wanted) - set(there)
     if unknown:
-        raise InvalidOption(f"{folder} has no record {min(unknown)}; give one it has")
+        name = min(unknown)
+        raise InvalidOption(f"{folder} has no record {name}; {other_names(name, there)}")
     names = [name for name in there if not wanted or name in wanted]
     return names if shard is None else shard.part(names)
 

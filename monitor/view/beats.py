@@ -95,18 +95,15 @@ def explanation(patient: PatientView, width: int, n_rows: int) -> list[Text]:
 
 
 def _losses(patient: PatientView, width: int, n_rows: int) -> list[Text]:
-    """Return the losses; where evidence judged a beat, or of several leads, what is held against 1.
-
-    Each lead has a threshold of its own; evidence joins the leads.
-    """
+    """Return the losses, or what is drawn in their place, over the beats."""
     threshold, beats, several = patient.threshold, patient.beats, len(patient.leads) > 1
-    by_evidence = any(beat.score is not None for beat in beats)
-    title = "score a beat" if by_evidence else "loss over threshold" if several else "loss a beat"
+    drawn = patient.drawn
+    title = drawn if drawn == "loss over threshold" else f"{drawn} a beat"
     name = harmless(patient.leads[0], 12) if several else "threshold"
     right = Text(f"{name} ", DIM).append(
         "--" if threshold is None else number(threshold), RECONSTRUCTION
     )
-    if by_evidence or several:
+    if drawn != "loss":
         plot = plot_times_above(beats, width, n_rows - 1, with_line=threshold is not None)
     else:
         plot = plot_losses(beats, threshold, width, n_rows - 1)

@@ -44,6 +44,7 @@ RowPriority = Literal["high", "medium", "low", "technical"]
 Standing = Literal[
     "ended", "learning", "quiet", "low", "medium", "withheld", "unacknowledged", "high"
 ]
+Drawn = Literal["loss", "loss over threshold", "score"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 _PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # the most urgent first
 
@@ -182,6 +183,16 @@ class PatientView:
             return True
         is_young = self.position - self.note_from < NOTE_S * self.fs_hz
         return is_young and self.n_alerts == self.note_alerts
+
+    @property
+    def drawn(self) -> Drawn:
+        """What is drawn of each beat: its score where evidence judged any, else its loss.
+
+        Of several leads the loss over the threshold, since each has a threshold of its own.
+        """
+        if any(beat.score is not None for beat in self.beats):
+            return "score"
+        return "loss over threshold" if len(self.leads) > 1 else "loss"
 
     @property
     def asks(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from monitor.errors import InvalidKeys, InvalidOption, WardUnreachable
+from monitor.text import harmless
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -22,6 +25,8 @@ DEFAULT_WARD = "nats://127.0.0.1:4222"
 CONNECT_S = 15.0
 ASK_S = 2.0  # for an answer; a cluster that elects a leader gives none for some seconds
 NATS_MISSING = "a ward needs the client of NATS; install it: pip install 'ecg-monitor[nats]'"
+SEED = "SU[A-Z2-7]{56}"  # a user's, in base 32
+CREDENTIALS = ("ward.creds", "ward.nk", "ward.user")
 NOT_FOUND = frozenset({10059, 10037, 10014})  # stream, message, consumer
 
 
@@ -34,7 +39,9 @@ class WardAccess:
     servers : str
         One address, or several with commas between them.
     keys : Path or None
-        Folder of `ca.pem`, of `client.pem` with `client-key.pem`, or of `ward.creds`.
+        Folder of `ca.pem`, which encrypts and is needed beyond this machine, and of what says who
+        we are: `client.pem` with `client-key.pem`, and at most one of `ward.creds` (JWT and seed),
+        `ward.nk` (the seed of an NKey) and `ward.user` (USER:PASSWORD).
     """
 
     servers: str
@@ -118,6 +125,14 @@ class WardLink:
             await asyncio.sleep(0.05)
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether asyncio has something to say: nats-py returns from `eof_received` as without TLS."""
+    return "eof_received" not in record.getMessage()
+
+
+logging.getLogger("asyncio").addFilter(_is_worth_a_line)
+
+
 def answer_of(content: bytes) -> dict[str, Any]:
     """Return what JetStream answered; JetStreamError if it refused."""
     answer: dict[str, Any] = json.loads(content)
@@ -142,12 +157,12 @@ async def connected(
         If no server answers.
     """
     servers = server_addresses(access)
-    tls = None if access.keys is None else _tls(access.keys)
+    options = {} if access.keys is None else _options(access.keys, servers)
     try:
-        import nats
         from nats.errors import Error
     except ImportError as error:
         raise InvalidOption(NATS_MISSING) from error
+    refusals: list[str] = []
 
     made: list[WardLink] = []
 
@@ -158,18 +173,19 @@ async def connected(
         made[0].times_connected += 1
         say(f"connected to {access.servers} again")
 
-    async def unheard(_error: Exception) -> None:
-        """Leave it to who waits for an answer."""
+    async def unheard(error: Exception) -> None:
+        """Leave it to who waits for an answer; say what this user may not do, once each."""
+        text = harmless(str(error) or type(error).__name__, 300)
+        if made and "permissions violation" in text.lower() and text not in refusals:
+            say(f"{access.servers} does not allow it: {text}")
+            refusals.append(text)
+        elif not made:
+            refusals[:] = [text]
 
-    creds = None if access.keys is None else access.keys / "ward.creds"
-    options: dict[str, Any] = {}
-    if tls is not None:
-        options["tls"] = tls
-    if creds is not None and creds.exists():
-        options["user_credentials"] = str(creds)
+    client = _client()
     try:
-        client = await asyncio.wait_for(
-            nats.connect(
+        await asyncio.wait_for(
+            client.connect(
                 servers,
                 name=f"ecg-monitor {name}",
                 connect_timeout=2,
@@ -185,10 +201,15 @@ async def connected(
             ),
             CONNECT_S,
         )
+    except ImportError as error:  # what signs with an NKey
+        raise InvalidOption(NATS_MISSING) from error
     except (TimeoutError, OSError, Error, ssl.SSLError) as error:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.close(), 2.0)
+        why = refusals[0] if refusals else harmless(str(error) or type(error).__name__)
         raise WardUnreachable(
-            f"no NATS server answers at {access.servers} ({error or type(error).__name__}); start "
-            "one: ecg-monitor ward up"
+            f"no NATS server answers at {access.servers}, or none lets us in ({why}); start "
+            "one: ecg-monitor ward up, or look at --keys"
         ) from error
     made.append(WardLink(client, access.servers))
     try:
@@ -198,6 +219,26 @@ async def connected(
         with contextlib.suppress(Exception):
             client._disconnected_cb = None
             await asyncio.wait_for(client.close(), 2.0)
+
+
+def _client() -> Client:
+    """Return a client that, told to encrypt, tells nothing to a server that does not.
+
+    nats-py 2.16 goes on in plain text, password and all, where the server's first line, which
+    anyone on the way may change, asks for no TLS (findings/nats_py_tls_not_required.sh).
+    """
+    from nats.aio.client import Client
+    from nats.errors import Error
+
+    class Encrypted(Client):  # type: ignore[misc]
+        async def _process_info(
+            self, info: dict[str, Any], initial_connection: bool = False
+        ) -> None:
+            if self.options.get("tls") is not None and not info.get("tls_required"):
+                raise Error("the server offers no TLS, and --keys holds ca.pem: nothing was sent")
+            await super()._process_info(info, initial_connection)
+
+    return Encrypted()
 
 
 def server_addresses(access: WardAccess) -> list[str]:
@@ -217,6 +258,11 @@ def server_addresses(access: WardAccess) -> list[str]:
             usable = False
         if not usable:
             raise InvalidOption(f"--ward {one!r} is no address of NATS; write {DEFAULT_WARD}")
+        if parts.password is not None or parts.username is not None:
+            raise InvalidOption(
+                f"--ward {parts.scheme}://{parts.hostname}: everyone on this machine could read "
+                "that password; write it into ward.user of a folder for --keys, as USER:PASSWORD"
+            )
         if access.keys is None and not _is_here(parts.hostname or ""):
             raise InvalidOption(
                 f"--ward {one}: it is on another machine, where others could listen; give --keys "
@@ -236,22 +282,56 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def _tls(keys: Path) -> ssl.SSLContext:
-    """Return what encrypts: the server is checked by `ca.pem`, and we show `client.pem`."""
+def _options(keys: Path, servers: list[str]) -> dict[str, Any]:
+    """Return what encrypts, and what says who we are, as options of nats-py."""
     ca, own, secret = (keys / name for name in ("ca.pem", "client.pem", "client-key.pem"))
-    creds = keys / "ward.creds"
-    if not ca.exists() or not (own.exists() or creds.exists()):
+    there = [keys / name for name in CREDENTIALS if (keys / name).exists()]
+    if not (own.exists() or there):
         raise InvalidKeys(
             f"{keys} holds no keys of a ward: it needs ca.pem, and client.pem with client-key.pem "
-            "or ward.creds"
+            f"or one of {', '.join(CREDENTIALS)}"
         )
-    for one in (secret, creds):
+    if len(there) > 1:
+        names = " and ".join(one.name for one in there)
+        raise InvalidKeys(f"{keys} holds {names}; a server takes one of them: remove the others")
+    for one in (secret, *there):
         if one.exists() and one.stat().st_mode & 0o077:
             raise InvalidKeys(f"{one} can be read by others; chmod 600 it")
+    elsewhere = [one for one in servers if not _is_here(urlsplit(one).hostname or "")]
+    if not ca.exists() and (own.exists() or elsewhere):
+        raise InvalidKeys(
+            f"{keys} holds no ca.pem, by which the server is known; nothing is sent to "
+            f"{elsewhere[0] if elsewhere else servers[0]} without TLS"
+        )
+    options = _credentials(there[0]) if there else {}
+    return options | ({"tls": _tls(ca, own, secret)} if ca.exists() else {})
+
+
+def _credentials(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidKeys(f"{file} cannot be read ({error})") from error
+    if file.name == "ward.user":
+        user, _, password = text.partition(":")
+        if not (user and password) or "\n" in text:
+            raise InvalidKeys(f"{file} holds no USER:PASSWORD in one line")
+        return {"user": user, "password": password}
+    if file.name == "ward.nk":
+        if not re.fullmatch(SEED, text):
+            raise InvalidKeys(f"{file} holds no seed of a user's NKey, which begins with SU")
+        return {"nkeys_seed": str(file)}
+    if not re.search(rf"-----BEGIN NATS USER JWT-----(?s:.)*^{SEED}$", text, re.MULTILINE):
+        raise InvalidKeys(f"{file} holds no JWT and seed of a user, as `nsc generate creds` writes")
+    return {"user_credentials": str(file)}
+
+
+def _tls(ca: Path, own: Path, secret: Path) -> ssl.SSLContext:
+    """Return what encrypts: the server is checked by `ca.pem`, and we show `client.pem`."""
     try:
         context = ssl.create_default_context(cafile=str(ca))
         if own.exists():
             context.load_cert_chain(str(own), str(secret))
     except (OSError, ssl.SSLError) as error:
-        raise InvalidKeys(f"{keys}: its certificates cannot be used ({error})") from error
+        raise InvalidKeys(f"{ca.parent}: its certificates cannot be used ({error})") from error
     return context

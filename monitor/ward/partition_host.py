@@ -12,10 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model.checkpoint import Checkpoint
+from monitor.delivery.metrics import Metrics
 from monitor.detection.patient import UNHEARD_S
 from monitor.detection.patient_messages import is_numbered
 from monitor.detection.system_alerts import Change
@@ -118,6 +119,7 @@ class Hosting:
     executor: Executor
     shown: Callable[[str], bool]
     say: Callable[[str], None]
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class PartitionHost:
@@ -214,6 +216,7 @@ class PartitionHost:
 
     async def _take(self, result: StepResult[Message]) -> None:
         """Take in what a step led to: an alert is committed now, the rest when it is due."""
+        self._of.metrics.take(result.messages)
         self._progress |= {one.patient: one for one in result.progress}
         alerts = [one for one in result.messages if is_numbered(one)]
         if alerts:
@@ -311,6 +314,7 @@ class PartitionHost:
             self._report_silence(silent)
         if stored:
             self.reached_s = (time.time_ns() - stored[-1].time_ns) / 1e9
+        self._of.metrics.heartbeat(status, str(self._partition))
         (heartbeat,) = all_encoded([status])
         await self._of.link.publish(status_subject(self._partition), heartbeat.json)
 

@@ -365,6 +365,18 @@ async def purge(link: WardLink, stream: str, subject: str, before: int) -> None:
         return  # next time
 
 
+def patient_rows(content: bytes) -> list[PatientRow]:
+    """Return the rows of a message of states.
+
+    Raises
+    ------
+    JournalFailed
+        If it holds none.
+    """
+    rows: list[PatientRow] = _decoded(_rows, content)
+    return rows
+
+
 def _in_messages(rows: list[PatientRow]) -> list[list[PatientRow]]:
     """Lay rows together, in order, into messages of a bounded size."""
     messages: list[list[PatientRow]] = []

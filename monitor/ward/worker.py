@@ -23,6 +23,8 @@ from typing import Any
 
 import msgspec
 
+from monitor.delivery.metrics import Metrics
+from monitor.delivery.metrics_server import served
 from monitor.detection.engine import Engine
 from monitor.errors import Fenced, JournalMismatch, MonitorError
 from monitor.interrupts import Interrupts
@@ -113,6 +115,7 @@ class WorkerOptions:
     access: WardAccess
     settings: ConsumerSettings
     name: str = ""
+    metrics: str | None = None  # PORT or HOST:PORT that Prometheus reads
 
 
 def work(options: WorkerOptions) -> None:
@@ -123,8 +126,12 @@ def work(options: WorkerOptions) -> None:
     MonitorError
         If something given cannot be used, or the ward cannot be reached.
     """
-    with Interrupts() as interrupts:
-        asyncio.run(_work(options, interrupts))
+    metrics = Metrics()
+    metrics.serve(())
+    with Interrupts() as interrupts, contextlib.ExitStack() as stack:
+        if options.metrics is not None:
+            stack.enter_context(served(metrics, options.metrics))
+        asyncio.run(_work(options, interrupts, metrics))
 
 
 def worker_name(given: str = "") -> str:
@@ -134,7 +141,7 @@ def worker_name(given: str = "") -> str:
     return f"{safe}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
 
 
-async def _work(options: WorkerOptions, interrupts: Interrupts) -> None:
+async def _work(options: WorkerOptions, interrupts: Interrupts, metrics: Metrics) -> None:
     async with connected(options.access, "worker", say) as link:
         ward = await require_ward(link)
         with TrainingProcesses() as executor:
@@ -159,6 +166,7 @@ async def _work(options: WorkerOptions, interrupts: Interrupts) -> None:
                 executor,
                 lambda patient: shown.get(patient, 0.0) > time.monotonic(),
                 say,
+                metrics,
             )
             say(f"{me} works for the ward {ward.identity} at {link.address}")
             async with _views(link, shown):
@@ -270,6 +278,7 @@ class Worker:
         mine = tuple(sorted(self._tasks))
         if mine != self._told:
             self._told = mine
+            self._of.metrics.serve([str(one) for one in mine])
             say(f"serves partitions {', '.join(map(str, mine)) or 'none'}")
 
     async def _write_lease(self, partition: int, owner: str) -> None:

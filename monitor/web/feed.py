@@ -8,17 +8,37 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 from monitor.delivery.control_client import or_keys
+from monitor.delivery.metrics import Metrics
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.delivery.wave_client import Waves
 from monitor.settings import wall_time_text
 from monitor.web.station import Seat, Station
 from monitor.wire.curve_keys import Keys
+from monitor.wire.messages import Alert, Message, Status, Technical
 from monitor.wire.sockets import Sockets
 
 TURN_S = 0.1  # ten frames a second
 MOST_MESSAGES = 5000  # a turn; browsers are served in between
 SILENT_S = 3.0  # as long as the terminal waits before it says so
 PAST_S = 86_400.0  # of alerts that are asked for at the beginning
+
+
+class HeardCounts:
+    """Counts what is heard of a monitor, but for alerts that began before it was heard."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._before: tuple[str, int] | None = None  # journal and newest number, heard first
+
+    def take(self, message: Message) -> None:
+        """Count a message."""
+        if isinstance(message, Status):
+            self._metrics.heartbeat(message)
+            self._before = self._before or (message.journal, message.newest_seq)
+        elif isinstance(message, Alert | Technical) and self._before is not None:
+            journal, seq = self._before
+            if message.journal != journal or message.seq > seq:
+                self._metrics.take([message])
 
 
 class Feed:
@@ -32,6 +52,8 @@ class Feed:
         The monitor's endpoints.
     seats : callable
         Returns the browsers there are.
+    count : callable
+        Gets each message that is heard of the monitor.
     """
 
     def __init__(
@@ -41,8 +63,9 @@ class Feed:
         wave: str,
         keys: Keys | None,
         seats: Callable[[], Collection[Seat]],
+        count: Callable[[Message], None],
     ) -> None:
-        self._station, self._seats = station, seats
+        self._station, self._seats, self._count = station, seats, count
         self._alerts, self._wave, self._keys = alerts, wave, keys
 
     async def run(self, after_turn: Callable[[float], None]) -> None:
@@ -69,6 +92,7 @@ class Feed:
             if message is None:
                 break
             station.take(message, now_s)
+            self._count(message)
         for _ in range(MOST_MESSAGES // 32):
             before = station.n_signal
             for stretch in waves.receive():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,15 +23,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from monitor.delivery.control_client import carry_out
+from monitor.delivery.metrics import Metrics
+from monitor.delivery.metrics_server import served
 from monitor.errors import EndpointInUse, InvalidMessage, InvalidOption, MonitorError
 from monitor.interrupts import Interrupts
 from monitor.text import harmless
 from monitor.web.access import HEADERS, Access, Door, is_host_allowed, is_same_origin
 from monitor.web.actions import MAX_ACTION_BYTES, requested
 from monitor.web.browsers import Browsers
-from monitor.web.feed import Feed
+from monitor.web.feed import Feed, HeardCounts
 from monitor.web.station import Station
 from monitor.wire.curve_keys import Keys
+from monitor.wire.sockets import parse_endpoint, requests_endpoint
 
 STATIC = Path(__file__).parent / "static"
 LOOK_S = 0.2  # between two looks whether Ctrl-C came
@@ -46,6 +51,7 @@ class WebOptions:
     wave: str
     access: Access
     keys: Keys | None = None
+    metrics: str | None = None  # PORT or HOST:PORT that Prometheus reads
 
 
 class Guard:
@@ -154,14 +160,30 @@ def serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None
     MonitorError
         If an endpoint, the address or the certificate cannot be used.
     """
-    asyncio.run(_serve(options, interrupts, say))
+    for endpoint in (requests_endpoint(options.alerts), options.wave):
+        parse_endpoint(endpoint)  # before anything is said to be open
+    metrics = Metrics(judges=False)
+    with contextlib.ExitStack() as stack:
+        if options.metrics is not None:
+            stack.enter_context(served(metrics, options.metrics))
+        asyncio.run(_serve(options, interrupts, say, metrics))
 
 
-async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None]) -> None:
+async def _serve(
+    options: WebOptions, interrupts: Interrupts, say: Callable[[str], None], metrics: Metrics
+) -> None:
     access = options.access
     station = Station()
     browsers = Browsers(station)
-    feed = Feed(station, options.alerts, options.wave, options.keys, lambda: browsers.seats)
+    heard = HeardCounts(metrics)
+    feed = Feed(
+        station, options.alerts, options.wave, options.keys, lambda: browsers.seats, heard.take
+    )
+
+    def turned(now_s: float) -> None:
+        metrics.browsers = len(browsers.seats)
+        browsers.turned(now_s)
+
     config = uvicorn.Config(
         make_app(options, station, browsers),
         host=access.host.strip("[]"),
@@ -185,8 +207,8 @@ async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str
     except OSError as error:  # ssl's errors among them
         raise InvalidOption(f"--tls-cert, --tls-key: {error.strerror or error}") from error
     server = _Server(config)
-    hearing = asyncio.create_task(feed.run(browsers.turned))
-    serving = asyncio.create_task(_until_served(server, config, access, say))
+    hearing = asyncio.create_task(feed.run(turned))
+    serving = asyncio.create_task(_until_served(server, access, say))
     try:
         while not interrupts.happened and not hearing.done() and not serving.done():
             await asyncio.sleep(LOOK_S)
@@ -200,17 +222,34 @@ async def _serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str
             raise result
 
 
-async def _until_served(
-    server: uvicorn.Server, config: uvicorn.Config, access: Access, say: Callable[[str], None]
-) -> None:
-    """Serve; for an address in use uvicorn would leave the process, and say why in its log."""
+async def _until_served(server: uvicorn.Server, access: Access, say: Callable[[str], None]) -> None:
+    with listening(access) as listens:
+        may = "those with the token may act" if access.token else "read-only, for want of --token"
+        say(f"open {access.url} ({may}); Ctrl-C ends it")
+        await server.serve(sockets=[listens])
+
+
+def listening(access: Access) -> socket.socket:
+    """Return a socket bound to the page's address; uvicorn would say why not in a log of its own.
+
+    Raises
+    ------
+    EndpointInUse
+        If another process has the port.
+    InvalidOption
+        If the address is none of this machine's, or may not be taken.
+    """
+    host, port = access.host.strip("[]"), access.port
     try:
-        listening = config.bind_socket()
-    except SystemExit as error:
-        raise EndpointInUse(
-            f"--listen {access.host}:{access.port}: another process has this port, or it is none "
-            "of this machine's addresses; give another"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise EndpointInUse(
+                f"--listen {access.host}:{port}: another process has this port; give another"
+            ) from error
+        reason = (error.strerror or str(error)).split(" (while")[0]
+        raise InvalidOption(
+            f"--listen {access.host}:{port}: {reason}; give an address of this machine, and a port "
+            "that you may take"
         ) from error
-    may = "those with the token may act" if access.token else "read-only, for want of --token"
-    say(f"open {access.url} ({may}); Ctrl-C ends it")
-    await server.serve(sockets=[listening])

@@ -6,8 +6,9 @@ import msgspec
 
 from monitor.plain import alarm_name, clock, standing_text
 from monitor.text import harmless
-from monitor.view.patient_view import AlertRow, PatientView, ShownBeat
+from monitor.view.patient_view import AlertRow, Drawn, PatientView, ShownBeat
 from monitor.view.patients import TO_ACKNOWLEDGE, asks_for_beats, event_name, heart_rate, verdict
+from monitor.view.plots import HIGHEST_LOSS, LOWEST_LOSS
 from monitor.view.snapshot import Snapshot
 from monitor.wire.messages import is_unreadable
 
@@ -47,10 +48,10 @@ class AlertLine(msgspec.Struct, frozen=True):
 
 
 class BeatLoss(msgspec.Struct, frozen=True):
-    """One beat among the losses; of several leads, loss over threshold."""
+    """One beat among the losses."""
 
     time_s: float
-    loss: float | None
+    value: float | None  # as the page's `drawn` says, within what a logarithmic scale shows
     state: str  # good, anomalous, withheld, learning
 
 
@@ -72,6 +73,7 @@ class Latest(msgspec.Struct, frozen=True):
     loss: float
     threshold: float
     ratio: float
+    score: float | None  # where evidence judged it
     rr_before_ms: float | None
     rr_after_ms: float | None
     why: list[str]
@@ -89,7 +91,7 @@ class PatientPage(msgspec.Struct, frozen=True, tag_field="type", tag="page"):
     note: str
     figures: dict[str, str]
     threshold: float | None  # drawn across the losses
-    unit: str  # of the losses
+    drawn: Drawn  # of each beat
     beats: list[BeatLoss]
     latest: Latest | None
     families: list[ShownFamily]
@@ -140,7 +142,7 @@ def _quality(patient: PatientView) -> str:
 
 def page(snapshot: Snapshot, patient: PatientView, number: int) -> PatientPage:
     """Return all that is shown of one patient, without the signal."""
-    several = len(patient.leads) > 1
+    drawn = patient.drawn
     share = 100 * patient.n_anomalous / patient.n_beats if patient.n_beats else 0.0
     return PatientPage(
         id=number,
@@ -155,9 +157,9 @@ def page(snapshot: Snapshot, patient: PatientView, number: int) -> PatientPage:
             "lag": "--" if patient.lag_s is None else f"{patient.lag_s:.2f} s",
             "model": harmless(snapshot.model, 12) or "--",
         },
-        threshold=1.0 if several else patient.threshold,
-        unit="loss over threshold" if several else "loss",
-        beats=[_loss(beat, several, patient.fs_hz) for beat in patient.beats],
+        threshold=patient.threshold if drawn == "loss" or patient.threshold is None else 1.0,
+        drawn=drawn,
+        beats=[_loss(beat, drawn, patient.fs_hz) for beat in patient.beats],
         latest=_latest(patient),
         families=[
             ShownFamily(one.number, one.beats, one.per_minute, one.word, one.shape)
@@ -168,16 +170,16 @@ def page(snapshot: Snapshot, patient: PatientView, number: int) -> PatientPage:
     )
 
 
-def _loss(beat: ShownBeat, several: bool, fs_hz: float | None) -> BeatLoss:
-    loss = beat.loss
-    if several:
-        loss = None if loss is None or not beat.threshold else loss / beat.threshold
+def _loss(beat: ShownBeat, drawn: Drawn, fs_hz: float | None) -> BeatLoss:
+    value = beat.loss if drawn == "loss" else beat.times_above
+    if value is not None:
+        value = min(max(value, LOWEST_LOSS), HIGHEST_LOSS)
     state = "anomalous" if beat.anomalous else "good"
     if beat.is_withheld:
         state = "withheld"
     elif beat.is_learning:
         state = "learning"
-    return BeatLoss(beat.sample / fs_hz if fs_hz else 0.0, loss, state)
+    return BeatLoss(beat.sample / fs_hz if fs_hz else 0.0, value, state)
 
 
 def _latest(patient: PatientView) -> Latest | None:
@@ -190,6 +192,7 @@ def _latest(patient: PatientView) -> Latest | None:
         loss=beat.loss,
         threshold=beat.threshold,
         ratio=beat.ratio,
+        score=beat.score,
         rr_before_ms=beat.rr_before_ms,
         rr_after_ms=beat.rr_after_ms,
         why=[harmless(one) for one in beat.why],

@@ -22,6 +22,20 @@ function milliseconds(value) {
   return value === null || value === undefined ? "--" : String(Math.round(value));
 }
 
+// A loss or score in few characters, as in the terminal.
+function short(value) {
+  if (Math.abs(value) < 1000) return value.toFixed(1);
+  return Math.abs(value) < 1e5 ? value.toFixed(0) : value.toExponential(0).replace("e+", "e");
+}
+
+// Powers of ten for a logarithmic axis: at most five, so that labels have room.
+function decades(_plot, _axis, least, most) {
+  const first = Math.ceil(Math.log10(least)), last = Math.floor(Math.log10(most)), step = Math.max(1, Math.ceil((last - first) / 4));
+  const found = [];
+  for (let power = first; power <= last; power += step) found.push(10 ** power);
+  return found;
+}
+
 export class PatientPage {
   constructor(acts) {
     this.acts = acts;
@@ -157,7 +171,7 @@ export class PatientPage {
     if (!latest) return;
     const shares = Object.entries(latest.shares).map(([name, share]) => `${name} ${Math.round(100 * share)} %`).join(", ");
     const why = latest.why.length ? ` ${latest.why.join(", ")};` : "";
-    setText(byId("latest-said"), `${latest.time}, lead ${latest.lead}:${why} loss ${latest.loss.toFixed(1)} of ${latest.threshold.toFixed(1)} (x${latest.ratio.toFixed(1)}); RR ${milliseconds(latest.rr_before_ms)}/${milliseconds(latest.rr_after_ms)} ms${shares ? `; of the loss ${shares}` : ""}`);
+    setText(byId("latest-said"), `${latest.time}, lead ${latest.lead}:${why} loss ${short(latest.loss)} of ${short(latest.threshold)} (${latest.score === null ? "x" : "score "}${short(latest.ratio)}); RR ${milliseconds(latest.rr_before_ms)}/${milliseconds(latest.rr_after_ms)} ms${shares ? `; of the loss ${shares}` : ""}`);
     const x = latest.beat.map((_, i) => i);
     this.plot("latest", {
       scales: { x: { time: false } },
@@ -167,18 +181,18 @@ export class PatientPage {
   }
 
   losses(page) {
-    setText(byId("losses-title"), page.unit === "loss" ? "Loss a beat" : "Loss over threshold, a beat");
+    setText(byId("losses-title"), { "loss": "Loss a beat", "loss over threshold": "Loss over threshold, a beat", "score": "Score a beat" }[page.drawn]);
     const withheld = page.beats.filter((beat) => beat.state === "withheld").length;
     setText(byId("losses-said"), `${page.beats.length} latest beats${withheld ? `, ${withheld} without a verdict` : ""}`);
     if (!page.beats.length) return;
     const x = page.beats.map((beat) => beat.time_s);
-    const of = (state) => page.beats.map((beat) => (beat.state === state ? beat.loss : null));
-    const doubted = page.beats.map((beat) => (beat.state === "withheld" || beat.state === "learning" ? beat.loss : null));
+    const of = (state) => page.beats.map((beat) => (beat.state === state ? beat.value : null));
+    const doubted = page.beats.map((beat) => (beat.state === "withheld" || beat.state === "learning" ? beat.value : null));
     const threshold = page.beats.map(() => page.threshold);
     const points = (colour, size) => ({ paths: () => null, points: { show: true, size, stroke: colour, fill: colour } });
     this.plot("losses", {
-      scales: { x: { time: false } },
-      axes: [{ ...AXIS, size: 28, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...AXIS, size: 44 }],
+      scales: { x: { time: false }, y: { distr: 3, range: (_, least, most) => [(least ?? 1) / 2, (most ?? 1) * 2] } }, // a score of 2 and one of 200 are told apart
+      axes: [{ ...AXIS, size: 28, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...AXIS, size: 52, splits: decades, filter: (_, splits) => splits }],
       series: [{}, points(TRACE_COLOUR, 5), points("#aab6c0", 5), points("#ff5a4f", 9), { stroke: "#f0b429", width: 2, dash: [6, 4], points: { show: false } }],
     }, [x, of("good"), doubted, of("anomalous"), threshold]);
   }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.cli.options import learn_seconds
+from monitor.cli.options import checked_topics, learn_seconds
+from monitor.errors import InvalidOption
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,16 @@ def test_what_is_clear_is_not_commented_on(
     """Colons, a minute or more, none at all; 0 is refused elsewhere."""
     assert learn_seconds(text) == seconds
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("topic", ["nonsense", "alerts", "alert119", "wave.119", "beats.119"])
+def test_a_topic_on_which_nothing_comes_is_an_error(topic: str) -> None:
+    """It would wait for ever, as on a quiet night."""
+    with pytest.raises(InvalidOption, match=r"alert, technical, beat, status"):
+        checked_topics([topic])
+
+
+def test_topics_are_beginnings() -> None:
+    """Of a kind of message, or of one patient's."""
+    topics = ("alert", "a", "alert.", "alert.11", "status", "technical.monitor")
+    assert checked_topics(topics) == topics

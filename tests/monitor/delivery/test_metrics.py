@@ -93,11 +93,69 @@ def test_a_heartbeat_says_how_the_monitor_is() -> None:
 
 
 def test_each_declared_metric_has_a_value() -> None:
-    """And none is there that is not declared; those of sinks are a subscriber's."""
+    """And none is there that is not declared; those of sinks are a subscriber's.
+
+    A monitor has no partitions and no browsers.
+    """
     metrics = Metrics()
     metrics.heartbeat(status())
     of_sinks = {declared.name for declared, _ in Delivery([], lambda text: None).values()}
+    assert set(values(metrics)) == set(BY_NAME) - {"partitions", "browsers"} - of_sinks
+    metrics.serve([""])
+    metrics.browsers = 2
     assert {*values(metrics), *of_sinks} == {*BY_NAME}
+
+
+def test_a_worker_s_parts_are_counted_together() -> None:
+    """Patients and counts are summed; of lag, silence and ages the worst is told."""
+    now_s = 0.0
+    metrics = Metrics(lambda: now_s)
+    metrics.serve(["1", "2"])
+    now_s = 2.0
+    metrics.heartbeat(status(), "1")
+    now_s = 3.0
+    late = msgspec.structs.replace(status(), ward=WardCounts(monitoring=2, lag_s=1.5))
+    metrics.heartbeat(late, "2")
+    found = values(metrics)
+    assert Value(("monitoring",), 7) in found["patients"]  # type: ignore[operator]
+    assert found["lag_seconds"] == [Value((), 1.5)]
+    assert found["heartbeat_age_seconds"] == [Value((), 1.0)]
+    assert found["stage_dropped"] == [Value(("producer",), 6)]
+    assert found["stage_age_seconds"] == [Value(("producer",), 0.5)]
+    assert found["journal_newest"] == [Value((), 18)]
+    assert found["partitions"] == [Value((), 2)]
+
+
+def test_counts_never_fall_when_a_part_goes_or_begins_anew() -> None:
+    """Prometheus would take a fall for a restart of the process, and count all again."""
+    metrics = Metrics()
+    metrics.serve(["1", "2"])
+    for part in ("1", "2"):
+        metrics.heartbeat(status(), part)
+    metrics.serve(["1"])
+    assert values(metrics)["stage_dropped"] == [Value(("producer",), 6)]
+    anew = msgspec.structs.replace(status(), stages=[StageHealth("producer", 1, 1, 0, 0, 1, 0)])
+    metrics.heartbeat(anew, "1")
+    assert values(metrics)["stage_dropped"] == [Value(("producer",), 7)]
+    metrics.serve([])
+    assert values(metrics)["stage_dropped"] == [Value(("producer",), 7)]
+
+
+def test_a_worker_that_serves_nothing_is_not_ill() -> None:
+    """No heartbeat is expected of it; of a part, from when it is served."""
+    now_s = 0.0
+    metrics = Metrics(lambda: now_s)
+    metrics.serve([])
+    assert "heartbeat_age_seconds" not in values(metrics)
+    now_s = 50.0
+    metrics.serve(["3"])
+    now_s = 52.0
+    assert values(metrics)["heartbeat_age_seconds"] == [Value((), 2.0)]
+
+
+def test_who_does_not_judge_counts_no_beats() -> None:
+    """The page's server hears those alone that somebody looks at."""
+    assert not {"beats", "verdicts", "score"} & set(values(Metrics(judges=False)))
 
 
 def test_prometheus_reads_them() -> None:

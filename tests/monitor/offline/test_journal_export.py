@@ -20,7 +20,7 @@ from monitor.errors import JournalFailed
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.reader import JournalReader
 from monitor.journal.run import JournaledRun
-from monitor.journal.writer import Journal
+from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, Stream, Technical
 from tests.messages import alarm, alert, technical
@@ -73,7 +73,6 @@ def test_lines_tell_number_identity_and_what_was_said(path: Path) -> None:
     ("options", "numbers"),
     [
         (("--patient", "208"), [4]),
-        (("--patient", "nobody"), []),
         (("--since", "2026-01-01T00:00:02.5Z"), [3, 4]),
         (("--since", "2026-01-01T00:00:02.5Z", "--patient", "119"), [3]),
     ],
@@ -82,6 +81,31 @@ def test_time_and_patient_choose(path: Path, options: tuple[str, ...], numbers: 
     """What was said before, or of others, is left out."""
     lines = listed("history", path, "--json", *options).splitlines()
     assert [json.loads(line)["seq"] for line in lines] == numbers
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--csv",), ("--alm", "out")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("nobody", "known are 119, 208"), ("1190", "did you mean 119?")]
+)
+def test_a_patient_who_never_was_there_is_an_error(
+    path: Path, options: tuple[str, ...], name: str, hint: str
+) -> None:
+    """No lines would look like a quiet night; names that are there are given."""
+    command = ["history", str(path), "--patient", name, *options]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert f"{name!r}: this journal knows no such patient" in result.stderr
+    assert hint in result.stderr
+
+
+def test_a_quiet_patient_is_no_error(path: Path) -> None:
+    """Who is monitored and had no alert, whose alerts are older, and the monitor itself."""
+    with Journal(path.with_name("quiet")) as journal:
+        journal.commit([], [Progress("301", 500, b"state", {})])
+    assert listed("history", path.with_name("quiet"), "--patient", "301") == ""
+    assert listed("history", path, "--patient", "208", "--since", "2030-01-01T00:00:00Z") == ""
+    assert listed("history", path, "--patient", "monitor") == ""
 
 
 def test_more_than_a_page_is_listed(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,8 @@ def openssl(*arguments: str, folder: Path) -> None:
 
 def certified(folder: Path) -> None:
     """Make a site's authority, and a server's and a client's certificates."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=site",
             "-keyout", "ca-key.pem", "-out", "ca.pem", folder=folder)  # fmt: skip
     for name in ("server", "client"):
@@ -83,37 +87,139 @@ def certified(folder: Path) -> None:
         (folder / f"{name}-key.pem").chmod(0o600)
 
 
-def test_a_server_with_certificates_lets_in_who_has_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who has none is told that nobody answers."""
-    import shutil
-
+@contextlib.contextmanager
+def nats_server(folder: Path, port: int, more: str) -> Iterator[None]:
+    """Run a server with these further settings."""
     from monitor.ward.server import server_program
+
+    require_nats()
+    config = folder / "server.conf"
+    config.write_text(
+        f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{folder}/js" }}\n{more}\n'
+    )
+    with subprocess.Popen(
+        [server_program(), "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def secret(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def is_let_in(port: int, keys: Path, scheme: str = "nats") -> bool:
     from monitor.ward.setup import WardSize
     from monitor.ward.ward_up import init
 
+    return init(WardAccess(f"{scheme}://127.0.0.1:{port}", keys), WardSize(2)).partitions == 2
+
+
+def test_user_and_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a file of the folder; a wrong one is said to be wrong, and no password is printed."""
+    port, keys = free_port(), tmp_path / "keys"
+    allowed = 'authorization { users: [{ user: "worker", password: "a:b c" }] }'
+    with nats_server(tmp_path, port, allowed):
+        secret(keys / "ward.user", "worker:a:b c\n")
+        assert is_let_in(port, keys)
+        monkeypatch.setattr("monitor.ward.link.CONNECT_S", 1.0)
+        secret(keys / "ward.user", "worker:hush\n")
+        with pytest.raises(WardUnreachable, match=r"(?i)authorization violation") as refused:
+            is_let_in(port, keys)
+        assert "hush" not in str(refused.value)
+
+
+def test_an_nkey(tmp_path: Path) -> None:
+    """Its seed is in the folder, and signs what the server asks."""
     require_nats()
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
+    nkeys = pytest.importorskip("nkeys", reason="the extra nats is not installed")
+    pair = nkeys.from_seed(nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER))
+    port, keys = free_port(), tmp_path / "keys"
+    known = f"authorization {{ users: [{{ nkey: {pair.public_key.decode()} }}] }}"
+    with nats_server(tmp_path, port, known):
+        secret(keys / "ward.nk", pair.seed.decode())
+        assert is_let_in(port, keys)
+        for name in ("ward.nk", "ward.creds"):
+            (keys / "ward.nk").unlink(missing_ok=True)
+            secret(keys / name, "no secret")
+            with pytest.raises(InvalidKeys, match="seed"):
+                is_let_in(port, keys)
+
+
+def test_a_password_over_tls(tmp_path: Path) -> None:
+    """The server is known by ca.pem, and we by the password: no certificate of ours is needed."""
+    certified(tmp_path)
+    port, keys = free_port(), tmp_path / "keys"
+    settings = (
+        f'tls {{ cert_file: "{tmp_path}/server.pem", key_file: "{tmp_path}/server-key.pem" }}\n'
+        'authorization { users: [{ user: "worker", password: "hush" }] }'
+    )
+    secret(keys / "ward.user", "worker:hush")
+    with nats_server(tmp_path, port, settings):
+        shutil.copy(tmp_path / "ca.pem", keys)
+        assert is_let_in(port, keys, "tls")
+
+
+def test_nothing_is_sent_to_a_server_without_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ca.pem is given: someone on the way could have taken TLS out of its first line."""
+    require_nats()
+    certified(tmp_path)
+    secret(tmp_path / "ward.user", "worker:hush")
+    monkeypatch.setattr("monitor.ward.link.CONNECT_S", 1.0)
+    sent: list[bytes] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.12.0","max_payload":1000}\r\n')
+        sent.append(await reader.read(1000))
+        writer.close()
+
+    async def meet() -> None:
+        server = await asyncio.start_server(speak, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            await reach(WardAccess(f"tls://127.0.0.1:{port}", tmp_path))
+
+    with pytest.raises(WardUnreachable, match="offers no TLS"):
+        asyncio.run(meet())
+    assert sent
+    assert set(sent) == {b""}
+
+
+def test_a_password_goes_nowhere_without_a_known_server(tmp_path: Path) -> None:
+    """Beyond this machine without ca.pem, in an address, beside another secret, in two lines."""
+    secret(tmp_path / "ward.user", "worker:hush")
+    with pytest.raises(InvalidKeys, match=r"no ca\.pem"):
+        asyncio.run(reach(WardAccess("nats://10.0.0.9:4222", tmp_path)))
+    with pytest.raises(InvalidOption, match=r"ward\.user") as refused:
+        server_addresses(WardAccess("nats://worker:hush@127.0.0.1:4222"))
+    assert "hush" not in str(refused.value)
+    secret(tmp_path / "ward.user", "worker")
+    with pytest.raises(InvalidKeys, match="USER:PASSWORD"):
+        asyncio.run(reach(WardAccess("nats://127.0.0.1:4222", tmp_path)))
+    secret(tmp_path / "ward.nk", "x")
+    with pytest.raises(InvalidKeys, match="remove the others"):
+        asyncio.run(reach(WardAccess("nats://127.0.0.1:4222", tmp_path)))
+
+
+def test_a_server_with_certificates_lets_in_who_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has none is told that nobody lets them in."""
     certified(tmp_path)
     port = free_port()
-    (tmp_path / "server.conf").write_text(
-        f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{tmp_path}/js" }}\n'
+    settings = (
         f'tls {{ cert_file: "{tmp_path}/server.pem", key_file: "{tmp_path}/server-key.pem", '
-        f'ca_file: "{tmp_path}/ca.pem", verify: true }}\n'
+        f'ca_file: "{tmp_path}/ca.pem", verify: true }}'
     )
-    with subprocess.Popen(
-        [server_program(), "-c", str(tmp_path / "server.conf")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=dict(os.environ),
-    ) as process:
-        try:
-            made = init(WardAccess(f"tls://127.0.0.1:{port}", tmp_path), WardSize(2))
-            assert made.partitions == 2
-            monkeypatch.setattr("monitor.ward.link.CONNECT_S", 1.0)
-            with pytest.raises(WardUnreachable):
-                asyncio.run(reach(WardAccess(f"nats://127.0.0.1:{port}")))
-        finally:
-            process.kill()
+    with nats_server(tmp_path, port, settings):
+        assert is_let_in(port, tmp_path, "tls")
+        monkeypatch.setattr("monitor.ward.link.CONNECT_S", 1.0)
+        with pytest.raises(WardUnreachable):
+            asyncio.run(reach(WardAccess(f"nats://127.0.0.1:{port}")))

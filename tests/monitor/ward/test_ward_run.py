@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from monitor.ward.names import WardIdentity
 from monitor.ward.past import past_alerts
 from monitor.ward.ward_journal import WardJournal
 from monitor.wire.messages import MONITOR, AckRequest, Alert, Technical, ThresholdRequest
+from tests.monitor.ports import free_port
 from tests.monitor.ward.servers import PROGRAM, WardServer
 
 SILENCE = ("signal_lost", "no_verdict")  # a producer was away
@@ -150,6 +152,10 @@ def test_requests_reach_who_serves_the_patient(
         assert "77.0" in answer
         with pytest.raises(Exception, match="no patient 'who'"):
             asking.carry_out(ward.access, AckRequest("who"))
+    unknown = ("history", "--ward", ward.access.servers, "--patient", "bed9")
+    run = subprocess.run([*PROGRAM, *unknown], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "this ward knows no such patient; did you mean bed0?" in run.stderr
     monkeypatch.setattr("monitor.ward.asking.ANSWER_S", 0.5)
     with pytest.raises(MonitorSilent, match="nobody serves"):
         asking.carry_out(ward.access, AckRequest("bed0"))
@@ -214,3 +220,34 @@ def test_without_a_ward_commands_say_what_to_do(tmp_path: Path) -> None:
         assert run.returncode == 2
         assert "give --keys FOLDER" in run.stderr
         assert len(run.stderr.splitlines()) == 1
+
+
+def test_prometheus_reads_what_a_worker_counts(ward: WardServer, tmp_path: Path) -> None:
+    """All of its partitions together, as of a monitor on one machine."""
+    pytest.importorskip("prometheus_client", reason="the extra metrics is not installed")
+    paths, port = records(tmp_path, 3), free_port()
+    to = ("--ward", ward.access.servers)
+
+    def scraped() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, value in pairs}
+
+    with (
+        started("worker", *to, "--metrics", str(port)),
+        started("producer", *paths, "--speed", "60", *to),
+    ):
+        deadline_s = time.monotonic() + 60.0
+        found: dict[str, float] = {}
+        monitored = 'ecg_monitor_patients{state="monitoring"}'
+        while found.get("ecg_monitor_beats_total", 0) < 500 or found.get(monitored) != 3:
+            assert time.monotonic() < deadline_s, found
+            with contextlib.suppress(OSError):
+                found = scraped()
+            time.sleep(0.2)
+        assert found["ecg_monitor_partitions"] == ward.ward.partitions
+        assert found['ecg_monitor_verdicts_total{verdict="normal"}'] > 100
+        kept = past_alerts(ward.access)
+        assert 0 < found["ecg_monitor_journal_newest"] <= len(kept)
+        assert found["ecg_monitor_heartbeat_age_seconds"] < 5

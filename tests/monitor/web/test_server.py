@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import msgspec
 import pytest
 
 from monitor.wire.messages import AckRequest, MarkRequest, RelearnRequest, ThresholdRequest
-from tests.monitor.web.fake_monitor import FakeMonitor, fake_monitor
+from tests.monitor.ports import free_port
+from tests.monitor.web.fake_monitor import FakeMonitor, fake_monitor, high_alert
 from tests.monitor.web.page_server import PageServer, page_server, token_file, wait_until
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -182,14 +184,19 @@ def test_what_cannot_be_served_is_said_in_a_line(server: PageServer, tmp_path: P
     pem.write_text("no certificate")
     for options, said in (
         (("--listen", f"127.0.0.1:{server.port}"), "another process has this port"),
+        (
+            ("--listen", "127.0.0.1:1", "--metrics", f"{server.port}"),
+            f"port {server.port} is in use",
+        ),
+        (("--listen", "192.0.2.1:8571", "--behind-proxy"), "give an address of this machine"),
         (("--listen", "0.0.0.0:8571"), "refused beyond this machine without encryption"),
         (("http://127.0.0.1",), "is not an endpoint"),
         (("--tls-cert", str(pem), "--tls-key", str(pem)), "--tls-cert, --tls-key"),
     ):
         run = web(*options)
         assert run.returncode == 2, run.stderr
-        assert said in run.stderr.splitlines()[-1]
-        assert "Traceback" not in run.stderr
+        (line,) = run.stderr.splitlines()
+        assert said in line
 
 
 def test_tls_encrypts_page_and_live_socket(monitor: FakeMonitor, tmp_path: Path) -> None:
@@ -208,3 +215,32 @@ def test_tls_encrypts_page_and_live_socket(monitor: FakeMonitor, tmp_path: Path)
         assert server.get("/")[0] == 200
         with client.connect(f"wss://127.0.0.1:{server.port}/live", ssl=trusted) as socket:
             wait_until(lambda: "tiles" in received(socket, "ward"))
+
+
+def test_prometheus_reads_what_the_page_s_server_hears(tmp_path: Path) -> None:
+    """The heartbeat, alerts that begin while it listens, browsers; not alerts of before."""
+    pytest.importorskip("prometheus_client", reason="the extra metrics is not installed")
+    port = free_port()
+
+    def scraped() -> list[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return list(answer.read().decode().splitlines())
+
+    alerts = 'ecg_monitor_alerts_total{kind="anomalous_beats",priority="high"} 1.0'
+    with fake_monitor("a") as monitor:
+        monitor.say(high_alert("a"))
+        options = ("--metrics", str(port))
+        with page_server(monitor.alerts, monitor.wave, tmp_path, *options) as server:
+            wait_until(lambda: 'ecg_monitor_patients{state="monitoring"} 0.0' in scraped())
+            assert "ecg_monitor_browsers 0.0" in scraped()
+            assert not [line for line in scraped() if "ecg_monitor_beats_total" in line]
+            assert alerts not in scraped()
+            monitor.say(high_alert("a"))
+            wait_until(lambda: alerts in scraped())
+            with client.connect(f"ws://127.0.0.1:{server.port}/live") as socket:
+                received(socket, "ward")
+                wait_until(lambda: "ecg_monitor_browsers 1.0" in scraped())
+            in_use = web("--metrics", str(port), "--listen", f"127.0.0.1:{free_port()}")
+    assert in_use.returncode == 2
+    assert in_use.stderr.count("\n") == 1
+    assert f"port {port} is in use" in in_use.stderr

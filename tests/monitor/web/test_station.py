@@ -93,13 +93,45 @@ def test_a_page_has_losses_the_beat_families_and_alerts() -> None:
     seat.look(Looks([], number))
     station.turn(1.0, 0.0, True, [seat])
     page = msgspec.json.decode(station.lacks_page(seat))
-    assert page["beats"] == [{"time_s": 10.0, "loss": 52.0, "state": "anomalous"}]
-    assert page["threshold"] == 26.0
+    assert page["beats"] == [{"time_s": 10.0, "value": 52.0, "state": "anomalous"}]
+    assert (page["drawn"], page["threshold"]) == ("loss", 26.0)
     assert page["latest"]["family"] == 3
     assert len(page["latest"]["beat"]) == len(page["latest"]["reconstruction"]) == 140
     assert page["families"][0]["word"] == "normal"
     assert [row["priority"] for row in page["rows"]] == ["medium"]
     assert station.lacks_page(seat) == b""
+
+
+def page_of(station: Station) -> dict[str, Any]:
+    """Return the page of the only patient."""
+    seat = Seat()
+    seat.look(Looks([], told(station, seat)["tiles"][0]["id"]))
+    station.turn(1.0, 0.0, True, [seat])
+    found: dict[str, Any] = msgspec.json.decode(station.lacks_page(seat))
+    return found
+
+
+def test_a_page_draws_scores_where_evidence_judges() -> None:
+    """As the terminal does: held against 1, and within what the scale shows."""
+    station = station_of("a")
+    judged = {"patient": "a", "loss": 13.0, "weighed": True}
+    station.take(beat_scored(sample=3600, score=2.5, anomalous=True, **judged), 1.0)
+    station.take(beat_scored(sample=3900, score=1e-9, **judged), 1.0)
+    station.take(alert(patient="a", score=2.5, ratio=0.5, family=3), 1.0)
+    page = page_of(station)
+    assert (page["drawn"], page["threshold"]) == ("score", 1.0)
+    assert [beat["value"] for beat in page["beats"]] == [2.5, 0.01]
+    assert (page["latest"]["score"], page["latest"]["ratio"]) == (2.5, 2.5)
+
+
+def test_a_page_of_several_leads_draws_loss_over_threshold() -> None:
+    """Each lead has a threshold of its own; without one there is no line."""
+    station = Station()
+    station.take(status(patients=[patient_status(patient="a", leads=["I", "II"])]), 0.0)
+    station.take(beat_scored(patient="a", sample=3600, loss=52.0, threshold=26.0), 1.0)
+    page = page_of(station)
+    assert (page["drawn"], page["threshold"]) == ("loss over threshold", 1.0)
+    assert page["beats"][0]["value"] == 2.0
 
 
 def test_signal_goes_to_who_looks() -> None:
