@@ -23,7 +23,7 @@ ALLOWED = {
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
         "pylsl", "brainflow", "bleak", "websockets",
         "starlette", "uvicorn",
-        "nats",
+        "nats", "fsspec", "aiohttp",
     },
 }  # fmt: skip
 
@@ -53,6 +53,8 @@ HOMES = {
     "uvicorn": {"web"},
     "distributed": {"offline"},
     "dask": {"offline"},
+    "fsspec": {"offline"},
+    "aiohttp": {"offline"},
     "nats": {"ward"},
     "matplotlib": {"offline"},
     "pylsl": {"sources"},

@@ -44,6 +44,7 @@ from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
     from monitor.offline.annotate import Annotated as Outcome
+    from monitor.offline.elsewhere import Address
     from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
     from monitor.sources.source import RecordFile
@@ -538,7 +539,11 @@ def evaluate_beats(
 @evaluate.command("patients")
 def evaluate_patients(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of records and their annotations.")
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder of records and their annotations, or its address (s3://bucket/folder).",
+        ),
     ],
     ref_ext: RefExt = "atr",
     record: OnlyRecords = None,
@@ -584,12 +589,13 @@ def evaluate_patients(
     with explained(), ended_by_sigterm():
         require_torch()
         workers = workers_for("monitor.offline.patients_run", jobs, dask)
+        from monitor.offline.elsewhere import place
         from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
         from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
 
         options = PatientsOptions(
-            folder=folder,
+            folder=place(folder),
             records=tuple(record or ()),
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
@@ -617,7 +623,7 @@ def evaluate_patients(
 @evaluate.command("noise")
 def evaluate_noise(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
+        str, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
     ],
     ref_ext: RefExt = "atr",
     record: OnlyRecords = None,
@@ -644,12 +650,13 @@ def evaluate_noise(
     with explained(), ended_by_sigterm():
         require_torch()
         workers = workers_for("monitor.offline.noise_run", jobs, dask)
+        from monitor.offline.elsewhere import place
         from monitor.offline.evaluation.noise_report import sheet, to_json
         from monitor.offline.noise_run import run
         from monitor.offline.patients_run import PatientsOptions
 
         options = PatientsOptions(
-            folder=folder,
+            folder=place(folder),
             records=tuple(record or ()),
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
@@ -673,7 +680,7 @@ def evaluate_noise(
 @evaluate.command("alarms")
 def evaluate_alarms(
     folder: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="FOLDER", help="Folder of records of the PhysioNet/CinC Challenge 2015."
         ),
@@ -695,11 +702,12 @@ def evaluate_alarms(
     with explained(), ended_by_sigterm():
         workers = workers_for("monitor.offline.alarms_run", jobs, dask)
         from monitor.offline.alarms_run import AlarmsOptions, run
+        from monitor.offline.elsewhere import place
         from monitor.offline.evaluation.alarms_report import to_json, to_table
 
         with progress_bar("judging alarms") as show:
             results = run(
-                AlarmsOptions(folder, tuple(record or ()), workers, part_asked_for(shard)),
+                AlarmsOptions(place(folder), tuple(record or ()), workers, part_asked_for(shard)),
                 lambda done, n, of: show(n / of, harmless(done.record, 60)),
             )
         if json:
@@ -758,11 +766,11 @@ def annotate(
         typer.Argument(
             metavar="RECORD",
             help="Records (files, or PhysioNet names), or folders of WFDB records; a folder "
-            "without any stands for the folders in it.",
+            "without any stands for the folders in it. Addresses (s3://bucket/folder) too.",
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
+        str, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
     leads: Leads = None,
     fs: RateHz = None,
@@ -803,13 +811,15 @@ def annotate(
         workers = workers_for("monitor.offline.annotate", 1 if is_one and not dask else jobs, dask)
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
+        from monitor.offline.elsewhere import place
 
         failed: dict[str, str] = {}
         named = _records_and_folders(records, failed)
+        to = place(out)
         with progress_bar("annotating") as show:
             results = annotate_records(
                 named,
-                out,
+                to,
                 tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 workers,
@@ -823,10 +833,10 @@ def annotate(
                 units,
             )
         results += [Outcome(name, error=reason) for name, reason in failed.items()]
-        raise typer.Exit(_outcome(results, out))
+        raise typer.Exit(_outcome(results, str(to)))
 
 
-def _outcome(results: list[Outcome], out: Path) -> int:
+def _outcome(results: list[Outcome], out: str) -> int:
     """Say what became of each record; return the exit code: 1 if some failed, 2 if all did."""
     failed = [one for one in results if one.error is not None]
     for one in results:
@@ -847,17 +857,23 @@ def _outcome(results: list[Outcome], out: Path) -> int:
     if len(failed) < len(results):
         before = f"; {n_before} were done before (--again does them anew)" if n_before else ""
         n_written = len(results) - len(failed) - n_before
-        sys.stderr.write(f"wrote {n_written} of {len(results)} to {out}{before}\n")
+        sys.stderr.write(f"wrote {n_written} of {len(results)} to {harmless(out, 500)}{before}\n")
     return 0 if not failed else 1 if len(failed) < len(results) else 2
 
 
-def _records_and_folders(names: list[str], failed: dict[str, str]) -> list[str]:
+def _records_and_folders(names: list[str], failed: dict[str, str]) -> list[str | Address]:
     """Return paths: of the records named, fetched where need be, and of folders as they are.
 
     Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
     """
-    paths: list[str] = []
+    from monitor.offline.elsewhere import Address, place
+
+    paths: list[str | Address] = []
     for name in names:
+        found = place(name)
+        if isinstance(found, Address):
+            paths.append(found)
+            continue
         try:
             paths.append(name if Path(name).is_dir() else resolved([name])[0])
         except DownloadError as error:

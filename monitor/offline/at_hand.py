@@ -28,13 +28,14 @@ from monitor.offline.elsewhere import (
     fetch_small,
     file_info,
     file_system,
+    folders_below,
     free_bytes,
     names_in,
     read_whole,
 )
 from monitor.offline.evaluation.beats_report import MAX_ANNOTATION_BYTES
 from monitor.sources.listing import listing
-from monitor.sources.missing_record import HEADER
+from monitor.sources.missing_record import HEADER, shown
 from monitor.sources.mitdb import MAX_LIST_BYTES
 from monitor.sources.wfdb_formats import NULL_FORMAT
 from monitor.sources.wfdb_header import MAX_HEADER_BYTES, RecordHeader, read_header
@@ -88,8 +89,7 @@ class FetchedRecord(RecordAtHand):
             raise RecordError(f"{address} is no record name; give its address without suffix")
         self._folder = base.parent
         super().__init__(folder / base.name)
-        self._said = {str(folder): str(self._folder)}
-        self._files: dict[str, FileInfo | None] = {}
+        self._files: dict[str, FileInfo] = {}
         try:
             file_system(base)[0].invalidate_cache()  # what was listed may have changed
             if self._has(f"{base.name}{HEADER}"):
@@ -98,7 +98,7 @@ class FetchedRecord(RecordAtHand):
                 raise RecordError(self._not_there(base))
         except Unreachable as error:
             raise as_record_error(base, error) from error
-        self.source = digest((name, one) for name, one in self._files.items() if one is not None)
+        self.source = digest(self._files.items())
 
     def fetch(self, *annotations: str) -> None:
         """Have all files here; RecordError if one cannot be fetched."""
@@ -107,16 +107,13 @@ class FetchedRecord(RecordAtHand):
         left = min(MAX_RECORD_BYTES, free_bytes(self.path.parent) - SPARE_BYTES)
         for name, info in self._files.items():
             file = self.path.with_name(name)
-            if info is None or file.exists():
-                continue
-            self._fetch(name, info, left)
-            left -= file.stat().st_size
+            if not file.exists():
+                self._fetch(name, info, left)
+                left -= file.stat().st_size
 
     def said(self, text: str) -> str:
         """Return a text with the record's address in place of where it lies for now."""
-        for here, there in self._said.items():
-            text = text.replace(here, there)
-        return text
+        return _named(text, self.path.parent, self._folder)
 
     def _has(self, name: str) -> bool:
         """Note what is known of a file; return whether it is there."""
@@ -201,13 +198,13 @@ def at_hand(record: str | Path | Address) -> Iterator[RecordAtHand]:
 
 
 @contextmanager
-def headers_at_hand(folder: Path | Address) -> Iterator[Path]:
+def headers_at_hand(folder: Path | Address, *, may_be_empty: bool = False) -> Iterator[Path]:
     """Have all headers of a folder, and its list of records, in a folder of this machine.
 
     Raises
     ------
     RecordError
-        If there is no such folder, or it cannot be read.
+        If there is no such folder, it cannot be read, or holds no header.
     """
     if not isinstance(folder, Address):
         yield folder
@@ -219,7 +216,9 @@ def headers_at_hand(folder: Path | Address) -> Iterator[Path]:
         here.mkdir()
         with _named_as(here, folder):
             try:
-                _fetch_headers(folder, here)
+                n_headers = _fetch_headers(folder, here)
+                if not n_headers and not may_be_empty:
+                    raise RecordError(_where_records_are(folder))
             except NotThere as error:
                 raise RecordError(f"there is no folder {folder}, or nothing in it") from error
             except Unreachable as error:
@@ -227,7 +226,15 @@ def headers_at_hand(folder: Path | Address) -> Iterator[Path]:
             yield here
 
 
-def _fetch_headers(folder: Address, here: Path) -> None:
+def _where_records_are(folder: Address) -> str:
+    first = next(folders_below(folder, HEADER), None)
+    if first is None:
+        return f"{folder} holds no records (*{HEADER}), nor do its folders"
+    return f"{folder} holds no records (*{HEADER}) itself; its folder {first} does: name that"
+
+
+def _fetch_headers(folder: Address, here: Path) -> int:
+    """Fetch headers and the list of records; return how many headers there are."""
     file_system(folder)[0].invalidate_cache()
     names: Sequence[str] = names_in(folder)
     headers = [name for name in names if name.endswith(HEADER) and name != HEADER]
@@ -236,6 +243,7 @@ def _fetch_headers(folder: Address, here: Path) -> None:
         (here / name).write_bytes(b"")
     if LIST in names:
         fetch_small(folder, [LIST], here, MAX_LIST_BYTES)
+    return len(headers)
 
 
 @contextmanager
@@ -260,5 +268,11 @@ def _named_as(here: Path, there: Address) -> Iterator[None]:
     try:
         yield
     except (MonitorError, SegmenterError, ModelError) as error:
-        error.args = (str(error).replace(str(here), str(there)), *error.args[1:])
+        error.args = (_named(str(error), here, there), *error.args[1:])
         raise
+
+
+def _named(text: str, here: Path, there: Address) -> str:
+    for name in (str(here), shown(here)):
+        text = text.replace(name, str(there))
+    return text

@@ -1,8 +1,8 @@
-"""Folders and files that lie elsewhere, by an address such as s3://bucket/folder: what fsspec opens.
+"""Folders and files elsewhere, by an address such as s3://bucket/folder: what fsspec opens.
 
 What a service answers is not trusted: sizes are bounded before anything is read, and a name in a
 listing is used only where it is a plain name. What fails on the way is tried again, and then said
-in one line. Credentials are none of ours: each package finds them as it always does (docs/SCALE.md).
+in one line. Credentials are not ours to handle: each package finds them as it always does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ _LOCAL = ("file", "local")
 _WEB = ("http", "https")
 # Folders are only names there, and to make one would make a bucket.
 _OBJECT_STORES = frozenset(
-    "abfs abfss adl az gcs gs oci ocilake oss s3 s3a tos".split()  # noqa: SIM905
+    ("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "ocilake", "oss", "s3", "s3a", "tos")
 )
 # A rename replaces what is there, at once. Elsewhere it may copy, or refuse.
 _RENAME_REPLACES = frozenset(("ftp", "sftp", "ssh"))
@@ -49,8 +49,11 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{1,30})://(.*)", re.DOTALL)
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 # By which file systems tell that a file changed, whatever its size.
 _MARKS = frozenset(
-    "content-md5 crc32c created digest e_tag etag generation last-modified last_modified "
-    "lastmodified md5hash modification_time modified mtime updated".split()
+    (
+        *("content-md5", "crc32c", "created", "digest", "e_tag", "etag", "generation", "md5hash"),
+        *("last-modified", "last_modified", "lastmodified", "modification_time", "modified"),
+        *("mtime", "updated"),
+    )
 )
 _LASTING = (
     FileNotFoundError,
@@ -193,12 +196,31 @@ def file_info(address: Address) -> FileInfo:
     return FileInfo(n_bytes if isinstance(n_bytes, int) else None, _mark(info))
 
 
+def is_file(address: Address) -> bool:
+    """Return whether a file lies there."""
+    try:
+        file_info(address)
+    except NotThere:
+        return False
+    return True
+
+
+def is_folder(address: Address) -> bool:
+    """Return whether a folder lies there; on a web server, a page."""
+    try:
+        info = _tried(address, lambda fs, path: fs.info(path))
+    except NotThere:
+        return False
+    is_page = address.scheme in _WEB and str(info.get("mimetype")).startswith("text/html")
+    return is_page or info.get("type") == "directory"
+
+
 def _mark(info: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     known = {key.lower(): str(value) for key, value in info.items() if value is not None}
     return tuple(sorted((key, known[key]) for key in known.keys() & _MARKS))
 
 
-def digest(files: Iterator[tuple[str, FileInfo]]) -> str:
+def digest(files: Iterable[tuple[str, FileInfo]]) -> str:
     """Return what changes when one of these files does."""
     return hashlib.sha256(msgspec.json.encode([(name, *info) for name, info in files])).hexdigest()
 
@@ -289,8 +311,11 @@ def _entries(folder: Address) -> list[tuple[str, str]]:
 
 
 def _is_plain(name: str) -> bool:
-    return 0 < len(name) <= 255 and name.isprintable() and name not in (".", "..") and (
-        not set(name) & set("/\\?#")
+    return (
+        0 < len(name) <= 255
+        and name.isprintable()
+        and name not in (".", "..")
+        and (not set(name) & set("/\\?#"))
     )
 
 
@@ -330,13 +355,22 @@ def write_files(folder: Address, files: dict[str, bytes]) -> None:
     An object store shows an object once it is whole. Where a rename replaces what is there, all
     files are written beside their places and then moved.
     """
-    replaces = folder.scheme in _RENAME_REPLACES
+    if folder.scheme not in _RENAME_REPLACES:
+        for name, content in files.items():
+            _write(folder / name, content)
+        return
     for name, content in files.items():
-        target = folder / (f".{name}.part" if replaces else name)
-        _tried(target, lambda fs, path, content=content: fs.pipe_file(path, content))
-    for name in files if replaces else ():
-        part = file_system(folder / f".{name}.part")[1]
-        _tried(folder / name, lambda fs, path, part=part: fs.mv(part, path))
+        _write(folder / f".{name}.part", content)
+    for name in files:
+        _move(folder / f".{name}.part", folder / name)
+
+
+def _write(file: Address, content: bytes) -> None:
+    _tried(file, lambda fs, path: fs.pipe_file(path, content))
+
+
+def _move(file: Address, to: Address) -> None:
+    _tried(to, lambda fs, path: fs.mv(file_system(file)[1], path))
 
 
 def check_writable(folder: Address) -> None:
