@@ -291,7 +291,7 @@ def _records_of(folder: Path) -> list[str]:
 def _records_elsewhere(address: Address) -> list[Address]:
     """Return a record, or those of a folder, as `_records_of` does."""
     try:
-        if is_file(address.with_name(f"{address.name}{HEADER}")) or not is_folder(address):
+        if not address.is_root and _is_record(address):
             return [address]
         found = [address / name for name in _listed(address)]
         if not found:
@@ -302,6 +302,10 @@ def _records_elsewhere(address: Address) -> list[Address]:
     if not found:
         raise RecordError(f"{address} holds no records (*{HEADER}), nor do its folders")
     return found
+
+
+def _is_record(address: Address) -> bool:
+    return is_file(address.with_name(f"{address.name}{HEADER}")) or not is_folder(address)
 
 
 def _listed(folder: Address) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidOption
 from monitor.offline.elsewhere import (
     Address,
+    NotThere,
     Unreachable,
     check_writable,
     make_folder,
@@ -128,6 +129,10 @@ def writable_place(out: Path | Address) -> Path | Address:
     try:
         make_folder(out)
         check_writable(out)
+    except NotThere as error:
+        raise InvalidOption(
+            f"cannot write to {out}: there is no such bucket or folder; make it first"
+        ) from error
     except Unreachable as error:
         raise InvalidOption(f"cannot write to {out}: {error}; choose another") from error
     return out

@@ -85,7 +85,7 @@ class FetchedRecord(RecordAtHand):
         base = address
         for suffix in _SUFFIXES:
             base = base.with_name(base.name.removesuffix(suffix))
-        if not base.name:
+        if not base.name or base.is_root:
             raise RecordError(f"{address} is no record name; give its address without suffix")
         self._folder = base.parent
         super().__init__(folder / base.name)
@@ -172,7 +172,7 @@ class FetchedRecord(RecordAtHand):
         try:
             names = [one.removesuffix(HEADER) for one in names_in(self._folder) if HEADER in one]
         except Unreachable as error:
-            return f"record {base}: folder {self._folder} {error}"
+            return f"record {base} does not exist; its folder cannot be listed: {error}"
         held = listing(names) if names else "no records"
         return f"record {base} does not exist; {self._folder} holds {held}"
 

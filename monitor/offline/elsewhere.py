@@ -55,6 +55,7 @@ _MARKS = frozenset(
         *("mtime", "updated"),
     )
 )
+_LATER = (408, 425, 429)  # HTTP: a time-out, too early, too many requests
 _LASTING = (
     FileNotFoundError,
     PermissionError,
@@ -104,6 +105,11 @@ class Address:
     def with_name(self, name: str) -> Address:
         """Return what lies beside it."""
         return self.parent / name
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is a bucket or a server: nothing lies beside it."""
+        return "/" not in self.url.partition("://")[2]
 
     @property
     def scheme(self) -> str:
@@ -178,7 +184,7 @@ def _known(scheme: str) -> None:
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         hint = known_implementations.get(scheme, {}).get("err") or str(error)
-        raise Unreachable(f"its package is missing ({hint}); pip install it") from error
+        raise Unreachable(f"a package for it is missing here: {hint}") from error
     except ValueError as error:
         known = ", ".join(("s3", "gs", "abfs", "sftp", "ftp", "https"))
         raise Unreachable(f"no file system is called {scheme}; known are {known}, …") from error
@@ -191,7 +197,7 @@ def file_info(address: Address) -> FileInfo:
     """Return what is known of a file; NotThere if there is none, Unreachable if it is unknown."""
     info = _tried(address, lambda fs, path: fs.info(path))
     if info.get("type") == "directory":
-        raise NotThere("is a folder")
+        raise NotThere("is a folder, not a file")
     n_bytes = info.get("size")
     return FileInfo(n_bytes if isinstance(n_bytes, int) else None, _mark(info))
 
@@ -299,7 +305,8 @@ def _entries(folder: Address) -> list[tuple[str, str]]:
     def listed(fs: AbstractFileSystem, path: str) -> list[tuple[str, str]]:
         inside = f"{path.rstrip('/')}/"
         found = []
-        for entry in islice(fs.ls(f"{path}/" if folder.scheme in _WEB else path), MAX_LISTED):
+        asked = f"{path}/" if folder.scheme in _WEB else path
+        for entry in islice(fs.ls(asked, detail=True), MAX_LISTED):  # s3fs gives names otherwise
             whole = str(entry["name"]).rstrip("/")
             name = whole.removeprefix(inside)
             is_folder = entry["type"] == "directory" or str(entry["name"]).endswith("/")
@@ -413,11 +420,12 @@ def _tried(address: Address, work: Callable[[AbstractFileSystem, str], Result]) 
             if attempt > 1:
                 fs.invalidate_cache()
             return work(fs, path)
-        except FileNotFoundError as error:
-            raise NotThere("does not exist") from error
         except (MemoryError, Unreachable):
             raise
-        except Exception as error:  # whatever a package raises
+        except Exception as raised:  # whatever a package raises
+            error = _meant(raised)
+            if isinstance(error, FileNotFoundError):
+                raise NotThere("does not exist") from error
             reason = _reason(error)
             if _lasts(error):
                 raise Unreachable(reason) from error
@@ -428,10 +436,22 @@ def _tried(address: Address, work: Callable[[AbstractFileSystem, str], Result]) 
     raise AssertionError("the last attempt returns or raises")
 
 
+def _meant(error: Exception) -> Exception:
+    """Return what went wrong: fsspec calls any failure of a web server a file that is missing."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    of_http = type(cause).__module__.startswith("aiohttp")
+    missing = isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in (404, 410)
+    return cause if not missing and (of_http or isinstance(cause, OSError)) else error
+
+
 def _lasts(error: Exception) -> bool:
     """Return whether an error would come again."""
     status = getattr(error, "status", None)  # aiohttp's
-    refused = isinstance(status, int) and 400 <= status < 500
+    refused = status == 501 or (
+        isinstance(status, int) and 400 <= status < 500 and status not in _LATER
+    )
     credentials = "Credentials" in type(error).__name__  # botocore's, google.auth's
     return isinstance(error, _LASTING) or refused or credentials
 
