@@ -27,8 +27,8 @@ from monitor.offline.elsewhere import (
     fetch,
     fetch_small,
     file_info,
-    file_system,
     folders_below,
+    forget_listings,
     free_bytes,
     names_in,
     read_whole,
@@ -90,14 +90,11 @@ class FetchedRecord(RecordAtHand):
         self._folder = base.parent
         super().__init__(folder / base.name)
         self._files: dict[str, FileInfo] = {}
-        try:
-            file_system(base)[0].invalidate_cache()  # what was listed may have changed
-            if self._has(f"{base.name}{HEADER}"):
-                self._add_headers(base.name)
-            elif not self._has(base.name):
-                raise RecordError(self._not_there(base))
-        except Unreachable as error:
-            raise as_record_error(base, error) from error
+        forget_listings(base)
+        if self._has(f"{base.name}{HEADER}"):
+            self._add_headers(base.name)
+        elif not self._has(base.name):
+            raise RecordError(self._not_there(base))
         self.source = digest(self._files.items())
 
     def fetch(self, *annotations: str) -> None:
@@ -121,6 +118,8 @@ class FetchedRecord(RecordAtHand):
             self._files[name] = file_info(self._folder / name)
         except NotThere:
             return False
+        except Unreachable as error:
+            raise as_record_error(self._folder / name, error) from error
         return True
 
     def _add_headers(self, name: str) -> None:
@@ -141,7 +140,10 @@ class FetchedRecord(RecordAtHand):
 
     def _header(self, name: str) -> RecordHeader:
         file = self.path.with_name(f"{name}{HEADER}")
-        file.write_bytes(read_whole(self._folder / file.name, MAX_HEADER_BYTES))
+        try:
+            file.write_bytes(read_whole(self._folder / file.name, MAX_HEADER_BYTES))
+        except Unreachable as error:
+            raise as_record_error(self._folder / file.name, error) from error
         return read_header(self.path.with_name(name))
 
     def _add_signals(self, header: RecordHeader) -> None:
@@ -235,7 +237,7 @@ def _where_records_are(folder: Address) -> str:
 
 def _fetch_headers(folder: Address, here: Path) -> int:
     """Fetch headers and the list of records; return how many headers there are."""
-    file_system(folder)[0].invalidate_cache()
+    forget_listings(folder)
     names: Sequence[str] = names_in(folder)
     headers = [name for name in names if name.endswith(HEADER) and name != HEADER]
     failed = fetch_small(folder, headers, here, MAX_HEADER_BYTES)

@@ -45,7 +45,7 @@ _OBJECT_STORES = frozenset(
 )
 # A rename replaces what is there, at once. Elsewhere it may copy, or refuse.
 _RENAME_REPLACES = frozenset(("ftp", "sftp", "ssh"))
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{1,30})://(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.:-]{1,100})://(.*)", re.DOTALL)
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 # By which file systems tell that a file changed, whatever its size.
 _MARKS = frozenset(
@@ -281,6 +281,11 @@ def _opened(fs: AbstractFileSystem, path: str, scheme: str) -> Any:  # noqa: ANN
     if scheme in _WEB:  # as a stream: not all servers give parts of a file
         return fs.open(path, "rb", block_size=0)
     return fs.open(path, "rb", block_size=4 * BLOCK_BYTES)
+
+
+def forget_listings(address: Address) -> None:
+    """Have the file system ask anew: what it listed for an earlier record may have changed."""
+    _tried(address, lambda fs, _path: fs.invalidate_cache())
 
 
 def names_in(folder: Address) -> list[str]:
