@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from monitor.errors import InvalidOption, StageFailed
 from monitor.offline.annotate import annotate_records
+from monitor.offline.worker_processes import MOST_DEATHS
 from monitor.offline.workers import Workers, run_tasks
 from monitor.sources.simulated import SimulationSettings, write_record
+from tests.monitor.offline.stores import Answer, web
 from tests.monitor.offline.test_workers import (
     doubled,
     killed_if_one,
@@ -24,6 +29,7 @@ from tests.monitor.offline.test_workers import (
 )
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
+import psutil  # distributed needs it
 
 LOCAL = Workers(2, "local")
 
@@ -112,3 +118,58 @@ def simulated(path: Path, seed: int) -> Path:
     """Write twenty seconds of ECG."""
     write_record(path, SimulationSettings(hours=20 / 3600, seed=seed))
     return path
+
+
+def killer_of(path: str, times: int) -> Answer:
+    """Return an answer that kills the process which asks for a file, so many times."""
+    left = [times]
+
+    def answer(handler: SimpleHTTPRequestHandler) -> bool:
+        left[0] -= 1
+        if left[0] >= 0:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(Path(path).read_bytes())))
+            handler.end_headers()
+            handler.wfile.write(Path(path).read_bytes()[:1000])
+            handler.wfile.flush()
+            os.kill(asking(handler.client_address[1]), signal.SIGKILL)
+        return left[0] >= 0
+
+    return answer
+
+
+def asking(port: int) -> int:
+    """Return the process that has a connection from a port of this machine."""
+    (one,) = (
+        found.pid
+        for found in psutil.net_connections("tcp4")
+        if found.laddr.port == port and found.pid not in (None, os.getpid())
+    )
+    assert isinstance(one, int)
+    return one
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_mid_record_costs_no_record(tmp_path: Path) -> None:
+    """Two worker processes of a LocalCluster; one dies while it reads a record, again and again.
+
+    A record over which one worker died is done by the next; one over which all die is told and
+    passed over, and the rest are written as one process writes them. Workers need no folder that
+    this process sees.
+    """
+    archive = tmp_path / "archive"
+    for seed, name in enumerate("abcd"):
+        simulated(archive / name, seed)
+    annotate_records([archive], tmp_path / "one", workers=Workers(1))
+    with web(archive) as server:
+        server.answers["/b.dat"] = killer_of(str(archive / "b.dat"), 1)
+        server.answers["/c.dat"] = killer_of(str(archive / "c.dat"), 99)
+        results = annotate_records([server.url], tmp_path / "dask", workers=LOCAL)
+        n_deaths = server.requested.count("GET /c.dat")
+    assert [one.error is None for one in results] == [True, True, False, True]
+    assert "record c is passed over: workers of the cluster died" in str(results[2].error)
+    assert n_deaths == MOST_DEATHS
+    names = {file.name for file in (tmp_path / "dask").iterdir() if file.is_file()}
+    assert names == {"a.qrs", "b.qrs", "d.qrs"}
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "dask" / name).read_bytes()
