@@ -7,12 +7,14 @@ workers died again and again comes back as lost. Extra `[dask]`.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from monitor.errors import InvalidOption, StageFailed
 from monitor.offline.worker_processes import MOST_DEATHS
@@ -47,17 +49,30 @@ def run_on_dask(
         from distributed.scheduler import KilledWorker
 
         executor = client.get_executor(pure=False)
-        here = version("ecg-monitor")
+        here, run = version("ecg-monitor"), f"ecg-monitor-{uuid4().hex}"
         results: dict[int, Result] = {}
-        futures = {executor.submit(_do, here, work, task): k for k, task in enumerate(tasks)}
+        n_lost: Counter[int] = Counter()
+        left = list(range(len(tasks)))
         try:
-            for future in as_completed(futures):
-                index = futures[future]
-                try:
-                    results[index] = future.result()
-                except KilledWorker:
-                    results[index] = gave_up(tasks[index], LOST)
-                tell(results[index], len(results), len(tasks))
+            while left:
+                futures = {
+                    executor.submit(_do, here, run, index, work, tasks[index]): index
+                    for index in left
+                }
+                left = []
+                for future in as_completed(list(futures)):
+                    index = futures.pop(future)
+                    try:
+                        results[index] = future.result()
+                    except KilledWorker:
+                        n_lost[index] += 1
+                        if _began(client, run, index) < MOST_DEATHS > n_lost[index]:
+                            left.append(index)  # it only waited behind one that killed them
+                            continue
+                        results[index] = gave_up(tasks[index], LOST)
+                    finally:  # else the result would stay on its worker, and be lost with it
+                        del future
+                    tell(results[index], len(results), len(tasks))
         except (CancelledError, OSError) as error:
             raise StageFailed(
                 f"the Dask cluster at {address} was lost after {len(results)} of {len(tasks)} "
@@ -73,20 +88,33 @@ def run_on_dask(
     return [results[index] for index in range(len(tasks))]
 
 
-def _do(version_here: str, work: Callable[[Task], Result], task: Task) -> Result:
+def _do(
+    version_here: str, run: str, index: int, work: Callable[[Task], Result], task: Task
+) -> Result:
     """Do a task on a worker; StageFailed if the worker is not fit for it."""
     from distributed import get_worker
+    from distributed.utils import sync
 
     if (there := version("ecg-monitor")) != version_here:
         raise StageFailed(
             f"a worker has ecg-monitor {there}, and this is {version_here}; install the same"
         )
-    if get_worker().state.nthreads != 1:  # records side by side in one process would share state
+    worker = get_worker()
+    if worker.state.nthreads != 1:  # records side by side in one process would share state
         raise StageFailed(
             "a worker does several tasks at a time; start workers with `dask worker --nthreads 1 "
             "--nworkers N`"
         )
+    sync(worker.loop, worker.scheduler.log_event, topic=run, msg=index)
     return work(task)
+
+
+def _began(client: Client, run: str, index: int) -> int:
+    """Return how often a task began.
+
+    The scheduler counts a death against all tasks that wait at the worker, too.
+    """
+    return sum(message == index for _, message in client.get_events(run))
 
 
 @contextmanager

@@ -54,6 +54,32 @@ def test_a_task_over_which_workers_die_is_passed_over() -> None:
     assert results == [0, -1, 2]
 
 
+def noted(file: Path) -> int:
+    """Note that it is done; die over a task whose name says so, once or always."""
+    with file.open("a") as notes:
+        notes.write("done\n")
+    if file.name == "always" or (file.name == "once" and len(file.read_text()) == len("done\n")):
+        time.sleep(1)  # results of others have long been fetched
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(file.read_text().splitlines())
+
+
+def test_a_task_that_waits_behind_a_killer_is_done(tmp_path: Path) -> None:
+    """Dask counts a worker's death against all tasks that wait there, though they never began."""
+    tasks = [tmp_path / "always", tmp_path / "waits"]
+    results = run_tasks(noted, tasks, Workers(1, "local"), quietly, lambda _task, _why: -1)
+    assert results == [-1, 1]
+    assert (tmp_path / "always").read_text().count("done") == MOST_DEATHS
+
+
+def test_what_is_done_is_not_done_again_when_its_worker_dies(tmp_path: Path) -> None:
+    """Results do not stay with who made them."""
+    tasks = [tmp_path / name for name in ("a", "b", "c", "once", "d")]
+    results = run_tasks(noted, tasks, Workers(1, "local"), quietly, passed_over)
+    assert results == [1, 1, 1, 2, 1]
+    assert [len(task.read_text().splitlines()) for task in tasks] == [1, 1, 1, 2, 1]
+
+
 def test_a_cluster_writes_what_one_process_writes(tmp_path: Path) -> None:
     """Byte for byte."""
     paths = [simulated(tmp_path / name, seed) for seed, name in enumerate("ab")]
