@@ -4,8 +4,9 @@
 #
 # A death is counted against every task in `WorkerState.processing`, that is also against those that only wait at the worker;
 # after `allowed-failures` + 1 deaths all of them are KilledWorker. Guess before the run: the task at work is blamed alone
-# where the others had not begun. Seen: with one worker, a task that kills it and one that waits behind it both end as KilledWorker, and the second has not run
-# once (in about half the runs it comes first in a new worker and is done; the script tries until it has seen it).
+# where the others had not begun. Seen: with one worker, a task that kills it and one that waits behind it both end as
+# KilledWorker, and the second has not run once (where it comes first in a new worker it is done; the script tries until it
+# has seen it).
 # `Client.get_executor()`: a `concurrent.futures.Future` keeps the Dask future in a callback for as long as it lives, so its
 # key stays wanted after `result()`. Guess: a result that was fetched is let go. Seen: when the worker dies all tasks whose
 # futures still live are run again.

@@ -345,9 +345,10 @@ def score(
         Path, typer.Option(metavar="FILE", help="Model file, trained on ECG5000 (window rr).")
     ],
     ecg5000: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="FILE", help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix)."
+            metavar="FILE",
+            help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix), or its address.",
         ),
     ],
     json: JsonLines = False,
@@ -360,6 +361,9 @@ def score(
     Try: ecg-monitor score --checkpoint ecg5000.st --ecg5000 ECG5000_TEST.txt
     """
     with explained():
+        from model.ecg5000 import MAX_FILE_BYTES
+        from monitor.offline.at_hand import file_at_hand
+        from monitor.offline.elsewhere import place
         from monitor.offline.scoring_run import (
             json_lines,
             load_for_ecg5000,
@@ -368,7 +372,8 @@ def score(
         )
         from monitor.offline.scoring_run import summary_line as summarise
 
-        scored = score_file(load_for_ecg5000(checkpoint), ecg5000)
+        with file_at_hand(place(ecg5000), MAX_FILE_BYTES) as file:
+            scored = score_file(load_for_ecg5000(checkpoint), file)
         for line in json_lines(scored) if json else plain_lines(scored):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -18,7 +18,7 @@ from monitor.offline import elsewhere
 from monitor.offline.alarms_run import AlarmsOptions
 from monitor.offline.alarms_run import run as run_alarms
 from monitor.offline.annotate import Annotated, annotate_records
-from monitor.offline.at_hand import at_hand
+from monitor.offline.at_hand import at_hand, file_at_hand
 from monitor.offline.elsewhere import Address, place
 from monitor.offline.evaluation.patient_figures import PatientResult
 from monitor.offline.noise_run import run as run_noise
@@ -377,6 +377,24 @@ def test_alarms_are_evaluated_as_here(tmp_path: Path, memory: fsspec.AbstractFil
     assert here == there
     assert here.ecg
     assert none_there.note == no_alarm.note.replace(str(tmp_path), "memory://alarms")
+
+
+def test_one_file_is_fetched_whole_and_bounded(
+    tmp_path: Path, memory: fsspec.AbstractFileSystem
+) -> None:
+    """As `score` takes it; an error names the address."""
+    memory.pipe_file("/data/TEST.txt", b"1 2 3\n")
+    with file_at_hand(Address("memory://data/TEST.txt"), 100) as file:
+        assert (file.name, file.read_bytes()) == ("TEST.txt", b"1 2 3\n")
+    assert not file.exists()
+    for name, most_bytes, why in (("TEST.txt", 5, "it has 6 bytes"), ("no", 5, "does not exist")):
+        with (
+            pytest.raises(RecordError, match=f"memory://data/{name} cannot be fetched: {why}"),
+            file_at_hand(Address(f"memory://data/{name}"), most_bytes),
+        ):
+            pass
+    with file_at_hand(tmp_path, 5) as file:
+        assert file == tmp_path
 
 
 # --- other people's servers -------------------------------------------------------------------
