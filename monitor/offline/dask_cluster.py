@@ -7,6 +7,7 @@ workers died again and again comes back as lost. Extra `[dask]`.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 CONNECT_S = 10.0
+FILE_S = 30.0  # until a scheduler that is started beside this command has written its file
 LOST = "workers of the cluster died over it again and again, perhaps for lack of memory"
 
 Task = TypeVar("Task")
@@ -143,7 +145,8 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
                 yield client
             return
         try:
-            if Path(address).is_file():
+            if _is_scheduler_file(address):
+                _wait_for(Path(address))
                 client = Client(scheduler_file=address, timeout=CONNECT_S)
             else:
                 client = Client(address, timeout=CONNECT_S)
@@ -154,3 +157,15 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
             ) from error
         with client:
             yield client
+
+
+def _is_scheduler_file(address: str) -> bool:
+    return "://" not in address and ("/" in address or Path(address).suffix == ".json")
+
+
+def _wait_for(file: Path) -> None:
+    until_s = time.monotonic() + FILE_S
+    while not (file.is_file() and file.stat().st_size):
+        if time.monotonic() > until_s:
+            raise TimeoutError("there is no such scheduler file")
+        time.sleep(0.1)

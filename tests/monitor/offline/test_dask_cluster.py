@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -32,6 +35,7 @@ pytest.importorskip("distributed", reason="the extra dask is not installed")
 import psutil  # distributed needs it
 
 LOCAL = Workers(2, "local")
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_results_come_in_the_tasks_order() -> None:
@@ -94,6 +98,15 @@ def test_a_scheduler_that_does_not_answer_is_an_error() -> None:
     nobody = Workers(dask="tcp://127.0.0.1:9")
     with pytest.raises(InvalidOption, match="no Dask scheduler answers"):
         run_tasks(doubled, [1], nobody, quietly, passed_over)
+
+
+def test_a_scheduler_file_that_never_comes_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for: a scheduler may be started beside the command."""
+    monkeypatch.setattr("monitor.offline.dask_cluster.FILE_S", 0.2)
+    with pytest.raises(InvalidOption, match="no such scheduler file"):
+        run_tasks(doubled, [1], Workers(dask=str(tmp_path / "x")), quietly, passed_over)
 
 
 def test_workers_with_several_threads_are_refused(scheduler: str) -> None:
@@ -199,3 +212,56 @@ def test_a_worker_killed_in_mid_record_costs_no_record(tmp_path: Path) -> None:
     assert names == {"a.qrs", "b.qrs", "d.qrs"}
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "dask" / name).read_bytes()
+
+
+def scripts() -> list[str]:
+    """Return the scripts for SLURM that docs/SCALE.md shows: with Dask, and without."""
+    page = (ROOT / "docs" / "SCALE.md").read_text()
+    section = page.split("## An archive on SLURM")[1].split("\n## ")[0]
+    blocks = re.findall(r"((?:^    .*\n)+)", section, re.MULTILINE)
+    return [textwrap.dedent(block) for block in blocks if "#!/bin/sh" in block]
+
+
+@pytest.mark.slow
+def test_the_scripts_for_slurm_do_what_they_say(tmp_path: Path) -> None:
+    """As they stand in the docs, where `srun` starts two of what it is given."""
+    for seed, name in enumerate("abc"):
+        simulated(tmp_path / "archive" / name, seed)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, does in (
+        ("srun", '"$@" & "$@" & wait'),
+        ("dask", f'exec {sys.executable} -m dask "$@"'),
+        ("ecg-monitor", f'exec {sys.executable} -m monitor "$@"'),
+    ):
+        (commands / name).write_text(f"#!/bin/sh\n{does}\n")
+        (commands / name).chmod(0o755)
+    env = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    env["PYTHONPATH"] = str(ROOT)
+    with_dask, without = scripts()
+    assert ran(with_dask, tmp_path, env) == 0
+    assert sorted(file.name for file in (tmp_path / "found").glob("*")) == [
+        ".annotated", "a.qrs", "b.qrs", "c.qrs",
+    ]  # fmt: skip
+    whole = (tmp_path / "found" / "b.qrs").read_bytes()
+    shutil.rmtree(tmp_path / "found")
+    assert ran(without, tmp_path, env | {"SLURM_ARRAY_TASK_ID": "2"}) == 0
+    assert [file.name for file in (tmp_path / "found").glob("*.qrs")] == ["b.qrs"]
+    assert (tmp_path / "found" / "b.qrs").read_bytes() == whole
+
+
+def ran(script: str, folder: Path, env: dict[str, str]) -> int:
+    """Run a job; when its script has ended all that it started is ended, as SLURM does."""
+    with subprocess.Popen(
+        ["sh", "-c", script],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as job:
+        try:
+            return job.wait(timeout=100)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
