@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from monitor.offline.worker_processes import prepare_workers
+from monitor.offline.dask_cluster import DISTRIBUTED, LOCAL
+from monitor.offline.worker_processes import prepare_workers, start_origin
 from monitor.offline.workers import Shard, Workers, parse_shard
 
 Jobs = Annotated[
@@ -37,6 +38,8 @@ def workers_for(module: str, jobs: int | None, dask: str | None) -> Workers:
     workers = Workers(jobs, dask)
     if dask is None:
         prepare_workers(module, jobs)
+    elif dask == LOCAL:
+        start_origin(module, DISTRIBUTED)
     return workers
 
 

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from monitor.errors import InvalidOption, StageFailed
-from monitor.offline.worker_processes import MOST_DEATHS
+from monitor.offline.worker_processes import MOST_DEATHS, start_origin
 
 if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
+DISTRIBUTED = "distributed"  # what workers of a cluster of this machine import beside the work
 CONNECT_S = 10.0
 FILE_S = 30.0  # until a scheduler that is started beside this command has written its file
 LOST = "workers of the cluster died over it again and again, perhaps for lack of memory"
@@ -47,6 +48,8 @@ def run_on_dask(
     StageFailed
         If the cluster cannot be reached, is lost, or its workers cannot do such tasks.
     """
+    if address == LOCAL:
+        start_origin(work.__module__, DISTRIBUTED)
     with _connected(address, jobs) as client:
         from distributed.scheduler import KilledWorker
 
@@ -131,6 +134,7 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
 
     quiet: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
+        "distributed.worker.multiprocessing-method": "forkserver",  # imports once, from safe places
         "logging.distributed": "error",
     }
     with dask.config.set(quiet):
