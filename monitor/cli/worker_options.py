@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from monitor.offline.dask_cluster import DISTRIBUTED, LOCAL
-from monitor.offline.worker_processes import prepare_workers, start_origin
+from monitor.offline.dask_cluster import LOCAL, prepare_cluster
+from monitor.offline.worker_processes import prepare_workers
 from monitor.offline.workers import Shard, Workers, parse_shard
 
 Jobs = Annotated[
@@ -39,7 +39,7 @@ def workers_for(module: str, jobs: int | None, dask: str | None) -> Workers:
     if dask is None:
         prepare_workers(module, jobs)
     elif dask == LOCAL:
-        start_origin(module, DISTRIBUTED)
+        prepare_cluster(module)
     return workers
 
 

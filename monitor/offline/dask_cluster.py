@@ -6,6 +6,7 @@ workers died again and again comes back as lost. Extra `[dask]`.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
-DISTRIBUTED = "distributed"  # what workers of a cluster of this machine import beside the work
+LOG_LEVEL = "DASK_LOGGING__DISTRIBUTED"
+QUIET = "critical"  # what it logs of deaths is told by us, in words
 CONNECT_S = 10.0
 FILE_S = 30.0  # until a scheduler that is started beside this command has written its file
 LOST = "workers of the cluster died over it again and again, perhaps for lack of memory"
@@ -49,7 +51,7 @@ def run_on_dask(
         If the cluster cannot be reached, is lost, or its workers cannot do such tasks.
     """
     if address == LOCAL:
-        start_origin(work.__module__, DISTRIBUTED)
+        prepare_cluster(work.__module__)
     with _connected(address, jobs) as client:
         from distributed.scheduler import KilledWorker
 
@@ -93,6 +95,24 @@ def run_on_dask(
     return [results[index] for index in range(len(tasks))]
 
 
+def prepare_cluster(module: str) -> None:
+    """Begin to start what workers of a cluster of this machine are forked from.
+
+    Parameters
+    ----------
+    module : str
+        Where `work` lies.
+    """
+    before = os.environ.get(LOG_LEVEL)
+    os.environ[LOG_LEVEL] = QUIET  # read when distributed is imported
+    try:
+        start_origin(module, "distributed")
+    finally:
+        os.environ.pop(LOG_LEVEL)
+        if before is not None:
+            os.environ[LOG_LEVEL] = before
+
+
 def _do(
     version_here: str, run: str, index: int, work: Callable[[Task], Result], task: Task
 ) -> Result:
@@ -132,12 +152,11 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
         ) from error
     import dask
 
-    quiet: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
         "distributed.worker.multiprocessing-method": "forkserver",  # imports once, from safe places
-        "logging.distributed": "error",
     }
-    with dask.config.set(quiet):
+    with dask.config.set(settings), _quiet():
         if address == LOCAL:
             n_workers = jobs or os.cpu_count() or 1
             with (
@@ -161,6 +180,17 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
             ) from error
         with client:
             yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _is_scheduler_file(address: str) -> bool:

@@ -265,3 +265,29 @@ def ran(script: str, folder: Path, env: dict[str, str]) -> int:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(job.pid, signal.SIGKILL)
+
+
+def test_workers_import_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    """As those without Dask: a folder of records may hold any file."""
+    for name in ("queue", "numpy", "secrets", "tempfile", "multiprocessing", "distributed"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w'); raise SystemExit(3)\n")
+    program = (
+        "import os\n"
+        "from monitor.safe_imports import leave_working_directory_out\n"
+        "from monitor.offline.workers import Workers, run_tasks\n"
+        "from tests.monitor.offline.test_workers import doubled, passed_over, quietly\n"
+        "if __name__ == '__main__':\n"
+        f"    os.chdir({str(tmp_path)!r})\n"
+        "    leave_working_directory_out()\n"
+        "    print(run_tasks(doubled, [1, 2], Workers(2, 'local'), quietly, passed_over))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}"},
+    )
+    assert ran.stdout.strip() == "[2, 4]", ran.stderr
+    assert not (tmp_path / "ran").exists()
