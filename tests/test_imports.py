@@ -23,7 +23,7 @@ ALLOWED = {
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
         "pylsl", "brainflow", "bleak", "websockets",
         "starlette", "uvicorn",
-        "nats", "fsspec", "aiohttp",
+        "nats", "fsspec", "aiohttp", "paramiko",
     },
 }  # fmt: skip
 
@@ -55,6 +55,7 @@ HOMES = {
     "dask": {"offline"},
     "fsspec": {"offline"},
     "aiohttp": {"offline"},
+    "paramiko": {"offline"},
     "nats": {"ward"},
     "matplotlib": {"offline"},
     "pylsl": {"sources"},

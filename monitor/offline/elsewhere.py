@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -39,6 +40,7 @@ AT_ONCE = 16  # small files on their way, where the file system can
 _MAX_REASON = 300
 _LOCAL = ("file", "local")
 _WEB = ("http", "https")
+_SSH = ("sftp", "ssh")
 # Folders are only names there, and to make one would make a bucket.
 _OBJECT_STORES = frozenset(
     ("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "ocilake", "oss", "s3", "s3a", "tos")
@@ -407,8 +409,27 @@ def file_system(address: Address) -> tuple[AbstractFileSystem, str]:
         # Else aiohttp gives up on any file that takes five minutes.
         silence = ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
         options["client_kwargs"] = {"timeout": silence}
+    if address.scheme in _SSH:
+        options["host_key_policy"] = _known_hosts()
     fs, path = url_to_fs(address.url, **options)
     return fs, str(path)
+
+
+@cache
+def _known_hosts() -> type:
+    """Return who decides on hosts: fsspec would trust any, and send it records and passwords."""
+    import paramiko
+
+    class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
+        def missing_host_key(self, client: object, hostname: str, key: object) -> None:
+            file = Path.home() / ".ssh" / "known_hosts"
+            known = paramiko.HostKeys(str(file) if file.is_file() else None)
+            if not known.check(hostname, key):
+                raise ValueError(
+                    f"the key of {hostname} is not in {file}; connect once with ssh, and compare it"
+                )
+
+    return KnownHosts
 
 
 def _tried(address: Address, work: Callable[[AbstractFileSystem, str], Result]) -> Result:

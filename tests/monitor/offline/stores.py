@@ -1,4 +1,4 @@
-"""Real servers on this machine that archives lie on: a web server, an FTP server, an S3 bucket."""
+"""Real servers on this machine that archives lie on: the web, an S3 bucket, FTP, SFTP."""
 
 from __future__ import annotations
 
@@ -125,6 +125,34 @@ def ftp_server(folder: Path, user: str, password: str) -> Iterator[str]:
     where = ["-i", "127.0.0.1", "-p", str(port), "-d", str(folder)]
     with _started(["-m", "pyftpdlib", *where, "-w", "-u", user, "-P", password], port):
         yield f"ftp://{user}:{password}@127.0.0.1:{port}"
+
+
+SFTP = """
+import asyncio, asyncssh, sys
+class Server(asyncssh.SSHServer):
+    def password_auth_supported(self):
+        return True
+    def validate_password(self, user, password):
+        return (user, password) == (sys.argv[3], sys.argv[4])
+async def serve():
+    sftp = lambda channel: asyncssh.SFTPServer(channel, chroot=sys.argv[1])
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    public = key.export_public_key().decode()
+    open(sys.argv[5], "w").write(f"[127.0.0.1]:{sys.argv[2]} {public}")
+    where = "127.0.0.1", int(sys.argv[2])
+    await asyncssh.create_server(Server, *where, server_host_keys=[key], sftp_factory=sftp)
+    await asyncio.sleep(300)
+asyncio.run(serve())
+"""
+
+
+@contextmanager
+def sftp_server(folder: Path, user: str, password: str, known_hosts: Path) -> Iterator[str]:
+    """Serve a folder over SFTP, for writing too; yield its address. Its key goes into a file."""
+    port = free_port()
+    given = [str(folder), str(port), user, password, str(known_hosts)]
+    with _started(["-c", SFTP, *given], port):
+        yield f"sftp://{user}:{password}@127.0.0.1:{port}"
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from tests.monitor.offline.stores import (
     bucket_server,
     failing,
     ftp_server,
+    sftp_server,
     web,
 )
 from tests.monitor.offline.test_alarms_run import write as write_alarm
@@ -450,6 +451,31 @@ def test_a_server_of_files_is_read_and_written(
             assert "secret" not in done.stdout + done.stderr
         assert done.stdout.count("done before") == 2
     assert files_of(tmp_path / "deep" / "found") == expected
+
+
+def test_an_ssh_server_is_believed_that_is_known(
+    archive: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    """By its key in ~/.ssh/known_hosts; to any other nothing is sent."""
+    for package in ("paramiko", "asyncssh"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    (tmp_path / "root").mkdir()
+    (tmp_path / ".ssh").mkdir()
+    for file in archive.iterdir():
+        (tmp_path / "root" / file.name).write_bytes(file.read_bytes())
+    env = {"HOME": str(tmp_path)}
+    key = tmp_path / "key"
+    with sftp_server(tmp_path / "root", "me", "secret", key) as url:
+        command = (url, "--out", f"{url}/deep/found", "--jobs", 1)
+        unknown = annotate_command(*command, env=env)
+        assert unknown.returncode == 2
+        assert "connect once with ssh" in unknown.stderr
+        key.rename(tmp_path / ".ssh" / "known_hosts")
+        for told in ("", ", done before"):
+            done = annotate_command(*command, env=env)
+            assert (done.returncode, done.stdout.count(f"verdict{told}\n")) == (0, 2)
+            assert "secret" not in done.stdout + done.stderr
+    assert files_of(tmp_path / "root" / "deep" / "found") == expected
 
 
 @pytest.mark.skipif(not MITDB.is_dir(), reason="no shared records here")
