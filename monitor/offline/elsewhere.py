@@ -412,7 +412,7 @@ def file_system(address: Address) -> tuple[AbstractFileSystem, str]:
     if address.scheme in _SSH:
         options["host_key_policy"] = _known_hosts()
     fs, path = url_to_fs(address.url, **options)
-    return fs, str(path)
+    return fs, str(path) or "/"  # of a server; fsspec's SFTP lists an empty path without one
 
 
 @cache

@@ -473,7 +473,7 @@ def test_an_ssh_server_is_believed_that_is_known(
         key.rename(tmp_path / ".ssh" / "known_hosts")
         for told in ("", ", done before"):
             done = annotate_command(*command, env=env)
-            assert (done.returncode, done.stdout.count(f"verdict{told}\n")) == (0, 2)
+            assert (done.returncode, done.stdout.count(f"verdict{told}\n")) == (0, 2), done.stderr
             assert "secret" not in done.stdout + done.stderr
     assert files_of(tmp_path / "root" / "deep" / "found") == expected
 
