@@ -155,6 +155,7 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
     settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
         "distributed.worker.multiprocessing-method": "forkserver",  # imports once, from safe places
+        "distributed.worker.profile.enabled": False,  # nobody looks; it samples every 10 ms
     }
     with dask.config.set(settings), _quiet():
         if address == LOCAL:
