@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -149,6 +150,18 @@ def test_workers_fetch_for_themselves(
     assert [one.error for one in results] == [None, None]
     assert files_of(tmp_path) == expected
     assert all(one.was_done for one in annotate_records([served.url], tmp_path, workers=Workers(2)))
+
+
+def test_a_change_on_the_web_is_seen(archive: Path, tmp_path: Path) -> None:
+    """Of the same length: by its time; fsspec's own mark of a file on the web never changes."""
+    shutil.copytree(archive, tmp_path / "in")
+    with web(tmp_path / "in") as server:
+        for was_done in (False, True):
+            results = annotate_records([server.url], tmp_path / "out", workers=ONE)
+            assert [one.was_done for one in results] == [was_done] * 2
+        os.utime(tmp_path / "in" / "a.dat", (1e9, 1e9))
+        results = annotate_records([server.url], tmp_path / "out", workers=ONE)
+    assert [one.was_done for one in results] == [False, True]
 
 
 def test_another_format_is_one_file(tmp_path: Path, memory: fsspec.AbstractFileSystem) -> None:
