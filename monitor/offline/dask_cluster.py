@@ -155,14 +155,21 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
     settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
         "distributed.worker.multiprocessing-method": "forkserver",  # imports once, from safe places
-        "distributed.worker.profile.enabled": False,  # nobody looks; it samples every 10 ms
+        # Nobody looks at what a cluster measures of itself many times a second.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.tick.limit": "1min",
+        "distributed.admin.system-monitor.interval": "5s",
     }
     with dask.config.set(settings), _quiet():
         if address == LOCAL:
             n_workers = jobs or os.cpu_count() or 1
             with (
                 LocalCluster(
-                    n_workers=n_workers, threads_per_worker=1, dashboard_address=None
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # 8787 may be taken
                 ) as cluster,
                 Client(cluster) as client,
             ):
