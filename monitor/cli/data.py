@@ -43,8 +43,8 @@ from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
+    from monitor.offline.address import Address
     from monitor.offline.annotate import Annotated as Outcome
-    from monitor.offline.elsewhere import Address
     from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
     from monitor.sources.source import RecordFile
@@ -362,8 +362,8 @@ def score(
     """
     with explained():
         from model.ecg5000 import MAX_FILE_BYTES
+        from monitor.offline.address import place
         from monitor.offline.at_hand import file_at_hand
-        from monitor.offline.elsewhere import place
         from monitor.offline.scoring_run import (
             json_lines,
             load_for_ecg5000,
@@ -594,7 +594,7 @@ def evaluate_patients(
     with explained(), ended_by_sigterm():
         require_torch()
         workers = workers_for("monitor.offline.patients_run", jobs, dask)
-        from monitor.offline.elsewhere import place
+        from monitor.offline.address import place
         from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
         from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
@@ -655,7 +655,7 @@ def evaluate_noise(
     with explained(), ended_by_sigterm():
         require_torch()
         workers = workers_for("monitor.offline.noise_run", jobs, dask)
-        from monitor.offline.elsewhere import place
+        from monitor.offline.address import place
         from monitor.offline.evaluation.noise_report import sheet, to_json
         from monitor.offline.noise_run import run
         from monitor.offline.patients_run import PatientsOptions
@@ -706,8 +706,8 @@ def evaluate_alarms(
     """
     with explained(), ended_by_sigterm():
         workers = workers_for("monitor.offline.alarms_run", jobs, dask)
+        from monitor.offline.address import place
         from monitor.offline.alarms_run import AlarmsOptions, run
-        from monitor.offline.elsewhere import place
         from monitor.offline.evaluation.alarms_report import to_json, to_table
 
         with progress_bar("judging alarms") as show:
@@ -814,9 +814,9 @@ def annotate(
             require_torch()
         is_one = len(records) == 1 and not Path(records[0]).is_dir()
         workers = workers_for("monitor.offline.annotate", 1 if is_one and not dask else jobs, dask)
+        from monitor.offline.address import place
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
-        from monitor.offline.elsewhere import place
 
         failed: dict[str, str] = {}
         named = _records_and_folders(records, failed)
@@ -871,7 +871,7 @@ def _records_and_folders(names: list[str], failed: dict[str, str]) -> list[str |
 
     Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
     """
-    from monitor.offline.elsewhere import Address, place
+    from monitor.offline.address import Address, place
 
     paths: list[str | Address] = []
     for name in names:

@@ -16,9 +16,9 @@ from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
+from monitor.offline.address import Address
 from monitor.offline.at_hand import at_hand, headers_at_hand
 from monitor.offline.chosen_records import chosen_records
-from monitor.offline.elsewhere import Address
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
 from monitor.offline.rhythm_signs import moments_of_signals, without_waves
 from monitor.offline.workers import Shard, Workers, run_tasks

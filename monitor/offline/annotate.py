@@ -27,6 +27,7 @@ import numpy as np
 from model.errors import ModelError
 from model.evidence_file import load_shipped_weights
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
+from monitor.offline.address import Address, place
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_place
 from monitor.offline.annotation_notes import (
     Note,
@@ -37,9 +38,10 @@ from monitor.offline.annotation_notes import (
     write_note,
 )
 from monitor.offline.at_hand import RecordAtHand, at_hand, headers_at_hand
-from monitor.offline.elsewhere import Address, Unreachable, is_file, is_folder, place
 from monitor.offline.elsewhere import folders_below as folders_elsewhere
+from monitor.offline.elsewhere import is_file, is_folder
 from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
+from monitor.offline.store import Unreachable
 from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.kinds import open_record

@@ -10,14 +10,9 @@ import wfdb
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidOption
-from monitor.offline.elsewhere import (
-    Address,
-    NotThere,
-    Unreachable,
-    check_writable,
-    make_folder,
-    write_files,
-)
+from monitor.offline.address import Address
+from monitor.offline.elsewhere import check_writable, make_folder, write_files
+from monitor.offline.store import NotThere, Unreachable
 
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
 COMMENT = '"'  # of the record, not of a beat

@@ -15,14 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.offline.elsewhere import (
-    Address,
-    Unreachable,
-    make_folder,
-    read_whole,
-    write_files,
-)
+from monitor.offline.address import Address
+from monitor.offline.elsewhere import make_folder, read_whole, write_files
 from monitor.offline.evaluation.beats_report import MAX_ANNOTATION_BYTES
+from monitor.offline.store import Unreachable
 
 FOLDER = ".annotated"
 MAX_NOTE_BYTES = 1 << 16

@@ -17,11 +17,9 @@ from pathlib import Path
 
 from model.errors import ModelError
 from monitor.errors import MonitorError, RecordError
+from monitor.offline.address import Address
 from monitor.offline.elsewhere import (
-    Address,
     FileInfo,
-    NotThere,
-    Unreachable,
     as_record_error,
     digest,
     fetch,
@@ -34,6 +32,7 @@ from monitor.offline.elsewhere import (
     read_whole,
 )
 from monitor.offline.evaluation.beats_report import MAX_ANNOTATION_BYTES
+from monitor.offline.store import NotThere, Unreachable
 from monitor.sources.listing import listing
 from monitor.sources.missing_record import HEADER, shown
 from monitor.sources.mitdb import MAX_LIST_BYTES

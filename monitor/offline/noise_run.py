@@ -8,9 +8,9 @@ from pathlib import Path
 
 from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
+from monitor.offline.address import Address
 from monitor.offline.at_hand import headers_at_hand
 from monitor.offline.chosen_records import chosen_records
-from monitor.offline.elsewhere import Address
 from monitor.offline.evaluation.noise_figures import NoiseResult, noise_of, noise_result
 from monitor.offline.patients_run import PatientsOptions, judged_record
 from monitor.offline.workers import run_tasks

@@ -15,9 +15,9 @@ from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from model.errors import ModelError
 from model.evidence_fit import LabelledEvidence
 from monitor.errors import InvalidOption, MonitorError
+from monitor.offline.address import Address
 from monitor.offline.at_hand import at_hand, headers_at_hand
 from monitor.offline.chosen_records import chosen_records
-from monitor.offline.elsewhere import Address
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
 from monitor.offline.leave_one_out import check_others, judged_by_others, noisy_evidence

@@ -15,12 +15,12 @@ import fsspec
 import pytest
 
 from monitor.errors import InvalidOption, MonitorError, RecordError
-from monitor.offline import elsewhere
+from monitor.offline import store
+from monitor.offline.address import Address, place
 from monitor.offline.alarms_run import AlarmsOptions
 from monitor.offline.alarms_run import run as run_alarms
 from monitor.offline.annotate import Annotated, annotate_records
 from monitor.offline.at_hand import at_hand, file_at_hand
-from monitor.offline.elsewhere import Address, place
 from monitor.offline.evaluation.patient_figures import PatientResult
 from monitor.offline.noise_run import run as run_noise
 from monitor.offline.patients_run import PatientsOptions, records_to_evaluate
@@ -64,7 +64,7 @@ def expected(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again without a pause."""
-    monkeypatch.setattr(elsewhere, "PAUSE_S", 0.0)
+    monkeypatch.setattr(store, "PAUSE_S", 0.0)
 
 
 @pytest.fixture
