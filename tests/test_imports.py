@@ -23,7 +23,7 @@ ALLOWED = {
         "platformdirs", "matplotlib", "soundfile", "prometheus_client", "dask", "distributed",
         "pylsl", "brainflow", "bleak", "websockets",
         "starlette", "uvicorn",
-        "nats", "paho",
+        "nats", "paho", "fsspec", "aiohttp", "paramiko",
     },
 }  # fmt: skip
 
@@ -54,6 +54,9 @@ HOMES = {
     "uvicorn": {"web"},
     "distributed": {"offline"},
     "dask": {"offline"},
+    "fsspec": {"offline"},
+    "aiohttp": {"offline"},
+    "paramiko": {"offline"},
     "nats": {"ward"},
     "matplotlib": {"offline"},
     "pylsl": {"sources"},

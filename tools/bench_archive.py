@@ -2,11 +2,14 @@
 
     python -m tools.bench_archive                          # 8 records of 6 hours, 2 processes
     python -m tools.bench_archive --records 16 --hours 2 --jobs 4 --times 5
+    python -m tools.bench_archive --records 40 --hours 2   # what Dask costs over the processes
     python -m tools.bench_archive --quick                  # 2 records of 6 minutes; writes nothing
 
 Simulated records, the shipped model, `ecg-monitor annotate` as a person runs it, each process with
-one thread, after one record that does not count. The ways take turns. docs/PERFORMANCE.md has the
-machine's own limit: as many commands at once, which share nothing, each with a part of the records.
+one thread, after one record that does not count. The ways take turns. Processor time is that of all
+processes, the command's, its workers' and the scheduler's: a busy machine changes it little.
+docs/PERFORMANCE.md has the machine's own limit: as many commands at once, which share nothing, each
+with a part of the records.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from __future__ import annotations
 import filecmp
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -25,11 +27,12 @@ from unittest.mock import patch
 
 from monitor.cli.progress import Show, progress_bar
 from monitor.sources.simulated import SimulationSettings, write_record
-from tools.measured import CommandFailed, run_measured
+from tools.measured import CommandFailed, Measured, run_measured
 from tools.pages import PROGRAM, spread, table
 from tools.parts import Found, Plan, measure_parts, option
 
 ONE, SEVERAL, DASK = "one process", "processes", "workers of Dask"
+ONE_WORKER = "one worker of Dask"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class Archive(Plan):
     jobs: int = option(2, 2, "processes, or workers of Dask, beside one process")
 
 
-def annotate(records: Sequence[Path], out: Path, jobs: int, *where: str) -> None:
+def annotate(records: Sequence[Path], out: Path, jobs: int, *where: str) -> Measured:
     """Annotate records; CommandFailed if that cannot be done."""
     checkpoint = resources.files("model") / "checkpoints" / "default.safetensors"
     options = (
@@ -54,11 +57,11 @@ def annotate(records: Sequence[Path], out: Path, jobs: int, *where: str) -> None
         "--again",
         *where,
     )
-    run_measured([*PROGRAM, "annotate", *map(str, records), *options], Path.cwd())
+    return run_measured([*PROGRAM, "annotate", *map(str, records), *options], Path.cwd())
 
 
-def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
-    """Return the wall times of each way, in seconds.
+def measure(archive: Archive, show: Show) -> dict[str, list[Measured]]:
+    """Return what each way took, in each turn.
 
     Raises
     ------
@@ -71,42 +74,46 @@ def measure(archive: Archive, show: Show) -> dict[str, list[float]]:
     for number, path in enumerate(paths):
         show(0.0, f"simulating {number + 1} of {archive.records}")
         write_record(path, SimulationSettings(archive.hours, number))
-    ways: dict[str, Callable[[Path], None]] = {
+    ways: dict[str, Callable[[Path], Measured]] = {
         ONE: lambda out: annotate(paths, out, 1),
         SEVERAL: lambda out: annotate(paths, out, archive.jobs),
     }
     if find_spec("distributed") is not None:
+        ways[ONE_WORKER] = lambda out: annotate(paths, out, 1, "--dask", "local")
         ways[DASK] = lambda out: annotate(paths, out, archive.jobs, "--dask", "local")
-    walls_s: dict[str, list[float]] = {way: [] for way in ways}
+    took: dict[str, list[Measured]] = {way: [] for way in ways}
     annotate(paths[:1], folder / "warm", 1)
     for turn in range(archive.times):
         for number, (way, run) in enumerate(ways.items()):
             done = (len(ways) * turn + number) / (len(ways) * archive.times)
             show(done, f"{way}, {turn + 1} of {archive.times}")
-            began_s = time.perf_counter()
-            run(folder / way)
-            walls_s[way].append(time.perf_counter() - began_s)
+            took[way].append(run(folder / way))
     names = [f"{path.name}.{kind}" for path in paths for kind in ("qrs", "alm")]
     for way in ways:
         same, _, _ = filecmp.cmpfiles(folder / ONE, folder / way, names, shallow=False)
         if len(same) != len(names):
             raise CommandFailed(f"{ONE} and {archive.jobs} {way} wrote different files")
-    return walls_s
+    return took
 
 
 def archive_part(archive: Archive) -> Found:
     """Compare the ways: ratios of the same turn, then times."""
     with patch.dict(os.environ, OMP_NUM_THREADS="1"), progress_bar("annotating") as show:
-        walls_s = measure(archive, show)
+        took = measure(archive, show)
+    walls_s = {way: [one.wall_s for one in turns] for way, turns in took.items()}
+    cpus_s = {way: [one.tree_cpu_s for one in turns] for way, turns in took.items()}
     ratios = {way: turn_ratios(walls_s, way) for way in walls_s}
     hours = archive.records * archive.hours
     rows = [
         [
-            way if way == ONE else f"{archive.jobs} {way}",
+            way if way in (ONE, ONE_WORKER) else f"{archive.jobs} {way}",
             spread(ratios[way], ".2f"),
             spread(of_way_s, ".1f"),
             f"{hours / median(of_way_s):.2f}",
             f"{3600 * archive.records / median(of_way_s):.0f}",
+            spread(cpus_s[way], ".1f"),
+            f"{median(cpus_s[way]) / median(cpus_s[ONE]) - 1:+.1%}",
+            f"{3600 * archive.records / median(cpus_s[way]):.0f}",
         ]
         for way, of_way_s in walls_s.items()
     ]
@@ -116,6 +123,9 @@ def archive_part(archive: Archive) -> Found:
         "wall, s",
         "hours of record a second",
         "records an hour",
+        "processor, s",
+        "over one process",
+        "records an hour of processor",
     ]
     asked = archive.is_whole("records", "hours", "jobs")
     return Found(

@@ -45,6 +45,9 @@ class Measured:
         command first. Where there is no /proc: of the largest process alone.
     held_mb : tuple of (float, float)
         Resident memory of all of them, after so many seconds; empty where there is no /proc.
+    tree_cpu_s : float
+        Computed by it and by all that descend from it, waited for or not, as last seen; `cpu_s`
+        where there is no /proc.
     """
 
     output: str
@@ -52,6 +55,7 @@ class Measured:
     cpu_s: float
     peaks_mb: tuple[float, ...]
     held_mb: tuple[tuple[float, float], ...] = ()
+    tree_cpu_s: float = 0.0
 
     @property
     def peak_mb(self) -> float:
@@ -72,9 +76,11 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors)
         peaks_mb: dict[int, float] = {}
         held_mb: list[tuple[float, float]] = []
+        computed_s: dict[int, float] = {}
         try:
             while True:
                 resident = tree_memory_mb(process.pid)
+                computed_s |= {pid: s for pid in resident if (s := own_cpu_s(pid))}
                 peaks_mb |= {pid: peak_mb for pid, (peak_mb, _) in resident.items()}
                 if resident:
                     sum_mb = sum(now_mb for _, now_mb in resident.values())
@@ -95,13 +101,15 @@ def run_measured(command: Sequence[str], folder: Path) -> Measured:
             said = errors.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else "nothing on standard error"
             raise CommandFailed(f"{' '.join(command)}: exit code {process.returncode}: {last}")
+        cpu_s = usage.ru_utime + usage.ru_stime
         largest_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
         return Measured(
             output=output.read().decode(errors="replace"),
             wall_s=wall_s,
-            cpu_s=usage.ru_utime + usage.ru_stime,
+            cpu_s=cpu_s,
             peaks_mb=tuple(peaks_mb.values()) or (largest_mb,),
             held_mb=tuple(held_mb),
+            tree_cpu_s=max(cpu_s, sum(computed_s.values())),
         )
 
 
@@ -135,6 +143,15 @@ def tree_memory_mb(pid: int) -> dict[int, tuple[float, float]]:
     for child in children:  # none is found of a zombie
         of_each |= tree_memory_mb(child)
     return of_each
+
+
+def own_cpu_s(pid: int) -> float:
+    """Return what a process has computed, its children not; 0 where the system does not say."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just gone
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mb() -> float:

@@ -35,7 +35,7 @@ from monitor.cli.options import (
 )
 from monitor.cli.progress import progress_bar, records_and_folders, resolved, training_shown
 from monitor.cli.worker_options import Dask, Jobs, ShardText, part_asked_for, workers_for
-from monitor.errors import InvalidOption
+from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.settings import parse_duration, parse_verdict
 from monitor.text import harmless
@@ -43,6 +43,7 @@ from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
 if TYPE_CHECKING:
+    from monitor.offline.address import Address
     from monitor.offline.annotate import Annotated as Outcome
     from monitor.offline.evaluation.patients_report import Sheet
     from monitor.offline.training_run import Trained, TrainingOptions
@@ -344,9 +345,10 @@ def score(
         Path, typer.Option(metavar="FILE", help="Model file, trained on ECG5000 (window rr).")
     ],
     ecg5000: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="FILE", help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix)."
+            metavar="FILE",
+            help="ECG5000 file (.txt, .tsv, .csv, .arff, .ts or no suffix), or its address.",
         ),
     ],
     json: JsonLines = False,
@@ -359,6 +361,9 @@ def score(
     Try: ecg-monitor score --checkpoint ecg5000.st --ecg5000 ECG5000_TEST.txt
     """
     with explained():
+        from model.ecg5000 import MAX_FILE_BYTES
+        from monitor.offline.address import place
+        from monitor.offline.at_hand import file_at_hand
         from monitor.offline.scoring_run import (
             json_lines,
             load_for_ecg5000,
@@ -367,7 +372,8 @@ def score(
         )
         from monitor.offline.scoring_run import summary_line as summarise
 
-        scored = score_file(load_for_ecg5000(checkpoint), ecg5000)
+        with file_at_hand(place(ecg5000), MAX_FILE_BYTES) as file:
+            scored = score_file(load_for_ecg5000(checkpoint), file)
         for line in json_lines(scored) if json else plain_lines(scored):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -538,7 +544,11 @@ def evaluate_beats(
 @evaluate.command("patients")
 def evaluate_patients(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of records and their annotations.")
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder of records and their annotations, or its address (s3://bucket/folder).",
+        ),
     ],
     ref_ext: RefExt = "atr",
     record: OnlyRecords = None,
@@ -584,12 +594,13 @@ def evaluate_patients(
     with explained(), ended_by_sigterm():
         require_torch()
         workers = workers_for("monitor.offline.patients_run", jobs, dask)
+        from monitor.offline.address import place
         from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
         from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
 
         options = PatientsOptions(
-            folder=folder,
+            folder=place(folder),
             records=tuple(record or ()),
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
@@ -617,7 +628,7 @@ def evaluate_patients(
 @evaluate.command("noise")
 def evaluate_noise(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
+        str, typer.Argument(metavar="FOLDER", help="Folder of noisy records: 118e24, 118e_6, …")
     ],
     ref_ext: RefExt = "atr",
     record: OnlyRecords = None,
@@ -644,12 +655,13 @@ def evaluate_noise(
     with explained(), ended_by_sigterm():
         require_torch()
         workers = workers_for("monitor.offline.noise_run", jobs, dask)
+        from monitor.offline.address import place
         from monitor.offline.evaluation.noise_report import sheet, to_json
         from monitor.offline.noise_run import run
         from monitor.offline.patients_run import PatientsOptions
 
         options = PatientsOptions(
-            folder=folder,
+            folder=place(folder),
             records=tuple(record or ()),
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
@@ -673,7 +685,7 @@ def evaluate_noise(
 @evaluate.command("alarms")
 def evaluate_alarms(
     folder: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="FOLDER", help="Folder of records of the PhysioNet/CinC Challenge 2015."
         ),
@@ -694,12 +706,13 @@ def evaluate_alarms(
     """
     with explained(), ended_by_sigterm():
         workers = workers_for("monitor.offline.alarms_run", jobs, dask)
+        from monitor.offline.address import place
         from monitor.offline.alarms_run import AlarmsOptions, run
         from monitor.offline.evaluation.alarms_report import to_json, to_table
 
         with progress_bar("judging alarms") as show:
             results = run(
-                AlarmsOptions(folder, tuple(record or ()), workers, part_asked_for(shard)),
+                AlarmsOptions(place(folder), tuple(record or ()), workers, part_asked_for(shard)),
                 lambda done, n, of: show(n / of, harmless(done.record, 60)),
             )
         if json:
@@ -758,11 +771,11 @@ def annotate(
         typer.Argument(
             metavar="RECORD",
             help="Records (files, or PhysioNet names), or folders of WFDB records; a folder "
-            "without any stands for the folders in it.",
+            "without any stands for the folders in it. Addresses (s3://bucket/folder) too.",
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
+        str, typer.Option(metavar="FOLDER", help="Folder for the annotations; made if missing.")
     ],
     leads: Leads = None,
     fs: RateHz = None,
@@ -801,15 +814,17 @@ def annotate(
             require_torch()
         is_one = len(records) == 1 and not Path(records[0]).is_dir()
         workers = workers_for("monitor.offline.annotate", 1 if is_one and not dask else jobs, dask)
+        from monitor.offline.address import place
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
 
         failed: dict[str, str] = {}
-        named = records_and_folders(records, failed)
+        named = _records_and_places(records, failed)
+        to = place(out)
         with progress_bar("annotating") as show:
             results = annotate_records(
                 named,
-                out,
+                to,
                 tuple(leads or ()),
                 None if window is None else BeatSpec.from_mapping({"window": window}),
                 workers,
@@ -823,10 +838,10 @@ def annotate(
                 units,
             )
         results += [Outcome(name, error=reason) for name, reason in failed.items()]
-        raise typer.Exit(_outcome(results, out))
+        raise typer.Exit(_outcome(results, str(to)))
 
 
-def _outcome(results: list[Outcome], out: Path) -> int:
+def _outcome(results: list[Outcome], out: str) -> int:
     """Say what became of each record; return the exit code: 1 if some failed, 2 if all did."""
     failed = [one for one in results if one.error is not None]
     for one in results:
@@ -847,5 +862,27 @@ def _outcome(results: list[Outcome], out: Path) -> int:
     if len(failed) < len(results):
         before = f"; {n_before} were done before (--again does them anew)" if n_before else ""
         n_written = len(results) - len(failed) - n_before
-        sys.stderr.write(f"wrote {n_written} of {len(results)} to {out}{before}\n")
+        sys.stderr.write(f"wrote {n_written} of {len(results)} to {harmless(out, 500)}{before}\n")
     return 0 if not failed else 1 if len(failed) < len(results) else 2
+
+
+def _records_and_places(names: list[str], failed: dict[str, str]) -> list[str | Address]:
+    """Return paths: of the records named, fetched where need be, of folders, and addresses.
+
+    Why one cannot be fetched is put into `failed`, by its name; if none can be, it is an error.
+    """
+    from monitor.offline.address import Address, place
+
+    paths: list[str | Address] = []
+    for name in names:
+        found = place(name)
+        if isinstance(found, Address):
+            paths.append(found)
+            continue
+        try:
+            paths += records_and_folders([name], failed)
+        except DownloadError as error:
+            failed[name] = str(error)
+    if not paths:
+        raise DownloadError(next(iter(failed.values())))
+    return paths

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.offline.dask_cluster import LOCAL, prepare_cluster
 from monitor.offline.worker_processes import prepare_workers
 from monitor.offline.workers import Shard, Workers, parse_shard
 
@@ -37,6 +38,8 @@ def workers_for(module: str, jobs: int | None, dask: str | None) -> Workers:
     workers = Workers(jobs, dask)
     if dask is None:
         prepare_workers(module, jobs)
+    elif dask == LOCAL:
+        prepare_cluster(module)
     return workers
 
 

@@ -16,6 +16,8 @@ from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.signs import RhythmMoment
 from monitor.detection.rhythm.step import RhythmState, step
 from monitor.errors import InvalidOption, MonitorError, RecordError
+from monitor.offline.address import Address
+from monitor.offline.at_hand import at_hand, headers_at_hand
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.alarms_report import KINDS, AlarmResult
 from monitor.offline.rhythm_signs import moments_of_signals, without_waves
@@ -35,7 +37,7 @@ class AlarmsOptions:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Address
         Records of the challenge.
     records : tuple of str
         Only these; none is all.
@@ -45,7 +47,7 @@ class AlarmsOptions:
         Only this part of the records.
     """
 
-    folder: Path
+    folder: Path | Address
     records: tuple[str, ...] = ()
     workers: Workers = Workers()  # noqa: RUF009  frozen
     shard: Shard | None = None
@@ -61,7 +63,8 @@ def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -
     StageFailed
         If a worker process died.
     """
-    names = chosen_records(options.folder, options.records, options.shard)
+    with headers_at_hand(options.folder) as folder:
+        names = chosen_records(folder, options.records, options.shard)
     paths = [options.folder / name for name in names]
     results = run_tasks(
         _judge_or_say_why,
@@ -77,9 +80,11 @@ def run(options: AlarmsOptions, tell: Callable[[AlarmResult, int, int], None]) -
     return results
 
 
-def _judge_or_say_why(path: Path) -> AlarmResult:
+def _judge_or_say_why(path: Path | Address) -> AlarmResult:
     try:
-        return _judge(path)
+        with at_hand(path) as here:
+            here.fetch()
+            return _judge(here.path)
     except (MonitorError, SegmenterError) as error:
         return AlarmResult(path.name, note=str(error))
 

@@ -10,6 +10,9 @@ import wfdb
 from numpy.typing import NDArray
 
 from monitor.errors import InvalidOption
+from monitor.offline.address import Address
+from monitor.offline.elsewhere import check_writable, make_folder, write_files
+from monitor.offline.store import NotThere, Unreachable
 
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
 COMMENT = '"'  # of the record, not of a beat
@@ -84,8 +87,17 @@ def annotation_bytes(
         return (Path(folder) / "all.ann").read_bytes()
 
 
-def replace_files(folder: Path, record: str, files: dict[str, bytes]) -> None:
-    """Write all files of a record beside their places, then move them there."""
+def replace_files(folder: Path | Address, record: str, files: dict[str, bytes]) -> None:
+    """Write all files of a record beside their places, then move them there.
+
+    Raises
+    ------
+    OSError, Unreachable
+        If that fails, on this machine or elsewhere.
+    """
+    if isinstance(folder, Address):
+        write_files(folder, {f"{record}.{name}": content for name, content in files.items()})
+        return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".annotate-") as beside:
         for extension, content in files.items():
             (Path(beside) / extension).write_bytes(content)
@@ -103,6 +115,22 @@ def writable_folder(folder: Path) -> Path:
         raise InvalidOption(
             f"cannot write to {folder}: {error.strerror}; choose another"
         ) from error
+
+
+def writable_place(out: Path | Address) -> Path | Address:
+    """Do as `writable_folder`, wherever the folder is."""
+    if not isinstance(out, Address):
+        return writable_folder(out)
+    try:
+        make_folder(out)
+        check_writable(out)
+    except NotThere as error:
+        raise InvalidOption(
+            f"cannot write to {out}: there is no such bucket or folder; make it first"
+        ) from error
+    except Unreachable as error:
+        raise InvalidOption(f"cannot write to {out}: {error}; choose another") from error
+    return out
 
 
 class GrowingAnnotations:

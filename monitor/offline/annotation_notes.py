@@ -15,6 +15,11 @@ from pathlib import Path
 
 import msgspec
 
+from monitor.offline.address import Address
+from monitor.offline.elsewhere import make_folder, read_whole, write_files
+from monitor.offline.evaluation.beats_report import MAX_ANNOTATION_BYTES
+from monitor.offline.store import Unreachable
+
 FOLDER = ".annotated"
 MAX_NOTE_BYTES = 1 << 16
 FORMAT = 3  # rises when the same settings give other annotations
@@ -60,30 +65,40 @@ def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-def write_note(out: Path, record: str, note: Note) -> None:
+def write_note(out: Path | Address, record: str, note: Note) -> None:
     """Keep a note of annotations that are in their places."""
-    folder = out / FOLDER
+    folder, content = out / FOLDER, msgspec.json.encode(note)
+    if isinstance(folder, Address):
+        make_folder(folder)
+        write_files(folder, {f"{record}.json": content})
+        return
     folder.mkdir(exist_ok=True)
     beside = folder / f"{record}.new"
-    beside.write_bytes(msgspec.json.encode(note))
+    beside.write_bytes(content)
     beside.replace(folder / f"{record}.json")
 
 
-def valid_note(out: Path, record: str, settings: str, source: str) -> Note | None:
+def valid_note(out: Path | Address, record: str, settings: str, source: str) -> Note | None:
     """Return the note of a record that is done, with these settings; None if it is not."""
     note = _read(out / FOLDER / f"{record}.json")
     if note is None or (note.settings, note.source) != (settings, source):
         return None
     try:
-        found = hashes({name: (out / f"{record}.{name}").read_bytes() for name in note.files})
-    except (OSError, ValueError):  # a name with a zero in it
+        found = hashes({name: _content(out / f"{record}.{name}") for name in note.files})
+    except (OSError, ValueError, Unreachable):  # a name with a zero in it
         return None
     return note if found == note.files else None
 
 
-def _read(path: Path) -> Note | None:
+def _read(file: Path | Address) -> Note | None:
     try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_NOTE_BYTES), type=Note)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(_content(file, MAX_NOTE_BYTES), type=Note)
+    except (OSError, Unreachable, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _content(file: Path | Address, most_bytes: int = MAX_ANNOTATION_BYTES) -> bytes:
+    if isinstance(file, Address):
+        return read_whole(file, most_bytes)
+    with file.open("rb") as opened:
+        return opened.read(most_bytes + 1)

@@ -6,22 +6,29 @@ workers died again and again comes back as lost. Extra `[dask]`.
 
 from __future__ import annotations
 
+import logging
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from monitor.errors import InvalidOption, StageFailed
-from monitor.offline.worker_processes import MOST_DEATHS
+from monitor.offline.worker_processes import MOST_DEATHS, start_origin
 
 if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
+LOG_LEVEL = "DASK_LOGGING__DISTRIBUTED"
+QUIET = "critical"  # what it logs of deaths is told by us, in words
 CONNECT_S = 10.0
+FILE_S = 30.0  # until a scheduler that is started beside this command has written its file
 LOST = "workers of the cluster died over it again and again, perhaps for lack of memory"
 
 Task = TypeVar("Task")
@@ -43,21 +50,36 @@ def run_on_dask(
     StageFailed
         If the cluster cannot be reached, is lost, or its workers cannot do such tasks.
     """
+    if address == LOCAL:
+        prepare_cluster(work.__module__)
     with _connected(address, jobs) as client:
         from distributed.scheduler import KilledWorker
 
         executor = client.get_executor(pure=False)
-        here = version("ecg-monitor")
+        here, run = version("ecg-monitor"), f"ecg-monitor-{uuid4().hex}"
         results: dict[int, Result] = {}
-        futures = {executor.submit(_do, here, work, task): k for k, task in enumerate(tasks)}
+        n_lost: Counter[int] = Counter()
+        left = list(range(len(tasks)))
         try:
-            for future in as_completed(futures):
-                index = futures[future]
-                try:
-                    results[index] = future.result()
-                except KilledWorker:
-                    results[index] = gave_up(tasks[index], LOST)
-                tell(results[index], len(results), len(tasks))
+            while left:
+                futures = {
+                    executor.submit(_do, here, run, index, work, tasks[index]): index
+                    for index in left
+                }
+                left = []
+                for future in as_completed(list(futures)):
+                    index = futures.pop(future)
+                    try:
+                        results[index] = future.result()
+                    except KilledWorker:
+                        n_lost[index] += 1
+                        if _began(client, run, index) < MOST_DEATHS > n_lost[index]:
+                            left.append(index)  # it only waited behind one that killed them
+                            continue
+                        results[index] = gave_up(tasks[index], LOST)
+                    finally:  # else the result would stay on its worker, and be lost with it
+                        del future
+                    tell(results[index], len(results), len(tasks))
         except (CancelledError, OSError) as error:
             raise StageFailed(
                 f"the Dask cluster at {address} was lost after {len(results)} of {len(tasks)} "
@@ -73,20 +95,51 @@ def run_on_dask(
     return [results[index] for index in range(len(tasks))]
 
 
-def _do(version_here: str, work: Callable[[Task], Result], task: Task) -> Result:
+def prepare_cluster(module: str) -> None:
+    """Begin to start what workers of a cluster of this machine are forked from.
+
+    Parameters
+    ----------
+    module : str
+        Where `work` lies.
+    """
+    before = os.environ.get(LOG_LEVEL)
+    os.environ[LOG_LEVEL] = QUIET  # read when distributed is imported
+    try:
+        start_origin(module, "distributed")
+    finally:
+        os.environ.pop(LOG_LEVEL)
+        if before is not None:
+            os.environ[LOG_LEVEL] = before
+
+
+def _do(
+    version_here: str, run: str, index: int, work: Callable[[Task], Result], task: Task
+) -> Result:
     """Do a task on a worker; StageFailed if the worker is not fit for it."""
     from distributed import get_worker
+    from distributed.utils import sync
 
     if (there := version("ecg-monitor")) != version_here:
         raise StageFailed(
             f"a worker has ecg-monitor {there}, and this is {version_here}; install the same"
         )
-    if get_worker().state.nthreads != 1:  # records side by side in one process would share state
+    worker = get_worker()
+    if worker.state.nthreads != 1:  # records side by side in one process would share state
         raise StageFailed(
             "a worker does several tasks at a time; start workers with `dask worker --nthreads 1 "
             "--nworkers N`"
         )
+    sync(worker.loop, worker.scheduler.log_event, topic=run, msg=index)
     return work(task)
+
+
+def _began(client: Client, run: str, index: int) -> int:
+    """Return how often a task began.
+
+    The scheduler counts a death against all tasks that wait at the worker, too.
+    """
+    return sum(message == index for _, message in client.get_events(run))
 
 
 @contextmanager
@@ -99,23 +152,32 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
         ) from error
     import dask
 
-    quiet: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
-        "logging.distributed": "error",
+        "distributed.worker.multiprocessing-method": "forkserver",  # imports once, from safe places
+        # Nobody looks at what a cluster measures of itself many times a second.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.tick.limit": "1min",
+        "distributed.admin.system-monitor.interval": "5s",
     }
-    with dask.config.set(quiet):
+    with dask.config.set(settings), _quiet():
         if address == LOCAL:
             n_workers = jobs or os.cpu_count() or 1
             with (
                 LocalCluster(
-                    n_workers=n_workers, threads_per_worker=1, dashboard_address=None
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # 8787 may be taken
                 ) as cluster,
                 Client(cluster) as client,
             ):
                 yield client
             return
         try:
-            if Path(address).is_file():
+            if _is_scheduler_file(address):
+                _wait_for(Path(address))
                 client = Client(scheduler_file=address, timeout=CONNECT_S)
             else:
                 client = Client(address, timeout=CONNECT_S)
@@ -126,3 +188,26 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
             ) from error
         with client:
             yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _is_scheduler_file(address: str) -> bool:
+    return "://" not in address and ("/" in address or Path(address).suffix == ".json")
+
+
+def _wait_for(file: Path) -> None:
+    until_s = time.monotonic() + FILE_S
+    while not (file.is_file() and file.stat().st_size):
+        if time.monotonic() > until_s:
+            raise TimeoutError("there is no such scheduler file")
+        time.sleep(0.1)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from model.errors import ModelError
 from monitor.errors import InvalidOption, MonitorError
+from monitor.offline.address import Address
+from monitor.offline.at_hand import headers_at_hand
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.noise_figures import NoiseResult, noise_of, noise_result
 from monitor.offline.patients_run import PatientsOptions, judged_record
@@ -19,7 +21,7 @@ from segmenter.errors import SegmenterError
 class _Task:
     """What a worker needs to know about each record."""
 
-    record: Path
+    record: Path | Address
     options: PatientsOptions
 
 
@@ -31,10 +33,9 @@ def records_with_noise(options: PatientsOptions) -> list[str]:
     InvalidOption
         If the folder has none.
     """
-    known = {
-        name: noise_of(name)
-        for name in chosen_records(options.folder, options.records, options.shard)
-    }
+    with headers_at_hand(options.folder) as folder:
+        chosen = chosen_records(folder, options.records, options.shard)
+    known = {name: noise_of(name) for name in chosen}
     noisy = {name: noise for name, noise in known.items() if noise is not None}
     if not noisy:
         raise InvalidOption(

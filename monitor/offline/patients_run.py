@@ -15,6 +15,8 @@ from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
 from model.errors import ModelError
 from model.evidence_fit import LabelledEvidence
 from monitor.errors import InvalidOption, MonitorError
+from monitor.offline.address import Address
+from monitor.offline.at_hand import at_hand, headers_at_hand
 from monitor.offline.chosen_records import chosen_records
 from monitor.offline.evaluation.patient_figures import PatientResult, half_of, result_of
 from monitor.offline.labelled_record import NORMAL, LabelledRecord, judge_labelled
@@ -35,7 +37,7 @@ class PatientsOptions:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Address
         Records with reference annotations.
     records : tuple of str
         Only these of the folder; none is all, but for MIT-BIH's paced ones.
@@ -59,7 +61,7 @@ class PatientsOptions:
         Judge each record by evidence that was weighed on all others.
     """
 
-    folder: Path
+    folder: Path | Address
     records: tuple[str, ...] = ()
     learn_s: float = 300.0
     false_alerts_per_hour: float = 1.0
@@ -105,10 +107,11 @@ def records_to_evaluate(options: PatientsOptions) -> tuple[list[str], list[str]]
     InvalidOption
         If the folder has no such records.
     """
-    chosen = chosen_records(options.folder, options.records, options.shard)
-    if options.records:
-        return chosen, []
-    left_out = [name for name in chosen if is_paced_mitdb(options.folder / name)]
+    with headers_at_hand(options.folder) as folder:
+        chosen = chosen_records(folder, options.records, options.shard)
+        if options.records:
+            return chosen, []
+        left_out = [name for name in chosen if is_paced_mitdb(folder / name)]
     names = [name for name in chosen if name not in left_out]
     if not names:
         raise InvalidOption(
@@ -175,7 +178,7 @@ def run(
 class _Task:
     """What a worker needs to know about each record."""
 
-    record: Path
+    record: Path | Address
     options: PatientsOptions
 
 
@@ -200,7 +203,7 @@ def _judge(task: _Task) -> _Judged:
     return _Judged(name, replace(record, evidence=evidence, noisy=noisy))
 
 
-def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
+def judged_record(path: Path | Address, options: PatientsOptions) -> LabelledRecord:
     """Learn, judge and label one record as the options say.
 
     Raises
@@ -208,11 +211,17 @@ def judged_record(path: Path, options: PatientsOptions) -> LabelledRecord:
     MonitorError, SegmenterError, ModelError
         If it cannot be read or learnt, or nothing of it is left to compare.
     """
-    return judge_labelled(path, _base(options), _settings(options), options.ref_ext, options.from_s)
+    with at_hand(path) as here:
+        here.fetch(options.ref_ext)
+        base, settings = _base(options), _settings(options)
+        record = judge_labelled(here.path, base, settings, options.ref_ext, options.from_s)
+        return replace(record, warnings=tuple(map(here.said, record.warnings)))
 
 
-def _noisy(path: Path, options: PatientsOptions) -> LabelledEvidence | None:
-    return noisy_evidence(path, _base(options), _settings(options), options.ref_ext)
+def _noisy(path: Path | Address, options: PatientsOptions) -> LabelledEvidence | None:
+    with at_hand(path) as here:
+        here.fetch(options.ref_ext)
+        return noisy_evidence(here.path, _base(options), _settings(options), options.ref_ext)
 
 
 def _base(options: PatientsOptions) -> Checkpoint:

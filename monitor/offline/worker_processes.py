@@ -61,16 +61,20 @@ def prepare_workers(module: str, jobs: int | None) -> None:
     jobs : int, optional
         As `Workers` takes it.
     """
-    if (jobs or os.cpu_count() or 1) == 1:
-        return
+    if (jobs or os.cpu_count() or 1) > 1:
+        start_origin(module)
+
+
+def start_origin(*modules: str) -> None:
+    """Start what workers are forked from: a process that imports modules, and no others' code."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["__main__", module])  # no news to one that runs already
+    context.set_forkserver_preload(["__main__", *modules])  # no news to one that runs already
     with safe_environment():
         _start_origin()
 
 
 def _start_origin() -> None:
-    """Start what workers are forked from; what is started here, and all its forks, inherit it."""
+    """Start it; what is started here, and all its forks, inherit what holds here."""
     resource_tracker.ensure_running()  # first, since it lets interrupts through when it has begun
     threads = os.environ.get(THREADS)
     os.environ[THREADS] = "1"  # one core a worker; read when libraries are imported
