@@ -139,6 +139,7 @@ def test_nothing_is_lost_when_it_is_killed_in_mid_delivery(
                 process.wait()
         with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
             until(receiver, N, process)
+            time.sleep(2)  # the one before may have done it all: this one has to be up
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
         got = list(receiver.ids())
@@ -188,9 +189,11 @@ def ended(server: Server, newest: int) -> Iterator[None]:
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()
-    yield
-    leaving.set()
-    heart.join()
+    try:
+        yield
+    finally:
+        leaving.set()
+        heart.join()
 
 
 def mixed() -> list[Alert | Technical]:

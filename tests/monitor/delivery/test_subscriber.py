@@ -170,9 +170,11 @@ def beating(server: Server, newest: int) -> Iterator[None]:
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()
-    yield
-    leaving.set()
-    heart.join()
+    try:
+        yield
+    finally:
+        leaving.set()
+        heart.join()
 
 
 def test_a_late_subscriber_gets_what_was_before(endpoint: str, tmp_path: Path) -> None:
