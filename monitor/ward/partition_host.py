@@ -23,6 +23,7 @@ from monitor.errors import InvalidMessage
 from monitor.journal.writer import Progress
 from monitor.settings import ConsumerSettings
 from monitor.step_result import StepResult
+from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.link import WardLink
 from monitor.ward.names import (
     SAMPLES,
@@ -116,6 +117,7 @@ class Hosting:
     checkpoint: Checkpoint
     settings: ConsumerSettings
     executor: Executor
+    segmenter: CommonSegmenter
     shown: Callable[[str], bool]
     say: Callable[[str], None]
 
@@ -135,7 +137,7 @@ class PartitionHost:
         self._silent = ""
         now_s = time.monotonic()
         self._commit_due_s = now_s + COMMIT_S
-        self._status_due_s = self._round_due_s = now_s
+        self._status_due_s = now_s
         self._tidy_due_s = now_s + TIDY_S * (0.5 + partition % 10 / 10)
         self._listened_s = now_s
         self.patients = 0
@@ -168,9 +170,9 @@ class PartitionHost:
             journal,
             journal.models,
             of.executor,
+            of.segmenter,
             list(journal.rows.values()),
             journal.head.taken,
-            of.shown,
         )
         self._steps = steps
         self._report_gap()
@@ -184,18 +186,18 @@ class PartitionHost:
                 await self._serve(reader)
             await self._commit(released=True)
         finally:
+            steps.close()
             with contextlib.suppress(Exception):
                 await asked.unsubscribe()
             await reader.close()
 
     async def _serve(self, reader: StreamReader) -> None:
         """Take in what waits, once round."""
-        await asyncio.sleep(max(0.0, self._round_due_s - time.monotonic()))
-        self._round_due_s = time.monotonic() + ROUND_S
+        # All partitions of a worker at the same moments, so that they share the segmenter's steps.
+        await asyncio.sleep(-time.monotonic() % ROUND_S)
         stored = await reader.read(64, READ_S)
         for slice_ in self._steps.sliced(stored):
-            await self._take(self._steps.step(slice_, now_ns()))
-            await asyncio.sleep(0)  # others of this worker come in between
+            await self._take(await self._steps.gathered_step(slice_, now_ns))
         for one in stored:
             self._producers[one.subject] = one.number
             self._silence.heard(one.subject)

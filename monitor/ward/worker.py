@@ -31,6 +31,7 @@ from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import load_model, utc_now
 from monitor.stages.training_processes import TrainingProcesses
 from monitor.text import harmless
+from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.link import JetStreamError, Unanswered, WardAccess, WardLink, answer_of, connected
 from monitor.ward.names import LEASE_STREAM, LEASES, RUN, WARD, WATCH
 from monitor.ward.partition_host import Hosting, PartitionHost
@@ -38,6 +39,7 @@ from monitor.ward.setup import require_ward
 from monitor.ward.shares import shares
 from monitor.ward.stream_reader import Stored, StreamReader
 from monitor.ward.ward_journal import WardJournal
+from segmenter.beat import BeatSpec
 
 BEAT_S = 1.0  # between two signs of life
 LEASE_S = 4.0  # without one a worker is gone; 10 s with detection, taking over and catching up
@@ -150,6 +152,12 @@ async def _work(options: WorkerOptions, interrupts: Interrupts) -> None:
             )
             await _require_same_run(link, engine.journaled_run([]))
             shown: dict[str, float] = {}
+
+            def is_shown(patient: str) -> bool:
+                return shown.get(patient, 0.0) > time.monotonic()
+
+            spec = BeatSpec.from_mapping(checkpoint.spec)
+            signs = bool(options.settings.rules.alarms.on)
             hosting = Hosting(
                 link,
                 ward,
@@ -157,7 +165,8 @@ async def _work(options: WorkerOptions, interrupts: Interrupts) -> None:
                 checkpoint,
                 options.settings,
                 executor,
-                lambda patient: shown.get(patient, 0.0) > time.monotonic(),
+                CommonSegmenter(spec, is_shown, measure_signs=signs),
+                is_shown,
                 say,
             )
             say(f"{me} works for the ward {ward.identity} at {link.address}")

@@ -15,10 +15,12 @@ from monitor.settings import ConsumerSettings, ProducerSettings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.playback import Pacer, open_sources
 from monitor.ward.bundle import encode_samples
+from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.partition_steps import PartitionSteps
 from monitor.ward.stream_reader import Stored
 from monitor.ward.ward_journal import PatientRow, WardModels
 from monitor.wire.messages import Alert, Technical
+from segmenter.beat import BeatSpec
 
 SETTINGS = ConsumerSettings(beats="", alerts="", journal="")
 
@@ -67,12 +69,16 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Stored]:
     return stream
 
 
+def new_segmenter() -> CommonSegmenter:
+    return CommonSegmenter(BeatSpec(), lambda _patient: False, measure_signs=True)
+
+
 def serve(kept: KeptRows, stream: Sequence[Stored], every: int, until: int) -> None:
     """Judge what is needed up to a message, committing after every so many messages."""
     with ThreadPoolExecutor(1) as executor:
         steps = PartitionSteps(
-            load_shipped(), SETTINGS, kept, WardModels("w"), executor, list(kept.rows.values()),
-            kept.taken,
+            load_shipped(), SETTINGS, kept, WardModels("w"), executor, new_segmenter(),
+            list(kept.rows.values()), kept.taken,
         )  # fmt: skip
         for place, message in enumerate(stream[kept.needed - 1 : until], 1):
             progress: dict[str, Any] = {}
@@ -140,7 +146,9 @@ def test_what_is_no_bundle_is_counted_and_dropped() -> None:
     """Whoever may write into the stream."""
     kept = KeptRows()
     with ThreadPoolExecutor(1) as executor:
-        steps = PartitionSteps(load_shipped(), SETTINGS, kept, WardModels("w"), executor)
+        steps = PartitionSteps(
+            load_shipped(), SETTINGS, kept, WardModels("w"), executor, new_segmenter()
+        )
         for slice_ in steps.sliced([Stored("s", b"\xffnonsense", 1, 0, 0)]):
             steps.step(slice_, 0)
         segmenter = steps.status(0.0).stages[0]
