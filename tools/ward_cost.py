@@ -31,7 +31,8 @@ from monitor.ward.feeder import FeedOptions, feed
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
 from monitor.wire.messages import Alert, BeatScored, Status
-from tools.chaos_ward import child_of, free_port
+from tools.disturbed import free_port
+from tools.nats_cluster import child_of
 from tools.pages import PROGRAM, table
 
 WARM_UP_S = 15.0

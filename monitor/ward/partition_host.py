@@ -51,7 +51,7 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 
-ROUND_S = 0.1  # between two steps: what comes within it is judged together
+ROUND_S = 0.2  # between two steps: what comes within it is judged together, in fewer, larger steps
 READ_S = 0.2  # the longest wait for samples: requests and the heartbeat are looked at after it
 COMMIT_S = 2.0  # how old a committed position may get while there are no alerts
 STATUS_S = 1.0

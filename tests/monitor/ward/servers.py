@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from monitor.ward.names import WardIdentity
 from monitor.ward.server import served, server_program
 from monitor.ward.setup import WardSize, require_ward
 from monitor.ward.ward_up import init
+from tests.monitor.ports import free_port
 
 Result = TypeVar("Result")
 
@@ -30,13 +30,6 @@ def require_nats() -> None:
         server_program()
     except InvalidOption:
         pytest.skip("nats-server is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class WardServer:
