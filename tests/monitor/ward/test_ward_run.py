@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections import defaultdict
@@ -21,7 +22,8 @@ from monitor.ward.names import WardIdentity
 from monitor.ward.past import past_alerts
 from monitor.ward.ward_journal import WardJournal
 from monitor.wire.messages import MONITOR, AckRequest, Alert, Technical, ThresholdRequest
-from tests.monitor.ward.servers import PROGRAM, WardServer
+from tests.monitor.ports import free_port
+from tests.monitor.ward.servers import PROGRAM, WardServer, require_nats
 
 SILENCE = ("signal_lost", "no_verdict")  # a producer was away
 pytestmark = pytest.mark.slow
@@ -214,3 +216,24 @@ def test_without_a_ward_commands_say_what_to_do(tmp_path: Path) -> None:
         assert run.returncode == 2
         assert "give --keys FOLDER" in run.stderr
         assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_server_does_not_outlive_ward_up(tmp_path: Path) -> None:
+    """Killed, `ward up` leaves port and files to the next one, which goes on with the ward."""
+    require_nats()
+    port = free_port()
+    up = ("ward", "up", "--store", str(tmp_path / "ward"), "--port", str(port))
+    identities = []
+    for _ in range(2):
+        with started(*up) as process:
+            assert process.stderr is not None
+            identities.append(process.stderr.readline().split()[1])
+            process.kill()
+            process.wait()
+            deadline_s = time.monotonic() + 10.0
+            with contextlib.suppress(ConnectionRefusedError):
+                while time.monotonic() < deadline_s:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    time.sleep(0.05)
+                pytest.fail("nats-server is still there")
+    assert identities[0] == identities[1]
