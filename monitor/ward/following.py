@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from monitor.delivery.sinks import Delivery
 from monitor.errors import InvalidOption
 from monitor.interrupts import Interrupts
-from monitor.run.watch import FollowOptions, Hearing, Watch, print_messages
+from monitor.run.watch import FollowOptions, Hearing, Watch, open_inbox, print_messages
 from monitor.view.screens import Screen
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
@@ -27,20 +27,22 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
     InvalidOption
         If something is asked for that a ward does not give.
     """
-    if options.durable is not None:
-        raise InvalidOption(
-            "--durable keeps a monitor's alerts; a ward's stream keeps its own: leave it out, and "
-            "begin with --since"
-        )
     if options.after not in (None, 0):
         raise InvalidOption(
             "--from counts a monitor's alerts; those of a ward count in each partition: use "
-            "--since, --new, or neither"
+            "--since, --new, --durable, or none of them"
         )
     with contextlib.ExitStack() as stack:
+        inbox = None if options.durable is None else open_inbox(options.durable, options, stack)
         interrupts = stack.enter_context(Interrupts())
         listener = stack.enter_context(
-            WardListener(access, (*options.topics, "status"), options.after, since=options.since)
+            WardListener(
+                access,
+                (*options.topics, "status"),
+                options.after,
+                since=options.since,
+                inbox=inbox,
+            )
         )
         stack.enter_context(screen)
         delivery = Delivery(options.targets, screen.notice)
