@@ -1,7 +1,6 @@
 """One segmenter for all partitions of a worker: many rows a step cost little more than a few.
 
-With one for each of 16 partitions a beat cost twice as much (docs/SCALE.md). Partitions that have
-something at the same moment share a step; what comes of it goes back to each.
+Partitions that have something at the same moment share a step; what comes of it goes back to each.
 """
 
 from __future__ import annotations
