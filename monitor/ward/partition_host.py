@@ -247,7 +247,7 @@ class PartitionHost:
             alerts,
             saved,
             steps.taken,
-            lambda rows: steps.needed(rows, time.time()),
+            steps.needed,
             released=released,
         )
         forgotten = steps.committed(saved)

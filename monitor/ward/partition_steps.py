@@ -342,15 +342,20 @@ class PartitionSteps:
             self._places.pop(name, None)
         return forgotten
 
-    def needed(self, rows: dict[str, PatientRow], now_s: float) -> int:
-        """Return which message of samples a restart needs first, once these rows are written."""
+    def needed(self, rows: dict[str, PatientRow]) -> int:
+        """Return which message of samples a restart needs first, once these rows are written.
+
+        Who is quiet is told by the stream's own time: a worker that is minutes behind must not take
+        everybody for quiet.
+        """
         first = self.taken + 1
+        newest_s = max((one.seen_s for one in self._places.values()), default=0.0)
         for name, place in self._places.items():
             row = rows.get(name)
             saved = place.saved if row is None else row.taken
             if place.seen <= saved or (place.ended and row is None):  # it was never monitored
                 continue
-            if row is not None and now_s - place.seen_s > QUIET_S:
+            if row is not None and newest_s - place.seen_s > QUIET_S:
                 continue
             first = min(first, saved + 1)
         return first
