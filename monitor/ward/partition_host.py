@@ -175,21 +175,21 @@ class PartitionHost:
             journal.head.taken,
         )
         self._steps = steps
-        self._report_gap()
         samples = f"ecg.samples.{self._partition}.>"
         reader = StreamReader(of.link, SAMPLES, samples, journal.head.needed)
-        asked = await of.link.client.subscribe(
-            ask_subject(self._partition), cb=self._hear_request, pending_msgs_limit=MOST_REQUESTS
-        )
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(steps.close)
+            stack.push_async_callback(reader.close)
+            self._report_gap()
+            asked = await of.link.client.subscribe(
+                ask_subject(self._partition),
+                cb=self._hear_request,
+                pending_msgs_limit=MOST_REQUESTS,
+            )
+            stack.push_async_callback(_unsubscribe, asked)
             while not self._leaving:
                 await self._serve(reader)
             await self._commit(released=True)
-        finally:
-            steps.close()
-            with contextlib.suppress(Exception):
-                await asked.unsubscribe()
-            await reader.close()
 
     async def _serve(self, reader: StreamReader) -> None:
         """Take in what waits, once round."""
@@ -330,3 +330,8 @@ class PartitionHost:
         if before > 1:
             await purge(self._of.link, SAMPLES, f"ecg.samples.{self._partition}.>", before)
         await self._journal.tidy()
+
+
+async def _unsubscribe(subscription: Any) -> None:  # noqa: ANN401
+    with contextlib.suppress(Exception):
+        await subscription.unsubscribe()

@@ -234,6 +234,7 @@ class Worker:
         self._neighbours = Neighbours(self._me)
         self._hosts: dict[int, PartitionHost] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._ending: dict[int, asyncio.Task[None]] = {}  # of partitions that another has
         self._told: tuple[int, ...] = ()
 
     async def run(self, interrupts: Interrupts) -> None:
@@ -293,12 +294,16 @@ class Worker:
             neighbours.owners[partition], neighbours.revisions[partition] = owner, number
 
     def _start(self, partition: int) -> None:
+        ending = self._ending.get(partition)
+        if ending is not None and not ending.done():  # it still gives its patients up
+            return
         host = PartitionHost(self._of, partition)
         self._hosts[partition] = host
         self._tasks[partition] = asyncio.create_task(host.run(), name=f"partition {partition}")
 
     def _stop(self, partition: int) -> None:
-        self._tasks.pop(partition).cancel()
+        task = self._ending[partition] = self._tasks.pop(partition)
+        task.cancel()
         self._hosts.pop(partition, None)
 
     def _end_what_failed(self) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,9 +40,12 @@ class WardServer:
         self.folder, self.port, self._size = folder, free_port(), WardSize(partitions)
         self.access = WardAccess(f"nats://127.0.0.1:{self.port}")
         self._open = contextlib.ExitStack()
+        # A server ends with the thread that started it, and tests start it in ones that end.
+        self._starter = self._open.enter_context(ThreadPoolExecutor(1))
 
     def start(self) -> None:
-        self.process = self._open.enter_context(served(self.folder, self.port))
+        server = served(self.folder, self.port)
+        self.process = self._starter.submit(self._open.enter_context, server).result()
         self.ward = init(self.access, self._size)
 
     def kill(self) -> None:
