@@ -303,8 +303,10 @@ class Worker:
 
     def _stop(self, partition: int) -> None:
         task = self._ending[partition] = self._tasks.pop(partition)
+        # A wait that has just been answered swallows the cancellation (`asyncio.wait_for`, up to
+        # Python 3.11): then it leaves by itself.
+        self._hosts.pop(partition).leave()
         task.cancel()
-        self._hosts.pop(partition, None)
 
     def _end_what_failed(self) -> None:
         """Look at tasks that have ended: given up in order, taken over, or failed."""
