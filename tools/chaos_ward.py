@@ -159,7 +159,7 @@ class WardRound:
         """Let workers judge the rest; return what the stream holds, and compare who listened."""
         kept: list[Alert | Technical] = []
         quiet_s = time.monotonic()
-        while time.monotonic() - quiet_s < QUIET_S:
+        while time.monotonic() - quiet_s < QUIET_S or not kept:
             self._go_on(time.monotonic())
             time.sleep(1.0)
             with contextlib.suppress(WardUnreachable):  # it is just being begun again

@@ -173,6 +173,7 @@ class PartitionHost:
             of.segmenter,
             list(journal.rows.values()),
             journal.head.taken,
+            journal.head.needed,
         )
         self._steps = steps
         samples = f"ecg.samples.{self._partition}.>"

@@ -117,8 +117,8 @@ class PartitionSteps:
         As an `Engine` takes them.
     rows : iterable of PatientRow
         How far patients are.
-    taken : int
-        The last message of samples that was judged.
+    taken, needed : int
+        Messages of samples: the last one that was judged before, and the first one to be read.
     segmenter : CommonSegmenter
         Takes the partition's patients in; `close` gives them up.
     """
@@ -133,8 +133,10 @@ class PartitionSteps:
         segmenter: CommonSegmenter,
         rows: Iterable[PatientRow] = (),
         taken: int = 0,
+        needed: int = 1,
     ) -> None:
         self.taken = taken
+        self._judged_before, self._needed_before, self._read = taken, needed, needed - 1
         self.counters = Counters("consumer", 0)
         self._of_segmenter = Counters("segmenter", 0)
         self._heartbeat = Heartbeat(self.counters)
@@ -310,7 +312,7 @@ class PartitionSteps:
 
     def took(self, number: int) -> None:
         """Take note that a message of samples was judged to its end."""
-        self.taken = max(self.taken, number)
+        self.taken, self._read = max(self.taken, number), number
 
     def carry_out(self, request: ControlRequest) -> str:
         """Do what was asked; LookupError if it cannot be done."""
@@ -349,6 +351,10 @@ class PartitionSteps:
         everybody for quiet.
         """
         first = self.taken + 1
+        # Until all is read again that the one before had judged, it is not known who was in it: a
+        # worker that gives the partition up at once must leave it as it was.
+        if self._read < self._judged_before:
+            first = min(first, self._needed_before)
         newest_s = max((one.seen_s for one in self._places.values()), default=0.0)
         for name, place in self._places.items():
             row = rows.get(name)

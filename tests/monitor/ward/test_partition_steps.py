@@ -78,7 +78,7 @@ def serve(kept: KeptRows, stream: Sequence[Stored], every: int, until: int) -> N
     with ThreadPoolExecutor(1) as executor:
         steps = PartitionSteps(
             load_shipped(), SETTINGS, kept, WardModels("w"), executor, new_segmenter(),
-            list(kept.rows.values()), kept.taken,
+            list(kept.rows.values()), kept.taken, kept.needed,
         )  # fmt: skip
         for place, message in enumerate(stream[kept.needed - 1 : until], 1):
             progress: dict[str, Any] = {}
@@ -182,6 +182,28 @@ def test_one_who_is_quiet_holds_nothing_back_and_one_who_is_behind_everything(
             steps.took(message.number)
             commit(quiet, steps, progress.values())
     assert quiet.needed > 100
+
+
+def test_who_gives_up_before_all_was_read_again_leaves_it_as_it_was(
+    samples: list[Stored],
+) -> None:
+    """Nothing is passed over by the one after: the alerts are those of one run."""
+    whole, broken = KeptRows(), KeptRows()
+    serve(whole, samples, 1, len(samples))
+    serve(broken, samples, 7, 35)
+    needed = broken.needed
+    assert needed < 35
+    for n_read in (0, 1, 3):
+        serve(broken, samples[: needed - 1 + n_read], 1, needed - 1 + n_read)
+        with ThreadPoolExecutor(1) as executor:
+            again = PartitionSteps(
+                load_shipped(), SETTINGS, broken, WardModels("w"), executor, new_segmenter(),
+                list(broken.rows.values()), broken.taken, broken.needed,
+            )  # fmt: skip
+            commit(broken, again, [])
+        assert broken.needed <= needed + n_read
+    serve(broken, samples, 3, len(samples))
+    assert said(broken) == said(whole)
 
 
 def samples_of(stream: Sequence[Stored], patient: str) -> list[SamplesMessage]:
