@@ -196,7 +196,8 @@ def test_a_worker_that_is_told_otherwise_is_refused(ward: WardServer) -> None:
     """All must judge alike, whoever serves a patient."""
     to = ("--ward", ward.access.servers)
     with started("worker", *to) as first:
-        time.sleep(4.0)
+        assert first.stderr is not None
+        assert any(b"works for the ward" in line for line in iter(first.stderr.readline, b""))
         first.terminate()
         first.wait(20)
     other = subprocess.run(
