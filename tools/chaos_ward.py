@@ -415,8 +415,8 @@ def tables(tally: WardTally) -> str:
         )
     return (
         f"{table(kinds, rows)}\n\n{table(headings, kept)}\n\n"
-        f"{tally.rounds} rounds. A partition had no worker {longest}. Of the commits of two workers "
-        f"of one partition one was refused {tally.fights} times. "
+        f"{tally.rounds} rounds. A partition had no worker {longest}. Of the commits of two "
+        f"workers of one partition one was refused {tally.fights} times. "
         f"{tally.silent} reports that a patient is silent, or is heard again."
     )
 
