@@ -26,22 +26,30 @@ from pathlib import Path
 from urllib.parse import quote
 
 from monitor.journal.reader import JournalReader
-from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.simulated import write_record
 from monitor.wire.codec import decode_numbered
 from monitor.wire.messages import MONITOR, Alert, Technical
-from tools.pages import PROGRAM, command_line, section, table, write_sections
+from tools.disturbed import (
+    LONG_S,
+    LOOK_S,
+    MAX_PAUSE_S,
+    ChaosFailed,
+    add_options,
+    disturbed_signal,
+    run_undisturbed,
+    told,
+)
+from tools.pages import PROGRAM, table
 
 STAGES = ("producer", "segmenter", "consumer")
 VICTIMS = (*STAGES, "parent", "subscriber")
 SPEED = "150"  # blocks of 30 s, as at full speed, so that the order of alerts is the same
 PAUSE_SHARE = 0.2  # of the disturbances
-MAX_PAUSE_S = 3.0
-LONG_SHARE, LONG_S = 0.15, 30.0  # of the pauses, and so long: the run takes the stage for hung
+LONG_SHARE = 0.15  # of the pauses
 EVER_SHARE, EVER_S = 0.15, 90.0  # of the pauses, of stages alone; within so long they are killed
 DEATHS, APART_S = 4, 600.0  # of a round that is steady, and the signal between two
 STEADY_SPEED, RESTART_S = 20, 6.0  # and what a restart takes of the time between
 CATCH_UP_S = 120.0  # for a subscriber, when the record has ended
-LOOK_S = 0.1
 
 
 @dataclass
@@ -258,10 +266,6 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-class ChaosFailed(Exception):
-    """A replay was refused or given up, or a stage hung for ever: no kill explains that."""
-
-
 def stage_pid(parent: int, stage: str) -> int | None:
     """Return the process of a stage of a running replay; None while there is none."""
     listed = subprocess.run(
@@ -279,11 +283,7 @@ def undisturbed(record: Path, journal: Path, speed: str = "max") -> list[str]:
 
     The order of alerts and technical alerts depends on how long the blocks are, so on the speed.
     """
-    alerts = ("--alerts", f"ipc://{journal.with_name('u')}")
-    options = (*alerts, "--journal", str(journal), "--speed", speed, "--json")
-    subprocess.run(
-        [*PROGRAM, "replay", str(record), *options], stdout=subprocess.DEVNULL, check=True
-    )
+    run_undisturbed([record], journal, speed)
     return journaled(journal)
 
 
@@ -292,7 +292,7 @@ def chaos(kills: int, hours: float, every_s: float, seed: int) -> Tally:
     tally, chance = Tally(), random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="ecgm-chaos-") as name:
         folder = Path(name)
-        write_record(folder / "sim", _signal(hours, seed))
+        write_record(folder / "sim", disturbed_signal(hours, seed))
         in_blocks = undisturbed(folder / "sim", folder / "undisturbed.sqlite")
         while tally.kills.total() < kills:
             place = folder / str(tally.rounds)
@@ -312,12 +312,6 @@ def chaos(kills: int, hours: float, every_s: float, seed: int) -> Tally:
                 f"alerts {wrong} lost or doubled\n"
             )
     return tally
-
-
-def _signal(hours: float, seed: int) -> SimulationSettings:
-    return SimulationSettings(
-        hours=hours, seed=seed, anomaly_rate=0.05, first_anomaly_s=10.0, lead_off_per_hour=12.0
-    )
 
 
 def tables(tally: Tally) -> str:
@@ -343,20 +337,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--hours", type=float, default=2.0, help="signal of a round")
-    parser.add_argument("--every", type=float, default=6.0, help="mean seconds between two")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="page whose section is written, too")
+    add_options(parser, 6.0)
     given = parser.parse_args(arguments)
-    try:
+
+    def run() -> tuple[Tally, str]:
         tally = chaos(given.kills, given.hours, given.every, given.seed)
-    except ChaosFailed as error:
-        sys.stderr.write(f"chaos: {error}\n")
-        return 1
-    print(tables(tally))
-    if given.out is not None:
-        measured = section(command_line("chaos", arguments), tables(tally))
-        write_sections(given.out, "Chaos", {"Measured": measured})
-    return 0 if tally.flawless else 1
+        return tally, tables(tally)
+
+    return told("chaos", "Measured", arguments, given.out, run)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Kill and pause a ward's workers, producer and server at random; compare with one machine's run.
+"""Kill and pause a ward's workers, producers and server at random; compare with one machine's run.
 
     python -m tools.chaos_ward --faults 50 --patients 10
-    python -m tools.chaos_ward --faults 200 --patients 50 --out docs/CHAOS.md   # half an hour
+    python -m tools.chaos_ward --faults 60 --patients 4 --servers 3      # their leaders die
+    python -m tools.chaos_ward --faults 200 --patients 50 --out docs/CHAOS.md
 
 Needs the extra [nats]. docs/CHAOS.md says what is compared; with alerts lost or doubled, or a
 subscriber that heard something else than the stream holds, the exit code is 1.
@@ -16,7 +17,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,30 +24,41 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from monitor.errors import WardUnreachable
 from monitor.journal.reader import JournalReader
-from monitor.sources.simulated import SimulationSettings, write_record
-from monitor.ward.link import WardAccess
+from monitor.sources.simulated import write_record
 from monitor.ward.past import past_alerts
 from monitor.wire.messages import MONITOR, Alert, Technical
-from tools.pages import PROGRAM, command_line, section, table, write_sections
+from tools.disturbed import (
+    LONG_S,
+    LOOK_S,
+    MAX_PAUSE_S,
+    ChaosFailed,
+    add_options,
+    disturbed_signal,
+    run_undisturbed,
+    told,
+)
+from tools.nats_cluster import Cluster, OneServer, ended_at_last
+from tools.pages import PROGRAM, table
 
 WORKERS = ("worker 1", "worker 2", "worker 3")
-VICTIMS = (*WORKERS, "producer", "server")
-SPEED = 30.0
+PRODUCERS = ("producer 1", "producer 2")
+PARTITIONS = 8
 SPEED_MARGIN = 0.9  # of the time that a producer takes at least
 PAUSE_SHARE = 0.3
-MAX_PAUSE_S = 3.0
-LONG_SHARE, LONG_S = 0.2, 30.0  # of the pauses: longer than a lease lasts
+LONG_SHARE = 0.2  # of the pauses: longer than a lease lasts, so that another serves its patients
 DOWN_S = 2.0  # at most, before what was killed is started again
+BACK_S = 2.0  # for a server that is started again to answer
 QUIET_S = 25.0  # without another alert: all is judged
-LOOK_S = 0.1
 # What a patient of whom nothing comes is reported as, too: those that are more than the undisturbed
 # run's are counted apart.
 SILENCE, SILENT = ("no_verdict", "signal_lost"), "silent"
 GAP = re.compile(r"had no worker for (\d+) s")
+FOUGHT = "another writes"  # as a worker says whose commit was refused
 
 
 @dataclass
@@ -65,6 +76,8 @@ class WardTally:
     subscriber_differs: int = 0
     holes: int = 0
     gaps_s: list[int] = field(default_factory=list)  # without a worker, as the ward says
+    own_gaps_s: list[float] = field(default_factory=list)  # less the time without a server
+    fights: int = 0  # commits refused to one of two workers of a partition
     silent: int = 0  # patients reported as silent
 
     @property
@@ -100,32 +113,40 @@ class WardRound:
     """Records from their beginning to their end, in one ward, disturbed on the way."""
 
     def __init__(
-        self, records: Sequence[Path], folder: Path, chance: random.Random, tally: WardTally
+        self,
+        records: Sequence[Path],
+        folder: Path,
+        servers: Cluster | OneServer,
+        chance: random.Random,
+        tally: WardTally,
     ) -> None:
-        self._records, self._folder = records, folder
+        self._folder, self._servers = folder, servers
+        self._records = {
+            name: records[number :: len(PRODUCERS)] for number, name in enumerate(PRODUCERS)
+        }
         self._chance, self._tally = chance, tally
-        self._port = free_port()
-        self.access = WardAccess(f"nats://127.0.0.1:{self._port}")
+        self.access = servers.access
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._due_s: dict[str, float] = {}  # when what was killed is started again
         self._stopped: dict[str, tuple[int, float]] = {}  # until when which process is paused
+        # Wall times between which there was no server; of three there always is one.
+        self.outages_s: list[tuple[float, float]] = []
 
-    def run(self, faults: int, every_s: float, minutes: float) -> list[Alert | Technical]:
+    def run(
+        self, faults: int, every_s: float, minutes: float, speed: float
+    ) -> list[Alert | Technical]:
         """Go to the records' end, disturbing it until there were so many faults in all."""
-        sent_s = SPEED_MARGIN * 60 * minutes / SPEED
-        with self._ended_at_last():
-            self._begin("server")
-            self._wait_for_server()
+        self._speed = speed
+        with ended_at_last(self._servers), self._ended_at_last():
+            self._servers.begin()
             self._begin("subscriber")
             time.sleep(1.0)
-            for one in (*WORKERS, "producer"):
+            for one in (*WORKERS, *PRODUCERS):
                 self._begin(one)
             next_s = time.monotonic() + 5.0
             # One that had sent all would begin again with all of it.
-            self._spared_s = time.monotonic() + sent_s
-            while True:
-                if self._running["producer"].poll() == 0:
-                    break
+            self._spared_s = time.monotonic() + SPEED_MARGIN * 60 * minutes / speed
+            while any(self._running[one].poll() != 0 for one in PRODUCERS):
                 now_s = time.monotonic()
                 self._go_on(now_s)
                 if now_s >= next_s and self._tally.faults < faults:
@@ -138,7 +159,7 @@ class WardRound:
         """Let workers judge the rest; return what the stream holds, and compare who listened."""
         kept: list[Alert | Technical] = []
         quiet_s = time.monotonic()
-        while time.monotonic() - quiet_s < QUIET_S:
+        while time.monotonic() - quiet_s < QUIET_S or not kept:
             self._go_on(time.monotonic())
             time.sleep(1.0)
             with contextlib.suppress(WardUnreachable):  # it is just being begun again
@@ -147,6 +168,8 @@ class WardRound:
                     kept, quiet_s = now, time.monotonic()
         with (self._folder / "subscriber.out").open() as lines:
             heard = [json.loads(line) for line in lines]
+        for worker in WORKERS:
+            self._tally.fights += self._errors_of(worker).read_text().count(FOUGHT)
         heard_ids = [(one["journal"], one["seq"], one["id"]) for one in heard]
         kept_ids = [(one.journal, one.seq, one.id) for one in kept]
         if heard_ids != kept_ids:
@@ -158,29 +181,22 @@ class WardRound:
         command: tuple[str, ...]
         ward = ("--ward", self.access.servers)
         match name:
-            case "server":
-                store = ("--store", str(self._folder / "ward"))
-                command = ("ward", "up", *store, "--port", str(self._port), "--partitions", "8")
-            case "producer":
-                records = [str(one) for one in self._records]
-                command = ("producer", *records, "--speed", f"{SPEED:g}", *ward, "--name", "chaos")
+            case "producer 1" | "producer 2":
+                records = [str(one) for one in self._records[name]]
+                pace = ("--speed", f"{self._speed:g}")
+                command = ("producer", *records, *pace, *ward, "--name", _slug(name))
             case "subscriber":
                 command = ("subscribe", *ward, "--json")
             case _:
-                command = ("worker", *ward, "--name", name.replace(" ", ""))
-        slug = name.replace(" ", "")
-        out, err = self._folder / f"{slug}.out", self._folder / f"{slug}.err"
-        with out.open("ab") as output, err.open("ab") as errors:
+                command = ("worker", *ward, "--name", _slug(name))
+        out = self._folder / f"{_slug(name)}.out"
+        with out.open("ab") as output, self._errors_of(name).open("ab") as errors:
             self._running[name] = subprocess.Popen(
                 [*PROGRAM, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=errors
             )
 
-    def _wait_for_server(self) -> None:
-        deadline_s = time.monotonic() + 20.0
-        while b"partitions at" not in (self._folder / "server.err").read_bytes():
-            if time.monotonic() > deadline_s or self._running["server"].poll() is not None:
-                raise ChaosWardFailed((self._folder / "server.err").read_text()[-1000:])
-            time.sleep(LOOK_S)
+    def _errors_of(self, name: str) -> Path:
+        return self._folder / f"{_slug(name)}.err"
 
     def _go_on(self, now_s: float) -> None:
         """Continue what was paused long enough; start again what was killed."""
@@ -189,44 +205,56 @@ class WardRound:
                 del self._stopped[name]
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-        for name in VICTIMS:
-            process = self._running[name]
-            code = process.poll()
-            if code is None or (name == "producer" and code == 0):
+        for name in (*WORKERS, *PRODUCERS):
+            code = self._running[name].poll()
+            if code is None or (name in PRODUCERS and code == 0):
                 continue
-            if code == 2 and name != "producer":
-                slug = name.replace(" ", "")
-                text = (self._folder / f"{slug}.err").read_text()
+            if code == 2 and name in WORKERS:
+                text = self._errors_of(name).read_text()
                 if "answers" not in text[-500:] and "JetStream" not in text[-500:]:
-                    raise ChaosWardFailed(f"{name}: {text[-1000:]}")
-            due_s = self._due_s.setdefault(name, now_s + self._chance.uniform(0, DOWN_S))
-            if now_s >= due_s:
-                del self._due_s[name]
+                    raise ChaosFailed(f"{name}: {text[-1000:]}")
+            if self._is_due(name, now_s):
                 self._begin(name)
+        if not self._servers.is_whole and self._is_due(self._servers.victim, now_s):
+            self._servers.revive()
+
+    def _is_due(self, name: str, now_s: float) -> bool:
+        """Tell whether what has ended is to be started again now."""
+        due_s = self._due_s.setdefault(name, now_s + self._chance.uniform(0, DOWN_S))
+        if now_s < due_s:
+            return False
+        del self._due_s[name]
+        if name == OneServer.victim:
+            self.outages_s[-1] = self.outages_s[-1][0], time.time() + BACK_S
+        return True
 
     def _disturb(self, now_s: float) -> None:
-        victim = self._chance.choice(VICTIMS)
-        if victim == "producer" and now_s >= self._spared_s:
+        victim = self._chance.choice((*WORKERS, *PRODUCERS, self._servers.victim))
+        if victim in PRODUCERS and now_s >= self._spared_s:
             return
-        if victim in self._stopped or self._running[victim].poll() is not None:
+        if victim in self._stopped or victim in self._due_s:
             return
-        pid = self._running[victim].pid
-        if victim == "server":
-            child = child_of(pid)
-            if child is None:
-                return
-            pid = child
-        tally = self._tally
+        if victim == self._servers.victim:
+            pid = self._servers.pid(self._chance.randrange(2))
+        else:
+            process = self._running[victim]
+            pid = process.pid if process.poll() is None else None
+        if pid is None:
+            return
+        tally, pause_s = self._tally, 0.0
+        if self._chance.random() < PAUSE_SHARE:
+            is_long = self._chance.random() < LONG_SHARE
+            pause_s = LONG_S if is_long else self._chance.uniform(0, MAX_PAUSE_S)
         with contextlib.suppress(ProcessLookupError):
-            if self._chance.random() >= PAUSE_SHARE:
+            if not pause_s:
                 os.kill(pid, signal.SIGKILL)
                 tally.kills[victim] += 1
-                return
-            is_long = self._chance.random() < LONG_SHARE and victim != "server"
-            pause_s = LONG_S if is_long else self._chance.uniform(0, MAX_PAUSE_S)
-            os.kill(pid, signal.SIGSTOP)
-            (tally.long_pauses if is_long else tally.pauses)[victim] += 1
-            self._stopped[victim] = pid, now_s + pause_s
+            else:
+                os.kill(pid, signal.SIGSTOP)
+                (tally.long_pauses if is_long else tally.pauses)[victim] += 1
+                self._stopped[victim] = pid, now_s + pause_s
+            if victim == OneServer.victim:
+                self.outages_s.append((time.time(), time.time() + pause_s + BACK_S))
 
     @contextlib.contextmanager
     def _ended_at_last(self) -> Iterator[None]:
@@ -245,58 +273,58 @@ class WardRound:
                     process.kill()
 
 
-class ChaosWardFailed(Exception):
-    """A process was refused or given up: no fault explains that."""
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def child_of(pid: int) -> int | None:
-    """Return the process that another started; None while there is none."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
-    )
-    for line in listed.stdout.splitlines():
-        child, parent, state = line.split()
-        if int(parent) == pid and not state.startswith("Z"):
-            return int(child)
-    return None
+def _slug(name: str) -> str:
+    return name.replace(" ", "")
 
 
 def undisturbed(records: Sequence[Path], journal: Path) -> list[Alert | Technical]:
     """Return the alerts of a run on one machine to which nothing happens."""
-    options = ("--journal", str(journal), "--speed", "max", "--json")
-    alerts = ("--alerts", f"ipc://{journal.with_name('u')}")
-    subprocess.run(
-        [*PROGRAM, "replay", *map(str, records), *alerts, *options],
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    run_undisturbed(records, journal)
     with JournalReader(journal) as reader:
         return list(reader.alerts())
 
 
-def chaos_ward(faults: int, patients: int, minutes: float, every_s: float, seed: int) -> WardTally:
+@dataclass(frozen=True)
+class WardChaos:
+    """What is to be disturbed, and how much.
+
+    Attributes
+    ----------
+    faults, patients, servers : int
+    minutes : float
+        Signal of a round.
+    every_s : float
+        Between two faults, mean.
+    speed : float
+        Times real time.
+    """
+
+    faults: int
+    patients: int
+    servers: int
+    minutes: float
+    every_s: float
+    speed: float
+    seed: int
+
+
+def chaos_ward(plan: WardChaos) -> WardTally:
     """Disturb rounds until there were so many faults; the tally of all of them."""
-    tally, chance = WardTally(), random.Random(seed)
+    tally, chance = WardTally(), random.Random(plan.seed)
     with tempfile.TemporaryDirectory(prefix="ecgm-chaos-") as name:
         folder = Path(name)
-        records = [folder / f"bed{number:03d}" for number in range(patients)]
+        records = [folder / f"bed{number:03d}" for number in range(plan.patients)]
         for number, record in enumerate(records):
-            write_record(record, _signal(minutes, seed * 1000 + number))
+            write_record(record, disturbed_signal(plan.minutes / 60, plan.seed * 1000 + number))
         expected = identities(undisturbed(records, folder / "undisturbed.sqlite"))
-        while tally.faults < faults:
+        while tally.faults < plan.faults:
             place = folder / str(tally.rounds)
             place.mkdir()
-            found = WardRound(records, place, chance, tally).run(faults, every_s, minutes)
+            servers = (Cluster if plan.servers == 3 else OneServer)(place, PARTITIONS)
+            one = WardRound(records, place, servers, chance, tally)
+            found = one.run(plan.faults, plan.every_s, plan.minutes, plan.speed)
             tally.rounds += 1
-            compare(tally, expected, found)
+            compare(tally, expected, found, one.outages_s)
             sys.stderr.write(
                 f"round {tally.rounds}: {tally.faults} faults so far, of {tally.expected} alerts "
                 f"{tally.lost} lost, {tally.doubled} doubled\n"
@@ -313,9 +341,18 @@ def _keep(place: Path) -> None:
 
 
 def compare(
-    tally: WardTally, expected: dict[str, list[str]], found: Sequence[Alert | Technical]
+    tally: WardTally,
+    expected: dict[str, list[str]],
+    found: Sequence[Alert | Technical],
+    outages_s: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Count what differs between the alerts expected and those of a ward."""
+    """Count what differs between the alerts expected and those of a ward.
+
+    Parameters
+    ----------
+    outages_s : sequence of (float, float)
+        Wall times between which there was no server.
+    """
     by_patient = identities(found)
     tally.expected += sum(map(len, expected.values()))
     for name in {*expected, *by_patient}:
@@ -341,29 +378,45 @@ def compare(
             gap = GAP.search(one.text) if one.patient == MONITOR else None
             if gap is not None and one.state == "onset":
                 tally.gaps_s.append(int(gap[1]))
+                end_s = datetime.fromisoformat(one.wall_time).timestamp()
+                tally.own_gaps_s.append(gap_without(end_s - int(gap[1]), end_s, outages_s))
 
 
-def _signal(minutes: float, seed: int) -> SimulationSettings:
-    return SimulationSettings(
-        hours=minutes / 60, seed=seed, anomaly_rate=0.05, first_anomaly_s=10.0,
-        lead_off_per_hour=12.0,
-    )  # fmt: skip
+def gap_without(begin_s: float, end_s: float, outages_s: Sequence[tuple[float, float]]) -> float:
+    """Return how long a stretch of time is, less the outages that lie in it."""
+    covered_s, at_s = 0.0, begin_s
+    for from_s, to_s in sorted(outages_s):
+        from_s, to_s = max(from_s, at_s), min(to_s, end_s)
+        if to_s > from_s:
+            covered_s, at_s = covered_s + to_s - from_s, to_s
+    return end_s - begin_s - covered_s
 
 
 def tables(tally: WardTally) -> str:
     """Return what happened as tables in Markdown."""
     faults = (tally.kills, tally.pauses, tally.long_pauses)
-    rows = [[one, *(f"{fault[one]}" for fault in faults)] for one in VICTIMS]
+    victims = (*WORKERS, *PRODUCERS, OneServer.victim, Cluster.victim)
+    rows = [
+        [one, *(f"{fault[one]}" for fault in faults)]
+        for one in victims
+        if any(fault[one] for fault in faults)
+    ]
     rows.append(["all", *(f"{fault.total()}" for fault in faults)])
     kinds = ["process", "kills", "pauses to 3 s", f"pauses of {LONG_S:.0f} s"]
     headings = ["expected", "lost", "doubled", "out of order", "holes", "subscriber differs"]
     counts = (tally.expected, tally.lost, tally.doubled, tally.disordered, tally.holes)
     kept = [[*map(str, counts), f"{tally.subscriber_differs}"]]
-    gaps = sorted(tally.gaps_s)
-    longest = f"the longest {gaps[-1]} s, the median {gaps[len(gaps) // 2]} s" if gaps else "none"
+    gaps, own = sorted(tally.gaps_s), sorted(tally.own_gaps_s)
+    longest = "never"
+    if gaps:
+        longest = (
+            f"{len(gaps)} times, the longest {gaps[-1]} s, the median {gaps[len(gaps) // 2]} s; "
+            f"less the time in which there was no server, the longest {own[-1]:.0f} s"
+        )
     return (
         f"{table(kinds, rows)}\n\n{table(headings, kept)}\n\n"
-        f"{tally.rounds} rounds. {len(gaps)} times a partition had no worker: {longest}. "
+        f"{tally.rounds} rounds. A partition had no worker {longest}. Of the commits of two "
+        f"workers of one partition one was refused {tally.fights} times. "
         f"{tally.silent} reports that a patient is silent, or is heard again."
     )
 
@@ -374,20 +427,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--patients", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=60.0, help="signal of a round")
-    parser.add_argument("--every", type=float, default=2.0, help="mean seconds between two")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="page whose section is written, too")
+    parser.add_argument("--servers", type=int, default=1, choices=(1, 3))
+    parser.add_argument("--speed", type=float, default=20.0, help="times real time")
+    add_options(parser, 2.0)
     given = parser.parse_args(arguments)
-    try:
-        tally = chaos_ward(given.faults, given.patients, given.minutes, given.every, given.seed)
-    except ChaosWardFailed as error:
-        sys.stderr.write(f"chaos_ward: {error}\n")
-        return 1
-    print(tables(tally))
-    if given.out is not None:
-        measured = section(command_line("chaos_ward", arguments), tables(tally))
-        write_sections(given.out, "Chaos", {"Measured, a ward on NATS": measured})
-    return 0 if tally.flawless else 1
+
+    def run() -> tuple[WardTally, str]:
+        tally = chaos_ward(
+            WardChaos(
+                given.faults,
+                given.patients,
+                given.servers,
+                given.minutes,
+                given.every,
+                given.speed,
+                given.seed,
+            )
+        )
+        return tally, tables(tally)
+
+    many = "three servers" if given.servers == 3 else "a ward on NATS"
+    return told("chaos_ward", f"Measured, {many}", arguments, given.out, run)
 
 
 if __name__ == "__main__":

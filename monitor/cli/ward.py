@@ -28,6 +28,7 @@ from monitor.cli.options import (
 )
 from monitor.detection.rules import load_rules
 from monitor.settings import ConsumerSettings, Rules, parse_threshold, parse_verdict
+from monitor.ward.names import PARTITIONS
 
 ward_commands = typer.Typer(name="ward")
 working = typer.Typer()
@@ -64,7 +65,7 @@ def ward_up(
         typer.Option(metavar="FOLDER", help="Where its files lie. Default: in your state folder."),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 4222,
-    partitions: Partitions = 16,
+    partitions: Partitions = PARTITIONS,
 ) -> None:
     """Run a NATS server with a ward on this machine, for trying; Ctrl-C ends it.
 
@@ -85,7 +86,7 @@ def ward_up(
 @ward_commands.command("init")
 def ward_init(
     servers: WardServers = _WARD,
-    partitions: Partitions = 16,
+    partitions: Partitions = PARTITIONS,
     replicas: Annotated[
         int, typer.Option(min=1, max=5, help="Servers that hold each message: 3 in a cluster.")
     ] = 1,

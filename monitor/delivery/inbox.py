@@ -324,6 +324,11 @@ class Inbox:
         )
         return [(found, self._decoded(message)) for found, message in rows]
 
+    def newest_alert(self) -> Alert | Technical | None:
+        """Return what was kept last."""
+        rows = self._rows("SELECT message FROM alerts ORDER BY number DESC LIMIT 1")
+        return self._decoded(rows[0][0]) if rows else None
+
     def truncate(self) -> None:
         """Remove some of what is too old, and of the oldest in an inbox that is too big.
 

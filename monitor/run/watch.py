@@ -145,7 +145,7 @@ def follow(options: FollowOptions, screen: Screen) -> None:
         With `until_end`, if a sink did not get all alerts.
     """
     with contextlib.ExitStack() as stack:
-        inbox = None if options.durable is None else _open_inbox(options.durable, options, stack)
+        inbox = None if options.durable is None else open_inbox(options.durable, options, stack)
         interrupts = stack.enter_context(Interrupts())
         subscriber = stack.enter_context(
             AlertSubscriber(
@@ -189,7 +189,8 @@ def handing_on(
         )
 
 
-def _open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
+def open_inbox(name: str, options: FollowOptions, stack: contextlib.ExitStack) -> Inbox:
+    """Open a durable subscriber's inbox, which no other may have open, until the stack ends."""
     path = inbox_path(name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.enter_context(locked(path, wait_s=0.0))

@@ -8,7 +8,7 @@ dropped; both are counted.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -165,6 +165,10 @@ class SampleSegmenter:
         self._opened = 0
         self._streams: dict[str, PatientStream] = {}
         self._ended: dict[str, tuple[Stream, RecentSignal]] = {}  # the newest last
+        self.expect(streams, resume)
+
+    def expect(self, streams: Sequence[Stream], resume: Sequence[Resume]) -> None:
+        """Take in patients who go on from their states; of the others nothing is known yet."""
         states = {one.patient: one.segmenter_state for one in resume}
         for one in streams:
             if one.patient in states:
@@ -201,6 +205,14 @@ class SampleSegmenter:
                     self._counters.malformed += 1
         self._take(side_by_side, now_s, result)
         return result
+
+    def forget(self, patients: Iterable[str]) -> None:
+        """Give up patients whom another serves from now on; nothing is said of them."""
+        for name in patients:
+            stream = self._streams.get(name)
+            if stream is not None:
+                self._remove(stream)
+            self._ended.pop(name, None)
 
     def recent_waves(self, patients: Sequence[str]) -> list[Wave]:
         """Return the last ten seconds of patients, for a view that has just come to them."""
@@ -377,11 +389,14 @@ class SampleSegmenter:
         flush: bool = True,
     ) -> None:
         """Give up a patient's row; its last beats are sent on first."""
-        del self._streams[stream.stream.patient]
         if flush:
             stream.state_due_s = -inf
             last = Block(stream, sent_ns, NO_SAMPLES, 0)
             self._pass_on([last], stream.pool.flush(stream.row), [0], now_s, result)
+        self._remove(stream)
+
+    def _remove(self, stream: PatientStream) -> None:
+        del self._streams[stream.stream.patient]
         stream.pool.remove(stream.row)
         if not stream.pool.patients:
             del self._pools[stream.key]  # a sender's choice: none is kept

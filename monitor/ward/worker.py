@@ -33,6 +33,7 @@ from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import load_model, utc_now
 from monitor.stages.training_processes import TrainingProcesses
 from monitor.text import harmless
+from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.link import JetStreamError, Unanswered, WardAccess, WardLink, answer_of, connected
 from monitor.ward.names import LEASE_STREAM, LEASES, RUN, WARD, WATCH
 from monitor.ward.partition_host import Hosting, PartitionHost
@@ -40,6 +41,7 @@ from monitor.ward.setup import require_ward
 from monitor.ward.shares import shares
 from monitor.ward.stream_reader import Stored, StreamReader
 from monitor.ward.ward_journal import WardJournal
+from segmenter.beat import BeatSpec
 
 BEAT_S = 1.0  # between two signs of life
 LEASE_S = 4.0  # without one a worker is gone; 10 s with detection, taking over and catching up
@@ -157,6 +159,12 @@ async def _work(options: WorkerOptions, interrupts: Interrupts, metrics: Metrics
             )
             await _require_same_run(link, engine.journaled_run([]))
             shown: dict[str, float] = {}
+
+            def is_shown(patient: str) -> bool:
+                return shown.get(patient, 0.0) > time.monotonic()
+
+            spec = BeatSpec.from_mapping(checkpoint.spec)
+            signs = bool(options.settings.rules.alarms.on)
             hosting = Hosting(
                 link,
                 ward,
@@ -164,7 +172,8 @@ async def _work(options: WorkerOptions, interrupts: Interrupts, metrics: Metrics
                 checkpoint,
                 options.settings,
                 executor,
-                lambda patient: shown.get(patient, 0.0) > time.monotonic(),
+                CommonSegmenter(spec, is_shown, measure_signs=signs),
+                is_shown,
                 say,
                 metrics,
             )
@@ -233,6 +242,7 @@ class Worker:
         self._neighbours = Neighbours(self._me)
         self._hosts: dict[int, PartitionHost] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._ending: dict[int, asyncio.Task[None]] = {}  # of partitions that another has
         self._told: tuple[int, ...] = ()
 
     async def run(self, interrupts: Interrupts) -> None:
@@ -293,13 +303,19 @@ class Worker:
             neighbours.owners[partition], neighbours.revisions[partition] = owner, number
 
     def _start(self, partition: int) -> None:
+        ending = self._ending.get(partition)
+        if ending is not None and not ending.done():  # it still gives its patients up
+            return
         host = PartitionHost(self._of, partition)
         self._hosts[partition] = host
         self._tasks[partition] = asyncio.create_task(host.run(), name=f"partition {partition}")
 
     def _stop(self, partition: int) -> None:
-        self._tasks.pop(partition).cancel()
-        self._hosts.pop(partition, None)
+        task = self._ending[partition] = self._tasks.pop(partition)
+        # A wait that has just been answered swallows the cancellation (`asyncio.wait_for`, up to
+        # Python 3.11): then it leaves by itself.
+        self._hosts.pop(partition).leave()
+        task.cancel()
 
     def _end_what_failed(self) -> None:
         """Look at tasks that have ended: given up in order, taken over, or failed."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from monitor.delivery.inbox import Inbox
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import MonitorError
 from monitor.journal.reader import JournalReader
@@ -134,9 +135,10 @@ class EmbeddedStore:
             server.stop()
 
     def listener(
-        self, after: int | None = 0, since: str | None = None
+        self, after: int | None = 0, since: str | None = None, inbox: Inbox | None = None
     ) -> contextlib.AbstractContextManager[Listening]:
-        return AlertSubscriber(self.endpoint, ("alert", "technical", "status"), after, since=since)
+        topics = ("alert", "technical", "status")
+        return AlertSubscriber(self.endpoint, topics, after, since=since, inbox=inbox)
 
 
 STREAM = Stream("119", "119", ["MLII"], 360.0, 0, None)
@@ -196,10 +198,10 @@ class WardStore:
         return past_alerts(self.server.access, since)
 
     def listener(
-        self, after: int | None = 0, since: str | None = None
+        self, after: int | None = 0, since: str | None = None, inbox: Inbox | None = None
     ) -> contextlib.AbstractContextManager[Listening]:
         topics = ("alert", "technical", "status")
-        return WardListener(self.server.access, topics, after, since=since)
+        return WardListener(self.server.access, topics, after, since=since, inbox=inbox)
 
 
 @contextlib.contextmanager

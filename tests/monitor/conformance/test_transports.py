@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.delivery.inbox import Inbox
 from monitor.delivery.publisher import Publisher
 from monitor.journal.writer import Journal
 from monitor.run.watch import Listening
@@ -33,7 +34,7 @@ def speaking(kept: EmbeddedStore | WardStore) -> Iterator[Say]:
     """Commit and publish as a monitor does, for the block."""
     if isinstance(kept, WardStore):
         writer = kept.writer()
-        yield lambda messages: writer.commit(messages, [])
+        yield lambda messages: writer.commit([_named(one, writer.identity) for one in messages], [])
         writer.close()
         return
     with kept.publishing() as server:
@@ -107,3 +108,28 @@ def test_from_a_wall_time_on(kept: EmbeddedStore | WardStore) -> None:
         say([alert(seq=1, id="a1")])
         with kept.listener(since="2020-01-01T00:00:00.000Z") as listener:
             assert heard(listener, 1) == [1]
+
+
+def test_a_durable_listener_goes_on_where_it_was(
+    kept: EmbeddedStore | WardStore, tmp_path: Path
+) -> None:
+    """What it had in hand when it died comes again; what it had handled does not."""
+    path = tmp_path / "inbox.sqlite"
+    with speaking(kept) as say:
+        say(said(1, 10))
+        with (
+            contextlib.suppress(ZeroDivisionError),
+            Inbox(path) as inbox,
+            kept.listener(inbox=inbox) as listener,
+        ):
+            assert heard(listener, 6) == [1, 2, 3, 4, 5, 6]
+            raise ZeroDivisionError  # before it has handled the last
+        say(said(11, 5))
+        with Inbox(path) as inbox, kept.listener(inbox=inbox) as listener:
+            assert heard(listener, 10) == list(range(6, 16))
+        with Inbox(path) as inbox:
+            assert [one.seq for one in inbox.alerts()] == list(range(1, 16))
+        with Inbox(path) as inbox, kept.listener(inbox=inbox) as listener:
+            assert heard(listener, 1, within_s=2.0) == []
+            say(said(16, 1))
+            assert heard(listener, 1) == [16]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from monitor.ward.names import WardIdentity
 from monitor.ward.server import served, server_program
 from monitor.ward.setup import WardSize, require_ward
 from monitor.ward.ward_up import init
+from tests.monitor.ports import free_port
 
 Result = TypeVar("Result")
 
@@ -32,13 +33,6 @@ def require_nats() -> None:
         pytest.skip("nats-server is not installed")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class WardServer:
     """A server that can be killed and started again over the same files."""
 
@@ -46,9 +40,12 @@ class WardServer:
         self.folder, self.port, self._size = folder, free_port(), WardSize(partitions)
         self.access = WardAccess(f"nats://127.0.0.1:{self.port}")
         self._open = contextlib.ExitStack()
+        # A server ends with the thread that started it, and tests start it in ones that end.
+        self._starter = self._open.enter_context(ThreadPoolExecutor(1))
 
     def start(self) -> None:
-        self.process = self._open.enter_context(served(self.folder, self.port))
+        server = served(self.folder, self.port)
+        self.process = self._starter.submit(self._open.enter_context, server).result()
         self.ward = init(self.access, self._size)
 
     def kill(self) -> None:

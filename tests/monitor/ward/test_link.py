@@ -14,7 +14,8 @@ import pytest
 from monitor.errors import InvalidKeys, InvalidOption, WardUnreachable
 from monitor.ward.link import WardAccess, connected, server_addresses
 from monitor.ward.setup import require_ward
-from tests.monitor.ward.servers import free_port, require_nats
+from tests.monitor.ports import free_port
+from tests.monitor.ward.servers import require_nats
 
 
 async def reach(access: WardAccess) -> None:

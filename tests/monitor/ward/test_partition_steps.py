@@ -14,11 +14,13 @@ from monitor.journal.writer import StoredProgress, stored
 from monitor.settings import ConsumerSettings, ProducerSettings
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.stages.playback import Pacer, open_sources
-from monitor.ward.bundle import encode_samples
+from monitor.ward.bundle import decode_samples, encode_samples
+from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.partition_steps import PartitionSteps
 from monitor.ward.stream_reader import Stored
 from monitor.ward.ward_journal import PatientRow, WardModels
-from monitor.wire.messages import Alert, Technical
+from monitor.wire.messages import Alert, SamplesMessage, Technical
+from segmenter.beat import BeatSpec
 
 SETTINGS = ConsumerSettings(beats="", alerts="", journal="")
 
@@ -67,12 +69,16 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Stored]:
     return stream
 
 
+def new_segmenter() -> CommonSegmenter:
+    return CommonSegmenter(BeatSpec(), lambda _patient: False, measure_signs=True)
+
+
 def serve(kept: KeptRows, stream: Sequence[Stored], every: int, until: int) -> None:
     """Judge what is needed up to a message, committing after every so many messages."""
     with ThreadPoolExecutor(1) as executor:
         steps = PartitionSteps(
-            load_shipped(), SETTINGS, kept, WardModels("w"), executor, list(kept.rows.values()),
-            kept.taken,
+            load_shipped(), SETTINGS, kept, WardModels("w"), executor, new_segmenter(),
+            list(kept.rows.values()), kept.taken, kept.needed,
         )  # fmt: skip
         for place, message in enumerate(stream[kept.needed - 1 : until], 1):
             progress: dict[str, Any] = {}
@@ -95,7 +101,7 @@ def commit(kept: KeptRows, steps: PartitionSteps, progress: Iterable[Any]) -> No
         row = PatientRow(one.stream, one.taken, stored(one.progress))
         kept.rows[one.progress.patient] = row
     kept.taken = steps.taken
-    kept.needed = steps.needed(kept.rows, 0.0)
+    kept.needed = steps.needed(kept.rows)
     steps.committed(saved)
 
 
@@ -140,8 +146,68 @@ def test_what_is_no_bundle_is_counted_and_dropped() -> None:
     """Whoever may write into the stream."""
     kept = KeptRows()
     with ThreadPoolExecutor(1) as executor:
-        steps = PartitionSteps(load_shipped(), SETTINGS, kept, WardModels("w"), executor)
+        steps = PartitionSteps(
+            load_shipped(), SETTINGS, kept, WardModels("w"), executor, new_segmenter()
+        )
         for slice_ in steps.sliced([Stored("s", b"\xffnonsense", 1, 0, 0)]):
             steps.step(slice_, 0)
         segmenter = steps.status(0.0).stages[0]
         assert segmenter.malformed == 1
+
+
+def test_one_who_is_quiet_holds_nothing_back_and_one_who_is_behind_everything(
+    samples: list[Stored],
+) -> None:
+    """The stream's time tells them apart: a worker may be minutes behind the clock on the wall."""
+    behind = KeptRows()
+    serve(behind, samples, 7, 35)  # the stream took them decades ago
+    states = min(row.taken for row in behind.rows.values())
+    assert behind.needed == states + 1 <= 35
+    later = [
+        Stored("s", encode_samples([one], {}, ended=False), 100 + n, round(1e9 * (70 + n)), 0)
+        for n, one in enumerate(samples_of(samples[35:], "bed1"))
+    ]
+    held = [*samples[:35], *later]
+    quiet = KeptRows()
+    with ThreadPoolExecutor(1) as executor:
+        steps = PartitionSteps(
+            load_shipped(), SETTINGS, quiet, WardModels("w"), executor, new_segmenter()
+        )
+        for message in held:
+            progress: dict[str, Any] = {}
+            for slice_ in steps.sliced([message]):
+                result = steps.step(slice_, 0)
+                quiet.newest_seq += len(result.alerts)
+                progress |= {one.patient: one for one in result.progress}
+            steps.took(message.number)
+            commit(quiet, steps, progress.values())
+    assert quiet.needed > 100
+
+
+def test_who_gives_up_before_all_was_read_again_leaves_it_as_it_was(
+    samples: list[Stored],
+) -> None:
+    """Nothing is passed over by the one after: the alerts are those of one run."""
+    whole, broken = KeptRows(), KeptRows()
+    serve(whole, samples, 1, len(samples))
+    serve(broken, samples, 7, 35)
+    needed = broken.needed
+    assert needed < 35
+    for n_read in (0, 1, 3):
+        serve(broken, samples[: needed - 1 + n_read], 1, needed - 1 + n_read)
+        with ThreadPoolExecutor(1) as executor:
+            again = PartitionSteps(
+                load_shipped(), SETTINGS, broken, WardModels("w"), executor, new_segmenter(),
+                list(broken.rows.values()), broken.taken, broken.needed,
+            )  # fmt: skip
+            commit(broken, again, [])
+        assert broken.needed <= needed + n_read
+    serve(broken, samples, 3, len(samples))
+    assert said(broken) == said(whole)
+
+
+def samples_of(stream: Sequence[Stored], patient: str) -> list[SamplesMessage]:
+    """Return the blocks of one patient."""
+    messages = [one for stored in stream for one in decode_samples(stored.content).messages()]
+    found = [one for one in messages if isinstance(one, SamplesMessage)]
+    return [one for one in found if one.header.patient == patient]

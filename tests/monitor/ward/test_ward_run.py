@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -23,7 +24,7 @@ from monitor.ward.past import past_alerts
 from monitor.ward.ward_journal import WardJournal
 from monitor.wire.messages import MONITOR, AckRequest, Alert, Technical, ThresholdRequest
 from tests.monitor.ports import free_port
-from tests.monitor.ward.servers import PROGRAM, WardServer
+from tests.monitor.ward.servers import PROGRAM, WardServer, require_nats
 
 SILENCE = ("signal_lost", "no_verdict")  # a producer was away
 pytestmark = pytest.mark.slow
@@ -200,7 +201,8 @@ def test_a_worker_that_is_told_otherwise_is_refused(ward: WardServer) -> None:
     """All must judge alike, whoever serves a patient."""
     to = ("--ward", ward.access.servers)
     with started("worker", *to) as first:
-        time.sleep(4.0)
+        assert first.stderr is not None
+        assert any(b"works for the ward" in line for line in iter(first.stderr.readline, b""))
         first.terminate()
         first.wait(20)
     other = subprocess.run(
@@ -251,3 +253,24 @@ def test_prometheus_reads_what_a_worker_counts(ward: WardServer, tmp_path: Path)
         kept = past_alerts(ward.access)
         assert 0 < found["ecg_monitor_journal_newest"] <= len(kept)
         assert found["ecg_monitor_heartbeat_age_seconds"] < 5
+
+
+def test_a_server_does_not_outlive_ward_up(tmp_path: Path) -> None:
+    """Killed, `ward up` leaves port and files to the next one, which goes on with the ward."""
+    require_nats()
+    port = free_port()
+    up = ("ward", "up", "--store", str(tmp_path / "ward"), "--port", str(port))
+    identities = []
+    for _ in range(2):
+        with started(*up) as process:
+            assert process.stderr is not None
+            identities.append(process.stderr.readline().split()[1])
+            process.kill()
+            process.wait()
+            deadline_s = time.monotonic() + 10.0
+            with contextlib.suppress(ConnectionRefusedError):
+                while time.monotonic() < deadline_s:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    time.sleep(0.05)
+                pytest.fail("nats-server is still there")
+    assert identities[0] == identities[1]
