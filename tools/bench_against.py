@@ -26,7 +26,7 @@ from statistics import median
 from typing import NamedTuple
 
 from monitor.wire.messages import ALARM_KINDS
-from tools.measured import CommandFailed, run_measured
+from tools.measured import CommandFailed, run_measured, tree_memory_mb
 from tools.pages import spread, table
 from tools.parts import say
 
@@ -171,11 +171,12 @@ def record_run(tree: Tree, folder: Path, *options: str) -> RecordRun:
 def watched_memory() -> Iterator[list[float]]:
     """Note every fifth of a second the proportional set size of all that this process started."""
     held_mb: list[float] = []
-    is_over = threading.Event()
+    own, is_over = os.getpid(), threading.Event()
 
     def watch() -> None:
         while not is_over.wait(0.2):
-            held_mb.append(sum(map(proportional_mb, descendants(os.getpid()))))
+            started = [pid for pid in tree_memory_mb(own) if pid != own]
+            held_mb.append(sum(map(proportional_mb, started)))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -184,16 +185,6 @@ def watched_memory() -> Iterator[list[float]]:
     finally:
         is_over.set()
         watcher.join()
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes that descend from one."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (task / "children").read_text().split()):
-                found += [child, *descendants(child)]
-    return found
 
 
 def proportional_mb(pid: int) -> float:

@@ -75,15 +75,15 @@ class NamedAlarms:
             reached = self._waiting[-1].end_sample if self._waiting else self.state.reached
             self._waiting.extend([one for one in hops(signs) if one.end_sample > reached])
 
-    def wait(self, sample: int | None) -> bool:
-        """Tell whether anything waits that ended up to a sample, or at all."""
+    def has_ended(self, sample: int | None) -> bool:
+        """Tell whether a hop waits to be stepped that ended up to a sample, or any."""
         waiting = self._waiting
         return bool(waiting) and (sample is None or waiting[0].end_sample <= sample)
 
     def until(self, sample: int | None, desk: Desk) -> Iterator[Alert | NoBeat]:
         """Step what ended up to a sample, or all that was heard; yield what is to be published."""
         fs_hz = self._stream.fs_hz
-        while self.wait(sample):
+        while self.has_ended(sample):
             hop = self._waiting.popleft()
             self.state, changes = patient_alarms.take(self.state, hop, fs_hz, desk.alarms)
             for change in changes:

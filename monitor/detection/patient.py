@@ -279,11 +279,9 @@ class Patient:
             ):
                 messages.extend(self._technical(event.event, event.state, event.sample, desk))
         for beat in beats:
-            if self.alarms.wait(beat.closed_sample):
-                messages.extend(self._alarms_until(beat.closed_sample, desk))
+            messages.extend(self._alarms_until(beat.closed_sample, desk))
             messages.extend(self._beat(beat, desk, header.sent_ns))
-        if self.alarms.wait(None):
-            messages.extend(self._alarms_until(None, desk))
+        messages.extend(self._alarms_until(None, desk))
         self.alarms.judged_up_to(header.position)
         messages.extend(self._watch(header.position, False, desk))
         self.position = max(self.position, header.position)
@@ -302,6 +300,8 @@ class Patient:
         return self._alarms_until(None, desk)
 
     def _alarms_until(self, sample: int | None, desk: Desk) -> list[Message]:
+        if not self.alarms.has_ended(sample):
+            return []  # of most beats
         messages: list[Message] = []
         for one in self.alarms.until(sample, desk):
             if isinstance(one, NoBeat):

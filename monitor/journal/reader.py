@@ -22,7 +22,7 @@ from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
 
 _MAGIC = b"SQLite format 3\0"
 MIN_PREFIX = 4  # digits of an identity
-_PROGRESS = "SELECT state FROM progress ORDER BY rowid"
+PROGRESS = "SELECT state FROM progress ORDER BY rowid"  # whose was committed last at the end
 VERSION = 2  # of the tables, in the file's user_version; 1 kept one lead's beats
 
 
@@ -156,7 +156,7 @@ class JournalReader:
 
     def progress(self) -> list[bytes]:
         """Return how far each patient is, in the order of commits, for `decoded_progress`."""
-        return [as_bytes(state) for (state,) in self._rows(_PROGRESS)]
+        return [as_bytes(state) for (state,) in self._rows(PROGRESS)]
 
     def _rows(self, query: str, *given: object) -> list[tuple[object, ...]]:
         return read_rows(self._path, self._database, query, *given)

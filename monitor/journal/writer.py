@@ -22,7 +22,14 @@ from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.lock import Mark, read_mark, real_path, writing
 from monitor.journal.own_time import OwnTime
-from monitor.journal.reader import VERSION, as_bytes, decoded_alert, read_rows, require_version
+from monitor.journal.reader import (
+    PROGRESS,
+    VERSION,
+    as_bytes,
+    decoded_alert,
+    read_rows,
+    require_version,
+)
 from monitor.journal.run import JournaledRun, decode_run, difference
 from monitor.wire.codec import Encoded
 from monitor.wire.messages import MAX_PAGE, Alert, Count, Name, Technical
@@ -410,8 +417,8 @@ class Journal:
 
     def progress(self) -> list[StoredProgress]:
         """Return how far each patient is, whose was committed last at the end."""
-        rows = self._rows("SELECT state FROM progress ORDER BY rowid")
-        return decoded_progress(self._path, [as_bytes(state) for (state,) in rows])
+        states = [as_bytes(state) for (state,) in self._rows(PROGRESS)]
+        return decoded_progress(self._path, states)
 
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
         return read_rows(self._path, self._database, query, *given)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.rules import load_rules
-from tools.bench_against import descendants, main, proportional_mb, rules_without_alarms
+from tools.bench_against import main, proportional_mb, rules_without_alarms
+from tools.measured import tree_memory_mb
 
 linux = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone says")
 
@@ -27,8 +28,8 @@ def test_memory_is_that_of_all_that_descend(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE) as process:
         found: list[int] = []
         while len(found) < 2:
-            found = [process.pid, *descendants(process.pid)]
-        assert all(one in descendants(os.getpid()) for one in found)
+            found = [*tree_memory_mb(process.pid)]
+        assert all(one in tree_memory_mb(os.getpid()) for one in found)
         assert proportional_mb(process.pid) > 1
         process.communicate(b"\n")
     assert proportional_mb(process.pid) == 0.0
