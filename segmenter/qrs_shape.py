@@ -33,6 +33,7 @@ LEARN_RATE = 0.1  # of a shape at each beat that has it: the last ten or so coun
 FORGET = 0.998  # of how often a shape came, at each beat: 6 minutes at 80 a minute
 ACTIVE = 0.15  # of the steepest slope: the complex is where the signal is steeper
 WIDEST_GAP_S = 0.04  # within a complex: a notch
+TURNS_AHEAD = 16  # as a beginning: twice as many when what was assumed of them was right
 
 OFFSETS = np.arange(-round(BEFORE_S * FS_HZ), round(AFTER_S * FS_HZ) + 1)  # of a shape's values
 N = len(OFFSETS)
@@ -122,31 +123,28 @@ class ShapeMemory:
     """
 
     def __init__(self, places: int) -> None:
-        self._shapes = np.zeros((places, SHAPES, N), np.float32)
-        self._widths_ms = np.zeros((places, SHAPES), np.float32)
+        self._shapes = _Shapes.of(np.zeros((places * SHAPES, N + 1), np.float32))
         self._counts = np.zeros((places, SHAPES))  # of beats that had it of late; 0: there is none
         self._last = np.zeros((places, N), np.float32)
-        # What beats are compared with, of each shape: once for all of them.
-        self._centred = np.zeros((places, SHAPES, N_INNER), np.float32)
-        self._energies = np.full((places, SHAPES), TINY)
-        self._heights = np.zeros((places, SHAPES), np.float32)
 
     def arrays(self, place: int) -> dict[str, NDArray[Any]]:
         """Return views of what is known of a place; `check` it once they were changed."""
+        shapes = self._shapes.values[_of_place(place)]
         return {
-            "shapes": self._shapes[place],
-            "shape_widths": self._widths_ms[place],
+            "shapes": shapes[:, :N],
+            "shape_widths": shapes[:, N],
             "shape_counts": self._counts[place],
             "last_shape": self._last[place],
         }
 
     def check(self, place: int) -> None:
         """Take in what was put at a place; InvalidState where it cannot be a memory of shapes."""
-        if (self._counts[place] < 0).any() or (self._widths_ms[place] < 0).any():
+        shapes = self._shapes.values[_of_place(place)]
+        if (self._counts[place] < 0).any() or (shapes[:, N] < 0).any():
             raise InvalidState(
                 "saved state: a shape came a negative number of times, or is as wide"
             )
-        self._put(np.full(SHAPES, place), np.arange(SHAPES), self._shapes[place].copy())
+        self._shapes.put(_of_place(place), _Shapes.of(shapes.copy()))
 
     def forget(self, place: int) -> None:
         """Let a place be as that of a lead that begins."""
@@ -157,12 +155,18 @@ class ShapeMemory:
     def moved_to(self, places: int) -> ShapeMemory:
         """Return the same in other memory, for at least as many places."""
         other = ShapeMemory(places)
-        for new, old in zip(vars(other).values(), vars(self).values(), strict=True):
-            new[: len(old)] = old
+        other._shapes.put(slice(len(self._counts) * SHAPES), self._shapes)
+        other._counts[: len(self._counts)] = self._counts
+        other._last[: len(self._last)] = self._last
         return other
 
     def measure(self, places: NDArray[np.intp], beats: NDArray[np.float32]) -> NDArray[Any]:
         """Measure beats of some places, those of each in their order, and learn from them.
+
+        A beat is compared with what was learnt of those before it. So that many are compared at
+        once, it is assumed of some turns (each a beat of each place) which shape their beats have:
+        what they have by the shapes before. From the turn on in which one turns out to have
+        another, that is done anew.
 
         Parameters
         ----------
@@ -177,84 +181,221 @@ class ShapeMemory:
         measured = np.zeros(len(places), SHAPE_COLUMNS)
         if not len(places):
             return measured
-        rounds, before = _in_turn(places)
-        shifted = _Shifted.of(beats)
+        lanes, turns, before = _in_turn(places)
+        shifted, widths_ms = _Shifted.of(beats), _widths_ms(beats)
         last = np.where(before[:, None] >= 0, beats[before], self._last[places])
         centred, energies = _centred(last)
         like_last, _ = shifted.compared(centred[:, None], energies[:, None])
-        measured["width_ms"] = widths_ms = _widths_ms(beats)
+        measured["width_ms"] = widths_ms
         measured["like_last"] = like_last[:, 0].max(axis=1)
-        heights = np.abs(beats).max(axis=1)
-        for which in rounds:  # what is learnt of a beat, the place's next one is compared with
-            part = slice(None) if len(rounds) == 1 else which
-            self._measure_round(
-                places[part], beats[part], widths_ms[part], heights[part], shifted.rows(part),
-                measured, part,
-            )  # fmt: skip
+        self._last[places] = beats  # of several of a place the last one stays
+        shown = np.concatenate((beats, widths_ms[:, None]), axis=1)
+        done, ahead = 0, TURNS_AHEAD
+        while done < len(turns):
+            some = turns[done : done + ahead]
+            part = np.array([index for turn in some for index in turn])
+            sizes = [len(turn) for turn in some]
+            n_done, of_part = self._measure_turns(
+                lanes[: sizes[0]], sizes, shown[part], shifted.rows(part)
+            )
+            measured_part = part[: len(of_part["of_shape"])]
+            for name, values in of_part.items():
+                measured[name][measured_part] = values
+            done += n_done
+            ahead = 2 * ahead if n_done == len(some) else max(ahead // 2, 1)
         return measured
 
-    def _measure_round(
+    def _measure_turns(
         self,
         places: NDArray[np.intp],
-        beats: NDArray[np.float32],
-        widths_ms: NDArray[np.float32],
-        heights: NDArray[np.float32],
+        sizes: list[int],
+        shown: NDArray[np.float32],
         shifted: _Shifted,
-        measured: NDArray[Any],
-        which: slice | NDArray[np.intp],
-    ) -> None:
-        """Compare a beat of each of some places with their shapes, and learn it."""
-        rows, counts = np.arange(len(places)), self._counts[places]
-        usual = counts.argmax(axis=1)
-        correlations, products = shifted.compared(self._centred[places], self._energies[places])
-        of_usual = correlations[rows, usual]  # (b, shifts)
-        best = of_usual.argmax(axis=1)
-        energies = self._energies[places, usual]
-        apart = shifted.energies[rows, best] + energies - 2 * products[rows, usual, best]
-        came = counts.sum(axis=1)
-        is_new = came == 0
-        columns = {
-            "usual_width_ms": (self._widths_ms[places, usual], np.nan),
-            "correlation": (of_usual[rows, best], 0),
-            "height_ratio": (heights / (self._heights[places, usual] + np.float32(1e-9)), 1),
-            "distance": (np.sqrt(np.maximum(apart, 0) / energies), 1),
-            "dominant_share": (counts[rows, usual] / np.where(is_new, 1, came), 0),
-        }
-        any_new = is_new.any()
-        for name, (values, of_new) in columns.items():
-            if any_new:
-                values[is_new] = of_new
-            measured[name][which] = values
-        matches = np.where(counts > 0, correlations.max(axis=2), -1)
-        measured["of_shape"][which] = self._learn(places, beats, widths_ms, matches)
+    ) -> tuple[int, dict[str, NDArray[Any]]]:
+        """Measure beats turn after turn; return how many turns were done, and columns of these.
 
-    def _learn(
+        Parameters
+        ----------
+        places : np.ndarray, shape (k,)
+            Those of the first turn; a later one has the first of them.
+        sizes : list of int
+            How many beats each turn has.
+        shown : np.ndarray, shape (b, N + 1)
+            Beats and their widths.
+        shifted : _Shifted
+            The beats.
+        """
+        lanes = np.concatenate([np.arange(size) for size in sizes])
+        counts = self._counts[places]
+        known = self._shapes.rows(places[:, None] * SHAPES + np.arange(SHAPES))  # (k, SHAPES)
+        correlations, products = shifted.compared(known.centred[lanes], known.energies[lanes])
+        matches = np.where(counts[lanes] > 0, correlations.max(axis=2), -1)
+        best, is_alike = _best(matches)
+        course = _Course.of(known.values, counts, sizes, shown, best, is_alike)
+        learnt = _Shapes.of(course.learnt)
+        n, n_turns = len(shown), len(sizes)
+        if n_turns > 1:
+            rows, which = np.nonzero(course.at >= 0)
+            now = learnt.rows(course.at[rows, which, None])
+            of_now = shifted.rows(rows).compared(now.centred, now.energies)
+            correlations[rows, which], products[rows, which] = (one[:, 0] for one in of_now)
+            matches[rows, which] = of_now[0][:, 0].max(axis=1)
+            right_best, right_alike = _best(matches)
+            wrong = (right_alike != is_alike) | (right_alike & (right_best != best))
+            if wrong.any():
+                stops = np.cumsum(sizes)
+                n_turns = int(np.searchsorted(stops, wrong.argmax(), side="right"))
+                n = stops.item(n_turns - 1)
+        self._keep(places, course, learnt, n, sizes[n_turns:])
+        rows = np.arange(n)
+        usual = course.counts[:n].argmax(axis=1)
+        shapes = known.rows((lanes[:n], usual))
+        at = course.at[rows, usual]
+        later = np.flatnonzero(at >= 0)
+        shapes.put(later, learnt.rows(at[later]))
+        of_usual = correlations[rows, usual]  # (n, shifts)
+        shift = of_usual.argmax(axis=1)
+        apart = shifted.energies[rows, shift] + shapes.energies - 2 * products[rows, usual, shift]
+        came = course.counts[:n].sum(axis=1)
+        is_new = came == 0
+        heights = np.abs(shown[:n, :N]).max(axis=1)
+        columns = {
+            "usual_width_ms": (shapes.values[:, N], np.nan),
+            "correlation": (of_usual[rows, shift], 0),
+            "height_ratio": (heights / (shapes.heights + np.float32(1e-9)), 1),
+            "distance": (np.sqrt(np.maximum(apart, 0) / shapes.energies), 1),
+            "dominant_share": (course.counts[rows, usual] / np.where(is_new, 1, came), 0),
+        }
+        if is_new.any():
+            for values, of_new in columns.values():
+                values[is_new] = of_new
+        measured = {name: values for name, (values, _) in columns.items()}
+        return n_turns, {**measured, "of_shape": course.which[:n]}
+
+    def _keep(
         self,
         places: NDArray[np.intp],
-        beats: NDArray[np.float32],
-        widths_ms: NDArray[np.float32],
-        matches: NDArray[np.float32],
-    ) -> NDArray[np.intp]:
-        """Follow the shape that each beat has; one of none takes the rarest one's place."""
-        best = matches.argmax(axis=1)
-        is_alike = matches[np.arange(len(places)), best] >= ALIKE
-        self._counts[places] *= FORGET
-        which: NDArray[np.intp] = np.where(is_alike, best, self._counts[places].argmin(axis=1))
-        rate = np.where(is_alike, np.float32(LEARN_RATE), np.float32(1))
-        shapes, shape_widths = self._shapes[places, which], self._widths_ms[places, which]
-        self._put(places, which, shapes + rate[:, None] * (beats - shapes))
-        self._widths_ms[places, which] = shape_widths + rate * (widths_ms - shape_widths)
-        self._counts[places, which] = np.where(is_alike, self._counts[places, which], 0) + 1
-        self._last[places] = beats
-        return which
-
-    def _put(
-        self, places: NDArray[np.intp], which: NDArray[np.intp], shapes: NDArray[np.float32]
+        course: _Course,
+        learnt: _Shapes,
+        n: int,
+        undone: list[int],
     ) -> None:
-        """Take a shape of each of some places in, and what beats are compared with."""
-        self._shapes[places, which] = shapes
-        self._centred[places, which], self._energies[places, which] = _centred(shapes)
-        self._heights[places, which] = np.abs(shapes).max(axis=1)
+        """Keep what was learnt of the first n beats; `undone` are the sizes of the turns after."""
+        at, counts = course.at_end, course.counts_at_end
+        if undone:
+            next_turn = slice(n, n + undone[0])
+            at[: undone[0]], counts[: undone[0]] = course.at[next_turn], course.counts[next_turn]
+        self._counts[places] = counts
+        lanes, which = np.nonzero(at >= 0)
+        self._shapes.put(places[lanes] * SHAPES + which, learnt.rows(at[lanes, which]))
+
+
+def _of_place(place: int) -> slice:
+    return slice(place * SHAPES, (place + 1) * SHAPES)
+
+
+def _best(matches: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the shape that each beat is most like, and whether it is one of its kind."""
+    best: NDArray[np.intp] = matches.argmax(axis=1)
+    is_alike: NDArray[np.bool_] = matches[np.arange(len(best)), best] >= ALIKE
+    return best, is_alike
+
+
+class _Shapes(NamedTuple):
+    """Shapes, of whatever places, and what beats are compared with.
+
+    Attributes
+    ----------
+    values : np.ndarray, shape (..., N + 1)
+        The last of them is the width in ms.
+    centred : np.ndarray, shape (..., N_INNER)
+    energies, heights : np.ndarray, shape (...)
+    """
+
+    values: NDArray[np.float32]
+    centred: NDArray[np.float32]
+    energies: NDArray[np.float32]
+    heights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32]) -> _Shapes:
+        """Return shapes (n, N + 1)."""
+        shapes = values[:, :N]
+        return cls(values, *_centred(shapes), np.abs(shapes).max(axis=1))
+
+    def rows(self, which: Any) -> _Shapes:
+        """Return copies of some of them."""
+        return _Shapes(*(column[which] for column in self))
+
+    def put(self, which: Any, shapes: _Shapes) -> None:
+        """Put others in the place of some of them."""
+        for mine, others in zip(self, shapes, strict=True):
+            mine[which] = others
+
+
+class _Course(NamedTuple):
+    """What the beats of k places make of their shapes, turn after turn.
+
+    Attributes
+    ----------
+    which : np.ndarray, shape (b,)
+        The shape that each beat is taken for.
+    learnt : np.ndarray, shape (b, N + 1)
+        That shape, learnt from the beat.
+    at : np.ndarray, shape (b, SHAPES)
+        Before each beat: the number of the beat that a shape was last learnt from; -1 for none.
+    counts : np.ndarray, shape (b, SHAPES)
+        Before each beat: how often its place's shapes came.
+    at_end, counts_at_end : np.ndarray, shape (k, SHAPES)
+        The same behind all turns.
+    """
+
+    which: NDArray[np.intp]
+    learnt: NDArray[np.float32]
+    at: NDArray[np.intp]
+    counts: NDArray[np.float64]
+    at_end: NDArray[np.intp]
+    counts_at_end: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        shapes: NDArray[np.float32],
+        counts: NDArray[np.float64],
+        sizes: list[int],
+        shown: NDArray[np.float32],
+        best: NDArray[np.intp],
+        is_alike: NDArray[np.bool_],
+    ) -> _Course:
+        """Let beats follow their shapes; one of none takes the rarest one's place.
+
+        `shapes` (k, SHAPES, N + 1) are those of the first turn's places.
+        """
+        n = len(shown)
+        shapes = shapes.reshape(-1, N + 1).copy()
+        counts, counts_before = counts.copy(), np.empty((n, SHAPES))
+        at, at_before = np.full(counts.shape, -1), np.empty((n, SHAPES), np.intp)
+        which, learnt = np.empty(n, np.intp), np.empty_like(shown)
+        rates = np.where(is_alike, np.float32(LEARN_RATE), np.float32(1))[:, None]
+        kept = np.where(is_alike, 1.0, 0.0)  # of the count of the shape
+        firsts, numbers = np.arange(len(counts)) * SHAPES, np.arange(n)
+        begin = 0
+        for size in sizes:
+            turn = slice(begin, begin + size)
+            counts_before[turn], at_before[turn] = counts[:size], at[:size]
+            counts[:size] *= FORGET
+            which[turn] = np.where(is_alike[turn], best[turn], counts[:size].argmin(axis=1))
+            of_all = firsts[:size] + which[turn]
+            old = shapes[of_all]
+            new = np.subtract(shown[turn], old, out=learnt[turn])
+            new *= rates[turn]
+            new += old
+            shapes[of_all] = new
+            of_each = counts.reshape(-1)
+            of_each[of_all] = of_each[of_all] * kept[turn] + 1
+            at.reshape(-1)[of_all] = numbers[turn]
+            begin += size
+        return cls(which, learnt, at_before, counts_before, at, counts)
 
 
 class _Shifted(NamedTuple):
@@ -302,22 +443,26 @@ def _centred(shapes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     return inner, (inner * inner).sum(axis=1) + TINY
 
 
-def _in_turn(places: NDArray[np.intp]) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
-    """Divide indices, in order, so that no place stands twice in a round.
+def _in_turn(
+    places: NDArray[np.intp],
+) -> tuple[NDArray[np.intp], list[list[int]], NDArray[np.intp]]:
+    """Divide indices, in order, into turns in which no place stands twice.
 
-    The second value is the index of each one's place before; -1 where it is the first.
+    Return the places, those that come most often first, so that those of a turn are the first of
+    them and in their order; the turns; and for each index that of its place before, -1 for none.
     """
-    came: dict[int, tuple[int, int]] = {}
-    rounds: list[list[int]] = []
+    came: dict[int, list[int]] = {}
     before: list[int] = []
     for index, place in enumerate(places.tolist()):
-        turn, last = came.get(place, (0, -1))
-        came[place] = turn + 1, index
-        before.append(last)
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(index)
-    return [np.array(one, np.intp) for one in rounds], np.array(before, np.intp)
+        of_place = came.setdefault(place, [])
+        before.append(of_place[-1] if of_place else -1)
+        of_place.append(index)
+    most_first = sorted(came, key=lambda place: -len(came[place]))
+    turns: list[list[int]] = [[] for _ in came[most_first[0]]]
+    for place in most_first:
+        for turn, index in zip(turns, came[place], strict=False):
+            turn.append(index)
+    return np.array(most_first, np.intp), turns, np.array(before, np.intp)
 
 
 def _widths_ms(beats: NDArray[np.float32]) -> NDArray[np.float32]:
