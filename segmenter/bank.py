@@ -351,6 +351,20 @@ class SegmenterBank:
         position: int = self._positions.item(row * self.leads)
         return position
 
+    def latest(self, row: int) -> NDArray[np.float32]:
+        """Return the newest ten seconds of a row's leads in mV: shape (leads, n); NaN is missing.
+
+        They are fewer where the stream began later.
+        """
+        n = min(self._kept, self.position(row))
+        latest = np.empty((self.leads, n), np.float32)
+        lines = self._lines(row)
+        for of_lead, line in zip(latest, range(lines.start, lines.stop), strict=True):
+            signal, missing = self._history.latest(line)
+            of_lead[...] = signal[self._kept - n :]
+            of_lead[missing[self._kept - n :]] = np.nan
+        return latest
+
     def flush(self, rows: NDArray[np.int64] | None = None) -> BankSegmented:
         """End the streams of all rows, or some.
 

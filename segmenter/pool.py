@@ -118,6 +118,10 @@ class SegmenterPool:
         """Return how many samples of a row's stream were seen."""
         return self._bank.position(row)
 
+    def latest(self, row: int) -> NDArray[np.float32]:
+        """Return the newest ten seconds of a row's leads, as `SegmenterBank.latest`."""
+        return self._bank.latest(row)
+
     def update(self, rows: Sequence[int], chunk: ArrayLike) -> PoolSegmented:
         """Take the next samples of some rows.
 

@@ -39,6 +39,7 @@ N = len(OFFSETS)
 N_INNER = N - 2 * SHIFT  # that lie in both of two shifted beats
 CENTRE, WIDEST_GAP = round(BEFORE_S * FS_HZ), round(WIDEST_GAP_S * FS_HZ)
 TINY = np.float32(1e-12)
+Which = slice | NDArray[np.intp] | tuple[NDArray[np.intp], ...]
 
 
 class QrsShape(NamedTuple):
@@ -272,11 +273,11 @@ class _Shapes(NamedTuple):
         shapes = values[..., :N]
         return cls(values, *_centred(shapes), np.abs(shapes).max(axis=1))
 
-    def rows(self, which: Any) -> _Shapes:
+    def rows(self, which: Which) -> _Shapes:
         """Return copies of some of them."""
         return _Shapes(*(column[which] for column in self))
 
-    def put(self, which: Any, shapes: _Shapes) -> None:
+    def put(self, which: Which, shapes: _Shapes) -> None:
         """Put others in the place of some of them."""
         for mine, others in zip(self, shapes, strict=True):
             mine[which] = others
@@ -353,7 +354,7 @@ class _Course(NamedTuple):
             is_alike = np.maximum.reduce(matches, axis=1) >= ALIKE
             counts_before[turn], at_before[turn] = counts[:size], at[:size]
             counts[:size] *= FORGET
-            rate: NDArray[np.float32] | np.float32 = LEARN_RATE
+            rate: Any = LEARN_RATE
             if not is_alike.all():
                 best = np.where(is_alike, best, counts[:size].argmin(axis=1))
                 rate = np.where(is_alike, LEARN_RATE, np.float32(1))[:, None]
@@ -414,8 +415,10 @@ def _centred(shapes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     """Return the inner part of shapes (b, N) with the mean taken out, and its energy."""
     inner = shapes[:, SHIFT:-SHIFT]
     # As `mean` and `sum`, in half the time where there are few.
-    inner = inner - np.add.reduce(inner, axis=1, keepdims=True) / np.float32(N_INNER)
-    return inner, np.add.reduce(inner * inner, axis=1) + TINY
+    sums: NDArray[np.float32] = np.add.reduce(inner, axis=1, keepdims=True)
+    centred = inner - sums / np.float32(N_INNER)
+    energies: NDArray[np.float32] = np.add.reduce(centred * centred, axis=1) + TINY
+    return centred, energies
 
 
 def _in_turn(

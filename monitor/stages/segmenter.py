@@ -80,7 +80,7 @@ class PoolKey(NamedTuple):
     waves: int
 
 
-@dataclass
+@dataclass(slots=True)
 class PatientStream:
     """One patient's row in a pool, and where in the record its sample 0 lies."""
 
@@ -91,7 +91,6 @@ class PatientStream:
     origin: int
     position: int  # the sample of the record that is expected next
     number: int  # in the order in which patients came
-    recent: RecentSignal
     stretch: int  # tells it from the stretches of the patient before and after
     sender: int | None = None  # none after a restart: who sends first is the one
     heard_s: float = -inf
@@ -104,6 +103,30 @@ class PatientStream:
     sent_s: float = -inf
     sent_position: int = 0
     is_shed: bool = False  # by a source that cannot wait: the hole that follows is reported already
+
+    @property
+    def recent(self) -> RecentSignal:
+        """The last ten seconds of its leads."""
+        return RecentSignal(self.stream.fs_hz, self.pool.latest(self.row), self.position)
+
+    def taken_notices(self, events: Sequence[SignalEvent]) -> list[RecordEvent]:
+        """Return the notices, which are taken, and events in samples of the record."""
+        notices, self.notices = self.notices, []
+        return notices + [
+            RecordEvent(
+                event.kind,
+                event.state,
+                self.origin + event.sample,
+                [self.stream.leads[lead] for lead in event.leads],
+            )
+            for event in events
+        ]
+
+    def is_quiet(self, now_s: float) -> bool:
+        """Tell whether nothing was sent of it for so long that a message is due."""
+        if now_s - self.sent_s >= QUIET_S:
+            return True
+        return (self.position - self.sent_position) / self.stream.fs_hz >= QUIET_S
 
     def to_bytes(self) -> bytes:
         """Return what `SegmenterStage` needs to let the patient go on from here."""
@@ -235,7 +258,7 @@ class SampleSegmenter:
         self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
     ) -> None:
         """Take one block of each of some patients, those of one length together."""
-        alike: dict[tuple[PoolKey, int], list[Block]] = {}
+        of_pools: dict[SegmenterPool, dict[int, list[Block]]] = {}
         behind_holes: dict[tuple[PoolKey, int], list[Block]] = {}
         for header, samples in messages.values():
             try:
@@ -243,11 +266,17 @@ class SampleSegmenter:
             except InvalidMessage:
                 self._counters.malformed += 1
                 continue
-            key, n = block.stream.key, block.samples.shape[1]
+            stream, n = block.stream, block.samples.shape[1]
             if block.missing:
-                behind_holes.setdefault((key, block.missing), []).append(block)
+                behind_holes.setdefault((stream.key, block.missing), []).append(block)
             if n:
-                alike.setdefault((key, n), []).append(block)
+                alike = of_pools.get(stream.pool)
+                if alike is None:
+                    alike = of_pools[stream.pool] = {}
+                blocks = alike.get(n)
+                if blocks is None:
+                    blocks = alike[n] = []
+                blocks.append(block)
         messages.clear()
         # Together as well: when a source sheds, every patient has a hole, and if holes took longer
         # than blocks the stage would never catch up.
@@ -259,13 +288,10 @@ class SampleSegmenter:
                     block.stream.is_shed = False
                     events[:] = [one for one in events if not _is_loss(one)]
             self._pass_on(blocks, found, [missing] * len(blocks), now_s, result)
-        of_pools: dict[PoolKey, list[list[Block]]] = {}
-        for (key, _), blocks in alike.items():
-            of_pools.setdefault(key, []).append(blocks)
-        for key, groups in of_pools.items():
-            found = self._pools[key].update_all([_rows_and_chunk(blocks) for blocks in groups])
-            taken = [block for blocks in groups for block in blocks]
-            lengths = [block.samples.shape[1] for block in taken]
+        for pool, alike in of_pools.items():
+            found = pool.update_all([_rows_and_chunk(blocks) for blocks in alike.values()])
+            taken = [block for blocks in alike.values() for block in blocks]
+            lengths = [n for n, blocks in alike.items() for _ in blocks]
             self._pass_on(taken, found, lengths, now_s, result)
             self._show(taken, found, now_s, result)
 
@@ -276,17 +302,14 @@ class SampleSegmenter:
         now_s: float,
         result: StepResult[StageMessage],
     ) -> None:
-        """Keep the newest signal; make the waveforms of patients whom somebody looks at."""
+        """Make the waveforms of patients whom somebody looks at."""
         for place, block in enumerate(blocks):
-            block.stream.recent.add(
-                block.samples[: len(block.stream.stream.leads)], block.stream.position
-            )
-            if now_s >= block.stream.wave_due_s and self._shown(block.stream.stream.patient):
-                block.stream.wave_due_s = now_s + WAVE_PERIOD_S
-                start = block.stream.position - block.samples.shape[1]
-                r_samples = [r + block.stream.origin for r in found.r_samples(place)]
-                shown = _wave(block.stream.stream, block.stream.recent, start, r_samples)
-                result.waves.append(shown)
+            stream = block.stream
+            if now_s >= stream.wave_due_s and self._shown(stream.stream.patient):
+                stream.wave_due_s = now_s + WAVE_PERIOD_S
+                start = stream.position - block.samples.shape[1]
+                r_samples = [r + stream.origin for r in found.r_samples(place)]
+                result.waves.append(_wave(stream.stream, stream.recent, start, r_samples))
 
     def _pass_on(
         self,
@@ -306,15 +329,16 @@ class SampleSegmenter:
             stream = block.stream
             stream.position += n_new
             has_state = now_s >= stream.state_due_s
-            quiet_s = max(
-                now_s - stream.sent_s,
-                (stream.position - stream.sent_position) / stream.stream.fs_hz,
-            )
-            due = has_state or quiet_s >= QUIET_S
-            if n_beats or events or stream.notices or due or signs is not None:
+            if (
+                n_beats
+                or signs is not None
+                or has_state
+                or events
+                or stream.notices
+                or stream.is_quiet(now_s)
+            ):
                 state = self._state(stream, now_s) if has_state else b""
                 header = self._header(stream, block.sent_ns, n_beats, events, signs)
-                stream.notices.clear()
                 result.messages.append(BeatsMessage(header, beats, state, first, signs))
                 stream.sent_s, stream.sent_position = now_s, stream.position
                 stream.sequence += 1
@@ -329,7 +353,9 @@ class SampleSegmenter:
     ) -> Block:
         """Return what is new of a message, and how much is missing before it."""
         stream = self._streams.get(header.patient) or self._open(header)
-        self._require_one_sender(stream, header, now_s)
+        if stream.sender != header.sender or stream.rivals:
+            self._require_one_sender(stream, header, now_s)
+        stream.heard_s = now_s
         missing = header.position - stream.position
         as_before = _is_like(header, stream.stream)
         if missing == 0 and as_before:  # nearly always
@@ -358,7 +384,7 @@ class SampleSegmenter:
                 stream.notices.append(RecordEvent("two_senders", "onset", stream.position))
             self._counters.dropped += header.n_samples
             raise InvalidMessage(f"{header.patient}: two senders at a time")
-        stream.sender, stream.heard_s = header.sender, now_s
+        stream.sender = header.sender
         if stream.rivals and now_s - stream.rival_s > RIVAL_S:
             stream.rivals = False
             stream.notices.append(RecordEvent("two_senders", "cleared", stream.position))
@@ -430,8 +456,8 @@ class SampleSegmenter:
                 key.waves,
                 measure_signs=self._measure_signs,
             )
-        row, recent, number = pool.add(), RecentSignal(key.fs_hz, key.leads), self._opened
-        stream = PatientStream(described, key, pool, row, origin, origin, number, recent, stretch)
+        row, number = pool.add(), self._opened
+        stream = PatientStream(described, key, pool, row, origin, origin, number, stretch)
         self._streams[described.patient] = stream
         self._opened += 1
         return stream
@@ -467,6 +493,10 @@ class SampleSegmenter:
         signs: Signs | None,
     ) -> BeatsHeader:
         described = stream.stream
+        n_hops = n_complexes = n_pulses = 0
+        if signs is not None:
+            n_hops, n_complexes = len(signs.end_sample), len(signs.complexes)
+            n_pulses = len(signs.pulses)
         return BeatsHeader(
             version=5,
             patient=described.patient,
@@ -479,24 +509,13 @@ class SampleSegmenter:
             spec=self._identity,
             length=self._spec.length,
             n_beats=n_beats,
-            events=[
-                *stream.notices,
-                *(
-                    RecordEvent(
-                        event.kind,
-                        event.state,
-                        stream.origin + event.sample,
-                        [described.leads[lead] for lead in event.leads],
-                    )
-                    for event in events
-                ),
-            ],
+            events=stream.taken_notices(events) if events or stream.notices else [],
             stretch=stream.stretch,
             first_sample=stream.origin,
             waves=described.waves,
-            n_hops=0 if signs is None else len(signs),
-            n_complexes=0 if signs is None else len(signs.complexes),
-            n_pulses=0 if signs is None else len(signs.pulses),
+            n_hops=n_hops,
+            n_complexes=n_complexes,
+            n_pulses=n_pulses,
         )
 
 

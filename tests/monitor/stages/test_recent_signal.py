@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -14,11 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.delivery.wave_client import Waves
+from monitor.settings import Resume
 from monitor.stages.host import Counters
 from monitor.stages.recent_signal import RecentSignal
 from monitor.stages.segmenter import HISTORIES, Audience, SampleSegmenter
 from monitor.view.snapshot import Snapshot, apply
-from monitor.wire.messages import Wave
+from monitor.wire.messages import BeatsMessage, Stream, Wave
 from monitor.wire.sockets import Sockets
 from segmenter.beat import BeatSpec
 from tests.monitor.stages.test_segmenter import end, message
@@ -29,43 +29,23 @@ def signal(n: int) -> NDArray[np.float32]:
     return np.arange(n, dtype=np.float32)[None]
 
 
-@given(
-    st.sampled_from([100.0, 250.0, 360.0, 1000.0]),
-    st.integers(0, 5000),
-    st.lists(st.integers(1, 4000), min_size=1, max_size=12),
-)
-def test_blocks_of_any_size_keep_the_same(fs_hz: float, origin: int, sizes: list[int]) -> None:
-    """On a grid fixed in the record; of more than ten seconds the last."""
-    recent, bounds = RecentSignal(fs_hz), [origin, *(origin + np.cumsum(sizes)).tolist()]
-    record = signal(bounds[-1])
-    for start, stop in pairwise(bounds):
-        recent.add(record[:, start:stop], stop)
+@given(st.sampled_from([100.0, 250.0, 360.0, 1000.0]), st.integers(0, 5000), st.integers(0, 12_000))
+def test_values_lie_on_a_grid_fixed_in_the_record(fs_hz: float, origin: int, n: int) -> None:
+    """Wherever the stream began and has come to; of more than ten seconds the last."""
+    stop, step = origin + n, max(1, round(fs_hz / 125))
+    recent = RecentSignal(fs_hz, signal(stop)[:, origin:], stop)
+    expected = [k for k in range(0, stop, step) if k >= origin][-round(10 * fs_hz / step) :]
     first, values = recent.since(0)
-    step = max(1, round(fs_hz / 125))
-    expected = [n for n in range(0, bounds[-1], step) if n >= origin][-round(10 * fs_hz / step) :]
     assert values[0].tolist() == expected
     assert not expected or first == expected[0]
-
-
-def test_what_never_came_is_missing() -> None:
-    """A hole is NaN, also one longer than what is kept, and is not what was there before."""
-    recent = RecentSignal(250.0)
-    recent.add(signal(1000), 1000)
-    recent.add(signal(100), 1300)
-    first, values = recent.since(800)
-    assert (first, values.shape) == (800, (1, 250))
-    assert np.isnan(values[0, 100:200]).all()
-    assert not np.isnan(values[0, :100]).any()
-    recent.add(signal(10), 1_000_000)
-    first, values = recent.since(0)
-    assert (first, values.shape) == (1_000_000 - 2500, (1, 1250))
-    assert np.isnan(values[0, :-5]).all()
-    assert values[0, -5:].tolist() == [0, 2, 4, 6, 8]
+    first, values = recent.since(stop - 100)
+    assert values[0].tolist() == [k for k in expected if k >= stop - 100]
 
 
 def test_nothing_yet() -> None:
     """No values, and no error."""
-    assert RecentSignal(250.0, leads=2).since(77)[1].shape == (2, 0)
+    nothing = np.empty((2, 0), np.float32)
+    assert RecentSignal(250.0, nothing, 0).since(77)[1].shape == (2, 0)
 
 
 # --- in the stage -----------------------------------------------------------------------------
@@ -91,6 +71,32 @@ def test_a_patient_who_is_shown_brings_the_last_ten_seconds() -> None:
     stage.step([msgspec.structs.replace(end(5000), patient="p1")], 30.0)
     assert stage.recent_waves(["p1"]) == [wave]
     assert stage.recent_waves(["nobody"]) == []
+
+
+def test_what_never_came_is_missing() -> None:
+    """A hole is no value, also one longer than what is kept, and is not what was there before."""
+    stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0))
+    stage.step([message(signal(1000), 0)], 0.0)
+    stage.step([message(signal(100), 1200)], 0.0)
+    (wave,) = stage.recent_waves(["p"])
+    assert wave.values == [*range(0, 1000, 2), *[None] * 100, *range(0, 100, 2)]
+    stage.step([message(signal(10), 500_000)], 0.0)
+    (wave,) = stage.recent_waves(["p"])
+    assert (wave.sample, len(wave.values)) == (500_010 - 2500, 1250)
+    assert wave.values[-6:] == [None, 0, 2, 4, 6, 8]
+
+
+def test_a_patient_who_goes_on_brings_what_was_before_the_restart() -> None:
+    """The state holds the last ten seconds of the signal."""
+    (before,) = stage_of("p").recent_waves(["p"])
+    stage = SampleSegmenter(BeatSpec(), [], [], Counters("segmenter", 0))
+    result = stage.step([message(signal(5000), 0)], 0.0)
+    (sent,) = [one for one in result.messages if isinstance(one, BeatsMessage) and one.state]
+    stream = Stream("p", sent.header.record, sent.header.leads, 250.0, 0, None)
+    resumed = SampleSegmenter(
+        BeatSpec(), [stream], [Resume("p", 5000, sent.state)], Counters("segmenter", 0)
+    )
+    assert resumed.recent_waves(["p"]) == [before]
 
 
 def test_a_view_draws_them_before_the_first_heartbeat() -> None:
