@@ -203,6 +203,7 @@ class SegmenterBank:
         detectors = [
             LeadDetector(
                 Decider(self._timing, scale, partial(self._finder.highest, line)),
+                line - first,
                 says_echoes=self.leads > 1,
             )
             for line in range(first, first + self.leads)

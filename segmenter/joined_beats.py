@@ -86,6 +86,7 @@ class BeatJoiner:
         self.out = [False] * leads  # no say, whatever they find
         self.away: list[deque[int]] = [deque(maxlen=COMMON_KEPT) for _ in range(leads)]
         self.leading = 0
+        self._asked: list[int] = []  # the leads that can find a beat now; see `_set_asked`
         self.waiting: list[AwaitedBeat] = []  # by when they are due
         self.forget()
 
@@ -93,13 +94,18 @@ class BeatJoiner:
         """Begin anew after a gap of all leads: what was before it says nothing."""
         self.last_r = self.last_peak = -1  # of the last beat; -1: there is none
         self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
+        self._usual_rr = self.timing.second
         self.passed: deque[tuple[int, Detection]] = deque(maxlen=PASSED_KEPT)
         self.overdue = FAR
         self._set_due()
 
     def detected(self, lead: int, detection: Detection, findings: Findings) -> None:
         """Take a beat that a lead found."""
-        self.trust[lead].found(detection)
+        trust = self.trust[lead]
+        was_present = trust.present
+        trust.found(detection)
+        if not was_present:
+            self._set_asked()
         if self.out[lead] and not all(self.out):
             return
         for waiting in self.waiting:
@@ -141,15 +147,25 @@ class BeatJoiner:
         if out is not self.out[lead]:
             self.out[lead] = out
             self.trust[lead].present = False
+            self._set_asked()
 
-    def _asked(self) -> list[int]:
-        """Return the leads that can find a beat now."""
-        asked = [k for k, trust in enumerate(self.trust) if trust.present and not self.out[k]]
-        return asked or [k for k, trust in enumerate(self.trust) if trust.present]
+    def forget_lead(self, lead: int) -> None:
+        """Begin anew with a lead: it sleeps."""
+        self.trust[lead].forget()
+        self._set_asked()
+
+    def _set_asked(self) -> None:
+        """Note which leads can find a beat now."""
+        present = [k for k, trust in enumerate(self.trust) if trust.present]
+        self._asked = [k for k in present if not self.out[k]] or present
 
     def _decide_if_complete(self, waiting: AwaitedBeat, now: int, findings: Findings) -> None:
         """Decide at once if every lead that can find the beat has found it."""
-        if waiting.found.keys() >= set(self._asked()):
+        found = waiting.found
+        for lead in self._asked:
+            if lead not in found:
+                break
+        else:
             self.waiting.remove(waiting)
             self._decide(waiting, now, findings)
         self._set_due()
@@ -159,7 +175,7 @@ class BeatJoiner:
         found = waiting.found
         if self.last_peak >= 0 and waiting.peak <= self.last_peak + self.timing.refractory:
             return
-        silent = [lead for lead in self._asked() if lead not in found]
+        silent = [lead for lead in self._asked if lead not in found]
         if not silent or len(found) >= max(len(silent), 2):
             for lead in found:
                 self.trust[lead].judged(1.0)
@@ -188,20 +204,17 @@ class BeatJoiner:
             invented=trust.invented,
             echo=sum(o.echo_height(detection.peak, self.reach) for o in others) / len(others),
             missed=sum(self._misses(o, detection.peak) for o in others) / len(others),
-            interval=(r_sample - self.last_r) / self._usual_rr() if self.last_r >= 0 else 1.0,
+            interval=(r_sample - self.last_r) / self._usual_rr if self.last_r >= 0 else 1.0,
             pause=pause,
         )
         return evidence(claim)
 
     def _misses(self, silent: LeadTrust, peak: int) -> float:
         """Return which part of the beats a lead that found none here is thought to miss."""
-        long = max(self.timing.relearn, 2 * self._usual_rr())  # then its detector starts anew
+        long = max(self.timing.relearn, 2 * self._usual_rr)  # then its detector starts anew
         if peak - silent.last_peak > long:
             return max(silent.missed, SILENT_MISSES)
         return silent.missed
-
-    def _usual_rr(self) -> int:
-        return median(self.rr) if self.rr else self.timing.second
 
     def _accept(
         self, found: dict[int, Detection], now: int, is_beat: float, findings: Findings
@@ -209,18 +222,19 @@ class BeatJoiner:
         """Take a beat, and before it one that was passed over if they are far apart."""
         lead = self._r_lead(found)
         r_sample = self._r_sample(lead, found[lead])
-        if self.last_r >= 0 and r_sample - self.last_r > SECOND_LOOK_RR * self._usual_rr():
+        if self.last_r >= 0 and r_sample - self.last_r > SECOND_LOOK_RR * self._usual_rr:
             self._look_again(now, r_sample - self.beside, findings)
         if r_sample <= max(self.last_r, 0) and self.last_r >= 0:
             return
         self._take(found, lead, max(r_sample, 0), now, is_beat, findings)
-        self.passed = deque(
-            [one for one in self.passed if one[1].peak > self.last_peak], PASSED_KEPT
-        )
+        if self.passed:
+            self.passed = deque(
+                [one for one in self.passed if one[1].peak > self.last_peak], PASSED_KEPT
+            )
 
     def _look_again(self, now: int, stop: int, findings: Findings) -> None:
         """Take the heaviest of what was passed over since the last beat, if that may be a beat."""
-        asked = self._asked()
+        asked = self._asked
         best: tuple[float, int, Detection] | None = None
         for lead, one in self.passed:
             silent = [k for k in asked if k != lead]
@@ -248,19 +262,21 @@ class BeatJoiner:
         """Give a beat to the tracker, and learn from it; R is that of `lead`."""
         if self.last_r >= 0 and r_sample - self.last_r < self.timing.pause:
             self.rr.append(r_sample - self.last_r)
+            self._usual_rr = median(self.rr)
         self.last_r, self.last_peak = r_sample, found[lead].peak
+        flags, of_leads = [], []
         for k, trust in enumerate(self.trust):
-            if k in found:
-                trust.shows(found[k].height)
+            one = found.get(k)
+            if one is not None:
+                trust.shows(one.height)
                 if lead == self.leading:
-                    self.away[k].append(r_sample - found[k].r_sample)
+                    self.away[k].append(r_sample - one.r_sample)
             elif not self.out[k]:
                 trust.misses(is_beat)
-        usual = self._usual_rr()
-        self.overdue = r_sample + int(SEARCH_BACK_RR * usual) + self.timing.report
-        leads = range(len(self.trust))
-        flags = tuple([self._flags(k, found.get(k)) for k in leads])
-        beat = JoinedBeat(r_sample, now, flags, tuple([found.get(k) for k in leads]))
+            flags.append(self._flags(k, one))
+            of_leads.append(one)
+        self.overdue = r_sample + int(SEARCH_BACK_RR * self._usual_rr) + self.timing.report
+        beat = JoinedBeat(r_sample, now, tuple(flags), tuple(of_leads))
         self.tracker.take(beat, findings)
 
     def _flags(self, lead: int, detection: Detection | None) -> int:
@@ -279,6 +295,10 @@ class BeatJoiner:
 
     def _r_lead(self, found: dict[int, Detection]) -> int:
         """Return the lead whose R is taken: the leading one, if it found the beat, not in noise."""
+        leading, trust = found.get(self.leading), self.trust[self.leading]
+        is_clear = leading is not None and not leading.noisy
+        if is_clear and trust.missed + trust.invented <= ERRS_MUCH:  # nearly always
+            return self.leading
         errs = {lead: self.trust[lead].missed + self.trust[lead].invented for lead in found}
         best = min(errs, key=errs.__getitem__)
         if self.leading not in found or (found[self.leading].noisy and not found[best].noisy):
@@ -294,8 +314,10 @@ class BeatJoiner:
 
         Where the leading lead did not find it but has a peak there, it is that of this peak.
         """
+        if lead == self.leading:
+            return detection.r_sample + self._moved(lead)
         trust, leading = self.trust[lead], self.trust[self.leading]
-        if lead != self.leading and leading.present and not self.out[self.leading]:
+        if leading.present and not self.out[self.leading]:
             echo = leading.echo(detection.peak, self.reach)
             if echo is not None and (
                 echo.height * trust.level >= SEEN * detection.height * leading.level > 0
@@ -340,6 +362,8 @@ class BeatJoiner:
         if any(one <= 0 for one in rr):
             raise InvalidState("saved state: an interval between beats is not a positive number")
         self.rr = deque(rr, LEVELS_KEPT)
+        self._usual_rr = median(self.rr) if self.rr else self.timing.second
+        self._set_asked()
         passed = [self._single(one, position) for one in listing(plain, "passed", PASSED_KEPT)]
         self.passed = deque(passed, PASSED_KEPT)
         self.waiting = []

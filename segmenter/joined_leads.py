@@ -16,16 +16,20 @@ from segmenter.beat import Quality
 from segmenter.errors import InvalidState
 from segmenter.joined_beats import BeatJoiner, of_each
 from segmenter.lead_detector import (
+    ALL_ASLEEP,
+    ASLEEP,
+    BEAT,
+    ECHO,
     LEAD_OFF,
     MISSING,
     NOISY,
     NOISY_SECONDS,
-    Echo,
+    SECOND,
     LeadDetector,
+    Said,
     SecondEnded,
     Slept,
 )
-from segmenter.qrs import Detection
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
@@ -34,10 +38,6 @@ GOOD_SECONDS = 3  # in a row; then a lead that was left out is back
 # in which a lead of the 22 records in sight could not be read, 16 lasted ten seconds and more.
 LEAVE_OUT_S, TAKE_BACK_S = 12.0, 12.0
 SAME = -1  # stands for no sample: a lead is as it was reported
-# What became known of leads: its sample, its place among what has the same, the lead, its number
-# among what the lead said, and what it is; a second that was lost is None.
-Said = tuple[int, int, int, int, Echo | Detection | SecondEnded | Slept | None]
-SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
 
 
 class JoinedLeads:
@@ -56,6 +56,7 @@ class JoinedLeads:
         self.turned_from = [SAME] * len(leads)  # the sample from which on it is otherwise
         self.good_seconds = [0] * len(leads)  # in a row, up to GOOD_SECONDS
         self._ended: list[SecondEnded | None] = []  # of a second: what was said so far
+        self._steady = False  # every lead is good, and was: another good second changes nothing
         timing = leads[0].decider.timing
         self.joiner = BeatJoiner(len(leads), timing, tracker) if len(leads) > 1 else None
 
@@ -72,17 +73,17 @@ class JoinedLeads:
         if joiner is None:
             self.update_one(findings)
             return
-        for time, order, lead, _, said in self._in_order():
+        for time, kind, lead, _, said in self._in_order():
             if joiner.due < time:
                 joiner.advance(time, findings)
-            if isinstance(said, Echo):
+            if kind == ECHO:
                 joiner.trust[lead].echoes.append(said)
-            elif isinstance(said, Detection):
+            elif kind == BEAT:
                 joiner.detected(lead, said, findings)
-            elif not isinstance(said, Slept):
+            elif kind == SECOND:
                 self._end_second(joiner, time, said, findings)
-            elif order == ASLEEP:
-                joiner.trust[lead].forget()
+            elif kind == ASLEEP:
+                joiner.forget_lead(lead)
             else:
                 joiner.settle(time, findings)
                 joiner.forget()
@@ -106,38 +107,39 @@ class JoinedLeads:
         """Take what the only lead said: nothing is to be joined."""
         lead, tracker = self.leads[0], self.tracker
         said, lead.said = lead.said, []
-        for one in said:
-            if isinstance(one, SecondEnded):
+        for _, kind, _, _, one in said:
+            if kind == SECOND:
                 tracker.end_second(one.end, one.flags, findings)
-            elif isinstance(one, Detection):
+            elif kind == BEAT:
                 flags = LEARNING * one.learning | NOISY * one.noisy
                 tracker.take(JoinedBeat(one.r_sample, one.known, (flags,), (one,)), findings)
-            elif isinstance(one, Slept):
+            else:
                 tracker.skip(one.start, one.n, findings)
 
     def _in_order(self) -> list[Said]:
         """Take what the leads said, in the order of time."""
         in_order: list[Said] = []
-        asleep: list[list[Slept]] = []
-        for k, lead in enumerate(self.leads):
-            said, lead.said = lead.said, []
-            asleep.append([])
-            for i, one in enumerate(said):
-                if isinstance(one, Echo):
-                    in_order.append((one.known, ECHO, k, i, one))
-                elif isinstance(one, Detection):
-                    in_order.append((one.known, BEAT, k, i, one))
-                elif isinstance(one, SecondEnded):
-                    in_order.append((one.end, SECOND, k, i, one))
-                else:
-                    asleep[k].append(one)
-                    in_order.append((one.start, ASLEEP, k, i, one))
-                    in_order += [(end, SECOND, k, i, None) for end in self._seconds_in(one)]
-        if all(asleep):
-            for i, slept in enumerate(all_asleep(asleep)):
-                in_order.append((slept.start, ALL_ASLEEP, 0, i, slept))
-        in_order.sort()  # no two have the first four alike
+        for lead in self.leads:
+            if lead.said:
+                in_order += lead.said
+                lead.said = []
+        if ASLEEP in [one[1] for one in in_order]:
+            in_order += self._in_sleep(in_order)
+        in_order.sort()
         return in_order
+
+    def _in_sleep(self, said: list[Said]) -> list[Said]:
+        """Return the seconds that were lost in what leads slept, and where all of them did."""
+        lost: list[Said] = []
+        asleep: list[list[Slept]] = [[] for _ in self.leads]
+        for _, kind, lead, number, one in said:
+            if kind == ASLEEP:
+                asleep[lead].append(one)
+                lost += [(end, SECOND, lead, number, None) for end in self._seconds_in(one)]
+        if all(asleep):
+            for number, slept in enumerate(all_asleep(asleep)):
+                lost.append((slept.start, ALL_ASLEEP, 0, number, slept))
+        return lost
 
     def _seconds_in(self, slept: Slept) -> range:
         """Return the ends of the seconds that ended in a stretch."""
@@ -153,6 +155,9 @@ class JoinedLeads:
         if len(self._ended) < len(self.leads):
             return
         ended, self._ended = self._ended, []
+        if self._steady and all(one and not one.flags for one in ended):
+            self.tracker.end_second(end, 0, findings)
+            return
         for lead, one in enumerate(ended):
             good = one is not None and not one.flags
             self.good_seconds[lead] = min(self.good_seconds[lead] + 1, GOOD_SECONDS) if good else 0
@@ -164,6 +169,12 @@ class JoinedLeads:
         if awake:  # else the tracker skips it
             self.tracker.end_second(end, joined_flags([one.flags for one in awake]), findings)
             self._say_left_out(joiner.out, end, ended, findings)
+        self._steady = (
+            min(self.good_seconds) == GOOD_SECONDS
+            and not any(joiner.out)
+            and not any(self.left_out)
+            and max(self.turned_from) == SAME
+        )
 
     def _say_left_out(
         self, out: list[bool], end: int, ended: list[SecondEnded | None], findings: Findings
@@ -219,6 +230,7 @@ class JoinedLeads:
             raise InvalidState("saved state: good_seconds are not so many")
         for lead, one in zip(self.leads, of_each(plain, "leads", n, dict), strict=True):
             lead.restore(one, position)
+        self._steady = False
         if self.joiner is not None:
             joiner = plain.get("joiner")
             if not isinstance(joiner, dict):

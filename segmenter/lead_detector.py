@@ -14,6 +14,8 @@ from segmenter.state import whole
 NOISY_SECONDS = 3  # in a row; then the detector starts anew, and finds beats when there are any
 MAX_POSITION = 1 << 53
 
+# What a lead says, in the order in which it is taken of what becomes known at one sample.
+SECOND, ECHO, BEAT, ASLEEP, ALL_ASLEEP = range(5)
 # Plain numbers: an IntFlag takes a microsecond to combine.
 NOISY, MISSING = int(Quality.NOISY), int(Quality.MISSING)
 LEAD_OFF = int(Quality.FLAT | Quality.SATURATED)
@@ -43,27 +45,36 @@ class Slept(NamedTuple):
     n: int
 
 
+# The sample at which it became known, its kind, the lead, its number among what the lead said, and
+# an Echo, a Detection, a SecondEnded (None: it was lost) or a Slept. They can be sorted, as no two
+# have the first four alike.
+Said = tuple[int, int, int, int, Any]
+
+
 class LeadDetector:
     """Follows one lead from candidates and seconds to QRS complexes, in the order of time.
 
     Parameters
     ----------
     decider : Decider
+    lead : int
+        Which of the patient's it is.
     says_echoes : bool
         Whether candidates are said too, for who joins leads.
 
     Attributes
     ----------
-    said : list of Echo, Detection, SecondEnded and Slept
+    said : list of Said
         What became known and was not yet taken; whoever takes it empties the list.
     """
 
-    def __init__(self, decider: Decider, *, says_echoes: bool = False) -> None:
+    def __init__(self, decider: Decider, lead: int = 0, *, says_echoes: bool = False) -> None:
         self.decider = decider
+        self.lead = lead
         self.says_echoes = says_echoes
         self.second = decider.timing.second
         self.noisy_seconds = 0
-        self.said: list[Echo | Detection | SecondEnded | Slept] = []
+        self.said: list[Said] = []
 
     def update(
         self, candidates: list[Candidate], seconds: Sequence[tuple[int, int]], position: int
@@ -78,27 +89,29 @@ class LeadDetector:
             The sample at which each second ended, and its `Quality` flags but NOISY.
         position : int
         """
-        done = 0
+        decider, said, done = self.decider, self.said, 0
         for candidate in candidates:
             while done < len(seconds) and seconds[done][0] <= candidate.known:
                 self._end_second(*seconds[done])
                 done += 1
             if self.says_echoes:
-                known, peak, height = candidate.known, candidate.peak, candidate.height
-                r_sample, _ = self.decider.r_peak(candidate)
-                self.said.append(Echo(known, peak, height, r_sample))
-            found = self.decider.update(candidate)
+                known = candidate.known
+                r_sample, _ = decider.r_peak(candidate)
+                echo = Echo(known, candidate.peak, candidate.height, r_sample)
+                said.append((known, ECHO, self.lead, len(said), echo))
+            found = decider.update(candidate)
             if found:
                 self._detected(found)
-        for end, flags in seconds[done:]:
-            self._end_second(end, flags)
-        if self.decider.due < position:
-            self._detected(self.decider.advance(position - 1))
+        while done < len(seconds):
+            self._end_second(*seconds[done])
+            done += 1
+        if decider.due < position:
+            self._detected(decider.advance(position - 1))
 
     def sleep(self, position: int, n: int) -> None:
         """Miss n samples after `position`: a gap so long that the detector sleeps."""
         self.lose(position, n)
-        self.said.append(Slept(position, n))
+        self.said.append((position, ASLEEP, self.lead, len(self.said), Slept(position, n)))
 
     def lose(self, position: int, n: int) -> None:
         """Do the same without saying it: every lead sleeps."""
@@ -110,9 +123,11 @@ class LeadDetector:
         self.decider.reset(position)
 
     def _detected(self, detections: list[Detection]) -> None:
-        if self.noisy_seconds:
-            detections = [detection._replace(noisy=True) for detection in detections]
-        self.said += detections
+        said = self.said
+        for detection in detections:
+            if self.noisy_seconds:
+                detection = detection._replace(noisy=True)
+            said.append((detection.known, BEAT, self.lead, len(said), detection))
 
     def _end_second(self, end: int, flags: int) -> None:
         decider = self.decider
@@ -121,7 +136,10 @@ class LeadDetector:
         if not flags and decider.unreadable(end - 1):
             flags = NOISY
         self.noisy_seconds = self.noisy_seconds + 1 if flags & NOISY else 0
-        self.said.append(SecondEnded(end, flags, self.noisy_seconds))
+        ended = SecondEnded(end, flags, self.noisy_seconds)
+        self.said.append((end, SECOND, self.lead, len(self.said), ended))
+        if not flags:  # nearly always
+            return
         noisy = self.noisy_seconds >= NOISY_SECONDS
         if flags & LEAD_OFF or (noisy and not decider.learning):
             decider.reset(end)

@@ -15,7 +15,7 @@ Elgendi, Jonkman, De Boer: Frequency bands effects on QRS detection. BIOSIGNALS 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
@@ -181,21 +181,24 @@ class Decider:
 
     def _set_due(self) -> None:
         """Note when the next thing falls due."""
-        held_due = FAR if self.held is None else self._held_until(self.held)
-        self.due = min(held_due, self.overdue, self.attempt)
+        due = self.overdue if self.overdue < self.attempt else self.attempt
+        if self.held is not None:
+            due = min(self._held_until(self.held), due)
+        self.due = due
 
     def _take_medians(self) -> None:
         """Note what the running levels are; they change with beats only."""
-        self.qrs_level = median(self.qrs) if self.qrs else 0.0
-        self.noise_level = median(self.noise) if self.noise else 0.0
-        self.usual_rr = median(self.rr) if self.rr else 0  # 0: not known
-        self.threshold = self.noise_level + THRESHOLD * (self.qrs_level - self.noise_level)
-        rr = min(self.usual_rr or self.timing.second, self.timing.t_longest)
-        self.t_until = self.timing.t_peak * sqrt(rr)
+        self.qrs_level = level = median(self.qrs) if self.qrs else 0.0
+        self.noise_level = noise = median(self.noise) if self.noise else 0.0
+        self.usual_rr = rr = median(self.rr) if self.rr else 0  # 0: not known
+        self.threshold = noise + THRESHOLD * (level - noise)
+        timing = self.timing
+        self.t_until = timing.t_peak * sqrt(min(rr or timing.second, timing.t_longest))
 
     def update(self, candidate: Candidate) -> list[Detection]:
         """Take the next candidate; return the beats that it makes certain."""
-        found = self.advance(candidate.known) if self.due <= candidate.known else []
+        known = candidate.known
+        found = self.advance(known) if self.due <= known else []
         self.recent.append(candidate)
         if self.learning or not self._is_qrs(candidate):
             self.waiting.append(candidate)
@@ -203,7 +206,13 @@ class Decider:
             self.held = candidate  # decided on before the next one can be known
             self._set_due()
         else:
-            found += self._take(candidate, candidate.known)
+            missed = self._missed_before(candidate)
+            if missed is not None:
+                found.append(self._accept(missed, known))
+            if missed is None or self._may_follow(candidate):
+                found.append(self._accept(candidate, known))
+            else:
+                self.waiting.append(candidate)
         return found
 
     def advance(self, position: int) -> list[Detection]:
@@ -231,7 +240,13 @@ class Decider:
         if due > held.known and self.highest(held.known + 1, due + 1) > held.height:
             self.waiting.append(held)
             return []
-        return self._take(held, due)
+        missed = self._missed_before(held)
+        found = [] if missed is None else [self._accept(missed, due)]
+        if self._may_follow(held):
+            found.append(self._accept(held, due))
+        else:
+            self.waiting.append(held)
+        return found
 
     def unreadable(self, position: int) -> bool:
         """Tell whether noise hides the beats of the last seconds, if there are any.
@@ -243,26 +258,30 @@ class Decider:
             recent.popleft()
         if len(recent) < 3:
             return False
-        high = _tops(recent)
-        level = median([c.height for c in high])
-        if level <= max(QUIET_MV, THRESHOLD * self.qrs_level):
+        heights = [c.height for c in recent]
+        limit = TOP * max(heights)
+        level = median([height for height in heights if height > limit])
+        if level <= QUIET_MV or level <= THRESHOLD * self.qrs_level:
             return False
-        return not _stands_out(recent[0], recent[-1], high, level, self.scale)
+        return not _stands_out(recent, level, self.scale)
 
     def _is_qrs(self, candidate: Candidate) -> bool:
         return candidate.height > self.threshold and self._may_follow(candidate)
 
     def _may_follow(self, candidate: Candidate) -> bool:
         """Tell whether it is no echo and no T wave of the last beat."""
-        if self.last is None:
+        last = self.last
+        if last is None:
             return True
-        since, timing = candidate.peak - self.last.peak, self.timing
+        since, timing = candidate.peak - last.peak, self.timing
         if since < timing.refractory:
             return False
-        if self._is_t_wave(candidate):
+        if since <= self.t_until and _is_blunt(candidate, last):  # a T wave
             return False
+        if since >= timing.t_wave_end:
+            return True
         fall = (timing.t_wave_end - since) / (timing.t_wave_end - timing.refractory)
-        return candidate.slope >= T_WAVE_SLOPE * fall * self.last.slope
+        return candidate.slope >= T_WAVE_SLOPE * fall * last.slope
 
     def _is_t_wave(self, candidate: Candidate) -> bool:
         """Tell whether it is blunt and comes when the last beat's T wave may."""
@@ -280,20 +299,13 @@ class Decider:
             return False
         return not _is_blunt(self.last, candidate)  # else the last beat was no QRS complex
 
-    def _take(self, candidate: Candidate, known: int) -> list[Detection]:
-        """Accept a candidate, and before it one that was passed over if a beat is missing."""
-        found = []
-        if self.last is not None and self.usual_rr:
-            interval = candidate.peak - self.last.peak
-            if interval >= SECOND_LOOK_RR * self.usual_rr:
-                missed = self._missed(candidate.peak - self.timing.t_wave)
-                if missed is not None:
-                    found.append(self._accept(missed, known))
-        if self._may_follow(candidate):
-            found.append(self._accept(candidate, known))
-        else:
-            self.waiting.append(candidate)
-        return found
+    def _missed_before(self, candidate: Candidate) -> Candidate | None:
+        """Return what was passed over before a candidate, if a beat is missing there."""
+        if self.last is None or not self.usual_rr:
+            return None
+        if candidate.peak - self.last.peak < SECOND_LOOK_RR * self.usual_rr:
+            return None
+        return self._missed(candidate.peak - self.timing.t_wave)
 
     def _missed(self, stop: int) -> Candidate | None:
         """Return the highest candidate passed over that may be a beat of lower amplitude."""
@@ -309,17 +321,15 @@ class Decider:
         return max(missed, key=lambda c: c.height) if missed else None
 
     def _accept(self, candidate: Candidate, known: int) -> Detection:
-        timing, before = self.timing, self.last
+        timing, before, peak = self.timing, self.last, candidate.peak
         if before is not None:
-            interval = candidate.peak - before.peak
+            interval = peak - before.peak
             if interval <= timing.pause:
                 self.rr.append(interval)
             # A T wave is no measure of the noise.
             quiet = before.peak + timing.t_wave
             between = [
-                c.height
-                for c in self.waiting
-                if quiet <= c.peak < candidate.peak and not self._is_t_wave(c)
+                c.height for c in self.waiting if quiet <= c.peak < peak and not self._is_t_wave(c)
             ]
             if not between:  # no peak tells of the noise: old ones slowly lose their weight
                 between = [NOISE_DECAY * height for height in self.noise]
@@ -332,8 +342,9 @@ class Decider:
         self.qrs.append(candidate.height)
         self._take_medians()
         self.last = candidate
-        while self.waiting and self.waiting[0].peak <= candidate.peak:
-            self.waiting.popleft()
+        waiting = self.waiting
+        while waiting and waiting[0].peak <= peak:
+            waiting.popleft()
         usual = self.usual_rr or timing.second
         self.overdue = candidate.known + int(SEARCH_BACK_RR * usual)
         self.attempt = candidate.known + max(timing.relearn, 2 * usual)
@@ -345,7 +356,7 @@ class Decider:
             known,
             self.learning,
             noisy,
-            candidate.peak,
+            peak,
             candidate.height,
             candidate.total,
         )
@@ -386,7 +397,7 @@ class Decider:
         level = median([c.height for c in high])
         if len(high) < 2 or level < MIN_HEIGHT_MV or self._is_p_level(level, due):
             return []
-        if not _stands_out(window[0], window[-1], high, level, self.scale):
+        if not _stands_out(window, level, self.scale):
             return []
         low = [c.height for c in window if c not in high]
         self.qrs.clear()
@@ -471,18 +482,18 @@ def finite(values: list[Any]) -> list[Any]:
     return values
 
 
-def _stands_out(
-    first: Candidate, last: Candidate, high: list[Candidate], level: float, scale: float
-) -> bool:
+def _stands_out(window: Sequence[Candidate], level: float, scale: float) -> bool:
     """Tell whether the peaks of a stretch of signal rise out of it as QRS complexes do.
 
     The maxima of noise are about 1.5 times its mean, and 2.1 times once in a hundred windows;
     QRS complexes are 3 times and more. Only fast rhythms come near, and these are regular.
-    `high` are the highest of the peaks from `first` to `last`, `level` is their median.
+    `level` is the median of the highest of its peaks.
     """
+    first, last = window[0], window[-1]
     mean = (last.total - first.total) / (last.peak - first.peak) / scale
     if level >= MIN_CREST * mean:
         return True
+    high = _tops(window)
     if len(high) < FEWEST_REGULAR or level < MIN_CREST_REGULAR * mean:
         return False
     intervals = [b.peak - a.peak for a, b in pairwise(high)]
