@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from segmenter.beat import Window
 
-TOGETHER = 32  # windows of like size are read together: the arrays stay in the cache
+TOGETHER = 128  # windows of like size are read together: the arrays stay in the cache
 MAX_WINDOW_S = 3.0  # RR of 20 beats a minute; longer holds no single beat
 # Of the typical RR interval, in the window of that name: from the P wave to the end of T (QT is
 # about 0.4 of RR), and short of the QRS of a beat that comes early.
