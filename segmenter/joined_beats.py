@@ -13,7 +13,6 @@ not.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from segmenter.qrs import (
     SECOND_LOOK_RR,
     Detection,
     Durations,
+    keep,
     median,
 )
 from segmenter.state import listing, whole
@@ -84,7 +84,7 @@ class BeatJoiner:
         self.kept = round(PASSED_S * timing.second)
         self.trust = [LeadTrust() for _ in range(leads)]
         self.out = [False] * leads  # no say, whatever they find
-        self.away: list[deque[int]] = [deque(maxlen=COMMON_KEPT) for _ in range(leads)]
+        self.away: list[list[int]] = [[] for _ in range(leads)]
         self.leading = 0
         self._asked: list[int] = []  # the leads that can find a beat now; see `_set_asked`
         self.waiting: list[AwaitedBeat] = []  # by when they are due
@@ -93,9 +93,9 @@ class BeatJoiner:
     def forget(self) -> None:
         """Begin anew after a gap of all leads: what was before it says nothing."""
         self.last_r = self.last_peak = -1  # of the last beat; -1: there is none
-        self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
+        self.rr: list[int] = []
         self._usual_rr = self.timing.second
-        self.passed: deque[tuple[int, Detection]] = deque(maxlen=PASSED_KEPT)
+        self.passed: list[tuple[int, Detection]] = []
         self.overdue = FAR
         self._set_due()
 
@@ -190,7 +190,7 @@ class BeatJoiner:
         if weight > 0:
             self._accept(found, now, is_beat, findings)
         else:
-            self.passed.append((heaviest, found[heaviest]))
+            keep(self.passed, (heaviest, found[heaviest]), PASSED_KEPT)
 
     def _weigh(
         self, lead: int, detection: Detection, silent: list[int], *, pause: bool = False
@@ -228,9 +228,7 @@ class BeatJoiner:
             return
         self._take(found, lead, max(r_sample, 0), now, is_beat, findings)
         if self.passed:
-            self.passed = deque(
-                [one for one in self.passed if one[1].peak > self.last_peak], PASSED_KEPT
-            )
+            self.passed = [one for one in self.passed if one[1].peak > self.last_peak]
 
     def _look_again(self, now: int, stop: int, findings: Findings) -> None:
         """Take the heaviest of what was passed over since the last beat, if that may be a beat."""
@@ -261,7 +259,7 @@ class BeatJoiner:
     ) -> None:
         """Give a beat to the tracker, and learn from it; R is that of `lead`."""
         if self.last_r >= 0 and r_sample - self.last_r < self.timing.pause:
-            self.rr.append(r_sample - self.last_r)
+            keep(self.rr, r_sample - self.last_r, LEVELS_KEPT)
             self._usual_rr = median(self.rr)
         self.last_r, self.last_peak = r_sample, found[lead].peak
         flags, of_leads = [], []
@@ -270,7 +268,7 @@ class BeatJoiner:
             if one is not None:
                 trust.shows(one.height)
                 if lead == self.leading:
-                    self.away[k].append(r_sample - one.r_sample)
+                    keep(self.away[k], r_sample - one.r_sample, COMMON_KEPT)
             elif not self.out[k]:
                 trust.misses(is_beat)
             flags.append(self._flags(k, one))
@@ -305,7 +303,7 @@ class BeatJoiner:
             return best
         if errs[self.leading] > ERRS_MUCH and errs[best] < ERRS_LITTLE:
             shift = self._moved(best)
-            self.away = [deque([d - shift for d in one], COMMON_KEPT) for one in self.away]
+            self.away = [[d - shift for d in one] for one in self.away]
             self.leading = best
         return self.leading
 
@@ -354,18 +352,17 @@ class BeatJoiner:
             trust.restore(one)
         self.out = of_each(plain, "out", n, bool)
         away = of_each(plain, "away", n, list)
-        self.away = [deque(distances(one, self.timing.second), COMMON_KEPT) for one in away]
+        self.away = [distances(one, self.timing.second) for one in away]
         self.leading = whole(plain, "leading", 0, n - 1)
         self.last_r = whole(plain, "last_r", -1, position)
         self.last_peak = whole(plain, "last_peak", -1, position)
         rr = distances(listing(plain, "rr", LEVELS_KEPT), self.timing.pause)
         if any(one <= 0 for one in rr):
             raise InvalidState("saved state: an interval between beats is not a positive number")
-        self.rr = deque(rr, LEVELS_KEPT)
+        self.rr = rr
         self._usual_rr = median(self.rr) if self.rr else self.timing.second
         self._set_asked()
-        passed = [self._single(one, position) for one in listing(plain, "passed", PASSED_KEPT)]
-        self.passed = deque(passed, PASSED_KEPT)
+        self.passed = [self._single(one, position) for one in listing(plain, "passed", PASSED_KEPT)]
         self.waiting = []
         for one in listing(plain, "waiting", PASSED_KEPT):
             if not isinstance(one, list) or len(one) != 2 or not isinstance(one[1], list):

@@ -30,6 +30,8 @@ from segmenter.lead_detector import (
     SecondEnded,
     Slept,
 )
+from segmenter.lead_trust import ECHOES_KEPT
+from segmenter.qrs import keep
 from segmenter.tracker import Findings, JoinedBeat, Tracker
 
 LEARNING = int(Quality.LEARNING)
@@ -77,7 +79,7 @@ class JoinedLeads:
             if joiner.due < time:
                 joiner.advance(time, findings)
             if kind == ECHO:
-                joiner.trust[lead].echoes.append(said)
+                keep(joiner.trust[lead].echoes, said, ECHOES_KEPT)
             elif kind == BEAT:
                 joiner.detected(lead, said, findings)
             elif kind == SECOND:

@@ -11,14 +11,13 @@ signal quality indices and a Kalman filter. Physiol Meas 29 (2008) 15-32.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from math import exp, log
 from typing import Any, NamedTuple
 
 from segmenter.errors import InvalidState
 from segmenter.lead_detector import Echo
-from segmenter.qrs import GIANT, LEVELS_KEPT, Detection, finite, median
+from segmenter.qrs import GIANT, LEVELS_KEPT, Detection, finite, keep, median
 from segmenter.state import listing, truth
 
 MEMORY_BEATS = 16  # over so many beats a lead's misses and inventions are averaged
@@ -99,22 +98,22 @@ class LeadTrust:
     def __init__(self) -> None:
         self.missed = 0.0
         self.invented = 0.0
-        self.echoes: deque[Echo] = deque(maxlen=ECHOES_KEPT)
+        self.echoes: list[Echo] = []
         self.forget()
 
     def forget(self) -> None:
         """Start anew with the lead's detector: its levels are learnt again."""
         self.present = False
         self.noisy = False
-        self.heights: deque[float] = deque(maxlen=LEVELS_KEPT)  # of beats of the patient
+        self.heights: list[float] = []  # of beats of the patient
         # Of all that it found, beats or not: the peak, its height and the envelope's running total.
-        self.peaks: deque[tuple[int, float, int]] = deque(maxlen=LEVELS_KEPT + 1)
+        self.peaks: list[tuple[int, float, int]] = []
 
     def found(self, detection: Detection) -> None:
         """Take what the lead's detector found, a beat or not."""
         self.present = True
         self.noisy = detection.noisy
-        self.peaks.append((detection.peak, detection.height, detection.total))
+        keep(self.peaks, (detection.peak, detection.height, detection.total), LEVELS_KEPT + 1)
 
     def judged(self, was_beat: float) -> None:
         """Learn with what probability something that the lead found was a beat."""
@@ -122,7 +121,7 @@ class LeadTrust:
 
     def shows(self, height: float) -> None:
         """Learn of a beat of the patient that this lead found, with what height."""
-        self.heights.append(height)
+        keep(self.heights, height, LEVELS_KEPT)
         self.misses(0.0)
 
     def misses(self, missed: float) -> None:
@@ -131,7 +130,7 @@ class LeadTrust:
 
     def shows_late(self, height: float) -> None:
         """Learn that the last beat was not missed after all."""
-        self.heights.append(height)
+        keep(self.heights, height, LEVELS_KEPT)
         self.missed = max(self.missed - 1 / MEMORY_BEATS, 0.0)
 
     @property
@@ -179,11 +178,10 @@ class LeadTrust:
         """Take a state from `to_plain`; InvalidState if it cannot be one."""
         self.missed, self.invented = part(plain, "missed"), part(plain, "invented")
         self.present, self.noisy = truth(plain, "present"), truth(plain, "noisy")
-        self.heights = deque(finite(listing(plain, "heights", LEVELS_KEPT)), LEVELS_KEPT)
+        self.heights = finite(listing(plain, "heights", LEVELS_KEPT))
         peaks = [numbers(one, 3) for one in listing(plain, "peaks", LEVELS_KEPT + 1)]
-        self.peaks = deque([(one[0], one[1], one[2]) for one in peaks], LEVELS_KEPT + 1)
-        echoes = [Echo(*numbers(one, 4)) for one in listing(plain, "echoes", ECHOES_KEPT)]
-        self.echoes = deque(echoes, ECHOES_KEPT)
+        self.peaks = [(one[0], one[1], one[2]) for one in peaks]
+        self.echoes = [Echo(*numbers(one, 4)) for one in listing(plain, "echoes", ECHOES_KEPT)]
 
 
 def part(plain: Mapping[str, Any], name: str) -> float:

@@ -14,7 +14,6 @@ Elgendi, Jonkman, De Boer: Frequency bands effects on QRS detection. BIOSIGNALS 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,6 +65,7 @@ MAX_NUMBER = 2.0**63
 FAR = 1 << 62  # never
 
 Number = TypeVar("Number", int, float)
+Kept = TypeVar("Kept")
 
 
 class Detection(NamedTuple):
@@ -160,7 +160,7 @@ class Decider:
         self.scale = scale
         self.highest = highest
         # Of the last seconds, whatever became of them.
-        self.recent: deque[Candidate] = deque(maxlen=MAX_WAITING)
+        self.recent: list[Candidate] = []
         self.reset(0)
 
     def reset(self, position: int) -> None:
@@ -170,10 +170,10 @@ class Decider:
         self.overdue = FAR  # when the next beat is overdue; FAR if it was looked for already
         self.held: Candidate | None = None  # a beat, unless it turns out to be a P wave
         # Passed over since the last beat.
-        self.waiting: deque[Candidate] = deque(maxlen=MAX_WAITING)
-        self.qrs: deque[float] = deque(maxlen=LEVELS_KEPT)
-        self.noise: deque[float] = deque(maxlen=LEVELS_KEPT)
-        self.rr: deque[int] = deque(maxlen=LEVELS_KEPT)
+        self.waiting: list[Candidate] = []
+        self.qrs: list[float] = []
+        self.noise: list[float] = []
+        self.rr: list[int] = []
         self.last: Candidate | None = None
         self.inverted = False
         self._take_medians()
@@ -199,9 +199,9 @@ class Decider:
         """Take the next candidate; return the beats that it makes certain."""
         known = candidate.known
         found = self.advance(known) if self.due <= known else []
-        self.recent.append(candidate)
+        keep(self.recent, candidate, MAX_WAITING)
         if self.learning or not self._is_qrs(candidate):
-            self.waiting.append(candidate)
+            keep(self.waiting, candidate, MAX_WAITING)
         elif self._is_p_like(candidate):
             self.held = candidate  # decided on before the next one can be known
             self._set_due()
@@ -212,7 +212,7 @@ class Decider:
             if missed is None or self._may_follow(candidate):
                 found.append(self._accept(candidate, known))
             else:
-                self.waiting.append(candidate)
+                keep(self.waiting, candidate, MAX_WAITING)
         return found
 
     def advance(self, position: int) -> list[Detection]:
@@ -238,14 +238,14 @@ class Decider:
     def _judge_held(self, held: Candidate, due: int) -> list[Detection]:
         """Pass over a P wave: the envelope has risen above it since."""
         if due > held.known and self.highest(held.known + 1, due + 1) > held.height:
-            self.waiting.append(held)
+            keep(self.waiting, held, MAX_WAITING)
             return []
         missed = self._missed_before(held)
         found = [] if missed is None else [self._accept(missed, due)]
         if self._may_follow(held):
             found.append(self._accept(held, due))
         else:
-            self.waiting.append(held)
+            keep(self.waiting, held, MAX_WAITING)
         return found
 
     def unreadable(self, position: int) -> bool:
@@ -255,7 +255,7 @@ class Decider:
         """
         recent, since = self.recent, position - self.timing.relearn
         while recent and recent[0].peak < since:
-            recent.popleft()
+            del recent[0]
         if len(recent) < 3:
             return False
         heights = [c.height for c in recent]
@@ -325,7 +325,7 @@ class Decider:
         if before is not None:
             interval = peak - before.peak
             if interval <= timing.pause:
-                self.rr.append(interval)
+                keep(self.rr, interval, LEVELS_KEPT)
             # A T wave is no measure of the noise.
             quiet = before.peak + timing.t_wave
             between = [
@@ -334,17 +334,18 @@ class Decider:
             if not between:  # no peak tells of the noise: old ones slowly lose their weight
                 between = [NOISE_DECAY * height for height in self.noise]
             self.noise.extend(between)
+            del self.noise[:-LEVELS_KEPT]
             giant = GIANT * self.qrs_level
             if self.qrs and candidate.height > giant and before.height > giant:  # a change of gain
                 self.qrs.clear()
                 self.noise.clear()
                 self.qrs.append(before.height)
-        self.qrs.append(candidate.height)
+        keep(self.qrs, candidate.height, LEVELS_KEPT)
         self._take_medians()
         self.last = candidate
         waiting = self.waiting
         while waiting and waiting[0].peak <= peak:
-            waiting.popleft()
+            del waiting[0]
         usual = self.usual_rr or timing.second
         self.overdue = candidate.known + int(SEARCH_BACK_RR * usual)
         self.attempt = candidate.known + max(timing.relearn, 2 * usual)
@@ -384,7 +385,7 @@ class Decider:
             if self._is_qrs(candidate):
                 found.append(self._accept(candidate, due))
             else:
-                self.waiting.append(candidate)
+                keep(self.waiting, candidate, MAX_WAITING)
         return found
 
     def _learn(self, due: int) -> list[Detection]:
@@ -440,9 +441,9 @@ class Decider:
         overdue = whole(plain, "overdue", -1, horizon)
         self.overdue = FAR if overdue < 0 else overdue
         self.waiting = self._candidates(listing(plain, "waiting", MAX_WAITING), position)
-        self.qrs = deque(finite(listing(plain, "qrs", LEVELS_KEPT)), LEVELS_KEPT)
-        self.noise = deque(finite(listing(plain, "noise", LEVELS_KEPT)), LEVELS_KEPT)
-        self.rr = deque(listing(plain, "rr", LEVELS_KEPT), LEVELS_KEPT)
+        self.qrs = finite(listing(plain, "qrs", LEVELS_KEPT))
+        self.noise = finite(listing(plain, "noise", LEVELS_KEPT))
+        self.rr = listing(plain, "rr", LEVELS_KEPT)
         if any(type(rr) is not int or not 0 < rr <= self.timing.pause for rr in self.rr):
             raise InvalidState("saved state: an interval between beats is not a positive number")
         self.recent = self._candidates(listing(plain, "recent", MAX_WAITING), position)
@@ -457,11 +458,11 @@ class Decider:
         if self.held is not None and self._held_until(self.held) < position:
             raise InvalidState("saved state: the detector still holds a candidate that was decided")
 
-    def _candidates(self, saved: list[Any], position: int) -> deque[Candidate]:
+    def _candidates(self, saved: list[Any], position: int) -> list[Candidate]:
         candidates = [self._candidate(values, position) for values in saved]
         if any(later.peak <= one.peak for one, later in pairwise(candidates)):
             raise InvalidState("saved state: candidates are not in order")
-        return deque(candidates, MAX_WAITING)
+        return candidates
 
     def _candidate(self, values: object, position: int) -> Candidate:
         if not isinstance(values, list) or len(values) != len(Candidate._fields):
@@ -511,6 +512,16 @@ def _tops(window: Collection[Candidate]) -> list[Candidate]:
     """Return those of the candidates that are near the highest."""
     limit = TOP * max([c.height for c in window])
     return [c for c in window if c.height > limit]
+
+
+def keep(values: list[Kept], latest: Kept, most: int) -> None:
+    """Append the latest value, and let the oldest go where they are more than `most`.
+
+    As a deque of bounded length, in a tenth of its memory: a patient has some twenty.
+    """
+    values.append(latest)
+    if len(values) > most:
+        del values[0]
 
 
 def median(values: Collection[Number]) -> Number:

@@ -5,7 +5,6 @@ Plain Python, a few calls a second; the arrays are the bank's.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, nan
@@ -18,7 +17,7 @@ from segmenter.beat import Quality, Window
 from segmenter.cutter import window_samples
 from segmenter.errors import InvalidState
 from segmenter.lead_detector import LEAD_OFF, MAX_POSITION, MISSING, NOISY, NOISY_SECONDS
-from segmenter.qrs import NOISY_RATIO, REPORT_S, Detection
+from segmenter.qrs import NOISY_RATIO, REPORT_S, Detection, keep
 from segmenter.state import listing, real, truth, whole
 
 NO_BEAT_S = 4.0  # a good signal without a beat for so long is an event
@@ -127,7 +126,7 @@ class Tracker:
         self.report = int(REPORT_S * fs_hz)
         self.open: JoinedBeat | None = None
         self.previous: JoinedBeat | None = None
-        self.rr: deque[int] = deque(maxlen=TYPICAL_BEATS)  # the latest intervals, in samples
+        self.rr: list[int] = []  # the latest intervals, in samples
         self.quiet_since = 0
         self.noisy_seconds = 0
         self.active: set[EventKind] = set()  # events of the patient that last
@@ -188,7 +187,7 @@ class Tracker:
         previous_r = None if previous is None else previous.r_sample
         next_r = None if next_beat is None else next_beat.r_sample
         if previous_r is not None:
-            self.rr.append(r_sample - previous_r)
+            keep(self.rr, r_sample - previous_r, TYPICAL_BEATS)
         start, stop = self._window(r_sample, next_r)
         findings.lead_flags.append(
             tuple(
@@ -313,7 +312,7 @@ class Tracker:
         self.noisy_seconds = whole(plain, "noisy_seconds", 0, MAX_POSITION)
         self.open = _saved_beat(plain, "open", position, leads)
         self.previous = _saved_beat(plain, "previous", position, leads)
-        self.rr = deque(_intervals(listing(plain, "rr", TYPICAL_BEATS)), TYPICAL_BEATS)
+        self.rr = _intervals(listing(plain, "rr", TYPICAL_BEATS))
         active = listing(plain, "active", len(KINDS))
         self.active = {kind for kind in KINDS if kind in active}
 
