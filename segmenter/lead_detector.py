@@ -96,6 +96,8 @@ class LeadDetector:
                 done += 1
             if self.says_echoes:
                 known = candidate.known
+                if decider.due <= known:  # R is of the sign of the beat before, known late or not
+                    self._detected(decider.advance(known))
                 r_sample, _ = decider.r_peak(candidate)
                 echo = Echo(known, candidate.peak, candidate.height, r_sample)
                 said.append((known, ECHO, self.lead, len(said), echo))

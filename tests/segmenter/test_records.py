@@ -7,7 +7,8 @@ import pytest
 import wfdb
 
 from monitor.offline.evaluation.ec57 import BeatComparison, compare_beats
-from segmenter.beat import Quality
+from segmenter.beat import BeatSpec, Quality
+from segmenter.stream import Segmenter
 from tests.real_data import DATA
 from tests.segmenter.gather import Whole, segment
 
@@ -119,3 +120,21 @@ def test_lost_leads_are_told() -> None:
     onsets_s = [e.sample / 360 for e in whole.events if (e.kind, e.state) == ("lead_off", "onset")]
     assert [round(s) for s in onsets_s] == [1001, 1390, 1404]
     assert np.count_nonzero(whole.seconds_quality & Quality.SATURATED) == 5
+
+
+def test_any_cut_leaves_the_same_state() -> None:
+    """Of what a lead shows beside beats too: R of a peak is of the sign of the beat before it.
+
+    Here a beat that is known late changes that sign just before a peak of the next one is known.
+    """
+    path = DATA / "mitdb/203"
+    if not path.with_suffix(".dat").exists():
+        pytest.skip(f"{path}.dat is absent")
+    record = wfdb.rdrecord(str(path), sampfrom=205_200, sampto=216_000)
+    states = set()
+    for n_cuts in (1, 14, 1080):
+        segmenter = Segmenter(record.fs, BeatSpec(), 2)
+        for chunk in np.array_split(record.p_signal.T, n_cuts, axis=1):
+            segmenter.update(chunk)
+        states.add(segmenter.to_bytes())
+    assert len(states) == 1
