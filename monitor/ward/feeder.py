@@ -105,13 +105,15 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
         )
         sender = Sender(link, ward, feeds, playbacks)
         pacer = Pacer(playbacks, settings.speed, time.monotonic())
+        taken_s = -TICK_S
         while pacer and not interrupts.happened:
             now_s = time.monotonic()
-            wait_s = pacer.wait_s(now_s, False)
+            wait_s = until_next_s(now_s, pacer.due_s, taken_s)
             if wait_s > 0:
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(min(wait_s, TICK_S))
                 continue
             due = pacer.take_due(now_s, time.time_ns())
+            taken_s = now_s
             for patient, text in pacer.failed:
                 pass_over(patient, text)
             pacer.failed.clear()
@@ -127,6 +129,22 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
             ends = [one.end("stopped", one is running[-1], time.time_ns()) for one in running]
             await asyncio.wait_for(sender.send(list(ends)), 2.0)
     return passed_over[0]
+
+
+def until_next_s(now_s: float, due_s: float, taken_s: float) -> float:
+    """Return how long to wait until what is due is sent.
+
+    Blocks of many patients are due one after the other, all the time: sent as they come they would
+    be messages of a few patients each. Who is late waits for nothing.
+
+    Parameters
+    ----------
+    now_s, due_s, taken_s : float
+        Now, when the next block is due, and when some were sent last.
+    """
+    if now_s - due_s >= TICK_S:
+        return 0.0
+    return max(0.0, due_s - now_s, taken_s + TICK_S - now_s)
 
 
 async def _feeds(
