@@ -22,6 +22,7 @@ from monitor.errors import Fenced, InvalidMessage, InvalidOption, RecordError, W
 from monitor.interrupts import Interrupts
 from monitor.settings import BLOCK_S, ProducerSettings, Resume
 from monitor.sources.kinds import is_live
+from monitor.stages.host import collect_seldom
 from monitor.stages.playback import Pacer, Playback, open_sources
 from monitor.text import harmless
 from monitor.ward.batch import BatchMessage, commit_batch
@@ -106,6 +107,7 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
         sender = Sender(link, ward, feeds, playbacks)
         pacer = Pacer(playbacks, settings.speed, time.monotonic())
         taken_s = -TICK_S
+        collect_seldom()
         while pacer and not interrupts.happened:
             now_s = time.monotonic()
             wait_s = until_next_s(now_s, pacer.due_s, taken_s)
