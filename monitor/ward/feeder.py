@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import math
 import socket
 import sys
 import time
@@ -106,16 +107,16 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
         )
         sender = Sender(link, ward, feeds, playbacks)
         pacer = Pacer(playbacks, settings.speed, time.monotonic())
-        taken_s = -TICK_S
+        pace = Pace()
         collect_seldom()
         while pacer and not interrupts.happened:
             now_s = time.monotonic()
-            wait_s = until_next_s(now_s, pacer.due_s, taken_s)
+            wait_s = pace.wait_s(now_s, pacer.due_s)
             if wait_s > 0:
                 await asyncio.sleep(min(wait_s, TICK_S))
                 continue
             due = pacer.take_due(now_s, time.time_ns())
-            taken_s = now_s
+            pace.took(now_s)
             for patient, text in pacer.failed:
                 pass_over(patient, text)
             pacer.failed.clear()
@@ -133,20 +134,31 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
     return passed_over[0]
 
 
-def until_next_s(now_s: float, due_s: float, taken_s: float) -> float:
-    """Return how long to wait until what is due is sent.
+class Pace:
+    """When what is due is sent: once a block's time, for all patients together.
 
     Blocks of many patients are due one after the other, all the time: sent as they come they would
     be messages of a few patients each. Who is late waits for nothing.
-
-    Parameters
-    ----------
-    now_s, due_s, taken_s : float
-        Now, when the next block is due, and when some were sent last.
     """
-    if now_s - due_s >= TICK_S:
-        return 0.0
-    return max(0.0, due_s - now_s, taken_s + TICK_S - now_s)
+
+    def __init__(self) -> None:
+        self._taken_s = -math.inf
+
+    def wait_s(self, now_s: float, due_s: float) -> float:
+        """Return how long to wait, at least, until what is due is sent.
+
+        Parameters
+        ----------
+        now_s, due_s : float
+            Now, and when the next block is due.
+        """
+        if now_s - due_s >= TICK_S:
+            return 0.0
+        return max(0.0, due_s - now_s, self._taken_s + TICK_S - now_s)
+
+    def took(self, now_s: float) -> None:
+        """Take note that what was due is sent; that a sleep was long does not add up."""
+        self._taken_s = max(self._taken_s + TICK_S, now_s - TICK_S / 2)
 
 
 async def _feeds(
