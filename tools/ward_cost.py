@@ -1,6 +1,7 @@
 """A ward on NATS on this machine: how late alerts are, and what a beat costs beside one machine.
 
     python -m tools.ward_cost --patients 2000 --workers 2 --seconds 20      # under three minutes
+    python -m tools.ward_cost --patients 300 --failovers 4  # for how long a partition has no worker
 
 Needs the extra [nats]. Each ward is live: patients at 250 Hz in real time, as `ecg-monitor bench
 ward` has them; in turn the same number is run through the three stages of one machine. CPU time is
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ from monitor.ward.feeder import FeedOptions, feed
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
 from monitor.wire.messages import Alert, BeatScored, Status
+from tools.chaos_ward import GAP
 from tools.disturbed import free_port
 from tools.nats_cluster import child_of
 from tools.pages import PROGRAM, table
@@ -38,6 +41,7 @@ from tools.pages import PROGRAM, table
 WARM_UP_S = 15.0
 DELAYS_S = 10.0  # of looking at patients, behind the time in which CPU is measured
 WATCHED = 100  # patients who are looked at
+TAKEN_OVER_S = 12.0  # for others to take over what was a dead worker's
 RATIO = 1.5  # of the CPU time a beat that is aimed at
 
 
@@ -106,8 +110,7 @@ def measure(
     """Let a ward live for some time."""
     with tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name:
         folder = Path(name)
-        for seed in range(RECORDS):
-            write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
+        write_records(folder)
         with running(folder, patients, workers, leads) as (access, pids):
             return _listen(access, pids, patients, seconds)
 
@@ -150,6 +153,35 @@ def _listen(access: WardAccess, pids: dict[str, int], patients: int, seconds: fl
     return NatsResult(beats, cores, delays, beat_delays_ms, elapsed_s)
 
 
+def failovers_s(patients: int, times: int, store: Path | None) -> list[int]:
+    """Kill one of two workers so often; return for how long each of its partitions had none."""
+    with tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name:
+        folder = Path(name)
+        write_records(folder)
+        with running(folder, patients, 2, 1) as (access, pids):
+            victim = pids["worker 1"]
+            others: list[subprocess.Popen[bytes]] = []
+            time.sleep(WARM_UP_S)
+            for _ in range(times):
+                os.kill(victim, signal.SIGKILL)
+                time.sleep(TAKEN_OVER_S)
+                with (folder / "log").open("ab") as log:
+                    command = (*PROGRAM, "worker", "--ward", access.servers)
+                    others.append(subprocess.Popen(command, stdout=log, stderr=log))
+                victim = others[-1].pid
+                time.sleep(TAKEN_OVER_S)
+            for one in others:
+                one.terminate()
+                one.wait(15.0)
+        return sorted(map(int, GAP.findall((folder / "log").read_text())))
+
+
+def write_records(folder: Path) -> None:
+    """Write what all patients' signal is cut from."""
+    for seed in range(RECORDS):
+        write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
+
+
 def send(folder: Path, servers: str, patients: int, leads: int) -> None:
     """Send a ward's samples until interrupted."""
     settings = ProducerSettings(
@@ -176,11 +208,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--times", type=int, default=2, help="of each, in turn")
     parser.add_argument("--store", type=Path, help="where its files lie: /dev/shm has no disk")
+    parser.add_argument("--failovers", type=int, default=0, help="kill a worker so often instead")
     parser.add_argument("--send", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--to", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.send is not None:
         send(given.send, given.to, given.patients, given.leads)
+        return 0
+    if given.failovers:
+        gaps_s = failovers_s(given.patients, given.failovers, given.store)
+        print(
+            f"Of a worker that was killed {given.failovers} times {len(gaps_s)} partitions had no "
+            f"worker for {percentile(gaps_s, 50)} s at the median, {percentile(gaps_s, 100)} s at "
+            "most."
+        )
         return 0
     rows: list[list[str]] = []
     costs: dict[bool, list[float]] = {True: [], False: []}  # whether it is a ward on NATS

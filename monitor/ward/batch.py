@@ -99,12 +99,9 @@ async def _write(
         headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
         if one.rollup:
             headers["Nats-Rollup"] = "sub"
-        if number == 1:  # answered: JetStream may have no room for another batch
-            answer = await link.ask(one.subject, one.content, headers)
-            if answer:
-                answer_of(answer)
-            continue
         await link.publish(one.subject, one.content, headers)
+    # The last alone is answered: a batch of which something was not taken, because JetStream has no
+    # room for another, is not taken with it.
     last = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(len(messages) + 1)}
     last["Nats-Batch-Commit"] = "1"
     return int(answer_of(await link.ask(fence.subject, fence.content, last | of_fence))["seq"])

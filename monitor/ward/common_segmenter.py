@@ -6,6 +6,7 @@ Partitions that have something at the same moment share a step; what comes of it
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -67,6 +68,7 @@ class CommonSegmenter:
             states_per_s=STATES_PER_S,
         )
         self._waiting: list[_Waiting] = []
+        self.stepped_s = 0.0  # when partitions were segmented together last, monotonic time
 
     def expect(self, streams: Sequence[Stream], resume: Sequence[Resume]) -> None:
         """Take in a partition's patients, where they go on."""
@@ -110,6 +112,7 @@ class CommonSegmenter:
             (one for one in self._waiting if not one.answer.done()), key=lambda one: one.now_s
         )  # who was given up meanwhile waits no more
         self._waiting = []
+        self.stepped_s = time.monotonic()
         while waiting:
             began_s = waiting[0].now_s
             n = sum(one.now_s - began_s <= TOGETHER_S for one in waiting)

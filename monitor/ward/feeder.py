@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import math
 import socket
 import sys
 import time
@@ -22,6 +23,7 @@ from monitor.errors import Fenced, InvalidMessage, InvalidOption, RecordError, W
 from monitor.interrupts import Interrupts
 from monitor.settings import BLOCK_S, ProducerSettings, Resume
 from monitor.sources.kinds import is_live
+from monitor.stages.host import collect_seldom
 from monitor.stages.playback import Pacer, Playback, open_sources
 from monitor.text import harmless
 from monitor.ward.batch import BatchMessage, commit_batch
@@ -105,13 +107,16 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
         )
         sender = Sender(link, ward, feeds, playbacks)
         pacer = Pacer(playbacks, settings.speed, time.monotonic())
+        pace = Pace()
+        collect_seldom()
         while pacer and not interrupts.happened:
             now_s = time.monotonic()
-            wait_s = pacer.wait_s(now_s, False)
+            wait_s = pace.wait_s(now_s, pacer.due_s)
             if wait_s > 0:
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(min(wait_s, TICK_S))
                 continue
             due = pacer.take_due(now_s, time.time_ns())
+            pace.took(now_s)
             for patient, text in pacer.failed:
                 pass_over(patient, text)
             pacer.failed.clear()
@@ -127,6 +132,33 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
             ends = [one.end("stopped", one is running[-1], time.time_ns()) for one in running]
             await asyncio.wait_for(sender.send(list(ends)), 2.0)
     return passed_over[0]
+
+
+class Pace:
+    """When what is due is sent: once a block's time, for all patients together.
+
+    Blocks of many patients are due one after the other, all the time: sent as they come they would
+    be messages of a few patients each. Who is late waits for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._taken_s = -math.inf
+
+    def wait_s(self, now_s: float, due_s: float) -> float:
+        """Return how long to wait, at least, until what is due is sent.
+
+        Parameters
+        ----------
+        now_s, due_s : float
+            Now, and when the next block is due.
+        """
+        if now_s - due_s >= TICK_S:
+            return 0.0
+        return max(0.0, due_s - now_s, self._taken_s + TICK_S - now_s)
+
+    def took(self, now_s: float) -> None:
+        """Take note that what was due is sent; that a sleep was long does not add up."""
+        self._taken_s = max(self._taken_s + TICK_S, now_s - TICK_S / 2)
 
 
 async def _feeds(

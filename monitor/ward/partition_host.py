@@ -52,8 +52,12 @@ from monitor.wire.messages import (
     ThresholdRequest,
 )
 
-ROUND_S = 0.2  # between two steps: what comes within it is judged together, in fewer, larger steps
+# Between two steps, at least: what comes within it is judged together, in fewer, larger steps.
+# Shorter than producers' blocks, so that a step follows them however late the one before it was.
+ROUND_S = 0.15
 READ_S = 0.2  # the longest wait for samples: requests and the heartbeat are looked at after it
+# What waits is taken together, however many producers it is of; a heartbeat can wait for so much.
+READ_MESSAGES, READ_BYTES = 256, 1 << 22
 COMMIT_S = 2.0  # how old a committed position may get while there are no alerts
 STATUS_S = 1.0
 TIDY_S = 20.0
@@ -196,9 +200,10 @@ class PartitionHost:
 
     async def _serve(self, reader: StreamReader) -> None:
         """Take in what waits, once round."""
-        # All partitions of a worker at the same moments, so that they share the segmenter's steps.
-        await asyncio.sleep(-time.monotonic() % ROUND_S)
-        stored = await reader.read(64, READ_S)
+        # All partitions of a worker wait for the same moment, so that they share the next step.
+        due_s = self._of.segmenter.stepped_s + ROUND_S
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        stored = await reader.read(READ_MESSAGES, READ_S, READ_BYTES)
         for slice_ in self._steps.sliced(stored):
             await self._take(await self._steps.gathered_step(slice_, now_ns))
         for one in stored:

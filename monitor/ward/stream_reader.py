@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -83,8 +84,8 @@ class StreamReader:
         """Have the server forget the consumer, as far as it hears."""
         await self._forget()
 
-    async def read(self, most: int, timeout_s: float) -> list[Stored]:
-        """Return up to so many messages; none if none came in time."""
+    async def read(self, most: int, timeout_s: float, most_bytes: float = math.inf) -> list[Stored]:
+        """Return up to so many messages, and about so many bytes; none if none came in time."""
         deadline_s = time.monotonic() + timeout_s
         found: list[Stored] = []
         while not found:
@@ -105,11 +106,18 @@ class StreamReader:
                     return []
                 continue
             self._take(first, found)
-            while len(found) < most and self._consumer and self._inbox.pending_msgs:
+            n_bytes = len(first.data)
+            while (
+                len(found) < most
+                and n_bytes < most_bytes
+                and self._consumer
+                and self._inbox.pending_msgs
+            ):
                 more = await self._heard(0.05)
                 if more is None:
                     break
                 self._take(more, found)
+                n_bytes += len(more.data)
         return found
 
     async def _heard(self, timeout_s: float) -> Any:  # noqa: ANN401

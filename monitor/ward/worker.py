@@ -31,6 +31,7 @@ from monitor.interrupts import Interrupts
 from monitor.journal.run import JournaledRun, decode_run, difference
 from monitor.settings import ConsumerSettings
 from monitor.stages.consumer import load_model, utc_now
+from monitor.stages.host import collect_seldom
 from monitor.stages.training_processes import TrainingProcesses
 from monitor.text import harmless
 from monitor.ward.common_segmenter import CommonSegmenter
@@ -178,6 +179,7 @@ async def _work(options: WorkerOptions, interrupts: Interrupts, metrics: Metrics
                 metrics,
             )
             say(f"{me} works for the ward {ward.identity} at {link.address}")
+            collect_seldom()
             async with _views(link, shown):
                 await Worker(hosting).run(interrupts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -72,6 +73,48 @@ def test_a_reader_goes_on_where_the_server_broke_off(ward: WardServer) -> None:
         await commit_batch(link, WARD, alerts(b"4"), HEAD, head)
         found += [one.content for one in await reader.read(10, 5.0)]
         assert found == [b"1", b"2", b"3", b"4"]
+        await reader.close()
+
+    ward.run(work)
+
+
+def test_a_batch_for_which_there_is_no_room_is_written_whole_later(ward: WardServer) -> None:
+    """JetStream holds 50 unfinished batches of a stream; until one ends nothing of another is."""
+    n_open = 50
+
+    async def work(link: WardLink, _: WardIdentity) -> None:
+        for number in range(n_open):
+            headers = {"Nats-Batch-Id": f"open{number}", "Nats-Batch-Sequence": "1"}
+            subject = alert_subject(2, f"other{number}")
+            assert await link.ask(subject, b"open", headers) == b""
+        whys: list[str] = []
+
+        async def end_one() -> None:
+            while not whys:
+                await asyncio.sleep(0.05)
+            assert await kept(link) == []
+            headers = {"Nats-Batch-Id": "open0", "Nats-Batch-Sequence": "2"}
+            await link.ask(head_subject(2), b"", headers | {"Nats-Batch-Commit": "1"})
+
+        ending = asyncio.create_task(end_one())
+        await commit_batch(link, WARD, alerts(b"1", b"2", b"3"), HEAD, 0, whys.append)
+        await ending
+        assert await kept(link) == [b"1", b"2", b"3"]
+
+    ward.run(work)
+
+
+def test_a_reader_takes_about_as_many_bytes_as_it_is_told(ward: WardServer) -> None:
+    """The rest comes with the next call."""
+
+    async def work(link: WardLink, _: WardIdentity) -> None:
+        reader = StreamReader(link, WARD, "ecg.alert.1.>")
+        await commit_batch(link, WARD, alerts(b"12", b"34", b"56", b"78", b"9"), HEAD, 0)
+        found: list[list[bytes]] = []
+        while sum(map(len, found)) < 5:
+            found.append([one.content for one in await reader.read(10, 5.0, 4)])
+        assert max(map(len, found)) <= 2
+        assert [one for each in found for one in each] == [b"12", b"34", b"56", b"78", b"9"]
         await reader.close()
 
     ward.run(work)
