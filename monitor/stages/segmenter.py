@@ -224,6 +224,10 @@ class SampleSegmenter:
         waves = [_wave(stream, recent, 0, []) for stream, recent in filter(None, kept)]
         return [wave for wave in waves if wave.values]
 
+    def knows(self, patient: str) -> bool:
+        """Tell whether a patient's last seconds are kept here."""
+        return patient in self._streams or patient in self._ended
+
     def followed(self, topic: str) -> list[str]:
         """Return the patients whose waveforms a topic asks for."""
         name, known = topic.removeprefix(WAVE_TOPIC), self._streams | self._ended

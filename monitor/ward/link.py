@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,6 +27,8 @@ ASK_S = 2.0  # for an answer; a cluster that elects a leader gives none for some
 NATS_MISSING = "a ward needs the client of NATS; install it: pip install 'ecg-monitor[nats]'"
 SEED = "SU[A-Z2-7]{56}"  # a user's, in base 32
 CREDENTIALS = ("ward.creds", "ward.nk", "ward.user")
+MOST_REFUSED = 8
+_REFUSES = "authorization violation"  # NATS to a user whom it does not know
 NOT_FOUND = frozenset({10059, 10037, 10014})  # stream, message, consumer
 
 
@@ -67,6 +69,8 @@ class WardLink:
         self.client = client
         self.address = address
         self.times_connected = 1
+        self.trouble = ""  # what was said last while there was no connection
+        self.refused: list[str] = []  # what this user may not do, as the server says
 
     async def ask(
         self,
@@ -162,8 +166,7 @@ async def connected(
         from nats.errors import Error
     except ImportError as error:
         raise InvalidOption(NATS_MISSING) from error
-    refusals: list[str] = []
-
+    reasons = Reasons(len(servers))
     made: list[WardLink] = []
 
     async def lost() -> None:
@@ -171,20 +174,24 @@ async def connected(
 
     async def back() -> None:
         made[0].times_connected += 1
+        made[0].trouble = ""
         say(f"connected to {access.servers} again")
 
     async def unheard(error: Exception) -> None:
         """Leave it to who waits for an answer; say what this user may not do, once each."""
         text = harmless(str(error) or type(error).__name__, 300)
-        if made and "permissions violation" in text.lower() and text not in refusals:
-            say(f"{access.servers} does not allow it: {text}")
-            refusals.append(text)
-        elif not made:
-            refusals[:] = [text]
+        if not made:
+            reasons.take(text)
+        elif "permissions violation" in text.lower():
+            if text not in made[0].refused and len(made[0].refused) < MOST_REFUSED:
+                say(f"{access.servers} does not allow it: {text}")
+                made[0].refused.append(text)
+        else:
+            made[0].trouble = text
 
     client = _client()
     try:
-        await asyncio.wait_for(
+        await reasons.unless_refused(
             client.connect(
                 servers,
                 name=f"ecg-monitor {name}",
@@ -198,15 +205,14 @@ async def connected(
                 disconnected_cb=lost,
                 reconnected_cb=back,
                 **options,
-            ),
-            CONNECT_S,
+            )
         )
     except ImportError as error:  # what signs with an NKey
         raise InvalidOption(NATS_MISSING) from error
     except (TimeoutError, OSError, Error, ssl.SSLError) as error:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(client.close(), 2.0)
-        why = refusals[0] if refusals else harmless(str(error) or type(error).__name__)
+        why = reasons.text or harmless(str(error) or type(error).__name__)
         raise WardUnreachable(
             f"no NATS server answers at {access.servers}, or none lets us in ({why}); start "
             "one: ecg-monitor ward up, or look at --keys"
@@ -219,6 +225,48 @@ async def connected(
         with contextlib.suppress(Exception):
             client._disconnected_cb = None
             await asyncio.wait_for(client.close(), 2.0)
+
+
+class Reasons:
+    """Why servers do not let us in, while it is tried.
+
+    A server that refuses a user says so and closes the connection, which may be seen as a reset
+    before its words are read; so what one said once counts more than what was seen later.
+    """
+
+    def __init__(self, servers: int) -> None:
+        self._servers = servers
+        self._refusals = 0
+        self._refused = asyncio.Event()
+        self.text = ""
+
+    def take(self, text: str) -> None:
+        """Take note of what a try came to."""
+        if _REFUSES in text.lower():
+            self._refusals += 1
+            self.text = text
+            if self._refusals >= self._servers:  # trying again would not help
+                self._refused.set()
+        elif not self._refusals:
+            self.text = text
+
+    async def unless_refused(self, connecting: Coroutine[Any, Any, None]) -> None:
+        """Connect; TimeoutError if that takes too long, or as many tries as servers were refused.
+
+        Whatever connecting raises is raised.
+        """
+        tasks = [asyncio.ensure_future(one) for one in (connecting, self._refused.wait())]
+        try:
+            done, _ = await asyncio.wait(
+                tasks, timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if tasks[0] not in done:
+                raise TimeoutError
+            tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _client() -> Client:
