@@ -31,9 +31,8 @@ class HeardCounts:
         if isinstance(message, Status):
             self._metrics.heartbeat(message)
             self._began = self._began or message.wall_time
-        elif isinstance(message, Alert | Technical) and self._began:
-            if message.wall_time > self._began:
-                self._metrics.take([message])
+        elif isinstance(message, Alert | Technical) and message.wall_time > self._began > "":
+            self._metrics.take([message])
 
 
 class Feed:

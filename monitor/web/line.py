@@ -1,4 +1,4 @@
-"""Where the page's server hears of patients and takes requests: a monitor here, or a ward beyond."""
+"""Where the page's server hears of patients and takes requests: a monitor, or a ward."""
 
 from __future__ import annotations
 
