@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +54,7 @@ LOOK_S = 0.5  # between two looks whether the connection has ended for good
 AGAIN_S = 1.0  # between two tries to connect anew
 MOST_WAITING = 20_000  # messages that wait to be taken in
 MOST_NOTICES = 16
+MOST_READ_LATELY = 10_000  # alerts
 # Behind the newest alert that an inbox has had: the clocks of workers and servers may differ.
 MARGIN_DAYS = 1
 _unkept: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Status | BeatScored | Wave)
@@ -109,6 +110,10 @@ class WardListener:
         self._link: WardLink | None = None
         self._ward: WardIdentity | None = None
         self._next: int | None = None  # number of the stream's next alert; none: nothing was read
+        # Alerts that were read lately, and when the stream took them: what an older copy holds of
+        # them, or has raised again, is not handed out twice.
+        self._read_lately: dict[tuple[str, str], int] = {}
+        self._went_back = False
         self._checked = 0  # connections of the link after which it was still this ward
         self._anew = asyncio.Event()
         self._looked = asyncio.Event()
@@ -327,18 +332,19 @@ class WardListener:
                 self._since = self._had.since(ward) or self._since
             from_all = is_other or self._after == 0 or bool(self._since)
             self._merged.begin(ward, time.monotonic(), knows_past=from_all)
-            self._next = None
-            if from_all:
-                return 1
-        newest = await newest_number(link)
+            self._next = None if from_all else await newest_number(link) + 1
         if self._next is None:
-            return newest + 1
-        if newest < self._next - 1:
+            return 1
+        if await newest_number(link) < self._next - 1:
             self._notices.append(
-                f"the ward's stream went back: an older copy was restored; alerts behind its "
-                f"message {newest} come now"
+                "the ward's stream went back: an older copy was restored; what comes now goes on "
+                "behind it, and nothing that was had comes again"
             )
-            self._next = newest + 1
+            # Where the copy ends cannot be told from what others have written behind it since.
+            oldest_ns = min(self._read_lately.values(), default=time.time_ns())
+            self._since = wall_time_text(datetime.fromtimestamp(oldest_ns / 1e9, UTC))
+            self._next, self._went_back = None, True
+            return 1
         self._since = None
         return self._next
 
@@ -373,8 +379,18 @@ class WardListener:
         while True:
             for stored in await reader.read(256, 1.0):
                 with suppress(InvalidMessage):
-                    await self._put(decode_numbered(stored.content))
+                    await self._take(decode_numbered(stored.content), stored.time_ns)
                 self._next = stored.number + 1
+
+    async def _take(self, message: Alert | Technical, time_ns: int) -> None:
+        """Hand an alert out, unless it was had before the stream went back."""
+        lately, key = self._read_lately, (message.id, message.state)
+        if self._went_back and key in lately:
+            return
+        await self._put(message)
+        lately[key] = time_ns
+        if len(lately) > MOST_READ_LATELY:
+            del lately[next(iter(lately))]
 
     async def _put(self, message: Message) -> None:
         while True:

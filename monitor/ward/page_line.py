@@ -38,7 +38,8 @@ class WardLine:
     def why_silent(self) -> str:
         """Return what is wrong with the connection, or else that no worker is heard."""
         if self._listener.trouble:
-            return f"{self._listener.trouble}: what is shown is old."
+            trouble = self._listener.trouble
+            return f"{trouble[0].upper()}{trouble[1:]}: what is shown is old."
         return (
             f"No worker of the ward at {self._access.servers} is heard: nobody is monitored. Start "
             "one: ecg-monitor worker --ward ..."

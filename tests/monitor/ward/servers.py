@@ -52,6 +52,10 @@ class WardServer:
         self.process.kill()
         self.process.wait()
 
+    def resize(self, partitions: int) -> None:
+        """Have the next start make a ward of so many partitions."""
+        self._size = WardSize(partitions)
+
     def stop(self) -> None:
         self._open.close()
 
