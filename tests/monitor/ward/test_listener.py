@@ -172,7 +172,12 @@ def test_workers_are_told_whom_a_view_shows(ward: WardServer) -> None:
                 await link.publish(wave_subject(0, name), encode_json(wave))
             await link.client.flush()
             found: list[str] = []
-            until(lambda: found.extend(one.patient for one in listener.waves()) or bool(found))
+
+            def has_come() -> bool:
+                found.extend(one.patient for one in listener.waves())
+                return bool(found)
+
+            until(has_come)
             assert found == ["one"]
 
     ward.run(work)
