@@ -7,22 +7,28 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli.error_messages import explained
+from monitor.cli.history import opened_past
 from monitor.cli.options import (
+    AlertName,
     AlertsEndpoint,
     ByName,
-    JournalFile,
-    KeysFolder,
+    JournalOrNone,
+    KeysOfEither,
     RulesFile,
     WardOption,
+    behind_journal,
 )
 from monitor.errors import InvalidOption
 from monitor.settings import DEFAULT_ALERTS
 from monitor.text import harmless
+
+if TYPE_CHECKING:
+    from monitor.wire.messages import ControlRequest
 
 control = typer.Typer()
 keys_commands = typer.Typer(name="keys")
@@ -41,7 +47,7 @@ def ack(
     by: ByName = None,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     ward: WardOption = None,
-    keys: KeysFolder = None,
+    keys: KeysOfEither = None,
 ) -> None:
     """Acknowledge high-priority alerts of a running monitor.
 
@@ -61,44 +67,46 @@ def ack(
         if ward is None:
             answer = carry_out(alerts, request, load_optional_keys(keys))
         else:
-            from monitor.ward import asking
-            from monitor.ward.link import WardAccess
-
-            answer = asking.carry_out(WardAccess(ward, keys), request)
+            answer = _asked_of_ward(ward, keys, request)
         sys.stderr.write(f"{harmless(answer, 500)}\n")
+
+
+def _asked_of_ward(ward: str | None, keys: Path | None, request: ControlRequest) -> str:
+    """Have the worker that serves the patient do something; return its answer."""
+    from monitor.ward import asking
+    from monitor.ward.link import WardAccess
+
+    return asking.carry_out(WardAccess(ward or "", keys), request)
 
 
 @control.command()
 def mark(
-    journal: JournalFile,
-    alert: Annotated[
-        str,
-        typer.Argument(
-            metavar="ALERT", help="Number of the alert, or the beginning of its identity."
-        ),
-    ],
+    journal: JournalOrNone = None,
+    alert: AlertName = None,
     word: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="WORD",
             help="normal: beats of this shape begin and prolong no alert of this patient. "
             "anomalous: they always begin one. undo: as before.",
             autocompletion=lambda: ["normal", "anomalous", "undo"],
         ),
-    ],
+    ] = None,
     by: ByName = None,
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
-    keys: KeysFolder = None,
+    ward: WardOption = None,
+    keys: KeysOfEither = None,
 ) -> None:
     """Say that the shape of an alert's beats is normal for its patient, or always anomalous.
 
     For whoever knows the patient; it does what keys n and x do in the live view. Where a monitor
     writes the journal, it is asked at --alerts; otherwise the word is written into the journal,
-    and the next run goes by it.
+    and the next run goes by it. With --ward the worker that has the patient is asked.
 
     \b
     Try: ecg-monitor mark night.sqlite 12 normal
          ecg-monitor mark night.sqlite 12 undo
+         ecg-monitor mark 3f2a9c41 normal --ward nats://127.0.0.1:4222
     """
     with explained():
         from monitor.delivery.control_client import carry_out
@@ -108,11 +116,16 @@ def mark(
         from monitor.settings import wall_time_text
         from monitor.wire.curve_keys import load_optional_keys
 
-        found, request = request_for(journal, alert, parse_word(word), named_person(by))
-        if is_led(journal):
+        path, (name, said) = behind_journal(ward, ["ALERT", "WORD"], [journal, alert, word])
+        family_word, person = parse_word(said), named_person(by)
+        with opened_past(path, ward, keys) as past:
+            found, request = request_for(past, name, family_word, person)
+        if path is None:
+            answer = _asked_of_ward(ward, keys, request)
+        elif is_led(path):
             answer = carry_out(alerts, request, load_optional_keys(keys))
         else:
-            answer = write_mark(journal, found, request, wall_time_text(datetime.now(UTC)))
+            answer = write_mark(path, found, request, wall_time_text(datetime.now(UTC)))
         sys.stderr.write(f"{harmless(answer, 500)}\n")
 
 

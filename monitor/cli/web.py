@@ -12,7 +12,7 @@ import typer
 
 from monitor.cli.error_messages import explained
 from monitor.cli.options import (
-    KeysFolder,
+    KeysOfEither,
     LogFile,
     MetricsPort,
     Verbose,
@@ -67,7 +67,7 @@ def web(
             help="A proxy before it encrypts and says who may read: listen anywhere without TLS.",
         ),
     ] = False,
-    keys: KeysFolder = None,
+    keys: KeysOfEither = None,
     metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,

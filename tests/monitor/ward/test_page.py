@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.simulated_events import Event
 from monitor.ward.link import WardLink
 from monitor.ward.names import WardIdentity, status_subject
 from monitor.ward.past import past_alerts
@@ -22,7 +24,7 @@ from monitor.wire.messages import Alert, WardCounts
 from tests.messages import patient_status, status
 from tests.monitor.ports import free_port
 from tests.monitor.ward.servers import PROGRAM, WardServer, ward_server
-from tests.monitor.ward.test_ward_run import records, started
+from tests.monitor.ward.test_ward_run import started
 from tests.monitor.web.page_server import (
     TOKEN,
     PageServer,
@@ -70,14 +72,21 @@ def test_without_a_ward_nothing_is_served() -> None:
 
 
 class Ward:
-    """A ward of two simulated patients at twice real time, one worker, and its page's server."""
+    """A ward of two simulated patients, one worker, and its page's server.
+
+    At twice real time; bed1 has an asystole at 25 s.
+    """
 
     def __init__(self, nats: WardServer, folder: Path, stack: contextlib.ExitStack) -> None:
         self.nats, self._stack = nats, stack
         self.to = ("--ward", nats.access.servers)
-        paths = records(folder, 2, hours=1.0)
+        paths = [folder / f"bed{number}" for number in range(2)]
+        for seed, path in enumerate(paths):
+            asystole = (Event("asystole", 25.0, 8.0),) if seed == 1 else ()
+            write_record(path, SimulationSettings(hours=1.0, seed=seed, scenario=asystole))
         self.work()
-        stack.enter_context(started("producer", *paths, "--speed", "2", *self.to))
+        names = [str(path) for path in paths]
+        stack.enter_context(started("producer", *names, "--speed", "2", *self.to))
         token = ("--token", str(token_file(folder)))
         self.page: PageServer = stack.enter_context(page_server_of(folder, *self.to, *token))
 
@@ -107,12 +116,13 @@ def test_a_ward_is_watched_and_acted_on(chromium: Any, shown: Ward) -> None:
     wait_until(lambda: seen.picture() != before)
     seen.page.wait_for_selector(".tile.high >> text=HIGH")
     seen.page.wait_for_selector(".tile .rate >> text=/[0-9]+/")
-    name = seen.text("li:first-child .tile .name")
+    name = "bed1"
+    assert seen.text("li:first-child .tile .name") == name
     seen.page.click("li:first-child .tile")
     wait_until(lambda: seen.text("#patient-name") == name)
-    # Both leads, with the last seconds of before it was opened.
-    wait_until(lambda: seen.values() > 700, 3.0)
-    seen.page.wait_for_selector("#latest canvas")
+    # With the last seconds of before it was opened, which alone would take five to come.
+    wait_until(lambda: seen.values() > 1000, 3.0)
+    assert seen.page.locator(".lead canvas").count() == 2
     wait_until(lambda: "latest beats" in seen.text("#losses-said"))
     assert seen.page.is_disabled("[data-act=ack]")
     assert shown.page.act("wrong", patient=name, what="ack")[0] == 401
