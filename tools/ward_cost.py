@@ -68,6 +68,8 @@ def running(
     folder: Path, patients: int, workers: int, leads: int
 ) -> Iterator[tuple[WardAccess, dict[str, int]]]:
     """Run a ward for the block; yield where it is, and its processes."""
+    for seed in range(RECORDS):
+        write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
     port = free_port()
     access = WardAccess(f"nats://127.0.0.1:{port}")
     to = ("--ward", access.servers)
@@ -104,12 +106,11 @@ def measure(
     patients: int, workers: int, seconds: float, leads: int, store: Path | None
 ) -> NatsResult:
     """Let a ward live for some time."""
-    with tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name:
-        folder = Path(name)
-        for seed in range(RECORDS):
-            write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
-        with running(folder, patients, workers, leads) as (access, pids):
-            return _listen(access, pids, patients, seconds)
+    with (
+        tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name,
+        running(Path(name), patients, workers, leads) as (access, pids),
+    ):
+        return _listen(access, pids, patients, seconds)
 
 
 def _listen(access: WardAccess, pids: dict[str, int], patients: int, seconds: float) -> NatsResult:
