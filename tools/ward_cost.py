@@ -93,13 +93,13 @@ def running(
             pids["server"] = child_of(processes["server"].pid) or processes["server"].pid
             yield access, pids
         finally:
-            for one in reversed(list(processes.values())):
+            for one in reversed(list(processes.values())):  # the server last: workers need it
                 one.terminate()
-            for one in processes.values():
                 try:
                     one.wait(15.0)
                 except subprocess.TimeoutExpired:
                     one.kill()
+                    one.wait()
 
 
 def measure(
