@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import InvalidKeys, InvalidOption, WardUnreachable
-from monitor.ward.link import WardAccess, connected, server_addresses
+from monitor.ward.link import Reasons, WardAccess, connected, server_addresses
 from monitor.ward.setup import require_ward
 from tests.monitor.ports import free_port
 from tests.monitor.ward.servers import require_nats
@@ -135,6 +137,47 @@ def test_user_and_password(tmp_path: Path) -> None:
         with pytest.raises(WardUnreachable, match=r"(?i)authorization violation") as refused:
             is_let_in(port, keys)
         assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("word_at", [1, 3])
+def test_a_refusal_is_told_and_no_reset(tmp_path: Path, word_at: int) -> None:
+    """A server that refuses closes at once: its word, heard once, counts; a reset says nothing."""
+    require_nats()
+    secret(tmp_path / "ward.user", "worker:hush")
+    tries: list[int] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tries.append(len(tries) + 1)
+        writer.write(b'INFO {"server_id":"x","version":"2.12.0","max_payload":1000}\r\n')
+        await reader.readline()
+        if tries[-1] == word_at:
+            writer.write(b"-ERR 'Authorization Violation'\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.2)
+        of: socket.socket = writer.get_extra_info("socket")
+        of.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    async def meet() -> None:
+        server = await asyncio.start_server(speak, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            await reach(WardAccess(f"nats://127.0.0.1:{port}", tmp_path))
+
+    with pytest.raises(WardUnreachable, match="Authorization Violation") as refused:
+        asyncio.run(meet())
+    assert "hush" not in str(refused.value)
+    assert len(tries) == word_at  # the server's word is not tried against
+
+
+def test_what_was_refused_once_stays_the_reason() -> None:
+    """Of several servers each is asked; resets that follow do not take its place."""
+    reasons = Reasons(servers=2)
+    reasons.take("[Errno 111] Connect call failed")
+    assert "111" in reasons.text
+    reasons.take("nats: 'Authorization Violation'")
+    reasons.take("[Errno 104] Connection reset by peer")
+    assert reasons.text == "nats: 'Authorization Violation'"
 
 
 def test_an_nkey(tmp_path: Path) -> None:
