@@ -273,12 +273,14 @@ def _client() -> Client:
     """Return a client that, told to encrypt, tells nothing to a server that does not.
 
     nats-py 2.16 goes on in plain text, password and all, where the server's first line, which
-    anyone on the way may change, asks for no TLS (findings/nats_py_tls_not_required.sh).
+    anyone on the way may change, asks for no TLS (findings/nats_py_tls_not_required.sh). It also
+    takes a connection for made that the server closed in the place of its first answer, and then
+    never tries again.
     """
     from nats.aio.client import Client
     from nats.errors import Error
 
-    class Encrypted(Client):  # type: ignore[misc]
+    class Careful(Client):  # type: ignore[misc]
         async def _process_info(
             self, info: dict[str, Any], initial_connection: bool = False
         ) -> None:
@@ -286,7 +288,14 @@ def _client() -> Client:
                 raise Error("the server offers no TLS, and --keys holds ca.pem: nothing was sent")
             await super()._process_info(info, initial_connection)
 
-    return Encrypted()
+        async def _process_connect_init(self) -> None:
+            await super()._process_connect_init()
+            if not self.is_connected:
+                for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+                    task.cancel()
+                raise Error("the server closed the connection without a word")
+
+    return Careful()
 
 
 def server_addresses(access: WardAccess) -> list[str]:

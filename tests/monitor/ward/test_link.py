@@ -138,8 +138,11 @@ def test_user_and_password(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word_at", [1, 3])
-def test_a_refusal_is_told_and_no_reset(tmp_path: Path, word_at: int) -> None:
-    """A server that refuses closes at once: its word, heard once, counts; a reset says nothing."""
+def test_a_refusal_is_told_and_no_lost_connection(tmp_path: Path, word_at: int) -> None:
+    """A server that refuses closes at once, which may be seen before its word: that is waited for.
+
+    Heard once it counts, and is not tried against.
+    """
     require_nats()
     secret(tmp_path / "ward.user", "worker:hush")
     tries: list[asyncio.Task[None]] = []
@@ -151,7 +154,7 @@ def test_a_refusal_is_told_and_no_reset(tmp_path: Path, word_at: int) -> None:
         writer.write(b'INFO {"server_id":"x","version":"2.12.0","max_payload":1000}\r\n')
         await reader.readline()
         if len(tries) < word_at:
-            writer.transport.abort()  # a reset: what was read is not all that was sent
+            writer.transport.abort()
             return
         writer.write(b"-ERR 'Authorization Violation'\r\n")
         writer.close()
@@ -169,7 +172,7 @@ def test_a_refusal_is_told_and_no_reset(tmp_path: Path, word_at: int) -> None:
     with pytest.raises(WardUnreachable, match="Authorization Violation") as refused:
         asyncio.run(meet())
     assert "hush" not in str(refused.value)
-    assert len(tries) == word_at  # the server's word is not tried against
+    assert len(tries) == word_at
 
 
 def test_what_was_refused_once_stays_the_reason() -> None:
