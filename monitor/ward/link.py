@@ -274,8 +274,7 @@ def _client() -> Client:
 
     nats-py 2.16 goes on in plain text, password and all, where the server's first line, which
     anyone on the way may change, asks for no TLS (findings/nats_py_tls_not_required.sh). It also
-    takes a connection for made that the server closed in the place of its first answer, and then
-    never tries again.
+    returns from `connect` where the server closed the connection in the place of its first answer.
     """
     from nats.aio.client import Client
     from nats.errors import Error
