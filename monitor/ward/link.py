@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -182,6 +182,8 @@ async def connected(
         text = harmless(str(error) or type(error).__name__, 300)
         if not made:
             reasons.take(text)
+            if reasons.is_final:
+                raise Error(text)  # out of `connect`, which would try on
         elif "permissions violation" in text.lower():
             if text not in made[0].refused and len(made[0].refused) < MOST_REFUSED:
                 say(f"{access.servers} does not allow it: {text}")
@@ -191,7 +193,7 @@ async def connected(
 
     client = _client()
     try:
-        await reasons.unless_refused(
+        await asyncio.wait_for(
             client.connect(
                 servers,
                 name=f"ecg-monitor {name}",
@@ -205,7 +207,8 @@ async def connected(
                 disconnected_cb=lost,
                 reconnected_cb=back,
                 **options,
-            )
+            ),
+            CONNECT_S,
         )
     except ImportError as error:  # what signs with an NKey
         raise InvalidOption(NATS_MISSING) from error
@@ -227,6 +230,18 @@ async def connected(
             await asyncio.wait_for(client.close(), 2.0)
 
 
+@contextlib.contextmanager
+def unreachable_if_closed(access: WardAccess) -> Iterator[None]:
+    """Raise WardUnreachable in the place of what nats-py raises once a connection has ended."""
+    from nats.errors import Error
+
+    try:
+        yield
+    except (Error, OSError) as error:
+        why = harmless(str(error) or type(error).__name__)
+        raise WardUnreachable(f"{access.servers} has ended the connection ({why})") from error
+
+
 class Reasons:
     """Why servers do not let us in, while it is tried.
 
@@ -237,36 +252,20 @@ class Reasons:
     def __init__(self, servers: int) -> None:
         self._servers = servers
         self._refusals = 0
-        self._refused = asyncio.Event()
         self.text = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether as many tries as there are servers were refused: another would not help."""
+        return self._refusals >= self._servers
 
     def take(self, text: str) -> None:
         """Take note of what a try came to."""
         if _REFUSES in text.lower():
             self._refusals += 1
             self.text = text
-            if self._refusals >= self._servers:  # trying again would not help
-                self._refused.set()
         elif not self._refusals:
             self.text = text
-
-    async def unless_refused(self, connecting: Coroutine[Any, Any, None]) -> None:
-        """Connect; TimeoutError if that takes too long, or as many tries as servers were refused.
-
-        Whatever connecting raises is raised.
-        """
-        tasks = [asyncio.ensure_future(one) for one in (connecting, self._refused.wait())]
-        try:
-            done, _ = await asyncio.wait(
-                tasks, timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            if tasks[0] not in done:
-                raise TimeoutError
-            tasks[0].result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _client() -> Client:

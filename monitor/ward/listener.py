@@ -30,7 +30,7 @@ from monitor.delivery.position import Place
 from monitor.errors import InvalidMessage, MonitorError, MonitorSilent, WardUnreachable
 from monitor.settings import wall_time_text
 from monitor.ward.asking import ANSWER_S, asked, text_of
-from monitor.ward.link import WardAccess, WardLink, connected
+from monitor.ward.link import WardAccess, WardLink, connected, unreachable_if_closed
 from monitor.ward.merged_status import NOBODYS_S, STATUS_S, MergedStatus
 from monitor.ward.names import WARD, WATCH, WardIdentity, token
 from monitor.ward.setup import find_ward, newest_number, require_ward
@@ -272,7 +272,11 @@ class WardListener:
         try:
             self._loop.run_until_complete(self._listen())
         except MonitorError as error:
+            self._trouble = str(error)
             self._opened.put(error)
+        except Exception as error:  # a fault of ours: who asks is told that nothing comes any more
+            self._trouble = f"listening has ended ({type(error).__name__})"
+            raise
         finally:
             left = asyncio.all_tasks(self._loop)  # requests that nobody answered
             for task in left:
@@ -285,7 +289,8 @@ class WardListener:
         while not self._stop.is_set():
             try:
                 async with connected(self._access, "subscriber", self._notices.append) as link:
-                    await self._over(link)
+                    with unreachable_if_closed(self._access):
+                        await self._over(link)
             except WardUnreachable as error:
                 if self._ward is None:
                     raise

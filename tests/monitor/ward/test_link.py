@@ -183,6 +183,9 @@ def test_what_was_refused_once_stays_the_reason() -> None:
     reasons.take("nats: 'Authorization Violation'")
     reasons.take("[Errno 104] Connection reset by peer")
     assert reasons.text == "nats: 'Authorization Violation'"
+    assert not reasons.is_final
+    reasons.take("nats: 'Authorization Violation'")
+    assert reasons.is_final
 
 
 def test_an_nkey(tmp_path: Path) -> None:
