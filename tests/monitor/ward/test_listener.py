@@ -143,6 +143,7 @@ def test_workers_are_told_whom_a_view_shows(ward: WardServer) -> None:
 
     async def work(link: WardLink, identity: WardIdentity) -> None:
         asked = await link.client.subscribe(WATCH)
+        await link.client.flush()
 
         async def next_word(wanted: set[str]) -> list[str]:
             """Return whose last seconds were asked for until these are shown."""
