@@ -243,7 +243,10 @@ class WardListener:
             except MonitorError as error:
                 self._notices.append(str(error))
 
-        asyncio.run_coroutine_threadsafe(ask(), self._loop)
+        if self._loop.is_closed():
+            self._notices.append(f"not asked: {self._trouble}")
+        else:
+            asyncio.run_coroutine_threadsafe(ask(), self._loop)
 
     def carry_out(self, request: ControlRequest) -> str:
         """Have the patient's worker do something and return what was done; from any thread.
@@ -255,6 +258,8 @@ class WardListener:
         MonitorSilent
             If nobody serves the patient, or there is no connection.
         """
+        if self._loop.is_closed():
+            raise MonitorSilent(f"not asked: {self._trouble}")
         answer = asyncio.run_coroutine_threadsafe(self._asked(request), self._loop)
         try:
             return text_of(answer.result(2 * ANSWER_S))
@@ -276,6 +281,7 @@ class WardListener:
             self._opened.put(error)
         except Exception as error:  # a fault of ours: who asks is told that nothing comes any more
             self._trouble = f"listening has ended ({type(error).__name__})"
+            self._opened.put(WardUnreachable(self._trouble))
             raise
         finally:
             left = asyncio.all_tasks(self._loop)  # requests that nobody answered

@@ -136,6 +136,12 @@ def test_who_is_shut_out_tries_again(tmp_path: Path) -> None:
             server.send_signal(signal.SIGHUP)
             until(lambda: listener.trouble == "")
             assert listener.take_notices()
+            (keys / "ward.user").write_text("no password")
+            config.write_text(as_it_was.replace("right", "other"))
+            server.send_signal(signal.SIGHUP)
+            until(lambda: "USER:PASSWORD" in listener.trouble)
+            with pytest.raises(MonitorSilent, match="not asked"):
+                listener.carry_out(AckRequest("119"))
 
 
 def test_workers_are_told_whom_a_view_shows(ward: WardServer) -> None:
