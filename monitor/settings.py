@@ -329,6 +329,21 @@ def parse_speed(text: str) -> float | None:
     return speed
 
 
+def parse_threshold_change(text: str) -> tuple[float | None, float | None]:
+    """Read where a threshold is to be moved: a loss, or the factor that `+5%` stands for."""
+    if not text.endswith("%"):
+        return parse_threshold(text), None
+    try:
+        factor = 1 + float(text[:-1]) / 100
+    except ValueError:
+        factor = math.nan
+    if text[0] not in "+-" or not 0.1 <= factor <= 10:
+        raise InvalidOption(
+            f"{text!r} moves no threshold; give a loss, such as 26, or -90% to +900%, such as +5%"
+        )
+    return None, factor
+
+
 def parse_threshold(text: str) -> float:
     """Read `--threshold`: a reconstruction loss above 0 (at least MIN_THRESHOLD)."""
     try:

@@ -3,10 +3,11 @@
     python -m tools.page_cost                        # 200 patients, one page that shows all
     python -m tools.page_cost --patients 50 --pages 4 --seconds 20
     python -m tools.page_cost --browser /usr/bin/chromium    # and a real one, driven by Playwright
+    python -m tools.page_cost --nats                 # a ward on NATS with a worker (extra [nats])
     python -m tools.page_cost --quick                # a small ward for a moment
 
-The ward is that of `ecg-monitor bench ward`. A page is a WebSocket that looks at 200 patients and
-reads all it is sent.
+The ward is that of `ecg-monitor bench ward`, or with `--nats` the same patients on NATS. A page is
+a WebSocket that looks at 200 patients and reads all it is sent.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from monitor.run.short_folder import base_folder
 from monitor.run.supervisor import Supervisor
 from monitor.run.ward_bench import ward_settings
 from monitor.web.station import MAX_SHOWN
+from tools.pages import PROGRAM
 
 OPEN_S = 60.0
 WARM_UP_S = 10.0
@@ -91,13 +93,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of the page")
     parser.add_argument("--browser", help="path of a Chromium that shows the ward too")
     parser.add_argument("--picture", help="where its screenshot goes")
+    parser.add_argument("--nats", action="store_true", help="of `web --ward`")
+    parser.add_argument("--store", type=Path, help="with --nats: where the server's files lie")
     parser.add_argument("--quick", action="store_true", help="5 patients for 2 s")
     given = parser.parse_args(arguments)
     if given.quick:
         given.patients, given.seconds = 5, 2.0
     warm_up_s = 3.0 if given.quick else WARM_UP_S
     url = f"127.0.0.1:{given.port}"
-    with ward(given.patients, url, warm_up_s) as (server, stages):
+    lives = nats_ward(given.patients, given.store) if given.nats else ward(given.patients)
+    with lives as (source, stages), page_server(url, source, warm_up_s) as server:
         shown = browser(given.browser, url, given.seconds + warm_up_s, given.picture)
         with shown:
             cost = asyncio.run(_measured(url, server, stages, given.pages, given.seconds))
@@ -130,8 +135,33 @@ async def _measured(
 
 
 @contextlib.contextmanager
-def ward(patients: int, url: str, warm_up_s: float) -> Iterator[tuple[int, dict[str, int]]]:
-    """Let a ward live, with the web server beside it; the value is its process and the stages'."""
+def nats_ward(patients: int, store: Path | None) -> Iterator[tuple[list[str], dict[str, int]]]:
+    """Let a ward on NATS live; the value is what the page's server is to show, and processes."""
+    from tools.ward_cost import running
+
+    with (
+        tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as folder,
+        running(Path(folder), patients, 1, 1) as (access, pids),
+    ):
+        yield ["--ward", access.servers], pids
+
+
+@contextlib.contextmanager
+def page_server(url: str, source: list[str], warm_up_s: float) -> Iterator[int]:
+    """Run the page's server for the block; the value is its process."""
+    server = subprocess.Popen([*PROGRAM, "web", *source, "--listen", url])
+    try:
+        _await_server(url)
+        time.sleep(warm_up_s)
+        yield server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextlib.contextmanager
+def ward(patients: int) -> Iterator[tuple[list[str], dict[str, int]]]:
+    """Let a ward live; the value is what the page's server is to show, and the stages."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base_folder())))
         settings = ward_settings(folder, patients, 1)
@@ -153,15 +183,8 @@ def ward(patients: int, url: str, warm_up_s: float) -> Iterator[tuple[int, dict[
         attending.start()
         stack.callback(attending.join)
         stack.callback(stopped.set)
-        command = [sys.executable, "-m", "monitor", "web", settings[2].alerts]
-        command += ["--wave", settings[1].wave, "--listen", url]
-        server = subprocess.Popen(command)
-        stack.callback(server.wait)
-        stack.callback(server.terminate)
-        _await_server(url)
-        time.sleep(warm_up_s)
         pids = {str(name): pid for name, pid in supervisor.pids.items()}
-        yield server.pid, pids
+        yield [settings[2].alerts, "--wave", settings[1].wave], pids
 
 
 def _await_server(url: str) -> None:

@@ -72,6 +72,8 @@ def running(
     folder: Path, patients: int, workers: int, leads: int
 ) -> Iterator[tuple[WardAccess, dict[str, int]]]:
     """Run a ward for the block; yield where it is, and its processes."""
+    for seed in range(RECORDS):
+        write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
     port = free_port()
     access = WardAccess(f"nats://127.0.0.1:{port}")
     to = ("--ward", access.servers)
@@ -95,24 +97,24 @@ def running(
             pids["server"] = child_of(processes["server"].pid) or processes["server"].pid
             yield access, pids
         finally:
-            for one in reversed(list(processes.values())):
+            for one in reversed(list(processes.values())):  # the server last: workers need it
                 one.terminate()
-            for one in processes.values():
                 try:
                     one.wait(15.0)
                 except subprocess.TimeoutExpired:
                     one.kill()
+                    one.wait()
 
 
 def measure(
     patients: int, workers: int, seconds: float, leads: int, store: Path | None
 ) -> NatsResult:
     """Let a ward live for some time."""
-    with tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name:
-        folder = Path(name)
-        write_records(folder)
-        with running(folder, patients, workers, leads) as (access, pids):
-            return _listen(access, pids, patients, seconds)
+    with (
+        tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name,
+        running(Path(name), patients, workers, leads) as (access, pids),
+    ):
+        return _listen(access, pids, patients, seconds)
 
 
 def _listen(access: WardAccess, pids: dict[str, int], patients: int, seconds: float) -> NatsResult:
@@ -157,7 +159,6 @@ def failovers_s(patients: int, times: int, store: Path | None) -> list[int]:
     """Kill one of two workers so often; return for how long each of its partitions had none."""
     with tempfile.TemporaryDirectory(prefix="ecgm-nats-", dir=store) as name:
         folder = Path(name)
-        write_records(folder)
         with running(folder, patients, 2, 1) as (access, pids):
             victim = pids["worker 1"]
             others: list[subprocess.Popen[bytes]] = []
@@ -174,12 +175,6 @@ def failovers_s(patients: int, times: int, store: Path | None) -> list[int]:
                 one.terminate()
                 one.wait(15.0)
         return sorted(map(int, GAP.findall((folder / "log").read_text())))
-
-
-def write_records(folder: Path) -> None:
-    """Write what all patients' signal is cut from."""
-    for seed in range(RECORDS):
-        write_record(folder / f"r{seed}", SimulationSettings(hours=RECORD_S / 3600, seed=seed))
 
 
 def send(folder: Path, servers: str, patients: int, leads: int) -> None:

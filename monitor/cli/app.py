@@ -20,7 +20,7 @@ from monitor.cli.config import apply_config, settings
 from monitor.cli.control import control
 from monitor.cli.data import files
 from monitor.cli.error_messages import OneLineErrors, complain, explained
-from monitor.cli.history import past
+from monitor.cli.history import past_commands
 from monitor.cli.machine import machine
 from monitor.cli.options import (
     WINDOWS,
@@ -33,6 +33,7 @@ from monitor.cli.options import (
     KeepDays,
     KeepMb,
     KeysFolder,
+    KeysOfEither,
     Leads,
     Learn,
     LogFile,
@@ -110,7 +111,7 @@ app = typer.Typer(
     add_completion=True,
 )
 app.add_typer(files)
-app.add_typer(past)
+app.add_typer(past_commands)
 app.add_typer(reports)
 app.add_typer(control)
 app.add_typer(bench_commands)
@@ -401,7 +402,7 @@ def producer(
             "it was. Default: its machine and records.",
         ),
     ] = "",
-    keys: KeysFolder = None,
+    keys: KeysOfEither = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -549,7 +550,7 @@ def view(
     alerts: AlertsEndpoint = DEFAULT_ALERTS,
     wave: WaveEndpoint = DEFAULT_WAVE,
     ward: WardOption = None,
-    keys: KeysFolder = None,
+    keys: KeysOfEither = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -626,7 +627,7 @@ def subscribe(
     secrets: SecretsPath = None,
     metrics: MetricsPort = None,
     ward: WardOption = None,
-    keys: KeysFolder = None,
+    keys: KeysOfEither = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Exit when all records have ended.")
     ] = False,

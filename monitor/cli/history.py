@@ -1,26 +1,30 @@
-"""The commands on what was: history, show."""
+"""The commands on what was: history, show; of a journal, or of a ward on NATS."""
 
 # ruff: noqa: D301  the \b before an example keeps its lines as they are
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from monitor.cli.error_messages import complain, explained
 from monitor.cli.options import (
-    JournalFile,
+    AlertName,
+    JournalOrNone,
     JsonLines,
     RateHz,
     Since,
     Units,
     WardKeys,
     WardOption,
+    behind_journal,
 )
 from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
@@ -29,10 +33,13 @@ from monitor.settings import parse_since
 from monitor.text import harmless, other_names
 from monitor.wire.messages import MONITOR
 
-past = typer.Typer()
+if TYPE_CHECKING:
+    from monitor.offline.kept_alerts import KeptAlerts
+
+past_commands = typer.Typer()
 
 
-@past.command()
+@past_commands.command()
 def history(
     journal: Annotated[
         Path | None,
@@ -113,15 +120,25 @@ def _require_known(patient: str, known: set[str], where: str) -> None:
         )
 
 
-@past.command()
+@contextlib.contextmanager
+def opened_past(journal: Path | None, ward: str | None, keys: Path | None) -> Iterator[KeptAlerts]:
+    """Open a journal, or what a ward holds, for the block; one of the two is given."""
+    if journal is not None:
+        from monitor.journal.reader import JournalReader
+
+        with JournalReader(journal) as reader:
+            yield reader
+        return
+    from monitor.ward.link import WardAccess
+    from monitor.ward.past import WardPast
+
+    yield WardPast(WardAccess(ward or "", keys))
+
+
+@past_commands.command()
 def show(
-    journal: JournalFile,
-    alert: Annotated[
-        str,
-        typer.Argument(
-            metavar="ALERT", help="Number of the alert, or the beginning of its identity."
-        ),
-    ],
+    journal: JournalOrNone = None,
+    alert: AlertName = None,
     png: Annotated[
         Path | None,
         typer.Option("--png", metavar="FILE", help="Draw it into this PNG file instead."),
@@ -140,8 +157,10 @@ def show(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write it as one self-contained page instead."),
     ] = None,
+    ward: WardOption = None,
+    keys: WardKeys = None,
 ) -> None:
-    """Explain one alert of a journal: draw its beat, or the signal around a named alarm.
+    """Explain one alert of a journal or a ward: draw its beat, or the signal around a named alarm.
 
     For whoever asks why: the beat over its reconstruction, where its loss arose, the nearest beats
     of the learnt normal, and the ten beats on either side. `ecg-monitor history` lists the numbers.
@@ -150,9 +169,9 @@ def show(
     \b
     Try: ecg-monitor show night.sqlite 12
          ecg-monitor show night.sqlite 12 --html 12.html
+         ecg-monitor show 3f2a9c41 --ward nats://127.0.0.1:4222
     """
     with explained():
-        from monitor.journal.reader import JournalReader
         from monitor.offline.journal_export import (
             drawn,
             find_one,
@@ -162,17 +181,18 @@ def show(
         )
         from monitor.sources.source import SourceOptions
 
-        with JournalReader(journal) as reader:
-            message = find_one(reader, alert)
+        path, (name,) = behind_journal(ward, ["ALERT"], [journal, alert])
+        with opened_past(path, ward, keys) as past:
+            message = find_one(past, name)
             signal = None
             if record is not None:
                 if not is_named_alarm(message):
                     raise InvalidOption(
                         f"--record draws named alarms, and alert {message.seq} is none; its beat "
-                        "is in the journal: leave --record out"
+                        f"is in the {past.kind}: leave --record out"
                     )
                 signal = signal_of(
-                    reader,
+                    past,
                     message,
                     Path(resolved([record])[0]),
                     SourceOptions(fs_hz=fs, units=units),
@@ -184,7 +204,7 @@ def show(
                     complain(f"it is not drawn: {reason}, or draw it with --png or --html")
                     return
                 console = Console(highlight=False)
-                console.print(drawn(reader, message, min(console.width, 120), signal))
+                console.print(drawn(past, message, min(console.width, 120), signal))
                 return
             if is_named_alarm(message):
                 from monitor.offline.evaluation.alarm_report import write_alarm_report
@@ -196,7 +216,7 @@ def show(
                     write_beat_report,
                 )
 
-                around = reader.beats_around(message.patient, message.sample)
+                around = past.beats_around(message.patient, message.sample)
                 write_beat_report(explained_alert(message, around), png, html)
         written = " and ".join(str(path) for path in (png, html) if path is not None)
         sys.stderr.write(f"wrote {harmless(written, 500)}\n")

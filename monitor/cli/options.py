@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -181,7 +181,14 @@ Journal = Annotated[
         "continues when it is started again with it. Default: a journal for this run only.",
     ),
 ]
-JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="File that --journal named.")]
+JournalOrNone = Annotated[
+    str | None,
+    typer.Argument(metavar="JOURNAL", help="File that --journal named; none with --ward."),
+]
+AlertName = Annotated[
+    str | None,
+    typer.Argument(metavar="ALERT", help="Number of the alert, or the beginning of its identity."),
+]
 ByName = Annotated[
     str | None,
     typer.Option(
@@ -215,6 +222,17 @@ KeysFolder = Annotated[
     ),
 ]
 
+KeysOfEither = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FOLDER",
+        help="Encrypt tcp sockets with the keys in this folder, which `ecg-monitor keys init` "
+        "makes; with --ward a folder of ca.pem and of who we are (docs/SCALE.md). Default: no "
+        "encryption, this machine only.",
+    ),
+]
+
 WardOption = Annotated[
     str | None,
     typer.Option(
@@ -232,6 +250,29 @@ WardKeys = Annotated[
         "none, for servers on this machine only.",
     ),
 ]
+
+
+def behind_journal(
+    ward: str | None, names: Sequence[str], given: Sequence[str | None]
+) -> tuple[Path | None, list[str]]:
+    """Return JOURNAL, none with --ward, and the arguments behind it, of these names.
+
+    Raises
+    ------
+    InvalidOption
+        If there are too few, or too many.
+    """
+    found = [one for one in given if one is not None]
+    journal = Path(found[0]) if ward is None and found else None
+    others = found[1:] if ward is None else found
+    if len(others) != len(names):
+        wanted = " and ".join(names)
+        if ward is None:
+            raise InvalidOption(
+                f"give JOURNAL, the file that --journal named, and {wanted}; or --ward and {wanted}"
+            )
+        raise InvalidOption(f"with --ward give {wanted} alone: a ward has no JOURNAL")
+    return journal, others
 
 
 def learn_seconds(text: str | None) -> float | None:

@@ -6,22 +6,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli.error_messages import explained
 from monitor.cli.options import (
-    KeysFolder,
+    KeysOfEither,
     LogFile,
     MetricsPort,
     Verbose,
+    WardOption,
     WaveEndpoint,
     checked_metrics,
     note,
 )
 from monitor.errors import InvalidOption
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_LISTEN, DEFAULT_WAVE
+
+if TYPE_CHECKING:
+    from monitor.web.line import OpenLine
 
 pages = typer.Typer()
 
@@ -32,6 +36,7 @@ def web(
         str, typer.Argument(metavar="ENDPOINT", help="The monitor's alert socket.")
     ] = DEFAULT_ALERTS,
     wave: WaveEndpoint = DEFAULT_WAVE,
+    ward: WardOption = None,
     listen: Annotated[
         str,
         typer.Option(
@@ -62,12 +67,12 @@ def web(
             help="A proxy before it encrypts and says who may read: listen anywhere without TLS.",
         ),
     ] = False,
-    keys: KeysFolder = None,
+    keys: KeysOfEither = None,
     metrics: MetricsPort = None,
     log: LogFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show a running monitor's patients in a browser.
+    """Show a running monitor's patients, or a ward's, in a browser.
 
     For a wall, a desk or a telephone: all patients, worst first, with their running ECG; a page
     for each. Any number may watch. Ctrl-C ends it; the monitor goes on.
@@ -76,6 +81,7 @@ def web(
     Try: ecg-monitor replay --wave tcp://127.0.0.1:5575
          ecg-monitor web
          ecg-monitor web --token ward.token
+         ecg-monitor web --ward nats://127.0.0.1:4222
     """
     with explained():
         note(log, verbose)
@@ -87,13 +93,27 @@ def web(
             ) from error
         from monitor.interrupts import Interrupts
         from monitor.web.access import parse_access
-        from monitor.wire.curve_keys import load_optional_keys
 
+        if ward is not None and (endpoint, wave) != (DEFAULT_ALERTS, DEFAULT_WAVE):
+            raise InvalidOption("--ward shows a ward, not a monitor; leave ENDPOINT and --wave out")
         access = parse_access(listen, token, tls_cert, tls_key, behind_proxy)
         counts = checked_metrics(metrics)
-        options = WebOptions(endpoint, wave, access, load_optional_keys(keys), counts)
+        line = _line(endpoint, wave, ward, keys)
         with Interrupts() as interrupts:
-            serve(options, interrupts, _say)
+            serve(WebOptions(line, access, counts), interrupts, _say)
+
+
+def _line(endpoint: str, wave: str, ward: str | None, keys: Path | None) -> OpenLine:
+    """Return what opens the line to the monitor or the ward."""
+    if ward is None:
+        from monitor.web.line import to_monitor
+        from monitor.wire.curve_keys import load_optional_keys
+
+        return to_monitor(endpoint, wave, load_optional_keys(keys))
+    from monitor.ward.link import WardAccess
+    from monitor.ward.page_line import to_ward
+
+    return to_ward(WardAccess(ward, keys))
 
 
 def _say(text: str) -> None:

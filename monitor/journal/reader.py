@@ -35,6 +35,16 @@ def is_journal(path: Path) -> bool:
         return False
 
 
+def is_number(name: str) -> bool:
+    """Tell whether a name of an alert is its number; else it is the beginning of its identity."""
+    return name.isdecimal() and len(name) < 2 * MIN_PREFIX
+
+
+def is_prefix(name: str) -> bool:
+    """Tell whether a name may be the beginning of an identity."""
+    return len(name) >= MIN_PREFIX and name.isalnum()
+
+
 class JournalReader:
     """A journal's file, open for reading.
 
@@ -43,6 +53,8 @@ class JournalReader:
     JournalFailed
         If the file cannot be read or is not a journal; each method raises it, too.
     """
+
+    kind = "journal"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -108,9 +120,9 @@ class JournalReader:
 
     def find(self, name: str) -> list[Alert | Technical]:
         """Return the alerts whose number is `name`, or whose identity begins so."""
-        if name.isdecimal() and len(name) < 2 * MIN_PREFIX:
+        if is_number(name):
             rows = self._rows("SELECT message FROM alerts WHERE seq = ?", int(name))
-        elif len(name) >= MIN_PREFIX and name.isalnum():
+        elif is_prefix(name):
             rows = self._rows("SELECT message FROM alerts WHERE id GLOB ?", f"{name.lower()}*")
         else:
             return []

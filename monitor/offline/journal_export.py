@@ -1,4 +1,4 @@
-"""What a journal holds, for people and programs: lines, CSV, one alert drawn, WFDB annotations."""
+"""What a journal or a ward holds, as lines, CSV, one alert drawn, WFDB annotations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from rich.text import Text
 
 from monitor.errors import InvalidOption
 from monitor.journal.kept_beats import LeadBeat
-from monitor.journal.reader import JournalReader
+from monitor.journal.reader import JournalReader, is_number
 from monitor.offline.alarm_signal import AlarmSignal, alarm_signal, drawn_signal
 from monitor.offline.beats_around import is_by_evidence, shown_beats
+from monitor.offline.kept_alerts import KeptAlerts
 from monitor.plain import clock, json_line, milliseconds, plain_line
 from monitor.sources.source import SourceOptions
 from monitor.text import harmless
@@ -81,7 +82,7 @@ def _cell(value: str | float | list[str] | None) -> str | float | None:
     return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
-def find_one(journal: JournalReader, name: str) -> Alert | Technical:
+def find_one(past: KeptAlerts, name: str) -> Alert | Technical:
     """Return the alert that a number or the beginning of an identity names.
 
     Raises
@@ -89,15 +90,23 @@ def find_one(journal: JournalReader, name: str) -> Alert | Technical:
     InvalidOption
         If there is none, or more than one.
     """
-    found = journal.find(name)
+    found = past.find(name)
     if len(found) == 1:
         return found[0]
     if not found:
         raise InvalidOption(
-            f"no alert {name!r} in this journal; give its number, or at least 4 digits of its "
+            f"no alert {name!r} in this {past.kind}; give its number, or at least 4 digits of its "
             "identity, as `ecg-monitor history` lists them"
         )
     listed = ", ".join(one.id for one in found[:5])
+    if is_number(name):
+        whose = ", ".join(
+            f"{one.id[:SHOWN_DIGITS]} of {harmless(one.patient)}" for one in found[:5]
+        )
+        raise InvalidOption(
+            f"{len(found)} alerts have number {name}, each in a partition of its own: {whose}; "
+            "give the beginning of one's identity"
+        )
     raise InvalidOption(
         f"{len(found)} identities begin with {name!r}: {listed}, …; give more digits"
     )
@@ -109,7 +118,7 @@ def is_named_alarm(message: Alert | Technical) -> TypeGuard[Alert]:
 
 
 def signal_of(
-    journal: JournalReader, alarm: Alert, record: Path, said: SourceOptions | None = None
+    past: KeptAlerts, alarm: Alert, record: Path, said: SourceOptions | None = None
 ) -> AlarmSignal:
     """Read the signal around a named alarm from its record, in the leads that were monitored.
 
@@ -125,7 +134,7 @@ def signal_of(
     RecordError
         If it cannot be read.
     """
-    run = journal.run()
+    run = past.run()
     streams = [] if run is None else run.streams
     stream = next((one for one in streams if one.patient == alarm.patient), None)
     if stream is None:
@@ -134,7 +143,7 @@ def signal_of(
 
 
 def drawn(
-    journal: JournalReader,
+    past: KeptAlerts,
     message: Alert | Technical,
     width: int,
     signal: AlarmSignal | None = None,
@@ -148,14 +157,14 @@ def drawn(
         rows.append(Text())
         if signal is None:
             return Group(
-                *rows, Text("the journal keeps no signal; --record RECORD draws it", "dim")
+                *rows, Text(f"the {past.kind} keeps no signal; --record RECORD draws it", "dim")
             )
         return Group(*rows, *drawn_signal(signal, message, width))
     if isinstance(message, Alert) and message.beat and measured(message) is not None:
         rows += [Text(), Text("beat, and over it its reconstruction as dashes", "dim")]
         rows += plot_explained(anomalous_beat(message), width, BEAT_ROWS)
     if isinstance(message, Alert):
-        kept = journal.beats_around(message.patient, message.sample)
+        kept = past.beats_around(message.patient, message.sample)
         rows += _drawn_around([one.in_lead(message.lead) for one in kept], message, width)
     return Group(*rows)
 

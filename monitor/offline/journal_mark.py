@@ -1,4 +1,4 @@
-"""A person's word for the family of an alert in a journal: whom it concerns, and kept there."""
+"""A person's word for the family of a kept alert: whom it concerns, and kept in a journal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from monitor.journal.leader import led
 from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal, Progress, StoredProgress
 from monitor.offline.journal_export import find_one, is_named_alarm
+from monitor.offline.kept_alerts import KeptAlerts
 from monitor.plain import alarm_name
 from monitor.wire.codec import encoded
 from monitor.wire.messages import Alert, FamilyWord, MarkRequest, Stream
@@ -32,7 +33,9 @@ def parse_word(said: str) -> FamilyWord:
     return SAID[said]
 
 
-def request_for(path: Path, name: str, word: FamilyWord, by: str) -> tuple[Alert, MarkRequest]:
+def request_for(
+    past: KeptAlerts, name: str, word: FamilyWord, by: str
+) -> tuple[Alert, MarkRequest]:
     """Return the alert that a number or an identity names, and what is to be asked about it.
 
     An alert that speaks of an episode stands for the family that the episode began with.
@@ -42,38 +45,37 @@ def request_for(path: Path, name: str, word: FamilyWord, by: str) -> tuple[Alert
     InvalidOption
         If there is no such alert, or it names no family.
     """
-    with JournalReader(path) as journal:
-        alert = find_one(journal, name)
-        if not isinstance(alert, Alert):
-            raise InvalidOption(
-                f"{name} is a technical alert, of no family; give the number of another, as "
-                "`ecg-monitor history` lists them"
-            )
-        if is_named_alarm(alert):
-            raise InvalidOption(
-                f"alert {name} is a named alarm ({alarm_name(alert.kind)}), of no family; give the "
-                "number of an alert of beats, as `ecg-monitor history` lists them"
-            )
-        family = alert.family or _family_of_episode(journal, alert)
-        if family is None:
-            raise InvalidOption(
-                f"alert {name} is of no family: {_why_of_none(journal)}; "
-                "move the threshold instead (keys + and -)"
-            )
-        return alert, MarkRequest(alert.patient, family, word, by, journal.identity)
+    alert = find_one(past, name)
+    if not isinstance(alert, Alert):
+        raise InvalidOption(
+            f"{name} is a technical alert, of no family; give the number of another, as "
+            "`ecg-monitor history` lists them"
+        )
+    if is_named_alarm(alert):
+        raise InvalidOption(
+            f"alert {name} is a named alarm ({alarm_name(alert.kind)}), of no family; give the "
+            "number of an alert of beats, as `ecg-monitor history` lists them"
+        )
+    family = alert.family or _family_of_episode(past, alert)
+    if family is None:
+        raise InvalidOption(
+            f"alert {name} is of no family: {_why_of_none(past)}; "
+            "move the threshold instead (keys + and -)"
+        )
+    return alert, MarkRequest(alert.patient, family, word, by, past.identity)
 
 
-def _why_of_none(journal: JournalReader) -> str:
-    run = journal.run()
+def _why_of_none(past: KeptAlerts) -> str:
+    run = past.run()
     if run is not None and run.verdict == "loss":
         return "a run with --verdict loss tells none apart"
     return "families are told apart of learnt patients (--learn 5:00)"
 
 
-def _family_of_episode(journal: JournalReader, alert: Alert) -> int | None:
+def _family_of_episode(past: KeptAlerts, alert: Alert) -> int | None:
     began = (
         one.family
-        for one in journal.alerts(patient=alert.patient)
+        for one in past.alerts(patient=alert.patient)
         if isinstance(one, Alert)
         and one.state == "onset"
         and one.kind == alert.kind

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 from monitor.delivery.alert_filter import AlertFilter
 from monitor.delivery.control_client import or_keys
 from monitor.delivery.delivery import Delivery
 from monitor.delivery.inbox import Inbox, inbox_path
+from monitor.delivery.listening import Heard, Listening, Shown
 from monitor.delivery.metrics_server import served
 from monitor.delivery.sinks.sink import Route
 from monitor.delivery.subscriber import AlertSubscriber
@@ -238,76 +239,6 @@ def print_messages(
                     f"after number {subscriber.last_seq} may be missing; start it again with "
                     "its --journal"
                 )
-
-
-class Heard(Protocol):
-    """What is known of the line to a monitor; an `AlertSubscriber` knows it."""
-
-    @property
-    def silent_s(self) -> float:
-        """How long no heartbeat has come."""
-        ...
-
-    @property
-    def truncated(self) -> int:
-        """How many alerts were kept no longer when they were asked for."""
-        ...
-
-    @property
-    def ever_heard(self) -> bool:
-        """Whether a heartbeat has come."""
-        ...
-
-    @property
-    def refusal(self) -> str:
-        """Why the monitor does not let this client in; empty if it does."""
-        ...
-
-
-class Listening(Heard, Protocol):
-    """Where messages come from: an `AlertSubscriber`, or the listener of a ward."""
-
-    @property
-    def last_seq(self) -> int:
-        """The newest number handed out."""
-        ...
-
-    @property
-    def waiting(self) -> bool:
-        """Whether something waits to be handed out."""
-        ...
-
-    def receive(self, timeout_s: float) -> Message | None:
-        """Return the next message; None if none comes in time."""
-        ...
-
-    def handled(self) -> None:
-        """Count what was handed out last as handled."""
-        ...
-
-    def follow(self, topics: Sequence[str]) -> None:
-        """Hand out other topics from now on."""
-        ...
-
-    def ask(self, request: ControlRequest) -> None:
-        """Ask for something; a refusal is a notice."""
-        ...
-
-    def take_notices(self) -> list[str]:
-        """Take out what a person should know."""
-        ...
-
-
-class Shown(Protocol):
-    """Where stretches of signal come from: `Waves`, or the listener of a ward."""
-
-    def receive(self) -> Iterable[Message]:
-        """Take out the stretches that wait."""
-        ...
-
-    def follow(self, topics: tuple[str, ...]) -> None:
-        """Ask for other topics from now on."""
-        ...
 
 
 class Hearing:

@@ -49,6 +49,7 @@ from segmenter.tracker import SignalEvent
 MAX_PATIENTS = 10_000  # more names than a ward has patients are an attack on memory
 MAX_ROUND = 512  # messages a step, or a bundle more: some 30 ms of work
 WAVE_PERIOD_S = 0.1  # of real time between two stretches of a patient's waveform
+MAX_JOINED_S = 2.0  # of signal that came within it, and goes with the next stretch
 ENDED = 256  # patients whose last seconds are kept when they have ended, 5 KB each
 HISTORIES = 16  # patients whose last seconds are sent at once to a view that has come
 # A state is 15 to 22 KB, takes 0.1 ms to make and is journaled. So each patient's goes along at
@@ -100,6 +101,8 @@ class PatientStream:
     notices: list[RecordEvent] = field(default_factory=list)  # for the next message
     sequence: int = 0
     wave_due_s: float = 0.0
+    wave_end: int = 0  # the sample after the last one that a view was sent
+    wave_r_samples: list[int] = field(default_factory=list)  # that came before the next is due
     state_due_s: float = -inf
     sent_s: float = -inf
     sent_position: int = 0
@@ -248,6 +251,10 @@ class SampleSegmenter:
         waves = [_wave(stream, recent, 0, []) for stream, recent in filter(None, kept)]
         return [wave for wave in waves if wave.values]
 
+    def knows(self, patient: str) -> bool:
+        """Tell whether a patient's last seconds are kept here."""
+        return patient in self._streams or patient in self._ended
+
     def followed(self, topic: str) -> list[str]:
         """Return the patients whose waveforms a topic asks for."""
         name, known = topic.removeprefix(WAVE_TOPIC), self._streams | self._ended
@@ -306,11 +313,19 @@ class SampleSegmenter:
         """Make the waveforms of patients whom somebody looks at."""
         for place, block in enumerate(blocks):
             stream = block.stream
-            if now_s >= stream.wave_due_s and self._shown(stream.stream.patient):
+            if now_s < stream.wave_due_s:  # two blocks at once: the next stretch has both
+                stream.wave_r_samples += [r + stream.origin for r in found.r_samples(place)]
+                continue
+            if self._shown(stream.stream.patient):
                 stream.wave_due_s = now_s + WAVE_PERIOD_S
                 start = stream.position - block.samples.shape[1]
+                if 0 < start - stream.wave_end <= MAX_JOINED_S * stream.stream.fs_hz:
+                    start = stream.wave_end
                 r_samples = [r + stream.origin for r in found.r_samples(place)]
+                r_samples = [*stream.wave_r_samples, *r_samples]
                 result.waves.append(_wave(stream.stream, stream.recent, start, r_samples))
+                stream.wave_end = stream.position
+            stream.wave_r_samples = []
 
     def _pass_on(
         self,

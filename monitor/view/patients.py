@@ -29,6 +29,7 @@ TO_ACKNOWLEDGE = "HIGH ALERT to acknowledge"  # it may be over
 _LATE_TEXTS = {
     "model_unfit": "this model does not fit, or every beat is anomalous: key r learns",
     "shed": "not monitored: the machine cannot keep up with all patients",
+    "unserved": "not monitored: no worker of the ward serves this patient",
 }
 CALM: frozenset[Standing] = frozenset({"ended", "learning", "quiet"})
 _STANDING_STYLES: dict[Standing, str] = {

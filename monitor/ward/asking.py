@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from monitor.errors import InvalidMessage, InvalidOption, MonitorSilent
 from monitor.ward.link import Unanswered, WardAccess, WardLink, connected
 from monitor.ward.names import WardIdentity, ask_subject
 from monitor.ward.setup import require_ward
 from monitor.wire.codec import decode_reply, encode_json
-from monitor.wire.messages import ControlRequest, Done, Refused
+from monitor.wire.messages import ControlRequest, Done, MarkRequest, Refused
 
 ANSWER_S = 10.0  # a partition that changes hands answers when it is served again
 
@@ -29,7 +31,19 @@ def carry_out(access: WardAccess, request: ControlRequest) -> str:
 
 async def _carry_out(access: WardAccess, request: ControlRequest) -> str:
     async with connected(access, "request") as link:
-        answer = await asked(link, await require_ward(link), request)
+        return text_of(await asked(link, await require_ward(link), request))
+
+
+def text_of(answer: Done | Refused) -> str:
+    """Return what was done.
+
+    Raises
+    ------
+    InvalidOption
+        If it was refused; the words are the worker's.
+    MonitorSilent
+        If nobody serves the patient.
+    """
     match answer:
         case Done(text=text):
             return text
@@ -45,7 +59,8 @@ SILENT = "nobody serves"
 async def asked(link: WardLink, ward: WardIdentity, request: ControlRequest) -> Done | Refused:
     """Ask who serves the patient, or everybody; a request to all is done if anybody did it."""
     if request.patient is not None:
-        return await _one(link, ward.partition_of(request.patient), request)
+        partition = ward.partition_of(request.patient)
+        return await _one(link, partition, in_partition(ward, partition, request))
     answers = await asyncio.gather(
         *(_one(link, partition, request) for partition in range(ward.partitions))
     )
@@ -54,6 +69,18 @@ async def asked(link: WardLink, ward: WardIdentity, request: ControlRequest) -> 
         return Done("; ".join(done))
     heard = [one for one in answers if not one.text.startswith(SILENT)]
     return (heard or answers)[0]
+
+
+def in_partition(ward: WardIdentity, partition: int, request: ControlRequest) -> ControlRequest:
+    """Return a request whose journal, if it names this ward at all, is that of the partition.
+
+    Heartbeats name the ward, alerts a partition; a patient belongs to one partition for ever.
+    """
+    if not isinstance(request, MarkRequest):
+        return request
+    if ward.identity not in (request.journal, request.journal.rpartition("-")[0]):
+        return request
+    return msgspec.structs.replace(request, journal=ward.journal(partition))
 
 
 async def _one(link: WardLink, partition: int, request: ControlRequest) -> Done | Refused:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from monitor.settings import Resume
 from monitor.stages.host import Counters
-from monitor.stages.segmenter import SampleSegmenter
+from monitor.stages.segmenter import HISTORIES, SampleSegmenter
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
     BeatsMessage,
@@ -21,6 +21,7 @@ from monitor.wire.messages import (
     ShedHeader,
     StageMessage,
     Stream,
+    Wave,
 )
 from segmenter.beat import BeatSpec
 
@@ -77,6 +78,11 @@ class CommonSegmenter:
     def forget(self, patients: Iterable[str]) -> None:
         """Give up a partition's patients: another serves them from now on."""
         self._segmenter.forget(patients)
+
+    def recent_waves(self, patients: Sequence[str]) -> list[Wave]:
+        """Return the last ten seconds of those who are here, for a view that has come to them."""
+        here = [name for name in patients if self._segmenter.knows(name)]
+        return self._segmenter.recent_waves(here[:HISTORIES])
 
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[StageMessage]:
         """Segment messages now, alone."""

@@ -59,10 +59,10 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
 def watch_ward(access: WardAccess, screen: Screen) -> None:
     """Show a ward until Ctrl-C or q."""
     with Interrupts() as interrupts, WardListener(access, screen.topics) as listener, screen:
-        Watch(listener, _WavesOf(listener), screen, NO_WORKER).run(interrupts)
+        Watch(listener, WavesOf(listener), screen, NO_WORKER).run(interrupts)
 
 
-class _WavesOf:
+class WavesOf:
     """A listener's stretches of signal, as a view takes them."""
 
     def __init__(self, listener: WardListener) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,6 +27,8 @@ ASK_S = 2.0  # for an answer; a cluster that elects a leader gives none for some
 NATS_MISSING = "a ward needs the client of NATS; install it: pip install 'ecg-monitor[nats]'"
 SEED = "SU[A-Z2-7]{56}"  # a user's, in base 32
 CREDENTIALS = ("ward.creds", "ward.nk", "ward.user")
+MOST_REFUSED = 8
+_REFUSES = "authorization violation"  # NATS to a user whom it does not know
 NOT_FOUND = frozenset({10059, 10037, 10014})  # stream, message, consumer
 
 
@@ -67,6 +69,8 @@ class WardLink:
         self.client = client
         self.address = address
         self.times_connected = 1
+        self.trouble = ""  # what was said last while there was no connection
+        self.refused: list[str] = []  # what this user may not do, as the server says
 
     async def ask(
         self,
@@ -162,8 +166,7 @@ async def connected(
         from nats.errors import Error
     except ImportError as error:
         raise InvalidOption(NATS_MISSING) from error
-    refusals: list[str] = []
-
+    reasons = Reasons(len(servers))
     made: list[WardLink] = []
 
     async def lost() -> None:
@@ -171,16 +174,22 @@ async def connected(
 
     async def back() -> None:
         made[0].times_connected += 1
+        made[0].trouble = ""
         say(f"connected to {access.servers} again")
 
     async def unheard(error: Exception) -> None:
         """Leave it to who waits for an answer; say what this user may not do, once each."""
         text = harmless(str(error) or type(error).__name__, 300)
-        if made and "permissions violation" in text.lower() and text not in refusals:
-            say(f"{access.servers} does not allow it: {text}")
-            refusals.append(text)
-        elif not made:
-            refusals[:] = [text]
+        if not made:
+            reasons.take(text)
+            if reasons.is_final:
+                raise Error(text)  # out of `connect`, which would try on
+        elif "permissions violation" in text.lower():
+            if text not in made[0].refused and len(made[0].refused) < MOST_REFUSED:
+                say(f"{access.servers} does not allow it: {text}")
+                made[0].refused.append(text)
+        else:
+            made[0].trouble = text
 
     client = _client()
     try:
@@ -206,7 +215,7 @@ async def connected(
     except (TimeoutError, OSError, Error, ssl.SSLError) as error:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(client.close(), 2.0)
-        why = refusals[0] if refusals else harmless(str(error) or type(error).__name__)
+        why = reasons.text or harmless(str(error) or type(error).__name__)
         raise WardUnreachable(
             f"no NATS server answers at {access.servers}, or none lets us in ({why}); start "
             "one: ecg-monitor ward up, or look at --keys"
@@ -221,16 +230,55 @@ async def connected(
             await asyncio.wait_for(client.close(), 2.0)
 
 
+@contextlib.contextmanager
+def unreachable_if_closed(access: WardAccess) -> Iterator[None]:
+    """Raise WardUnreachable in the place of what nats-py raises once a connection has ended."""
+    from nats.errors import Error
+
+    try:
+        yield
+    except (Error, OSError) as error:
+        why = harmless(str(error) or type(error).__name__)
+        raise WardUnreachable(f"{access.servers} has ended the connection ({why})") from error
+
+
+class Reasons:
+    """Why servers do not let us in, while it is tried.
+
+    A server that refuses a user says so and closes the connection, which may be seen as a reset
+    before its words are read; so what one said once counts more than what was seen later.
+    """
+
+    def __init__(self, servers: int) -> None:
+        self._servers = servers
+        self._refusals = 0
+        self.text = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether as many tries as there are servers were refused: another would not help."""
+        return self._refusals >= self._servers
+
+    def take(self, text: str) -> None:
+        """Take note of what a try came to."""
+        if _REFUSES in text.lower():
+            self._refusals += 1
+            self.text = text
+        elif not self._refusals:
+            self.text = text
+
+
 def _client() -> Client:
     """Return a client that, told to encrypt, tells nothing to a server that does not.
 
     nats-py 2.16 goes on in plain text, password and all, where the server's first line, which
-    anyone on the way may change, asks for no TLS (findings/nats_py_tls_not_required.sh).
+    anyone on the way may change, asks for no TLS (findings/nats_py_tls_not_required.sh). It also
+    returns from `connect` where the server closed the connection in the place of its first answer.
     """
     from nats.aio.client import Client
     from nats.errors import Error
 
-    class Encrypted(Client):  # type: ignore[misc]
+    class Careful(Client):  # type: ignore[misc]
         async def _process_info(
             self, info: dict[str, Any], initial_connection: bool = False
         ) -> None:
@@ -238,7 +286,14 @@ def _client() -> Client:
                 raise Error("the server offers no TLS, and --keys holds ca.pem: nothing was sent")
             await super()._process_info(info, initial_connection)
 
-    return Encrypted()
+        async def _process_connect_init(self) -> None:
+            await super()._process_connect_init()
+            if not self.is_connected:
+                for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+                    task.cancel()
+                raise Error("the server closed the connection without a word")
+
+    return Careful()
 
 
 def server_addresses(access: WardAccess) -> list[str]:

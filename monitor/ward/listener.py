@@ -5,19 +5,21 @@
 
 A thread of its own holds the connection; the stream has every alert, in order, so nothing is asked
 for again. Of each partition numbers count without holes. Heartbeats of partitions come as one.
+Where the connection ends for good, or the server comes back with another ward or an older copy of
+this one, it begins anew behind what it had.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import concurrent.futures
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,13 +27,15 @@ import msgspec
 
 from monitor.delivery.inbox import Inbox
 from monitor.delivery.position import Place
-from monitor.errors import InvalidMessage, MonitorError
+from monitor.errors import InvalidMessage, MonitorError, MonitorSilent, WardUnreachable
 from monitor.settings import wall_time_text
-from monitor.ward.asking import asked
-from monitor.ward.link import JetStreamError, Unanswered, WardAccess, WardLink, connected
-from monitor.ward.names import WARD, WATCH, WardIdentity
-from monitor.ward.setup import require_ward
+from monitor.ward.asking import ANSWER_S, asked, text_of
+from monitor.ward.link import WardAccess, WardLink, connected, unreachable_if_closed
+from monitor.ward.merged_status import NOBODYS_S, STATUS_S, MergedStatus
+from monitor.ward.names import WARD, WATCH, WardIdentity, token
+from monitor.ward.setup import find_ward, newest_number, require_ward
 from monitor.ward.stream_reader import StreamReader
+from monitor.ward.watched import ALL_WAVES, MOST_WATCHED, Watched, encode_watched
 from monitor.wire.codec import decode_numbered, topic_of
 from monitor.wire.messages import (
     Alert,
@@ -39,22 +43,18 @@ from monitor.wire.messages import (
     ControlRequest,
     Done,
     Message,
-    PatientStatus,
     Refused,
-    StageHealth,
-    StageName,
     Status,
     Technical,
-    WardCounts,
     Wave,
 )
 
-NOBODYS_S = 3.0  # without a heartbeat of a partition: nobody serves it
-FIRST_S = 5.0  # for the first heartbeats to be heard
-STATUS_S = 1.0
-WATCH_S = 5.0
+WATCH_S = 1.0  # between two words of whom is shown
+LOOK_S = 0.5  # between two looks whether the connection has ended for good
+AGAIN_S = 1.0  # between two tries to connect anew
 MOST_WAITING = 20_000  # messages that wait to be taken in
 MOST_NOTICES = 16
+MOST_READ_LATELY = 10_000  # alerts
 # Behind the newest alert that an inbox has had: the clocks of workers and servers may differ.
 MARGIN_DAYS = 1
 _unkept: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Status | BeatScored | Wave)
@@ -96,6 +96,7 @@ class WardListener:
         self._access, self._since, self._after = access, since, after
         self._topics = tuple(topics)
         self._shown: tuple[str, ...] = ()
+        self._tokens: frozenset[str] | None = None  # of whom is shown; none: of all
         self._queue: queue.Queue[Message] = queue.Queue(MOST_WAITING)
         self._waves: deque[Wave] = deque(maxlen=1000)
         self._notices: deque[str] = deque(maxlen=MOST_NOTICES)
@@ -108,6 +109,15 @@ class WardListener:
         self._stop: asyncio.Event = asyncio.Event()
         self._link: WardLink | None = None
         self._ward: WardIdentity | None = None
+        self._next: int | None = None  # number of the stream's next alert; none: nothing was read
+        # Alerts that were read lately, and when the stream took them: what an older copy holds of
+        # them, or has raised again, is not handed out twice.
+        self._read_lately: dict[tuple[str, str], int] = {}
+        self._went_back = False
+        self._checked = 0  # connections of the link after which it was still this ward
+        self._anew = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._trouble = ""
         self._thread = threading.Thread(target=self._run, daemon=True, name="ward listener")
         self._thread.start()
         error = self._opened.get()
@@ -130,7 +140,8 @@ class WardListener:
 
     def close(self) -> None:
         """End the connection."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with suppress(RuntimeError):  # it ended by itself
+            self._loop.call_soon_threadsafe(self._stop.set)
         with suppress(queue.Empty):
             while True:  # who puts may wait for room
                 self._queue.get_nowait()
@@ -140,6 +151,21 @@ class WardListener:
     def silent_s(self) -> float:
         """How long no heartbeat of any partition has come."""
         return time.monotonic() - self._heard_s
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing comes, as far as that is known here; empty while it is connected."""
+        link = self._link
+        if self._trouble or link is None or link.client.is_connected:
+            return self._trouble
+        why = f" ({link.trouble})" if link.trouble else ""
+        return f"no connection to {self._access.servers}{why}; it is tried again"
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong while it lasts: partitions that nobody serves, what is not allowed."""
+        refused = [] if self._link is None else self._link.refused
+        return [one for one in (self._merged.unserved, *refused) if one]
 
     @property
     def truncated(self) -> int:
@@ -162,8 +188,9 @@ class WardListener:
             self._had.keep()
         deadline_s = time.monotonic() + timeout_s
         while True:
+            left_s = deadline_s - time.monotonic()
             try:
-                message = self._queue.get(timeout=max(deadline_s - time.monotonic(), 0.001))
+                message = self._queue.get(left_s > 0, max(left_s, 0.0))
             except queue.Empty:
                 return None
             if isinstance(message, Alert | Technical):
@@ -187,8 +214,19 @@ class WardListener:
         self._topics = tuple(topics)
 
     def show(self, topics: Sequence[str]) -> None:
-        """Ask for the signal and the beats of patients: `wave.<patient>`."""
-        self._shown = tuple(topics)
+        """Ask for the signal and the beats of patients, `wave.<patient>`, or of all: `wave.`.
+
+        Whom a topic names that was not asked for before comes with the last ten seconds.
+        """
+        wanted = tuple(topics)
+        if wanted == self._shown:
+            return
+        takes_all = ALL_WAVES in wanted
+        tokens = frozenset(token(_name(one)) for one in wanted)
+        self._tokens = None if takes_all or not wanted else tokens
+        self._shown = wanted
+        with suppress(RuntimeError):  # it ended by itself
+            self._loop.call_soon_threadsafe(self._looked.set)
 
     def take_notices(self) -> list[str]:
         """Take out what a person should know."""
@@ -198,60 +236,172 @@ class WardListener:
 
     def ask(self, request: ControlRequest) -> None:
         """Have the patient's worker do something; a refusal is a notice."""
-        asyncio.run_coroutine_threadsafe(self._ask(request), self._loop)
 
-    async def _ask(self, request: ControlRequest) -> None:
-        assert self._link is not None
-        assert self._ward is not None
-        match await asked(self._link, self._ward, request):
-            case Refused(text=text):
-                self._notices.append(text)
-            case Done():
-                pass
+        async def ask() -> None:
+            try:
+                text_of(await self._asked(request))
+            except MonitorError as error:
+                self._notices.append(str(error))
+
+        if self._loop.is_closed():
+            self._notices.append(f"not asked: {self._trouble}")
+        else:
+            asyncio.run_coroutine_threadsafe(ask(), self._loop)
+
+    def carry_out(self, request: ControlRequest) -> str:
+        """Have the patient's worker do something and return what was done; from any thread.
+
+        Raises
+        ------
+        InvalidOption
+            If it refuses; the words are its own.
+        MonitorSilent
+            If nobody serves the patient, or there is no connection.
+        """
+        if self._loop.is_closed():
+            raise MonitorSilent(f"not asked: {self._trouble}")
+        answer = asyncio.run_coroutine_threadsafe(self._asked(request), self._loop)
+        try:
+            return text_of(answer.result(2 * ANSWER_S))
+        except (TimeoutError, concurrent.futures.CancelledError) as error:
+            raise MonitorSilent("no answer: the connection to the ward has ended") from error
+
+    async def _asked(self, request: ControlRequest) -> Done | Refused:
+        link, ward = self._link, self._ward
+        if link is None or ward is None or self.trouble:
+            raise MonitorSilent(f"not asked: {self.trouble or 'not connected yet'}")
+        return await asked(link, ward, request)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._listen())
         except MonitorError as error:
+            self._trouble = str(error)
             self._opened.put(error)
+        except Exception as error:  # a fault of ours: who asks is told that nothing comes any more
+            self._trouble = f"listening has ended ({type(error).__name__})"
+            self._opened.put(WardUnreachable(self._trouble))
+            raise
         finally:
+            left = asyncio.all_tasks(self._loop)  # requests that nobody answered
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.close()
 
     async def _listen(self) -> None:
-        async with connected(self._access, "subscriber", self._notices.append) as link:
-            self._link, self._ward = link, await require_ward(link)
-            if self._had is not None and (since := self._had.since(self._ward)):
-                self._since = since
-            first = await self._first(link)
-            reader = StreamReader(link, WARD, "ecg.alert.>", first, since=self._since or "")
-            for kind in ("status", "beat", "wave"):
-                await link.client.subscribe(f"ecg.{kind}.>", cb=self._hear)
-            self._merged.begin(self._ward, time.monotonic(), knows_past=first == 1)
+        """Listen until stopped; anew where the connection has ended, or another ward is there."""
+        while not self._stop.is_set():
+            try:
+                async with connected(self._access, "subscriber", self._notices.append) as link:
+                    with unreachable_if_closed(self._access):
+                        await self._over(link)
+            except WardUnreachable as error:
+                if self._ward is None:
+                    raise
+                if not self._trouble:
+                    self._notices.append(str(error))
+                self._trouble = str(error)
+                await _soon(self._stop, AGAIN_S)
+
+    async def _over(self, link: WardLink) -> None:
+        """Listen over a connection until stopped, or until it is time to begin anew."""
+        ward = await require_ward(link)
+        first = await self._first(link, ward)
+        is_first, self._ward, self._link = self._ward is None, ward, link
+        self._checked, self._trouble = link.times_connected, ""
+        self._anew.clear()
+        reader = StreamReader(
+            link, WARD, "ecg.alert.>", first, since=self._since or "", may_begin=self._is_the_same
+        )
+        for kind in ("status", "beat", "wave"):
+            await link.client.subscribe(f"ecg.{kind}.>", cb=self._hear)
+        if is_first:
             self._opened.put(None)
-            tasks = [
-                asyncio.create_task(one)
-                for one in (self._read(reader), self._tell(), self._watch())
-            ]
-            await self._stop.wait()
+        work = (self._read(reader), self._tell(link), self._watch(link), self._end_of(link))
+        tasks = [asyncio.create_task(one) for one in (*work, self._anew.wait(), self._stop.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _first(self, link: WardLink) -> int:
-        """Return which number of the stream to begin with."""
-        if self._after == 0 or self._since:
+    async def _first(self, link: WardLink, ward: WardIdentity) -> int:
+        """Return which number of the stream to begin with, as what is there now says."""
+        is_other = self._ward not in (None, ward)
+        if is_other:
+            self._notices.append(
+                f"{self._access.servers} holds another ward now, {ward.identity} of "
+                f"{ward.partitions} partitions: its alerts come from the beginning"
+            )
+        if self._ward != ward:
+            if self._had is not None:
+                self._since = self._had.since(ward) or self._since
+            from_all = is_other or self._after == 0 or bool(self._since)
+            self._merged.begin(ward, time.monotonic(), knows_past=from_all)
+            self._next = None if from_all else await newest_number(link) + 1
+        if self._next is None:
             return 1
-        with suppress(JetStreamError, Unanswered):
-            info = await link.jetstream(f"STREAM.INFO.{WARD}")
-            return int(info["state"]["last_seq"]) + 1
-        return 1
+        if await newest_number(link) < self._next - 1:
+            self._notices.append(
+                "the ward's stream went back: an older copy was restored; what comes now goes on "
+                "behind it, and nothing that was had comes again"
+            )
+            # Where the copy ends cannot be told from what others have written behind it since.
+            oldest_ns = min(self._read_lately.values(), default=time.time_ns())
+            self._since = wall_time_text(datetime.fromtimestamp(oldest_ns / 1e9, UTC))
+            self._next, self._went_back = None, True
+            return 1
+        self._since = None
+        return self._next
+
+    async def _is_the_same(self) -> bool:
+        """Tell whether the server that was connected to again holds this ward, and all of it."""
+        link = self._link
+        assert link is not None
+        connection = link.times_connected
+        if self._checked == connection:
+            return True
+        try:
+            found, newest = await find_ward(link), await newest_number(link)
+        except WardUnreachable:
+            return False
+        if found is None:
+            self._trouble = f"{self._access.servers} holds no ward now"
+            return False
+        if found != self._ward or newest < (self._next or 1) - 1:
+            self._anew.set()
+            return False
+        self._checked, self._trouble = connection, ""
+        return True
+
+    async def _end_of(self, link: WardLink) -> None:
+        """Return when the connection has ended for good, as where the server has shut us out."""
+        while not link.client.is_closed:
+            await asyncio.sleep(LOOK_S)
+        self._trouble = f"{self._access.servers} has shut this connection ({link.trouble})"
+        self._notices.append(f"{self._trouble}; it is tried again")
 
     async def _read(self, reader: StreamReader) -> None:
         while True:
             for stored in await reader.read(256, 1.0):
                 with suppress(InvalidMessage):
-                    await self._put(decode_numbered(stored.content))
+                    await self._take(decode_numbered(stored.content), stored.time_ns)
+                self._next = stored.number + 1
+
+    async def _take(self, message: Alert | Technical, time_ns: int) -> None:
+        """Hand an alert out, unless it was had before the stream went back."""
+        lately, key = self._read_lately, (message.id, message.state)
+        if self._went_back and key in lately:
+            return
+        await self._put(message)
+        lately[key] = time_ns
+        if len(lately) > MOST_READ_LATELY:
+            del lately[next(iter(lately))]
 
     async def _put(self, message: Message) -> None:
         while True:
@@ -263,38 +413,63 @@ class WardListener:
                 return
 
     async def _hear(self, heard: Any) -> None:  # noqa: ANN401
+        kind, _, of = heard.subject.removeprefix("ecg.").partition(".")
+        if kind == "wave" and not self._shown:
+            return
+        tokens = self._tokens
+        if kind != "status" and tokens is not None and of.rpartition(".")[2] not in tokens:
+            return  # another view shows it
         try:
             message = _unkept.decode(heard.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         if isinstance(message, Status):
             self._heard_s, self.ever_heard = time.monotonic(), True
-            self._merged.take(heard.subject.rsplit(".", 1)[1], message, self._heard_s)
+            self._merged.take(of, message, self._heard_s)
         elif isinstance(message, Wave):
             self._waves.append(message)
         elif topic_of(message).startswith(self._topics):
             with suppress(queue.Full):  # a beat can be missed
                 self._queue.put_nowait(message)
 
-    async def _tell(self) -> None:
+    async def _tell(self, link: WardLink) -> None:
         """Hand out one heartbeat of all partitions a second; say which nobody serves."""
         while True:
             await asyncio.sleep(STATUS_S)
             now_s = time.monotonic()
-            hears = self._link is not None and self._link.client.is_connected
-            for text in self._merged.look(now_s, hears=hears):
+            for text in self._merged.look(now_s, hears=link.client.is_connected):
                 self._notices.append(text)
             if self.ever_heard and self.silent_s < NOBODYS_S:
                 await self._put(self._merged.status())
 
-    async def _watch(self) -> None:
-        """Say whom views show."""
+    async def _watch(self, link: WardLink) -> None:
+        """Say whom views show, at once where that has changed."""
+        before: frozenset[str] = frozenset()
+        topics_before: frozenset[str] = frozenset()
         while True:
-            names = [one.partition(".")[2] for one in self._shown]
-            names = [one for one in names if one] or self._merged.some_patients(self._shown)
-            if names and self._link is not None:
-                await self._link.publish(WATCH, json.dumps(names[:1000]).encode())
-            await asyncio.sleep(min(WATCH_S, 1.0))
+            self._looked.clear()
+            topics = self._shown
+            named = [name for one in topics if (name := _name(one))]
+            begun = [_name(one) for one in topics if one not in topics_before and _name(one)]
+            others = self._merged.patients if ALL_WAVES in topics else []
+            names = [*dict.fromkeys([*named, *others])][:MOST_WATCHED]
+            begun += [name for name in names if name not in before and name not in begun]
+            if names:
+                watched = Watched(names, begun[:MOST_WATCHED])
+                await link.publish(WATCH, encode_watched(watched))
+            before, topics_before = frozenset(names), frozenset(topics)
+            await _soon(self._looked, WATCH_S)
+
+
+async def _soon(event: asyncio.Event, within_s: float) -> None:
+    """Wait for an event, for so long at most."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within_s)
+
+
+def _name(topic: str) -> str:
+    """Return whom `wave.<patient>` names; empty: nobody."""
+    return topic.partition(".")[2]
 
 
 class Had:
@@ -339,121 +514,3 @@ class Had:
             self._inbox.keep(self._in_hand)
             self._in_hand = None
         self._inbox.look()
-
-
-class MergedStatus:
-    """What the heartbeats of all partitions say together, and which partitions are nobody's."""
-
-    def __init__(self) -> None:
-        self._newest: dict[int, tuple[Status, float]] = {}
-        self._patients: dict[str, PatientStatus] = {}
-        self._of: dict[int, int] = {}  # patients of partitions
-        self._had: dict[str, int] = {}  # newest number handed out, by journal
-        self._nobodys: set[int] = set()
-        self._ward = WardIdentity("", 0)
-        self._began_s = 0.0
-        self._looked_s = 0.0
-        self._knows_past = True
-
-    def begin(self, ward: WardIdentity, now_s: float, *, knows_past: bool) -> None:
-        """Begin to listen."""
-        self._ward, self._began_s, self._looked_s = ward, now_s, now_s
-        self._knows_past = knows_past
-
-    def take(self, partition: str, status: Status, now_s: float) -> None:
-        """Take a partition's heartbeat in."""
-        if not partition.isdecimal() or int(partition) >= self._ward.partitions:
-            return
-        self._newest[int(partition)] = status, now_s
-        if not self._knows_past:
-            self._had.setdefault(status.journal, status.newest_seq)
-
-    def take_alert(self, message: Alert | Technical) -> None:
-        """Take note of an alert that was handed out."""
-        self._had[message.journal] = message.seq
-
-    @property
-    def had(self) -> int:
-        """How many alerts were handed out or passed over."""
-        return sum(self._had.values())
-
-    def look(self, now_s: float, *, hears: bool) -> list[str]:
-        """Return what has changed about who serves which partition."""
-        passed_s, self._looked_s = now_s - self._looked_s, now_s
-        if not hears or passed_s > 3 * STATUS_S:  # nothing could be heard
-            self._began_s = now_s
-            self._newest = {one: (status, now_s) for one, (status, _) in self._newest.items()}
-        if now_s - self._began_s < FIRST_S:
-            return []
-        nobodys = {
-            one
-            for one in range(self._ward.partitions)
-            if one not in self._newest or now_s - self._newest[one][1] > NOBODYS_S
-        }
-        new, over = nobodys - self._nobodys, self._nobodys - nobodys
-        self._nobodys = nobodys
-        texts = []
-        if new:
-            n = sum(_count(self._newest[one][0].ward) for one in new if one in self._newest)
-            texts.append(
-                f"nobody serves partitions {_listed(new)} ({n} patients): they are not monitored "
-                "until a worker takes them over"
-            )
-        if over:
-            texts.append(f"partitions {_listed(over)} are served again")
-        return texts
-
-    def some_patients(self, topics: Sequence[str]) -> list[str]:
-        """Return whom `wave.` alone stands for: the first patients."""
-        if not topics:
-            return []
-        return [one.patient for status, _ in self._newest.values() for one in status.patients][:16]
-
-    def status(self) -> Status:
-        """Return one heartbeat of all."""
-        all_ = [self._newest[one][0] for one in sorted(self._newest)]
-        served = [one for at, (one, _) in sorted(self._newest.items()) if at not in self._nobodys]
-        return Status(
-            schema=1,
-            newest_seq=sum(one.newest_seq for one in all_),
-            journal=self._ward.identity,
-            origin=self._ward.identity,
-            wall_time=max(one.wall_time for one in all_),
-            speed=max((one.speed or 0.0 for one in served), default=None),
-            patients=[patient for one in served for patient in one.patients],
-            ward=_summed([one.ward for one in all_]),
-            stages=_stages(served),
-            model=all_[0].model,
-        )
-
-
-def _listed(partitions: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(partitions)))
-
-
-def _count(ward: WardCounts) -> int:
-    return ward.monitoring + ward.learning
-
-
-def _summed(counts: Sequence[WardCounts]) -> WardCounts:
-    names = ("learning", "monitoring", "ended", "technical", "latched", "shed", "beats")
-    sums = {name: sum(getattr(one, name) for one in counts) for name in names}
-    return WardCounts(**sums, lag_s=max((one.lag_s for one in counts), default=0.0))
-
-
-def _stages(statuses: Sequence[Status]) -> list[StageHealth]:
-    """Return the counters of all workers together."""
-    of: dict[StageName, list[StageHealth]] = {}
-    for status in statuses:
-        for one in status.stages:
-            of.setdefault(one.stage, []).append(one)
-    names = ("messages_in", "messages_out", "malformed", "gaps", "dropped", "refused_patients")
-    return [
-        StageHealth(
-            stage=stage,
-            restarts=0,
-            age_s=max(one.age_s for one in each),
-            **{name: sum(getattr(one, name) for one in each) for name in names},
-        )
-        for stage, each in of.items()
-    ]

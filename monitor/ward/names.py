@@ -9,7 +9,8 @@
     ECG_LEASES    a key-value bucket: worker.<worker>, lease.<partition>
 
 Not kept: from who serves a partition `ecg.status.<partition>`, and of patients whom a view shows
-(`ecg.watch` names them) `ecg.beat.<partition>.<patient>`, `ecg.wave.<partition>.<patient>`.
+(`ecg.watch` names them: `monitor/ward/watched.py`) `ecg.beat.<partition>.<patient>` and
+`ecg.wave.<partition>.<patient>`.
 Requests to who serves a partition: `ecg.ask.<partition>`.
 
 A partition is a journal of its own: its alerts are numbered without holes. Its messages go to disk

@@ -122,6 +122,23 @@ async def find_ward(link: WardLink) -> WardIdentity | None:
         ) from error
 
 
+async def newest_number(link: WardLink) -> int:
+    """Return the number of the newest message that the ward's stream has taken.
+
+    Raises
+    ------
+    WardUnreachable
+        If JetStream does not answer, or refuses.
+    """
+    try:
+        info = await link.jetstream(f"STREAM.INFO.{WARD}")
+    except JetStreamError as error:
+        raise WardUnreachable(f"{link.address}: JetStream refuses: {error}") from error
+    except Unanswered as error:
+        raise WardUnreachable(_NO_JETSTREAM.format(link.address)) from error
+    return int(info["state"]["last_seq"])
+
+
 async def require_ward(link: WardLink) -> WardIdentity:
     """Return the ward that a server holds; WardUnreachable where there is none."""
     found = await find_ward(link)

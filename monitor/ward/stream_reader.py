@@ -12,6 +12,7 @@ import contextlib
 import json
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from monitor.ward.link import JetStreamError, Unanswered, WardLink
@@ -50,6 +51,9 @@ class StreamReader:
         Instead: the newest message of each subject.
     since : str
         Instead: the first message of this wall time or later (RFC 3339).
+    may_begin : callable
+        Asked before the server is: whether the stream there is still the one that was read. What it
+        forbids is asked again a little later.
     """
 
     def __init__(
@@ -61,11 +65,13 @@ class StreamReader:
         *,
         newest_of_each: bool = False,
         since: str = "",
+        may_begin: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._link, self._stream, self._subjects = link, stream, subjects
         self._next = first
         self._newest_of_each = newest_of_each
         self._since = since
+        self._may_begin = may_begin
         self._consumer = ""
         self._delivered = 0
         self._asked = 0
@@ -180,6 +186,8 @@ class StreamReader:
         """Have the server make a consumer; return whether it did."""
         await self._forget()
         if not self._link.client.is_connected:
+            return False
+        if self._may_begin is not None and not await self._may_begin():
             return False
         wanted: dict[str, Any] = {
             "filter_subject": self._subjects,

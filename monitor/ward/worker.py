@@ -26,7 +26,7 @@ import msgspec
 from monitor.delivery.metrics import Metrics
 from monitor.delivery.metrics_server import served
 from monitor.detection.engine import Engine
-from monitor.errors import Fenced, JournalMismatch, MonitorError
+from monitor.errors import Fenced, InvalidMessage, JournalMismatch, MonitorError
 from monitor.interrupts import Interrupts
 from monitor.journal.run import JournaledRun, decode_run, difference
 from monitor.settings import ConsumerSettings
@@ -36,12 +36,14 @@ from monitor.stages.training_processes import TrainingProcesses
 from monitor.text import harmless
 from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.link import JetStreamError, Unanswered, WardAccess, WardLink, answer_of, connected
-from monitor.ward.names import LEASE_STREAM, LEASES, RUN, WARD, WATCH
+from monitor.ward.names import LEASE_STREAM, LEASES, RUN, WARD, WATCH, wave_subject
 from monitor.ward.partition_host import Hosting, PartitionHost
 from monitor.ward.setup import require_ward
 from monitor.ward.shares import shares
 from monitor.ward.stream_reader import Stored, StreamReader
 from monitor.ward.ward_journal import WardJournal
+from monitor.ward.watched import MOST_WATCHED, decode_watched
+from monitor.wire.codec import encode_json
 from segmenter.beat import BeatSpec
 
 BEAT_S = 1.0  # between two signs of life
@@ -49,7 +51,6 @@ LEASE_S = 4.0  # without one a worker is gone; 10 s with detection, taking over 
 LOOK_S = 0.25
 SHOWN_S = 15.0  # a view says more often whom it shows
 LEAVE_S = 8.0
-MOST_SHOWN = 1_000
 
 
 class Neighbours:
@@ -180,7 +181,7 @@ async def _work(options: WorkerOptions, interrupts: Interrupts, metrics: Metrics
             )
             say(f"{me} works for the ward {ward.identity} at {link.address}")
             collect_seldom()
-            async with _views(link, shown):
+            async with _views(hosting, shown):
                 await Worker(hosting).run(interrupts)
 
 
@@ -216,16 +217,22 @@ async def _last(link: WardLink, subject: str) -> bytes | None:
 
 
 @contextlib.asynccontextmanager
-async def _views(link: WardLink, shown: dict[str, float]) -> AsyncIterator[None]:
-    """Listen which patients views show, for the block."""
+async def _views(of: Hosting, shown: dict[str, float]) -> AsyncIterator[None]:
+    """Listen which patients views show, for the block; send the last seconds of whom they begin."""
+    link = of.link
 
     async def hear(message: Any) -> None:  # noqa: ANN401
-        with contextlib.suppress(ValueError, TypeError):
-            names = json.loads(message.data)[:MOST_SHOWN]
-            until_s = time.monotonic() + SHOWN_S
-            if len(shown) > 2 * MOST_SHOWN:
-                shown.clear()
-            shown.update((str(name), until_s) for name in names)
+        try:
+            watched = decode_watched(message.data)
+        except InvalidMessage:
+            return
+        until_s = time.monotonic() + SHOWN_S
+        if len(shown) > 2 * MOST_WATCHED:
+            shown.clear()
+        shown.update((name, until_s) for name in watched.shown)
+        for wave in of.segmenter.recent_waves(watched.begun):
+            subject = wave_subject(of.ward.partition_of(wave.patient), wave.patient)
+            await link.publish(subject, encode_json(wave))
 
     subscription = await link.client.subscribe(WATCH, cb=hear)
     try:

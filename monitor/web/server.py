@@ -22,7 +22,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from monitor.delivery.control_client import carry_out
 from monitor.delivery.metrics import Metrics
 from monitor.delivery.metrics_server import served
 from monitor.errors import EndpointInUse, InvalidMessage, InvalidOption, MonitorError
@@ -32,9 +31,8 @@ from monitor.web.access import HEADERS, Access, Door, is_host_allowed, is_same_o
 from monitor.web.actions import MAX_ACTION_BYTES, requested
 from monitor.web.browsers import Browsers
 from monitor.web.feed import Feed, HeardCounts
+from monitor.web.line import Line, OpenLine
 from monitor.web.station import Station
-from monitor.wire.curve_keys import Keys
-from monitor.wire.sockets import parse_endpoint, requests_endpoint
 
 STATIC = Path(__file__).parent / "static"
 LOOK_S = 0.2  # between two looks whether Ctrl-C came
@@ -47,10 +45,8 @@ MAX_CONNECTIONS = 256  # of more, each gets 503; browsers have a bound of their 
 class WebOptions:
     """What `ecg-monitor web` was asked for."""
 
-    alerts: str
-    wave: str
+    line: OpenLine  # to what is shown
     access: Access
-    keys: Keys | None = None
     metrics: str | None = None  # PORT or HOST:PORT that Prometheus reads
 
 
@@ -87,9 +83,9 @@ class Guard:
         await PlainTextResponse(text, 421)(scope, receive, send)
 
 
-def make_app(options: WebOptions, station: Station, browsers: Browsers) -> Starlette:
+def make_app(access: Access, line: Line, station: Station, browsers: Browsers) -> Starlette:
     """Return the application, without the task that hears the monitor."""
-    door = Door(options.access.token)
+    door = Door(access.token)
 
     async def index(request: Request) -> Response:
         return FileResponse(STATIC / "index.html", media_type="text/html")
@@ -108,7 +104,7 @@ def make_app(options: WebOptions, station: Station, browsers: Browsers) -> Starl
             return JSONResponse({"text": reason}, status)
         try:
             asked = requested(await _body(request), station.snapshot.journal)
-            text = await run_in_threadpool(carry_out, options.alerts, asked, options.keys)
+            text = await run_in_threadpool(line.carry_out, asked)
         except MonitorError as error:
             wrong = 400 if isinstance(error, InvalidMessage) else 409
             return JSONResponse({"text": harmless(str(error), 500)}, wrong)
@@ -131,7 +127,7 @@ def make_app(options: WebOptions, station: Station, browsers: Browsers) -> Starl
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
     )
-    app.add_middleware(Guard, access=options.access)
+    app.add_middleware(Guard, access=access)
     return app
 
 
@@ -158,34 +154,35 @@ def serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None
     Raises
     ------
     MonitorError
-        If an endpoint, the address or the certificate cannot be used.
+        If an endpoint, the address or the certificate cannot be used, or a ward not be reached.
     """
-    for endpoint in (requests_endpoint(options.alerts), options.wave):
-        parse_endpoint(endpoint)  # before anything is said to be open
     metrics = Metrics(judges=False)
     with contextlib.ExitStack() as stack:
         if options.metrics is not None:
             stack.enter_context(served(metrics, options.metrics))
-        asyncio.run(_serve(options, interrupts, say, metrics))
+        line = stack.enter_context(options.line())  # before anything is said to be open
+        asyncio.run(_serve(options, line, interrupts, say, metrics))
 
 
 async def _serve(
-    options: WebOptions, interrupts: Interrupts, say: Callable[[str], None], metrics: Metrics
+    options: WebOptions,
+    line: Line,
+    interrupts: Interrupts,
+    say: Callable[[str], None],
+    metrics: Metrics,
 ) -> None:
     access = options.access
     station = Station()
     browsers = Browsers(station)
     heard = HeardCounts(metrics)
-    feed = Feed(
-        station, options.alerts, options.wave, options.keys, lambda: browsers.seats, heard.take
-    )
+    feed = Feed(station, line, lambda: browsers.seats, heard.take)
 
     def turned(now_s: float) -> None:
         metrics.browsers = len(browsers.seats)
         browsers.turned(now_s)
 
     config = uvicorn.Config(
-        make_app(options, station, browsers),
+        make_app(access, line, station, browsers),
         host=access.host.strip("[]"),
         port=access.port,
         ws="websockets-sansio",  # waits for a browser that is slow to read

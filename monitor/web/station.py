@@ -65,7 +65,8 @@ class WardNews(msgspec.Struct, frozen=True, tag_field="type", tag="ward", omit_d
     order: list[int] | None = None  # worst first
     tiles: list[msgspec.Raw] = []  # those that changed
     signal_s: int | None = None  # since any signal came; none: none came yet
-    refusal: str = ""  # why the monitor does not let this client in
+    refusal: str = ""  # why nothing is heard, where that is known
+    signal_hint: str = ""  # what to do where no signal ever came
 
 
 @dataclass
@@ -109,7 +110,9 @@ class Station:
         self.signals = Signals()
         self.heard = False
         self.silent_s = 0.0
-        self.refusal = ""  # why the monitor does not let this client in
+        self.refusal = ""  # why nothing is heard, where that is known
+        self.signal_hint = ""  # what to do where no signal ever comes
+        self.line_faults: list[str] = []  # of what is heard, beside what the monitor says itself
         self._turn = 0
         self._numbers: dict[str, int] = {}
         self._next = 1
@@ -190,11 +193,12 @@ class Station:
             counts={str(name): n for name, n in counts(snapshot).items()},
             speed=None if snapshot.speed is None else round(snapshot.speed, 1),
             model=harmless(snapshot.model, 12),
-            faults=_faults(snapshot),
+            faults=[*(harmless(one, 240) for one in self.line_faults), *_faults(snapshot)],
             stages=[text for one in snapshot.stages if (text := _of_stage(one))],
             rows=_of_monitor(snapshot),
             signal_s=None if heard_s is None else round(now_s - heard_s),
-            refusal=self.refusal,
+            refusal=harmless(self.refusal, 400),
+            signal_hint=self.signal_hint,
         )
 
     def lacks(self, seat: Seat, again: bool) -> bytes:

@@ -93,6 +93,7 @@ SystemKind = Literal[  # of the patient MONITOR
 ]
 _READABLE = frozenset({*get_args(ModelKind), "two_senders", "lead_left_out"})  # one is still judged
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
+UNSERVED = "unserved"  # among what lasts of a ward's patient: no worker has the partition
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
 Why = Literal["shape", "premature", "late"]
 AlarmKind = Literal[  # what a rhythm is called that someone must come for

@@ -62,7 +62,7 @@ function head(message) {
   const counts = Object.entries(message.counts).map(([name, n]) => `${n} ${name}`);
   setText(byId("counts"), ward.tiles.size ? `${ward.tiles.size} patient${ward.tiles.size > 1 ? "s" : ""}: ${counts.join(", ")}` : "waiting for the monitor");
   const speed = message.speed === null ? "" : `speed ${message.speed}x; `;
-  const signal = message.signal_s === undefined || message.signal_s === null ? "no signal yet (start the monitor with --wave)" : message.signal_s > 3 ? `no signal for ${message.signal_s} s` : "signal runs";
+  const signal = message.signal_s === undefined || message.signal_s === null ? `no signal yet${message.signal_hint ? ` (${message.signal_hint})` : ""}` : message.signal_s > 3 ? `no signal for ${message.signal_s} s` : "signal runs";
   setText(byId("monitor"), `${speed}${signal}; ${message.stages.join("; ") || "all stages run"}`);
   const faults = [...message.faults, ...(message.rows || []).map((row) => row.what)];
   const list = byId("faults");

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import msgspec
 
 from monitor.delivery.inbox import Inbox
+from monitor.delivery.listening import Listening
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.errors import MonitorError
 from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal, Progress, StoredProgress
-from monitor.run.watch import Listening
 from monitor.ward.link import WardLink, connected
 from monitor.ward.listener import WardListener
 from monitor.ward.past import past_alerts

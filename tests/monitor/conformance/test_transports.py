@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from monitor.delivery.inbox import Inbox
+from monitor.delivery.listening import Listening
 from monitor.delivery.publisher import Publisher
 from monitor.journal.writer import Journal
-from monitor.run.watch import Listening
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert, Technical
 from tests.messages import alert, status

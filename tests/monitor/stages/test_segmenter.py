@@ -349,6 +349,27 @@ def test_waves_do_not_flood(ecg: NDArray[np.float32]) -> None:
     assert len(waves) == 1
 
 
+def test_waves_join_where_two_blocks_come_at_once(ecg: NDArray[np.float32]) -> None:
+    """The second, for which it is too early, goes with the next; its R peaks, too."""
+    stage, _ = new_stage()
+    shown: set[int] = set()
+    peaks: list[int] = []
+    for number, start in enumerate(range(0, 5000, 50)):
+        now_s = 0.4 * (number // 2)
+        for wave in stage.step([message(ecg[start : start + 50], start)], now_s).waves:
+            shown |= {wave.sample + 2 * i for i in range(len(wave.values))}
+            peaks += wave.r_samples
+    assert shown == set(range(0, 4950, 2))
+    each, _ = new_stage()
+    wanted: list[int] = []
+    for number, start in enumerate(range(0, 5000, 50)):
+        now_s = 0.2 * number
+        for wave in each.step([message(ecg[start : start + 50], start)], now_s).waves:
+            wanted += wave.r_samples
+    assert peaks == [r for r in wanted if r <= peaks[-1]]
+    assert len(peaks) > 10
+
+
 def moved(ecg: NDArray[np.float32], bed: int) -> NDArray[np.float32]:
     """Return a signal of a patient's own, some with a gap."""
     signal = np.roll(ecg, 731 * bed).copy()

@@ -46,11 +46,16 @@ class WardServer:
     def start(self) -> None:
         server = served(self.folder, self.port)
         self.process = self._starter.submit(self._open.enter_context, server).result()
-        self.ward = init(self.access, self._size)
+        # In its thread, too: Playwright has a loop in that of the test.
+        self.ward = self._starter.submit(init, self.access, self._size).result()
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def resize(self, partitions: int) -> None:
+        """Have the next start make a ward of so many partitions."""
+        self._size = WardSize(partitions)
 
     def stop(self) -> None:
         self._open.close()

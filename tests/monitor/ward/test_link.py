@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import InvalidKeys, InvalidOption, WardUnreachable
-from monitor.ward.link import WardAccess, connected, server_addresses
+from monitor.ward.link import Reasons, WardAccess, connected, server_addresses
 from monitor.ward.setup import require_ward
 from tests.monitor.ports import free_port
 from tests.monitor.ward.servers import require_nats
@@ -89,7 +89,7 @@ def certified(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def nats_server(folder: Path, port: int, more: str) -> Iterator[None]:
+def nats_server(folder: Path, port: int, more: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server with these further settings."""
     from monitor.ward.server import server_program
 
@@ -102,7 +102,7 @@ def nats_server(folder: Path, port: int, more: str) -> Iterator[None]:
         [server_program(), "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            yield
+            yield process
         finally:
             process.kill()
 
@@ -121,18 +121,71 @@ def is_let_in(port: int, keys: Path, scheme: str = "nats") -> bool:
     return init(WardAccess(f"{scheme}://127.0.0.1:{port}", keys), WardSize(2)).partitions == 2
 
 
-def test_user_and_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a file of the folder; a wrong one is said to be wrong, and no password is printed."""
+def test_user_and_password(tmp_path: Path) -> None:
+    """In a file of the folder; a wrong one is said to be wrong, and no password is printed.
+
+    At once: the server's word is not tried against for the time that one that is down is given.
+    """
     port, keys = free_port(), tmp_path / "keys"
     allowed = 'authorization { users: [{ user: "worker", password: "a:b c" }] }'
     with nats_server(tmp_path, port, allowed):
         secret(keys / "ward.user", "worker:a:b c\n")
         assert is_let_in(port, keys)
-        monkeypatch.setattr("monitor.ward.link.CONNECT_S", 1.0)
         secret(keys / "ward.user", "worker:hush\n")
         with pytest.raises(WardUnreachable, match=r"(?i)authorization violation") as refused:
             is_let_in(port, keys)
         assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("word_at", [1, 3])
+def test_a_refusal_is_told_and_no_lost_connection(tmp_path: Path, word_at: int) -> None:
+    """A server that refuses closes at once, which may be seen before its word: that is waited for.
+
+    Heard once it counts, and is not tried against.
+    """
+    require_nats()
+    secret(tmp_path / "ward.user", "worker:hush")
+    tries: list[asyncio.Task[None]] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tries.append(task)
+        writer.write(b'INFO {"server_id":"x","version":"2.12.0","max_payload":1000}\r\n')
+        await reader.readline()
+        if len(tries) < word_at:
+            writer.transport.abort()
+            return
+        writer.write(b"-ERR 'Authorization Violation'\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async def meet() -> None:
+        server = await asyncio.start_server(speak, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            try:
+                await reach(WardAccess(f"nats://127.0.0.1:{port}", tmp_path))
+            finally:
+                await asyncio.gather(*tries, return_exceptions=True)
+
+    with pytest.raises(WardUnreachable, match="Authorization Violation") as refused:
+        asyncio.run(meet())
+    assert "hush" not in str(refused.value)
+    assert len(tries) == word_at
+
+
+def test_what_was_refused_once_stays_the_reason() -> None:
+    """Of several servers each is asked; resets that follow do not take its place."""
+    reasons = Reasons(servers=2)
+    reasons.take("[Errno 111] Connect call failed")
+    assert "111" in reasons.text
+    reasons.take("nats: 'Authorization Violation'")
+    reasons.take("[Errno 104] Connection reset by peer")
+    assert reasons.text == "nats: 'Authorization Violation'"
+    assert not reasons.is_final
+    reasons.take("nats: 'Authorization Violation'")
+    assert reasons.is_final
 
 
 def test_an_nkey(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import zmq
 
+from monitor.settings import wall_time_text
 from monitor.wire.codec import encode_json, encode_message
 from monitor.wire.messages import (
     AckRequest,
@@ -56,7 +58,7 @@ class FakeMonitor:
 
     def say(self, message: Alert | Technical) -> None:
         """Publish an alert, with the next number."""
-        numbered = msgspec.structs.replace(message, seq=len(self.said) + 1)
+        numbered = msgspec.structs.replace(message, seq=len(self.said) + 1, wall_time=_now())
         self.said.append(numbered)
         self._to_say.append(numbered)
 
@@ -99,7 +101,7 @@ class FakeMonitor:
                 if n * STEP_S >= status_due_s:
                     status_due_s += STATUS_EVERY_S
                     patients = [self._patient(name, n) for name in self.names]
-                    told = status(patients=patients, newest_seq=len(self.said))
+                    told = status(patients=patients, newest_seq=len(self.said), wall_time=_now())
                     alerts.send_multipart(encode_message(told))
                 n += 1
 
@@ -123,6 +125,10 @@ class FakeMonitor:
                 return Done("done")
             case _:
                 return Refused("not of this fake")
+
+
+def _now() -> str:
+    return wall_time_text(datetime.now(UTC))
 
 
 def _signal(name: str, n: int) -> Wave:

@@ -60,7 +60,6 @@ class PageServer:
         return status, json.loads(body)["text"]
 
 
-@contextlib.contextmanager
 def page_server(
     alerts: str,
     wave: str,
@@ -68,11 +67,21 @@ def page_server(
     *options: str,
     port: int | None = None,
     tls: ssl.SSLContext | None = None,
+) -> contextlib.AbstractContextManager[PageServer]:
+    """Run the server for a monitor until the block ends."""
+    return page_server_of(folder, alerts, "--wave", wave, *options, port=port, tls=tls)
+
+
+@contextlib.contextmanager
+def page_server_of(
+    folder: Path,
+    *options: str,
+    port: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[PageServer]:
     """Run the server until the block ends; it must then have ended by itself, without an error."""
     port = port or free_port()
-    command = [sys.executable, "-m", "monitor", "web", alerts, "--wave", wave]
-    command += ["--listen", f"127.0.0.1:{port}", *options]
+    command = [sys.executable, "-m", "monitor", "web", "--listen", f"127.0.0.1:{port}", *options]
     log = folder / "web.log"
     with log.open("w") as errors:
         process = subprocess.Popen(command, stderr=errors, text=True, env=dict(os.environ))

@@ -6,7 +6,6 @@ Debian's Chromium, driven by Playwright; skipped where there is none.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,25 +22,18 @@ from tests.messages import alert
 from tests.monitor.ports import free_port
 from tests.monitor.web.fake_monitor import FakeMonitor, fake_monitor, high_alert
 from tests.monitor.web.page_server import TOKEN, PageServer, page_server, token_file, wait_until
+from tests.monitor.web.seen import Seen, chromium_or_skip
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-if not CHROMIUM:
-    pytest.skip("no Chromium here (Debian: apt-get install chromium)", allow_module_level=True)
 pytest.importorskip("starlette", reason="the extra web is not installed")
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-WIDE, NARROW = (1400, 900), (390, 844)
-SEES_S = 60_000  # ms that a look may wait on a machine that is shared
+NARROW = (390, 844)
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        # The sandbox needs rights that containers and root lack.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium_or_skip() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -55,39 +47,6 @@ def server(monitor: FakeMonitor, tmp_path: Path) -> Iterator[PageServer]:
     token = token_file(tmp_path)
     with page_server(monitor.alerts, monitor.wave, tmp_path, "--token", str(token)) as running:
         yield running
-
-
-class Seen:
-    """An open page, and what its console said."""
-
-    def __init__(self, chromium: Any, url: str, size: tuple[int, int] = WIDE) -> None:
-        self.errors: list[str] = []
-        self.page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
-        self.page.set_default_timeout(SEES_S)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda line: self._note(line))
-        self.page.goto(url)
-        self.page.wait_for_selector(".tile")
-
-    def _note(self, line: Any) -> None:
-        if line.type in ("error", "warning"):
-            self.errors.append(line.text)
-
-    def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector))
-
-    def values(self) -> int:
-        return int(self.page.evaluate("ecgMonitor.behind().values"))
-
-    def picture(self, selector: str = ".tile canvas") -> str:
-        """Return what is drawn on the first of these canvases."""
-        return str(self.page.eval_on_selector(selector, "one => one.toDataURL()"))
-
-    def enter_token(self, token: str) -> None:
-        self.page.click("#token-button")
-        self.page.fill("#token", token)
-        self.page.fill("#by", "Ada")
-        self.page.click("#token-ok")
 
 
 def test_the_signal_moves(chromium: Any, server: PageServer) -> None:
