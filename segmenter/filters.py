@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, group_delay, lfilter, lfilter_zi
+
+from segmenter.recursive_filter import butterworth, group_delay, lfilter, steady_state
 
 QRS_BAND_HZ = (8.0, 20.0)  # where QRS energy stands out of P, T and baseline (Elgendi 2010)
 QRS_BAND_ORDER = 2
@@ -37,11 +38,10 @@ class BandPass:
     def __init__(self, rows: int, fs_hz: float) -> None:
         # One fourth-order section: a fifth of the time of two second-order ones through sosfilt,
         # and at 2000 Hz its poles are still exact to 1e-8.
-        self._b, self._a = butter(QRS_BAND_ORDER, QRS_BAND_HZ, "bandpass", fs=fs_hz)
+        self._coefficients = butterworth(QRS_BAND_ORDER, QRS_BAND_HZ, fs_hz)
         centre_hz = float(np.sqrt(QRS_BAND_HZ[0] * QRS_BAND_HZ[1]))
-        _, delay = group_delay((self._b, self._a), w=[centre_hz], fs=fs_hz)
-        self.delay_samples = float(delay[0])
-        self._steady: NDArray[np.float64] = lfilter_zi(self._b, self._a)
+        self.delay_samples = group_delay(self._coefficients, centre_hz, fs_hz)
+        self._steady = steady_state(self._coefficients)
         self.state = np.zeros((rows, len(self._steady)))
 
     def settle(self, row: int, level: float) -> None:
@@ -50,8 +50,7 @@ class BandPass:
 
     def update(self, chunk: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Filter the next samples of some rows, shape (rows, n)."""
-        filtered: NDArray[np.float64]
-        filtered, self.state[rows] = lfilter(self._b, self._a, chunk, axis=-1, zi=self.state[rows])
+        filtered, self.state[rows] = lfilter(self._coefficients, chunk, self.state[rows])
         return filtered
 
 

@@ -23,9 +23,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.fft import irfft, rfft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
 
 from segmenter.filters import INTEGRATION_S, QRS_BAND_HZ
 from segmenter.hops import HOP_S, WINDOW_S
@@ -119,7 +119,7 @@ def _measure(windows: NDArray[np.float32], measured: NDArray[Any]) -> None:
     spectra = _spectra(windows)
     kept = np.zeros((2, len(windows), N // 2 + 1), np.complex64)
     kept[0, :, BAND], kept[1, :, QRS_BAND] = spectra[:, BAND], spectra[:, QRS_BAND]
-    bands: NDArray[np.float32] = irfft(kept, N, norm="forward")  # (2, k, N)
+    bands = irfft(kept, N, norm="forward").astype(np.float32, copy=False)  # (2, k, N)
     band, envelopes = bands[0], _envelopes(bands[1])
     measured["height_mv"] = band.max(axis=1) - band.min(axis=1)
     measured["qrs_highest_mv"] = envelopes.max(axis=1)
@@ -165,7 +165,7 @@ def _spectra(windows: NDArray[np.float32]) -> NDArray[np.complex64]:
     n = windows.shape[1]
     edge = max(1, n // 40)
     first, last = (windows[:, part].mean(axis=1) for part in (slice(edge), slice(-edge, None)))
-    spectra: NDArray[np.complex64] = rfft(windows, norm="forward")[:, : MUSCLE.stop].copy()
+    spectra = rfft(windows, norm="forward")[:, : MUSCLE.stop].astype(np.complex64)
     spectra -= (last - first)[:, None] * _ramp(n)
     return spectra
 
