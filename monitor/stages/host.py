@@ -57,7 +57,7 @@ from monitor.wire.sockets import Sockets, receive_waiting
 
 WAIT_S = 0.1  # how long a stage waits for a message before it looks whether it should leave
 HEALTH_S = 1.0
-ROUND_BYTES = 1 << 20  # taken in at once: some 1,700 beats, 260,000 samples
+ROUND_BYTES = 3 << 17  # taken in at once: some 650 beats, 100,000 samples
 _log = logging.getLogger(__name__)
 
 COLLECT_AFTER = 50_000  # objects more than there were
