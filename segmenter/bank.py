@@ -48,10 +48,9 @@ MAX_LEADS = 64  # more are no electrocardiogram of a patient
 MAX_MV = 1e6  # what is larger is no electrocardiogram in any unit, and counts as missing
 HISTORY_S = 10.0  # signal kept: the longest open window and the longest search-back
 PIECE_S = 4.0  # longer chunks are taken in pieces: memory is bounded, and stays in the cache
-FEW_LINES_S = (
-    64.0  # over the lines: few take larger pieces, two leads the 30 s of a block at once: half the
-)
-# time, since most of what a small piece costs does not depend on its size
+# Over the lines: few take larger pieces, two leads the 30 s of a block at once. That halves the
+# time, since most of what a small piece costs does not depend on its size.
+FEW_LINES_S = 64.0
 MOST_UNMEASURED_BYTES = 1 << 24  # of windows of a row's long chunk: 3,000 at 360 Hz
 BLOCK = 256  # lines that are handled together at most: their arrays take a few MB
 LEVEL_GAP_S = 0.1  # after a longer gap the signal's level is taken up anew

@@ -206,13 +206,7 @@ class Decider:
             self.held = candidate  # decided on before the next one can be known
             self._set_due()
         else:
-            missed = self._missed_before(candidate)
-            if missed is not None:
-                found.append(self._accept(missed, known))
-            if missed is None or self._may_follow(candidate):
-                found.append(self._accept(candidate, known))
-            else:
-                keep(self.waiting, candidate, MAX_WAITING)
+            found += self._take(candidate, known)
         return found
 
     def advance(self, position: int) -> list[Detection]:
@@ -240,13 +234,7 @@ class Decider:
         if due > held.known and self.highest(held.known + 1, due + 1) > held.height:
             keep(self.waiting, held, MAX_WAITING)
             return []
-        missed = self._missed_before(held)
-        found = [] if missed is None else [self._accept(missed, due)]
-        if self._may_follow(held):
-            found.append(self._accept(held, due))
-        else:
-            keep(self.waiting, held, MAX_WAITING)
-        return found
+        return self._take(held, due, may_follow=self._may_follow(held))
 
     def unreadable(self, position: int) -> bool:
         """Tell whether noise hides the beats of the last seconds, if there are any.
@@ -298,6 +286,23 @@ class Decider:
         if not before_next or candidate.height >= P_WAVE_HEIGHT * self.qrs_level:
             return False
         return not _is_blunt(self.last, candidate)  # else the last beat was no QRS complex
+
+    def _take(
+        self, candidate: Candidate, known: int, *, may_follow: bool = True
+    ) -> list[Detection]:
+        """Accept a candidate, and before it one that was passed over if a beat is missing.
+
+        `may_follow`: the last beat; it is asked again where the one passed over comes between.
+        """
+        found, missed = [], self._missed_before(candidate)
+        if missed is not None:
+            found.append(self._accept(missed, known))
+            may_follow = self._may_follow(candidate)
+        if may_follow:
+            found.append(self._accept(candidate, known))
+        else:
+            keep(self.waiting, candidate, MAX_WAITING)
+        return found
 
     def _missed_before(self, candidate: Candidate) -> Candidate | None:
         """Return what was passed over before a candidate, if a beat is missing there."""
