@@ -27,6 +27,7 @@ import msgspec
 
 from monitor.delivery.inbox import Inbox
 from monitor.delivery.position import Place
+from monitor.delivery.wave_client import ALL_WAVES
 from monitor.errors import InvalidMessage, MonitorError, MonitorSilent, WardUnreachable
 from monitor.settings import wall_time_text
 from monitor.ward.asking import ANSWER_S, asked, text_of
@@ -35,7 +36,7 @@ from monitor.ward.merged_status import NOBODYS_S, STATUS_S, MergedStatus
 from monitor.ward.names import WARD, WATCH, WardIdentity, token
 from monitor.ward.setup import find_ward, newest_number, require_ward
 from monitor.ward.stream_reader import StreamReader
-from monitor.ward.watched import ALL_WAVES, MOST_WATCHED, Watched, encode_watched
+from monitor.ward.watched import MOST_WATCHED, Watched, encode_watched
 from monitor.wire.codec import decode_numbered, topic_of
 from monitor.wire.messages import (
     Alert,

@@ -11,7 +11,6 @@ from monitor.errors import InvalidMessage
 from monitor.wire.messages import Name
 
 MOST_WATCHED = 1_000
-ALL_WAVES = "wave."  # the topic that stands for all patients
 
 Names = Annotated[list[Name], Meta(max_length=MOST_WATCHED)]
 
