@@ -575,15 +575,16 @@ class SegmenterBank:
                 if stop == start:
                     continue
                 if asleep[k, start + 1]:
-                    self._sleep(line, begin + start, stop - start)
+                    falls_asleep = start > 0 or not asleep[k, 0]
+                    self._sleep(line, begin + start, stop - start, falls_asleep=falls_asleep)
                     continue
                 if asleep[k, start]:
                     self._wake(line, begin + start, float(held[k, start]))
                 piece = held[k : k + 1, start:stop] - levels[k : k + 1, start:stop]
                 self._detect(lines[k : k + 1], piece, begins[k : k + 1] + start)
 
-    def _sleep(self, line: int, position: int, n: int) -> None:
-        self._detectors[line].sleep(position, n)
+    def _sleep(self, line: int, position: int, n: int, *, falls_asleep: bool) -> None:
+        self._detectors[line].sleep(position, n, falls_asleep=falls_asleep)
         self._spoke[line] = None
         self._finder.sleep(line)
 

@@ -85,7 +85,8 @@ class JoinedLeads:
             elif kind == SECOND:
                 self._end_second(joiner, time, said, findings)
             elif kind == ASLEEP:
-                joiner.forget_lead(lead)
+                if said.falls_asleep:  # once: a beat found before it may be decided on in its sleep
+                    joiner.forget_lead(lead)
             else:
                 joiner.settle(time, findings)
                 joiner.forget()
@@ -273,7 +274,7 @@ def all_asleep(asleep: list[list[Slept]]) -> list[Slept]:
             for one in common
             for other in stretches
         ]
-        common = [Slept(start, stop - start) for start, stop in both if stop > start]
+        common = [Slept(start, stop - start, False) for start, stop in both if stop > start]
     return common
 
 

@@ -43,6 +43,7 @@ class Slept(NamedTuple):
 
     start: int
     n: int
+    falls_asleep: bool  # else it slept before
 
 
 # The sample at which it became known, its kind, the lead, its number among what the lead said, and
@@ -110,10 +111,11 @@ class LeadDetector:
         if decider.due < position:
             self._detected(decider.advance(position - 1))
 
-    def sleep(self, position: int, n: int) -> None:
-        """Miss n samples after `position`: a gap so long that the detector sleeps."""
+    def sleep(self, position: int, n: int, *, falls_asleep: bool) -> None:
+        """Miss n samples after `position`: a gap so long that the detector sleeps, or still does."""
         self.lose(position, n)
-        self.said.append((position, ASLEEP, self.lead, len(self.said), Slept(position, n)))
+        slept = Slept(position, n, falls_asleep)
+        self.said.append((position, ASLEEP, self.lead, len(self.said), slept))
 
     def lose(self, position: int, n: int) -> None:
         """Do the same without saying it: every lead sleeps."""

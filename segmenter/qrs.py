@@ -166,6 +166,7 @@ class Decider:
     def reset(self, position: int) -> None:
         """Forget the beats and their levels; learn from `position` on."""
         self.learning = True
+        self.now = position
         self.attempt = position + self.timing.learn  # when levels are next learnt
         self.overdue = FAR  # when the next beat is overdue; FAR if it was looked for already
         self.held: Candidate | None = None  # a beat, unless it turns out to be a P wave
@@ -199,6 +200,7 @@ class Decider:
         """Take the next candidate; return the beats that it makes certain."""
         known = candidate.known
         found = self.advance(known) if self.due <= known else []
+        self.now = known
         keep(self.recent, candidate, MAX_WAITING)
         if self.learning or not self._is_qrs(candidate):
             keep(self.waiting, candidate, MAX_WAITING)
@@ -210,19 +212,23 @@ class Decider:
         return found
 
     def advance(self, position: int) -> list[Detection]:
-        """Do what falls due up to `position`, in the order in which it does."""
+        """Do what falls due up to `position`, in the order in which it does.
+
+        After a beat that was found late something may have been due before it was found.
+        """
         found: list[Detection] = []
         while self.due <= position:
             due = self.due
+            self.now = now = max(due, self.now)
             if self.held is not None and self._held_until(self.held) == due:
                 held, self.held = self.held, None
-                found += self._judge_held(held, due)
+                found += self._judge_held(held, now)
             elif self.overdue == due:
                 self.overdue = FAR
-                found += self._search_back(due)
+                found += self._search_back(due, now)
             else:
                 self.attempt = due + self.timing.again
-                found += self._learn(due)
+                found += self._learn(due, now)
             self._set_due()
         return found
 
@@ -376,24 +382,24 @@ class Decider:
         inverted = bias * candidate.negative_height > candidate.positive_height
         return (candidate.negative if inverted else candidate.positive), inverted
 
-    def _search_back(self, due: int) -> list[Detection]:
+    def _search_back(self, due: int, now: int) -> list[Detection]:
         """Look again at what was passed over: a beat is overdue."""
         missed = self._missed(due)
-        return [] if missed is None else self._again(missed, due)
+        return [] if missed is None else self._again(missed, now)
 
-    def _again(self, first: Candidate, due: int) -> list[Detection]:
+    def _again(self, first: Candidate, now: int) -> list[Detection]:
         """Accept a candidate of the past and judge anew those after it."""
         later = [c for c in self.waiting if c.peak > first.peak]
-        found = [self._accept(first, due)]
+        found = [self._accept(first, now)]
         self.waiting.clear()
         for candidate in later:
             if self._is_qrs(candidate):
-                found.append(self._accept(candidate, due))
+                found.append(self._accept(candidate, now))
             else:
                 keep(self.waiting, candidate, MAX_WAITING)
         return found
 
-    def _learn(self, due: int) -> list[Detection]:
+    def _learn(self, due: int, now: int) -> list[Detection]:
         """Learn the levels from the last seconds without a beat, if anything stands out there."""
         since = due - self.timing.window
         window = [c for c in self.waiting if c.peak >= since]
@@ -411,7 +417,7 @@ class Decider:
         self.qrs.append(level)
         self.noise.extend([median(low)] if low else [])
         self._take_medians()
-        found = self._again(high[0], due)
+        found = self._again(high[0], now)
         self.learning = False
         return found
 
