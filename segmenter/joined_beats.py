@@ -88,6 +88,7 @@ class BeatJoiner:
         self.leading = 0
         self._asked: list[int] = []  # the leads that can find a beat now; see `_set_asked`
         self.waiting: list[AwaitedBeat] = []  # by when they are due
+        self.now = 0
         self.forget()
 
     def forget(self) -> None:
@@ -101,6 +102,7 @@ class BeatJoiner:
 
     def detected(self, lead: int, detection: Detection, findings: Findings) -> None:
         """Take a beat that a lead found."""
+        self.now = detection.known
         trust = self.trust[lead]
         was_present = trust.present
         trust.found(detection)
@@ -122,14 +124,18 @@ class BeatJoiner:
         self._decide_if_complete(waiting, detection.known, findings)
 
     def advance(self, position: int, findings: Findings) -> None:
-        """Do what fell due before `position`."""
+        """Do what fell due before `position`.
+
+        After a beat that was known late the next one may have been overdue before it was known.
+        """
         while self.due < position:
             due = self.waiting[0].due if self.waiting else FAR
+            self.now = max(self.due, self.now)
             if due <= self.overdue:
-                self._decide(self.waiting.pop(0), due, findings)
+                self._decide(self.waiting.pop(0), self.now, findings)
             else:
-                now, self.overdue = self.overdue, FAR
-                self._look_again(now, now, findings)
+                stop, self.overdue = self.overdue, FAR
+                self._look_again(self.now, stop, findings)
             self._set_due()
 
     def settle(self, position: int, findings: Findings) -> None:

@@ -112,7 +112,7 @@ class LeadDetector:
             self._detected(decider.advance(position - 1))
 
     def sleep(self, position: int, n: int, *, falls_asleep: bool) -> None:
-        """Miss n samples after `position`: a gap so long that the detector sleeps, or still does."""
+        """Miss n samples after `position`: a gap so long that it falls asleep, or slept before."""
         self.lose(position, n)
         slept = Slept(position, n, falls_asleep)
         self.said.append((position, ASLEEP, self.lead, len(self.said), slept))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segmenter.bank import MAGIC, SegmenterBank
@@ -17,6 +17,7 @@ from segmenter.pool import SegmenterPool
 from segmenter.state import pack, unpack
 from segmenter.stream import Segmented, Segmenter
 from tests.segmenter.gather import gather, segment
+from tests.segmenter.hard_leads import hard_leads
 from tests.segmenter.synthetic import ecg, regular
 from tests.segmenter.test_bank import gathered, mixture
 from tests.segmenter.test_stream import TROUBLED
@@ -47,6 +48,24 @@ def test_any_cut_of_any_mixture_gives_the_same(seeds: list[int], seed: int) -> N
     assert segment(leads, FS_HZ, cuts).same_as(whole)
     assert np.all(np.diff(whole.r_samples) > 0)
     assert np.isfinite(whole.beats.values).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+@example(39, 2)  # a beat that one lead finds by looking back from another that it found late
+@example(39, 5)
+@example(110, 5)  # a lead falls asleep while its last beat waits for the others
+def test_any_cut_of_leads_that_change_gives_the_same(seed: int, leads: int) -> None:
+    """Live blocks of 200 ms, with a restart now and then, give what one update gives."""
+    signals, fs_hz = hard_leads(seed, 125.0, 60.0, leads), 125.0
+    segmenter, said = Segmenter(fs_hz, BeatSpec(), leads, measure_signs=True), []
+    for k in range(0, signals.shape[1], 25):
+        said.append(segmenter.update(signals[:, k : k + 25]))
+        if k % 1000 == seed % 40 * 25:
+            segmenter = Segmenter.from_bytes(segmenter.to_bytes())
+    live = gather([*said, segmenter.flush()], leads=leads)
+    assert live.same_as(segment(signals, fs_hz))
+    assert len(set(live.signs.complexes["r_sample"])) == len(live.signs.complexes)
 
 
 def test_single_samples_give_the_same_to_the_bit() -> None:

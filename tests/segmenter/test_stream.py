@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segmenter.bank import HISTORY_S
@@ -8,6 +8,7 @@ from segmenter.beat import BeatSpec, Quality
 from segmenter.errors import InvalidSignal, InvalidState
 from segmenter.stream import Segmenter
 from tests.segmenter.gather import gather, segment
+from tests.segmenter.hard_leads import hard_leads
 from tests.segmenter.synthetic import ecg, regular
 
 FS_HZ = 250.0
@@ -172,6 +173,26 @@ def test_what_is_known_later_is_marked_late() -> None:
     learnt = (beats.quality & Quality.LEARNING) == 0
     assert 1 <= (late & learnt).sum() <= 6
     assert beats.judgeable[late & learnt].any()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+@example(123)  # found by looking back from beats that were themselves found late
+@example(147)
+@example(201)
+def test_no_beat_is_known_before_it_was_reported(seed: int) -> None:
+    """However late a beat is found: its delay, and LATE, are those of the update that told R."""
+    signal, fs_hz = hard_leads(seed, 125.0, 60.0, 1), 125.0
+    segmenter = Segmenter(fs_hz, BeatSpec())
+    reported = {}
+    for k in range(0, signal.shape[1], 25):
+        found = segmenter.update(signal[:, k : k + 25])
+        reported |= dict.fromkeys(found.r_samples.tolist(), k)
+    beats = segment(signal, fs_hz).beats
+    known = beats.r_sample + np.round(beats.delay_ms * fs_hz / 1e3).astype(int)
+    begins = np.array([reported[r_sample] for r_sample in beats.r_sample.tolist()])
+    assert np.all((begins <= known) & (known < begins + 25))
+    assert np.all(((beats.quality & Quality.LATE) > 0) == (beats.delay_ms > 300))
 
 
 def test_beats_leave_when_the_next_r_is_known() -> None:
