@@ -22,6 +22,7 @@ from monitor.delivery.position import Place
 from monitor.errors import InboxFailed, InvalidMessage, InvalidOption, JournalFailed
 from monitor.journal.lock import real_path, require_one_name, writing
 from monitor.journal.own_time import OwnTime
+from monitor.journal.reader import UNREADABLE
 from monitor.settings import KEEP_DAYS, KEEP_MB
 from monitor.wire.codec import decode_numbered, encode_json
 from monitor.wire.messages import Alert, Technical
@@ -118,7 +119,7 @@ class Inbox:
         except (InboxFailed, JournalFailed) as error:
             self._open.close()
             raise InboxFailed(str(error)) from error
-        except (sqlite3.Error, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             self._open.close()
             raise InboxFailed(
                 f"{path} cannot be used as an inbox ({error}); give another --durable name"
@@ -273,7 +274,7 @@ class Inbox:
             self._database.execute("BEGIN IMMEDIATE")
             yield
             self._database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             self._undo()
             raise InboxFailed(f"{self._path}: {failed} ({error})") from error
         except BaseException:
@@ -348,7 +349,7 @@ class Inbox:
 
     def _undo(self) -> None:
         if self._database.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # the reason to undo is what is reported
+            with contextlib.suppress(*UNREADABLE):  # the reason to undo is what is reported
                 self._database.execute("ROLLBACK")
 
     def _bytes_used(self) -> int:
@@ -372,8 +373,8 @@ class Inbox:
     def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(query, given).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: sqlite3.Error) -> InboxFailed:
+    def _unreadable(self, error: Exception) -> InboxFailed:
         return InboxFailed(f"{self._path} cannot be read as an inbox ({error})")

@@ -24,6 +24,7 @@ from monitor.journal.lock import Mark, read_mark, real_path, writing
 from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import (
     PROGRESS,
+    UNREADABLE,
     VERSION,
     as_bytes,
     decoded_alert,
@@ -157,7 +158,7 @@ class Journal:
             self._mark = Mark(path)
             self._open.callback(self._mark.close)
             self._identify(only_look=only_look)
-        except (sqlite3.Error, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             self._open.close()
             raise JournalFailed(
                 f"journal {path} cannot be opened ({error}); name another with --journal"
@@ -314,7 +315,7 @@ class Journal:
                 f"cannot write journal {self._path}: {error}; free space on its disk and start "
                 "again"
             ) from error
-        except sqlite3.Error as error:  # another wrote it, or it is damaged
+        except UNREADABLE as error:  # another wrote it, or it is damaged
             self._undo()
             raise JournalFailed(
                 f"cannot write journal {self._path}: {error}; name another file"
@@ -367,7 +368,7 @@ class Journal:
 
     def _undo(self) -> None:
         if self._database.in_transaction:  # SQLite itself undoes what a full disk broke off
-            with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
+            with contextlib.suppress(*UNREADABLE):  # the first error is the one to report
                 self._database.execute("ROLLBACK")
 
     def holds(self, identity: str) -> bool:

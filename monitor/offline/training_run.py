@@ -43,6 +43,8 @@ ECG5000_PROVENANCE = {
 }
 
 KEPT_EVERY_EPOCHS = 10
+# How pages, pictures and what is printed of them begin, in small letters.
+PAGES_BEGIN = (b"<!doctype html", b"\x89png", b"%pdf")
 
 Labelled = tuple[NDArray[np.int64], NDArray[np.float32]]  # (n,) classes, (n, length) beats
 OnProgress = Callable[[float], None]
@@ -408,6 +410,28 @@ def check_writable(out: Path, overwrite: bool) -> None:
         raise InvalidOption(
             f"cannot write to {out.parent}: {error.strerror}; choose another folder"
         ) from error
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise InvalidOption if a page or a picture cannot be written, or would replace something else.
+
+    What is made anew each time replaces the one before without being asked, and no journal, record
+    or model that was named by mistake.
+    """
+    check_writable(out, overwrite=True)
+    try:
+        with out.open("rb") as file:
+            begins = file.read(max(map(len, PAGES_BEGIN))).lower()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InvalidOption(
+            f"{out} exists, and cannot be read: {error.strerror}; choose another name"
+        ) from error
+    if begins and not begins.startswith(PAGES_BEGIN):
+        raise InvalidOption(
+            f"{out} exists, and is neither a page nor a picture; choose another name, or remove it"
+        )
 
 
 def normal_beats(path: Path) -> NDArray[np.float32]:

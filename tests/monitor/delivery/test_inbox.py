@@ -111,6 +111,16 @@ def test_a_damaged_inbox_is_an_error_not_a_crash(tmp_path: Path, damage: str) ->
                 inbox.ids("j1")
 
 
+def test_a_damaged_inbox_that_is_quoted_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    """SQLite's message holds the damaged text, of which Python cannot make words."""
+    path = tmp_path / "inbox"
+    with Inbox(path):
+        pass
+    path.write_bytes(path.read_bytes().replace(b"tablealertsalerts", b"tablealert\xff\xfflerts"))
+    with pytest.raises(InboxFailed, match="inbox"):
+        Inbox(path)
+
+
 def test_an_inbox_of_before_goes_on_where_its_alerts_end(tmp_path: Path) -> None:
     """A file that has no positions yet: the newest alert of each journal tells them."""
     path = tmp_path / "i"

@@ -134,6 +134,17 @@ def test_a_damaged_run_is_an_error_not_a_crash(tmp_path: Path) -> None:
             journal.begin(run)
 
 
+def test_a_damaged_file_that_is_quoted_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    """SQLite's message holds the damaged text, of which Python cannot make words."""
+    path = tmp_path / "j.sqlite"
+    with Journal(path):
+        pass
+    path.write_bytes(path.read_bytes().replace(b"tablealertsalerts", b"tablealert\xff\xfflerts"))
+    for opened in (Journal, JournalReader):
+        with pytest.raises(JournalFailed, match=r"j\.sqlite"):
+            opened(path)
+
+
 def test_two_journals_have_two_names(tmp_path: Path) -> None:
     """A client can tell that counting began anew."""
     with Journal(tmp_path / "a") as first, Journal(tmp_path / "b") as second:

@@ -24,6 +24,7 @@ from monitor.offline.training_run import (
     Trained,
     TrainingBeats,
     TrainingOptions,
+    check_replaceable,
     check_writable,
     gather,
     how_to_go_on,
@@ -212,6 +213,33 @@ def test_where_a_checkpoint_may_be_written(tmp_path: Path) -> None:
     for out, match in ((tmp_path, "folder"), (tmp_path / "no/c", "no"), (there / "c", "there")):
         with pytest.raises(InvalidOption, match=match):
             check_writable(out, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_replaced"),
+    [
+        (b"<!DOCTYPE html><p>of yesterday</p>", True),
+        (b"\x89PNG\r\n\x1a\n", True),
+        (b"%PDF-1.4", True),
+        (b"", True),
+        (b"SQLite format 3\0", False),
+        (b"100 2 360 650000\n", False),
+        (b"<", False),
+    ],
+)
+def test_a_page_replaces_no_file_of_another_kind(
+    tmp_path: Path, content: bytes, is_replaced: bool
+) -> None:
+    """A page of yesterday goes; a journal or a record that was named by mistake stays."""
+    there = tmp_path / "there"
+    check_replaceable(there)
+    there.write_bytes(content)
+    if is_replaced:
+        check_replaceable(there)
+    else:
+        with pytest.raises(InvalidOption, match="neither a page nor a picture"):
+            check_replaceable(there)
+    assert there.read_bytes() == content
 
 
 def interrupted_after(
