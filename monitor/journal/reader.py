@@ -23,8 +23,8 @@ from monitor.wire.messages import MAX_BEAT_VALUE, MAX_PAGE, Alert, Technical
 _MAGIC = b"SQLite format 3\0"
 MIN_PREFIX = 4  # digits of an identity
 PROGRESS = "SELECT state FROM progress ORDER BY rowid"  # whose was committed last at the end
-# What SQLite raises for a file that it cannot read. Where it quotes the file's own text, damaged, in
-# its message, sqlite3 cannot make words of that.
+# What SQLite raises for a file that it cannot read: where it quotes damaged text of the file in its
+# message, sqlite3 cannot make words of that.
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 VERSION = 2  # of the tables, in the file's user_version; 1 kept one lead's beats
 

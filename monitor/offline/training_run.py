@@ -413,7 +413,7 @@ def check_writable(out: Path, overwrite: bool) -> None:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise InvalidOption if a page or a picture cannot be written, or would replace something else.
+    """Raise InvalidOption if a page or a picture cannot be written, or is to replace another thing.
 
     What is made anew each time replaces the one before without being asked, and no journal, record
     or model that was named by mistake.
