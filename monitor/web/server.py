@@ -30,6 +30,7 @@ from monitor.text import harmless
 from monitor.web.access import HEADERS, Access, Door, is_host_allowed, is_same_origin
 from monitor.web.actions import MAX_ACTION_BYTES, requested
 from monitor.web.browsers import Browsers
+from monitor.web.connections import PromptConnection
 from monitor.web.feed import Feed, HeardCounts
 from monitor.web.line import Line, OpenLine
 from monitor.web.station import Station
@@ -189,7 +190,7 @@ async def _serve(
         ws_max_size=MAX_INCOMING,
         limit_concurrency=MAX_CONNECTIONS,
         ws_per_message_deflate=False,  # costs more than it saves on one machine
-        http="h11",
+        http=PromptConnection,
         loop="asyncio",
         lifespan="off",
         log_config=None,

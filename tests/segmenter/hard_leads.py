@@ -52,4 +52,5 @@ def _heart(chance: np.random.Generator, fs_hz: float, n: int) -> NDArray[np.floa
     noise_mv = chance.choice([0.0, 0.005, 0.05, 0.2])
     seed = int(chance.integers(99))
     signal = ecg(fs_hz, r_s[r_s < length_s], length_s + 1 / fs_hz, noise_mv, seed)
-    return signal[:n] * float(chance.choice([1.0, -1.0, 0.1, 10.0, 0.003]))
+    gain = float(chance.choice([1.0, -1.0, 0.1, 10.0, 0.003]))
+    return (signal[:n] * gain).astype(np.float64)

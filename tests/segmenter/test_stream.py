@@ -184,7 +184,7 @@ def test_no_beat_is_known_before_it_was_reported(seed: int) -> None:
     """However late a beat is found: its delay, and LATE, are those of the update that told R."""
     signal, fs_hz = hard_leads(seed, 125.0, 60.0, 1), 125.0
     segmenter = Segmenter(fs_hz, BeatSpec())
-    reported = {}
+    reported: dict[int, int] = {}
     for k in range(0, signal.shape[1], 25):
         found = segmenter.update(signal[:, k : k + 25])
         reported |= dict.fromkeys(found.r_samples.tolist(), k)
