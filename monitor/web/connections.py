@@ -8,6 +8,7 @@ open connections that they do not use, and machines that sleep leave theirs open
 from __future__ import annotations
 
 import asyncio
+
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
