@@ -8,8 +8,8 @@ open connections that they do not use, and machines that sleep leave theirs open
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 ANSWERED_WITHIN_S = 30.0  # a request, from the connection or the answer before to its own answer
@@ -30,7 +30,7 @@ class PromptConnection(H11Protocol):
         self._wait()
         super().on_response_complete()
 
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+    def handle_websocket_upgrade(self, event: Any) -> None:  # noqa: ANN401  of h11, uvicorn's
         """Leave the connection to the live socket."""
         self._let_go()
         super().handle_websocket_upgrade(event)

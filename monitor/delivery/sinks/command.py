@@ -35,7 +35,7 @@ class Command:
             raise InvalidOption(
                 f"--on-alert {line!r} cannot be split into words: {error}; check its quotes"
             ) from error
-        if not self._words:
+        if not any(self._words[:1]):  # none, or an empty one in quotes
             raise InvalidOption("--on-alert is empty; give a command, such as 'notify-send alert'")
         self._limit_s = limit_s
         self._process: subprocess.Popen[bytes] | None = None

@@ -82,7 +82,7 @@ def test_a_command_that_does_not_read_is_no_failure() -> None:
     Command(f"{PYTHON} pass").send(alert(beat=[0.123456] * 100_000))
 
 
-@pytest.mark.parametrize("line", ["", "  ", "'open"])
+@pytest.mark.parametrize("line", ["", "  ", "''", "'open"])
 def test_what_is_no_command(line: str) -> None:
     """An empty or unfinished line is refused before anything runs."""
     with pytest.raises(InvalidOption, match="--on-alert"):
