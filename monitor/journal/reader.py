@@ -188,7 +188,8 @@ def read_rows(
         return database.execute(query, given).fetchall()
     except UNREADABLE as error:
         raise JournalFailed(
-            f"{path} cannot be read as a journal ({error}); name the file that --journal named"
+            f"{path} cannot be read as a journal ({error}); name the file that --journal named, of "
+            f"a copy with {path.name}-wal beside it where there was one"
         ) from error
 
 
