@@ -39,7 +39,7 @@ from monitor.settings import (
 )
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.wire.codec import decode_message
-from monitor.wire.messages import Alert, BeatScored, Message, Status, Technical
+from monitor.wire.messages import ALL_BEATS, Alert, BeatScored, Message, Status, Technical
 from monitor.wire.sockets import Sockets, receive_waiting
 
 MAX_PATIENTS = 10_000
@@ -230,7 +230,7 @@ def run_ward(
         settings = ward_settings(folder, patients, seed, leads, verdict, rules)
         supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())
-        topics = ["beat.", "alert.", "technical.monitor", "status"]
+        topics = [ALL_BEATS, "alert.", "technical.monitor", "status"]
         heard = sockets.subscribe(_alerts(folder), topics)
         ear = Ear()
 

@@ -25,6 +25,7 @@ from monitor.stages.recent_signal import RecentSignal
 from monitor.step_result import StepResult
 from monitor.wire.codec import encode_message, numbers_or_none
 from monitor.wire.messages import (
+    ALL_WAVES,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -69,7 +70,6 @@ RIVAL_S = 10.0  # without the second it is over
 # it skips more than an hour. An event says so, and nothing is dropped for longer.
 OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
 MAX_IDENTITY = 1 << 53
-WAVE_TOPIC = "wave."
 KEPT_BYTES = 1 << 22  # the arrays of a block of 30 s of two leads take less each
 NO_SAMPLES: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
@@ -257,10 +257,10 @@ class SampleSegmenter:
 
     def followed(self, topic: str) -> list[str]:
         """Return the patients whose waveforms a topic asks for."""
-        name, known = topic.removeprefix(WAVE_TOPIC), self._streams | self._ended
+        name, known = topic.removeprefix(ALL_WAVES), self._streams | self._ended
         if name in known:  # others may begin alike: of those nobody looks at the signal
             return [name]
-        return [one for one in known if f"{WAVE_TOPIC}{one}".startswith(topic)]
+        return [one for one in known if f"{ALL_WAVES}{one}".startswith(topic)]
 
     def _take(
         self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
@@ -606,7 +606,7 @@ class Audience:
         """Tell whether a patient's waveform is to be made."""
         if self.is_shed or not self._topics:
             return False
-        topic = f"{WAVE_TOPIC}{patient}"
+        topic = f"{ALL_WAVES}{patient}"
         return any(topic.startswith(one) for one in self._topics)
 
     def newly_asked(self) -> list[str]:

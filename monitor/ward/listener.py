@@ -27,7 +27,6 @@ import msgspec
 
 from monitor.delivery.inbox import Inbox
 from monitor.delivery.position import Place
-from monitor.delivery.wave_client import ALL_WAVES
 from monitor.errors import InvalidMessage, MonitorError, MonitorSilent, WardUnreachable
 from monitor.settings import wall_time_text
 from monitor.ward.asking import ANSWER_S, asked, text_of
@@ -39,6 +38,7 @@ from monitor.ward.stream_reader import StreamReader
 from monitor.ward.watched import MOST_WATCHED, Watched, encode_watched
 from monitor.wire.codec import decode_numbered, topic_of
 from monitor.wire.messages import (
+    ALL_WAVES,
     Alert,
     BeatScored,
     ControlRequest,
