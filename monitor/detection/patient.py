@@ -596,9 +596,10 @@ class Patient:
         if desk.on_verdict is not None:
             desk.on_verdict(beat, verdict)
         self._count(beat, verdict)
-        messages.append(
-            beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
-        )
+        if desk.hears_beats(self.stream.patient):
+            messages.append(
+                beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
+            )
         messages += self._judge_models(beat.fits, beat.sample, desk)
         messages += self._end_explained_episode(beat, desk)
         explained = verdict.anomalous and self.alarms.explains(beat.closed_sample, verdict.why)
