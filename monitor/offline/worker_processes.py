@@ -14,14 +14,16 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from monitor.errors import StageFailed
 from monitor.interrupts import Interrupts
@@ -33,6 +35,14 @@ THREADS = "OMP_NUM_THREADS"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+AHEAD = 8  # items that `mapped_beside` has under way: a minute of signal each, .3 MB
+WORKER_DIED = (
+    "the process that worked beside this one died, perhaps for lack of memory; try again with "
+    "--jobs 1"
+)
 
 
 class RunEnded(Exception):
@@ -41,12 +51,29 @@ class RunEnded(Exception):
 
 _until_stop: Connection | None = None  # of this worker process; set once, by _start_worker
 _at_work = threading.Lock()
+_step: Callable[[Any], Any] | None = None  # of a process that `mapped_beside` started
+_spare_core: ContextVar[bool] = ContextVar("spare_core", default=False)
 
 
 def check_stop() -> None:
     """Raise RunEnded if this worker's run is to end; long tasks ask now and then."""
     if _until_stop is not None and _until_stop.poll():
         raise RunEnded
+
+
+@contextmanager
+def with_spare_core(is_spare: bool) -> Iterator[None]:
+    """Say within the block whether the task at hand may have a second process, on a spare core."""
+    before = _spare_core.set(is_spare)
+    try:
+        yield
+    finally:
+        _spare_core.reset(before)
+
+
+def has_spare_core() -> bool:
+    """Tell whether the task at hand may have a second process; never changes what it results in."""
+    return _spare_core.get()
 
 
 def prepare_workers(module: str, jobs: int | None) -> None:
@@ -133,6 +160,50 @@ def run_in_processes(
     return [results[index] for index in range(len(tasks))]
 
 
+def mapped_beside(
+    make: Callable[..., Callable[[Item], Result]],
+    arguments: tuple[object, ...],
+    items: Iterable[Item],
+) -> Generator[Result]:
+    """Yield what `map(make(*arguments), items)` does, made in one process beside this one.
+
+    It keeps what `make` returned, which may change with each item, and is at most AHEAD items ahead
+    of who uses the results. Items are made here. Close the generator to end the process.
+
+    Parameters
+    ----------
+    make : callable
+        Of a module, so that the process finds it.
+
+    Raises
+    ------
+    StageFailed
+        If the process died; what it kept is lost with it.
+    """
+    start_origin(make.__module__)
+    context = get_context("forkserver")
+    until_stop, running = context.Pipe(duplex=False)
+    left, under_way = iter(items), deque[Future[Result]]()
+    with until_stop, running:
+        process = ProcessPoolExecutor(1, context, _start_worker, (until_stop,))
+        try:
+            with _interrupts_held():
+                made = process.submit(_do, _make_step, (make, arguments))
+            while True:
+                for item in islice(left, AHEAD - len(under_way)):
+                    with _interrupts_held():
+                        under_way.append(process.submit(_do, _take_step, item))
+                made.result()
+                if not under_way:
+                    return
+                yield under_way.popleft().result()
+        except BrokenProcessPool as error:
+            raise StageFailed(WORKER_DIED) from error
+        finally:  # Ctrl-C comes here, too
+            running.close()
+            process.shutdown(wait=True, cancel_futures=True)
+
+
 class _Pool:
     """One process, started when it is needed and again when it has died."""
 
@@ -206,3 +277,14 @@ def _leave_with_parent() -> None:
 def _do(work: Callable[[Task], Result], task: Task) -> Result:
     with _at_work:
         return work(task)
+
+
+def _make_step(how: tuple[Callable[..., Callable[[Any], Any]], tuple[object, ...]]) -> None:
+    global _step
+    make, arguments = how
+    _step = make(*arguments)
+
+
+def _take_step(item: Any) -> Any:  # noqa: ANN401
+    assert _step is not None, "made before"
+    return _step(item)
