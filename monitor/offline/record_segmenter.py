@@ -20,7 +20,7 @@ from segmenter.stream import Segmented, Segmenter
 BLOCK_S = 60.0  # signal between two looks at whether to stop
 
 
-class Block(NamedTuple):
+class _Block(NamedTuple):
     """The next samples, shape (leads + waves, n); none of the last block, which ends the stream."""
 
     samples: NDArray[np.float32] | None
@@ -76,7 +76,7 @@ def waves_of(source: RecordSource) -> WaveSource | None:
     return source if isinstance(source, WaveSource) and source.waves else None
 
 
-def _blocks(source: RecordSource, waves: WaveSource | None, until_sample: int) -> Iterator[Block]:
+def _blocks(source: RecordSource, waves: WaveSource | None, until_sample: int) -> Iterator[_Block]:
     length = max(1, round(BLOCK_S * source.fs_hz))
     for start in range(0, until_sample, length):
         check_stop()
@@ -84,8 +84,8 @@ def _blocks(source: RecordSource, waves: WaveSource | None, until_sample: int) -
         samples = source.read(start, stop)
         if waves is not None:
             samples = np.concatenate((samples, waves.read_waves(start, stop)))
-        yield Block(samples, stop)
-    yield Block(None, until_sample)
+        yield _Block(samples, stop)
+    yield _Block(None, until_sample)
 
 
 class _BlockSegmenter:
@@ -97,7 +97,7 @@ class _BlockSegmenter:
         keep_freed_memory()
         self._segmenter = Segmenter(fs_hz, spec, leads, waves, measure_signs=measure_signs)
 
-    def __call__(self, block: Block) -> tuple[Segmented, int]:
+    def __call__(self, block: _Block) -> tuple[Segmented, int]:
         if block.samples is None:
             return self._segmenter.flush(), block.stop
         return self._segmenter.update(block.samples), block.stop

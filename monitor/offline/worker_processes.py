@@ -22,8 +22,9 @@ from contextvars import ContextVar
 from itertools import islice
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
-from typing import Any, TypeVar
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 from monitor.errors import StageFailed
 from monitor.interrupts import Interrupts
@@ -39,7 +40,7 @@ Item = TypeVar("Item")
 
 
 AHEAD = 8  # items that `mapped_beside` has under way: a minute of signal each, .3 MB
-WORKER_DIED = (
+BESIDE_DIED = (
     "the process that worked beside this one died, perhaps for lack of memory; try again with "
     "--jobs 1"
 )
@@ -51,7 +52,6 @@ class RunEnded(Exception):
 
 _until_stop: Connection | None = None  # of this worker process; set once, by _start_worker
 _at_work = threading.Lock()
-_step: Callable[[Any], Any] | None = None  # of a process that `mapped_beside` started
 _spare_core: ContextVar[bool] = ContextVar("spare_core", default=False)
 
 
@@ -167,8 +167,8 @@ def mapped_beside(
 ) -> Generator[Result]:
     """Yield what `map(make(*arguments), items)` does, made in one process beside this one.
 
-    It keeps what `make` returned, which may change with each item, and is at most AHEAD items ahead
-    of who uses the results. Items are made here. Close the generator to end the process.
+    The process keeps what `make` returned, which may change with each item, and is at most AHEAD
+    items ahead of who uses the results. Items are made here. Closing the generator ends it.
 
     Parameters
     ----------
@@ -181,27 +181,89 @@ def mapped_beside(
         If the process died; what it kept is lost with it.
     """
     start_origin(make.__module__)
-    context = get_context("forkserver")
-    until_stop, running = context.Pipe(duplex=False)
-    left, under_way = iter(items), deque[Future[Result]]()
-    with until_stop, running:
-        process = ProcessPoolExecutor(1, context, _start_worker, (until_stop,))
+    here, there = get_context("forkserver").Pipe()
+    given, n_under_way = iter(items), 0
+    with here, there:
+        with _as_one_that_died(), _interrupts_held():
+            process = _beside(there, make, arguments)
+        there.close()  # the process has it: when it dies, that is the end of what is received
         try:
-            with _interrupts_held():
-                made = process.submit(_do, _make_step, (make, arguments))
             while True:
-                for item in islice(left, AHEAD - len(under_way)):
-                    with _interrupts_held():
-                        under_way.append(process.submit(_do, _take_step, item))
-                made.result()
-                if not under_way:
+                for item in islice(given, AHEAD - n_under_way):
+                    with _as_one_that_died():
+                        here.send(item)
+                    n_under_way += 1
+                if not n_under_way:
                     return
-                yield under_way.popleft().result()
-        except BrokenProcessPool as error:
-            raise StageFailed(WORKER_DIED) from error
-        finally:  # Ctrl-C comes here, too
-            running.close()
-            process.shutdown(wait=True, cancel_futures=True)
+                with _as_one_that_died():
+                    made = here.recv()
+                if isinstance(made, _Raised):
+                    raise made.error
+                n_under_way -= 1
+                yield made
+        finally:  # Ctrl-C comes here, too: the process leaves when it next asks for an item
+            here.close()
+            process.join()
+
+
+@contextmanager
+def _as_one_that_died() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise StageFailed(BESIDE_DIED) from error
+
+
+def _beside(
+    there: Connection, make: Callable[..., Callable[[Item], Any]], arguments: tuple[object, ...]
+) -> ForkServerProcess:
+    process = get_context("forkserver").Process(
+        target=_work_beside, args=(there, make, arguments), daemon=True
+    )
+    process.start()
+    return process
+
+
+class _Raised(NamedTuple):
+    """What `mapped_beside` is to raise."""
+
+    error: Exception
+
+
+def _work_beside(
+    there: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[object, ...]
+) -> None:
+    """Do each item that comes, until no more can come.
+
+    What is made is sent by a thread: were this to wait until it is taken, while the other process
+    waits until its item is, both would wait for ever.
+    """
+    results: SimpleQueue[object] = SimpleQueue()
+    threading.Thread(target=_send_all, args=(there, results), daemon=True).start()
+    items = _received(there)
+    try:
+        for made in map(make(*arguments), items):
+            results.put(made)
+    except Exception as error:
+        results.put(_Raised(error))
+        deque(items, maxlen=0)  # until the other process has heard of it
+
+
+def _received(there: Connection) -> Iterator[Any]:
+    while True:
+        try:
+            item = there.recv()
+        except (EOFError, OSError):  # it is over, or the other process is gone
+            return
+        yield item
+
+
+def _send_all(there: Connection, results: SimpleQueue[object]) -> None:
+    try:
+        while True:
+            there.send(results.get())
+    finally:  # nobody takes it, or there is no memory to send it
+        os._exit(1)
 
 
 class _Pool:
@@ -277,14 +339,3 @@ def _leave_with_parent() -> None:
 def _do(work: Callable[[Task], Result], task: Task) -> Result:
     with _at_work:
         return work(task)
-
-
-def _make_step(how: tuple[Callable[..., Callable[[Any], Any]], tuple[object, ...]]) -> None:
-    global _step
-    make, arguments = how
-    _step = make(*arguments)
-
-
-def _take_step(item: Any) -> Any:  # noqa: ANN401
-    assert _step is not None, "made before"
-    return _step(item)
