@@ -121,8 +121,8 @@ class Desk:
 
     `holds` tells whether the journal has an alert of this identity: a patient that is learnt
     anew after a restart comes past the same events again. `on_verdict` hears of each beat and what
-    was decided about it; a beat of a patient who is learning has no verdict. `alarms` says which
-    named alarms there are.
+    was decided about it, and no message is made of it then; a beat of a patient who is learning has
+    no verdict. `alarms` says which named alarms there are.
     """
 
     machine: AlertMachine

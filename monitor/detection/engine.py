@@ -99,7 +99,7 @@ class Engine:
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
     on_verdict : callable, optional
-        Hears of each beat and what was decided about it.
+        Hears of each beat and what was decided about it, instead of a message of each.
     from_scratch
         As a `Learner` takes it.
 

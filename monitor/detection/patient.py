@@ -593,12 +593,13 @@ class Patient:
             messages += self._watch(beat.closed_sample, True, desk)
             if "stream_restarted" in self.alert_state.technical:
                 messages += self._technical("stream_restarted", "cleared", beat.closed_sample, desk)
+        self._count(beat, verdict)
         if desk.on_verdict is not None:
             desk.on_verdict(beat, verdict)
-        self._count(beat, verdict)
-        messages.append(
-            beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
-        )
+        else:
+            messages.append(
+                beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
+            )
         messages += self._judge_models(beat.fits, beat.sample, desk)
         messages += self._end_explained_episode(beat, desk)
         explained = verdict.anomalous and self.alarms.explains(beat.closed_sample, verdict.why)

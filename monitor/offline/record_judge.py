@@ -24,7 +24,6 @@ from monitor.detection.alert_machine import Verdict
 from monitor.detection.engine import Engine
 from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
-from monitor.freed_memory import keep_freed_memory
 from monitor.journal.writer import StoredProgress
 from monitor.offline.record_segmenter import segmented, waves_of
 from monitor.offline.worker_processes import check_stop, has_spare_core
@@ -161,7 +160,6 @@ def judge_record(
     StageFailed
         If the process died that segments it beside this one, where a core is spare.
     """
-    keep_freed_memory()
     judge = _Judge(source, base, settings, keep_values, hear)
     steps = segmented(
         source,
