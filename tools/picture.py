@@ -28,7 +28,7 @@ from monitor.sources.simulated import default_record
 from monitor.view.layout import render
 from monitor.view.screens import Controls, OffTerminal
 from monitor.view.snapshot import Snapshot, apply
-from monitor.wire.messages import Message, Status
+from monitor.wire.messages import ALL_BEATS, ALL_WAVES, Message, Status
 
 CELL_WIDTH, CELL_HEIGHT = 9, 18
 FONT_PX = 15
@@ -43,8 +43,8 @@ _DOT_PLACES = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)]
 class PictureScreen(OffTerminal):
     """A screen that nobody watches: it keeps the state of one moment and then ends the run."""
 
-    topics: tuple[str, ...] = ("alert", "technical", "beat", "status")
-    wave_topics: tuple[str, ...] = ("wave.",)
+    topics: tuple[str, ...] = ("alert", "technical", ALL_BEATS, "status")
+    wave_topics: tuple[str, ...] = (ALL_WAVES,)
 
     def __init__(self, at_s: float) -> None:
         self._at_s = at_s

@@ -32,7 +32,7 @@ from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.ward.feeder import FeedOptions, feed
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
-from monitor.wire.messages import Alert, BeatScored, Status
+from monitor.wire.messages import ALL_WAVES, Alert, BeatScored, Status
 from tools.chaos_ward import GAP
 from tools.disturbed import free_port
 from tools.nats_cluster import child_of
@@ -148,7 +148,7 @@ def _listen(access: WardAccess, pids: dict[str, int], patients: int, seconds: fl
         before, began_s = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
         beats = listen(began_s + seconds) - beats_before
         after, elapsed_s = {n: cpu_s(pid) for n, pid in pids.items()}, time.monotonic() - began_s
-        listener.show([f"wave.bed-{n:05d}" for n in range(1, min(patients, WATCHED) + 1)])
+        listener.show([f"{ALL_WAVES}bed-{n:05d}" for n in range(1, min(patients, WATCHED) + 1)])
         listen(time.monotonic() + DELAYS_S)
     delays = [(at - sent_ns[key]) / 1e6 for key, at in alerts if key in sent_ns]
     cores = {name: (after[name] - before[name]) / elapsed_s for name in after}

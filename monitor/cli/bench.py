@@ -43,6 +43,16 @@ def ward(
     ] = 1,
     verdict: VerdictChoice = "evidence",
     rules: RulesFile = None,
+    heard: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Listen to the beats of so many patients, as views do; by default of all. "
+            "No message is made of beats that nobody listens to.",
+        ),
+    ] = None,
     find: Annotated[
         bool, typer.Option("--find", help="Look for the largest ward that keeps up.")
     ] = False,
@@ -67,7 +77,7 @@ def ward(
         by, of_file = parse_verdict(verdict), None if rules is None else load_rules(rules)
 
         def run(n_patients: int, for_s: float) -> WardResult:
-            return run_ward(n_patients, for_s, leads=leads, verdict=by, rules=of_file)
+            return run_ward(n_patients, for_s, leads=leads, verdict=by, rules=of_file, heard=heard)
 
         results = (
             find_largest(seconds, patients, run=run) if find else iter([run(patients, seconds)])

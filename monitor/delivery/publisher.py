@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 
 import zmq
 
+from monitor.delivery.audience import Audience
 from monitor.delivery.rate_limit import Budget, RateLimit
 from monitor.delivery.reply_memory import ReplyMemory
 from monitor.errors import InvalidMessage, JournalFailed
 from monitor.journal.writer import Journal
 from monitor.wire.codec import Encoded, decode_request, encode_json
 from monitor.wire.messages import (
+    ALL_BEATS,
     MAX_REQUEST_BYTES,
     AckRequest,
     Alert,
@@ -31,7 +33,7 @@ from monitor.wire.messages import (
     Technical,
     ThresholdRequest,
 )
-from monitor.wire.sockets import Sockets, receive_requests, requests_endpoint
+from monitor.wire.sockets import Sockets, receive_requests, receive_waiting, requests_endpoint
 
 # In messages of a page, each about 50 us of one core: a page has at most 500 of them.
 REQUEST_COST = 2.0  # of any request, beside what its page holds
@@ -41,7 +43,7 @@ TOTAL_BUDGET = Budget(per_s=10_000, burst=10_000)  # half a core; a flood delays
 
 
 class Publisher:
-    """PUB for what happens, ROUTER for requests.
+    """XPUB for what happens, ROUTER for requests.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ class Publisher:
         Returns monotonic seconds, for the limit on what clients may ask for.
     memory : ReplyMemory, optional
         Bounds the replies that wait for clients to read them.
+    audience : Audience, optional
+        Is told whose beats subscribers ask for.
     """
 
     def __init__(
@@ -70,13 +74,15 @@ class Publisher:
         commanders: frozenset[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         memory: ReplyMemory | None = None,
+        audience: Audience | None = None,
     ) -> None:
         self._clock = clock
         self._limit: RateLimit[str | bytes] = RateLimit(CLIENT_BUDGET, TOTAL_BUDGET)
         self._commanders = commanders
         self._journal = journal
         self._carry_out = carry_out
-        self._publications = sockets.publish(endpoint)
+        self._publications = sockets.publish_heard(endpoint)
+        self._audience = audience or Audience(ALL_BEATS)
         self.requests: zmq.Socket[bytes] = sockets.serve_strangers(
             requests_endpoint(endpoint), MAX_REQUEST_BYTES
         )
@@ -92,6 +98,11 @@ class Publisher:
             if isinstance(message.message, Alert | Technical):
                 self._published_seq = max(self._published_seq, message.message.seq)
             self._publications.send_multipart(message.frames, zmq.DONTWAIT)
+
+    def listen(self) -> None:
+        """Take note of subscriptions that began or ended."""
+        for frames in receive_waiting(self._publications):
+            self._audience.take(frames[0])
 
     def answer_waiting(self) -> None:
         """Answer the requests that wait; anything else is counted and refused."""

@@ -8,10 +8,8 @@ import zmq
 
 from monitor.errors import InvalidMessage
 from monitor.wire.codec import decode_message
-from monitor.wire.messages import Message
+from monitor.wire.messages import ALL_WAVES, Message
 from monitor.wire.sockets import Sockets, change_topics, receive_waiting
-
-ALL_WAVES = "wave."
 
 
 class Waves:

@@ -115,14 +115,20 @@ def learnt_model(checkpoints: Sequence[Checkpoint | None], threshold: float | No
     return PatientModel(tuple(of_leads), threshold)
 
 
+def of_everybody(patient: str) -> bool:
+    """Tell that somebody hears of each patient's beats."""
+    return True
+
+
 @dataclass(frozen=True)
 class Desk:
     """What patients share: the alert rule, the sequence, the journal, the wall time.
 
     `holds` tells whether the journal has an alert of this identity: a patient that is learnt
     anew after a restart comes past the same events again. `on_verdict` hears of each beat and what
-    was decided about it, and no message is made of it then; a beat of a patient who is learning has
-    no verdict. `alarms` says which named alarms there are.
+    was decided about it; a beat of a patient who is learning has no verdict. `alarms` says which
+    named alarms there are. `hears_beats` tells whether somebody hears of a patient's beats; where
+    nobody does, no message is made of each.
     """
 
     machine: AlertMachine
@@ -132,6 +138,7 @@ class Desk:
     wall_time: Callable[[], str]
     on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None
     alarms: AlarmRules = DEFAULT_ALARMS
+    hears_beats: Callable[[str], bool] = of_everybody
 
     @cached_property
     def alarms_on(self) -> frozenset[AlarmKind]:

@@ -22,7 +22,14 @@ from model.libraries import require_torch
 from monitor.detection import admission
 from monitor.detection.admission import Admission
 from monitor.detection.alert_machine import AlertMachine, Verdict, alert_identity
-from monitor.detection.desk import Desk, LeadModel, PatientModel, learnt_model, shared_model
+from monitor.detection.desk import (
+    Desk,
+    LeadModel,
+    PatientModel,
+    learnt_model,
+    of_everybody,
+    shared_model,
+)
 from monitor.detection.family_marks import family_statuses, told_key
 from monitor.detection.learner import Learner
 from monitor.detection.learning_phase import Held, Outcome, outcomes_text
@@ -99,7 +106,9 @@ class Engine:
     wall_time : callable
         Returns the wall time as ISO 8601, for display and for the record.
     on_verdict : callable, optional
-        Hears of each beat and what was decided about it, instead of a message of each.
+        Hears of each beat and what was decided about it.
+    hears_beats : callable, optional
+        Tells of whose beats somebody wants to hear (default: everybody's); alerts are made of all.
     from_scratch
         As a `Learner` takes it.
 
@@ -121,6 +130,7 @@ class Engine:
         wall_time: Callable[[], str],
         *,
         on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None,
+        hears_beats: Callable[[str], bool] = of_everybody,
         from_scratch: bool = False,
     ) -> None:
         self._base = LeadModel.of(checkpoint)
@@ -159,6 +169,7 @@ class Engine:
             wall_time,
             on_verdict,
             settings.rules.alarms,
+            hears_beats,
         )
         self._journal = journal
         self._newest_seq = journal.newest_seq

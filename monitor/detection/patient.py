@@ -593,10 +593,10 @@ class Patient:
             messages += self._watch(beat.closed_sample, True, desk)
             if "stream_restarted" in self.alert_state.technical:
                 messages += self._technical("stream_restarted", "cleared", beat.closed_sample, desk)
-        self._count(beat, verdict)
         if desk.on_verdict is not None:
             desk.on_verdict(beat, verdict)
-        else:
+        self._count(beat, verdict)
+        if desk.hears_beats(self.stream.patient):
             messages.append(
                 beat_scored(self.stream, beat, verdict, desk, sent_ns, is_learning=is_learning)
             )

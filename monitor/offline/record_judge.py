@@ -201,6 +201,7 @@ class _Judge:
             self._executor,
             lambda: "",
             on_verdict=self._note,
+            hears_beats=lambda _: False,
             from_scratch=settings.from_scratch,
         )
         self._leads = [*source.leads]

@@ -34,7 +34,7 @@ from monitor.sources.wfdb_header import RECORD_NAME
 from monitor.stages.recorder import record_path
 from monitor.view.screens import Controls, Screen
 from monitor.wire.codec import topic_of
-from monitor.wire.messages import Alert, BeatScored, Message, Status
+from monitor.wire.messages import ALL_BEATS, Alert, BeatScored, Message, Status
 
 WRITE_S = 0.5
 
@@ -98,7 +98,7 @@ class RecordingScreen:
     @property
     def topics(self) -> tuple[str, ...]:
         """What the screen wants, and all beats."""
-        return (*self._screen.topics, "alert", "beat.", "status")
+        return (*self._screen.topics, "alert", ALL_BEATS, "status")
 
     @property
     def wave_topics(self) -> tuple[str, ...]:

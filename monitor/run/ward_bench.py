@@ -38,8 +38,9 @@ from monitor.settings import (
     Ward,
 )
 from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.ward import bed_name
 from monitor.wire.codec import decode_message
-from monitor.wire.messages import Alert, BeatScored, Message, Status, Technical
+from monitor.wire.messages import ALL_BEATS, Alert, BeatScored, Message, Status, Technical
 from monitor.wire.sockets import Sockets, receive_waiting
 
 MAX_PATIENTS = 10_000
@@ -58,7 +59,7 @@ class WardResult(msgspec.Struct, frozen=True):
     leads: int  # of each
     seconds: float
     beats: int  # whose score arrived
-    beats_per_s: float
+    beats_per_s: float  # of all patients
     alerts: int
     delay_median_ms: float | None  # none where no score arrived
     delay_p99_ms: float | None
@@ -66,7 +67,7 @@ class WardResult(msgspec.Struct, frozen=True):
     alert_delay_p99_ms: float | None
     shed: int  # patients of whom nothing was sent at the end: the machine cannot take more
     dropped: int  # samples and beats, in all stages
-    missed: int  # beats that were scored, and did not arrive
+    missed: int  # beats that were scored, and did not arrive, where all are listened to
     overloads: int
     cores: dict[str, float]  # CPU time of each process over the time measured
     memory_mb: dict[str, float]  # resident, at the end
@@ -105,6 +106,7 @@ def nobody(moment: Moment) -> None:
 class Ear:
     """What the subscriber hears: counted and timed from `begin` on."""
 
+    hears_all: bool = True  # otherwise the beats of some patients
     status: Status | None = None
     overloaded: bool = False
     _measuring: bool = False
@@ -114,6 +116,7 @@ class Ear:
     _scored: int = 0  # beats that the monitor had scored when the first heartbeat was heard
     _heard: int = 0  # and how many arrived since
     _missed: int = 0
+    _counted: list[tuple[int, int]] = field(default_factory=list)  # beats scored, and when: ns
     _newest: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def begin(self) -> None:
@@ -133,7 +136,7 @@ class Ear:
                 if self._measuring and sample == message.sample:
                     self._alert_delays_ns.append(now_ns - sent_ns)
             case Status():
-                self._take_status(message)
+                self._take_status(message, now_ns)
             case Technical(event="overload", state=state):
                 # It is said anew when more patients are shed.
                 self._overloads += state == "onset" and not self.overloaded
@@ -141,11 +144,20 @@ class Ear:
             case _:
                 pass
 
-    def _take_status(self, status: Status) -> None:
+    def _take_status(self, status: Status, now_ns: int) -> None:
         """Compare what was scored between two heartbeats with what came between them."""
-        if self._measuring and self.status is not None:
+        if self._measuring:
+            self._counted = [*self._counted[:1], (status.ward.beats, now_ns)]
+        if self._measuring and self.hears_all and self.status is not None:
             self._missed += status.ward.beats - self._scored - self._heard
         self.status, self._scored, self._heard = status, status.ward.beats, 0
+
+    def _rate(self, elapsed_s: float) -> float:
+        """Return the beats a second that arrived; those that were scored, where not all do."""
+        if self.hears_all or len(self._counted) < 2:
+            return len(self._delays_ns) / elapsed_s
+        (beats, since_ns), (newest, now_ns) = self._counted
+        return (newest - beats) / ((now_ns - since_ns) / 1e9)
 
     def delays_ms(self, first: int) -> NDArray[np.float64]:
         """Return the delays of the scores that were measured, from one of them on."""
@@ -176,7 +188,7 @@ class Ear:
             leads=leads,
             seconds=round(elapsed_s, 1),
             beats=len(delays_ms),
-            beats_per_s=round(len(delays_ms) / elapsed_s, 1),
+            beats_per_s=round(self._rate(elapsed_s), 1),
             alerts=len(alerts_ms),
             delay_median_ms=_quantile(delays_ms, 0.5),
             delay_p99_ms=p99_ms,
@@ -205,6 +217,7 @@ def run_ward(
     leads: int = 1,
     verdict: VerdictBy = "evidence",
     rules: Rules | None = None,
+    heard: int | None = None,
 ) -> WardResult:
     """Let a ward live for so long and time its beats.
 
@@ -217,6 +230,8 @@ def run_ward(
     verdict : "evidence" or "loss"
     rules : Rules or None
         Where all named alarms are off, no signs are measured; None: the defaults.
+    heard : int or None
+        Listen to the beats of so many patients; None: of all. Alerts are heard of all.
 
     Raises
     ------
@@ -230,14 +245,16 @@ def run_ward(
         settings = ward_settings(folder, patients, seed, leads, verdict, rules)
         supervisor = stack.enter_context(Supervisor(settings, folder))
         sockets = stack.enter_context(Sockets())
-        topics = ["beat.", "alert.", "technical.monitor", "status"]
-        heard = sockets.subscribe(_alerts(folder), topics)
-        ear = Ear()
+        names = [""] if heard is None else map(bed_name, range(1, heard + 1))
+        topics = [f"{ALL_BEATS}{name}" for name in names]
+        topics += ["alert.", "technical.monitor", "status"]
+        subscription = sockets.subscribe(_alerts(folder), topics)
+        ear = Ear(hears_all=heard is None)
 
         def listen(until_s: float) -> None:
             while (left_s := until_s - time.monotonic()) > 0:
-                heard.poll(min(POLL_MS, max(1, round(1000 * left_s))))
-                for frames in receive_waiting(heard, TAKEN_AT_ONCE):
+                subscription.poll(min(POLL_MS, max(1, round(1000 * left_s))))
+                for frames in receive_waiting(subscription, TAKEN_AT_ONCE):
                     now_ns = time.monotonic_ns()
                     with contextlib.suppress(InvalidMessage):
                         ear.take(decode_message(frames), now_ns)

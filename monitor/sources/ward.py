@@ -49,6 +49,17 @@ class Bed:
     block_s: float
 
 
+def bed_name(number: int) -> str:
+    """Return the name of a ward's patient, from 1.
+
+    Examples
+    --------
+    >>> bed_name(7)
+    'bed-00007'
+    """
+    return f"bed-{number:05d}"
+
+
 def beds(
     sources: list[InMemory], patients: int, block_s: tuple[float, ...], seed: int
 ) -> list[Bed]:
@@ -59,7 +70,7 @@ def beds(
     blocks = rng.choice(block_s, size=patients).tolist()
     return [
         Bed(
-            f"bed-{number:05d}",
+            bed_name(number),
             sources[which],
             int(place * sources[which].n_samples),
             block,

@@ -19,9 +19,11 @@ import msgspec
 import zmq
 
 from model.checkpoint import Checkpoint, load_checkpoint, load_shipped
+from monitor.delivery.audience import Audience
 from monitor.delivery.metrics import Metrics
 from monitor.delivery.metrics_server import served
 from monitor.delivery.publisher import Publisher
+from monitor.detection.desk import of_everybody
 from monitor.detection.engine import Engine, EngineReport
 from monitor.detection.learning_phase import Held
 from monitor.detection.model_store import ModelStore
@@ -44,6 +46,7 @@ from monitor.stages.training_processes import TrainingProcesses
 from monitor.step_result import StepResult
 from monitor.wire.codec import Encoded, all_encoded, encoded
 from monitor.wire.messages import (
+    ALL_BEATS,
     MONITOR,
     Alert,
     BeatScored,
@@ -157,10 +160,20 @@ def run(settings: ConsumerSettings) -> Counters:
         journal = stack.enter_context(Journal(Path(settings.journal)))
         executor = stack.enter_context(TrainingProcesses())
         models = ModelStore(Path(settings.journal).parent, journal.identity)
-        engine = Engine(checkpoint, settings, journal, models, executor, utc_now)
+        audience = Audience(ALL_BEATS)
+        engine = Engine(
+            checkpoint,
+            settings,
+            journal,
+            models,
+            executor,
+            utc_now,
+            # Metrics count every beat.
+            hears_beats=audience.may_want if settings.metrics is None else of_everybody,
+        )
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None
-        consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders)
+        consumer = ConsumerStage(settings, host, engine, journal, receiver, commanders, audience)
         with contextlib.suppress(StageStopped):
             start = host.ready(
                 spec=dict(checkpoint.spec), meanwhile=consumer.be_heard, journal=journal.identity
@@ -194,6 +207,7 @@ class ConsumerStage:
         journal: Journal,
         receiver: zmq.Socket[bytes],
         commanders: frozenset[str] | None = None,
+        audience: Audience | None = None,
     ) -> None:
         self.metrics = Metrics()
         self._host = host
@@ -201,7 +215,12 @@ class ConsumerStage:
         self._journal = journal
         self._receiver = receiver
         self._publisher = Publisher(
-            host.sockets, settings.alerts, journal, self.carry_out, commanders
+            host.sockets,
+            settings.alerts,
+            journal,
+            self.carry_out,
+            commanders,
+            audience=audience,
         )
         self._heartbeat = Heartbeat(host.counters)
         self._commit_due_s = 0.0
@@ -245,6 +264,7 @@ class ConsumerStage:
 
     def step(self, messages: Sequence[StageMessage], now_s: float) -> StepResult[Message]:
         """Answer the requests that wait, then judge what can be judged."""
+        self._publisher.listen()
         malformed_before = self._publisher.malformed
         self._publisher.answer_waiting()
         self._host.counters.malformed += self._publisher.malformed - malformed_before

@@ -18,6 +18,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from monitor.delivery.audience import Audience
 from monitor.errors import InvalidMessage
 from monitor.freed_memory import keep_freed_memory
 from monitor.settings import Resume, SegmenterSettings
@@ -26,6 +27,7 @@ from monitor.stages.recent_signal import RecentSignal
 from monitor.step_result import StepResult
 from monitor.wire.codec import encode_message, numbers_or_none
 from monitor.wire.messages import (
+    ALL_WAVES,
     BeatsHeader,
     BeatsMessage,
     EndHeader,
@@ -70,7 +72,6 @@ RIVAL_S = 10.0  # without the second it is over
 # it skips more than an hour. An event says so, and nothing is dropped for longer.
 OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
 MAX_IDENTITY = 1 << 53
-WAVE_TOPIC = "wave."
 NO_SAMPLES: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
 
@@ -257,10 +258,10 @@ class SampleSegmenter:
 
     def followed(self, topic: str) -> list[str]:
         """Return the patients whose waveforms a topic asks for."""
-        name, known = topic.removeprefix(WAVE_TOPIC), self._streams | self._ended
+        name, known = topic.removeprefix(ALL_WAVES), self._streams | self._ended
         if name in known:  # others may begin alike: of those nobody looks at the signal
             return [name]
-        return [one for one in known if f"{WAVE_TOPIC}{one}".startswith(topic)]
+        return [one for one in known if f"{ALL_WAVES}{one}".startswith(topic)]
 
     def _take(
         self, messages: dict[str, SamplesMessage], now_s: float, result: StepResult[StageMessage]
@@ -572,7 +573,7 @@ def _wave(stream: Stream, recent: RecentSignal, start: int, r_samples: list[int]
     )
 
 
-class Audience:
+class WaveAudience:
     """Who looks at waveforms: none is made that nobody asked for, or while the stage is behind.
 
     Parameters
@@ -583,31 +584,25 @@ class Audience:
 
     def __init__(self, publications: zmq.Socket[bytes]) -> None:
         self._publications = publications
-        self._topics: set[str] = set()
+        self._asked = Audience(ALL_WAVES, MAX_PATIENTS)
         self._new: list[str] = []
         self.is_shed = False
-        self.refused = 0  # subscriptions to more topics than are kept
+
+    @property
+    def refused(self) -> int:
+        """Subscriptions to more topics than are kept."""
+        return self._asked.refused
 
     def listen(self) -> None:
         """Take note of subscriptions that began or ended."""
         for frames in receive_waiting(self._publications):
-            topic = frames[0][1:].decode(errors="replace")
-            if frames[0][:1] == b"\x01" and (
-                topic in self._topics or len(self._topics) < MAX_PATIENTS
-            ):
-                self._topics.add(topic)
+            topic = self._asked.take(frames[0])
+            if topic is not None:
                 self._new = [*self._new, topic][-HISTORIES:]
-            elif frames[0][:1] == b"\x01":
-                self.refused += 1
-            elif frames[0][:1] == b"\x00":
-                self._topics.discard(topic)
 
     def wants(self, patient: str) -> bool:
         """Tell whether a patient's waveform is to be made."""
-        if self.is_shed or not self._topics:
-            return False
-        topic = f"{WAVE_TOPIC}{patient}"
-        return any(topic.startswith(one) for one in self._topics)
+        return not self.is_shed and self._asked.wants(patient)
 
     def newly_asked(self) -> list[str]:
         """Return the topics that were asked for since the last call; none while behind."""
@@ -636,7 +631,8 @@ def run(settings: SegmenterSettings) -> Counters:
     with StageHost("segmenter", settings) as host:
         n_queued = queue_messages(settings.live)
         receiver = host.sockets.pull(settings.samples, n_queued)
-        audience = Audience(host.sockets.publish_heard(settings.wave, WAVE_MESSAGES))
+        publications = host.sockets.publish_heard(settings.wave, WAVE_MESSAGES, each=True)
+        audience = WaveAudience(publications)
         sender = host.sockets.push(settings.beats, n_queued)
         try:
             start = host.ready()
@@ -678,7 +674,7 @@ class SegmenterStage:
         segmenter: SampleSegmenter,
         receiver: zmq.Socket[bytes],
         sender: zmq.Socket[bytes],
-        audience: Audience,
+        audience: WaveAudience,
     ) -> None:
         self._host, self._segmenter, self._audience = host, segmenter, audience
         self._receiver, self._sender = receiver, sender

@@ -12,7 +12,6 @@ from typing import Protocol, Self, TextIO
 from rich.console import Console
 
 from monitor.delivery.person import person
-from monitor.delivery.wave_client import ALL_WAVES
 from monitor.plain import json_line, plain_line, status_line, transition_line
 from monitor.text import harmless
 from monitor.view.families import WORD_KEYS
@@ -40,6 +39,8 @@ from monitor.view.snapshot import (
     with_silence,
 )
 from monitor.wire.messages import (
+    ALL_BEATS,
+    ALL_WAVES,
     AckRequest,
     Alert,
     ControlRequest,
@@ -229,7 +230,7 @@ class LiveScreen:
     @property
     def topics(self) -> tuple[str, ...]:
         """All alerts; the beats of those whose signal is kept."""
-        return ("alert", "technical", "status", f"beat.{self.snapshot.followed or ''}")
+        return ("alert", "technical", "status", f"{ALL_BEATS}{self.snapshot.followed or ''}")
 
     @property
     def wave_topics(self) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ import msgspec
 
 from monitor.delivery.inbox import Inbox
 from monitor.delivery.position import Place
-from monitor.delivery.wave_client import ALL_WAVES
 from monitor.errors import InvalidMessage, MonitorError, MonitorSilent, WardUnreachable
 from monitor.settings import wall_time_text
 from monitor.ward.asking import ANSWER_S, asked, text_of
@@ -39,6 +38,7 @@ from monitor.ward.stream_reader import StreamReader
 from monitor.ward.watched import MOST_WATCHED, Watched, encode_watched
 from monitor.wire.codec import decode_numbered, topic_of
 from monitor.wire.messages import (
+    ALL_WAVES,
     Alert,
     BeatScored,
     ControlRequest,
@@ -77,6 +77,8 @@ class WardListener:
     inbox : Inbox or None
         Keeps each alert that was handled, that is when the next message is asked for, or when the
         with-block ends well. Where it has had alerts, those that follow them are handed out.
+    waits : bool
+        Wait for a ward that cannot be reached yet: `trouble` says why it cannot.
 
     Raises
     ------
@@ -92,7 +94,9 @@ class WardListener:
         *,
         since: str | None = None,
         inbox: Inbox | None = None,
+        waits: bool = False,
     ) -> None:
+        self._waits = waits
         self._had = None if inbox is None else Had(inbox)
         self._access, self._since, self._after = access, since, after
         self._topics = tuple(topics)
@@ -105,7 +109,7 @@ class WardListener:
         self._heard_s = time.monotonic()
         self.ever_heard = False
         self.refusal = ""
-        self._opened: queue.Queue[MonitorError | None] = queue.Queue()
+        self._opened: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._loop = asyncio.new_event_loop()
         self._stop: asyncio.Event = asyncio.Event()
         self._link: WardLink | None = None
@@ -121,10 +125,11 @@ class WardListener:
         self._trouble = ""
         self._thread = threading.Thread(target=self._run, daemon=True, name="ward listener")
         self._thread.start()
-        error = self._opened.get()
-        if error is not None:
+        try:
+            self._opened.result()
+        except MonitorError:
             self._thread.join()
-            raise error
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -279,10 +284,10 @@ class WardListener:
             self._loop.run_until_complete(self._listen())
         except MonitorError as error:
             self._trouble = str(error)
-            self._opened.put(error)
+            self._let_in(error)
         except Exception as error:  # a fault of ours: who asks is told that nothing comes any more
             self._trouble = f"listening has ended ({type(error).__name__})"
-            self._opened.put(WardUnreachable(self._trouble))
+            self._let_in(WardUnreachable(self._trouble))
             raise
         finally:
             left = asyncio.all_tasks(self._loop)  # requests that nobody answered
@@ -290,6 +295,15 @@ class WardListener:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.close()
+
+    def _let_in(self, error: MonitorError | None = None) -> None:
+        """Let who opened this go on, or raise an error there; once."""
+        if self._opened.done():
+            return
+        if error is None:
+            self._opened.set_result(None)
+        else:
+            self._opened.set_exception(error)
 
     async def _listen(self) -> None:
         """Listen until stopped; anew where the connection has ended, or another ward is there."""
@@ -299,18 +313,19 @@ class WardListener:
                     with unreachable_if_closed(self._access):
                         await self._over(link)
             except WardUnreachable as error:
-                if self._ward is None:
+                if self._ward is None and not self._waits:
                     raise
                 if not self._trouble:
                     self._notices.append(str(error))
                 self._trouble = str(error)
+                self._let_in()
                 await _soon(self._stop, AGAIN_S)
 
     async def _over(self, link: WardLink) -> None:
         """Listen over a connection until stopped, or until it is time to begin anew."""
         ward = await require_ward(link)
         first = await self._first(link, ward)
-        is_first, self._ward, self._link = self._ward is None, ward, link
+        self._ward, self._link = ward, link
         self._checked, self._trouble = link.times_connected, ""
         self._anew.clear()
         reader = StreamReader(
@@ -318,8 +333,7 @@ class WardListener:
         )
         for kind in ("status", "beat", "wave"):
             await link.client.subscribe(f"ecg.{kind}.>", cb=self._hear)
-        if is_first:
-            self._opened.put(None)
+        self._let_in()
         work = (self._read(reader), self._tell(link), self._watch(link), self._end_of(link))
         tasks = [asyncio.create_task(one) for one in (*work, self._anew.wait(), self._stop.wait())]
         try:

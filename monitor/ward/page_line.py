@@ -15,13 +15,13 @@ from monitor.wire.messages import ControlRequest
 
 
 def to_ward(access: WardAccess) -> OpenLine:
-    """Return what opens the line to a ward; it raises MonitorError if that cannot be reached."""
+    """Return what opens the line to a ward; one that is not there yet is waited for."""
     return partial(_ward_line, access)
 
 
 @contextlib.contextmanager
 def _ward_line(access: WardAccess) -> Iterator[Line]:
-    with WardListener(access, TOPICS, since=alerts_since()) as listener:
+    with WardListener(access, TOPICS, since=alerts_since(), waits=True) as listener:
         yield WardLine(access, listener)
 
 

@@ -22,7 +22,7 @@ from monitor.view.selection import counts
 from monitor.view.snapshot import MAX_PATIENTS, Snapshot, apply
 from monitor.web.signals import Signals
 from monitor.web.told import AlertLine, PatientPage, Tile, page, tile
-from monitor.wire.messages import MONITOR, Message, StageHealth, Wave
+from monitor.wire.messages import ALL_BEATS, ALL_WAVES, MONITOR, Message, StageHealth, Wave
 
 MAX_SHOWN = 256  # patients whose signal one browser draws
 MAX_HEARD = 512  # patients whose signal and beats are asked for, for all browsers
@@ -251,12 +251,13 @@ class Station:
         names = self._names(pages)
         if len(self._known) <= MAX_SHOWN:
             # A page's own topic beside that of all: who begins to listen is sent the past.
-            return ("beat.",), ("wave.", *(f"wave.{name}" for name in names))
+            return (ALL_BEATS,), (ALL_WAVES, *(f"{ALL_WAVES}{name}" for name in names))
         shown = list(dict.fromkeys([*pages, *(one for seat in seats for one in seat.tiles)]))
         shown = shown[:MAX_HEARD]
         self.signals.keep(set(shown))
         names = self._names(shown)
-        return tuple(f"beat.{one}" for one in names), tuple(f"wave.{one}" for one in names)
+        beats, waves = ([f"{all_of}{one}" for one in names] for all_of in (ALL_BEATS, ALL_WAVES))
+        return tuple(beats), tuple(waves)
 
     def _names(self, patients: Iterable[int]) -> list[str]:
         found = (self._known.get(one) for one in patients)

@@ -95,6 +95,8 @@ _READABLE = frozenset({*get_args(ModelKind), "two_senders", "lead_left_out"})  #
 SHED = "shed"  # among what lasts of a patient: `overload` is the alert
 UNSERVED = "unserved"  # among what lasts of a ward's patient: no worker has the partition
 MONITOR = "monitor"  # the name under which the monitor speaks of itself
+# Topics of all patients; with a name behind it, of one.
+ALL_BEATS, ALL_WAVES = "beat.", "wave."
 Why = Literal["shape", "premature", "late"]
 AlarmKind = Literal[  # what a rhythm is called that someone must come for
     "asystole",

@@ -216,13 +216,15 @@ class Sockets:
         """Return a PUB; it never blocks and drops for a subscriber that is behind."""
         return self._bind(zmq.PUB, endpoint, queue_messages, MAX_REPLY_BYTES)
 
-    def publish_heard(self, endpoint: str, queue_messages: int) -> zmq.Socket[bytes]:
-        """Return an XPUB: as `publish`, and every subscription can be received.
+    def publish_heard(
+        self, endpoint: str, queue_messages: int = WORLD_MESSAGES, *, each: bool = False
+    ) -> zmq.Socket[bytes]:
+        """Return an XPUB: as `publish`, and it can be received which topics are subscribed to.
 
-        Also one to what another subscriber hears already, which ZeroMQ by itself does not report.
+        `each`: also what another subscriber hears already, which ZeroMQ by itself does not report.
         """
         publication = self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
-        publication.setsockopt(zmq.XPUB_VERBOSE, 1)
+        publication.setsockopt(zmq.XPUB_VERBOSE, int(each))
         return publication
 
     def subscribe(self, endpoint: str, topics: list[str]) -> zmq.Socket[bytes]:

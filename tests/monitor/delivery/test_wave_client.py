@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from monitor.delivery.wave_client import ALL_WAVES, Waves
+from monitor.delivery.wave_client import Waves
 from monitor.wire.codec import encode_message
-from monitor.wire.messages import Wave
+from monitor.wire.messages import ALL_WAVES, Wave
 from monitor.wire.sockets import Sockets
 from tests.messages import wave
 

@@ -81,6 +81,18 @@ def test_beats_that_did_not_arrive_are_counted_between_heartbeats() -> None:
     assert (result.missed, result.overloads) == (3, 1)
 
 
+def test_who_listens_to_some_counts_what_all_came_to() -> None:
+    """The monitor says how many beats it scored; what was not listened to is not missed."""
+    ear = Ear(hears_all=False)
+    ear.take(heartbeat(1000), 0)
+    ear.begin()
+    for second in range(1, 6):
+        hear(ear, 2)
+        ear.take(heartbeat(1000 + 50 * second), second * 1000 * MS)
+    result = result_of(ear)
+    assert (result.beats, result.beats_per_s, result.missed) == (10, 50.0, 0)
+
+
 def test_silence_is_no_success() -> None:
     """Where no score arrives there is no delay, and nothing was kept up with."""
     ear = Ear()

@@ -9,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
+import zmq
 
+from monitor.delivery.audience import Audience
 from monitor.detection.engine import Engine
 from monitor.detection.model_store import ModelStore
 from monitor.detection.patient_state import read_saved
@@ -22,7 +25,9 @@ from monitor.stages.consumer import SHED_LAG_S, ConsumerStage, without_late_beat
 from monitor.stages.host import StageHost
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import (
+    ALL_BEATS,
     MONITOR,
+    BeatScored,
     HealthHeader,
     Message,
     StageHealth,
@@ -88,6 +93,57 @@ def test_a_bound_that_is_reached_is_an_alert(
         ("limit_reached", "cleared"),
     ]
     assert said[0].text.startswith("1 messages of further patients were refused")
+
+
+def test_beats_are_made_for_who_asks_for_them(tmp_path: Path) -> None:
+    """Of nobody while nobody listens, then of the one patient; counts go on as they were."""
+    settings = ConsumerSettings(
+        beats=f"ipc://{tmp_path}/b", alerts=f"ipc://{tmp_path}/a", journal=str(tmp_path / "j")
+    )
+    with ExitStack() as stack:
+        host = stack.enter_context(StageHost("consumer", settings))
+        journal = stack.enter_context(Journal(Path(settings.journal)))
+        executor = stack.enter_context(ThreadPoolExecutor(1))
+        models = ModelStore(tmp_path, journal.identity)
+        audience = Audience(ALL_BEATS)
+        engine = Engine(
+            template_checkpoint(),
+            settings,
+            journal,
+            models,
+            executor,
+            lambda: "now",
+            hears_beats=audience.may_want,
+        )
+        engine.expect([STREAM, msgspec.structs.replace(STREAM, patient="q")])
+        receiver = host.sockets.pull(settings.beats)
+        stage = ConsumerStage(settings, host, engine, journal, receiver, audience=audience)
+
+        def scored(number: int) -> list[str]:
+            """Return whose beats are made of the next message of each patient."""
+            sent = [
+                beats_message([5.0], 250 * number, patient=name, sequence=number)
+                for name in ("p", "q")
+            ]
+            result = stage.step(sent, float(number))
+            stage.pass_on(result, float(number))
+            return [one.patient for one in result.messages if isinstance(one, BeatScored)]
+
+        assert scored(1) == []
+        subscriber = host.sockets.subscribe(settings.alerts, ["beat.q", "alert."])
+        deadline_s = time.monotonic() + 10
+        while not audience.wants("q"):
+            stage.step([], 1.0)
+            assert time.monotonic() < deadline_s
+        assert scored(2) == ["q"]
+        assert subscriber.poll(10_000)
+        assert subscriber.recv_multipart()[0] == b"beat.q"
+        subscriber.setsockopt(zmq.UNSUBSCRIBE, b"beat.q")
+        while audience.wants("q"):
+            stage.step([], 2.0)
+            assert time.monotonic() < deadline_s
+        assert scored(3) == []
+        assert [one.beats for one in engine.report().patients] == [3, 3]
 
 
 def kept_factor(folder: Path) -> float:

@@ -16,7 +16,7 @@ from monitor.delivery.wave_client import Waves
 from monitor.settings import Resume
 from monitor.stages.host import Counters
 from monitor.stages.recent_signal import RecentSignal
-from monitor.stages.segmenter import HISTORIES, Audience, SampleSegmenter
+from monitor.stages.segmenter import HISTORIES, SampleSegmenter, WaveAudience
 from monitor.view.snapshot import Snapshot, apply
 from monitor.wire.messages import BeatsMessage, Stream, Wave
 from monitor.wire.sockets import Sockets
@@ -117,7 +117,7 @@ def test_each_who_begins_to_listen_is_heard(tmp_path: Path) -> None:
     """The second view of a patient too, and one that comes back; not while the stage is behind."""
     endpoint = f"ipc://{tmp_path}/w"
     with Sockets() as sockets:
-        audience = Audience(sockets.publish_heard(endpoint, 100))
+        audience = WaveAudience(sockets.publish_heard(endpoint, 100, each=True))
         first = Waves(sockets, endpoint, ("wave.p1",))
         assert asked(audience, 1) == ["wave.p1"]
         second = Waves(sockets, endpoint, ("wave.p1",))
@@ -137,7 +137,7 @@ def test_each_who_begins_to_listen_is_heard(tmp_path: Path) -> None:
             assert len(wave.values) == 1250
 
 
-def asked(audience: Audience, n: int) -> list[str]:
+def asked(audience: WaveAudience, n: int) -> list[str]:
     """Return the topics that were asked for, once there are so many."""
     found: list[str] = []
     while len(found) < n:
@@ -162,8 +162,8 @@ def test_views_beyond_the_bound_are_counted(
     monkeypatch.setattr("monitor.stages.segmenter.MAX_PATIENTS", 2)
     endpoint = f"ipc://{tmp_path / 'w'}"
     with Sockets() as sockets:
-        publications = sockets.publish_heard(endpoint, 100)
-        audience = Audience(publications)
+        publications = sockets.publish_heard(endpoint, 100, each=True)
+        audience = WaveAudience(publications)
         subscription = sockets.subscribe(endpoint, ["wave.a", "wave.b", "wave.c"])
         while audience.refused == 0 and publications.poll(10_000):
             audience.listen()

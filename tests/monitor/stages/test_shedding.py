@@ -26,7 +26,7 @@ from monitor.stages.consumer import without_late_beats
 from monitor.stages.host import Counters
 from monitor.stages.live_feed import LiveFeed, most_waiting
 from monitor.stages.playback import Pacer, open_sources
-from monitor.stages.segmenter import Audience, SampleSegmenter
+from monitor.stages.segmenter import SampleSegmenter, WaveAudience
 from monitor.wire.codec import decode_bundle
 from monitor.wire.messages import (
     Alert,
@@ -283,7 +283,7 @@ class Subscriptions:
 def test_waveforms_go_before_all_else() -> None:
     """Made for who looks at them; for nobody while a full step waits; again when none does."""
     said = Subscriptions(b"\x01wave.bed-1", b"\x01wave.bed-2", b"\x00wave.bed-2")
-    audience = Audience(cast("zmq.Socket[bytes]", said))
+    audience = WaveAudience(cast("zmq.Socket[bytes]", said))
     audience.listen()
     wanted = []
     for is_shed in (False, True, False):

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.errors import MonitorSilent
+from monitor.errors import MonitorSilent, WardUnreachable
 from monitor.ward.link import WardAccess, WardLink
 from monitor.ward.listener import WardListener
 from monitor.ward.names import WATCH, WardIdentity, status_subject, wave_subject
@@ -81,6 +81,21 @@ def test_a_server_that_was_gone_is_gone_on_with(ward: WardServer) -> None:
         ward.start()
         said(ward, "c")
         assert heard(listener, 1) == ["c"]
+        until(lambda: listener.trouble == "")
+
+
+def test_a_ward_that_is_not_there_yet_is_waited_for(ward: WardServer) -> None:
+    """Who waits is told why nothing comes; who does not, learns it at once."""
+    said(ward, "a")
+    ward.kill()
+    with pytest.raises(WardUnreachable, match="no NATS server answers"):
+        WardListener(ward.access)
+    with WardListener(ward.access, waits=True) as listener:
+        assert "no NATS server answers" in listener.trouble
+        with pytest.raises(MonitorSilent, match="not asked: no NATS server answers"):
+            listener.carry_out(AckRequest("119"))
+        ward.start()
+        assert heard(listener, 1) == ["a"]
         until(lambda: listener.trouble == "")
 
 

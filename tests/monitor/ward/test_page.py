@@ -22,7 +22,6 @@ from monitor.ward.past import past_alerts
 from monitor.wire.codec import encode_json
 from monitor.wire.messages import Alert, WardCounts
 from tests.messages import patient_status, status
-from tests.monitor.ports import free_port
 from tests.monitor.ward.servers import PROGRAM, WardServer, ward_server
 from tests.monitor.ward.test_ward_run import started
 from tests.monitor.web.page_server import (
@@ -56,19 +55,6 @@ def test_what_cannot_be_shown_is_said_in_a_line(tmp_path: Path) -> None:
         assert run.returncode == 2, run.stderr
         assert words in run.stderr
         assert len(run.stderr.splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_without_a_ward_nothing_is_served() -> None:
-    """A server that is not there, and one that holds no ward: each is said, with what to do."""
-    from tests.monitor.ward.servers import require_nats
-
-    require_nats()
-    run = web("--ward", f"nats://127.0.0.1:{free_port()}")
-    assert run.returncode != 0
-    assert "no NATS server answers" in run.stderr
-    assert "ward up" in run.stderr
-    assert "open http" not in run.stderr
 
 
 class Ward:
@@ -140,6 +126,9 @@ def test_a_ward_is_watched_and_acted_on(chromium: Any, shown: Ward) -> None:
     assert acknowledged == [(name, "Ada")]
     seen.page.keyboard.press("+")
     seen.page.wait_for_selector(f"#answer >> text=/{name}: [0-9.]+/")
+    seen.page.keyboard.press("r")
+    seen.page.click("#confirm button[value=ok]")
+    seen.page.wait_for_selector("#patient >> text=learning")
     answer, text = shown.page.act(patient=name, what="mark", family=3, word="normal")
     assert (answer, "the patient has no family 3" in text) == (409, True)
     answer, text = shown.page.act(patient="who", what="ack")
@@ -170,6 +159,21 @@ def test_what_is_old_is_said_and_comes_back(chromium: Any, shown: Ward) -> None:
     seen.page.wait_for_selector("#stale", state="hidden")
     wait_until(lambda: seen.values() > values + 200, WITHIN_S)
     assert seen.errors == []
+
+
+@pytest.mark.slow
+def test_a_ward_that_is_not_there_yet_is_waited_for(chromium: Any, tmp_path: Path) -> None:
+    """The page is served, and says why nothing comes; the ward's patients are seen when it does."""
+    with ward_server(partitions=1) as nats:
+        nats.kill()
+        with page_server_of(tmp_path, "--ward", nats.access.servers) as page:
+            seen = Seen(chromium, page.url, has_patients=False)
+            seen.page.wait_for_selector("#stale-text >> text=No NATS server answers")
+            nats.start()
+            with heartbeats(nats, {0: "bed-a"}):
+                seen.page.wait_for_selector(".tile .rate >> text=75")
+                seen.page.wait_for_selector("#stale", state="hidden")
+            assert seen.errors == []
 
 
 @contextlib.contextmanager

@@ -30,14 +30,22 @@ def chromium_or_skip() -> Iterator[Any]:
 class Seen:
     """An open page, and what its console said."""
 
-    def __init__(self, chromium: Any, url: str, size: tuple[int, int] = WIDE) -> None:
+    def __init__(
+        self,
+        chromium: Any,
+        url: str,
+        size: tuple[int, int] = WIDE,
+        *,
+        has_patients: bool = True,
+    ) -> None:
         self.errors: list[str] = []
         self.page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
         self.page.set_default_timeout(SEES_S)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda line: self._note(line))
         self.page.goto(url)
-        self.page.wait_for_selector(".tile")
+        if has_patients:
+            self.page.wait_for_selector(".tile")
 
     def _note(self, line: Any) -> None:
         if line.type in ("error", "warning"):
