@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -177,6 +178,35 @@ def test_nobody_stays_when_this_process_is_killed() -> None:
     )
     said, _ = parent.communicate(timeout=30)  # until all have closed the pipe
     assert (said, parent.returncode) == ("begun\n", -9)
+
+
+def test_ctrl_c_ends_both_processes_without_a_word() -> None:
+    """SIGINT to the process group, as a terminal sends it: this one handles it for both."""
+    program = (
+        "import sys\n"
+        "from itertools import count\n"
+        "from tests.monitor.offline.test_worker_processes import Summing\n"
+        "from monitor.offline.worker_processes import mapped_beside\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        for total, _ in mapped_beside(Summing, (0,), count(1)):\n"
+        "            print(total, flush=True) if total == 1 else None\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[3],
+        start_new_session=True,
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "1\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.communicate(timeout=30) == ("", "")  # until all have closed the pipes
+    assert parent.returncode == 130
 
 
 @pytest.mark.parametrize(
