@@ -31,7 +31,7 @@ ALLOWED = {
 # and never across. What stands on one line does not know of each other.
 FLOORS = [
     {"errors", "text_file"},
-    {"wire", "text", "interrupts", "safe_imports", "log", "alarm_limits"},
+    {"wire", "text", "interrupts", "safe_imports", "log", "alarm_limits", "freed_memory"},
     {"sources"},
     {"settings", "journal", "plain"},
     {"step_result"},

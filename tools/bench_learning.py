@@ -23,7 +23,7 @@ import numpy as np
 from model.checkpoint import load_shipped
 from monitor.delivery.subscriber import AlertSubscriber
 from monitor.detection.training_task import TrainingTask, learn
-from monitor.offline.record_judge import segment
+from monitor.offline.record_segmenter import segment
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord, list_records
 from monitor.wire.messages import BeatScored, Message, Status

@@ -813,7 +813,7 @@ def annotate(
         if learn is not None:
             require_torch()
         is_one = len(records) == 1 and not Path(records[0]).is_dir()
-        workers = workers_for("monitor.offline.annotate", 1 if is_one and not dask else jobs, dask)
+        workers = workers_for("monitor.offline.annotate", jobs, dask, one_record=is_one)
         from monitor.offline.address import place
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records

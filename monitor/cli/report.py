@@ -86,7 +86,7 @@ def report(
         to_judge = [one for one in sources if not is_journal(Path(one))]
         is_one = len(to_judge) <= 1 and not any(Path(one).is_dir() for one in to_judge)
         module = "monitor.offline.report.judged_nights"
-        workers = workers_for(module, 1 if is_one and not dask else jobs, dask)
+        workers = workers_for(module, jobs if to_judge or dask else 1, dask, one_record=is_one)
         from monitor.offline.report.report_run import (
             ReportOptions,
             check_outputs,

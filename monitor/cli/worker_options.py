@@ -10,6 +10,8 @@ from monitor.offline.dask_cluster import LOCAL, prepare_cluster
 from monitor.offline.worker_processes import prepare_workers
 from monitor.offline.workers import Shard, Workers, parse_shard
 
+SEGMENTS_BESIDE = "monitor.offline.record_segmenter"
+
 Jobs = Annotated[
     int | None,
     typer.Option(metavar="N", help="Processes to use. Default: one for each processor core."),
@@ -33,11 +35,16 @@ ShardText = Annotated[
 ]
 
 
-def workers_for(module: str, jobs: int | None, dask: str | None) -> Workers:
-    """Return where a module's tasks are to be done; processes of this machine begin to start."""
+def workers_for(
+    module: str, jobs: int | None, dask: str | None, *, one_record: bool = False
+) -> Workers:
+    """Return where a module's tasks are to be done; processes of this machine begin to start.
+
+    One record is judged in this process, and segmented in one beside it that needs no more.
+    """
     workers = Workers(jobs, dask)
     if dask is None:
-        prepare_workers(module, jobs)
+        prepare_workers(SEGMENTS_BESIDE if one_record else module, jobs)
     elif dask == LOCAL:
         prepare_cluster(module)
     return workers

@@ -41,7 +41,8 @@ from monitor.offline.at_hand import RecordAtHand, at_hand, headers_at_hand
 from monitor.offline.chosen_records import with_those_of_folders
 from monitor.offline.elsewhere import folders_below as folders_elsewhere
 from monitor.offline.elsewhere import is_file, is_folder
-from monitor.offline.record_judge import JudgeSettings, judge_record, segment, without_values
+from monitor.offline.record_judge import JudgeSettings, judge_record, without_values
+from monitor.offline.record_segmenter import segment
 from monitor.offline.store import Unreachable
 from monitor.offline.workers import Shard, Workers, run_tasks
 from monitor.settings import VerdictBy

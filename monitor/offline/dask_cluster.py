@@ -165,6 +165,7 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
         if address == LOCAL:
             n_workers = jobs or os.cpu_count() or 1
             with (
+                _environment_as_before(),
                 LocalCluster(
                     n_workers=n_workers,
                     threads_per_worker=1,
@@ -188,6 +189,22 @@ def _connected(address: str, jobs: int | None) -> Iterator[Client]:
             ) from error
         with client:
             yield client
+
+
+@contextmanager
+def _environment_as_before() -> Iterator[None]:
+    """Leave the environment as it was: Dask sets in its own what its workers are to inherit.
+
+    What this process starts later would inherit it, too: one thread for its sums, and memory that
+    glibc gives back at once. Workers here do not: they are forked from what began before.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from monitor.offline.evaluation.ecg5000_report import (
     evaluate_training,
     plot_loss_densities,
 )
-from monitor.offline.record_judge import segment
+from monitor.offline.record_segmenter import segment
 from monitor.offline.scoring_run import load_for_ecg5000
 from monitor.offline.training_run import (
     ECG5000_FALSE_ALERTS,

@@ -9,8 +9,9 @@ someone hears the steps (`hear`): then signs are measured, pulse waves read, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -24,9 +25,10 @@ from monitor.detection.engine import Engine
 from monitor.detection.learning_phase import Held
 from monitor.detection.scored_beats import ScoredBeat
 from monitor.journal.writer import StoredProgress
-from monitor.offline.worker_processes import check_stop
+from monitor.offline.record_segmenter import segmented, waves_of
+from monitor.offline.worker_processes import check_stop, has_spare_core
 from monitor.settings import Rules, VerdictBy
-from monitor.sources.source import RecordSource, WaveSource
+from monitor.sources.source import RecordSource
 from monitor.step_result import StepResult
 from monitor.wire.messages import (
     Alert,
@@ -39,9 +41,8 @@ from monitor.wire.messages import (
     Stream,
 )
 from segmenter.beat import Beats, BeatSpec, joined_beats
-from segmenter.stream import Segmented, Segmenter
+from segmenter.stream import Segmented
 
-BLOCK_S = 60.0  # signal between two looks at whether to stop
 PATIENT = "record"
 Hear = Callable[[StepResult[Message]], None]
 
@@ -129,40 +130,6 @@ class Judged:
         return float(self.thresholds[np.isfinite(self.thresholds)][0])
 
 
-def segmented(
-    source: RecordSource, spec: BeatSpec, until_sample: int, *, measure_signs: bool = False
-) -> Iterator[tuple[Segmented, int]]:
-    """Yield what is found in a source's first samples, block by block, and up to which sample.
-
-    Signs for named alarms are measured on request, and then pulse waves are read, too.
-    """
-    waves = _waves_of(source) if measure_signs else None
-    n_waves = 0 if waves is None else len(waves.waves)
-    segmenter = Segmenter(
-        source.fs_hz, spec, len(source.leads), n_waves, measure_signs=measure_signs
-    )
-    block = max(1, round(BLOCK_S * source.fs_hz))
-    for start in range(0, until_sample, block):
-        check_stop()
-        stop = min(start + block, until_sample)
-        samples = source.read(start, stop)
-        if waves is not None:
-            samples = np.concatenate((samples, waves.read_waves(start, stop)))
-        yield segmenter.update(samples), stop
-    yield segmenter.flush(), until_sample
-
-
-def _waves_of(source: RecordSource) -> WaveSource | None:
-    """Return a source's pulse waves; none where it has none."""
-    return source if isinstance(source, WaveSource) and source.waves else None
-
-
-def segment(source: RecordSource, spec: BeatSpec, until_sample: int) -> Iterator[Beats]:
-    """Yield the beats of a source's first samples, block by block."""
-    for found, _ in segmented(source, spec, until_sample):
-        yield found.beats
-
-
 def judge_record(
     source: RecordSource,
     base: Checkpoint,
@@ -190,11 +157,20 @@ def judge_record(
         If the record ended before enough was learnt.
     RecordError, SegmenterError
         If the record cannot be read, or its rate not be segmented.
+    StageFailed
+        If the process died that segments it beside this one, where a core is spare.
     """
     judge = _Judge(source, base, settings, keep_values, hear)
-    steps = segmented(source, judge.spec, source.n_samples, measure_signs=hear is not None)
-    for found, position in steps:
-        judge.take(found, position)
+    steps = segmented(
+        source,
+        judge.spec,
+        source.n_samples,
+        measure_signs=hear is not None,
+        beside=has_spare_core(),
+    )
+    with closing(steps):  # it may have a process
+        for found, position in steps:
+            judge.take(found, position)
     return judge.end()
 
 
@@ -229,7 +205,7 @@ class _Judge:
             from_scratch=settings.from_scratch,
         )
         self._leads = [*source.leads]
-        waves = None if hear is None else _waves_of(source)
+        waves = None if hear is None else waves_of(source)
         self._waves = [] if waves is None else [*waves.waves]
         stream = Stream(
             PATIENT,

@@ -20,7 +20,7 @@ from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
 from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
-from monitor.offline.record_judge import BLOCK_S, segment
+from monitor.offline.record_segmenter import BLOCK_S, segment
 from monitor.sources.kinds import open_record
 from monitor.sources.source import RecordFile, SourceOptions
 from segmenter.beat import BeatSpec

@@ -14,14 +14,17 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
-from typing import TypeVar
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 from monitor.errors import StageFailed
 from monitor.interrupts import Interrupts
@@ -33,6 +36,14 @@ THREADS = "OMP_NUM_THREADS"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+AHEAD = 8  # items that `mapped_beside` has under way: a minute of signal each, .3 MB
+BESIDE_DIED = (
+    "the process that worked beside this one died, perhaps for lack of memory; try again with "
+    "--jobs 1"
+)
 
 
 class RunEnded(Exception):
@@ -41,12 +52,28 @@ class RunEnded(Exception):
 
 _until_stop: Connection | None = None  # of this worker process; set once, by _start_worker
 _at_work = threading.Lock()
+_spare_core: ContextVar[bool] = ContextVar("spare_core", default=False)
 
 
 def check_stop() -> None:
     """Raise RunEnded if this worker's run is to end; long tasks ask now and then."""
     if _until_stop is not None and _until_stop.poll():
         raise RunEnded
+
+
+@contextmanager
+def with_spare_core(is_spare: bool) -> Iterator[None]:
+    """Say within the block whether the task at hand may have a second process, on a spare core."""
+    before = _spare_core.set(is_spare)
+    try:
+        yield
+    finally:
+        _spare_core.reset(before)
+
+
+def has_spare_core() -> bool:
+    """Tell whether the task at hand may have a second process; never changes what it results in."""
+    return _spare_core.get()
 
 
 def prepare_workers(module: str, jobs: int | None) -> None:
@@ -131,6 +158,112 @@ def run_in_processes(
             for pool in pools:
                 pool.end()
     return [results[index] for index in range(len(tasks))]
+
+
+def mapped_beside(
+    make: Callable[..., Callable[[Item], Result]],
+    arguments: tuple[object, ...],
+    items: Iterable[Item],
+) -> Generator[Result]:
+    """Yield what `map(make(*arguments), items)` does, made in one process beside this one.
+
+    The process keeps what `make` returned, which may change with each item, and is at most AHEAD
+    items ahead of who uses the results. Items are made here. Closing the generator ends it.
+
+    Parameters
+    ----------
+    make : callable
+        Of a module, so that the process finds it.
+
+    Raises
+    ------
+    StageFailed
+        If the process died; what it kept is lost with it.
+    """
+    start_origin(make.__module__)
+    here, there = get_context("forkserver").Pipe()
+    given, n_under_way = iter(items), 0
+    with here, there:
+        with _as_one_that_died(), _interrupts_held():
+            process = _beside(there, make, arguments)
+        there.close()  # the process has it: when it dies, that is the end of what is received
+        try:
+            while True:
+                for item in islice(given, AHEAD - n_under_way):
+                    with _as_one_that_died():
+                        here.send(item)
+                    n_under_way += 1
+                if not n_under_way:
+                    return
+                with _as_one_that_died():
+                    made = here.recv()
+                if isinstance(made, _Raised):
+                    raise made.error
+                n_under_way -= 1
+                yield made
+        finally:  # Ctrl-C comes here, too: the process leaves when it next asks for an item
+            here.close()
+            process.join()
+
+
+@contextmanager
+def _as_one_that_died() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise StageFailed(BESIDE_DIED) from error
+
+
+def _beside(
+    there: Connection, make: Callable[..., Callable[[Item], Any]], arguments: tuple[object, ...]
+) -> ForkServerProcess:
+    process = get_context("forkserver").Process(
+        target=_work_beside, args=(there, make, arguments), daemon=True
+    )
+    process.start()
+    return process
+
+
+class _Raised(NamedTuple):
+    """What `mapped_beside` is to raise."""
+
+    error: Exception
+
+
+def _work_beside(
+    there: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[object, ...]
+) -> None:
+    """Do each item that comes, until no more can come.
+
+    What is made is sent by a thread: were this to wait until it is taken, while the other process
+    waits until its item is, both would wait for ever.
+    """
+    results: SimpleQueue[object] = SimpleQueue()
+    threading.Thread(target=_send_all, args=(there, results), daemon=True).start()
+    items = _received(there)
+    try:
+        for made in map(make(*arguments), items):
+            results.put(made)
+    except Exception as error:
+        results.put(_Raised(error))
+        deque(items, maxlen=0)  # until the other process has heard of it
+
+
+def _received(there: Connection) -> Iterator[Any]:
+    while True:
+        try:
+            item = there.recv()
+        except (EOFError, OSError):  # it is over, or the other process is gone
+            return
+        yield item
+
+
+def _send_all(there: Connection, results: SimpleQueue[object]) -> None:
+    try:
+        while True:
+            there.send(results.get())
+    finally:  # nobody takes it, or there is no memory to send it
+        os._exit(1)
 
 
 class _Pool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from monitor.errors import InvalidOption
-from monitor.offline.worker_processes import run_in_processes
+from monitor.offline.worker_processes import run_in_processes, with_spare_core
 
 MAX_JOBS = 256
 MAX_SHARDS = 100_000
@@ -123,11 +123,13 @@ def run_tasks(
         from monitor.offline.dask_cluster import run_on_dask
 
         return run_on_dask(work, tasks, workers.dask, workers.jobs, tell, gave_up)
-    n_workers = min(workers.jobs or os.cpu_count() or 1, len(tasks))
+    n_cores = workers.jobs or os.cpu_count() or 1
+    n_workers = min(n_cores, len(tasks))
     if n_workers > 1:
         return run_in_processes(work, tasks, n_workers, tell, gave_up)
     done: list[Result] = []
     for task in tasks:
-        done.append(work(task))
+        with with_spare_core(n_cores > n_workers):
+            done.append(work(task))
         tell(done[-1], len(done), len(tasks))
     return done

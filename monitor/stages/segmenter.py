@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from monitor.delivery.audience import Audience
 from monitor.errors import InvalidMessage
+from monitor.freed_memory import keep_freed_memory
 from monitor.settings import Resume, SegmenterSettings
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
 from monitor.stages.recent_signal import RecentSignal
@@ -71,7 +72,6 @@ RIVAL_S = 10.0  # without the second it is over
 # it skips more than an hour. An event says so, and nothing is dropped for longer.
 OVERLAP_S, MAX_GAP_S = 5.0, 3600.0
 MAX_IDENTITY = 1 << 53
-KEPT_BYTES = 1 << 22  # the arrays of a block of 30 s of two leads take less each
 NO_SAMPLES: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
 
@@ -657,16 +657,6 @@ def run(settings: SegmenterSettings) -> Counters:
         except StageStopped:
             pass
     return host.counters
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep memory that was freed, up to twice `KEPT_BYTES`.
-
-    Unasked, glibc gives arrays of 128 KB and more back to the system at once, and each new one
-    costs a page fault for every 4 KB: two million in a record of 20 h, a quarter of the CPU time.
-    It raises that limit to the largest block that was freed; elsewhere this changes nothing.
-    """
-    np.empty(KEPT_BYTES, np.uint8)  # never touched: it takes no memory
 
 
 def _beat_spec(settings: SegmenterSettings, wanted: dict[str, str | int]) -> BeatSpec:

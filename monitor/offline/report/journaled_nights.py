@@ -18,7 +18,8 @@ from monitor.journal.reader import JournalReader
 from monitor.journal.run import JournaledRun
 from monitor.journal.writer import decoded_progress
 from monitor.offline.journal_export import is_named_alarm, signal_of
-from monitor.offline.record_judge import segment, without_values
+from monitor.offline.record_judge import without_values
+from monitor.offline.record_segmenter import segment
 from monitor.offline.report.night import DrawnAlert, Night, NightFold
 from monitor.offline.report.trend import RhythmTrend, intervals_of, intervals_of_kept, rhythm_trend
 from monitor.plain import MAX_TIME_S, clock

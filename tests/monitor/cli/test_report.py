@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from monitor.sources.scenario_record import scenario_record
 from monitor.wire.codec import all_encoded
 from tests.messages import alarm
 from tests.monitor.offline.evaluation.pages import Page
+
+WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC")  # when a page was
 
 
 def report(*arguments: object, env: dict[str, str] | None = None) -> Result:
@@ -93,3 +96,15 @@ def test_a_journal_of_nobody_is_refused(tmp_path: Path) -> None:
     done = report(tmp_path / "empty.sqlite", "--html", tmp_path / "n.html")
     assert done.exit_code == 2
     assert "nobody was monitored" in done.stderr
+
+
+def test_a_second_core_changes_no_page(tmp_path: Path) -> None:
+    """One record on two cores is segmented beside its judging; the page is the same to the byte."""
+    night = scenario_record("night", tmp_path)
+    pages = []
+    for jobs in (1, 2):
+        page = tmp_path / f"{jobs}.html"
+        done = report(night, "--html", page, "--jobs", jobs)
+        assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, f"wrote {page}")
+        pages.append(WRITTEN.sub("", page.read_text(encoding="utf-8")))
+    assert pages[0] == pages[1]

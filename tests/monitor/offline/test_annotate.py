@@ -29,7 +29,7 @@ from monitor.errors import InvalidOption, SpecMismatch
 from monitor.offline import annotate
 from monitor.offline.annotate import Annotated, annotate_records, summary
 from monitor.offline.evaluation.beats_report import evaluate_beats
-from monitor.offline.record_judge import segment
+from monitor.offline.record_segmenter import segment
 from monitor.offline.workers import Workers
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.wfdb_record import WfdbRecord

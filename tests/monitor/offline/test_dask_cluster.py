@@ -46,6 +46,15 @@ def test_results_come_in_the_tasks_order() -> None:
     assert [one[1:] for one in told] == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Dask sets for its workers is not for what this process starts later."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    before = dict(os.environ)
+    assert run_tasks(doubled, [1, 2], LOCAL, quietly, passed_over) == [2, 4]
+    assert dict(os.environ) == before
+
+
 def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     """Its task is done again by another."""
     tasks = [tmp_path / "twice", tmp_path / "never"]

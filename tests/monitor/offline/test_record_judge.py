@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,8 @@ from model.errors import CannotLearn
 from monitor.offline.annotate import annotate_records
 from monitor.offline.patients_run import PatientsOptions
 from monitor.offline.patients_run import run as evaluate_patients
-from monitor.offline.record_judge import Judged, JudgeSettings, judge_record
+from monitor.offline.record_judge import Hear, Judged, JudgeSettings, judge_record
+from monitor.offline.worker_processes import with_spare_core
 from monitor.offline.workers import Workers
 from monitor.sources.scenario_record import scenario_record
 from monitor.sources.simulated import SimulationSettings, write_record
@@ -127,7 +130,47 @@ def _what(one: Alert | Technical) -> tuple[str, str, int]:
     return about, one.state, one.sample
 
 
-@pytest.mark.parametrize(("names", "jobs"), [(["a"], 1), (["b", "a"], 2)])
+@pytest.mark.parametrize("hears", [False, True])
+def test_a_spare_core_changes_nothing(folder: Path, hears: bool) -> None:
+    """The record is segmented in another process; all that is found is the same to the bit."""
+    heard: dict[bool, list[Message]] = {False: [], True: []}
+    found: dict[bool, Judged] = {}
+    n_processes: set[tuple[bool, int]] = set()
+
+    def hear_for(spare: bool) -> Hear:
+        def hear(result: StepResult[Message]) -> None:
+            heard[spare].extend((*result.messages, *result.alerts))
+            n_processes.add((spare, len(multiprocessing.active_children())))
+
+        return hear
+
+    settings = JudgeSettings(learn_s=LEARN_S)
+    for spare in (False, True):
+        with with_spare_core(spare), WfdbRecord.open(folder / "a") as record:
+            found[spare] = judge_record(
+                record,
+                template_checkpoint(),
+                settings,
+                keep_values=True,
+                hear=hear_for(spare) if hears else None,
+            )
+    assert ((True, 1) in n_processes) == hears  # it leaves when all is found
+    assert (False, 1) not in n_processes
+    assert [encoded(one) for one in heard[True]] == [encoded(one) for one in heard[False]]
+    for name, value in vars(found[False].beats).items():
+        np.testing.assert_array_equal(vars(found[True].beats)[name], value)
+    for name in ("losses", "worst", "ratio", "anomalous", "thresholds"):
+        np.testing.assert_array_equal(getattr(found[True], name), getattr(found[False], name))
+    assert identities(found[True]) == identities(found[False])
+    assert found[True].episodes == found[False].episodes
+    assert found[True].status == found[False].status
+
+
+def encoded(message: Message) -> bytes:
+    return msgspec.json.encode(message)
+
+
+@pytest.mark.parametrize(("names", "jobs"), [(["a"], 1), (["a"], 2), (["b", "a"], 2)])
 def test_annotate_says_the_same(
     folder: Path, judged: Judged, tmp_path: Path, names: list[str], jobs: int
 ) -> None:
