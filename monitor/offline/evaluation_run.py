@@ -35,7 +35,7 @@ from monitor.offline.training_run import (
     ECG5000_FALSE_ALERTS,
     ECG5000_SPEC,
     Labelled,
-    check_writable,
+    check_drawable,
 )
 from monitor.sources.kinds import open_record
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
@@ -145,7 +145,7 @@ def run(
         If something given cannot be used.
     """
     if options.plot is not None:
-        check_writable(options.plot, overwrite=True)  # before minutes of training
+        check_drawable(options.plot)  # before minutes of training
     reports = list(_reports(options, on_epoch))
     if options.plot is not None:
         plot_loss_densities(reports[0], options.plot)
@@ -197,7 +197,7 @@ def run_comparison(
     from monitor.offline.evaluation.comparison import compare, contestants, plot_comparison
 
     if options.plot is not None:
-        check_writable(options.plot, overwrite=True)  # before minutes of training
+        check_drawable(options.plot)  # before minutes of training
     files = [read_ecg5000(path, ECG5000_SPEC.length) for path in options.ecg5000]
     protocols = [one for one in PROTOCOLS if options.protocol in (None, one)]
     entered = contestants(options.training, options.peer_steps)

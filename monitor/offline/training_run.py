@@ -43,6 +43,8 @@ ECG5000_PROVENANCE = {
 }
 
 KEPT_EVERY_EPOCHS = 10
+_DRAWN = (b"<!doctype html", b"\x89png", b"%pdf")  # how pages, pictures and PDFs begin, in small
+_LONGEST_BEGIN = 16  # bytes
 
 Labelled = tuple[NDArray[np.int64], NDArray[np.float32]]  # (n,) classes, (n, length) beats
 OnProgress = Callable[[float], None]
@@ -408,6 +410,28 @@ def check_writable(out: Path, overwrite: bool) -> None:
         raise InvalidOption(
             f"cannot write to {out.parent}: {error.strerror}; choose another folder"
         ) from error
+
+
+def check_drawable(out: Path) -> None:
+    """Raise InvalidOption if a page, picture or PDF cannot be written there.
+
+    One that is there is replaced without asking: it can be drawn again. Any other file stays, such
+    as the journal or the record that it is drawn from.
+    """
+    check_writable(out, overwrite=True)
+    if not out.exists():
+        return
+    try:
+        with out.open("rb") as file:
+            begin = file.read(_LONGEST_BEGIN).lower()
+    except OSError as error:
+        raise InvalidOption(
+            f"{out} is there and cannot be read ({error.strerror}); name another file"
+        ) from error
+    if begin and not begin.startswith(_DRAWN):
+        raise InvalidOption(
+            f"{out} is there, and is no page, picture or PDF; it is not replaced: name another file"
+        )
 
 
 def normal_beats(path: Path) -> NDArray[np.float32]:

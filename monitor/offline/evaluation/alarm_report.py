@@ -14,7 +14,7 @@ from monitor.errors import InvalidOption
 from monitor.offline.alarm_signal import WHAT_WAS_DONE, AlarmSignal, bounds_mv
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
-from monitor.offline.training_run import check_writable
+from monitor.offline.training_run import check_drawable
 from monitor.plain import alarm_name, clock
 from monitor.text import harmless
 from monitor.wire.messages import Alert, began_s
@@ -35,7 +35,7 @@ def write_alarm_report(
     """
     for path in (picture, page):
         if path is not None:
-            check_writable(path, overwrite=True)
+            check_drawable(path)
     if picture is not None and signal is None:
         raise InvalidOption(
             f"alert {alarm.seq} is a named alarm ({alarm_name(alarm.kind)}), and the journal keeps "

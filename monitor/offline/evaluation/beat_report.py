@@ -21,7 +21,7 @@ from monitor.journal.kept_beats import KeptBeat, LeadBeat
 from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR, NORMAL_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
-from monitor.offline.training_run import check_writable
+from monitor.offline.training_run import check_drawable
 from monitor.plain import clock, milliseconds
 from monitor.text import harmless
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
@@ -77,7 +77,7 @@ def write_beat_report(explained: ExplainedAlert, picture: Path | None, page: Pat
     """
     for path in (picture, page):
         if path is not None:
-            check_writable(path, overwrite=True)
+            check_drawable(path)
     drawn = png(beat_figure(explained))
     if picture is not None:
         write_atomically(picture, drawn)

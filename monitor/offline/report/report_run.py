@@ -15,7 +15,7 @@ from monitor.offline.report.judged_nights import NoNight, RecordTask, gave_up, n
 from monitor.offline.report.night import Night
 from monitor.offline.report.night_page import report_page
 from monitor.offline.report.pdf import find_browser, print_pdf
-from monitor.offline.training_run import check_writable
+from monitor.offline.training_run import check_drawable
 from monitor.offline.workers import Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.source import SourceOptions
@@ -104,13 +104,13 @@ def check_outputs(page: Path, *, pdf: bool) -> tuple[Path | None, str]:
     InvalidOption
         If a file cannot be written, or there is no browser.
     """
-    check_writable(page, overwrite=True)
+    check_drawable(page)
     if not pdf:
         return None, ""
     beside = page.with_suffix(".pdf")
     if beside == page:
         raise InvalidOption(f"--html {page} would be replaced by its PDF; name a .html file")
-    check_writable(beside, overwrite=True)
+    check_drawable(beside)
     return beside, find_browser()
 
 
