@@ -54,7 +54,7 @@ def _what_helps(error: typer.BadParameter) -> str:
     """Return what to do about what cannot be parsed: the help of the command that was meant."""
     context = error.ctx
     if context is not None and context.parent is not None and _CONFIG.search(error.message):
-        return "it stands before the command: ecg-monitor --config FILE " + context.info_name
+        return f"it stands before the command: ecg-monitor --config FILE {context.info_name}"
     path = [] if context is None else context.command_path.split()[1:]
     return f"see `{' '.join(['ecg-monitor', *path])} --help`"
 
