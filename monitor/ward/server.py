@@ -76,14 +76,12 @@ def _held(folder: Path) -> Iterator[int]:
 
 def _require_free(port: int) -> None:
     """Raise InvalidOption where a port is taken: who answers there would pass for our server."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise InvalidOption(
-                f"port {port} of this machine is taken ({error.strerror}); give another --port"
-            ) from error
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise InvalidOption(
+            f"port {port} of this machine is taken ({error.strerror}); give another --port"
+        ) from error
 
 
 @contextlib.contextmanager
