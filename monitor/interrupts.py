@@ -16,6 +16,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.happened = False
+        self._at_once = False
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._note) for number in ENDING}
@@ -30,8 +31,17 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have the first signal interrupt the block: it only waits, and has nothing to end."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.happened and number == signal.SIGINT:
+        if self._at_once or (self.happened and number == signal.SIGINT):
             raise KeyboardInterrupt
         self.happened = True
 

@@ -14,6 +14,7 @@ from monitor.wire.messages import (
     AlarmStatus,
     Alert,
     AlertKind,
+    BeatScored,
     FamilyStatus,
     LearningStatus,
     Message,
@@ -28,12 +29,15 @@ from monitor.wire.messages import (
 
 # What JSON leaves as it is and a terminal obeys or hides: C1 controls, zero-width, bidi controls.
 _UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+MAX_NOTE = 300  # characters of what is said of all of a patient's leads, as in a summary
 MAX_TIME_S = 9999 * 3600.0  # a longer record has no place in the columns
 
 
 def plain_line(message: Message) -> str | None:
-    """Return one line of an alert or a technical alert; none for a message of routine."""
+    """Return one line of an alert, a technical alert or a beat; none of waves and heartbeats."""
     match message:
+        case BeatScored():
+            return _beat_line(message)
         case Alert():
             return _alert_line(message)
         case Technical():
@@ -125,7 +129,7 @@ def transition_line(before: PatientStatus | None, after: PatientStatus) -> str |
     if before is not None and before.state == after.state:
         return None
     place = f"{clock(after.position / after.fs_hz)}  {harmless(after.patient)}"
-    note = f"  {harmless(after.note)}" if after.note else ""
+    note = f"  {harmless(after.note, MAX_NOTE)}" if after.note else ""
     if after.state == "monitoring" and after.threshold is not None:
         return f"{place}  MONITORING  threshold {after.threshold:.1f}{note}"
     return f"{place}  {after.state.upper()}{note}"
@@ -200,6 +204,20 @@ def _alert_line(alert: Alert) -> str:
         f"  {alert.priority:<6}  loss {of_beat.loss:.1f} / {of_beat.threshold:.1f}"
         f" ({above})  RR {milliseconds(alert.rr_before_ms)}"
         f"/{milliseconds(alert.rr_after_ms)} ms  {count}{leads}{family}{quality}{_by(alert)}"
+    )
+
+
+def _beat_line(beat: BeatScored) -> str:
+    verdict = "anomalous" if beat.anomalous else "normal" if beat.loss is not None else "unjudged"
+    loss = "--" if beat.loss is None else f"{beat.loss:.1f}"
+    threshold = "--" if beat.threshold is None else f"{beat.threshold:.1f}"
+    score = "" if beat.score is None else f" (score {beat.score:.2f})"
+    family = "" if beat.family is None else f"  family {beat.family}"
+    quality = f"  {', '.join(map(harmless, beat.quality))}" if beat.quality else ""
+    return (
+        f"{clock(beat.time_s)}  {harmless(beat.patient)}  BEAT {verdict:<9}  loss {loss} / "
+        f"{threshold}{score}  RR {milliseconds(beat.rr_before_ms)}"
+        f"/{milliseconds(beat.rr_after_ms)} ms  {harmless(beat.lead)}{family}{quality}"
     )
 
 

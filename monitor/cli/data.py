@@ -451,7 +451,7 @@ def evaluate_model(
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
             raise InvalidOption(
-                f"{unknown[0]!r} is no command of evaluate (model, beats, patients, noise); "
+                f"{unknown[0]!r} is no command of evaluate ({_commands_of(evaluate)}); "
                 "put --ecg5000 before files"
             )
         options = EvaluationOptions(
@@ -680,6 +680,10 @@ def evaluate_noise(
         _report_leads((one.record, one.leads, one.warnings) for one in results if one.leads)
         failed = {one.record: one.note for one in results if one.noisy is None}
         raise typer.Exit(_passed_over(failed))
+
+
+def _commands_of(group: typer.Typer) -> str:
+    return ", ".join(one.name for one in group.registered_commands if one.name is not None)
 
 
 @evaluate.command("alarms")

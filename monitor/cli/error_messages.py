@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ _log = logging.getLogger(__name__)
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 
+_CONFIG = re.compile(r"^No such option:? '?--config\b")
+
+
 class OneLineErrors(TyperGroup):
     """The commands; what cannot be parsed gets one line, as all that cannot be used does."""
 
@@ -39,11 +43,20 @@ class OneLineErrors(TyperGroup):
         try:
             exit_code = super().main(given or ["--help"], *others, **options)
         except UsageError as error:
-            complain(f"{error.format_message().rstrip('.')}; see `ecg-monitor --help`")
+            complain(f"{error.format_message().rstrip('.')}; {_what_helps(error)}")
             exit_code = 2
         except Exception as error:
             exit_code = _unexpected(error)
         sys.exit(exit_code)
+
+
+def _what_helps(error: typer.BadParameter) -> str:
+    """Return what to do about what cannot be parsed: the help of the command that was meant."""
+    context = error.ctx
+    if context is not None and context.parent is not None and _CONFIG.search(error.message):
+        return f"it stands before the command: ecg-monitor --config FILE {context.info_name}"
+    path = [] if context is None else context.command_path.split()[1:]
+    return f"see `{' '.join(['ecg-monitor', *path])} --help`"
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def history(
             messages = reader.alerts(begin, patient)
             if alm is not None:
                 files = export_alarms(reader, messages, alm)
-                sys.stderr.write(f"wrote {files} .alm files\n")
+                sys.stderr.write(f"wrote {files} .alm {'file' if files == 1 else 'files'}\n")
                 return
             for line in as_lines(messages):
                 sys.stdout.write(f"{line}\n")

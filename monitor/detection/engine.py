@@ -273,6 +273,16 @@ class Engine:
         """Return the names of the patients who are shed, in the order of their admission."""
         return [name for name, one in self._patients.items() if one.shed_from is not None]
 
+    def write_models(self) -> None:
+        """Write what was learnt and is not kept yet, which progress that is journaled may name.
+
+        Raises
+        ------
+        JournalFailed
+            If that cannot be done; nothing may be journaled then.
+        """
+        self._models.write_held()
+
     def committed(self) -> list[str]:
         """Take note that all progress that `step` returned is journaled.
 

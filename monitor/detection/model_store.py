@@ -1,16 +1,20 @@
 """Learnt models beside the journal that names them; what it no longer names goes.
 
 A file may go only when the journal holds what came after it: until then a restart goes on with it.
+It must be there before the journal names it: what a full disk does not take is held, and so is what
+is to be journaled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from monitor.errors import JournalFailed
 
 
 class ModelStore:
@@ -29,11 +33,14 @@ class ModelStore:
         self._prefix = f"learned-{journal}-"
         self._replaced: defaultdict[str, set[str]] = defaultdict(set)  # by patient
         self._leaving: set[str] = set()
+        self._held: dict[str, Checkpoint] = {}  # by file: what the disk has not taken yet
 
     def save(
         self, patient: str, checkpoints: Sequence[Checkpoint | None], before: Iterable[str]
     ) -> list[str | None]:
         """Keep what was learnt of a patient's leads, for its owner's eyes; return the files' names.
+
+        What cannot be written is held: `write_held` tries again.
 
         Parameters
         ----------
@@ -47,11 +54,25 @@ class ModelStore:
         for one in checkpoints:
             file = None if one is None else f"{self._prefix}{name}-{one.identity}.safetensors"
             if one is not None and file is not None:
-                save_checkpoint(one, self._folder / file, mode=0o600)
+                self._held[file] = one
             files.append(file)
         self._replaced[patient] = {*self._replaced[patient], *before}.difference(files)
         self._leaving.difference_update(files)
+        with contextlib.suppress(JournalFailed):
+            self.write_held()
         return files
+
+    def write_held(self) -> None:
+        """Write what was learnt and is not on the disk; JournalFailed if that cannot be done."""
+        for file, one in list(self._held.items()):
+            try:
+                save_checkpoint(one, self._folder / file, mode=0o600)
+            except OSError as error:
+                raise JournalFailed(
+                    f"cannot keep a learnt model in {self._folder}: {error.strerror or error}; "
+                    "free space on its disk"
+                ) from error
+            del self._held[file]
 
     def load(self, file: str) -> Checkpoint:
         """Return what was kept; InvalidCheckpoint if it cannot be used."""
@@ -73,6 +94,7 @@ class ModelStore:
         """
         for file in self._leaving:
             if file.startswith(self._prefix):
+                self._held.pop(file, None)
                 (self._folder / file).unlink(missing_ok=True)
         self._leaving.clear()
 

@@ -68,6 +68,9 @@ class Models(Protocol):
     ) -> list[str | None]:
         """Keep the models of a patient's leads in the place of others; return their names."""
 
+    def write_held(self) -> None:
+        """Write what `save` could not; JournalFailed, before which nothing is journaled."""
+
     def load(self, file: str, /) -> Checkpoint:
         """Return a model by its name."""
 

@@ -6,7 +6,7 @@ journal; after a restart in between the same alerts get the same numbers again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from monitor.errors import JournalFailed
@@ -20,10 +20,19 @@ MAX_HELD = 5_000  # alerts; then no more beats are received, and the producer wa
 
 
 class JournalBuffer:
-    """What is to be journaled, in front of a journal that may fail."""
+    """What is to be journaled, in front of a journal that may fail.
 
-    def __init__(self, journal: Journal) -> None:
+    Parameters
+    ----------
+    journal : Journal
+        Where it is committed.
+    first : callable
+        Writes what the journal will name; JournalFailed if that cannot be done.
+    """
+
+    def __init__(self, journal: Journal, first: Callable[[], None] = lambda: None) -> None:
         self._journal = journal
+        self._first = first
         self._alerts: list[Encoded[Alert | Technical]] = []
         self._progress: dict[str, Progress[Any]] = {}
         self._beats: list[KeptBeat] = []
@@ -57,6 +66,7 @@ class JournalBuffer:
             return False
         self._retry_due_s = now_s + RETRY_S
         try:
+            self._first()
             self._journal.commit(self._alerts, self._progress.values(), self._beats)
         except JournalFailed as error:
             self.failing = str(error)

@@ -312,8 +312,7 @@ class Journal:
         except sqlite3.OperationalError as error:  # the disk is full, or broken
             self._undo()
             raise JournalFailed(
-                f"cannot write journal {self._path}: {error}; free space on its disk and start "
-                "again"
+                f"cannot write journal {self._path}: {error}; free space on its disk"
             ) from error
         except UNREADABLE as error:  # another wrote it, or it is damaged
             self._undo()

@@ -345,6 +345,9 @@ class _InMemory:
         """Nothing is restored from here."""
         raise KeyError(file)
 
+    def write_held(self) -> None:
+        """Do nothing: what is learnt stays in memory."""
+
     def take_progress(self, patients: Iterable[str], /) -> None:
         """Nothing is journaled."""
 

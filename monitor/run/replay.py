@@ -93,6 +93,8 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     stopped: bool  # by a person, before the records' end
     families: dict[str, list[FamilyStatus]] = {}  # of beats that look alike, by patient
     alarms: dict[AlarmKind, int] = {}  # how many of each began, the most urgent first
+    resumed: bool = False  # by its journal: alarms, technical, lag are those since then
+    not_kept: str = ""  # why the newest alerts are not in the journal; empty where all are
 
 
 class Tally:
@@ -141,6 +143,17 @@ class Tally:
             and status.ward.ended >= n_streams
             and last_seq >= status.newest_seq
         )
+
+    @property
+    def waits_for_the_journal(self) -> str:
+        """Why the journal does not take the last alerts though all has ended; empty where it does.
+
+        The consumer tries again until it does: a disk may be given room.
+        """
+        status = self.status
+        if status is None or status.ward.learning + status.ward.monitoring or not status.ward.ended:
+            return ""
+        return status.journal_failing
 
     def summary(
         self,
@@ -213,6 +226,8 @@ class Tally:
             ],
             passed_over=list(passed_over),
             stopped=stopped,
+            resumed=bool(before),
+            not_kept="" if self.status is None else self.status.journal_failing,
         )
 
 
@@ -235,6 +250,7 @@ class Replay:
         self._tally = Tally()
         self._passed_over: list[str] = []
         self._told_foreign = False
+        self._told_waiting = False
         self._quit_s: float | None = None
         self._ready_s: float | None = None
         self._poller = zmq.Poller()
@@ -259,6 +275,7 @@ class Replay:
                 for text in opening_lines(self._supervisor.streams):
                     self._screen.notice(text)
             self._take_messages()
+            self._report_waiting()
             self._screen.refresh(self)
             self._follow()
             if interrupted.happened:
@@ -281,6 +298,16 @@ class Replay:
         for reason in list(self._supervisor.passed_over.values())[said:]:
             self._passed_over.append(reason)
             self._screen.notice(f"passed over: {reason}")
+
+    def _report_waiting(self) -> None:
+        """Report once why a run whose records have ended does not end."""
+        reason = self._tally.waits_for_the_journal
+        if reason and not self._told_waiting:
+            self._told_waiting = True
+            self._screen.notice(
+                f"all records have ended, but the newest alerts are not kept: {reason}, and they "
+                "will be; or leave without them (Ctrl-C)"
+            )
 
     def _follow(self) -> None:
         """Ask for what the screen needs now."""

@@ -15,18 +15,20 @@ from monitor.run.replay import Summary
 from monitor.text import harmless
 
 MOST_FAMILIES = 20  # patients whose families are listed
-PASSED_OVER, NOTHING_MONITORED = 1, 3  # exit codes
+INCOMPLETE, NOTHING_MONITORED = 1, 3  # exit codes
 
 
 def exit_code_of(summary: Summary) -> int:
-    """Return 3 where no beat got a verdict, 1 where records were passed over, else 0.
+    """Return 3 where no beat got a verdict, 1 where records or alerts are missing, else 0.
+
+    Records that were passed over, or alerts that the journal could not keep.
 
     A run that a person stopped may have been too short for a verdict; of one of which no heartbeat
     was heard, nothing is known.
     """
     if summary.signal_s > 0 and not summary.judged and not summary.stopped:
         return NOTHING_MONITORED
-    return PASSED_OVER if summary.passed_over else 0
+    return INCOMPLETE if summary.passed_over or summary.not_kept else 0
 
 
 def report(summary: Summary, *, as_json: bool) -> None:
@@ -66,7 +68,7 @@ def summary_table(summary: Summary) -> Table:
         ("alerts", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
         *_alarms(summary),
         *_families(summary),
-        ("technical", f"{summary.technical:,}"),
+        ("technical", f"{summary.technical:,}{_since(summary)}"),
         ("lag", f"at most {summary.lag_max_s:.2f} s"),
     ]
     names = ("malformed", "foreign", "gaps", "dropped", "restarts")
@@ -74,6 +76,8 @@ def summary_table(summary: Summary) -> Table:
     rows += [(name, f"{count:,}") for name, count in faults.items() if count]
     rows += [("note", harmless(note, 300)) for note in summary.notes]
     rows += [("passed over", harmless(reason, 300)) for reason in summary.passed_over]
+    if summary.not_kept:
+        rows.append(("not kept", f"the newest alerts: {harmless(summary.not_kept, 300)}"))
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
@@ -82,7 +86,12 @@ def summary_table(summary: Summary) -> Table:
 def _alarms(summary: Summary) -> list[tuple[str, str]]:
     """Return a row of the named alarms, where there were any."""
     told = ", ".join(f"{alarm_name(kind)} {n:,}" for kind, n in summary.alarms.items())
-    return [("alarms", told)] if told else []
+    return [("alarms", f"{told}{_since(summary)}")] if told else []
+
+
+def _since(summary: Summary) -> str:
+    """Return what is counted from, where that is not the record's beginning."""
+    return " since it went on" if summary.resumed else ""
 
 
 def _families(summary: Summary) -> list[tuple[str, str]]:

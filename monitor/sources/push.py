@@ -106,8 +106,8 @@ class PushedStreams:
             return patient
         if sender != patient.sender and now_s - patient.heard_s < RIVAL_S:
             raise InvalidMessage(
-                f"patient {header.patient!r} has another sender now; stop that one, or send "
-                "under another name"
+                f"patient {header.patient!r} has another sender now, or had one less than "
+                f"{RIVAL_S:.0f} s ago; stop that one, or send under another name"
             )
         if stream != patient.stream:
             before = patient.stream

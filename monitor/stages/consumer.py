@@ -226,7 +226,7 @@ class ConsumerStage:
         self._commit_due_s = 0.0
         self._truncate_due_s = 0.0
         self._settings = settings
-        self._buffer = JournalBuffer(journal)
+        self._buffer = JournalBuffer(journal, engine.write_models)
         self._lasting: dict[SystemKind, bool] = {
             event: event in journal.lasting(MONITOR) for event in SYSTEM_KINDS
         }

@@ -42,14 +42,12 @@ from monitor.wire.messages import (
     ALL_BEATS,
     ALL_WAVES,
     AckRequest,
-    Alert,
     ControlRequest,
     MarkRequest,
     Message,
     PatientStatus,
     RelearnRequest,
     Status,
-    Technical,
     ThresholdRequest,
 )
 
@@ -199,8 +197,7 @@ class JsonScreen(OffTerminal):
     def take(self, message: Message) -> None:
         """Print the message."""
         self._out.write(f"{json_line(message)}\n")
-        if isinstance(message, Alert | Technical | Status):
-            self._out.flush()
+        self._out.flush()
 
     def notice(self, text: str) -> None:
         """Print a notice on standard error."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import math
 import socket
@@ -87,7 +88,9 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
         passed_over[0] += 1
         say(f"passed over: {text}")
 
-    async with connected(options.access, "producer", say) as link:
+    async with contextlib.AsyncExitStack() as opened:
+        with interrupts.at_once():
+            link = await opened.enter_async_context(connected(options.access, "producer", say))
         ward = await require_ward(link)
         name = producer_name(options.name, settings.records)
         _refuse_live_sources(settings)

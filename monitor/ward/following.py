@@ -40,7 +40,6 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
         )
     with contextlib.ExitStack() as stack:
         inbox = None if options.durable is None else open_inbox(options.durable, options, stack)
-        interrupts = stack.enter_context(Interrupts())
         listener = stack.enter_context(
             WardListener(
                 access,
@@ -50,6 +49,7 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
                 inbox=inbox,
             )
         )
+        interrupts = stack.enter_context(Interrupts())  # before, Ctrl-C ends the connecting
         stack.enter_context(screen)
         hearing = Hearing(screen.notice, NO_WORKER)
         with handing_on(options, screen, interrupts, inbox) as delivery:
@@ -58,7 +58,7 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
 
 def watch_ward(access: WardAccess, screen: Screen) -> None:
     """Show a ward until Ctrl-C or q."""
-    with Interrupts() as interrupts, WardListener(access, screen.topics) as listener, screen:
+    with WardListener(access, screen.topics) as listener, Interrupts() as interrupts, screen:
         Watch(listener, WavesOf(listener), screen, NO_WORKER).run(interrupts)
 
 

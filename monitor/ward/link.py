@@ -170,7 +170,8 @@ async def connected(
     made: list[WardLink] = []
 
     async def lost() -> None:
-        say(f"the connection to {access.servers} is lost; it is tried again")
+        if made:
+            say(f"the connection to {access.servers} is lost; it is tried again")
 
     async def back() -> None:
         made[0].times_connected += 1
@@ -181,6 +182,8 @@ async def connected(
         """Leave it to who waits for an answer; say what this user may not do, once each."""
         text = harmless(str(error) or type(error).__name__, 300)
         if not made:
+            if not reasons.text:
+                say(f"not connected to {access.servers} yet; it is tried for {CONNECT_S:.0f} s")
             reasons.take(text)
             if reasons.is_final:
                 raise Error(text)  # out of `connect`, which would try on

@@ -146,7 +146,9 @@ def worker_name(given: str = "") -> str:
 
 
 async def _work(options: WorkerOptions, interrupts: Interrupts, metrics: Metrics) -> None:
-    async with connected(options.access, "worker", say) as link:
+    async with contextlib.AsyncExitStack() as opened:
+        with interrupts.at_once():
+            link = await opened.enter_async_context(connected(options.access, "worker", say))
         ward = await require_ward(link)
         with TrainingProcesses() as executor:
             checkpoint = load_model(options.settings)

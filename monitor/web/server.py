@@ -161,7 +161,8 @@ def serve(options: WebOptions, interrupts: Interrupts, say: Callable[[str], None
     with contextlib.ExitStack() as stack:
         if options.metrics is not None:
             stack.enter_context(served(metrics, options.metrics))
-        line = stack.enter_context(options.line())  # before anything is said to be open
+        with interrupts.at_once():  # a ward that does not answer is waited for
+            line = stack.enter_context(options.line())  # before anything is said to be open
         asyncio.run(_serve(options, line, interrupts, say, metrics))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import pickle
@@ -141,15 +142,16 @@ def test_a_broken_normal_is_refused(checkpoint: Checkpoint, path: Path, fault: s
 def test_failed_save_leaves_the_old_file_and_no_rubbish(
     checkpoint: Checkpoint, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whole or not at all."""
+    """Whole or not at all; the error says which file, which one of a full disk does not."""
 
     def fail(_handle: int) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     before = path.read_bytes()
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match="disk full") as failed:
         save_checkpoint(replace(checkpoint, threshold=Threshold(1.0)), path)
+    assert failed.value.filename == str(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

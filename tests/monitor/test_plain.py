@@ -109,10 +109,37 @@ def test_a_technical_alert_is_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize("message", [beat(100), wave(0, [0.1]), status(patient_status(0))])
+@pytest.mark.parametrize("message", [wave(0, [0.1]), status(patient_status(0))])
 def test_routine_gives_no_line(message: Message) -> None:
-    """Beats, waves and heartbeats come by the thousand."""
+    """Waves and heartbeats are no lines."""
     assert plain_line(message) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (beat(78_086), "BEAT normal     loss 9.0 / 26.0  RR 812/808 ms  MLII"),
+        (
+            beat(78_086, 41.2, score=1.62, family=3, rr_after_ms=None),
+            "BEAT anomalous  loss 41.2 / 26.0 (score 1.62)  RR 812/-- ms  MLII  family 3",
+        ),
+        (
+            beat(78_086, None, threshold=None, quality=["NOISY"]),
+            "BEAT unjudged   loss -- / --  RR 812/808 ms  MLII  NOISY",
+        ),
+    ],
+)
+def test_a_beat_is_one_line(message: Message, said: str) -> None:
+    """Verdict, loss over threshold, RR intervals, lead; who subscribes to beats reads it."""
+    assert plain_line(message) == f"00:05:12.344  119  {said}"
+
+
+def test_a_note_about_all_leads_is_told_whole() -> None:
+    """What is said of each lead is longer than a name, and is read to its end."""
+    note = "; ".join(f"{lead} is judged: learnt 165 of 324 beats" for lead in ("MLII", "V1", "V2"))
+    ended = transition_line(None, patient_status(0, state="ended", note=f"{note}, of the usual"))
+    assert ended is not None
+    assert ended.endswith("V2 is judged: learnt 165 of 324 beats, of the usual")
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:

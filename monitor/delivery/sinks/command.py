@@ -18,7 +18,18 @@ from monitor.plain import json_line
 from monitor.wire.messages import Alert, Technical
 
 MAX_ERROR_BYTES = 4096  # looked at, of what a command wrote
+OF_A_SHELL = "|&;<>"
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: what mail programs end with to be asked again later
+
+
+def _shell_operator(line: str) -> str:
+    """Return what stands outside of quotes in a line and only a shell obeys; empty if nothing."""
+    words = shlex.shlex(line, posix=False, punctuation_chars=OF_A_SHELL)
+    words.whitespace_split = True
+    words.commenters = ""
+    with contextlib.suppress(ValueError):  # quotes behind a backslash, which split otherwise
+        return next((one for one in words if set(one) <= set(OF_A_SHELL)), "")
+    return ""
 
 
 class Command:
@@ -37,6 +48,11 @@ class Command:
             ) from error
         if not any(self._words[:1]):  # none, or an empty one in quotes
             raise InvalidOption("--on-alert is empty; give a command, such as 'notify-send alert'")
+        if operator := _shell_operator(line):
+            raise InvalidOption(
+                f"--on-alert {line!r}: {operator} is a shell's, and none is involved; write "
+                "sh -c '…' around it, or name a script"
+            )
         self._limit_s = limit_s
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -52,6 +52,31 @@ def test_journals_and_records_become_one_page(journal: Path, tmp_path: Path) -> 
     assert "Not in this report" in said
 
 
+@pytest.mark.parametrize("option", ["--html", "--pdf"])
+def test_a_file_of_another_kind_is_never_replaced(
+    option: str, journal: Path, tmp_path: Path
+) -> None:
+    """A slip of the pen must not cost the night: the journal stays as it was."""
+    page = journal
+    if option == "--pdf":
+        page = tmp_path / "n.html"
+        journal = journal.rename(tmp_path / "n.pdf")
+    before = journal.read_bytes()
+    done = report(journal, "--html", page, *(["--pdf"] if option == "--pdf" else []))
+    assert done.exit_code == 2
+    assert f"{journal} exists, and is neither a page nor a picture" in done.stderr
+    assert journal.read_bytes() == before
+
+
+def test_an_older_page_is_replaced(journal: Path, tmp_path: Path) -> None:
+    """A page can be made anew; so can one that is empty."""
+    page = tmp_path / "n.html"
+    for content in ("<!DOCTYPE html>\nold", ""):
+        page.write_text(content)
+        assert report(journal, "--html", page).exit_code == 0
+        assert "Report: 119" in Page(page.read_text(encoding="utf-8")).text
+
+
 def test_without_a_browser_nothing_is_read_for_a_pdf(journal: Path, tmp_path: Path) -> None:
     """It is said at once, with what to do; no page is left behind."""
     done = report(

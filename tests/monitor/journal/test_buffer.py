@@ -9,11 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from monitor.detection.model_store import ModelStore
 from monitor.journal.buffer import MAX_HELD, JournalBuffer
 from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
 from tests.messages import alert
+from tests.monitor.checkpoints import template_checkpoint
 
 
 @contextmanager
@@ -64,6 +66,23 @@ def test_what_could_not_be_kept_is_kept_when_there_is_space(tmp_path: Path) -> N
         assert (buffer.failing, buffer.held) == (None, 0)
         assert [one.seq for one in journal.alerts_after(0, 100)] == list(range(1, 10))
         assert [one.position for one in journal.progress()] == [3]
+
+
+def test_a_learnt_model_is_on_the_disk_before_the_journal_names_it(tmp_path: Path) -> None:
+    """What a full disk does not take ends nothing: it is held, and with it what names it."""
+    models = ModelStore(tmp_path, "journal")
+    with Journal(tmp_path / "j") as journal:
+        buffer = JournalBuffer(journal, models.write_held)
+        with no_space():
+            (file,) = models.save("p", [template_checkpoint()], [])
+            assert not commit(buffer, 0, said(1), at(1))
+            assert "cannot keep a learnt model" in (buffer.failing or "")
+            assert (journal.alerts_after(0, 100), journal.progress()) == ([], [])
+        assert not list(tmp_path.glob("*.safetensors"))
+        assert commit(buffer, 2)
+        assert [one.seq for one in journal.alerts_after(0, 100)] == [1, 2, 3]
+    assert file is not None
+    assert models.load(file).identity == template_checkpoint().identity
 
 
 def test_a_number_that_another_took_is_a_failure_like_others(tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def test_a_plot_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path
         run(options)
 
 
+def test_a_plot_never_replaces_a_file_of_another_kind(tmp_path: Path) -> None:
+    """The data that it is drawn of stay."""
+    data = tmp_path / "data.txt"
+    data.write_text("1 0.5 0.5\n")
+    with pytest.raises(InvalidOption, match="no page, picture or PDF"):
+        run(EvaluationOptions((data,), plot=data))
+    assert data.read_text() == "1 0.5 0.5\n"
+
+
 def test_one_report_is_told_alone() -> None:
     """As one line of JSON, or as a table."""
     assert len(to_text([report(True, 0)], as_json=True).splitlines()) == 1

@@ -199,6 +199,17 @@ def test_a_heartbeat_that_knows_of_no_patient_is_not_the_last() -> None:
     assert tally.complete(3, n_streams=1)
 
 
+def test_a_run_that_waits_for_its_journal_says_why() -> None:
+    """A full disk keeps it from ending; while records run, the alert about it is enough."""
+    tally = Tally()
+    for ward, waits in ((WardCounts(monitoring=1), ""), (WardCounts(ended=1), "disk full")):
+        tally.take(status(patients=[patient_status()], ward=ward, journal_failing="disk full"))
+        assert tally.waits_for_the_journal == waits
+    assert tally.summary([], restarts=0).not_kept == "disk full"
+    tally.take(status(patients=[patient_status(state="ended")], ward=WardCounts(ended=1)))
+    assert (tally.waits_for_the_journal, tally.summary([], restarts=0).not_kept) == ("", "")
+
+
 def test_the_summary_counts_the_named_alarms_that_began() -> None:
     """By kind, the most urgent first; neither their ends nor alerts of beats."""
     tally = Tally()

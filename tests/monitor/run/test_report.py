@@ -25,6 +25,7 @@ BAD = ["record x: sampling rate 5000.0 Hz is outside 100 to 2000 Hz; resample th
     [
         ({}, 0),
         ({"passed_over": BAD}, 1),
+        ({"not_kept": "disk full"}, 1),
         ({"judged": 0}, 3),
         ({"judged": 0, "beats": 0, "passed_over": BAD}, 3),
         ({"judged": 0, "stopped": True}, 0),  # a person left before the first verdict
@@ -32,7 +33,7 @@ BAD = ["record x: sampling rate 5000.0 Hz is outside 100 to 2000 Hz; resample th
     ],
 )
 def test_the_exit_code_says_how_it_went(changes: dict[str, object], exit_code: int) -> None:
-    """3: nothing was monitored; 1: some records were passed over."""
+    """3: nothing was monitored; 1: some records were passed over, or alerts not kept."""
     assert exit_code_of(msgspec.structs.replace(SUMMARY, **changes)) == exit_code
 
 
@@ -79,6 +80,28 @@ def test_named_alarms_stand_in_the_summary(capsys: pytest.CaptureFixture[str]) -
     report(summary, as_json=True)
     said = json.loads(capsys.readouterr().out)["alarms"]
     assert said == {"asystole": 1, "ventricular_run": 1200}
+
+
+def test_alerts_that_were_not_kept_stand_in_the_summary(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Who leaves a full disk must know that the journal lacks the newest alerts."""
+    lacking = msgspec.structs.replace(SUMMARY, not_kept="cannot write journal j: disk is full")
+    report(lacking, as_json=False)
+    (row,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("not kept")]
+    assert row.split(maxsplit=2)[2].rstrip() == (
+        "the newest alerts: cannot write journal j: disk is full"
+    )
+    assert exit_code_of(lacking) == 1
+
+
+def test_a_resumed_run_says_what_is_counted_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beats and alerts are those of the whole record, named and technical alarms are not."""
+    resumed = msgspec.structs.replace(SUMMARY, resumed=True, alarms={"pause": 2}, technical=3)
+    report(resumed, as_json=False)
+    said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "alarms     pause 2 since it went on" in said
+    assert "technical  3 since it went on" in said
 
 
 def test_what_was_passed_over_stands_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from monitor.cli.app import app
 from monitor.errors import Fenced, MonitorSilent
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.ward import asking
@@ -253,6 +255,23 @@ def test_prometheus_reads_what_a_worker_counts(ward: WardServer, tmp_path: Path)
         kept = past_alerts(ward.access)
         assert 0 < found["ecg_monitor_journal_newest"] <= len(kept)
         assert found["ecg_monitor_heartbeat_age_seconds"] < 5
+
+
+def test_a_second_ward_up_touches_no_ward_that_is_up(tmp_path: Path) -> None:
+    """Neither its files, which two servers would spoil, nor its port, where it would find it."""
+    require_nats()
+    store, port = tmp_path / "ward", free_port()
+    with started("ward", "up", "--store", str(store), "--port", str(port)) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"ward ")
+        for other_store, other_port, said in (
+            (store, free_port(), "is up already"),
+            (tmp_path / "other", port, f"port {port} of this machine is taken"),
+        ):
+            second = ["ward", "up", "--store", str(other_store), "--port", str(other_port)]
+            done = CliRunner().invoke(app, second)
+            assert done.exit_code == 2
+            assert said in done.stderr
 
 
 def test_a_server_does_not_outlive_ward_up(tmp_path: Path) -> None:

@@ -52,6 +52,22 @@ def test_what_fails_says_whether_it_is_the_alert(line: str, said: str, is_refusa
     assert isinstance(caught.value, Rejected) == is_refusal
 
 
+@pytest.mark.parametrize(
+    ("line", "operator"), [("cat >> alerts.json", ">>"), ("jq .kind|mail ada", "|"), ("a; b", ";")]
+)
+def test_what_only_a_shell_obeys_is_refused(line: str, operator: str) -> None:
+    """As an argument it would fail at each alert, hours later."""
+    with pytest.raises(InvalidOption, match="sh -c") as refused:
+        Command(line)
+    assert f": {operator} is a shell's" in str(refused.value)
+
+
+@pytest.mark.parametrize("line", ["cut -d '|'", "sh -c 'cat >> a; true'", "say it\\'s", "x #1"])
+def test_in_quotes_it_is_an_argument(line: str) -> None:
+    """Such as of a shell that is named."""
+    assert str(Command(line)) == line.split()[0]
+
+
 def test_a_command_s_error_is_its_last_line() -> None:
     """Of what it wrote to standard error."""
     script = "import sys; sys.stderr.write('Traceback\\nboom \\x1b[2J\\n'); sys.exit(3)"

@@ -157,3 +157,14 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="cannot write"):
         write_beat_report(explained(), tmp_path / "beat.png", tmp_path / "no" / "beat.html")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_picture", [True, False])
+def test_a_file_of_another_kind_stays(is_picture: bool, tmp_path: Path) -> None:
+    """Such as the journal that the alert is in, named by a slip."""
+    journal = tmp_path / "night.sqlite"
+    journal.write_bytes(b"SQLite format 3\x00")
+    places = (journal, None) if is_picture else (None, journal)
+    with pytest.raises(InvalidOption, match="no page, picture or PDF"):
+        write_beat_report(explained(), *places)
+    assert journal.read_bytes() == b"SQLite format 3\x00"
