@@ -60,6 +60,8 @@ from monitor.wire.sockets import Sockets
 LOOP_S = 0.1  # the longest wait: keys and signals are looked at after it
 OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
 CATCH_UP_S = 5.0  # how long the last alerts may take to arrive when the record has ended
+# A patient who was not learnt and has more anomalous beats than this, of so many: said at the end.
+FEWEST_JUDGED, MANY_ANOMALOUS = 100, 0.1
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
 
 FOREIGN = (
@@ -217,18 +219,29 @@ class Tally:
             notes=[
                 *warnings(streams),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),
-                *(
-                    f"{one.patient}: this model does not fit this record, or every beat is "
-                    "anomalous; learn the patient: --learn 5:00"
-                    for one in patients
-                    if "model_unfit" in one.technical
-                ),
+                *(f"{one.patient}: {text}" for one in patients if (text := _fit_note(one))),
             ],
             passed_over=list(passed_over),
             stopped=stopped,
             resumed=bool(before),
             not_kept="" if self.status is None else self.status.journal_failing,
         )
+
+
+def _fit_note(patient: PatientStatus) -> str:
+    """Return what to do about a model that knows too little of a patient; empty: nothing."""
+    if "model_unfit" in patient.technical:
+        return (
+            "this model does not fit this record, or every beat is anomalous; learn the patient: "
+            "--learn 5:00"
+        )
+    share = patient.anomalous / max(1, patient.judged)
+    if patient.note or patient.judged < FEWEST_JUDGED or share <= MANY_ANOMALOUS:
+        return ""  # a patient who was learnt may have as many
+    return (
+        f"{share:.0%} of the beats are anomalous to this model, which has not learnt the patient; "
+        "with --learn 5:00 it is the patient's own normal that counts"
+    )
 
 
 class Replay:

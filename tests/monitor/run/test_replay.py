@@ -187,6 +187,24 @@ def test_the_summary_tells_that_a_model_did_not_fit() -> None:
     assert "--learn 5:00" in note
 
 
+def test_the_summary_tells_that_many_beats_are_anomalous_to_a_model_of_others() -> None:
+    """With how many, and what to do; not of a patient who was learnt, or of few beats."""
+    tally = Tally()
+    seen = {
+        "many": patient_status(patient="many", judged=1000, anomalous=400),
+        "few": patient_status(patient="few", judged=1000, anomalous=100),
+        "short": patient_status(patient="short", judged=99, anomalous=99),
+        "learnt": patient_status(patient="learnt", judged=1000, anomalous=400, note="learnt"),
+    }
+    tally.take(status(patients=[*seen.values()]))
+    streams = [Stream(name, name, ["MLII"], 360.0, 0, None) for name in seen]
+    notes = tally.summary(streams, restarts=0).notes
+    assert notes[0] == "learnt: learnt"
+    assert notes[1].startswith("many: 40% of the beats are anomalous to this model")
+    assert "--learn 5:00" in notes[1]
+    assert len(notes) == 2
+
+
 def test_a_heartbeat_that_knows_of_no_patient_is_not_the_last() -> None:
     """It was sent before the first beats; the summary waits for the one that has their end."""
     tally = Tally()
