@@ -61,6 +61,7 @@ class ShownBeat:
     is_doubted: bool = False  # called anomalous by a model that does not fit
     threshold: float | None = None  # of the lead whose loss it is
     score: float | None = None  # where evidence judged it
+    family: int | None = None  # of an anomalous one, where they are told apart
 
     @property
     def is_withheld(self) -> bool:
@@ -255,6 +256,7 @@ def add_beat(patient: PatientView, beat: BeatScored) -> PatientView:
         is_doubted=beat.anomalous and is_unfit,
         threshold=beat.threshold,
         score=beat.score if beat.weighed else None,
+        family=beat.family,
     )
     # Of several leads a beat has the threshold of its worst; the patient's is that of the first.
     threshold = patient.threshold if len(patient.leads) > 1 else beat.threshold

@@ -24,6 +24,7 @@ from monitor.view.selection import counts, listed
 from monitor.view.snapshot import MAX_FOLLOWED, MAX_PATIENTS, Snapshot
 from monitor.wire.messages import is_unreadable, joined_leads, named_leads
 
+LATELY_S = 10.0  # a beat that is as new is drawn
 TO_ACKNOWLEDGE = "HIGH ALERT to acknowledge"  # it may be over
 # To a view that came later than the alert: a heartbeat names only the event.
 _LATE_TEXTS = {
@@ -121,11 +122,24 @@ def _state(patient: PatientView, *, with_note: bool) -> tuple[str, str, str]:
     note = f"  {harmless(patient.note)}" if patient.note and with_note else ""
     if patient.state == "monitoring":
         alert = "no alert of beats" if patient.alarms else "no open alert"
-        return "M", f"MONITORING  {alert}{note}", QUIET_BAR
+        return "M", f"MONITORING  {alert}{_nothing_new(patient)}{note}", QUIET_BAR
     if patient.state == "ended":
         return "E", f"ENDED{note}", ENDED_BAR
     left = learning_text(patient.learning, before="  ")
     return "L", f"LEARNING{left}  no verdict yet{note}", LEARNING_BAR
+
+
+def _nothing_new(patient: PatientView) -> str:
+    """Return why anomalous beats of the last seconds raise no alert: their family is known."""
+    since = patient.position - LATELY_S * (patient.fs_hz or 0.0)
+    lately = (beat for beat in reversed(patient.beats) if beat.anomalous and beat.sample >= since)
+    newest = next(lately, None)
+    known = [one for one in patient.families if newest and one.number == newest.family]
+    if not known or known[0].beats < 2:
+        return ""
+    (family,) = known
+    said = f"called {family.word}" if family.word == "normal" else f"{family.beats:,} so far"
+    return f": beats like #{family.number} again, {said}"
 
 
 def event_name(event: str) -> str:

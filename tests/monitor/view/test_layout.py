@@ -24,6 +24,7 @@ from monitor.wire.messages import (
     ALARM_KINDS,
     AlarmKind,
     AlarmStatus,
+    FamilyStatus,
     LearningStatus,
     Message,
     PatientStatus,
@@ -746,6 +747,32 @@ def test_learning_is_shown_beside_an_alert_to_acknowledge(scene: Snapshot, said:
 def learnt(position_s: float, alerts: int = 0) -> PatientStatus:
     position = round(position_s * FS_HZ)
     return patient_status(position, alerts=alerts, note="learnt 300 of 320 beats")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"word": ""}, "no open alert: beats like #2 again, 1,204 so far"),
+        ({"word": "normal"}, "no open alert: beats like #2 again, called normal"),
+        ({"beats": 1}, "no open alert"),  # the first of a family is nothing known
+        ({"number": 3}, "no open alert"),
+    ],
+)
+def test_a_known_family_is_why_a_marked_beat_raises_no_alert(
+    changes: dict[str, Any], said: str
+) -> None:
+    """As long as the beat is drawn; one that is of no family, or of a new one, says nothing."""
+    known = FamilyStatus(**{"number": 2, "beats": 1204, "per_minute": 12} | changes)
+    scene = monitoring_scene()
+    end = max(one.position for one in scene.patients.values())
+    messages: list[Message] = [
+        beat(end + 100, 90.0, family=2),
+        status(patient_status(end + 250, families=[known])),
+    ]
+    shown = after(messages, scene)
+    assert lines_of(shown, 100, 24)[2].strip() == f"M  MONITORING  {said}"
+    later = after([status(patient_status(end + 4000, families=[known]))], shown)
+    assert lines_of(later, 100, 24)[2].strip() == "M  MONITORING  no open alert"
 
 
 def test_what_was_learnt_is_told_for_half_a_minute() -> None:
