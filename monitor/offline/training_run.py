@@ -430,7 +430,7 @@ def check_replaceable(out: Path) -> None:
         ) from error
     if begins and not begins.startswith(PAGES_BEGIN):
         raise InvalidOption(
-            f"{out} exists, and is neither a page nor a picture; choose another name, or remove it"
+            f"{out} exists, and is no page, picture or PDF; choose another name, or remove it"
         )
 
 

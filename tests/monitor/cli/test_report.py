@@ -64,7 +64,7 @@ def test_a_file_of_another_kind_is_never_replaced(
     before = journal.read_bytes()
     done = report(journal, "--html", page, *(["--pdf"] if option == "--pdf" else []))
     assert done.exit_code == 2
-    assert f"{journal} exists, and is neither a page nor a picture" in done.stderr
+    assert f"{journal} exists, and is no page, picture or PDF" in done.stderr
     assert journal.read_bytes() == before
 
 
