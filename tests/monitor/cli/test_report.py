@@ -93,7 +93,7 @@ def test_without_a_browser_nothing_is_read_for_a_pdf(journal: Path, tmp_path: Pa
         (("nowhere.sqlite", "--html", "n.html"), "nowhere.sqlite"),
         (("JOURNAL", "--html", "no/folder/n.html"), "choose another folder"),
         (("JOURNAL", "--html", "n.pdf", "--pdf"), "name a .html file"),
-        (("JOURNAL", "--html", "JOURNAL"), "neither a page nor a picture"),
+        (("JOURNAL", "--html", "JOURNAL"), "no page, picture or PDF"),
         (("JOURNAL", "--html", "n.html", "--record", "JOURNAL"), "is none that"),
         (("JOURNAL", "--html", "n.html", "--learn", "x"), "--learn"),
     ],

@@ -237,7 +237,7 @@ def test_a_page_replaces_no_file_of_another_kind(
     if is_replaced:
         check_replaceable(there)
     else:
-        with pytest.raises(InvalidOption, match="neither a page nor a picture"):
+        with pytest.raises(InvalidOption, match="no page, picture or PDF"):
             check_replaceable(there)
     assert there.read_bytes() == content
 
