@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-KEPT_BYTES = 1 << 22  # the arrays of a block of 30 s of two leads take less each
+KEPT_BYTES = 1 << 21  # most arrays of a block of 30 s of two leads take less each
 
 
 def keep_freed_memory() -> None:
