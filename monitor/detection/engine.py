@@ -109,8 +109,8 @@ class Engine:
         Hears of each beat and what was decided about it.
     hears_beats : callable, optional
         Tells of whose beats somebody wants to hear (default: everybody's); alerts are made of all.
-    from_scratch
-        As a `Learner` takes it.
+    from_scratch, source_waits
+        As a `Learner` takes them.
 
     Attributes
     ----------
@@ -132,6 +132,7 @@ class Engine:
         on_verdict: Callable[[ScoredBeat, Verdict], None] | None = None,
         hears_beats: Callable[[str], bool] = of_everybody,
         from_scratch: bool = False,
+        source_waits: bool = True,
     ) -> None:
         self._base = LeadModel.of(checkpoint)
         self._settings = settings
@@ -183,6 +184,7 @@ class Engine:
             executor,
             self._patients,
             from_scratch=from_scratch,
+            source_waits=source_waits,
         )
         self._requests = Requests(self._patients, self.learner, settings.learn_s, self._desk)
 
@@ -230,7 +232,7 @@ class Engine:
             if isinstance(message, EndHeader):  # who is admitted next must see that it ended
                 self._judge(ready, now_ns, result)
                 ready = []
-        self._judge(ready, now_ns, result)
+        self._judge(ready + self.learner.overflow(), now_ns, result)
         self.learner.late(now_ns)
         result.alerts = [one for one in result.messages if is_numbered(one)]
         result.progress = self._take_progress()

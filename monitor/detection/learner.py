@@ -18,7 +18,10 @@ from monitor.detection.training_task import TrainingTask, learn
 if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns needs it
     from model.learning import Learned
 
-MAX_HELD = 256  # messages of a patient in training; then the stage receives no more
+# Messages of all patients in training, 3 KB each with a beat of two leads: as many as wait where
+# two cores learn 200 at the same time. Were it 256 of each patient, the verdicts of all others would
+# stop as soon as one waits for a minute and a half.
+MAX_HELD = 30_000
 
 
 class Learner:
@@ -36,6 +39,14 @@ class Learner:
         All of them, by name, as they are at each call.
     from_scratch : bool
         Begin with random weights instead: how much the base helps is measured so.
+    source_waits : bool
+        Whether what is not received is sent later: `full` then holds the source up. Of another no
+        patient is to wait for the trainings of others: what is too much goes without a verdict.
+
+    Attributes
+    ----------
+    let_go : int
+        How many messages went so.
     """
 
     def __init__(
@@ -46,8 +57,11 @@ class Learner:
         patients: Mapping[str, Patient],
         *,
         from_scratch: bool = False,
+        source_waits: bool = True,
     ) -> None:
         self._base = base
+        self._source_waits = source_waits
+        self.let_go = 0
         self._from_scratch = from_scratch
         self._false_alerts_per_hour = false_alerts_per_hour
         self._executor = executor
@@ -58,7 +72,7 @@ class Learner:
     @property
     def full(self) -> bool:
         """Whether so much waits for a training that no more should be received."""
-        return any(len(phase.held) >= MAX_HELD for _, phase in self._learning())
+        return self._source_waits and self._n_held() >= MAX_HELD
 
     @property
     def training(self) -> bool:
@@ -105,6 +119,23 @@ class Learner:
                 start_monitoring(patient, outcomes)
                 released.extend(phase.held)
         return released
+
+    def overflow(self) -> list[Held]:
+        """Take out what is too much where the source does not wait; it is judged without a model.
+
+        The oldest of the patients of whom most is held.
+        """
+        if self._source_waits:
+            return []
+        gone: list[Held] = []
+        for _ in range(self._n_held() - MAX_HELD):
+            fullest = max((phase for _, phase in self._learning()), key=lambda one: len(one.held))
+            gone.append(fullest.held.popleft())
+        self.let_go += len(gone)
+        return gone
+
+    def _n_held(self) -> int:
+        return sum(len(phase.held) for _, phase in self._learning())
 
     def _learning(self) -> Iterator[tuple[Patient, LearningPhase]]:
         for name in sorted(self._names):

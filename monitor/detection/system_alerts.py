@@ -30,8 +30,8 @@ LIMIT_TEXTS: dict[LimitKind, str] = {
     "often",
     "views": "{n} subscriptions to waveforms were refused: too many different ones are open; "
     "close views, or subscribe to all waveforms at once",
-    "learning": "no beats are received, since too many wait for a training; nobody is judged "
-    "meanwhile: learn fewer patients at a time, or before the monitoring begins",
+    "learning": "too many beats wait for trainings: of a record none is received meanwhile, of a "
+    "live source the oldest go without a verdict; learn fewer patients at a time",
     "journal": "no beats are received, since too many alerts wait for the journal; free space on "
     "its disk",
     "replies": "{n} answers were not sent, since too many wait for clients that do not read; stop "

@@ -170,6 +170,7 @@ def run(settings: ConsumerSettings) -> Counters:
             utc_now,
             # Metrics count every beat.
             hears_beats=audience.may_want if settings.metrics is None else of_everybody,
+            source_waits=not settings.live,
         )
         on_tcp = host.keys is not None and not parse_endpoint(settings.alerts).path
         commanders = host.keys.control if host.keys is not None and on_tcp else None
@@ -438,7 +439,7 @@ class ConsumerStage:
             "connections": self._crowded,
             "requests": status.limited_requests,
             "replies": self._publisher.dropped,
-            "learning": self._held_by_training,
+            "learning": self._held_by_training + self._engine.learner.let_go,
             "journal": self._held_by_journal,
             "views": sum(one.refused_views for one in status.stages),
         }

@@ -107,6 +107,7 @@ class Bench:
             ModelStore(self.folder, self.journal.identity),
             learner,
             lambda: "now",
+            source_waits=not made.live,
         )
         engine.expect([STREAM])
         return engine
@@ -469,14 +470,42 @@ def test_the_end_waits_for_the_training(bench: Bench) -> None:
     assert not engine.learner.training
 
 
-def test_receiving_stops_before_memory_does(bench: Bench) -> None:
-    """While a model is trained, only so many messages are held."""
+def test_receiving_stops_before_memory_does(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While models are trained, only so many messages are held, of all patients together."""
+    monkeypatch.setattr("monitor.detection.learner.MAX_HELD", 40)
     engine = bench.engine(learner=Trainer(), learn_s=1.0)
-    for index in range(400):
-        if engine.learner.full:
-            break
-        engine.step([beats_message([5.0], 100 + 250 * index)], 0)
+    for index in range(20):
+        assert not engine.learner.full
+        sent = [beats_message([5.0], 100 + 250 * index, patient=name) for name in ("p", "q")]
+        engine.step(sent, 0)
+    engine.step([beats_message([5.0], 100 + 250 * 20, patient=name) for name in ("p", "q")], 0)
     assert engine.learner.full
+    assert engine.learner.let_go == 0
+
+
+def test_a_source_that_does_not_wait_is_never_held_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of who waits with most go without a verdict; the rest is judged when learnt."""
+    monkeypatch.setattr("monitor.detection.learner.MAX_HELD", 10)
+    trainer = Trainer()
+    engine = bench.engine(learner=trainer, learn_s=1.0, live=True)
+    said: list[Message] = []
+    for index in range(16):
+        losses = [90.0] if index == 12 else [5.0]
+        said += engine.step([beats_message(losses, 100 + 250 * index)], 0).messages
+        assert not engine.learner.full
+    let_go = engine.learner.let_go
+    assert let_go > 0
+    unjudged = [one.sample for one in said if isinstance(one, BeatScored)]
+    assert unjudged == [100 + 250 * index for index in range(len(unjudged))]
+    trainer.learnt(threshold=35.0)
+    judged = [one for one in engine.step([], 0).messages if isinstance(one, BeatScored)]
+    assert [one.sample for one in judged] == [
+        100 + 250 * index for index in range(len(unjudged), 16)
+    ]
+    assert [one.anomalous for one in judged].count(True) == 1
+    assert engine.report().patients[0].beats == 16
 
 
 class Damaged(msgspec.Struct):
