@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # with torch, which takes seconds and 200 MB; only who learns
     from model.learning import Learned
 
 # Messages of all patients in training, 3 KB each with a beat of two leads: as many as wait where
-# two cores learn 200 at the same time. Were it 256 of each patient, the verdicts of all others would
-# stop as soon as one waits for a minute and a half.
+# two cores learn 200 at the same time. Were it 256 of each patient, the verdicts of all others
+# would stop as soon as one waits for a minute and a half.
 MAX_HELD = 30_000
 
 
