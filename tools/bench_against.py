@@ -25,10 +25,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from monitor.wire.messages import ALARM_KINDS
 from tools.measured import CommandFailed, run_measured, tree_memory_mb
 from tools.pages import spread, table
 from tools.parts import say
+from tools.replays import rules_without_alarms
 
 ROOT = Path(__file__).parent.parent
 HERE = "this tree"
@@ -55,13 +55,6 @@ class Work(NamedTuple):
     name: str
     leads: int
     options: tuple[str, ...]  # of this tree's commands
-
-
-def rules_without_alarms(folder: Path) -> Path:
-    """Write rules in which all named alarms are off."""
-    path = folder / "off.toml"
-    path.write_text("[alarms]\n" + "".join(f'{kind} = "off"\n' for kind in ALARM_KINDS))
-    return path
 
 
 @contextlib.contextmanager

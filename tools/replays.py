@@ -9,6 +9,7 @@ import msgspec
 
 from monitor.run.replay import Summary
 from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.wire.messages import ALARM_KINDS
 from tools.measured import Measured, run_measured
 from tools.pages import PROGRAM
 
@@ -43,6 +44,13 @@ def replay(folder: Path, *options: str, record: str = RECORD) -> Replayed:
     command = ["replay", record, *REPLAY[2:], *options, "--alerts", private_endpoint(folder)]
     measured = run_measured([*PROGRAM, *command], folder)
     return Replayed(measured, msgspec.json.decode(measured.output.splitlines()[-1], type=Summary))
+
+
+def rules_without_alarms(folder: Path) -> Path:
+    """Write rules in which all named alarms are off."""
+    path = folder / "off.toml"
+    path.write_text("[alarms]\n" + "".join(f'{kind} = "off"\n' for kind in ALARM_KINDS))
+    return path
 
 
 def private_endpoint(folder: Path) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.rules import load_rules
-from tools.bench_against import main, proportional_mb, rules_without_alarms
+from tools.bench_against import main, proportional_mb
 from tools.measured import tree_memory_mb
+from tools.replays import rules_without_alarms
 
 linux = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone says")
 
