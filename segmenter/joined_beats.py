@@ -354,6 +354,7 @@ class BeatJoiner:
     def restore(self, plain: Mapping[str, Any], position: int) -> None:
         """Take a state from `to_plain` at `position`; InvalidState if it cannot be one."""
         n, horizon = len(self.trust), position + 60 * self.timing.second
+        self.now = position  # what fell due before it was done
         for trust, one in zip(self.trust, of_each(plain, "trust", n, dict), strict=True):
             trust.restore(one)
         self.out = of_each(plain, "out", n, bool)

@@ -446,6 +446,7 @@ class Decider:
     def restore(self, plain: Mapping[str, Any], position: int) -> None:
         """Take a state from `to_plain` at `position`; InvalidState if it cannot be one."""
         horizon = position + 60 * self.timing.second
+        self.now = position  # what fell due before it was done
         self.learning = truth(plain, "learning")
         self.inverted = truth(plain, "inverted")
         self.attempt = whole(plain, "attempt", 0, horizon)

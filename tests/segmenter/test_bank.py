@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -85,6 +85,7 @@ def test_clean_rows_beside_rows_with_gaps() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 9999), st.integers(0, 9999))
+@example(leaves=389, beds=2589)  # a bank that is farther, whose detector has done later things
 def test_a_patient_moves_from_bank_to_bank(leaves: int, beds: int) -> None:
     """A row saved at any sample goes on in another bank that is at another position."""
     first = SegmenterBank(2, FS_HZ, BeatSpec(), measure_signs=True)

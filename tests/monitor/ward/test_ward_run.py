@@ -128,9 +128,8 @@ def test_a_partition_that_had_no_worker_is_reported(ward: WardServer, tmp_path: 
                 time.sleep(0.2)
             first.kill()
         with started("subscribe", *to, "--json") as listening:
-            time.sleep(8.0)
-            listening.terminate()
-            assert b"nobody serves partitions" in told(listening)
+            assert listening.stderr is not None  # lines until it is killed, at the latest
+            assert any(b"nobody serves partitions" in line for line in listening.stderr)
         with started("worker", *to):
             deadline_s = time.monotonic() + 30.0
             while time.monotonic() < deadline_s:
