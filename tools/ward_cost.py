@@ -29,6 +29,7 @@ import numpy as np
 from monitor.run.ward_bench import RECORD_S, RECORDS, run_ward
 from monitor.settings import ProducerSettings, Ward
 from monitor.sources.simulated import SimulationSettings, write_record
+from monitor.sources.ward import bed_name
 from monitor.ward.feeder import FeedOptions, feed
 from monitor.ward.link import WardAccess
 from monitor.ward.listener import WardListener
@@ -148,7 +149,7 @@ def _listen(access: WardAccess, pids: dict[str, int], patients: int, seconds: fl
         before, began_s = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
         beats = listen(began_s + seconds) - beats_before
         after, elapsed_s = {n: cpu_s(pid) for n, pid in pids.items()}, time.monotonic() - began_s
-        listener.show([f"{ALL_WAVES}bed-{n:05d}" for n in range(1, min(patients, WATCHED) + 1)])
+        listener.show([f"{ALL_WAVES}{bed_name(n)}" for n in range(1, min(patients, WATCHED) + 1)])
         listen(time.monotonic() + DELAYS_S)
     delays = [(at - sent_ns[key]) / 1e6 for key, at in alerts if key in sent_ns]
     cores = {name: (after[name] - before[name]) / elapsed_s for name in after}

@@ -817,6 +817,8 @@ def annotate(
         if learn is not None:
             require_torch()
         is_one = len(records) == 1 and not Path(records[0]).is_dir()
+        if is_one and not dask and checkpoint is None and learn is None:
+            jobs = 1  # nothing is judged beside finding the beats
         workers = workers_for("monitor.offline.annotate", jobs, dask, one_record=is_one)
         from monitor.offline.address import place
         from monitor.offline.annotate import Annotated as Outcome

@@ -81,7 +81,7 @@ class Publisher:
         self._commanders = commanders
         self._journal = journal
         self._carry_out = carry_out
-        self._publications = sockets.publish_heard(endpoint)
+        self._publications = sockets.publish(endpoint)
         self._audience = audience or Audience(ALL_BEATS)
         self.requests: zmq.Socket[bytes] = sockets.serve_strangers(
             requests_endpoint(endpoint), MAX_REQUEST_BYTES

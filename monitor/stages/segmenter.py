@@ -631,7 +631,7 @@ def run(settings: SegmenterSettings) -> Counters:
     with StageHost("segmenter", settings) as host:
         n_queued = queue_messages(settings.live)
         receiver = host.sockets.pull(settings.samples, n_queued)
-        publications = host.sockets.publish_heard(settings.wave, WAVE_MESSAGES, each=True)
+        publications = host.sockets.publish(settings.wave, WAVE_MESSAGES, each=True)
         audience = WaveAudience(publications)
         sender = host.sockets.push(settings.beats, n_queued)
         try:

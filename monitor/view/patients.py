@@ -132,14 +132,12 @@ def _state(patient: PatientView, *, with_note: bool) -> tuple[str, str, str]:
 def _nothing_new(patient: PatientView) -> str:
     """Return why anomalous beats of the last seconds raise no alert: their family is known."""
     since = patient.position - LATELY_S * (patient.fs_hz or 0.0)
-    lately = (beat for beat in reversed(patient.beats) if beat.anomalous and beat.sample >= since)
-    newest = next(lately, None)
-    known = [one for one in patient.families if newest and one.number == newest.family]
-    if not known or known[0].beats < 2:
-        return ""
-    (family,) = known
-    said = f"called {family.word}" if family.word == "normal" else f"{family.beats:,} so far"
-    return f": beats like #{family.number} again, {said}"
+    lately = [one.family for one in patient.beats if one.anomalous and one.sample >= since]
+    for family in patient.families:
+        if family.beats > 1 and family.number in lately[-1:]:
+            said = "called normal" if family.word == "normal" else f"{family.beats:,} so far"
+            return f": beats like #{family.number} again, {said}"
+    return ""
 
 
 def event_name(event: str) -> str:

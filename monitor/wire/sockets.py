@@ -212,16 +212,13 @@ class Sockets:
         """Return the PULL on which a stage receives."""
         return self._bind(zmq.PULL, endpoint, queue_messages, MAX_FRAME_BYTES)
 
-    def publish(self, endpoint: str, queue_messages: int = WORLD_MESSAGES) -> zmq.Socket[bytes]:
-        """Return a PUB; it never blocks and drops for a subscriber that is behind."""
-        return self._bind(zmq.PUB, endpoint, queue_messages, MAX_REPLY_BYTES)
-
-    def publish_heard(
+    def publish(
         self, endpoint: str, queue_messages: int = WORLD_MESSAGES, *, each: bool = False
     ) -> zmq.Socket[bytes]:
-        """Return an XPUB: as `publish`, and it can be received which topics are subscribed to.
+        """Return an XPUB; it never blocks and drops for a subscriber that is behind.
 
-        `each`: also what another subscriber hears already, which ZeroMQ by itself does not report.
+        Which topics are subscribed to can be received from it; with `each` also what another
+        subscriber hears already, which ZeroMQ by itself does not report.
         """
         publication = self._bind(zmq.XPUB, endpoint, queue_messages, MAX_REPLY_BYTES)
         publication.setsockopt(zmq.XPUB_VERBOSE, int(each))

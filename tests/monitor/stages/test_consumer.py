@@ -6,14 +6,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
 import zmq
 
 from monitor.delivery.audience import Audience
+from monitor.detection.desk import of_everybody
 from monitor.detection.engine import Engine
 from monitor.detection.model_store import ModelStore
 from monitor.detection.patient_state import read_saved
@@ -52,11 +54,21 @@ def test_late_beats_are_left_out_and_alerts_never() -> None:
     assert without_late_beats(SAID, SHED_LAG_S + 0.1) == [SAID[1], SAID[3], SAID[4]]
 
 
-@pytest.fixture
-def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
-    """Return a consumer that has judged a beat of one patient, and whose journal is in a file."""
+class Consumer(NamedTuple):
+    """A consumer in this process, and what it is made of."""
+
+    stage: ConsumerStage
+    engine: Engine
+    journal: Journal
+    host: StageHost
+    alerts: str  # endpoint
+
+
+@contextmanager
+def made_in(folder: Path, audience: Audience | None = None) -> Iterator[Consumer]:
+    """Make a consumer whose journal is the file `j` of a folder; an audience has it make beats."""
     settings = ConsumerSettings(
-        beats=f"ipc://{tmp_path}/b", alerts=f"ipc://{tmp_path}/a", journal=str(tmp_path / "j")
+        beats=f"ipc://{folder}/b", alerts=f"ipc://{folder}/a", journal=str(folder / "j")
     )
     with ExitStack() as stack:
         host = stack.enter_context(StageHost("consumer", settings))
@@ -66,15 +78,23 @@ def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
             template_checkpoint(),
             settings,
             journal,
-            ModelStore(tmp_path, journal.identity),
+            ModelStore(folder, journal.identity),
             executor,
             lambda: "now",
+            hears_beats=of_everybody if audience is None else audience.may_want,
         )
-        engine.expect([STREAM])
         receiver = host.sockets.pull(settings.beats)
-        stage = ConsumerStage(settings, host, engine, journal, receiver)
-        stage.pass_on(stage.step([beats_message([5.0])], now_s=1.0), now_s=1.0)
-        yield stage
+        stage = ConsumerStage(settings, host, engine, journal, receiver, audience=audience)
+        yield Consumer(stage, engine, journal, host, settings.alerts)
+
+
+@pytest.fixture
+def consumer(tmp_path: Path) -> Iterator[ConsumerStage]:
+    """Return a consumer that has judged a beat of one patient, and whose journal is in a file."""
+    with made_in(tmp_path) as made:
+        made.engine.expect([STREAM])
+        made.stage.pass_on(made.stage.step([beats_message([5.0])], now_s=1.0), now_s=1.0)
+        yield made.stage
 
 
 def test_a_bound_that_is_reached_is_an_alert(
@@ -97,27 +117,10 @@ def test_a_bound_that_is_reached_is_an_alert(
 
 def test_beats_are_made_for_who_asks_for_them(tmp_path: Path) -> None:
     """Of nobody while nobody listens, then of the one patient; counts go on as they were."""
-    settings = ConsumerSettings(
-        beats=f"ipc://{tmp_path}/b", alerts=f"ipc://{tmp_path}/a", journal=str(tmp_path / "j")
-    )
-    with ExitStack() as stack:
-        host = stack.enter_context(StageHost("consumer", settings))
-        journal = stack.enter_context(Journal(Path(settings.journal)))
-        executor = stack.enter_context(ThreadPoolExecutor(1))
-        models = ModelStore(tmp_path, journal.identity)
-        audience = Audience(ALL_BEATS)
-        engine = Engine(
-            template_checkpoint(),
-            settings,
-            journal,
-            models,
-            executor,
-            lambda: "now",
-            hears_beats=audience.may_want,
-        )
-        engine.expect([STREAM, msgspec.structs.replace(STREAM, patient="q")])
-        receiver = host.sockets.pull(settings.beats)
-        stage = ConsumerStage(settings, host, engine, journal, receiver, audience=audience)
+    audience = Audience(ALL_BEATS)
+    with made_in(tmp_path, audience) as made:
+        stage = made.stage
+        made.engine.expect([STREAM, msgspec.structs.replace(STREAM, patient="q")])
 
         def scored(number: int) -> list[str]:
             """Return whose beats are made of the next message of each patient."""
@@ -130,7 +133,7 @@ def test_beats_are_made_for_who_asks_for_them(tmp_path: Path) -> None:
             return [one.patient for one in result.messages if isinstance(one, BeatScored)]
 
         assert scored(1) == []
-        subscriber = host.sockets.subscribe(settings.alerts, ["beat.q", "alert."])
+        subscriber = made.host.sockets.subscribe(made.alerts, ["beat.q", "alert."])
         deadline_s = time.monotonic() + 10
         while not audience.wants("q"):
             stage.step([], 1.0)
@@ -143,7 +146,7 @@ def test_beats_are_made_for_who_asks_for_them(tmp_path: Path) -> None:
             stage.step([], 2.0)
             assert time.monotonic() < deadline_s
         assert scored(3) == []
-        assert [one.beats for one in engine.report().patients] == [3, 3]
+        assert [one.beats for one in made.engine.report().patients] == [3, 3]
 
 
 def kept_factor(folder: Path) -> float:
@@ -177,20 +180,10 @@ def test_a_journal_that_is_an_older_copy_is_reported_once(tmp_path: Path) -> Non
         journal.commit(all_encoded([alert(seq=1)]), [])
     lock_path(path).write_text(f"{journal.identity} 7")
     assert newest_seq(path) == 1  # who only looks changes nothing
-    settings = ConsumerSettings(
-        beats=f"ipc://{tmp_path}/b", alerts=f"ipc://{tmp_path}/a", journal=str(path)
-    )
-    with ExitStack() as stack:
-        host = stack.enter_context(StageHost("consumer", settings))
-        journal = stack.enter_context(Journal(path))
-        executor = stack.enter_context(ThreadPoolExecutor(1))
-        models = ModelStore(tmp_path, journal.identity)
-        engine = Engine(template_checkpoint(), settings, journal, models, executor, lambda: "now")
-        receiver = host.sockets.pull(settings.beats)
-        stage = ConsumerStage(settings, host, engine, journal, receiver)
+    with made_in(tmp_path) as made:
         for now_s in (1.0, 3.0, 5.0):
-            stage.pass_on(stage.step([], now_s), now_s)
-        told = journal.alerts_after(1, 10)
+            made.stage.pass_on(made.stage.step([], now_s), now_s)
+        told = made.journal.alerts_after(1, 10)
         assert [(one.event, one.state) for one in told if isinstance(one, Technical)] == [
             ("journal_went_back", "onset"),
             ("journal_went_back", "cleared"),

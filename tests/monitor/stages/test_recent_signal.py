@@ -117,7 +117,7 @@ def test_each_who_begins_to_listen_is_heard(tmp_path: Path) -> None:
     """The second view of a patient too, and one that comes back; not while the stage is behind."""
     endpoint = f"ipc://{tmp_path}/w"
     with Sockets() as sockets:
-        audience = WaveAudience(sockets.publish_heard(endpoint, 100, each=True))
+        audience = WaveAudience(sockets.publish(endpoint, 100, each=True))
         first = Waves(sockets, endpoint, ("wave.p1",))
         assert asked(audience, 1) == ["wave.p1"]
         second = Waves(sockets, endpoint, ("wave.p1",))
@@ -162,7 +162,7 @@ def test_views_beyond_the_bound_are_counted(
     monkeypatch.setattr("monitor.stages.segmenter.MAX_PATIENTS", 2)
     endpoint = f"ipc://{tmp_path / 'w'}"
     with Sockets() as sockets:
-        publications = sockets.publish_heard(endpoint, 100, each=True)
+        publications = sockets.publish(endpoint, 100, each=True)
         audience = WaveAudience(publications)
         subscription = sockets.subscribe(endpoint, ["wave.a", "wave.b", "wave.c"])
         while audience.refused == 0 and publications.poll(10_000):

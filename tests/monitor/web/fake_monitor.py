@@ -79,7 +79,7 @@ class FakeMonitor:
                 sockets.publish(self.alerts),
                 sockets.serve(requests_endpoint(self.alerts)),
             )
-            waves = sockets.publish_heard(self.wave, 1000, each=True)
+            waves = sockets.publish(self.wave, 1000, each=True)
             sockets.close_ms = 0
             began_s, n, status_due_s = time.monotonic(), 0, 0.0
             while not self._stop.wait(max(0.0, began_s + n * STEP_S - time.monotonic())):
