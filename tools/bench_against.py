@@ -84,7 +84,7 @@ def older_tree(revision: str, folder: Path, python: str | None) -> Iterator[Tree
 
 
 class WardRun(NamedTuple):
-    """One ward: CPU of all processes but the listener, a beat; and how late its scores were."""
+    """One ward: of all processes but the listener CPU a beat and memory; how late scores were."""
 
     cpu_us: float
     p99_ms: float
@@ -96,14 +96,13 @@ class WardRun(NamedTuple):
 def ward_run(tree: Tree, folder: Path, patients: int, seconds: float, *options: str) -> WardRun:
     """Let a ward live once."""
     asked = ("--patients", f"{patients}", "--seconds", f"{seconds:g}", "--json", *options)
-    found = json.loads(run_measured(tree.command("bench", "ward", *asked), folder).output)
+    with watched_memory(but_first=True) as held_mb:  # the first one listens
+        found = json.loads(run_measured(tree.command("bench", "ward", *asked), folder).output)
     cores = sum(share for name, share in found["cores"].items() if name != "subscriber")
-    held = sum(mb for name, mb in found["memory_mb"].items() if name != "subscriber")
     late_ms = found["delay_p99_ms"] or float("inf")
     lost = found["dropped"] + max(0, found["missed"])
-    return WardRun(
-        1e6 * cores / max(1, found["beats_per_s"]), late_ms, lost, held, found["kept_up"]
-    )
+    cpu_us = 1e6 * cores / max(1, found["beats_per_s"])
+    return WardRun(cpu_us, late_ms, lost, max(held_mb, default=0.0), found["kept_up"])
 
 
 def ward_part(given: argparse.Namespace, trees: Sequence[Tree], works: Sequence[Work]) -> str:
@@ -137,7 +136,7 @@ def ward_part(given: argparse.Namespace, trees: Sequence[Tree], works: Sequence[
                     ]
                 )
     headings = ["patients", "work", "tree", "CPU us a beat", "ratio", "p99 ms"]
-    headings += ["lost", "kept up", "MB (resident)"]
+    headings += ["lost", "kept up", "MB (proportional)"]
     return table(headings, rows)
 
 
@@ -161,15 +160,18 @@ def record_run(tree: Tree, folder: Path, *options: str) -> RecordRun:
 
 
 @contextlib.contextmanager
-def watched_memory() -> Iterator[list[float]]:
-    """Note every fifth of a second the proportional set size of all that this process started."""
+def watched_memory(*, but_first: bool = False) -> Iterator[list[float]]:
+    """Note every fifth of a second the proportional set size of all that this process started.
+
+    `but_first` leaves out the process that it started itself, and takes what descends from that.
+    """
     held_mb: list[float] = []
     own, is_over = os.getpid(), threading.Event()
 
     def watch() -> None:
         while not is_over.wait(0.2):
             started = [pid for pid in tree_memory_mb(own) if pid != own]
-            held_mb.append(sum(map(proportional_mb, started)))
+            held_mb.append(sum(map(proportional_mb, started[but_first:])))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from monitor.detection.rules import load_rules
-from tools.bench_against import main, proportional_mb
+from tools.bench_against import main, proportional_mb, watched_memory
 from tools.measured import tree_memory_mb
 from tools.replays import rules_without_alarms
 
@@ -40,3 +41,23 @@ def test_a_revision_that_is_not_there_is_said(capfd: pytest.CaptureFixture[str])
     """In one line, and nothing is left behind."""
     assert main(["no-such-revision", "--python", sys.executable]) == 1
     assert "no-such-revision" in capfd.readouterr().err
+
+
+@linux
+def test_what_started_the_others_may_be_left_out() -> None:
+    """The listener of a ward is no part of the monitor."""
+    nested = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    sums: list[float] = []
+    for but_first in (False, True):
+        with (
+            watched_memory(but_first=but_first) as held_mb,
+            subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE) as process,
+        ):
+            while len(tree_memory_mb(process.pid)) < 2:
+                time.sleep(0.01)
+            n_before = len(held_mb)
+            while len(held_mb) < n_before + 2:
+                time.sleep(0.01)
+            process.communicate(b"\n")
+        sums.append(max(held_mb))
+    assert sums[0] > sums[1] > 1
