@@ -4,7 +4,8 @@
     python -m tools.alarm_robustness ../shared/data/cinc2015 3     # each third record
 
 Prints Markdown for docs/ALARMS.md: the score of the challenge, ECG leads alone, upside down, at
-half and double the gain, in another order, and with the hum of mains.
+half and double the gain, in another order, with the hum of mains, and with the noise of muscles in
+one lead during the last half minute.
 """
 
 from __future__ import annotations
@@ -24,12 +25,26 @@ from tools.pages import table
 
 Leads = NDArray[np.float32]
 HUM_MV = 0.05
+MUSCLES = 0.5  # standard deviation, of what the lead's signal seldom exceeds
+MUSCLES_FROM_HZ = 20.0  # less below
+MUSCLES_S = 30.0
 
 
 def hum(leads: Leads, fs_hz: float, mains_hz: float) -> Leads:
     """Return the leads with a sinusoid on top."""
     phase = 2 * np.pi * mains_hz * np.arange(leads.shape[1]) / fs_hz
     return np.asarray(leads + HUM_MV * np.sin(phase), np.float32)
+
+
+def muscles(leads: Leads, fs_hz: float, lead: int) -> Leads:
+    """Return the leads with the noise of muscles in one, towards the end."""
+    noisy, n = leads.copy(), min(round(MUSCLES_S * fs_hz), leads.shape[1])
+    spectrum = np.fft.rfft(np.random.default_rng(3).normal(size=n))
+    spectrum *= np.minimum(np.fft.rfftfreq(n, 1 / fs_hz) / MUSCLES_FROM_HZ, 1)
+    noise = np.fft.irfft(spectrum, n)
+    height = np.nanquantile(np.abs(leads[lead] - np.nanmedian(leads[lead])), 0.99)
+    noisy[lead, -n:] += np.asarray(MUSCLES * height * noise / noise.std(), np.float32)
+    return noisy
 
 
 VARIANTS: dict[str, Callable[[Leads, float], Leads]] = {
@@ -40,6 +55,8 @@ VARIANTS: dict[str, Callable[[Leads, float], Leads]] = {
     "last lead first": lambda leads, _: leads[::-1].copy(),
     "hum of 50 Hz": lambda leads, fs_hz: hum(leads, fs_hz, 50.0),
     "hum of 60 Hz": lambda leads, fs_hz: hum(leads, fs_hz, 60.0),
+    "muscles in the first lead": lambda leads, fs_hz: muscles(leads, fs_hz, 0),
+    "muscles in the last lead": lambda leads, fs_hz: muscles(leads, fs_hz, -1),
 }
 
 

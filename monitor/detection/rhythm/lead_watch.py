@@ -20,6 +20,8 @@ BEATS_S = 2.25  # a window that was quiet for no longer holds beats
 FEWEST_USUAL = 5  # values before anything is usual: 20 s
 MOST_MISSING = 0.2  # of a window's samples
 MOST_STILL = 0.3  # of a window's steps: a lead that came off is constant, a heart at rest is not
+NOISE = 0.2  # muscle share: .1 % of the windows of MIT-BIH reach it; muscles have .3 and more
+LOUD_S = 1.0  # what was quiet for so long is not noise but what is left where there is no signal
 LOOSE_S = 15.0  # so long after an electrode came off, what is quiet may hang on it
 
 
@@ -64,6 +66,7 @@ def watch_lead(
         far_share=window.far_share,
         dominant_hz=window.dominant_hz,
         height_mv=window.height_mv,
+        noisy=window.muscle_share > NOISE and quiet_s < LOUD_S,
     )
     return LeadWatchState(state.hops + 1, usual, loud, still, loose), signs
 

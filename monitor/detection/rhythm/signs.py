@@ -6,6 +6,8 @@ record of any leads, or a table in a test.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -70,6 +72,8 @@ class LeadSigns(msgspec.Struct, frozen=True):
         Of the last four seconds: see `segmenter.oscillation`.
     height_mv : float
         Highest over lowest of the last four seconds.
+    noisy : bool
+        Whether the noise of muscles covers what it shows: see `heard`.
     """
 
     readable: bool
@@ -78,6 +82,17 @@ class LeadSigns(msgspec.Struct, frozen=True):
     far_share: float = 0.0
     dominant_hz: float = 0.0
     height_mv: float = 0.0
+    noisy: bool = False
+
+
+def heard(leads: Sequence[LeadSigns]) -> list[LeadSigns]:
+    """Return the leads that are asked: those that can be read, without the noisy ones of them.
+
+    Noise is as loud as QRS complexes and has no period, so it would deny a silence or a
+    fibrillation that another lead shows. Where every lead is noisy, all are asked, and deny it.
+    """
+    readable = [lead for lead in leads if lead.readable]
+    return [lead for lead in readable if not lead.noisy] or readable
 
 
 class PulseSigns(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from monitor.detection.rhythm.life_cycle import (
 )
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
-from monitor.detection.rhythm.signs import PulseSigns, RhythmMoment
+from monitor.detection.rhythm.signs import PulseSigns, RhythmMoment, heard
 from monitor.wire.messages import ALARM_KINDS, AlarmKind
 
 QUIET = AlarmLife()
@@ -131,8 +131,8 @@ def _key(asked: _Asked, *, is_fresh: bool) -> tuple[float, ...]:
 def _with_quiet(
     quiet: tuple[tuple[int, float], ...], moment: RhythmMoment
 ) -> tuple[tuple[int, float], ...]:
-    """Take in how long the loudest readable lead has been quiet, where that is known."""
-    known = [lead.quiet_s for lead in moment.leads if lead.readable and lead.quiet_s > 0]
+    """Take in how long the loudest lead that is heard has been quiet, where that is known."""
+    known = [lead.quiet_s for lead in heard(moment.leads) if lead.quiet_s > 0]
     return (*quiet[1 - QUIET_KEPT :], (moment.sample, min(known))) if known else quiet
 
 

@@ -47,6 +47,18 @@ def test_quiet_counts_from_the_last_complex(gain: float, p_waves: bool) -> None:
     assert max(found[at_s][0].quiet_s for at_s in np.arange(25.0, 60.0, 0.5)) < 1.25
 
 
+def test_muscles_are_noise_and_what_is_left_of_a_silent_lead_is_not() -> None:
+    """Loud as beats; an amplifier's own noise has as much at these frequencies, and is quiet."""
+    heart = standing_still()
+    muscles = np.random.default_rng(1).normal(0, 0.3, len(heart)).astype(np.float32)
+    assert not any(signs.noisy for signs, _ in watched(heart).values())
+    found = watched(heart + np.where(np.arange(len(heart)) >= 40 * FS_HZ, muscles, 0))
+    assert not any(signs.noisy for at_s, (signs, _) in found.items() if at_s < 40)
+    assert all(signs.noisy for at_s, (signs, _) in found.items() if at_s >= 43)
+    left = watched(heart + np.where(np.arange(len(heart)) >= 60 * FS_HZ, 0.01 * muscles, 0))
+    assert not any(signs.noisy for signs, _ in left.values())
+
+
 def test_nothing_is_quiet_before_anything_is_usual() -> None:
     """The first twenty seconds teach how high complexes are."""
     found = watched(np.random.default_rng(0).normal(0, 0.003, 4000).astype(np.float32))

@@ -19,8 +19,13 @@ BEGINS_S, LASTS_S, LENGTH_S = 50.0, 16.0, 80.0
 TIME_S = np.arange(int(LASTS_S * FS_HZ)) / FS_HZ
 
 
-def rang(event: Callable[[Signal], Signal], leads: int) -> dict[str, float]:
-    """Return which alarms began, and when: of a heart of 75 a minute that an event befalls."""
+def rang(
+    event: Callable[[Signal], Signal], leads: int, noisy_lead: int | None = None
+) -> dict[str, float]:
+    """Return which alarms began, and when: of a heart of 75 a minute that an event befalls.
+
+    One lead may show the noise of muscles as long, half as high as R waves.
+    """
     r_s = np.arange(0.5, LENGTH_S - 0.5, 0.8)
     begin = int(BEGINS_S * FS_HZ)
     during = slice(begin, begin + len(TIME_S))
@@ -28,6 +33,8 @@ def rang(event: Callable[[Signal], Signal], leads: int) -> dict[str, float]:
     for lead in range(leads):
         heart = (1.0 - 0.4 * lead) * ecg(FS_HZ, r_s, LENGTH_S, seed=lead).astype(np.float64)
         heart[during] = event(heart[during])
+        if lead == noisy_lead:
+            heart[during] += muscles(0.5 * (1.0 - 0.4 * lead))
         signals.append(heart)
     state = AlarmsState()
     onsets: dict[str, float] = {}
@@ -42,6 +49,20 @@ def rang(event: Callable[[Signal], Signal], leads: int) -> dict[str, float]:
 def still(*, mv: float = 0.01) -> Signal:
     """Return noise: the heart stands still."""
     return mv * np.random.default_rng(5).normal(size=len(TIME_S))
+
+
+def muscles(mv: float) -> Signal:
+    """Return the noise of muscles: 20 Hz and more, and less below."""
+    spectrum = np.fft.rfft(np.random.default_rng(7).normal(size=len(TIME_S)))
+    hz = np.fft.rfftfreq(len(TIME_S), 1 / FS_HZ)
+    noise = np.fft.irfft(spectrum * np.minimum(hz / 20, 1), len(TIME_S))
+    return np.asarray(mv * noise / noise.std())
+
+
+def slow() -> Signal:
+    """Return a heart of 30 a minute."""
+    r_s = np.arange(1.0, LASTS_S, 2.0)
+    return ecg(FS_HZ, r_s, LASTS_S).astype(np.float64)
 
 
 def fibrillation(mv: float, hz: float) -> Signal:
@@ -90,6 +111,25 @@ def test_fibrillation_of_any_height_rings(mv: float, hz: float, leads: int) -> N
 def test_asystole_rings_under_what_lies_over_it(signal: Signal, leads: int) -> None:
     """Within 5 s."""
     assert rang(lambda _: signal, leads)["asystole"] <= BEGINS_S + 5.0
+
+
+@pytest.mark.parametrize("noisy_lead", [0, 1])
+@pytest.mark.parametrize(
+    ("event", "alarm"),
+    [
+        (lambda _: still(), "asystole"),
+        (lambda _: fibrillation(0.8, 6.0), "ventricular_fibrillation"),
+        (lambda _: slow(), "extreme_bradycardia"),
+    ],
+    ids=["still", "fibrillation", "slow"],
+)
+def test_muscles_in_one_lead_deny_nothing_that_another_shows(
+    event: Callable[[Signal], Signal], alarm: str, noisy_lead: int
+) -> None:
+    """Within 5 s, and as many beats as a slow rate needs; beats beside noise ring nothing."""
+    onsets = rang(event, 2, noisy_lead)
+    assert onsets[alarm] <= BEGINS_S + (13.0 if alarm == "extreme_bradycardia" else 5.0)
+    assert rang(lambda heart: heart, 2, noisy_lead) == {}
 
 
 @pytest.mark.parametrize("leads", [1, 2])

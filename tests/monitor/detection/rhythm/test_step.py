@@ -20,6 +20,7 @@ LIMITS = RhythmLimits()
 GOOD, QUIET = LeadSigns(True), LeadSigns(True, quiet_s=4.0)
 OSCILLATING = LeadSigns(True, 0.0, 0.3, 0.75, 5.0, 1.0)
 COMPLEXES = LeadSigns(True, 0.0, 0.85, 0.3, 2.0, 1.0)
+NOISE = LeadSigns(True, 0.25, 0.95, 0.6, 5.0, 1.0, noisy=True)  # no period, and never quiet
 NORMAL, VENTRICULAR = -2.0, 3.0
 
 
@@ -164,16 +165,25 @@ def test_a_fast_rhythm_of_noise_rings_nothing() -> None:
 
 
 def test_a_slow_heart_falls_silent_between_its_beats() -> None:
-    """Leads that are never quiet for 0.6 s hide beats that were missed."""
-    silent, loud = Patient(), Patient()
+    """Leads that are never quiet for 0.6 s hide beats that were missed; noise tells nothing."""
+    silent, loud, beside_noise, noise = Patient(), Patient(), Patient(), Patient()
     for k in range(1, 12):
         r_sample = round(k * 1.6 * FS_HZ)
-        for patient, quiet_s in ((silent, 0.9), (loud, 0.3)):
+        for patient, quiet_s, others in (
+            (silent, 0.9, ()),
+            (loud, 0.3, ()),
+            (beside_noise, 0.9, (NOISE,)),
+            (noise, 0.25, (NOISE,)),
+        ):
+            known = () if patient is noise else (LeadSigns(True, quiet_s=quiet_s),)
             while patient.sample + HOP < r_sample:
-                patient.moment(leads=(LeadSigns(True, quiet_s=quiet_s),))
-            patient.moment((Beat(r_sample, 1600.0),), (LeadSigns(True, quiet_s=0.25),))
+                patient.moment(leads=(*known, *others))
+            known = () if patient is noise else (LeadSigns(True, quiet_s=0.25),)
+            patient.moment((Beat(r_sample, 1600.0),), (*known, *others))
     assert silent.raised("extreme_bradycardia") == ["onset"]
     assert loud.raised("extreme_bradycardia") == []
+    assert beside_noise.raised("extreme_bradycardia") == ["onset"]
+    assert noise.raised("extreme_bradycardia") == []
 
 
 @pytest.mark.parametrize(
@@ -265,6 +275,9 @@ def test_asystole_is_silence_in_every_readable_lead() -> None:
         ((QUIET, GOOD), False),
         ((off, off), False),
         ((LeadSigns(True, quiet_s=3.0),), False),
+        ((QUIET, NOISE), True),
+        ((NOISE, NOISE), False),
+        ((NOISE, off), False),
     ):
         patient = Patient()
         patient.moment(leads=leads)
@@ -288,6 +301,8 @@ def test_fibrillation_is_an_oscillation_without_complexes() -> None:
         ((OSCILLATING, OSCILLATING), True),
         ((OSCILLATING, LeadSigns(False)), True),
         ((OSCILLATING, COMPLEXES), False),
+        ((OSCILLATING, NOISE), True),
+        ((NOISE, NOISE), False),
         ((msgspec.structs.replace(OSCILLATING, height_mv=0.03),), False),
         ((msgspec.structs.replace(OSCILLATING, dominant_hz=2.0),), False),
     ):
