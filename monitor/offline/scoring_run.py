@@ -14,7 +14,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.ecg5000 import read_ecg5000
 from model.scoring import Scorer
 from monitor.errors import SpecMismatch
-from monitor.offline.training_run import ECG5000_SPEC
+from monitor.offline.training_options import ECG5000_SPEC
 
 
 @dataclass(frozen=True)

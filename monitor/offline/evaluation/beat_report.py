@@ -21,7 +21,7 @@ from monitor.journal.kept_beats import KeptBeat, LeadBeat
 from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR, NORMAL_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
-from monitor.offline.training_run import check_replaceable
+from monitor.offline.output_files import check_replaceable
 from monitor.plain import clock, milliseconds
 from monitor.text import harmless
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,9 +21,8 @@ from model.errors import InvalidBeats
 from model.scoring import Scorer
 from model.thresholds import Threshold, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
+from monitor.offline.evaluation_options import Protocol
 from monitor.offline.training_run import ECG5000_FALSE_ALERTS, Labelled
-
-Protocol = Literal["pooled", "official", "checkpoint"]
 
 POOLED_TRAINING_SHARE = 0.85  # of the normal beats, as in the published tutorials
 NORMAL_COLOUR, ANOMALY_COLOUR = "#0072b2", "#d55e00"  # colour-blind readers can distinguish them
