@@ -38,7 +38,7 @@ from monitor.cli.worker_options import Dask, Jobs, ShardText, part_asked_for, wo
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.settings import parse_duration, parse_verdict
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
@@ -895,7 +895,8 @@ def _outcome(results: list[Outcome], out: str) -> int:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
                 f"{harmless(one.record)}: {harmless(named_leads(one.leads), 300)}, "
-                f"{one.n_beats:,} beats, {one.n_withheld:,} of them without a verdict{anomalous}"
+                f"{counted(one.n_beats, 'beat', ',')}, {one.n_withheld:,} of them without a verdict"
+                f"{anomalous}"
                 f"{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()

@@ -21,6 +21,7 @@ from monitor.log import state_folder
 from monitor.run.free_endpoints import holder
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_BEATS, DEFAULT_SAMPLES, DEFAULT_WAVE
 from monitor.sources.missing_record import shown
+from monitor.text import counted
 from monitor.wire.pushed_samples import DEFAULT_PUSH
 from monitor.wire.sockets import requests_endpoint
 
@@ -72,7 +73,7 @@ def checks(why_plain: str | None, columns: int, rows: int) -> list[Check]:
 
 
 def _versions() -> Check:
-    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    system = f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}"
     text = f"{installed_version(PACKAGE)} on Python {platform.python_version()}, {system}"
     return Check("ok", PACKAGE, text)
 

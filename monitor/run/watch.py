@@ -22,6 +22,7 @@ from monitor.errors import MonitorSilent, NotHandedOn
 from monitor.interrupts import Interrupts
 from monitor.journal.lock import locked
 from monitor.settings import KEEP_DAYS, KEEP_MB
+from monitor.text import counted, were
 from monitor.view.screens import SILENT_S, Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import Keys
@@ -185,7 +186,7 @@ def handing_on(
             delivery.drain(lambda: interrupts.happened)
     if options.until_end and delivery.undelivered and not interrupts.happened:
         raise NotHandedOn(
-            f"{delivery.undelivered} alerts were not handed on"
+            f"{counted(delivery.undelivered, 'alert')} {were(delivery.undelivered)} not handed on"
             + ("" if inbox is None else "; what waits is tried again with the same --durable")
         )
 
@@ -283,7 +284,11 @@ class Hearing:
         self._silent = silent
         missing = subscriber.truncated - self._truncated
         if missing:
-            self._notice(f"truncated: {missing} alerts are kept no longer and were missed")
+            are = "is" if missing == 1 else "are"
+            self._notice(
+                f"truncated: {counted(missing, 'alert')} {are} kept no longer and {were(missing)} "
+                "missed"
+            )
         self._truncated = subscriber.truncated
 
     def _say_refused(self, refusal: str) -> None:
