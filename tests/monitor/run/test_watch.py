@@ -69,9 +69,16 @@ def test_a_monitor_that_goes_is_not_waited_for(
     with served(endpoint, tmp_path / "j") as server:
         server.do(beat_heart(0))
         thread = _in_the_background(server, ended=False, stop=stop)
-        threading.Timer(1.5, stop.set).start()
+
+        class StopsTheMonitor(io.StringIO):
+            def write(self, text: str) -> int:
+                stop.set()  # once it is heard
+                return super().write(text)
+
+        topics = ("alert", "status")
+        screen = JsonScreen(StopsTheMonitor(), io.StringIO(), topics)
         with pytest.raises(MonitorSilent, match="the monitor stopped"):
-            _printed(endpoint)
+            follow(FollowOptions(endpoint, topics, until_end=True), screen)
         thread.join()
 
 
