@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.errors import InvalidOption
@@ -10,6 +12,17 @@ from monitor.offline.address import Address
 
 # How pages, pictures and what is printed of them begin, in small letters.
 PAGES_BEGIN = (b"<!doctype html", b"\x89png", b"%pdf")
+
+
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """Let an OSError name the file that is written; that of a full disk names none, or another."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(file)
+        raise
 
 
 def check_writable(out: Path, overwrite: bool) -> None:

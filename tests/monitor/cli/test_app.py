@@ -614,7 +614,7 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),
         (["annotate", "x"], ["--out"]),
-        (["annotate", "{tmp}", "--out", "{tmp}/found"], ["no record"]),
+        (["annotate", "{tmp}/empty", "--out", "{tmp}/found"], ["no record"]),
         (["annotate", "{tmp}/records", "--out", "{tmp}/found", "--jobs", "0"], ["--jobs 0"]),
         (["annotate", "{tmp}/../no", "--out", "{tmp}/found"], ["no"]),
         (["annotate", "a/../../etc/passwd", "--out", "{tmp}/found"], ["etc"]),
@@ -629,6 +629,7 @@ def test_misuse_gets_one_line(arguments: list[str], words: list[str], tmp_path: 
         return [text.replace("{tmp}", str(tmp_path)) for text in texts]
 
     (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "r.hea").write_text("r 1 250 1000\nr.dat 16\n")
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -683,7 +684,7 @@ def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -
     breaks(broken)
     done = ecg_monitor("annotate", broken, "--out", tmp_path / "found")
     explains(*seen(done), word)
-    assert not list((tmp_path / "found").iterdir())
+    assert not list((tmp_path / "found").glob("*"))
 
 
 def test_a_record_that_is_short_is_read_as_far_as_it_goes(record: Path, tmp_path: Path) -> None:
