@@ -41,11 +41,11 @@ from model.training_config import TrainingConfig
 from monitor.offline.evaluation.ecg5000_report import (
     ANOMALY_COLOUR,
     NORMAL_COLOUR,
-    Protocol,
     area_under_curve,
     split,
 )
 from monitor.offline.evaluation.page import png
+from monitor.offline.evaluation_options import Protocol
 from monitor.offline.training_run import Labelled
 
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
