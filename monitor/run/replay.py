@@ -39,7 +39,7 @@ from monitor.settings import (
 )
 from monitor.sources.kinds import cannot_wait, is_live
 from monitor.sources.source import SourceOptions
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
@@ -453,7 +453,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         waves = Waves(sockets, settings[1].wave, wanted) if wanted else None
         stack.enter_context(screen)
         if not is_new:
-            screen.notice(f"{journal} goes on behind its {before_seq} alerts")
+            screen.notice(f"{journal} goes on behind its {counted(before_seq, 'alert')}")
         for reason in options.passed_over:
             screen.notice(f"passed over: {reason}")
         live = {harmless(one, 100) for one in options.records if is_live(one)}

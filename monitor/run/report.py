@@ -12,7 +12,7 @@ from rich.text import Text
 from monitor.plain import alarm_name, clock, families_text
 from monitor.run.leads import lead_rows
 from monitor.run.replay import Summary
-from monitor.text import harmless
+from monitor.text import counted, harmless
 
 MOST_FAMILIES = 20  # patients whose families are listed
 INCOMPLETE, NOTHING_MONITORED = 1, 3  # exit codes
@@ -50,8 +50,8 @@ def nothing_monitored(summary: Summary) -> str:
             f"{clock(summary.signal_s, 1)} of signal; look at the lead (--lead)"
         )
     return (
-        f"nothing was monitored: of {summary.beats:,} beats none got a verdict; the signal is too "
-        "short or too poor, or all of it was learnt from (--learn)"
+        f"nothing was monitored: of {counted(summary.beats, 'beat', ',')} none got a verdict; the "
+        "signal is too short or too poor, or all of it was learnt from (--learn)"
     )
 
 
@@ -101,7 +101,11 @@ def _families(summary: Summary) -> list[tuple[str, str]]:
         for patient, families in summary.families.items()
     ]
     more = len(rows) - MOST_FAMILIES
-    return rows if more <= 0 else [*rows[:MOST_FAMILIES], ("", f"and of {more} more patients")]
+    return (
+        rows
+        if more <= 0
+        else [*rows[:MOST_FAMILIES], ("", f"and of {more} more patient{'' if more == 1 else 's'}")]
+    )
 
 
 def _named(rows: list[str]) -> list[tuple[str, str]]:

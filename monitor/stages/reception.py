@@ -22,7 +22,7 @@ from monitor.settings import MAX_BLOCK_S, ProducerSettings
 from monitor.sources.given import odd_span_mv
 from monitor.sources.source import LiveBlock, LiveSource, LiveStream
 from monitor.stages.recorder import Recorder
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.wire.messages import (
     MAX_LEADS,
     MONITOR,
@@ -182,8 +182,8 @@ class Reception:
         n_leads, n_samples = block.samples.shape
         if first < sent.position or n_leads != len(sent.leads) or not n_samples:
             raise RecordError(
-                f"source {self.record} gave a block of {n_leads} leads at sample "
-                f"{block.first_sample}, where {len(sent.leads)} leads from sample "
+                f"source {self.record} gave a block of {counted(n_leads, 'lead')} at sample "
+                f"{block.first_sample}, where {counted(len(sent.leads), 'lead')} from sample "
                 f"{sent.position - sent.base} on can follow; ask whoever wrote it"
             )
         kept = n_samples if sent.stop is None else max(0, min(n_samples, sent.stop - first))

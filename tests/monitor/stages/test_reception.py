@@ -159,7 +159,7 @@ def test_a_source_that_breaks_its_promise_is_refused(strap: Scripted) -> None:
     with pytest.raises(RecordError, match="2 leads at sample 50, where 2 leads from sample 110"):
         one.take()
     strap.blocks = [LiveBlock(STREAM, 200, np.zeros((1, 5), np.float32), 7)]
-    with pytest.raises(RecordError, match="a block of 1 leads"):
+    with pytest.raises(RecordError, match="a block of 1 lead at"):
         one.take()
 
 
