@@ -40,7 +40,9 @@ def workers_for(
 ) -> Workers:
     """Return where a module's tasks are to be done; processes of this machine begin to start.
 
-    Where Dask is missing, InvalidOption says so. One record is judged in this process, and segmented in one beside it that needs no more.
+    Where Dask is missing, InvalidOption says so.
+
+    One record is judged in this process, and segmented in one beside it that needs no more.
     """
     workers = Workers(jobs, dask)
     if dask is None:

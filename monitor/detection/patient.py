@@ -77,7 +77,8 @@ NO_RATE = {
 }  # while one lasts there is no heart rate to be shown
 
 
-LEARNT_BEFORE = "learnt before; the journal kept the model"  # of a patient who was restored
+# Of a patient who was restored: what was said when it was learnt is not kept.
+LEARNT_BEFORE = "learnt before; the journal kept the model"
 
 
 class Counts(msgspec.Struct, frozen=True):
