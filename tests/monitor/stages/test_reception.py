@@ -111,7 +111,7 @@ def test_a_duration_ends_it(strap: Scripted) -> None:
     ],
 )
 def test_a_source_that_sends_nothing_more_ends_by_the_clock(
-    strap: Scripted, sent: int, changes: dict[str, float], late_s: float, is_over: bool
+    strap: Scripted, sent: int, changes: dict[str, Any], late_s: float, is_over: bool
 ) -> None:
     """At --duration, since what is missing of it may never come; it did not end at all."""
     began_s = time.monotonic()
