@@ -492,7 +492,7 @@ def evaluate_model(
                 else:
                     sys.stdout.write(to_table(run_comparison(options, show)))
             return
-        with training_shown("evaluating") as on_epoch:
+        with training_shown("evaluating", n_trainings=options.n_trainings) as on_epoch:
             reports = run(options, on_epoch)
         sys.stdout.write(to_text(reports, as_json=json))
         sys.stdout.flush()

@@ -90,6 +90,11 @@ class EvaluationOptions:
         """Whether a model is trained, not only judged."""
         return bool(self.ecg5000) and self.checkpoint is None
 
+    @property
+    def n_trainings(self) -> int:
+        """How many trainings follow one another, where it trains and compares nothing."""
+        return self.seeds * (self.folds or 1)
+
     def training(self, seed: int) -> TrainingConfig:
         """How to train with a seed."""
         return TrainingConfig(epochs=self.epochs, seed=seed)

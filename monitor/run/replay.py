@@ -62,6 +62,10 @@ OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
 CATCH_UP_S = 5.0  # how long the last alerts may take to arrive when the record has ended
 # A patient who was not learnt and has more anomalous beats than this, of so many: said at the end.
 FEWEST_JUDGED, MANY_ANOMALOUS = 100, 0.1
+NOTHING_LEFT = (
+    "nothing was left to judge: the journal holds this run to its end; to judge the records "
+    "again, name another --journal"
+)
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
 
 FOREIGN = (
@@ -218,6 +222,7 @@ class Tally:
             },
             notes=[
                 *warnings(streams),
+                *([NOTHING_LEFT] if before and patients and new_s <= 0 else []),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),
                 *(f"{one.patient}: {text}" for one in patients if (text := _fit_note(one))),
             ],

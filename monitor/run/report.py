@@ -63,7 +63,7 @@ def summary_table(summary: Summary) -> Table:
         *_named(lead_rows(summary.leads)),
         ("signal", f"{clock(summary.signal_s, 1)} in {summary.elapsed_s:.1f} s"),
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
-        ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),
+        ("beats", _beats(summary)),
         ("anomalous", f"{summary.anomalous:,}"),
         ("alerts", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
         *_alarms(summary),
@@ -81,6 +81,13 @@ def summary_table(summary: Summary) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _beats(summary: Summary) -> str:
+    """Return how many beats there were, and how many got no verdict, or were learnt from."""
+    told = f"{summary.beats:,}, {summary.withheld:,} without a verdict"
+    n_learning = summary.beats - summary.judged - summary.withheld
+    return f"{told}, {n_learning:,} while learning" if n_learning > 0 else told
 
 
 def _alarms(summary: Summary) -> list[tuple[str, str]]:

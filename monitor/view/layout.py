@@ -319,6 +319,8 @@ def _alerts(
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
     stages = stage_table(snapshot.stages, snapshot.faults)
+    for row in listed:
+        row.truncate(room - 1, overflow="ellipsis")  # or its end touches the table
     return [above, *beside(listed, room, stages, n_rows - 1)]
 
 
