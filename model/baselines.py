@@ -127,7 +127,7 @@ def _scikit_learn(module: str) -> Any:  # noqa: ANN401  an optional library with
         return import_module(f"sklearn.{module}")
     except ImportError as error:
         raise MissingLibrary(
-            "the comparison needs scikit-learn; install it: pip install 'ecg-monitor[all]'"
+            "the comparison needs scikit-learn; install it: pip install 'ecg-monitor[compare]'"
         ) from error
 
 

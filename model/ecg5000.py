@@ -57,12 +57,7 @@ def read_ecg5000(
         message names the line.
     """
     path = Path(path)
-    fields_of = _FORMS.get(path.suffix.lower())
-    if fields_of is None:
-        suffixes = ", ".join(filter(None, _FORMS))
-        raise InvalidDataset(
-            f"{path}: unknown form; ECG5000 comes as {suffixes}, or without suffix"
-        )
+    fields_of = _form_of(path)
     labels: list[int] = []
     beats: list[NDArray[np.float32]] = []
     for number, line in _data_lines(path, header=path.suffix.lower() in _WITH_HEADER):
@@ -75,6 +70,23 @@ def read_ecg5000(
     if not labels:
         raise InvalidDataset(f"{path} holds no beats; download it again")
     return np.array(labels, dtype=np.int64), np.stack(beats)
+
+
+def check_ecg5000(path: Path) -> None:
+    """Raise InvalidDataset as `read_ecg5000` does, of what a file's first line and name tell."""
+    _form_of(path)
+    next(_lines(path), None)
+
+
+def _form_of(path: Path) -> Callable[[str], Fields]:
+    """Return what takes a line apart."""
+    fields_of = _FORMS.get(path.suffix.lower())
+    if fields_of is None:
+        suffixes = ", ".join(filter(None, _FORMS))
+        raise InvalidDataset(
+            f"{path}: unknown form; ECG5000 comes as {suffixes}, or without suffix"
+        )
+    return fields_of
 
 
 def _data_lines(path: Path, header: bool) -> Iterator[tuple[int, str]]:

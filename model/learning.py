@@ -288,7 +288,8 @@ def dominant_beats(beats: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     if len(beats) < MIN_BEATS:
         raise CannotLearn(
-            f"{len(beats)} beats are too few to learn from; at least {MIN_BEATS} are needed"
+            f"{len(beats)} {'beat is' if len(beats) == 1 else 'beats are'} too few to learn "
+            f"from; at least {MIN_BEATS} are needed"
         )
     kept = _grow(beats, _densest(beats))
     if 2 * kept.sum() < len(beats):

@@ -155,7 +155,7 @@ class Trainer:
             )
         checked = check_beats(beats, config.length)
         if len(checked) < MIN_BEATS:
-            raise InvalidBeats(f"{len(checked)} beats are too few to train on; give {MIN_BEATS}")
+            raise InvalidBeats(f"too few beats to train on: {len(checked)}; give {MIN_BEATS}")
         self.device = device
         self._generator = torch.Generator().manual_seed(self.training.seed)
         if kept_apart is None:

@@ -24,6 +24,27 @@
 do not know this one.
 """
 
+import errno
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def reason_of(error: OSError) -> str:
+    """Return why the system refused; of a full disk also what to do.
+
+    Examples
+    --------
+    >>> reason_of(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device; free space on its disk, or write elsewhere'
+    """
+    reason = error.strerror or str(error)
+    return f"{reason}; free space on its disk, or write elsewhere" if is_full(error) else reason
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a disk, or a person's share of it, is full."""
+    return error.errno in _FULL
+
 
 class MonitorError(Exception):
     """Base of all errors of this package; the message says what, where and what to do."""

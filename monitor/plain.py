@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.wire.codec import encode_json
 from monitor.wire.messages import (
     ALARM_KINDS,
@@ -63,8 +63,8 @@ def status_line(status: PatientStatus) -> str:
         lasting = f"  {standing}{lasting}"
     return (
         f"{clock(status.position / status.fs_hz)}  {harmless(status.patient)}  {status.state}"
-        f"  HR {rate}/min  {status.beats} beats"
-        f"  {status.anomalous} anomalous  {status.alerts} alerts  threshold {threshold}"
+        f"  HR {rate}/min  {counted(status.beats, 'beat')}"
+        f"  {status.anomalous} anomalous  {counted(status.alerts, 'alert')}  threshold {threshold}"
         f"  lag {status.lag_s:.2f} s{learning_text(status.learning, before='  ')}{lasting}"
     )
 
@@ -117,11 +117,12 @@ def learning_text(learning: LearningStatus | None, before: str = "") -> str:
         return ""
     if not learning.training:
         left = clock(learning.left_s, 0).removeprefix("00:")
-        return f"{before}{left} left to learn  {learning.beats} beats so far"
-    what = f"training on {learning.beats} beats"
+        return f"{before}{left} left to learn  {counted(learning.beats, 'beat')} so far"
+    what = f"training on {counted(learning.beats, 'beat')}"
     if learning.ahead:
         what = f"waits to be trained, {learning.ahead} before it"
-    return f"{before}{what}  {learning.held} beats wait"
+    wait = "waits" if learning.held == 1 else "wait"
+    return f"{before}{what}  {counted(learning.held, 'beat')} {wait}"
 
 
 def transition_line(before: PatientStatus | None, after: PatientStatus) -> str | None:
@@ -194,7 +195,7 @@ def _alert_line(alert: Alert) -> str:
     of_beat = measured(alert)
     if of_beat is None:
         return _alarm_line(alert)
-    count = f"{alert.episode_beats} beat{'' if alert.episode_beats == 1 else 's'}"
+    count = counted(alert.episode_beats, "beat")
     leads = f"  {harmless(joined_leads(alert.leads))}" if alert.leads else ""
     quality = f"  {', '.join(map(harmless, alert.quality))}" if alert.quality else ""
     family = "" if alert.family is None else f"  family {alert.family}"

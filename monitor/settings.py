@@ -331,13 +331,14 @@ def parse_speed(text: str) -> float | None:
 
 def parse_threshold_change(text: str) -> tuple[float | None, float | None]:
     """Read where a threshold is to be moved: a loss, or the factor that `+5%` stands for."""
-    if not text.endswith("%"):
-        return parse_threshold(text), None
+    threshold = _loss(text)
+    if threshold is not None:
+        return threshold, None
     try:
-        factor = 1 + float(text[:-1]) / 100
+        factor = 1 + float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
     except ValueError:
         factor = math.nan
-    if text[0] not in "+-" or not 0.1 <= factor <= 10:
+    if text[:1] not in ("+", "-") or not 0.1 <= factor <= 10:
         raise InvalidOption(
             f"{text!r} moves no threshold; give a loss, such as 26, or -90% to +900%, such as +5%"
         )
@@ -346,12 +347,17 @@ def parse_threshold_change(text: str) -> tuple[float | None, float | None]:
 
 def parse_threshold(text: str) -> float:
     """Read `--threshold`: a reconstruction loss above 0 (at least MIN_THRESHOLD)."""
-    try:
-        threshold = float(text)
-    except ValueError:
-        threshold = math.nan
-    if not MIN_THRESHOLD <= threshold <= 1e6:
+    threshold = _loss(text)
+    if threshold is None:
         raise InvalidOption(
             f"--threshold {text!r} is not a number above 0; give a loss, such as 26"
         )
     return threshold
+
+
+def _loss(text: str) -> float | None:
+    try:
+        threshold = float(text)
+    except ValueError:
+        return None
+    return threshold if MIN_THRESHOLD <= threshold <= 1e6 else None

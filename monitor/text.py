@@ -47,6 +47,22 @@ def harmless(text: str, max_length: int = MAX_LENGTH) -> str:
     return "".join(shown)
 
 
+def counted(n: int, noun: str, spec: str = "") -> str:
+    """Return a number, written as `spec` says, and a noun that agrees with it.
+
+    Examples
+    --------
+    >>> counted(1, "beat"), counted(0, "beat"), counted(1200, "beat", ",")
+    ('1 beat', '0 beats', '1,200 beats')
+    """
+    return f"{n:{spec}} {noun}{'' if n == 1 else 's'}"
+
+
+def were(n: int) -> str:
+    """Return the verb of so many: was or were."""
+    return "was" if n == 1 else "were"
+
+
 def near_names(name: str, known: Collection[str]) -> str:
     """Return a question whether a name like this one was meant; empty where none is like it."""
     near = get_close_matches(name, known, MOST_NAMES)

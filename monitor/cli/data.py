@@ -38,7 +38,7 @@ from monitor.cli.worker_options import Dask, Jobs, ShardText, part_asked_for, wo
 from monitor.errors import DownloadError, InvalidOption
 from monitor.interrupts import ended_by_sigterm
 from monitor.settings import parse_duration, parse_verdict
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.wire.messages import named_leads
 from segmenter.beat import BeatSpec
 
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from monitor.offline.address import Address
     from monitor.offline.annotate import Annotated as Outcome
     from monitor.offline.evaluation.patients_report import Sheet
-    from monitor.offline.training_run import Trained, TrainingOptions
+    from monitor.offline.training_options import TrainingOptions
+    from monitor.offline.training_run import Trained
     from monitor.sources.source import RecordFile
 
 PATIENTS_WIDTH = 160
@@ -269,14 +270,9 @@ def train(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        from monitor.offline.training_run import (
-            TrainingOptions,
-            check_writable,
-            gather,
-            how_to_go_on,
-            summary_line,
-        )
-        from monitor.offline.training_run import train as run
+        from monitor.offline.input_files import check_labelled, check_record
+        from monitor.offline.output_files import check_writable
+        from monitor.offline.training_options import TrainingOptions
 
         files, named = _files_and_records(ecg5000, records)
         options = TrainingOptions(
@@ -301,8 +297,14 @@ def train(
         if report is not None:
             check_writable(report, overwrite or resume)
             check_writable(report.with_suffix(".png"), overwrite or resume)
+        check_labelled(options.ecg5000 + options.tests)
+        if len(named) == 1:  # of several, one that is missing is passed over
+            check_record(named[0])
         failed: dict[str, str] = {}
         paths = resolved(named, failed.__setitem__) if named else []
+        from monitor.offline.training_run import gather, how_to_go_on, summary_line
+        from monitor.offline.training_run import train as run
+
         options = replace(options, records=tuple(paths))
         opened: list[RecordFile] = []
         with progress_bar("cutting beats") as show:
@@ -363,6 +365,11 @@ def score(
     with explained():
         from model.ecg5000 import MAX_FILE_BYTES
         from monitor.offline.address import place
+        from monitor.offline.input_files import check_labelled, check_model
+
+        at = place(ecg5000)
+        check_model(checkpoint)
+        check_labelled([at])
         from monitor.offline.at_hand import file_at_hand
         from monitor.offline.scoring_run import (
             json_lines,
@@ -372,7 +379,7 @@ def score(
         )
         from monitor.offline.scoring_run import summary_line as summarise
 
-        with file_at_hand(place(ecg5000), MAX_FILE_BYTES) as file:
+        with file_at_hand(at, MAX_FILE_BYTES) as file:
             scored = score_file(load_for_ecg5000(checkpoint), file)
         for line in json_lines(scored) if json else plain_lines(scored):
             sys.stdout.write(f"{line}\n")
@@ -446,7 +453,9 @@ def evaluate_model(
          ecg-monitor evaluate --ecg5000 ECG5000_TRAIN.txt ECG5000_TEST.txt --json
     """
     with explained(), ended_by_sigterm():
-        from monitor.offline.evaluation_run import EvaluationOptions, run, run_comparison, to_text
+        from monitor.offline.evaluation_options import EvaluationOptions
+        from monitor.offline.input_files import check_labelled, check_model
+        from monitor.offline.output_files import check_replaceable
 
         files, unknown = _files_and_records(ecg5000, others)
         if unknown:
@@ -468,6 +477,12 @@ def evaluate_model(
         )
         if options.trains:
             require_torch()
+        check_labelled(options.ecg5000)
+        check_model(checkpoint)
+        if plot is not None:
+            check_replaceable(plot)
+        from monitor.offline.evaluation_run import run, run_comparison, to_text
+
         if compare:
             from monitor.offline.evaluation.comparison import to_json_line, to_table
 
@@ -477,7 +492,7 @@ def evaluate_model(
                 else:
                     sys.stdout.write(to_table(run_comparison(options, show)))
             return
-        with training_shown("evaluating") as on_epoch:
+        with training_shown("evaluating", n_trainings=options.n_trainings) as on_epoch:
             reports = run(options, on_epoch)
         sys.stdout.write(to_text(reports, as_json=json))
         sys.stdout.flush()
@@ -519,6 +534,10 @@ def evaluate_beats(
          ecg-monitor evaluate beats mitdb found
     """
     with explained():
+        from monitor.offline.input_files import annotated
+
+        for folder, extension in ((ref_dir, ref_ext), (det_dir, det_ext)):  # at once, if not there
+            annotated(folder, extension)
         from monitor.offline.evaluation.beats_report import evaluate_beats as compare
         from monitor.offline.evaluation.beats_report import to_csv, to_json, to_table
 
@@ -593,14 +612,19 @@ def evaluate_patients(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        workers = workers_for("monitor.offline.patients_run", jobs, dask)
         from monitor.offline.address import place
+        from monitor.offline.input_files import check_folder, check_model
+
+        at = place(folder)
+        check_folder(at, record or ())
+        check_model(checkpoint)
+        workers = workers_for("monitor.offline.patients_run", jobs, dask)
         from monitor.offline.evaluation.patients_report import BY_VERDICT, sheets, to_json
         from monitor.offline.leave_one_out import BY_OTHERS
         from monitor.offline.patients_run import PatientsOptions, run
 
         options = PatientsOptions(
-            folder=place(folder),
+            folder=at,
             records=tuple(record or ()),
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
@@ -654,14 +678,19 @@ def evaluate_noise(
     """
     with explained(), ended_by_sigterm():
         require_torch()
-        workers = workers_for("monitor.offline.noise_run", jobs, dask)
         from monitor.offline.address import place
+        from monitor.offline.input_files import check_folder, check_model
+
+        at = place(folder)
+        check_folder(at, record or ())
+        check_model(checkpoint)
+        workers = workers_for("monitor.offline.noise_run", jobs, dask)
         from monitor.offline.evaluation.noise_report import sheet, to_json
         from monitor.offline.noise_run import run
         from monitor.offline.patients_run import PatientsOptions
 
         options = PatientsOptions(
-            folder=place(folder),
+            folder=at,
             records=tuple(record or ()),
             learn_s=learn_seconds(learn) or 0.0,
             false_alerts_per_hour=false_alerts,
@@ -709,14 +738,18 @@ def evaluate_alarms(
     Try: ecg-monitor evaluate alarms challenge-2015/training
     """
     with explained(), ended_by_sigterm():
-        workers = workers_for("monitor.offline.alarms_run", jobs, dask)
         from monitor.offline.address import place
+        from monitor.offline.input_files import check_folder
+
+        at = place(folder)
+        check_folder(at, record or ())
+        workers = workers_for("monitor.offline.alarms_run", jobs, dask)
         from monitor.offline.alarms_run import AlarmsOptions, run
         from monitor.offline.evaluation.alarms_report import to_json, to_table
 
         with progress_bar("judging alarms") as show:
             results = run(
-                AlarmsOptions(place(folder), tuple(record or ()), workers, part_asked_for(shard)),
+                AlarmsOptions(at, tuple(record or ()), workers, part_asked_for(shard)),
                 lambda done, n, of: show(n / of, harmless(done.record, 60)),
             )
         if json:
@@ -819,14 +852,21 @@ def annotate(
         is_one = len(records) == 1 and not Path(records[0]).is_dir()
         if is_one and not dask and checkpoint is None and learn is None:
             jobs = 1  # nothing is judged beside finding the beats
-        workers = workers_for("monitor.offline.annotate", jobs, dask, one_record=is_one)
         from monitor.offline.address import place
+        from monitor.offline.input_files import check_model, check_record
+        from monitor.offline.output_files import check_folder
+
+        if len(records) == 1:  # of several, one that is missing does not keep the others
+            check_record(records[0])
+        check_model(checkpoint)
+        to = place(out)
+        check_folder(to)
+        workers = workers_for("monitor.offline.annotate", jobs, dask, one_record=is_one)
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records
 
         failed: dict[str, str] = {}
         named = _records_and_places(records, failed)
-        to = place(out)
         with progress_bar("annotating") as show:
             results = annotate_records(
                 named,
@@ -855,7 +895,8 @@ def _outcome(results: list[Outcome], out: str) -> int:
             anomalous = "" if one.n_anomalies is None else f", {one.n_anomalies:,} anomalous"
             sys.stdout.write(
                 f"{harmless(one.record)}: {harmless(named_leads(one.leads), 300)}, "
-                f"{one.n_beats:,} beats, {one.n_withheld:,} of them without a verdict{anomalous}"
+                f"{counted(one.n_beats, 'beat', ',')}, {one.n_withheld:,} of them without a verdict"
+                f"{anomalous}"
                 f"{', done before' if one.was_done else ''}\n"
             )
     sys.stdout.flush()

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from monitor.cli.terminal import never_fail_on_characters
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, is_full, reason_of
 from monitor.log import keep_traceback
 from monitor.text import harmless
 
@@ -78,8 +78,13 @@ def explained() -> Iterator[None]:
         raise typer.Exit(0) from None
     except OSError as error:  # a full disk, a name too long: what nobody expected of the system
         _log.debug("an error of the system", exc_info=error)
-        complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        complain(f"{error.filename or _unnamed(error)}: {reason_of(error)}")
         raise typer.Exit(2) from error
+
+
+def _unnamed(error: OSError) -> str:
+    """Return what an error of the system that names no file is about; files of ours are named."""
+    return "standard output, or a temporary file" if is_full(error) else "input or output"
 
 
 def _unexpected(error: Exception) -> int:

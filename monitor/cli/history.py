@@ -30,7 +30,7 @@ from monitor.cli.progress import resolved
 from monitor.cli.terminal import why_plain
 from monitor.errors import InvalidOption
 from monitor.settings import parse_since
-from monitor.text import harmless, other_names
+from monitor.text import counted, harmless, other_names
 from monitor.wire.messages import MONITOR
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def history(
             messages = reader.alerts(begin, patient)
             if alm is not None:
                 files = export_alarms(reader, messages, alm)
-                sys.stderr.write(f"wrote {files} .alm {'file' if files == 1 else 'files'}\n")
+                sys.stderr.write(f"wrote {counted(files, '.alm file')}\n")
                 return
             for line in as_lines(messages):
                 sys.stdout.write(f"{line}\n")

@@ -116,7 +116,8 @@ Duration = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="How much of the record to read: 90, 1:30 or 1:30:00. Default: to its end.",
+        help="How much of the record to read, or for how long to monitor a live source: 90, 1:30 "
+        "or 1:30:00. Default: to its end.",
     ),
 ]
 Loop = Annotated[bool, typer.Option("--loop", help="Start the record again when it ends.")]

@@ -97,18 +97,20 @@ def _clock_text(seconds: float) -> str:
 
 @contextmanager
 def training_shown(
-    text: str, clock: Callable[[], float] = time.monotonic
+    text: str, clock: Callable[[], float] = time.monotonic, n_trainings: int = 1
 ) -> Iterator[Callable[[Epoch], None]]:
     """Draw the losses of all epochs over a bar; off a terminal, a line of standard error each.
 
-    Both say how long it takes at most.
+    Both say how long it takes at most; of several trainings, which one it is, and how long that one
+    takes.
     """
     console = Console(stderr=True)
     time_left = TimeLeft(clock)
+    told = _Told(text, n_trainings)
     if not console.is_terminal or why_plain(sys.stderr) is not None:
 
         def write(epoch: Epoch) -> None:
-            words = [f"{text}, {epoch_text(epoch)}", time_left.update(epoch)]
+            words = [told.update(epoch), time_left.update(epoch)]
             _write_line(", ".join(filter(None, words)))
 
         yield write
@@ -125,7 +127,7 @@ def training_shown(
             progress.update(
                 task,
                 completed=epoch.number / epoch.of,
-                description=f"{text}, {epoch_text(epoch)}",
+                description=told.update(epoch),
                 left=time_left.update(epoch),
             )
             n_rows = min(CHART_ROWS, console.height - 3)
@@ -133,6 +135,19 @@ def training_shown(
             live.update(Group(*chart, progress), refresh=True)
 
         yield on_epoch
+
+
+class _Told:
+    """Which epoch it is, and of which training, where there are several."""
+
+    def __init__(self, text: str, n_trainings: int) -> None:
+        self._text, self._of, self._number = text, n_trainings, 0
+
+    def update(self, epoch: Epoch) -> str:
+        if epoch.number == 1:  # another training begins
+            self._number += 1
+        which = f", training {self._number} of {self._of}" if self._of > 1 else ""
+        return f"{self._text}{which}, {epoch_text(epoch)}"
 
 
 def _write_line(line: str) -> None:

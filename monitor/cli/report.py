@@ -85,11 +85,17 @@ def report(
             require_torch()
         to_judge = [one for one in sources if not is_journal(Path(one))]
         is_one = len(to_judge) <= 1 and not any(Path(one).is_dir() for one in to_judge)
+        from monitor.offline.input_files import check_model, check_record
+        from monitor.offline.report.pdf import check_outputs
+
+        beside, browser = check_outputs(html, pdf=pdf)
+        check_model(checkpoint)
+        if len(sources) == len(to_judge) == 1:  # of several, one that is missing is left out
+            check_record(sources[0])
         module = "monitor.offline.report.judged_nights"
         workers = workers_for(module, jobs if to_judge or dask else 1, dask, one_record=is_one)
         from monitor.offline.report.report_run import (
             ReportOptions,
-            check_outputs,
             gathered,
             not_fetched,
             write_report,
@@ -97,7 +103,6 @@ def report(
         from monitor.settings import wall_time_text
         from monitor.sources.source import SourceOptions
 
-        beside, browser = check_outputs(html, pdf=pdf)
         lost: dict[str, str] = {}
         options = ReportOptions(
             sources=(

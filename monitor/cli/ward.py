@@ -28,6 +28,7 @@ from monitor.cli.options import (
 )
 from monitor.detection.rules import load_rules
 from monitor.settings import ConsumerSettings, Rules, parse_threshold, parse_verdict
+from monitor.text import counted
 from monitor.ward.names import PARTITIONS
 
 ward_commands = typer.Typer(name="ward")
@@ -111,7 +112,9 @@ def ward_init(
 
         size = WardSize(partitions, replicas, samples_mb << 20, keep_days)
         made = init(WardAccess(servers, keys), size)
-        sys.stderr.write(f"ward {made.identity} of {made.partitions} partitions at {servers}\n")
+        sys.stderr.write(
+            f"ward {made.identity} of {counted(made.partitions, 'partition')} at {servers}\n"
+        )
 
 
 @working.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.offline.dask_cluster import LOCAL, prepare_cluster
+from monitor.offline.dask_cluster import LOCAL, prepare_cluster, require_dask
 from monitor.offline.worker_processes import prepare_workers
 from monitor.offline.workers import Shard, Workers, parse_shard
 
@@ -40,13 +40,17 @@ def workers_for(
 ) -> Workers:
     """Return where a module's tasks are to be done; processes of this machine begin to start.
 
+    Where Dask is missing, InvalidOption says so.
+
     One record is judged in this process, and segmented in one beside it that needs no more.
     """
     workers = Workers(jobs, dask)
     if dask is None:
         prepare_workers(SEGMENTS_BESIDE if one_record else module, jobs)
-    elif dask == LOCAL:
-        prepare_cluster(module)
+    else:
+        require_dask()
+        if dask == LOCAL:
+            prepare_cluster(module)
     return workers
 
 

@@ -26,6 +26,7 @@ from monitor.delivery.sinks.sink import (
     Route,
     StandsBy,
 )
+from monitor.text import counted, were
 from monitor.wire.messages import Alert, Message, Technical
 
 TRIES = 3  # of an alert that is refused
@@ -305,12 +306,12 @@ class _Line:
     def tell_end(self, *, is_kept: bool) -> None:
         """Report the counts."""
         one = self.counts
-        text = f"{self.name}: {one.taken} alerts were handed on"
+        text = f"{self.name}: {counted(one.taken, 'alert')} {were(one.taken)} handed on"
         for count, what in (
-            (one.failed_tries, "tries failed"),
-            (one.given_up, "were given up"),
-            (one.lost, "were removed before they could be handed on"),
-            (one.waiting, "wait for the next time" if is_kept else "were not, and are not kept"),
+            (one.failed_tries, "try failed" if one.failed_tries == 1 else "tries failed"),
+            (one.given_up, f"{were(one.given_up)} given up"),
+            (one.lost, f"{were(one.lost)} removed before being handed on"),
+            (one.waiting, _what_waits(one.waiting, is_kept=is_kept)),
         ):
             text += f", {count} {what}" if count else ""
         self.notice(text)
@@ -335,9 +336,10 @@ class _Line:
     def _taken_again(self) -> None:
         if self._failures and self._told:
             waiting = self.backlog.waiting
-            more = f"; {waiting} wait" if waiting else ""
+            more = f"; {waiting} {'waits' if waiting == 1 else 'wait'}" if waiting else ""
             self.notice(
-                f"{self.name}: alerts are taken again after {self._failures} failed tries{more}"
+                f"{self.name}: alerts are taken again after {self._failures} failed "
+                f"{'try' if self._failures == 1 else 'tries'}{more}"
             )
         self._failing_since_s, self._failures = None, 0
 
@@ -348,7 +350,8 @@ class _Line:
         if now_s - self._told.get(reason, -TELL_AGAIN_S) < TELL_AGAIN_S:
             if outcome.is_over and self.counts.given_up >= self._tell_given_up_at:
                 self._tell_given_up_at *= 10
-                self.notice(f"{self.name}: {self.counts.given_up} alerts were given up")
+                n = self.counts.given_up
+                self.notice(f"{self.name}: {counted(n, 'alert')} {were(n)} given up")
             return
         self._told[reason] = now_s
         detail = f": {error.detail}" if error.detail else ""
@@ -358,3 +361,9 @@ class _Line:
             else f"could not be handed on ({reason}{detail}); it is tried until it is taken"
         )
         self.notice(f"{self.name}: alert {outcome.alert} {what}")
+
+
+def _what_waits(n: int, *, is_kept: bool) -> str:
+    if is_kept:
+        return f"{'waits' if n == 1 else 'wait'} for the next time"
+    return f"{were(n)} not, and {'is' if n == 1 else 'are'} not kept"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.delivery.metrics import PREFIX, SCORES, Declared, Histogram, Value
@@ -96,22 +96,20 @@ def served(metrics: Counted, at: str) -> Iterator[None]:
     """
     host, port = parse_metrics(at)
     require_prometheus()
-    from prometheus_client import start_http_server
+    from prometheus_client import make_wsgi_app
     from prometheus_client.registry import CollectorRegistry
+
+    from monitor.delivery.metrics_connections import listening
 
     registry = CollectorRegistry()
     registry.register(_Exporter(metrics))
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        if error.errno is not None and "in use" in (error.strerror or ""):
-            raise EndpointInUse(
-                f"--metrics {at}: port {port} is in use by another process; give another"
-            ) from error
-        raise InvalidOption(f"--metrics {at}: {error.strerror or error}") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(listening(host, port, make_wsgi_app(registry)))
+        except OSError as error:
+            if error.errno is not None and "in use" in (error.strerror or ""):
+                raise EndpointInUse(
+                    f"--metrics {at}: port {port} is in use by another process; give another"
+                ) from error
+            raise InvalidOption(f"--metrics {at}: {error.strerror or error}") from error
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

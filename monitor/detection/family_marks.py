@@ -19,6 +19,10 @@ WORDS: dict[FamilyWord, str] = {
 }
 
 
+class StandsHigh(LookupError):
+    """A family is to be normal while it stands in a high alert."""
+
+
 def take_word(
     families: FamiliesState, alerts: AlertState, fs_hz: float, number: int, word: FamilyWord
 ) -> FamiliesState:
@@ -27,8 +31,8 @@ def take_word(
     Raises
     ------
     LookupError
-        If there is no such family, its word is that already, or it is to be normal while it stands
-        in a high alert; the text says why.
+        If there is no such family, its word is that already, or (`StandsHigh`) it is to be normal
+        while it stands in a high alert; the text says why.
     """
     family = next((one for one in families.families if one.number == number), None)
     if family is None:
@@ -40,7 +44,7 @@ def take_word(
         said = WORDS[word].partition(":")[0]
         raise LookupError(f"family {number} is {said} already" if word else _nothing(number))
     if word == "normal" and _stands_high(family, alerts, fs_hz):
-        raise LookupError(
+        raise StandsHigh(
             f"family {number} stands in a high alert and cannot be called normal meanwhile; "
             "acknowledge the alert, and try again when it is over"
         )

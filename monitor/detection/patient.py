@@ -77,6 +77,10 @@ NO_RATE = {
 }  # while one lasts there is no heart rate to be shown
 
 
+# Of a patient who was restored: what was said when it was learnt is not kept.
+LEARNT_BEFORE = "learnt before; the journal kept the model"
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What is counted of a patient; frozen, since progress waits for its commit."""
 
@@ -488,6 +492,10 @@ class Patient:
         """Go on from what `progress` returned."""
         self._judge_by(model, saved.factor)
         self.learned = saved.learned
+        if (
+            any(saved.learned) and saved.relearn_until is None
+        ):  # what was said when it was learnt is not kept
+            self.note = LEARNT_BEFORE
         self.alert_state = saved.alert_state
         self.counts = saved.counts
         self.ended = saved.ended

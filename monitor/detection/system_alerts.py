@@ -22,20 +22,20 @@ LimitKind = Literal[
     "patients", "connections", "requests", "replies", "learning", "journal", "views"
 ]
 LIMIT_TEXTS: dict[LimitKind, str] = {
-    "patients": "{n} messages of further patients were refused, since no more can be monitored; "
+    "patients": "messages of further patients were refused ({n}), since no more can be monitored; "
     "end the streams of those who left, or start another monitor",
     "connections": "nobody new is let in, since few descriptors are left; close connections, or "
     "raise the limit (ulimit -n) and start again",
-    "requests": "{n} requests were refused, since clients asked for too much; have them ask less "
+    "requests": "requests were refused ({n}), since clients asked for too much; have them ask less "
     "often",
-    "views": "{n} subscriptions to waveforms were refused: too many different ones are open; "
+    "views": "subscriptions to waveforms were refused ({n}): too many different ones are open; "
     "close views, or subscribe to all waveforms at once",
     "learning": "too many beats wait for trainings: of a record none is received meanwhile, of a "
     "live source the oldest go without a verdict; learn fewer patients at a time",
     "journal": "no beats are received, since too many alerts wait for the journal; free space on "
     "its disk",
-    "replies": "{n} answers were not sent, since too many wait for clients that do not read; stop "
-    "those clients",
+    "replies": "answers were not sent ({n}), since too many wait for clients that do not read; "
+    "stop those clients",
 }
 
 
@@ -119,8 +119,8 @@ class Overload:
         new = {stage: n - self._shed[stage] for stage, n in dropped.items()}
         self._shed.update(dropped)
         texts: dict[StageName, str] = {
-            "producer": "the oldest {} samples were dropped: the source does not wait",
-            "consumer": "{} scores came too late and were not told",
+            "producer": "the oldest samples were dropped ({}): the source does not wait",
+            "consumer": "scores came too late and were not told ({})",
         }
         if of_shed:
             new.pop("producer", None)

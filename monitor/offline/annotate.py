@@ -26,7 +26,7 @@ import numpy as np
 
 from model.errors import ModelError
 from model.evidence_file import load_shipped_weights
-from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
+from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch, reason_of
 from monitor.offline.address import Address, place
 from monitor.offline.annotation_files import alarm_file, beat_file, replace_files, writable_place
 from monitor.offline.annotation_notes import (
@@ -380,7 +380,8 @@ def _annotate_or_say_why(task: _Task) -> Annotated:
     except Unreachable as error:
         return Annotated(record, error=f"cannot write to {task.out}: {error}")
     except OSError as error:
-        return Annotated(record, error=f"cannot write to {task.out}: {error.strerror}")
+        file = error.filename or task.out
+        return Annotated(record, error=f"cannot write {file}: {reason_of(error)}")
     except MemoryError:
         return Annotated(record, error="not enough memory")
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monitor.errors import InvalidOption
 from monitor.offline.address import Address
 from monitor.offline.elsewhere import check_writable, make_folder, write_files
+from monitor.offline.output_files import named
 from monitor.offline.store import NotThere, Unreachable
 
 GOOD_BEAT, DOUBTFUL_BEAT, ANOMALY = "N", "Q", "Q"
@@ -100,7 +101,8 @@ def replace_files(folder: Path | Address, record: str, files: dict[str, bytes]) 
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".annotate-") as beside:
         for extension, content in files.items():
-            (Path(beside) / extension).write_bytes(content)
+            with named(folder / f"{record}.{extension}"):
+                (Path(beside) / extension).write_bytes(content)
         for extension in files:
             (Path(beside) / extension).replace(folder / f"{record}.{extension}")
 

@@ -18,6 +18,7 @@ import msgspec
 from monitor.offline.address import Address
 from monitor.offline.elsewhere import make_folder, read_whole, write_files
 from monitor.offline.evaluation.beats_report import MAX_ANNOTATION_BYTES
+from monitor.offline.output_files import named
 from monitor.offline.store import Unreachable
 
 FOLDER = ".annotated"
@@ -72,10 +73,11 @@ def write_note(out: Path | Address, record: str, note: Note) -> None:
         make_folder(folder)
         write_files(folder, {f"{record}.json": content})
         return
-    folder.mkdir(exist_ok=True)
-    beside = folder / f"{record}.new"
-    beside.write_bytes(content)
-    beside.replace(folder / f"{record}.json")
+    with named(folder / f"{record}.json"):
+        folder.mkdir(exist_ok=True)
+        beside = folder / f"{record}.new"
+        beside.write_bytes(content)
+        beside.replace(folder / f"{record}.json")
 
 
 def valid_note(out: Path | Address, record: str, settings: str, source: str) -> Note | None:

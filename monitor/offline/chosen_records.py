@@ -46,14 +46,20 @@ def with_those_of_folders(records: Iterable[str | Path]) -> tuple[list[str], dic
             names.append(str(record))
             continue
         try:
-            names += _records_of(Path(record))
+            names += records_of(Path(record))
         except RecordError as error:
             failed[str(record)] = str(error)
     return names, failed
 
 
-def _records_of(folder: Path) -> list[str]:
-    """Return the records of a folder, or, where it holds none itself, of the folders in it."""
+def records_of(folder: Path) -> list[str]:
+    """Return the records of a folder, or, where it holds none itself, of the folders in it.
+
+    Raises
+    ------
+    RecordError
+        If there are none.
+    """
     names = [str(folder / name) for name in list_records(folder)]
     if not names:
         names = [str(one / name) for one in folders_below(folder) for name in list_records(one)]

@@ -13,6 +13,7 @@ from monitor.errors import RecordError
 from monitor.sources.kinds import open_record
 from monitor.sources.source import SourceOptions
 from monitor.sources.wfdb_writer import WfdbWriter
+from monitor.text import counted
 
 BLOCK_S = 60.0
 
@@ -82,8 +83,8 @@ def convert(
                         on_progress((start + samples.shape[1]) / source.n_samples)
                 if writer.n_clipped:
                     raise RecordError(
-                        f"{record} has {writer.n_clipped} samples beyond 83 mV, which is no ECG; "
-                        "look at its unit"
+                        f"{record} has {counted(writer.n_clipped, 'sample')} beyond 83 mV, which "
+                        "is no ECG; look at its unit"
                     )
                 for suffix in (".dat", ".hea"):  # where there is a header there is a record
                     made.with_name(out.name + suffix).replace(out.with_name(out.name + suffix))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -33,6 +34,14 @@ LOST = "workers of the cluster died over it again and again, perhaps for lack of
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+def require_dask() -> None:
+    """Raise InvalidOption if Dask is missing: before anything is made that would be for nothing."""
+    if find_spec("distributed") is None:
+        raise InvalidOption(
+            "--dask needs Dask's distributed; install it: pip install 'ecg-monitor[dask]'"
+        )
 
 
 def run_on_dask(
@@ -144,13 +153,9 @@ def _began(client: Client, run: str, index: int) -> int:
 
 @contextmanager
 def _connected(address: str, jobs: int | None) -> Iterator[Client]:
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise InvalidOption(
-            "--dask needs Dask's distributed; install it: pip install 'ecg-monitor[dask]'"
-        ) from error
+    require_dask()
     import dask
+    from distributed import Client, LocalCluster
 
     settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,

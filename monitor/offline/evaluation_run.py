@@ -9,34 +9,29 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from model.checkpoint import load_checkpoint, load_shipped
 from model.ecg5000 import read_ecg5000
-from model.training_config import Epoch, TrainingConfig
-from monitor.errors import InvalidOption
+from model.training_config import Epoch
 from monitor.offline.evaluation.beats_report import read_annotations
 from monitor.offline.evaluation.ec57 import compare_beats
 from monitor.offline.evaluation.ecg5000_report import (
     Ecg5000Report,
-    Protocol,
     evaluate_checkpoint,
     evaluate_training,
     plot_loss_densities,
 )
+from monitor.offline.evaluation_options import PROTOCOLS, EvaluationOptions, Protocol
+from monitor.offline.output_files import check_replaceable
 from monitor.offline.record_segmenter import segment
 from monitor.offline.scoring_run import load_for_ecg5000
-from monitor.offline.training_run import (
-    ECG5000_FALSE_ALERTS,
-    ECG5000_SPEC,
-    Labelled,
-    check_replaceable,
-)
+from monitor.offline.training_options import ECG5000_SPEC
+from monitor.offline.training_run import ECG5000_FALSE_ALERTS, Labelled
 from monitor.sources.kinds import open_record
 from monitor.sources.simulated import ANNOTATION_EXTENSION, SimulationSettings, write_record
 from monitor.sources.source import SourceOptions
@@ -49,89 +44,6 @@ if TYPE_CHECKING:
 SIMULATED = "simulated chf07-style record"
 SIMULATION = SimulationSettings(hours=2.0, seed=1007)
 CLASS_OF_SYMBOL = {"N": 1, "r": 2, "V": 3, "S": 4, "Q": 5}  # ECG5000's classes in chf07's symbols
-MAX_SEEDS = 100
-PROTOCOLS = get_args(Protocol)[:2]  # those that train
-PEER_STEPS = 2_000  # of about 37,000 (official) and 310,000 (pooled) in 150 passes
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What `ecg-monitor evaluate model` was asked for.
-
-    Parameters
-    ----------
-    ecg5000 : tuple of Path
-        Labelled files; none is a simulated record.
-    protocol : str, optional
-        "pooled" or "official": train a new model and test it. None is "pooled" for files.
-    checkpoint : Path, optional
-        Judge this model instead; without files, none is the one that ships.
-    seeds : int
-        Train this many times, with seeds from 0 on.
-    epochs : int, optional
-        Of each training; none is its default.
-    plot : Path, optional
-        Where the densities of the losses are drawn, as PNG; those of the first seed. With
-        `compare`, the areas of all.
-    compare : bool
-        Set the autoencoder, in several sizes, beside other scorers.
-    peer_steps : int
-        With `compare`: steps of one beat that the networks of others are trained for.
-    folds : int, optional
-        Train so many times for each seed, so that all normal beats set the threshold.
-    false_alert_share : float, optional
-        Share of normal beats meant to lie above the threshold; none is ECG5000_FALSE_ALERTS.
-
-    Raises
-    ------
-    InvalidOption
-        If options contradict each other or are out of bounds.
-    """
-
-    ecg5000: tuple[Path, ...] = ()
-    protocol: str | None = None
-    checkpoint: Path | None = None
-    seeds: int = 1
-    epochs: int | None = None
-    plot: Path | None = None
-    compare: bool = False
-    peer_steps: int = PEER_STEPS
-    folds: int | None = None
-    false_alert_share: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.protocol is not None and self.protocol not in PROTOCOLS:
-            raise InvalidOption(
-                f"--protocol {self.protocol!r} is unknown; use {' or '.join(PROTOCOLS)}"
-            )
-        if not 1 <= self.seeds <= MAX_SEEDS:
-            raise InvalidOption(f"--seeds {self.seeds} is out of range; use 1 to {MAX_SEEDS}")
-        share = self.false_alert_share
-        if share is not None and not 0 < share <= 0.5:
-            raise InvalidOption(
-                f"--false-alert-share {share:g} is out of range; use more than 0 and at most 0.5"
-            )
-        if self.compare and (self.folds is not None or share is not None):
-            raise InvalidOption(
-                "--compare has folds and a share of its own; leave --folds and --false-alert-share "
-                "out"
-            )
-        asked = (self.protocol, self.epochs, self.folds, share)
-        of_training = any(one is not None for one in asked) or self.seeds > 1 or self.compare
-        if of_training and (self.checkpoint is not None or not self.ecg5000):
-            raise InvalidOption(
-                "--protocol, --seeds, --epochs, --folds, --false-alert-share and --compare need a "
-                "training; give --ecg5000 files and no --checkpoint"
-            )
-
-    @property
-    def trains(self) -> bool:
-        """Whether a model is trained, not only judged."""
-        return bool(self.ecg5000) and self.checkpoint is None
-
-    def training(self, seed: int) -> TrainingConfig:
-        """How to train with a seed."""
-        return TrainingConfig(epochs=self.epochs, seed=seed)
 
 
 def run(

@@ -23,7 +23,7 @@ from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.offline.kept_alerts import KeptAlerts
 from monitor.plain import clock, json_line, milliseconds, plain_line
 from monitor.sources.source import SourceOptions
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.anomalous_beat import anomalous_beat
 from monitor.view.beat_plots import plot_explained
 from monitor.view.braille import DOTS_ACROSS, characters, curve, envelope
@@ -185,7 +185,8 @@ def words_of(message: Alert | Technical) -> list[str]:
         )
     elif isinstance(message, Alert):
         lines.append(
-            f"episode from sample {message.episode_start_sample}, {message.episode_beats} beats  "
+            f"episode from sample {message.episode_start_sample}, "
+            f"{counted(message.episode_beats, 'beat')}  "
             f"RR {milliseconds(message.rr_before_ms)}/{milliseconds(message.rr_after_ms)} ms  "
             f"rule {harmless(message.rule)}  model {harmless(message.model, SHOWN_DIGITS + 1)}"
         )
@@ -205,7 +206,7 @@ def _drawn_around(around: list[LeadBeat], alert: Alert, width: int) -> list[Text
         else plot_losses(beats, alert.threshold or 0.0, *size)
     )
     what = "scores" if by_evidence else "losses"
-    title = f"{what} of {before} beats before and {len(around) - before - 1} after"
+    title = f"{what} of {counted(before, 'beat')} before and {len(around) - before - 1} after"
     return [
         Text(),
         Text(title, "dim"),

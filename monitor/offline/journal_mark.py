@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.detection.alert_machine import AlertMachine
 from monitor.detection.desk import Desk
-from monitor.detection.family_marks import WORDS, take_word
+from monitor.detection.family_marks import WORDS, StandsHigh, take_word
 from monitor.detection.patient import Saved
 from monitor.detection.patient_messages import mark_alert
 from monitor.detection.patient_state import read_saved
@@ -100,6 +100,12 @@ def write_mark(path: Path, alert: Alert, request: MarkRequest, wall_time: str) -
         word = request.family, request.word
         try:
             families = take_word(saved.families, saved.alert_state, stream.fs_hz, *word)
+        except StandsHigh as refused:
+            raise InvalidOption(
+                f"family {request.family} stands in a high alert that nobody acknowledged before "
+                "the run ended, and cannot be called normal; where the run goes on with this "
+                "journal, acknowledge the alert there (key a, `ecg-monitor ack`), and then mark"
+            ) from refused
         except LookupError as refused:
             raise InvalidOption(str(refused.args[0])) from refused
         numbers = count(journal.newest_seq + 1)

@@ -153,7 +153,7 @@ def run(
     if not scikit_learn_is_installed():
         notice(
             "left out: one-class SVM and isolation forest, which need scikit-learn; install it: "
-            "pip install 'ecg-monitor[all]'"
+            "pip install 'ecg-monitor[compare]'"
         )
     tasks = [_Task(options.folder / name, options) for name in names]
     judged = run_tasks(

@@ -14,7 +14,8 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.ecg5000 import read_ecg5000
 from model.scoring import Scorer
 from monitor.errors import SpecMismatch
-from monitor.offline.training_run import ECG5000_SPEC
+from monitor.offline.training_options import ECG5000_SPEC
+from monitor.text import counted
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,6 @@ def plain_lines(scored: ScoredFile) -> Iterator[str]:
 def summary_line(scored: ScoredFile) -> str:
     """Return how many beats there are, and how many of them are anomalous."""
     return (
-        f"{len(scored.losses)} beats, {np.count_nonzero(scored.anomalous)} anomalous: "
+        f"{counted(len(scored.losses), 'beat')}, {np.count_nonzero(scored.anomalous)} anomalous: "
         f"loss above {scored.threshold:.2f}"
     )

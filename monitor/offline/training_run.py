@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, save_checkpoint
-from model.config import AutoencoderConfig
 from model.ecg5000 import NORMAL, read_ecg5000
 from model.errors import CannotLearn, InvalidBeats
 from model.learning import BEATS_PER_HOUR, dominant_beats
 from model.thresholds import MIN_LOSSES, threshold_from_losses
-from model.training_config import Epoch, TrainingConfig
-from monitor.errors import InvalidOption, MonitorError, RecordError, SpecMismatch
+from model.training_config import Epoch
+from monitor.errors import InvalidOption, MonitorError, RecordError
+from monitor.offline.output_files import check_writable
 from monitor.offline.record_segmenter import BLOCK_S, segment
+from monitor.offline.training_options import ECG5000_SPEC, TrainingOptions
 from monitor.sources.kinds import open_record
 from monitor.sources.source import RecordFile, SourceOptions
 from segmenter.beat import BeatSpec
@@ -30,7 +30,6 @@ from segmenter.rates import check_rate
 if TYPE_CHECKING:  # with torch, which who judges a model does without
     from model.training import Fit, Trainer, TrainingState
 
-ECG5000_SPEC = BeatSpec(window="rr")  # how the beats of ECG5000 were cut
 # The share of normal beats meant to lie above the threshold. About 3 % of ECG5000's beats labelled
 # normal have the losses of anomalous ones; a smaller share gives up most of the recall there.
 ECG5000_FALSE_ALERTS = 0.05
@@ -43,135 +42,9 @@ ECG5000_PROVENANCE = {
 }
 
 KEPT_EVERY_EPOCHS = 10
-# How pages, pictures and what is printed of them begin, in small letters.
-PAGES_BEGIN = (b"<!doctype html", b"\x89png", b"%pdf")
 
 Labelled = tuple[NDArray[np.int64], NDArray[np.float32]]  # (n,) classes, (n, length) beats
 OnProgress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What `ecg-monitor train` was asked for.
-
-    Parameters
-    ----------
-    out : Path
-        The checkpoint to write.
-    ecg5000 : tuple of Path
-        ECG5000 files, whose beats of class 1 are learnt; or
-    records : tuple of str
-        paths of records, whose beats of the dominant shape are learnt.
-    window : str, optional
-        How records are cut; by default as `BeatSpec` does. ECG5000 is cut by "rr".
-    embedding, epochs, seed : int, optional
-        Of the model and its training; none is their default.
-    leads : tuple of str
-        Of the records, by name or index; none are all ECG leads.
-    fs_hz, units : float, str, optional
-        Sampling rate and unit of records that do not say their own.
-    learn_s : float, optional
-        Learn from this many seconds of each record; None is all of it.
-    false_alert_share : float, optional
-        Share of normal beats meant to lie above the threshold.
-    overwrite : bool
-        Whether `out` may be replaced.
-    resume : bool
-        Go on with the training that was left while it was to write `out`.
-    tests : tuple of Path
-        Labelled ECG5000 files to judge the model on in the report; none are the files learnt from.
-    report : Path, optional
-        The HTML page to write, with a PNG beside it.
-
-    Raises
-    ------
-    InvalidOption
-        If options contradict each other or are out of bounds.
-    SpecMismatch
-        If ECG5000 is to be cut by another window than its own.
-    InvalidSpec, InvalidConfig
-        If the window is unknown, or a size is out of range.
-    """
-
-    out: Path
-    ecg5000: tuple[Path, ...] = ()
-    records: tuple[str, ...] = ()
-    window: str | None = None
-    embedding: int | None = None
-    epochs: int | None = None
-    seed: int = 0
-    leads: tuple[str, ...] = ()
-    fs_hz: float | None = None  # of records that do not say their own rate, or unit
-    units: str | None = None
-    learn_s: float | None = None
-    false_alert_share: float | None = None
-    overwrite: bool = False
-    resume: bool = False
-    tests: tuple[Path, ...] = ()
-    report: Path | None = None
-
-    @property
-    def source(self) -> SourceOptions:
-        """What was said of the records beside their names."""
-        return SourceOptions(self.leads, self.fs_hz, self.units)
-
-    def __post_init__(self) -> None:
-        if bool(self.ecg5000) == bool(self.records):
-            raise InvalidOption(
-                "there is nothing to train on, or too much; name either records or --ecg5000 files"
-            )
-        if self.ecg5000 and self.spec.identity != ECG5000_SPEC.identity:
-            raise SpecMismatch(
-                f"ECG5000 beats have the window {ECG5000_SPEC.window}, not {self.window}; leave "
-                "--window out, or train on records"
-            )
-        if self.ecg5000 and (self.source != SourceOptions(()) or self.learn_s is not None):
-            raise InvalidOption(
-                "--lead, --fs, --units and --learn apply to records, not to ECG5000 files; leave "
-                "them out"
-            )
-        if self.tests and (self.records or self.report is None):
-            raise InvalidOption(
-                "--test needs --ecg5000 and --report; add them, or leave --test out"
-            )
-        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
-            raise InvalidOption(
-                f"--report {self.report} does not end in .html; name a file that does"
-            )
-        share = self.false_alert_share
-        if share is not None and not 0 < share <= 0.5:
-            raise InvalidOption(
-                f"--false-alert-share {share:g} is out of range; use more than 0 and at most 0.5"
-            )
-        if self.learn_s is not None and not 0 < self.learn_s < math.inf:
-            raise InvalidOption(
-                f"--learn of {self.learn_s:g} s holds no beat; give some minutes, such as 5:00"
-            )
-        # Absurd values are found here, not when the records have been cut.
-        _ = self.spec, self.config, self.training
-
-    @property
-    def state_path(self) -> Path:
-        """Where a training that is left is kept, until it is done."""
-        return self.out.with_name(f"{self.out.name}.training")
-
-    @property
-    def spec(self) -> BeatSpec:
-        """How the beats are cut."""
-        if self.window is not None:
-            return BeatSpec.from_mapping({"window": self.window})
-        return ECG5000_SPEC if self.ecg5000 else BeatSpec()
-
-    @property
-    def config(self) -> AutoencoderConfig:
-        """Size of the model."""
-        embedding = AutoencoderConfig().embedding if self.embedding is None else self.embedding
-        return AutoencoderConfig(length=self.spec.length, embedding=embedding)
-
-    @property
-    def training(self) -> TrainingConfig:
-        """How it is trained."""
-        return TrainingConfig(epochs=self.epochs, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -290,7 +163,7 @@ def train(
     n_needed = math.ceil(MIN_LOSSES / options.training.validation_share)
     if len(beats.values) < n_needed:  # or the threshold would fail when the training is over
         raise InvalidBeats(
-            f"{len(beats.values)} normal beats are too few to train on; give at least {n_needed}"
+            f"too few normal beats to train on: {len(beats.values)}; give at least {n_needed}"
         )
     check_writable(options.out, options.overwrite or options.resume)
     from model.training import Trainer
@@ -393,45 +266,6 @@ def summary_line(checkpoint: Checkpoint, out: Path) -> str:
         f"{checkpoint.spec['window']}, best epoch {checkpoint.provenance['best_epoch']}, "
         f"threshold {threshold.value:.2f} ({threshold.method} of {threshold.n_losses} losses)"
     )
-
-
-def check_writable(out: Path, overwrite: bool) -> None:
-    """Raise InvalidOption if a file cannot be written, or is there and must stay."""
-    if out.is_dir():
-        raise InvalidOption(f"{out} is a folder; name a file in it")
-    if out.exists() and not out.is_file():  # to replace a device would break the system
-        raise InvalidOption(f"{out} is a device or a pipe, not a file; choose another name")
-    if out.exists() and not overwrite:
-        raise InvalidOption(f"{out} exists already; choose another name or add --overwrite")
-    try:
-        with tempfile.TemporaryFile(dir=out.parent):
-            return
-    except OSError as error:
-        raise InvalidOption(
-            f"cannot write to {out.parent}: {error.strerror}; choose another folder"
-        ) from error
-
-
-def check_replaceable(out: Path) -> None:
-    """Raise InvalidOption if a page or a picture cannot be written, or is to replace another thing.
-
-    What is made anew each time replaces the one before without being asked, and no journal, record
-    or model that was named by mistake.
-    """
-    check_writable(out, overwrite=True)
-    try:
-        with out.open("rb") as file:
-            begins = file.read(max(map(len, PAGES_BEGIN))).lower()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InvalidOption(
-            f"{out} exists, and cannot be read: {error.strerror}; choose another name"
-        ) from error
-    if begins and not begins.startswith(PAGES_BEGIN):
-        raise InvalidOption(
-            f"{out} exists, and is no page, picture or PDF; choose another name, or remove it"
-        )
 
 
 def normal_beats(path: Path) -> NDArray[np.float32]:

@@ -21,11 +21,13 @@ from monitor.log import state_folder
 from monitor.run.free_endpoints import holder
 from monitor.settings import DEFAULT_ALERTS, DEFAULT_BEATS, DEFAULT_SAMPLES, DEFAULT_WAVE
 from monitor.sources.missing_record import shown
+from monitor.text import counted
 from monitor.wire.pushed_samples import DEFAULT_PUSH
 from monitor.wire.sockets import requests_endpoint
 
 PACKAGE = "ecg-monitor"
 LIBRARIES = ("numpy", "scipy", "onnxruntime", "pyzmq", "msgspec", "wfdb", "rich")
+ALL = "all"  # the extra of extras
 DEVELOPERS = frozenset({"dev", "bench", "browser"})  # extras that no monitor needs
 LITTLE_BYTES = 1 << 30  # a journal grows to 2 GB by default
 PORTS = {  # what each is for, and who listens there
@@ -72,7 +74,7 @@ def checks(why_plain: str | None, columns: int, rows: int) -> list[Check]:
 
 
 def _versions() -> Check:
-    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    system = f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}"
     text = f"{installed_version(PACKAGE)} on Python {platform.python_version()}, {system}"
     return Check("ok", PACKAGE, text)
 
@@ -105,7 +107,7 @@ def _model() -> Check:
 
 
 def extras(requirements: Iterable[str]) -> dict[str, list[str]]:
-    """Return the packages of each extra that a person may want.
+    """Return the packages of each extra that a person may want; of `all` what no other brings.
 
     Parameters
     ----------
@@ -122,15 +124,23 @@ def extras(requirements: Iterable[str]) -> dict[str, list[str]]:
         match = _REQUIREMENT.match(requirement)
         if match and match[2] and match[2] not in DEVELOPERS and match[1] != PACKAGE:
             found.setdefault(match[2], []).append(match[1])
-    return found
+    # A package that a smaller extra brings is no reason to install all of them.
+    smaller = {name for extra, names in found.items() if extra != ALL for name in names}
+    of_all = [name for name in found.pop(ALL, ()) if name not in smaller]
+    return found | ({ALL: of_all} if of_all else {})
 
 
 def _extras() -> list[Check]:
     found: list[Check] = []
     for extra, packages in extras(requires(PACKAGE) or ()).items():
         versions = {name: _version(name) for name in packages}
-        if None in versions.values():
-            text = f"not installed; pip install '{PACKAGE}[{extra}]' brings {', '.join(packages)}"
+        missing = [name for name, version in versions.items() if version is None]
+        if missing:
+            it = "it" if len(missing) == 1 else "them"
+            text = (
+                f"{' and '.join(missing)} not installed; pip install '{PACKAGE}[{extra}]' "
+                f"brings {it}"
+            )
             found.append(Check("note", f"[{extra}]", text))
         else:
             text = ", ".join(f"{name} {version}" for name, version in versions.items())

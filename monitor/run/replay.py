@@ -39,7 +39,7 @@ from monitor.settings import (
 )
 from monitor.sources.kinds import cannot_wait, is_live
 from monitor.sources.source import SourceOptions
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.screens import Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import load_optional_keys
@@ -62,6 +62,10 @@ OPEN_WITHIN_S = 2.0  # then it begins though nothing was heard
 CATCH_UP_S = 5.0  # how long the last alerts may take to arrive when the record has ended
 # A patient who was not learnt and has more anomalous beats than this, of so many: said at the end.
 FEWEST_JUDGED, MANY_ANOMALOUS = 100, 0.1
+NOTHING_LEFT = (
+    "nothing was left to judge: the journal holds this run to its end; to judge the records "
+    "again, name another --journal"
+)
 TAKEN_AT_ONCE = 2_000  # messages a turn of the loop, so that keys are looked at in between
 
 FOREIGN = (
@@ -218,6 +222,7 @@ class Tally:
             },
             notes=[
                 *warnings(streams),
+                *([NOTHING_LEFT] if before and patients and new_s <= 0 else []),
                 *(f"{one.patient}: {one.note}" for one in patients if one.note),
                 *(f"{one.patient}: {text}" for one in patients if (text := _fit_note(one))),
             ],
@@ -453,7 +458,7 @@ def replay(options: ReplayOptions, screen: Screen) -> Summary:
         waves = Waves(sockets, settings[1].wave, wanted) if wanted else None
         stack.enter_context(screen)
         if not is_new:
-            screen.notice(f"{journal} goes on behind its {before_seq} alerts")
+            screen.notice(f"{journal} goes on behind its {counted(before_seq, 'alert')}")
         for reason in options.passed_over:
             screen.notice(f"passed over: {reason}")
         live = {harmless(one, 100) for one in options.records if is_live(one)}

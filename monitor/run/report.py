@@ -12,7 +12,7 @@ from rich.text import Text
 from monitor.plain import alarm_name, clock, families_text
 from monitor.run.leads import lead_rows
 from monitor.run.replay import Summary
-from monitor.text import harmless
+from monitor.text import counted, harmless
 
 MOST_FAMILIES = 20  # patients whose families are listed
 INCOMPLETE, NOTHING_MONITORED = 1, 3  # exit codes
@@ -50,8 +50,8 @@ def nothing_monitored(summary: Summary) -> str:
             f"{clock(summary.signal_s, 1)} of signal; look at the lead (--lead)"
         )
     return (
-        f"nothing was monitored: of {summary.beats:,} beats none got a verdict; the signal is too "
-        "short or too poor, or all of it was learnt from (--learn)"
+        f"nothing was monitored: of {counted(summary.beats, 'beat', ',')} none got a verdict; the "
+        "signal is too short or too poor, or all of it was learnt from (--learn)"
     )
 
 
@@ -63,7 +63,7 @@ def summary_table(summary: Summary) -> Table:
         *_named(lead_rows(summary.leads)),
         ("signal", f"{clock(summary.signal_s, 1)} in {summary.elapsed_s:.1f} s"),
         ("speed", f"{summary.real_time_factor:,.1f} times real time"),
-        ("beats", f"{summary.beats:,}, {summary.withheld:,} without a verdict"),
+        ("beats", _beats(summary)),
         ("anomalous", f"{summary.anomalous:,}"),
         ("alerts", f"{summary.alerts:,}, {summary.alerts_per_hour:.1f} an hour"),
         *_alarms(summary),
@@ -81,6 +81,13 @@ def summary_table(summary: Summary) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _beats(summary: Summary) -> str:
+    """Return how many beats there were, and how many got no verdict, or were learnt from."""
+    told = f"{summary.beats:,}, {summary.withheld:,} without a verdict"
+    n_learning = summary.beats - summary.judged - summary.withheld
+    return f"{told}, {n_learning:,} while learning" if n_learning > 0 else told
 
 
 def _alarms(summary: Summary) -> list[tuple[str, str]]:
@@ -101,7 +108,11 @@ def _families(summary: Summary) -> list[tuple[str, str]]:
         for patient, families in summary.families.items()
     ]
     more = len(rows) - MOST_FAMILIES
-    return rows if more <= 0 else [*rows[:MOST_FAMILIES], ("", f"and of {more} more patients")]
+    return (
+        rows
+        if more <= 0
+        else [*rows[:MOST_FAMILIES], ("", f"and of {more} more patient{'' if more == 1 else 's'}")]
+    )
 
 
 def _named(rows: list[str]) -> list[tuple[str, str]]:

@@ -39,6 +39,7 @@ from monitor.settings import (
 )
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.sources.ward import bed_name
+from monitor.text import counted
 from monitor.wire.codec import decode_message
 from monitor.wire.messages import ALL_BEATS, Alert, BeatScored, Message, Status, Technical
 from monitor.wire.sockets import Sockets, receive_waiting
@@ -311,13 +312,14 @@ def result_lines(result: WardResult) -> str:
     memory = ", ".join(f"{name} {size:.0f}" for name, size in result.memory_mb.items())
     return "\n".join(
         [
-            f"{result.patients} patients of {result.leads} lead{'s' if result.leads > 1 else ''} "
+            f"{counted(result.patients, 'patient')} of {counted(result.leads, 'lead')} "
             f"for {result.seconds:.0f} s: {result.beats_per_s:.0f} "
-            f"beats/s, {result.alerts} alerts: {'kept up' if result.kept_up else 'NOT kept up'}",
+            f"beats/s, {counted(result.alerts, 'alert')}: "
+            f"{'kept up' if result.kept_up else 'NOT kept up'}",
             f"  delay ms    median {result.delay_median_ms}, p99 {result.delay_p99_ms}, "
             f"largest {result.delay_max_ms}; alerts p99 {result.alert_delay_p99_ms}",
             f"  lost        {result.dropped} dropped, {result.missed} not heard, "
-            f"{result.shed} patients shed, "
+            f"{counted(result.shed, 'patient')} shed, "
             f"{result.overloads} overload alerts",
             f"  CPU cores   {cores}",
             f"  memory MB   {memory}",

@@ -22,6 +22,7 @@ from monitor.errors import MonitorSilent, NotHandedOn
 from monitor.interrupts import Interrupts
 from monitor.journal.lock import locked
 from monitor.settings import KEEP_DAYS, KEEP_MB
+from monitor.text import counted, were
 from monitor.view.screens import SILENT_S, Screen
 from monitor.wire.codec import topic_of
 from monitor.wire.curve_keys import Keys
@@ -30,6 +31,7 @@ from monitor.wire.sockets import TRY_AGAIN_S, Sockets
 
 LOOP_S = 0.1
 BUSY_S = 0.02  # while sinks take alerts: how far they are is noted as often
+FIRST_S = 1.5  # for a first heartbeat; one comes each second
 GONE_S = 10.0  # ten heartbeats
 REFUSED_AGAIN_S = 60.0  # between two notices that this client's key is refused
 
@@ -43,8 +45,9 @@ class Watch:
         waves: Shown,
         screen: Screen,
         hint: str = "",
+        where: str = "",
     ) -> None:
-        self._hearing = Hearing(screen.notice, hint)
+        self._hearing = Hearing(screen.notice, hint, where)
         self._subscriber = subscriber
         self._waves = waves
         self._screen = screen
@@ -88,7 +91,8 @@ def watch(alerts: str, wave: str, screen: Screen, keys: Keys | None = None) -> N
     ):
         waves = Waves(sockets, wave, screen.wave_topics)
         with screen:
-            Watch(subscriber, waves, screen, or_keys(alerts, keys)).run(interrupts)
+            hint, where = or_keys(alerts, keys), f" at {alerts}"
+            Watch(subscriber, waves, screen, hint, where).run(interrupts)
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def follow(options: FollowOptions, screen: Screen) -> None:
             )
         )
         stack.enter_context(screen)
-        hearing = Hearing(screen.notice, or_keys(options.endpoint, options.keys))
+        hint, where = or_keys(options.endpoint, options.keys), f" at {options.endpoint}"
+        hearing = Hearing(screen.notice, hint, where)
         with handing_on(options, screen, interrupts, inbox) as delivery:
             print_messages(options, subscriber, screen, delivery, interrupts, hearing)
 
@@ -185,7 +190,7 @@ def handing_on(
             delivery.drain(lambda: interrupts.happened)
     if options.until_end and delivery.undelivered and not interrupts.happened:
         raise NotHandedOn(
-            f"{delivery.undelivered} alerts were not handed on"
+            f"{counted(delivery.undelivered, 'alert')} {were(delivery.undelivered)} not handed on"
             + ("" if inbox is None else "; what waits is tried again with the same --durable")
         )
 
@@ -250,6 +255,8 @@ class Hearing:
         Tells the person.
     hint : str
         What else may be the reason where nothing was ever heard.
+    where : str
+        Where a monitor is waited for.
     clock : callable
         Returns monotonic seconds.
     """
@@ -258,10 +265,13 @@ class Hearing:
         self,
         notice: Callable[[str], None],
         hint: str = "",
+        where: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._notice = notice
         self._hint = hint
+        self._where = where
+        self._lost = False  # what was heard before is silent
         self._clock = clock
         self._silent = False
         self._refused_due_s: float | None = None  # when a refusal is said again
@@ -269,21 +279,29 @@ class Hearing:
 
     def look(self, subscriber: Heard, *, idle: bool) -> None:
         """Say what has changed; silence is heard only where nothing waits to be taken in."""
-        silent = subscriber.silent_s > SILENT_S and (idle or self._silent)
+        bound_s = SILENT_S if subscriber.ever_heard else FIRST_S
+        silent = subscriber.silent_s > bound_s and (idle or self._silent)
         if subscriber.refusal:
             self._say_refused(subscriber.refusal)
         elif silent and not self._silent:
+            self._lost = subscriber.ever_heard
             self._notice(
                 f"no heartbeat for {SILENT_S:.0f} s: the monitor is gone or stalled"
-                + ("" if subscriber.ever_heard else self._hint)
+                if self._lost
+                else f"waiting for a monitor{self._where}: none is heard yet{self._hint}; Ctrl-C "
+                "ends this"
             )
         elif not silent and (self._silent or self._refused_due_s is not None):
-            self._notice("the monitor is heard again")
+            self._notice(f"the monitor is heard{' again' if self._lost else ''}")
             self._refused_due_s = None
         self._silent = silent
         missing = subscriber.truncated - self._truncated
         if missing:
-            self._notice(f"truncated: {missing} alerts are kept no longer and were missed")
+            are = "is" if missing == 1 else "are"
+            self._notice(
+                f"truncated: {counted(missing, 'alert')} {are} kept no longer and {were(missing)} "
+                "missed"
+            )
         self._truncated = subscriber.truncated
 
     def _say_refused(self, refusal: str) -> None:

@@ -31,6 +31,7 @@ from monitor.sources.source import HEAD_BYTES as RECOGNISED_BY
 from monitor.sources.source import FileFormat, SourceOptions
 from monitor.sources.units import millivolts_per
 from monitor.sources.wfdb_header import MAX_DURATION_S
+from monitor.text import counted
 
 HEAD_BYTES = 1 << 16  # by which the layout is found
 CHUNK_CHARACTERS = 1 << 18
@@ -496,7 +497,8 @@ def _slow(
         where = f"{path}, line {place}"
         if len(cells) != len(layout.columns):
             raise RecordError(
-                f"{where} has {len(cells)} columns, the others have {len(layout.columns)}; put it "
+                f"{where} has {counted(len(cells), 'column')}, the others have "
+                f"{len(layout.columns)}; put it "
                 "right or take it out"
             )
         samples.append([_number(where, layout, cells, column) for column in chosen.leads])

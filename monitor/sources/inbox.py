@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from monitor.errors import RecordError
 from monitor.sources.source import OPEN_S, LiveBlock, LiveStream
+from monitor.text import counted, were
 
 MOST_WAITING_S = 30.0  # of a stream
 MOST_NOTICES = 100
@@ -108,7 +109,10 @@ class SampleInbox:
             notices = list(self._notices)
             self._notices.clear()
             if self._dropped:
-                notices.append(f"{self._dropped} samples were dropped: nobody took them in time")
+                n = self._dropped
+                notices.append(
+                    f"{counted(n, 'sample')} {were(n)} dropped: nobody took them in time"
+                )
                 self._dropped = 0
             return notices
 

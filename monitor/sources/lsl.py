@@ -27,6 +27,7 @@ from monitor.sources.source import OPEN_S, LiveKind, LiveSource, LiveStream, Sou
 from monitor.sources.stamped_samples import StampedSamples
 from monitor.sources.units import millivolts_per
 from monitor.sources.whole_numbers import RangeWatch
+from monitor.text import counted
 
 KEYS = ("name", "type", "source_id", "hostname", "uid")
 LOOK_S = 1.0  # a look for streams on the network
@@ -98,7 +99,9 @@ def layout(where: str, info: Any, options: SourceOptions) -> tuple[LslLayout, tu
     """
     n_channels = info.channel_count()
     if n_channels > MAX_CHANNELS:
-        raise RecordError(f"{where} has {n_channels} channels; at most {MAX_CHANNELS} are read")
+        raise RecordError(
+            f"{where} has {counted(n_channels, 'channel')}; at most {MAX_CHANNELS} are read"
+        )
     fs_hz = info.nominal_srate() or options.fs_hz
     if not fs_hz:
         raise RecordError(f"{where} has no regular sampling rate; give it: --fs 250")
@@ -320,8 +323,8 @@ def shown(info: Any) -> str:  # noqa: ANN401
     rate = info.nominal_srate()
     regular = f"{rate:g} Hz" if rate else "no regular rate"
     return (
-        f"lsl:{info.name()} (type {info.type() or 'none'}, {info.channel_count()} channels, "
-        f"{regular}, of {info.hostname()}"
+        f"lsl:{info.name()} (type {info.type() or 'none'}, "
+        f"{counted(info.channel_count(), 'channel')}, {regular}, of {info.hostname()}"
         + (f", lsl:source_id={info.source_id()})" if info.source_id() else ")")
     )
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import RecordError
 from monitor.sources.lead_choice import LeadCandidate, choose_leads, different_names
+from monitor.text import counted
 
 Fill = Callable[[int, NDArray[np.float32]], None]  # writes samples from a position on
 
@@ -132,8 +133,9 @@ class LeadsOfFile(ABC):
         self.files = [path.absolute()]  # all that the leads are read from
         if n_samples < MIN_DURATION_S * fs_hz:
             raise RecordError(
-                f"{path} is shorter than one beat: {n_samples} samples at {fs_hz:g} Hz; at least "
-                f"{MIN_DURATION_S:g} s are needed" + "".join(f"; {one}" for one in self.warnings)
+                f"{path} is shorter than one beat: {counted(n_samples, 'sample')} at "
+                f"{fs_hz:g} Hz; at least {MIN_DURATION_S:g} s are needed"
+                + "".join(f"; {one}" for one in self.warnings)
             )
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:

@@ -29,6 +29,17 @@ def resolve_record(
     DownloadError
         If it cannot be fetched.
     """
+    path = path_here(name)
+    if path is not None:
+        return path
+    try:
+        return fetch_record(name, None, base_url, on_progress, on_notice=on_notice)
+    except DownloadError as error:
+        raise DownloadError(f"there is no folder {Path(name).parent} here; {error}") from error
+
+
+def path_here(name: str) -> Path | None:
+    """Return the path of what is named; None if that is a PhysioNet name and not here."""
     path = Path(name)
     base = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
     if not base.name:  # . and / are folders
@@ -37,7 +48,4 @@ def resolve_record(
         return base
     if path.parent.is_dir() or not is_record_name(name):  # meant as a path, perhaps mistyped
         return path
-    try:
-        return fetch_record(name, None, base_url, on_progress, on_notice=on_notice)
-    except DownloadError as error:
-        raise DownloadError(f"there is no folder {path.parent} here; {error}") from error
+    return None

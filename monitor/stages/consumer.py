@@ -44,6 +44,7 @@ from monitor.settings import ConsumerSettings, wall_time_text
 from monitor.stages.host import Counters, StageHost, StageStopped, Waits
 from monitor.stages.training_processes import TrainingProcesses
 from monitor.step_result import StepResult
+from monitor.text import counted, were
 from monitor.wire.codec import Encoded, all_encoded, encoded
 from monitor.wire.messages import (
     ALL_BEATS,
@@ -402,7 +403,7 @@ class ConsumerStage:
                 with contextlib.suppress(JournalFailed):  # rows too many do no harm
                     self._journal.forget(forgotten)
             if was_failing is not None:
-                text = f"kept again; {held} alerts were kept late"
+                text = f"kept again; {counted(held, 'alert')} {were(held)} kept late"
                 engine.report_monitor(Change("journal_failing", False, text))
         elif was_failing is None and buffer.failing is not None:
             return [engine.monitor_alert(Change("journal_failing", True, buffer.failing), seq=0)]

@@ -189,7 +189,10 @@ def open_sources(
         try:
             if is_live(record):
                 live = open_live(record, _options(settings))
-                opened.receptions.append(Reception(record, live, patient, settings, resume, sender))
+                waits = not cannot_wait(record)
+                opened.receptions.append(
+                    Reception(record, live, patient, settings, resume, sender, waits)
+                )
                 continue
             source = _open(record, settings)
             try:
@@ -423,11 +426,12 @@ class Pacer:
             reason: Literal["complete", "stopped"] = "complete"
             try:
                 taken += one.take()
-                if not one.ended:
+                if not (one.ended or one.is_overdue(now_s)):
                     continue
             except RecordError as error:
-                if self._n_sources == 1:
-                    raise
+                is_alone = len(self._receptions) == 1 and not self._queue
+                if self._n_sources == 1 or (is_alone and not one.patients):
+                    raise  # with no stream to end, nobody behind would know that all is over
                 self.failed.append((one.record, str(error)))
                 reason = "stopped"
             self._receptions.remove(one)

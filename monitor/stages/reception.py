@@ -22,7 +22,7 @@ from monitor.settings import MAX_BLOCK_S, ProducerSettings
 from monitor.sources.given import odd_span_mv
 from monitor.sources.source import LiveBlock, LiveSource, LiveStream
 from monitor.stages.recorder import Recorder
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.wire.messages import (
     MAX_LEADS,
     MONITOR,
@@ -50,6 +50,7 @@ class _Sent:
     base: int  # position of the source's sample 0
     stop: int | None  # where --duration ends it
     position: int  # behind the last sample sent
+    heard_s: float  # when the last sample came here, on the monotonic clock
     sequence: int = 0
     first: list[NDArray[np.float32]] | None = field(default_factory=list)  # until looked at
 
@@ -65,6 +66,8 @@ class Reception:
         Whose a stream is that names no patient.
     resume : mapping of str to int
         Positions that patients had reached when the run ended before.
+    waits : bool
+        Whether the source waits until it is taken, as a pipe does: its time is not the clock's.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class Reception:
         settings: ProducerSettings,
         resume: Mapping[str, int],
         sender: int,
+        waits: bool = False,
     ) -> None:
         self.record = harmless(record, 100)
         self.source = source
@@ -87,6 +91,7 @@ class Reception:
         self._settings = settings
         self._resume = resume
         self._sender = sender
+        self._waits = waits
         self._closed = False
         self._opened_s = time.monotonic()
         self._told_mute = False
@@ -110,6 +115,34 @@ class Reception:
             one.stop is not None and one.position >= one.stop for one in self._sent.values()
         )
         return self.source.ended or is_over
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether --duration is over by the clock, and what is missing of it does not come.
+
+        Who sends nothing would have the run go on for ever.
+
+        Raises
+        ------
+        RecordError
+            If no stream came at all until then.
+        """
+        duration_s = self._settings.duration_s
+        if duration_s is None or self._waits:
+            return False
+        elapsed_s = now_s - self._opened_s
+        if not self._sent:
+            if elapsed_s < duration_s:
+                return False
+            raise RecordError(
+                f"source {self.record}: nobody sent anything within --duration; is the sender on, "
+                "and does it name this address?"
+            )
+        return all(
+            one.position >= one.stop
+            or (one.base + elapsed_s * stream.fs_hz >= one.stop and now_s - one.heard_s > MUTE_S)
+            for stream, one in self._sent.items()
+            if one.stop is not None
+        )
 
     def streams(self) -> list[Stream]:
         """Describe the streams so far for the other stages."""
@@ -182,8 +215,8 @@ class Reception:
         n_leads, n_samples = block.samples.shape
         if first < sent.position or n_leads != len(sent.leads) or not n_samples:
             raise RecordError(
-                f"source {self.record} gave a block of {n_leads} leads at sample "
-                f"{block.first_sample}, where {len(sent.leads)} leads from sample "
+                f"source {self.record} gave a block of {counted(n_leads, 'lead')} at sample "
+                f"{block.first_sample}, where {counted(len(sent.leads), 'lead')} from sample "
                 f"{sent.position - sent.base} on can follow; ask whoever wrote it"
             )
         kept = n_samples if sent.stop is None else max(0, min(n_samples, sent.stop - first))
@@ -206,6 +239,7 @@ class Reception:
             sent.sequence += 1
             messages.append(SamplesMessage(header, piece.astype(np.float32, copy=False)))
         sent.position = max(sent.position, first + n_samples)
+        sent.heard_s = block.received_ns / 1e9
         self._look_at_scale(sent, block)
         return messages
 
@@ -252,7 +286,8 @@ class Reception:
         base = self._base(patient, stream.fs_hz)
         duration_s = self._settings.duration_s
         stop = None if duration_s is None else math.ceil(duration_s * stream.fs_hz)
-        sent = _Sent(patient, [harmless(one, 100) for one in stream.leads], base, stop, base)
+        leads = [harmless(one, 100) for one in stream.leads]
+        sent = _Sent(patient, leads, base, stop, base, time.monotonic())
         self._sent[stream] = sent
         return sent
 

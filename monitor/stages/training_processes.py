@@ -90,8 +90,15 @@ class TrainingProcesses(Executor):
                 return decode_outcome(process.ask(told))
             except TrainingDied as death:
                 how = str(death)
+                if self._is_leaving:
+                    raise  # it was ended with the run: no death that anyone should look into
                 _log.warning("the training of a patient %s", how)
         raise CannotLearn(f"its training {how}, {ATTEMPTS} times in a row; is there enough memory?")
+
+    @property
+    def _is_leaving(self) -> bool:
+        with self._lock:
+            return self._leaving
 
     def _process(self) -> _TrainingProcess:
         """Return this thread's process; start one if there is none, or none any more."""

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from monitor.plain import alarm_words, clock
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.alarms import alarm_rows, inhibited_row
 from monitor.view.beats import beat_and_losses, explanation
 from monitor.view.families import WORD_KEYS, families_rows, families_text
@@ -298,7 +298,8 @@ def _alerts(
     if n_rows < 2:
         return blank(n_rows)
     counts = (
-        f"{patient.n_beats:,} beats  {patient.n_anomalous:,} anomalous  {patient.n_alerts:,} alerts"
+        f"{counted(patient.n_beats, 'beat', ',')}  {patient.n_anomalous:,} anomalous  "
+        f"{counted(patient.n_alerts, 'alert', ',')}"
     )
     title = Text("alerts", "bold")
     if patient.families and with_families:
@@ -318,6 +319,8 @@ def _alerts(
     if not with_stages:
         return [above, *listed, *blank(n_rows - 1 - len(listed))]
     stages = stage_table(snapshot.stages, snapshot.faults)
+    for row in listed:
+        row.truncate(room - 1, overflow="ellipsis")  # or its end touches the table
     return [above, *beside(listed, room, stages, n_rows - 1)]
 
 
@@ -339,7 +342,7 @@ def _alert_row(
     elif row.loss is not None and row.ratio is not None:
         text.append("" if is_brief else f"loss {number(row.loss):>6}  ")
         text.append(f"x{number(row.ratio):<5}")
-        text.append(f" {row.n_beats:3d} beat{' ' if row.n_beats == 1 else 's'}  ")
+        text.append(f" {counted(row.n_beats, 'beat', '3d'):<9}  ")
         text.append(harmless(", ".join(row.why)), DIM)
         if patient is not None and leads_above(patient, row):
             text.append(f"  {leads_above(patient, row)}", MARK)

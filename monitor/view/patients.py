@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from monitor.plain import clock, learning_text, what_is_kept_back
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.alarms import ALARM_BARS, summary
 from monitor.view.patient_view import AlertRow, PatientView, Standing
 from monitor.view.plots import ANOMALY, DIM, WITHHELD, number
@@ -77,7 +77,7 @@ def verdict(snapshot: Snapshot, patient: PatientView) -> tuple[str, str, str]:
         )
     episode = patient.episode
     if episode is not None:
-        beats = f"{episode.n_beats} beat{'' if episode.n_beats == 1 else 's'}"
+        beats = counted(episode.n_beats, "beat")
         above = "score " if episode.is_score else "loss x"
         ratio = "" if episode.ratio is None else f"  {above}{number(episode.ratio)}"
         why = f"  {harmless(', '.join(episode.why))}" if episode.why else ""
@@ -197,5 +197,7 @@ def _patient_row(snapshot: Snapshot, patient: PatientView, is_shown: bool) -> Te
     row.append_text(name)
     row.append(f" HR {heart_rate(snapshot, patient):>3}")
     row.append(f"  {'--:--:--' if position_s is None else clock(position_s, 0)}")
-    row.append(f"  {patient.n_alerts:4d} alerts  ", "" if patient.n_alerts else DIM)
+    row.append(
+        f"  {counted(patient.n_alerts, 'alert', '4d'):<11}  ", "" if patient.n_alerts else DIM
+    )
     return row.append(said, DIM if patient.standing in CALM else "bold")

@@ -26,7 +26,7 @@ from monitor.settings import BLOCK_S, ProducerSettings, Resume
 from monitor.sources.kinds import is_live
 from monitor.stages.host import collect_seldom
 from monitor.stages.playback import Pacer, Playback, open_sources
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.ward.batch import BatchMessage, commit_batch
 from monitor.ward.bundle import SampleBundle, decode_samples, encode_samples
 from monitor.ward.link import JetStreamError, Unanswered, WardAccess, WardLink, connected
@@ -105,8 +105,8 @@ async def _feed(options: FeedOptions, interrupts: Interrupts) -> int:
         for one in playbacks:
             one.sender = int(name, 16)
         say(
-            f"sends {len(playbacks)} records as {options.name or name} to the ward {ward.identity} "
-            f"at {link.address}"
+            f"sends {counted(len(playbacks), 'record')} as {options.name or name} to the ward "
+            f"{ward.identity} at {link.address}"
         )
         sender = Sender(link, ward, feeds, playbacks)
         pacer = Pacer(playbacks, settings.speed, time.monotonic())

@@ -51,7 +51,7 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
         )
         interrupts = stack.enter_context(Interrupts())  # before, Ctrl-C ends the connecting
         stack.enter_context(screen)
-        hearing = Hearing(screen.notice, NO_WORKER)
+        hearing = Hearing(screen.notice, NO_WORKER, f" of the ward at {access.servers}")
         with handing_on(options, screen, interrupts, inbox) as delivery:
             print_messages(options, listener, screen, delivery, interrupts, hearing)
 
@@ -59,7 +59,8 @@ def follow_ward(access: WardAccess, options: FollowOptions, screen: Screen) -> N
 def watch_ward(access: WardAccess, screen: Screen) -> None:
     """Show a ward until Ctrl-C or q."""
     with WardListener(access, screen.topics) as listener, Interrupts() as interrupts, screen:
-        Watch(listener, WavesOf(listener), screen, NO_WORKER).run(interrupts)
+        where = f" of the ward at {access.servers}"
+        Watch(listener, WavesOf(listener), screen, NO_WORKER, where).run(interrupts)
 
 
 class WavesOf:

@@ -29,6 +29,7 @@ from monitor.delivery.inbox import Inbox
 from monitor.delivery.position import Place
 from monitor.errors import InvalidMessage, MonitorError, MonitorSilent, WardUnreachable
 from monitor.settings import wall_time_text
+from monitor.text import counted
 from monitor.ward.asking import ANSWER_S, asked, text_of
 from monitor.ward.link import WardAccess, WardLink, connected, unreachable_if_closed
 from monitor.ward.merged_status import NOBODYS_S, STATUS_S, MergedStatus
@@ -351,7 +352,7 @@ class WardListener:
         if is_other:
             self._notices.append(
                 f"{self._access.servers} holds another ward now, {ward.identity} of "
-                f"{ward.partitions} partitions: its alerts come from the beginning"
+                f"{counted(ward.partitions, 'partition')}: its alerts come from the beginning"
             )
         if self._ward != ward:
             if self._had is not None:

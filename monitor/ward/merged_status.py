@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from monitor.text import counted
 from monitor.ward.names import WardIdentity
 from monitor.wire.messages import (
     UNSERVED,
@@ -116,8 +117,8 @@ class MergedStatus:
     def _unserved(self, partitions: Iterable[int]) -> str:
         n = sum(_count(self._newest[one][0].ward) for one in partitions if one in self._newest)
         return (
-            f"nobody serves partitions {_listed(partitions)} ({n} patients): they are not "
-            "monitored until a worker takes them over"
+            f"nobody serves partitions {_listed(partitions)} ({counted(n, 'patient')}): they are "
+            "not monitored until a worker takes them over"
         )
 
     def status(self) -> Status:

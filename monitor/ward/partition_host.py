@@ -24,6 +24,7 @@ from monitor.errors import InvalidMessage
 from monitor.journal.writer import Progress
 from monitor.settings import ConsumerSettings
 from monitor.step_result import StepResult
+from monitor.text import counted
 from monitor.ward.common_segmenter import CommonSegmenter
 from monitor.ward.link import WardLink
 from monitor.ward.names import (
@@ -108,7 +109,7 @@ class ProducerSilence:
             return f"no samples come of {', '.join(names[:MOST_NAMED])}{more}: a producer is down"
         if not self._heard_s and n and bound_s >= 0:
             self._silent_s = self._listened_s
-            return f"no samples come of {n} patients: no producer sends"
+            return f"no samples come of {counted(n, 'patient')}: no producer sends"
         return ""
 
 
@@ -273,8 +274,8 @@ class PartitionHost:
         if gap_s < GAP_S:
             return
         text = (
-            f"partition {self._partition} ({patients} patients) had no worker for {gap_s:.0f} s: "
-            f"{before.worker} is gone; {self._of.worker} goes on"
+            f"partition {self._partition} ({counted(patients, 'patient')}) had no worker "
+            f"for {gap_s:.0f} s: {before.worker} is gone; {self._of.worker} goes on"
         )
         self._steps.report(Change("stage_down", True, text))
         self._steps.report(Change("stage_down", False, text))

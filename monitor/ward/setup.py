@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.errors import InvalidOption, WardUnreachable
+from monitor.text import counted
 from monitor.ward.link import NOT_FOUND, JetStreamError, Unanswered, WardLink
 from monitor.ward.names import LEASE_STREAM, LEASES, MOST_PARTITIONS, SAMPLES, WARD, WardIdentity
 
@@ -52,8 +53,9 @@ async def make_ward(link: WardLink, size: WardSize) -> WardIdentity:
     found = await find_ward(link)
     if found is not None and found.partitions != size.partitions:
         raise InvalidOption(
-            f"{link.address} holds a ward of {found.partitions} partitions, and that cannot be "
-            f"changed; give --partitions {found.partitions}, or another server or --store"
+            f"{link.address} holds a ward of {counted(found.partitions, 'partition')}, and "
+            f"that cannot be changed; give --partitions {found.partitions}, or another server or "
+            "--store"
         )
     identity = uuid.uuid4().hex[:8] if found is None else found.identity
     for config in _streams(size, identity):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitor.errors import StageFailed, WardUnreachable
 from monitor.interrupts import Interrupts
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.ward.link import WardAccess, connected
 from monitor.ward.names import WardIdentity
 from monitor.ward.server import served
@@ -56,8 +56,8 @@ def up(folder: Path, port: int, size: WardSize) -> None:
             else:
                 break
         sys.stderr.write(
-            f"ward {ward.identity} of {ward.partitions} partitions at {access.servers}; its files "
-            f"are in {harmless(str(folder), 500)}\n"
+            f"ward {ward.identity} of {counted(ward.partitions, 'partition')} at "
+            f"{access.servers}; its files are in {harmless(str(folder), 500)}\n"
         )
         sys.stderr.flush()
         while not interrupts.happened:

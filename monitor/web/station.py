@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.errors import InvalidMessage
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.patient_view import PatientView
 from monitor.view.selection import counts
 from monitor.view.snapshot import MAX_PATIENTS, Snapshot, apply
@@ -280,8 +280,8 @@ def _of_stage(stage: StageHealth) -> str:
     said = [
         "paused" if stage.paused else "",
         f"not heard for {stage.age_s:.0f} s" if stage.age_s > UNHEARD_S else "",
-        f"restarted {stage.restarts} times" if stage.restarts else "",
-        f"{stage.dropped:,} samples or beats dropped" if stage.dropped else "",
+        f"restarted {counted(stage.restarts, 'time')}" if stage.restarts else "",
+        f"samples or beats dropped: {stage.dropped:,}" if stage.dropped else "",
     ]
     return f"{stage.stage} {', '.join(filter(None, said))}" if any(said) else ""
 

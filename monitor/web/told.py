@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.plain import alarm_name, clock, standing_text
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.patient_view import AlertRow, Drawn, PatientView, ShownBeat
 from monitor.view.patients import TO_ACKNOWLEDGE, asks_for_beats, event_name, heart_rate, verdict
 from monitor.view.plots import HIGHEST_LOSS, LOWEST_LOSS
@@ -221,7 +221,7 @@ def _row(row: AlertRow) -> AlertLine:
     else:
         above = "score " if row.is_score else "loss x"
         ratio = "" if row.ratio is None else f"{above}{row.ratio:.1f}  "
-        beats = f"{row.n_beats} beat{'' if row.n_beats == 1 else 's'}"
+        beats = counted(row.n_beats, "beat")
         leads = f"  {harmless(', '.join(row.leads))}" if row.leads else ""
         why = f"  {harmless(', '.join(row.why))}" if row.why else ""
         what = f"{ratio}{beats}{why}{leads}"

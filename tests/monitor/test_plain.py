@@ -178,6 +178,16 @@ def test_a_status_is_one_line() -> None:
     )
 
 
+def test_one_of_a_kind_is_told_as_one() -> None:
+    """Of one beat, alert or waiting beat no plural is said."""
+    held = LearningStatus(left_s=0.0, beats=1, training=True, held=1)
+    line = status_line(patient_status(9, beats=1, anomalous=1, alerts=1, learning=held))
+    assert "  1 beat  1 anomalous  1 alert  threshold" in line
+    assert line.endswith("  training on 1 beat  1 beat waits")
+    begun = LearningStatus(left_s=200.0, beats=1)
+    assert status_line(patient_status(9, learning=begun)).endswith("  1 beat so far")
+
+
 def test_a_change_of_state_is_told_once() -> None:
     """Learning, its end with the threshold, and the record's end; nothing in between."""
     learning = patient_status(250, state="learning", threshold=None, note="5:00 to learn")

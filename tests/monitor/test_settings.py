@@ -17,6 +17,7 @@ from monitor.settings import (
     parse_since,
     parse_speed,
     parse_threshold,
+    parse_threshold_change,
 )
 
 
@@ -98,3 +99,18 @@ def test_a_since_that_is_no_time_is_refused(text: str) -> None:
     """The message names the option."""
     with pytest.raises(InvalidOption, match="--since"):
         parse_since(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["up", "", "%", "5%", "+x%", "-3", "0", "-95%", "nan"])
+def test_what_moves_no_threshold_is_told_both_ways_that_do(text: str) -> None:
+    """It is no --threshold, which takes a loss alone."""
+    with pytest.raises(InvalidOption, match=r"give a loss, such as 26, or -90% to \+900%") as said:
+        parse_threshold_change(text)
+    assert "--threshold" not in str(said.value)
+
+
+def test_a_threshold_is_moved_to_a_loss_or_by_a_share() -> None:
+    """A number is a loss, also a small one; a share has a sign."""
+    assert parse_threshold_change("26") == (26.0, None)
+    assert parse_threshold_change("1.05") == (1.05, None)
+    assert parse_threshold_change("-5%") == (None, pytest.approx(0.95))

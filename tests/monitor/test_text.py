@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from monitor.text import MAX_LENGTH, harmless
+from monitor.text import MAX_LENGTH, counted, harmless, were
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,17 @@ def test_nothing_unsafe_is_left_of_any_text(foreign: str) -> None:
     assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     assert bool(shown) == bool(foreign)
     assert cell_len(shown) <= 2 * len(shown)
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(0, "0 beats were"), (1, "1 beat was"), (2, "2 beats were")]
+)
+def test_a_noun_and_its_verb_agree_with_their_number(n: int, said: str) -> None:
+    """One is no plural, none is one."""
+    assert f"{counted(n, 'beat')} {were(n)}" == said
+
+
+def test_a_number_is_written_as_asked() -> None:
+    """In groups of thousands, or as wide as a column."""
+    assert counted(1200, "alert", ",") == "1,200 alerts"
+    assert counted(1, "alert", "4d") == "   1 alert"

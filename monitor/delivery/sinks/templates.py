@@ -21,7 +21,7 @@ import msgspec
 
 from monitor.errors import InvalidOption
 from monitor.plain import alarm_name, alarm_words, clock, plain_line
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.text_file import unmarked
 from monitor.wire.messages import Alert, Technical, joined_leads, measured
 
@@ -240,7 +240,7 @@ def words(message: Alert | Technical) -> str:
     if of_beat is None:
         return alarm_words(message.kind, message.text)
     leads = f", {harmless(joined_leads(message.leads))}" if message.leads else ""
-    count = f"{message.episode_beats} beat{'' if message.episode_beats == 1 else 's'}"
+    count = counted(message.episode_beats, "beat")
     return (
         f"{count}, {of_beat.times_above:.1f} times above the bound, loss {of_beat.loss:.1f} of "
         f"{of_beat.threshold:.1f}{leads}"

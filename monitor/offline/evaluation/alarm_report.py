@@ -14,7 +14,7 @@ from monitor.errors import InvalidOption
 from monitor.offline.alarm_signal import WHAT_WAS_DONE, AlarmSignal, bounds_mv
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
-from monitor.offline.training_run import check_replaceable
+from monitor.offline.output_files import check_replaceable
 from monitor.plain import alarm_name, clock
 from monitor.text import harmless
 from monitor.wire.messages import Alert, began_s

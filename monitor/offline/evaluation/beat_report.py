@@ -21,9 +21,9 @@ from monitor.journal.kept_beats import KeptBeat, LeadBeat
 from monitor.offline.beats_around import is_by_evidence, shown_beats
 from monitor.offline.evaluation.ecg5000_report import ANOMALY_COLOUR, NORMAL_COLOUR
 from monitor.offline.evaluation.page import facts_table, html_page, png
-from monitor.offline.training_run import check_replaceable
+from monitor.offline.output_files import check_replaceable
 from monitor.plain import clock, milliseconds
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.wire.messages import Alert, Technical, measured
 
@@ -111,7 +111,10 @@ def _facts(explained: ExplainedAlert) -> Iterator[tuple[str, str]]:
     if beat.neighbours:
         distances = ", ".join(f"{near.distance:.1f}" for near in beat.neighbours)
         yield "distance to the learnt normal", distances
-    yield "episode", f"{alert.episode_beats} beats, from sample {alert.episode_start_sample}"
+    yield (
+        "episode",
+        f"{counted(alert.episode_beats, 'beat')}, from sample {alert.episode_start_sample}",
+    )
     yield "rule, model", f"{harmless(alert.rule)}, {harmless(alert.model)}"
     yield "identity", harmless(alert.id)
 

@@ -26,6 +26,7 @@ from monitor.offline.evaluation.ec57 import (
     compare_beats,
     score,
 )
+from monitor.offline.input_files import annotated
 from monitor.sources.missing_record import where_records_are
 from monitor.sources.record_timing import read_timing
 from monitor.sources.wfdb_header import regular_file_size
@@ -114,8 +115,8 @@ def evaluate_beats(
     RecordError
         If no record can be compared; the text gives the reason of the first.
     """
-    ref_names = _annotated(Path(ref_dir), ref_ext)
-    det_names = _annotated(Path(det_dir), det_ext)
+    ref_names = annotated(Path(ref_dir), ref_ext)
+    det_names = annotated(Path(det_dir), det_ext)
     if not (math.isfinite(start_s) and start_s >= 0):
         raise InvalidOption(f"--start {start_s:g} s is not a time in a record; give 0 s or more")
     common = sorted(ref_names & det_names)
@@ -239,15 +240,6 @@ def to_csv(report: BeatsReport) -> str:
 def figures(record: BeatScore) -> dict[str, float]:
     """Return a score's counts, rates and errors by name, in the order of FIGURES."""
     return {name: getattr(record, name) for name in FIGURES}
-
-
-def _annotated(folder: Path, extension: str) -> set[str]:
-    """Return the names of the records in a folder that have such annotations."""
-    if not (extension.isascii() and extension.isalnum()):
-        raise InvalidOption(f"annotation extension {extension!r} is malformed; use one like atr")
-    if not folder.is_dir():
-        raise InvalidOption(f"{folder} is not a folder; name one that holds annotations")
-    return {file.stem for file in folder.glob(f"*.{extension}")}
 
 
 def _compare(

@@ -29,6 +29,7 @@ from model.baselines import (
     sequitur,
     shallow,
 )
+from model.checkpoint import write_atomically
 from model.config import AutoencoderConfig
 from model.cross_fitting import cross_fit
 from model.ecg5000 import NORMAL
@@ -40,10 +41,11 @@ from model.training_config import TrainingConfig
 from monitor.offline.evaluation.ecg5000_report import (
     ANOMALY_COLOUR,
     NORMAL_COLOUR,
-    Protocol,
     area_under_curve,
     split,
 )
+from monitor.offline.evaluation.page import png
+from monitor.offline.evaluation_options import Protocol
 from monitor.offline.training_run import Labelled
 
 TARGET_RATE = 0.01  # share of normal beats meant to lie above each scorer's own threshold
@@ -316,4 +318,4 @@ def plot_comparison(rows: Sequence[Row], path: str | Path) -> None:
         )
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150, format="png")
+    write_atomically(Path(path), png(figure, dpi=150))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,16 +14,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, write_atomically
 from model.config import AutoencoderConfig
 from model.ecg5000 import CLASSES, NORMAL
 from model.errors import InvalidBeats
 from model.scoring import Scorer
 from model.thresholds import Threshold, threshold_from_losses
 from model.training_config import Epoch, TrainingConfig
+from monitor.offline.evaluation.page import png
+from monitor.offline.evaluation_options import Protocol
 from monitor.offline.training_run import ECG5000_FALSE_ALERTS, Labelled
-
-Protocol = Literal["pooled", "official", "checkpoint"]
 
 POOLED_TRAINING_SHARE = 0.85  # of the normal beats, as in the published tutorials
 NORMAL_COLOUR, ANOMALY_COLOUR = "#0072b2", "#d55e00"  # colour-blind readers can distinguish them
@@ -247,7 +247,7 @@ def plot_loss_densities(report: Ecg5000Report, path: str | Path) -> None:
         f"{report.data}, {report.protocol}: AUC {report.auc:.4f}, recall {report.recall:.3f} "
         f"at a false-positive rate of {report.false_positive_rate:.3f}"
     )
-    figure.savefig(path, dpi=150, format="png")
+    write_atomically(Path(path), png(figure, dpi=150))
 
 
 def draw_loss_densities(

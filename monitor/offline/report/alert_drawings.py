@@ -26,7 +26,7 @@ from monitor.offline.report.svg import (
     upright,
 )
 from monitor.plain import alarm_name, alarm_words, clock, milliseconds
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.view.anomalous_beat import AnomalousBeat, anomalous_beat
 from monitor.wire.messages import Alert, began_s, joined_leads
 
@@ -72,8 +72,7 @@ def _beat_words(beat: AnomalousBeat, alert: Alert) -> str:
         parts.append(f"the loss arose in {shares}")
     before, after = milliseconds(alert.rr_before_ms), milliseconds(alert.rr_after_ms)
     parts.append(f"RR {before} / {after} ms")
-    n = alert.episode_beats
-    parts.append(f"{n} beat{'' if n == 1 else 's'} so far")
+    parts.append(f"{counted(alert.episode_beats, 'beat')} so far")
     if alert.family is not None:
         parts.append(f"family {alert.family}")
     parts.append(_escaped(joined_leads(alert.leads) or alert.lead))
@@ -166,7 +165,7 @@ def _around(alert: Alert, around: Sequence[LeadBeat], beat: AnomalousBeat) -> It
     what = "scores" if by_evidence else "losses"
     before = sum(one.sample < alert.sample for one in beats)
     caption = (
-        f"{what} of {before} beats before and {len(beats) - before - 1} after; dashed, "
+        f"{what} of {counted(before, 'beat')} before and {len(beats) - before - 1} after; dashed, "
         f"{'1' if by_evidence else 'the threshold'}"
     )
     yield _figure(drawing(bars, caption), caption, "near")

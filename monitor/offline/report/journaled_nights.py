@@ -26,6 +26,7 @@ from monitor.plain import MAX_TIME_S, clock
 from monitor.sources.kinds import open_record
 from monitor.sources.record_file import record_name
 from monitor.sources.source import SourceOptions
+from monitor.text import counted
 from monitor.wire.messages import MONITOR, Alert, Stream
 from segmenter.beat import BeatSpec, joined_beats
 
@@ -234,7 +235,7 @@ def _of_patient(saved: Saved | None) -> list[tuple[str, str]]:
             rows.append(
                 (
                     "learnt",
-                    f"a model of {learnt} lead{'s' if learnt > 1 else ''} of the patient's own",
+                    f"a model of {counted(learnt, 'lead')} of the patient's own",
                 )
             )
         if saved.factor != 1:

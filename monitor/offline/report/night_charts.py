@@ -24,6 +24,7 @@ from monitor.offline.report.svg import (
 )
 from monitor.offline.report.trend import RhythmTrend
 from monitor.plain import alarm_name, clock
+from monitor.text import counted
 from monitor.wire.messages import ALARM_KINDS, AlertKind
 
 ORDER: tuple[AlertKind, ...] = (*ALARM_KINDS, "anomalous_beats")
@@ -119,7 +120,7 @@ def _lane(night: Night, name: str, spans: Sequence[Span], colour: str = "") -> s
     for level in ("low", "medium", "high"):
         some = [one for one in spans if one.priority == level]
         boxes += _runs(night, some, colour or level)
-    times = f"{len(spans):,} time{'' if len(spans) == 1 else 's'}"
+    times = counted(len(spans), "time", ",")
     label = f"When there was {escape(name)}: {times}"
     return row(escape(name), times, drawing(boxes, label), "lane")
 

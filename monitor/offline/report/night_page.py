@@ -19,7 +19,7 @@ from monitor.offline.report.night_charts import badge, hourly_table, overview, s
 from monitor.offline.report.night_style import STYLE
 from monitor.offline.report.svg import WIDE, across, drawing, line, scaled
 from monitor.plain import clock
-from monitor.text import harmless
+from monitor.text import counted, harmless
 from monitor.wire.messages import (
     ALARM_KINDS,
     FamilyStatus,
@@ -232,8 +232,7 @@ def _family(family: FamilyStatus) -> str:
     said = " · ".join(filter(None, [word, "" if family.heard else "began no alert"]))
     return (
         f'<figure><div class="plot family">{mean}</div><figcaption><b>family {family.number}</b> '
-        f"{family.beats:,} beat{'' if family.beats == 1 else 's'}"
-        f"{f'<br>{said}' if said else ''}</figcaption></figure>"
+        f"{counted(family.beats, 'beat', ',')}{f'<br>{said}' if said else ''}</figcaption></figure>"
     )
 
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from monitor.errors import InvalidOption
+from monitor.offline.output_files import check_replaceable
 
 BROWSERS = (
     "chromium",
@@ -37,6 +38,24 @@ def find_browser(path: str | None = None) -> str:
         "--pdf needs Chromium or Chrome to print the page, and neither is on PATH; install it "
         "(Debian: apt install chromium), or leave --pdf out and print the page from your browser"
     )
+
+
+def check_outputs(page: Path, *, pdf: bool) -> tuple[Path | None, str]:
+    """Return the PDF's path and the browser that prints it; none where none is asked for.
+
+    Raises
+    ------
+    InvalidOption
+        If a file cannot be written, or there is no browser.
+    """
+    check_replaceable(page)
+    if not pdf:
+        return None, ""
+    beside = page.with_suffix(".pdf")
+    if beside == page:
+        raise InvalidOption(f"--html {page} would be replaced by its PDF; name a .html file")
+    check_replaceable(beside)
+    return beside, find_browser()
 
 
 def print_pdf(page: Path, pdf: Path, browser: str, within_s: float = WITHIN_S) -> None:

@@ -14,8 +14,7 @@ from monitor.offline.report.journaled_nights import journaled_nights, most_drawn
 from monitor.offline.report.judged_nights import NoNight, RecordTask, gave_up, night_or_why
 from monitor.offline.report.night import Night
 from monitor.offline.report.night_page import report_page
-from monitor.offline.report.pdf import find_browser, print_pdf
-from monitor.offline.training_run import check_replaceable
+from monitor.offline.report.pdf import print_pdf
 from monitor.offline.workers import Workers, run_tasks
 from monitor.settings import VerdictBy
 from monitor.sources.source import SourceOptions
@@ -94,24 +93,6 @@ def gathered(
         why = "; ".join(f"{one.source}: {one.why}" for one in failed[:3])
         raise InvalidOption(why or "nobody was monitored in this journal: there is no night")
     return nights, failed
-
-
-def check_outputs(page: Path, *, pdf: bool) -> tuple[Path | None, str]:
-    """Return the PDF's path and the browser that prints it; none where none is asked for.
-
-    Raises
-    ------
-    InvalidOption
-        If a file cannot be written, or there is no browser.
-    """
-    check_replaceable(page)
-    if not pdf:
-        return None, ""
-    beside = page.with_suffix(".pdf")
-    if beside == page:
-        raise InvalidOption(f"--html {page} would be replaced by its PDF; name a .html file")
-    check_replaceable(beside)
-    return beside, find_browser()
 
 
 def write_report(

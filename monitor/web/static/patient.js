@@ -183,7 +183,7 @@ export class PatientPage {
   losses(page) {
     setText(byId("losses-title"), { "loss": "Loss a beat", "loss over threshold": "Loss over threshold, a beat", "score": "Score a beat" }[page.drawn]);
     const withheld = page.beats.filter((beat) => beat.state === "withheld").length;
-    setText(byId("losses-said"), `${page.beats.length} latest beats${withheld ? `, ${withheld} without a verdict` : ""}`);
+    setText(byId("losses-said"), `${page.beats.length} latest ${page.beats.length === 1 ? "beat" : "beats"}${withheld ? `, ${withheld} without a verdict` : ""}`);
     if (!page.beats.length) return;
     const x = page.beats.map((beat) => beat.time_s);
     const of = (state) => page.beats.map((beat) => (beat.state === state ? beat.value : null));

@@ -99,7 +99,7 @@ export class Ward {
     const isStill = seconds > STILL_S;
     one.link.classList.toggle("still", isStill);
     const { quality, position, n_alerts } = one.told;
-    setText(one.quality, `${isStill ? `NO SIGNAL FOR ${seconds} s` : quality} · ${position} · ${n_alerts} alerts`);
+    setText(one.quality, `${isStill ? `NO SIGNAL FOR ${seconds} s` : quality} · ${position} · ${n_alerts} ${n_alerts === "1" ? "alert" : "alerts"}`);
   }
 
   takeOrder(order) {

@@ -607,15 +607,15 @@ def seen(done: Result) -> tuple[int, str, str]:
         (["evaluate", "--ecg5000", "{tmp}/no.xls"], ["no.xls", ".tsv"]),
         (["evaluate", "--plot", "{tmp}/no/p.png"], ["{tmp}/no"]),
         (["evaluate", "patients", "{tmp}/no"], ["{tmp}/no"]),
-        (["evaluate", "patients", "{tmp}", "--learn", "0"], ["learn"]),
-        (["evaluate", "patients", "{tmp}", "--from", "x"], ["--from"]),
+        (["evaluate", "patients", "{tmp}/records", "--learn", "0"], ["learn"]),
+        (["evaluate", "patients", "{tmp}/records", "--from", "x"], ["--from"]),
         (["evaluate", "noise", "{tmp}/no"], ["{tmp}/no"]),
         (["evaluate", "beats", "{tmp}/no", "{tmp}"], ["{tmp}/no", "folder"]),
         (["evaluate", "beats", "{tmp}", "{tmp}", "--ref-ext", "../x"], ["../x"]),
         (["evaluate", "beats", "{tmp}", "{tmp}"], ["atr", "qrs"]),
         (["annotate", "x"], ["--out"]),
-        (["annotate", "{tmp}", "--out", "{tmp}/found"], ["no record"]),
-        (["annotate", "{tmp}", "--out", "{tmp}/found", "--jobs", "0"], ["--jobs 0"]),
+        (["annotate", "{tmp}/empty", "--out", "{tmp}/found"], ["no record"]),
+        (["annotate", "{tmp}/records", "--out", "{tmp}/found", "--jobs", "0"], ["--jobs 0"]),
         (["annotate", "{tmp}/../no", "--out", "{tmp}/found"], ["no"]),
         (["annotate", "a/../../etc/passwd", "--out", "{tmp}/found"], ["etc"]),
         (["annotate", "a\x1b[31mred", "--out", "{tmp}/found"], ["red"]),
@@ -629,6 +629,9 @@ def test_misuse_gets_one_line(arguments: list[str], words: list[str], tmp_path: 
         return [text.replace("{tmp}", str(tmp_path)) for text in texts]
 
     (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "r.hea").write_text("r 1 250 1000\nr.dat 16\n")
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     explains(*seen(ecg_monitor(*filled(arguments), env=env)), *filled(words))
 
@@ -681,7 +684,7 @@ def test_broken_records_get_one_line(fault: str, record: Path, tmp_path: Path) -
     breaks(broken)
     done = ecg_monitor("annotate", broken, "--out", tmp_path / "found")
     explains(*seen(done), word)
-    assert not list((tmp_path / "found").iterdir())
+    assert not list((tmp_path / "found").glob("*"))
 
 
 def test_a_record_that_is_short_is_read_as_far_as_it_goes(record: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,19 @@ def test_epochs_are_lines_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert errors == (
         "training, epoch 2 of 8: loss 31.46, validation 29.00, best, at most 2:00 left\n"
     )
+
+
+def test_of_several_trainings_each_line_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    """Folds and seeds follow one another: epochs begin anew, and the time left is of one alone."""
+    with training_shown("evaluating", clock=itertools.count().__next__, n_trainings=7) as on_epoch:
+        for number in (1, 2, 1):
+            on_epoch(Epoch(number, 2, 10.0, 10.0, is_best=False))
+    said = [one.split(":")[0] for one in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "evaluating, training 1 of 7, epoch 1 of 2",
+        "evaluating, training 1 of 7, epoch 2 of 2",
+        "evaluating, training 2 of 7, epoch 1 of 2",
+    ]
 
 
 def test_the_time_left_is_that_of_the_epochs_so_far() -> None:

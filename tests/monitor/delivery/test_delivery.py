@@ -132,7 +132,7 @@ def test_what_is_refused_is_given_up() -> None:
     assert (counts(delivery).taken, counts(delivery).given_up) == (1, 2)
     assert "alert 1 was given up after 3 tries (422)" in told[0]
     assert "the sink itself failed (KeyError)" in told[1]
-    assert told[-1] == "pager: 1 alerts were handed on, 6 tries failed, 2 were given up"
+    assert told[-1] == "pager: 1 alert was handed on, 6 tries failed, 2 were given up"
 
 
 def test_many_refusals_are_counted() -> None:
@@ -195,7 +195,7 @@ def test_a_sink_may_stand_by(monkeypatch: pytest.MonkeyPatch) -> None:
         drained(delivery)
     assert called[:3] == [0, 0, 0]
     assert pager.taken == ["1"]
-    assert told == ["pager: 1 alerts were handed on"]
+    assert told == ["pager: 1 alert was handed on"]
 
 
 def test_a_sink_that_cannot_be_closed_keeps_none_open() -> None:
@@ -334,7 +334,7 @@ def test_what_retention_removed_is_counted(tmp_path: Path) -> None:
             lost = counts(delivery).lost
     assert lost + len(later.taken) == 299
     assert lost > 0
-    assert f"{lost} were removed before they could be handed on" in told[-1]
+    assert f"{lost} were removed before being handed on" in told[-1]
 
 
 def test_an_end_does_not_wait_for_who_is_gone() -> None:
@@ -347,7 +347,7 @@ def test_an_end_does_not_wait_for_who_is_gone() -> None:
         drained(delivery)
         assert time.monotonic() - began_s < 10
         assert delivery.undelivered == 1
-    assert told[-1].endswith("1 were not, and are not kept")
+    assert told[-1].endswith("1 was not, and is not kept")
 
 
 def test_metrics_tell_what_became_of_alerts() -> None:

@@ -114,6 +114,15 @@ def until(receiver: Receiver, n: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
+def until_heard(printed: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a subscriber has printed heartbeats: it is up, and has offered what it kept."""
+    until_s = time.monotonic() + 60
+    while printed.read_text().count('"type":"status"') < 20:  # a second of them
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "opened", [web_receiver, mqtt_receiver, file_receiver, command_receiver],
@@ -137,14 +146,15 @@ def test_nothing_is_lost_when_it_is_killed_in_mid_delivery(
                 until(receiver, part, process)
                 process.send_signal(signal.SIGKILL)
                 process.wait()
-        with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
+        listening = ("--topic", "alert", "--topic", "status")
+        with subscribing(*options, *listening, home=tmp_path, out=tmp_path / "out") as process:
             until(receiver, N, process)
-            time.sleep(2)  # the one before may have done it all: this one has to be up
+            until_heard(tmp_path / "out", process)  # the one before may have done it all
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
         got = list(receiver.ids())
-        with subscribing(*options, home=tmp_path, out=tmp_path / "out") as process:
-            time.sleep(2)
+        with subscribing(*options, *listening, home=tmp_path, out=tmp_path / "out") as process:
+            until_heard(tmp_path / "out", process)
             process.send_signal(signal.SIGINT)
             process.wait(20)
         assert list(receiver.ids()) == got  # all was noted: nothing comes again

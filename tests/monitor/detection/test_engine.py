@@ -532,6 +532,7 @@ def test_a_learnt_model_survives_a_restart(bench: Bench) -> None:
     engine = bench.restart(learner=Trainer(), learn_s=1.0)
     (status,) = engine.report().patients
     assert (status.state, status.threshold) == ("monitoring", 35.0)
+    assert status.note == "learnt before; the journal kept the model"  # not that nothing was
     (alert,) = engine.step([beats_message([40.0], 1200)], 0).alerts
     assert isinstance(alert, Alert)
     assert alert.model == template_checkpoint(35.0).identity

@@ -77,8 +77,8 @@ def test_a_pause_of_a_second_is_no_overload() -> None:
 @pytest.mark.parametrize(
     ("samples", "scores", "said"),
     [
-        (500, 0, "the oldest 500 samples were dropped: the source does not wait"),
-        (0, 12, "12 scores came too late and were not told"),
+        (500, 0, "the oldest samples were dropped (500): the source does not wait"),
+        (0, 12, "scores came too late and were not told (12)"),
     ],
 )
 def test_whatever_is_shed_is_said_at_once(samples: int, scores: int, said: str) -> None:
@@ -181,7 +181,7 @@ def test_a_bound_that_is_reached_is_said_once_and_when_it_is_over() -> None:
     """It names how many were refused and what to do; it ends after some calm heartbeats."""
     counts: list[dict[LimitKind, int]] = [{"patients": n} for n in (0, 3, 9, 9, 9, 9, 9, 9, 9)]
     said = reached(counts)
-    assert said[1].startswith("3 messages of further patients were refused")
+    assert said[1].startswith("messages of further patients were refused (3)")
     assert "start another monitor" in said[1]
     assert said[2:] == ["", "", "", "", "", "over", ""]
 
@@ -194,9 +194,9 @@ def test_another_bound_is_said_although_one_lasts() -> None:
         {"requests": 5, "replies": 2},
     ]
     said = reached(counts + counts[-1:] * CALM_HEARTBEATS)
-    assert said[0].startswith("1 requests were refused")
-    assert said[2].startswith("5 requests were refused")
-    assert "; 2 answers were not sent" in said[2]
+    assert said[0].startswith("requests were refused (1)")
+    assert said[2].startswith("requests were refused (5)")
+    assert "; answers were not sent (2)" in said[2]
     assert [text for text in said[3:] if text] == ["over"]
     assert said[-1] == "over"
 

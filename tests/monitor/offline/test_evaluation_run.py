@@ -13,8 +13,8 @@ from model.checkpoint import load_shipped, save_checkpoint
 from model.thresholds import Threshold
 from monitor.errors import InvalidOption, SpecMismatch
 from monitor.offline.evaluation.ecg5000_report import Ecg5000Report, evaluate_checkpoint
+from monitor.offline.evaluation_options import EvaluationOptions
 from monitor.offline.evaluation_run import (
-    EvaluationOptions,
     over_seeds,
     run,
     simulated_beats,

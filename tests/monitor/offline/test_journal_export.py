@@ -148,6 +148,7 @@ def test_an_alert_is_drawn_with_the_beats_around(path: Path) -> None:
         sum(any("\u2801" <= sign <= "\u28ff" for sign in line) for line in shown.splitlines()) > 6
     )
     assert shown == listed("show", path, "1")
+    assert "episode from sample 3600, 1 beat  RR" in shown
 
 
 def test_where_evidence_judged_scores_are_shown(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ def test_a_high_alert_that_stands_is_refused_here_too(tmp_path: Path) -> None:
         bench.journal.__exit__(None, None, None)
         code, errors = marked(tmp_path / "journal", "1", "normal")
     assert code != 0
-    assert "family 1 stands in a high alert" in errors
+    assert "family 1 stands in a high alert that nobody acknowledged before the run ended" in errors
+    assert "where the run goes on with this journal" in errors
 
 
 class Asked(threading.Thread):

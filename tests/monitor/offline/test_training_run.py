@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +19,10 @@ from model.errors import (
 from model.scoring import Scorer
 from model.training import Epoch
 from monitor.errors import InvalidOption, RecordError, SpecMismatch
+from monitor.offline.training_options import TrainingOptions
 from monitor.offline.training_run import (
     Trained,
     TrainingBeats,
-    TrainingOptions,
-    check_replaceable,
-    check_writable,
     gather,
     how_to_go_on,
     judged_beats,
@@ -162,7 +159,7 @@ def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
 def test_too_few_beats_are_refused_before_the_training(tmp_path: Path) -> None:
     """Fewer than set a threshold: said at once, and nothing is written."""
     options = TrainingOptions(tmp_path / "c", ecg5000=(Path("x.txt"),), epochs=10_000)
-    with pytest.raises(InvalidBeats, match="133 normal beats are too few"):
+    with pytest.raises(InvalidBeats, match="too few normal beats to train on: 133"):
         train(options, noisy_beats(133))
     assert not options.out.exists()
 
@@ -195,51 +192,6 @@ def test_files_that_are_no_ecg5000_are_refused(tmp_path: Path) -> None:
     """By their own error, which names the file."""
     with pytest.raises(InvalidDataset, match=r"no\.txt"):
         gather(TrainingOptions(tmp_path / "c", ecg5000=(tmp_path / "no.txt",)))
-
-
-def test_where_a_checkpoint_may_be_written(tmp_path: Path) -> None:
-    """A new name in a folder that is there; an old one only if it may be replaced."""
-    there = tmp_path / "there"
-    check_writable(there, overwrite=False)
-    assert not there.exists()
-    there.write_text("mine")
-    with pytest.raises(InvalidOption, match="exists already"):
-        check_writable(there, overwrite=False)
-    check_writable(there, overwrite=True)
-    assert there.read_text() == "mine"
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidOption, match="a device or a pipe, not a file"):
-        check_writable(tmp_path / "pipe", overwrite=True)
-    for out, match in ((tmp_path, "folder"), (tmp_path / "no/c", "no"), (there / "c", "there")):
-        with pytest.raises(InvalidOption, match=match):
-            check_writable(out, overwrite=True)
-
-
-@pytest.mark.parametrize(
-    ("content", "is_replaced"),
-    [
-        (b"<!DOCTYPE html><p>of yesterday</p>", True),
-        (b"\x89PNG\r\n\x1a\n", True),
-        (b"%PDF-1.4", True),
-        (b"", True),
-        (b"SQLite format 3\0", False),
-        (b"100 2 360 650000\n", False),
-        (b"<", False),
-    ],
-)
-def test_a_page_replaces_no_file_of_another_kind(
-    tmp_path: Path, content: bytes, is_replaced: bool
-) -> None:
-    """A page of yesterday goes; a journal or a record that was named by mistake stays."""
-    there = tmp_path / "there"
-    check_replaceable(there)
-    there.write_bytes(content)
-    if is_replaced:
-        check_replaceable(there)
-    else:
-        with pytest.raises(InvalidOption, match="no page, picture or PDF"):
-            check_replaceable(there)
-    assert there.read_bytes() == content
 
 
 def interrupted_after(

@@ -69,3 +69,27 @@ def test_extras_are_those_of_the_package_s_metadata() -> None:
         "pytest>=8; extra == 'dev'",
     ]
     assert extras(metadata) == {"learn": ["torch"], "ble": ["bleak"]}
+
+
+def test_all_is_named_for_what_no_smaller_extra_brings() -> None:
+    """Extras of extras stand spelt out in the metadata: PyTorch alone is no reason for all."""
+    metadata = [
+        "torch>=2.4; extra == 'all'",
+        "torch>=2.4; extra == 'learn'",
+        "bleak>=3; extra == 'ble'",
+    ]
+    assert extras(metadata) == {"learn": ["torch"], "ble": ["bleak"]}
+    more = [*metadata, "scikit-learn>=1.5; extra == 'all'"]
+    assert extras(more) == {"learn": ["torch"], "ble": ["bleak"], "all": ["scikit-learn"]}
+
+
+def test_of_an_extra_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what is there, and the extra that brings it."""
+    wanted = ["numpy>=1; extra == 'web'", "no-such-a>=1; extra == 'web'"]
+    monkeypatch.setattr(checkup, "requires", lambda _name: [*wanted, "no-b; extra == 'ble'"])
+    seen = found()
+    assert seen["[web]"] == Check(
+        "note", "[web]", "no-such-a not installed; pip install 'ecg-monitor[web]' brings it"
+    )
+    monkeypatch.setattr(checkup, "requires", lambda _name: [*wanted, "no-b; extra == 'web'"])
+    assert found()["[web]"].text.startswith("no-such-a and no-b not installed; ")

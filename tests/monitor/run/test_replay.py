@@ -26,7 +26,7 @@ from monitor.interrupts import Interrupts
 from monitor.run import replay
 from monitor.run.folder import run_folder
 from monitor.run.liveness import HUNG_S
-from monitor.run.replay import Replay, ReplayOptions, Summary, Tally, stage_settings
+from monitor.run.replay import NOTHING_LEFT, Replay, ReplayOptions, Summary, Tally, stage_settings
 from monitor.run.supervisor import Supervisor
 from monitor.sources.simulated import SimulationSettings, write_record
 from monitor.view.screens import Controls, OffTerminal
@@ -203,6 +203,16 @@ def test_the_summary_tells_that_many_beats_are_anomalous_to_a_model_of_others() 
     assert notes[1].startswith("many: 40% of the beats are anomalous to this model")
     assert "--learn 5:00" in notes[1]
     assert len(notes) == 2
+
+
+def test_the_summary_tells_that_nothing_was_left_to_judge() -> None:
+    """A run that goes on behind its records' end; what to do to judge them again."""
+    tally = Tally()
+    tally.take(status(patients=[patient_status(patient="119", position=7200, state="ended")]))
+    streams = [Stream("119", "119", ["MLII"], 360.0, 0, None)]
+    for before, told in ((None, []), ({"119": 3600}, []), ({"119": 7200}, [NOTHING_LEFT])):
+        assert tally.summary(streams, 0, before).notes == told
+    assert "--journal" in NOTHING_LEFT
 
 
 def test_a_heartbeat_that_knows_of_no_patient_is_not_the_last() -> None:

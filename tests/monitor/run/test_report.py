@@ -70,6 +70,14 @@ def test_families_stand_in_the_summary(capsys: pytest.CaptureFixture[str]) -> No
     assert said == [{"number": 1, "beats": 120}, {"number": 4, "beats": 3, "word": "normal"}]
 
 
+def test_beats_from_which_was_learnt_are_counted_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Or "0 without a verdict" stands above "of 24 beats none got a verdict"."""
+    report(SUMMARY, as_json=False)
+    assert "learning" not in capsys.readouterr().out
+    report(msgspec.structs.replace(SUMMARY, beats=2400), as_json=False)
+    assert "2,400, 4 without a verdict, 2,376 while learning" in capsys.readouterr().out
+
+
 def test_named_alarms_stand_in_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
     """How many of each; no row where there were none."""
     report(SUMMARY, as_json=False)

@@ -69,9 +69,16 @@ def test_a_monitor_that_goes_is_not_waited_for(
     with served(endpoint, tmp_path / "j") as server:
         server.do(beat_heart(0))
         thread = _in_the_background(server, ended=False, stop=stop)
-        threading.Timer(1.5, stop.set).start()
+
+        class StopsTheMonitor(io.StringIO):
+            def write(self, text: str) -> int:
+                stop.set()  # once it is heard
+                return super().write(text)
+
+        topics = ("alert", "status")
+        screen = JsonScreen(StopsTheMonitor(), io.StringIO(), topics)
         with pytest.raises(MonitorSilent, match="the monitor stopped"):
-            _printed(endpoint)
+            follow(FollowOptions(endpoint, topics, until_end=True), screen)
         thread.join()
 
 
@@ -115,6 +122,7 @@ def test_silence_and_truncation_are_said_once() -> None:
     """Each change is told to the person, and nothing while nothing changes."""
     said: list[str] = []
     hearing, heard = Hearing(said.append), Heard()
+    heard.ever_heard = True
     for heard.silent_s, heard.truncated in (
         (0.5, 0),
         (4.0, 0),
@@ -185,11 +193,25 @@ def test_silence_says_what_keys_may_have_to_do_with_it(tmp_path: Path) -> None:
         Hearing(said.append, hint).look(heard, idle=True)
     heard.ever_heard = True
     Hearing(said.append, or_keys(endpoint, None)).look(heard, idle=True)
-    assert [text.partition("stalled")[2] for text in said] == [
-        ", or it needs --keys",
-        ", or server.public of --keys is not that monitor's",
-        "",
-        "",
+    assert [text.partition(": ")[2] for text in said] == [
+        "none is heard yet, or it needs --keys; Ctrl-C ends this",
+        "none is heard yet, or server.public of --keys is not that monitor's; Ctrl-C ends this",
+        "none is heard yet; Ctrl-C ends this",
+        "the monitor is gone or stalled",
+    ]
+
+
+def test_where_no_monitor_ever_was_it_says_that_it_waits() -> None:
+    """For a monitor at that address, how to stop, and, later, that one has come; each once."""
+    said: list[str] = []
+    hearing, heard = Hearing(said.append, where=" at ipc:///a"), Heard()
+    for heard.silent_s in (0.5, 1.0, 1.6, 9.0):
+        hearing.look(heard, idle=True)
+    heard.silent_s, heard.ever_heard = 0.1, True
+    hearing.look(heard, idle=True)
+    assert said == [
+        "waiting for a monitor at ipc:///a: none is heard yet; Ctrl-C ends this",
+        "the monitor is heard",
     ]
 
 
@@ -208,4 +230,4 @@ def test_a_refused_key_is_said_again_each_minute() -> None:
     ):
         hearing.look(heard, idle=True)
     again = "not authorised; it is tried again every 3 s"
-    assert said == [again, again, "the monitor is heard again"]
+    assert said == [again, again, "the monitor is heard"]

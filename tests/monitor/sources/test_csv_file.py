@@ -223,7 +223,7 @@ def test_a_last_line_that_is_cut_is_left_out(tmp_path: Path) -> None:
         (
             "II,V5\n" + rows(MV[:1500], MV[:1500]) + "oops\n" + rows(MV[:500], MV[:500]),
             FULL,
-            "ecg.csv, line 1502 has 1 columns, the others have 2; put it right or take it out",
+            "ecg.csv, line 1502 has 1 column, the others have 2; put it right or take it out",
         ),
         (
             "II,V5\n" + rows(MV[:1500], MV[:1500]) + "0.1,high\n" + rows(MV[:500], MV[:500]),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -45,7 +44,7 @@ class Strap:
         self.written: list[tuple[str, bytes]] = []
         self.is_near = True
         self.is_connected = False
-        self.started = threading.Event()
+        self.started, self.left = threading.Event(), threading.Event()
 
     async def find(self, wanted: str) -> StrapClient | None:
         """Be found."""
@@ -67,6 +66,7 @@ class Strap:
     async def disconnect(self) -> None:
         self.is_connected = False
         self.started.clear()
+        self.left.set()
 
     def notify(self, content: bytes) -> None:
         """Send a frame."""
@@ -132,7 +132,7 @@ def test_a_strap_that_was_out_of_reach_goes_on_behind_a_gap() -> None:
         strap.notify(frame(microvolts[:FRAME], 10**12))
         assert take(source, FRAME, 5.0).holes == []
         strap.leave()
-        time.sleep(1.5)
+        assert strap.left.wait(20)  # until the source has noticed
         strap.is_near = True
         assert strap.started.wait(5)
         strap.notify(frame(microvolts[FRAME:], 10**12 + round(1e9 * (3.0 + FRAME / FS_HZ))))

@@ -112,7 +112,7 @@ def test_a_bound_that_is_reached_is_an_alert(
         ("limit_reached", "onset"),
         ("limit_reached", "cleared"),
     ]
-    assert said[0].text.startswith("1 messages of further patients were refused")
+    assert said[0].text.startswith("messages of further patients were refused (1)")
 
 
 def test_beats_are_made_for_who_asks_for_them(tmp_path: Path) -> None:

@@ -100,6 +100,59 @@ def test_a_duration_ends_it(strap: Scripted) -> None:
     assert one.ended
 
 
+@pytest.mark.parametrize(
+    ("sent", "changes", "late_s", "is_over"),
+    [
+        (0, {"duration_s": 60.0}, 59, False),
+        (0, {"duration_s": 60.0}, 61, True),
+        (200, {"duration_s": 60.0}, 61, True),
+        (200, {"duration_s": 3.0}, 4, False),  # it may only be slow
+        (200, {}, 3600, False),
+    ],
+)
+def test_a_source_that_sends_nothing_more_ends_by_the_clock(
+    strap: Scripted, sent: int, changes: dict[str, Any], late_s: float, is_over: bool
+) -> None:
+    """At --duration, since what is missing of it may never come; it did not end at all."""
+    began_s = time.monotonic()
+    one = reception(strap, **changes)
+    if sent:
+        samples = np.zeros((2, sent), np.float32)
+        strap.blocks.append(LiveBlock(STREAM, 0, samples, time.monotonic_ns()))
+    one.take()
+    pacer = Pacer([], 1.0, began_s, [one])
+    assert bool(pacer.take_due(began_s + late_s, None)) is is_over
+    assert bool(pacer) is not is_over
+
+
+def test_a_source_to_which_nobody_sends_ends_with_the_reason(strap: Scripted) -> None:
+    """At --duration; among others they go on, and the last one is an error, not an endless run."""
+    began_s = time.monotonic()
+    nobody, other = Scripted(), reception(strap, duration_s=60.0)
+    nobody.streams = ()
+    pacer = Pacer([], 1.0, began_s, [reception(nobody, duration_s=60.0)])
+    assert pacer.take_due(began_s + 59, None) == []
+    with pytest.raises(RecordError, match="nobody sent anything within --duration"):
+        pacer.take_due(began_s + 61, None)
+    pacer = Pacer([], 1.0, began_s, [reception(nobody, duration_s=60.0), other])
+    (end,) = pacer.take_due(began_s + 61, None)
+    assert isinstance(end, EndHeader)
+    assert end.last
+    assert [patient for patient, _ in pacer.failed] == ["strap:1"]
+    ends_first = reception(strap, duration_s=1.0)
+    pacer = Pacer([], 1.0, began_s, [ends_first, reception(nobody, duration_s=60.0)])
+    assert len(pacer.take_due(began_s + 30, None)) == 1
+    with pytest.raises(RecordError, match="nobody sent anything"):
+        pacer.take_due(began_s + 61, None)
+
+
+def test_a_pipe_is_not_ended_by_the_clock(strap: Scripted) -> None:
+    """Who feeds it may be slower than its samples' time, and pause."""
+    asked = settings(duration_s=60.0)
+    one = Reception("-", strap, "stdin", asked, {}, 99, waits=True)
+    assert not one.is_overdue(time.monotonic() + 3600)
+
+
 def test_a_run_that_goes_on_leaves_a_hole(strap: Scripted) -> None:
     """As long as the run's clock says, a second at least: nobody knows what came meanwhile."""
     strap.put(0, 10)
@@ -159,7 +212,7 @@ def test_a_source_that_breaks_its_promise_is_refused(strap: Scripted) -> None:
     with pytest.raises(RecordError, match="2 leads at sample 50, where 2 leads from sample 110"):
         one.take()
     strap.blocks = [LiveBlock(STREAM, 200, np.zeros((1, 5), np.float32), 7)]
-    with pytest.raises(RecordError, match="a block of 1 leads"):
+    with pytest.raises(RecordError, match="a block of 1 lead at"):
         one.take()
 
 

@@ -121,8 +121,8 @@ def test_one_that_dies_of_itself_is_told_with_its_own_exit_code(
         trainings.submit(learn, task_of()).result(LIMIT_S)
 
 
-def test_nobody_waits_for_a_training_to_leave() -> None:
-    """What is trained and what waits is given up; the process is gone."""
+def test_nobody_waits_for_a_training_to_leave(caplog: pytest.LogCaptureFixture) -> None:
+    """What is trained and what waits is given up; the process is gone, and died of nothing."""
     with TrainingProcesses(1) as trainings:
         begun = [trainings.submit(learn, task_of()) for _ in range(50)]
         while not (pids := trainings.pids):
@@ -130,6 +130,7 @@ def test_nobody_waits_for_a_training_to_leave() -> None:
     assert not any(map(is_alive, pids))
     assert all(one.done() for one in begun)
     assert begun[-1].cancelled()
+    assert "died" not in caplog.text  # whoever reads the log would look for a cause
 
 
 def test_no_other_work_is_taken(trainings: TrainingProcesses) -> None:

@@ -57,7 +57,7 @@ def test_patients_whom_nobody_serves_have_no_heart_rate() -> None:
         one.take("0", heartbeat("a"), now_s)
         one.look(now_s, hears=True)
     (text,) = one.look(later_s, hears=True)
-    assert "nobody serves partitions 1 (1 patients)" in text
+    assert "nobody serves partitions 1 (1 patient)" in text
     assert one.unserved == text
     assert told(one)["a"].heart_rate_bpm == 70.0
     assert told(one)["b"].heart_rate_bpm is None

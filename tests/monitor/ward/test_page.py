@@ -217,7 +217,7 @@ def test_a_patient_whom_nobody_serves_is_shown_as_such(chromium: Any, tmp_path: 
         wait_until(lambda: rates.count() == 2)
         wait_until(lambda: seen.page.locator("#faults li").count() == 0)
         del served[1]
-        seen.page.wait_for_selector("#faults >> text=nobody serves partitions 1 (1 patients)")
+        seen.page.wait_for_selector("#faults >> text=nobody serves partitions 1 (1 patient)")
         seen.page.wait_for_selector(".tile.technical >> text=no worker of the ward serves")
         assert rates.count() == 1
         assert seen.page.is_hidden("#stale")

@@ -125,7 +125,9 @@ def test_an_alert_of_a_ward_is_drawn(ward: WardServer, tmp_path: Path) -> None:
         (["mark", "2", "normal"], "is a technical alert"),
         (["mark", "3", "normal"], "is a named alarm"),
         (["threshold", "119", "5%"], "moves no threshold"),
-        (["threshold", "119", "none"], "is not a number above 0"),
+        (["threshold", "119", "none"], "give a loss, such as 26, or -90% to +900%"),
+        (["threshold", "119", ""], "moves no threshold"),
+        (["threshold", "119", "-3"], "moves no threshold"),
     ]:
         run = ask(ward, *given)
         assert (run.returncode, run.stdout) == (2, "")

@@ -193,7 +193,7 @@ def test_a_stage_is_named_where_something_is_to_be_known_of_it() -> None:
     station.take(status(stages=[well, ill]), 0.0)
     (said,) = told(station, seat)["stages"]
     assert said == (
-        "segmenter not heard for 7 s, restarted 2 times, 1,500 samples or beats dropped"
+        "segmenter not heard for 7 s, restarted 2 times, samples or beats dropped: 1,500"
     )
 
 

@@ -22,7 +22,6 @@ from model.thresholds import Threshold
 from model.training import TrainingConfig
 from monitor.offline.evaluation.ecg5000_report import (
     Ecg5000Report,
-    Protocol,
     area_under_curve,
     evaluate_checkpoint,
     evaluate_training,
@@ -30,6 +29,7 @@ from monitor.offline.evaluation.ecg5000_report import (
     plot_loss_densities,
     split,
 )
+from monitor.offline.evaluation_options import Protocol
 from tests.real_data import ECG5000_FOLDER
 
 
