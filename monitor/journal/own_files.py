@@ -41,8 +41,8 @@ class OwnFiles:
         now = _identity(self._file)
         if now not in (None, self._was):
             return "replaced"
-        lost = now is None or _identity(self._log) != self._log_was
-        return "removed" if lost else ""
+        has_log = self._log_was is None or _identity(self._log) == self._log_was
+        return "removed" if now is None or not has_log else ""
 
     def write_again(self, database: sqlite3.Connection) -> None:
         """Write all that the open database holds under its name; it must be opened anew then.
