@@ -21,6 +21,7 @@ import platformdirs
 from monitor.delivery.position import Place
 from monitor.errors import InboxFailed, InvalidMessage, InvalidOption, JournalFailed
 from monitor.journal.lock import real_path, require_one_name, writing
+from monitor.journal.own_files import OwnFiles
 from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import UNREADABLE
 from monitor.settings import KEEP_DAYS, KEEP_MB
@@ -114,6 +115,7 @@ class Inbox:
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
             self._own_time = OwnTime(self._database, clock)
+            self._files = OwnFiles(path)
             self._note_positions()
             newest = self.newest()
         except (InboxFailed, JournalFailed) as error:
@@ -270,6 +272,11 @@ class Inbox:
 
     @contextlib.contextmanager
     def _transaction(self, failed: str) -> Iterator[None]:
+        if self._files.loss():
+            raise InboxFailed(
+                f"{self._path}: {failed} (it was removed, moved or replaced while it is in use); "
+                "put it back, or start again with a new one"
+            )
         try:
             self._database.execute("BEGIN IMMEDIATE")
             yield

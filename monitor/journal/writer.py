@@ -21,6 +21,7 @@ import msgspec
 from monitor.errors import JournalFailed, JournalMismatch
 from monitor.journal.kept_beats import KeptBeat
 from monitor.journal.lock import Mark, read_mark, real_path, writing
+from monitor.journal.own_files import OwnFiles
 from monitor.journal.own_time import OwnTime
 from monitor.journal.reader import (
     PROGRESS,
@@ -142,30 +143,41 @@ class Journal:
         *,
         only_look: bool = False,
     ) -> None:
-        self._path = path
-        self._open = contextlib.ExitStack()
+        self._path, self._clock = path, clock
         self.renewed = ""  # why it got another identity since it was opened, for a person
-        try:
-            path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
-            self._open.enter_context(writing(path))
-            self._database = sqlite3.connect(real_path(path), isolation_level=None)
-            self._open.callback(self._database.close)
-            self._require_known_version(path)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_SCHEMA)
-            self._own_time = OwnTime(self._database, clock)
-            self._mark = Mark(path)
-            self._open.callback(self._mark.close)
+        self._told_removed = False
+        self._open = contextlib.ExitStack()
+        with self._opening():
+            self._open_file()
             self._identify(only_look=only_look)
+
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        try:
+            yield
         except (*UNREADABLE, OSError) as error:
             self._open.close()
             raise JournalFailed(
-                f"journal {path} cannot be opened ({error}); name another with --journal"
+                f"journal {self._path} cannot be opened ({error}); name another with --journal"
             ) from error
         except BaseException:
             self._open.close()
             raise
+
+    def _open_file(self) -> None:
+        path = self._path
+        path.touch(mode=0o600)  # alerts are a patient's own; SQLite's other files follow
+        self._open.enter_context(writing(path))
+        self._database = sqlite3.connect(real_path(path), isolation_level=None)
+        self._open.callback(self._database.close)
+        self._require_known_version(path)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.executescript(_SCHEMA)
+        self._own_time = OwnTime(self._database, self._clock)
+        self._mark = Mark(path)
+        self._open.callback(self._mark.close)
+        self._files = OwnFiles(path)
 
     def __enter__(self) -> Self:
         return self
@@ -271,7 +283,12 @@ class Journal:
         progress: Iterable[Progress[Any]],
         beats: Iterable[KeptBeat] = (),
     ) -> None:
-        """Write alerts, progress and the beats beside alerts, all or nothing."""
+        """Write alerts, progress and the beats beside alerts, all or nothing.
+
+        Where the file was removed since it was opened, the first commit fails and says so, and the
+        next writes the whole file again before.
+        """
+        self._require_file()
         write = self._database.executemany
         rows = [
             (
@@ -295,6 +312,39 @@ class Journal:
             )
         if rows:
             self._mark.write(self.identity, rows[-1][0])
+
+    def _require_file(self) -> None:
+        """Have the file that is open under its name; JournalFailed where it is not."""
+        loss = self._files.loss()
+        if loss == "replaced":
+            raise JournalFailed(
+                f"cannot write journal {self._path}: another file was put in its place while it is "
+                "in use; put it back, or stop the run and name another with --journal"
+            )
+        if loss == "removed" and not self._told_removed:
+            self._told_removed = True
+            raise JournalFailed(
+                f"cannot write journal {self._path}: it, or its -wal, was removed or moved while "
+                "it is in use; it is written again there"
+            )
+        if loss == "removed":
+            self._write_again()
+        self._told_removed = False
+
+    def _write_again(self) -> None:
+        newest = self.newest_seq
+        try:
+            self._files.write_again(self._database)
+        except (*UNREADABLE, OSError) as error:
+            raise JournalFailed(
+                f"cannot write journal {self._path}, which was removed or moved, again: {error}; "
+                "make its folder and free space"
+            ) from error
+        self._open.close()
+        with self._opening():
+            self._open_file()
+            self._mark.write(self.identity, newest)  # its mark may be gone, too
+            self._mark.keep()
 
     def forget(self, patients: Iterable[str]) -> None:
         """Remove how far patients were who ended long ago; their alerts stay."""

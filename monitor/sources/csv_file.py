@@ -302,7 +302,8 @@ class Clock:
             bad = int(np.flatnonzero(~(steps >= 0))[0])
             raise RecordError(
                 f"{self._path}: at sample {row + bad} the time in column {self._name!r} goes back "
-                "or is missing; put the lines in order"
+                "or is missing; put the lines in order, or name the rate with --fs and leave the "
+                "column out"
             )
         is_gap = steps > self._limit
         for number in np.flatnonzero(is_gap).tolist():

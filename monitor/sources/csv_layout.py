@@ -38,6 +38,12 @@ _COMMA_NUMBER = re.compile(r"[-+]?\d*+,\d++(?:[eE][-+]?\d++)?", re.ASCII)
 _CLOCK = re.compile(r"\[?(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)\]?", re.ASCII)
 _RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:hertz|hz)\b", re.IGNORECASE)
 _RATE_KEY = re.compile(r"\b(?:sampl\w*[ _-]?(?:rate|freq\w*)|fs|rate|abtastrate)\b", re.IGNORECASE)
+_SAMPLED = re.compile(r"\bsampl\w*|\babtast\w*", re.IGNORECASE)  # "sampled at 250 Hz"
+_OTHER_RATE = re.compile(  # what else is said in hertz, or called a rate
+    r"filt|notch|pass\b|cut-?\s?off|mains|\bline\b|band|heart|herz|puls|resp|breath|baud|bit.?rate",
+    re.IGNORECASE,
+)
+_STATEMENT_END = re.compile(r"[;,\t|](?=\s*[^\s\d])")  # not within `Rate;250 Hz` or `250,0 Hz`
 _UNIT_IN_NAME = re.compile(r"(.*?)[\s_]*(?:[\[(]([^\])]*)[\])]|[\s_]([mMuµμnN]?[vVsS]))\s*")
 _TIME_NAME = re.compile(
     r"time|stamp|elapsed|zeit|uhr|temps|tiempo|^date|^clock|^t$|^(?:sec|millis|micros|nanos)"
@@ -292,15 +298,36 @@ def _says_rate_and_unit(lines: Sequence[str]) -> bool:
 
 
 def _rate(preamble: Sequence[str]) -> float | None:
-    """Return the sampling rate that lines above a table say."""
-    for line in preamble:
-        match = _RATE.search(line)
-        if match is None and (key := _RATE_KEY.search(line)) is not None:
-            match = re.match(r"\W*(\d+(?:[.,]\d+)?)\s*\"?$", line[key.end() :])
+    """Return the sampling rate that lines above a table say; None where they say several.
+
+    A number of hertz that is called a sampling rate goes before one that is not called anything.
+    """
+    parts = [part for line in preamble for part in _STATEMENT_END.split(line)]
+    said = [one for one in map(_rate_in, parts) if one is not None]
+    named = {rate for rate, is_named in said if is_named}
+    rates = named or {rate for rate, _ in said}
+    return next(iter(rates)) if len(rates) == 1 else None
+
+
+def _rate_in(statement: str) -> tuple[float, bool] | None:
+    """Return a rate, and whether it is called a sampling rate; None of a filter, a heart."""
+    key = _RATE_KEY.search(statement) or _SAMPLED.search(statement)
+    if key is not None and not _OTHER_RATE.search(statement[: key.end()]):
+        behind = statement[key.end() :]
+        match = _RATE.search(behind)
+        if match is None and key.re is _RATE_KEY:
+            match = re.match(r"\W*(\d+(?:[.,]\d+)?)\s*\"?$", behind)
         if match is not None:
-            rate = float(match[1].replace(",", "."))
-            return rate if rate > 0 else None
-    return None
+            return _hertz(match[1], is_named=True)
+    match = _RATE.search(statement)
+    if match is None or _OTHER_RATE.search(statement):
+        return None
+    return _hertz(match[1], is_named=key is not None)
+
+
+def _hertz(number: str, *, is_named: bool) -> tuple[float, bool] | None:
+    rate = float(number.replace(",", "."))
+    return (rate, is_named) if rate > 0 else None
 
 
 def _unit_said(preamble: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ Two forms, of which the first line that says something decides:
     0.13;                                      name the leads. Blanks, tabs, ; or , between them;
     0,15;0,36                                  where there is one of the others, a comma is decimal
     {"leads": {"II": 0.12, "V5": [0.3]}}       JSON: of each lead a sample, or as many of each;
-                                               once, or again, "fs_hz", "units" and "position"
+                                               once, or again, "fs_hz", "units" and "position";
+                                               a line of another rate than the first is no sample
 
 A lead that is empty, `nan` or null has no sample. Lines that begin with # are passed over. A line
 that is no sample is one sample that is missing in all leads, and is reported; after `MOST_BAD` of
@@ -35,6 +36,7 @@ MAX_LINE_BYTES = 1 << 20  # 10 s of 16 leads at 250 Hz as JSON take half
 MAX_COLUMNS = 256
 MAX_SHOWN = 60  # characters of a line in a message
 MOST_BAD = 50
+RATE_MISMATCH = 0.02  # of the rate: a sender may say what it measures
 MOST_NOTICES = 3  # lines that are shown; behind them they are counted
 FIRST_POSITION_MAX = (1 << 53) - 1
 
@@ -99,7 +101,7 @@ class SampleLines:
         self._skip = may_begin_within
         self._names: list[str] = []
         self._chosen: list[int] = []
-        self._scale = np.ones(1, np.float32)
+        self._scale = np.ones(1)
         self._json = msgspec.json.Decoder(JsonLine)
         self._line = 0
         self._bad = self._bad_in_a_row = 0
@@ -159,12 +161,14 @@ class SampleLines:
     def _flush(self, row: list[list[float]], pieces: list[Piece]) -> None:
         if row:
             columns = np.array(row, np.float64).T[self._chosen]
-            pieces.append(Piece(None, self._millivolts(columns)))
+            pieces.append(Piece(None, self._millivolts(columns, self._scale)))
             row.clear()
 
-    def _millivolts(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _millivolts(
+        self, values: NDArray[np.float64], scale: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):
-            samples = (values * self._scale).astype(np.float32)
+            samples = (values * scale).astype(np.float32)
         samples[~np.isfinite(samples)] = np.nan
         return samples
 
@@ -219,9 +223,27 @@ class SampleLines:
             return self._missing_piece(text, f"other leads than {listing(self._names)}")
         if not columns[0] or len({len(one) for one in columns}) != 1:
             return self._missing_piece(text, "not as many samples of each lead")
+        scale = self._scale if told.units is None else self._scale_of(told.units)
+        if scale is None:
+            return self._missing_piece(text, f"unit {told.units!r} is no voltage")
+        if not self._is_rate(told.fs_hz):
+            return self._missing_piece(
+                text, f"{told.fs_hz:g} samples a second, not as before; start the monitor again"
+            )
         values = np.array([[math.nan if one is None else one for one in row] for row in columns])
         self._bad_in_a_row = 0
-        return [Piece(told.position, self._millivolts(values[self._chosen]))]
+        return [Piece(told.position, self._millivolts(values[self._chosen], scale))]
+
+    def _scale_of(self, units: str) -> NDArray[np.float64] | None:
+        """Return the millivolts of a unit that a line says; a person's word goes before it."""
+        scale = millivolts_per(self._options.units or units)
+        return None if scale is None else np.array(scale)
+
+    def _is_rate(self, fs_hz: float | None) -> bool:
+        """Tell whether a line that says a rate says that of the first: R peaks count samples."""
+        if fs_hz is None or self.stream is None:
+            return True
+        return abs(fs_hz / self.stream.fs_hz - 1) <= RATE_MISMATCH
 
     def _missing_piece(self, text: str, why: str) -> list[Piece]:
         row = self._missing(text, why)

@@ -153,3 +153,16 @@ def test_what_a_journal_lacks_is_set_aside_until_it_comes_again(tmp_path: Path) 
         assert inbox.lost("A") == {"a3": 1}
         assert [one.id for one in inbox.alerts()] == ["a1", "a2", "a3", "a4", "new"]
         assert (inbox.journal, inbox.last_seq, inbox.last_seq_in("A")) == ("C", 4, 4)
+
+
+def test_an_inbox_that_was_removed_keeps_nothing_in_silence(tmp_path: Path) -> None:
+    """SQLite would write on into a file without a name, and all of it be gone at the end."""
+    with Inbox(tmp_path / "i") as inbox:
+        inbox.keep(alert(seq=1, id="a"))
+        (tmp_path / "i").rename(tmp_path / "moved")
+        with pytest.raises(InboxFailed, match="was removed, moved or replaced"):
+            inbox.keep(alert(seq=2, id="b"))
+        (tmp_path / "moved").rename(tmp_path / "i")
+        inbox.keep(alert(seq=2, id="b"))
+    with Inbox(tmp_path / "i") as inbox:
+        assert [one.seq for one in inbox.alerts()] == [1, 2]

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from monitor.detection.model_store import ModelStore
+from monitor.errors import JournalFailed
 from monitor.journal.buffer import MAX_HELD, JournalBuffer
+from monitor.journal.reader import JournalReader
 from monitor.journal.writer import Journal, Progress
 from monitor.wire.codec import all_encoded
 from monitor.wire.messages import Alert
@@ -104,3 +107,58 @@ def test_what_is_held_is_bounded(tmp_path: Path) -> None:
             assert not buffer.full
             commit(buffer, 0, said(4, MAX_HELD))
             assert buffer.full
+
+
+@pytest.mark.parametrize("gone", [("j", "j-wal", "j-shm", "j-lock"), ("j",), ("j-wal",)])
+def test_a_journal_that_was_removed_is_written_again(tmp_path: Path, gone: tuple[str, ...]) -> None:
+    """SQLite writes on into a file without a name; nothing is lost, and people hear of it."""
+    with Journal(tmp_path / "j") as journal:
+        identity = journal.identity
+        buffer = JournalBuffer(journal)
+        assert commit(buffer, 0, said(1), at(1))
+        for name in gone:
+            (tmp_path / name).unlink()
+        assert not commit(buffer, 1, said(4), at(2))
+        assert "was removed or moved while" in (buffer.failing or "")
+        assert commit(buffer, 2.5, said(7), at(3))
+        assert commit(buffer, 3, said(10))
+        assert (tmp_path / "j").stat().st_mode & 0o777 == 0o600
+        with JournalReader(tmp_path / "j") as reader:  # what any other process sees
+            assert [one.seq for one in reader.alerts()] == list(range(1, 13))
+        with pytest.raises(JournalFailed, match="in use"):
+            Journal(tmp_path / "j")
+    with Journal(tmp_path / "j") as journal:
+        assert (journal.identity, journal.renewed, journal.newest_seq) == (identity, "", 12)
+        assert [one.position for one in journal.progress()] == [3]
+    assert not list(tmp_path.glob("*-again"))
+
+
+def test_a_journal_that_was_moved_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    """Where its folder is gone nothing can be written; then all that was held is kept."""
+    (tmp_path / "a").mkdir()
+    with Journal(tmp_path / "a" / "j") as journal:
+        buffer = JournalBuffer(journal)
+        assert commit(buffer, 0, said(1))
+        (tmp_path / "a").rename(tmp_path / "b")
+        assert not commit(buffer, 1, said(4))
+        assert not commit(buffer, 3)
+        assert "make its folder" in (buffer.failing or "")
+        (tmp_path / "b").rename(tmp_path / "a")
+        assert commit(buffer, 5)
+        assert [one.seq for one in journal.alerts_after(0, 100)] == list(range(1, 7))
+
+
+def test_another_file_in_the_place_of_the_journal_is_not_overwritten(tmp_path: Path) -> None:
+    """It may be somebody's copy: alerts are held until the journal is back."""
+    with Journal(tmp_path / "j") as journal:
+        buffer = JournalBuffer(journal)
+        assert commit(buffer, 0, said(1))
+        (tmp_path / "j").rename(tmp_path / "mine")
+        (tmp_path / "j").write_text("another")
+        for now_s in (1, 3):
+            assert not commit(buffer, now_s, said(now_s * 3 + 1))
+            assert "another file was put in its place" in (buffer.failing or "")
+        assert (tmp_path / "j").read_text() == "another"
+        (tmp_path / "mine").replace(tmp_path / "j")
+        assert commit(buffer, 5)
+        assert journal.newest_seq == 12

@@ -306,3 +306,30 @@ def test_a_column_i_that_counts_is_none(tmp_path: Path) -> None:
     path = written(tmp_path, "II [mV],i\n" + rows(MV, range(N)))
     with open_record(path, SourceOptions(fs_hz=250)) as record:
         assert tuple(record.leads) == ("II",)
+
+
+@pytest.mark.parametrize(
+    ("above", "fs_hz"),
+    [
+        ("# 12-bit, 50 Hz notch\n# sampling rate 250 Hz\n", 250.0),
+        ("# low-pass filter 150 Hz\n# 250 Hz\n", 250.0),
+        ("# Sampling rate: 250 Hz; band 0.5-40 Hz\n", 250.0),
+        ("Filter;50 Hz\nSample rate;250\n", 250.0),
+        ("# heart rate: 72\n# fs = 250\n", 250.0),
+        ("# sampled at 250,0 Hz, mains 50 Hz\n", 250.0),
+        ("# filter 150 Hz\n", None),
+        ("# heart rate: 72\n", None),
+        ("# ECG sampling rate 250 Hz\n# ACC sampling rate 100 Hz\n", None),
+    ],
+)
+def test_hertz_of_a_filter_are_no_sampling_rate(
+    tmp_path: Path, above: str, fs_hz: float | None
+) -> None:
+    """A heart at three times its rate would be the price; what is not clear is asked for."""
+    path = tmp_path / "ecg.csv"
+    path.write_text(above + "II (mV)\n" + rows([f"{one:.3f}" for one in MV]))
+    if fs_hz is None:
+        with pytest.raises(RecordError, match="sampling rate"):
+            open_record(path)
+    with open_record(path, None if fs_hz else RATE) as record:
+        assert record.fs_hz == (fs_hz or 250.0)

@@ -72,6 +72,32 @@ def test_json_says_its_own_rate_unit_and_position() -> None:
     assert piece.samples.tolist() == [[0.5, 0.25]]
 
 
+def said(value: float, **more: object) -> bytes:
+    return json.dumps({"leads": {"II": value}, **more}).encode() + b"\n"
+
+
+def test_a_line_of_another_rate_is_no_sample() -> None:
+    """A heart at half its rate would be the price; a device that goes on so ends the source."""
+    lines = SampleLines("test", SourceOptions())
+    first = lines.feed(said(1, fs_hz=250) + said(2) + said(3, fs_hz=250.4) + said(4, fs_hz=500))
+    values = np.concatenate([one.samples for one in first], axis=1)[0]
+    assert values[:3].tolist() == [1, 2, 3]
+    assert np.isnan(values[3])
+    (notice,) = lines.take_notices()
+    assert "500 samples a second, not as before" in notice
+    with pytest.raises(RecordError, match=f"{MOST_BAD} lines in a row .*500 samples a second"):
+        lines.feed(said(5, fs_hz=500) * MOST_BAD)
+
+
+def test_each_line_is_in_the_unit_that_it_says() -> None:
+    """A line that says none is in that of the first; a person's word goes before all."""
+    text = said(1, units="mV", fs_hz=250) + said(1000, units="uV") + said(2)
+    for given, values in ((None, [1.0, 1.0, 2.0]), ("uV", [0.001, 1.0, 0.002])):
+        pieces = SampleLines("test", SourceOptions(units=given)).feed(text)
+        samples = np.concatenate([one.samples for one in pieces], axis=1)
+        np.testing.assert_allclose(samples[0], values, rtol=1e-6)
+
+
 def test_leads_and_unit_that_a_person_asks_for() -> None:
     """The others are named in a warning."""
     lines = SampleLines("test", SourceOptions(["V5"], 250, "uV"))
