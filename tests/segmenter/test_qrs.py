@@ -82,3 +82,19 @@ def test_a_tall_t_wave_is_no_beat(ratio: float, fs_hz: float) -> None:
     found = segment(signal, fs_hz).r_samples / fs_hz
     assert np.abs(found - r_s[: len(found)]).max() < 0.02
     assert len(found) >= len(r_s) - 1
+
+
+@pytest.mark.parametrize("artifact_mv", [5.0, 10.0, 20.0])
+def test_beats_are_found_on_after_an_artifact(artifact_mv: float) -> None:
+    """40 ms of an electrode that is touched cost no beat behind them.
+
+    Other detectors find none for the rest of the record (findings/detectors_after_an_artifact.sh).
+    """
+    r_s = regular(60 / 72, 90)
+    signal = ecg(250.0, r_s, 90)
+    signal[round(30.1 * 250) :][:10] += artifact_mv
+    found_s = segment(signal, 250.0).r_samples / 250
+    behind_s, found_s = r_s[r_s > 30.3], found_s[found_s > 30.3]
+    assert len(behind_s) > 65
+    assert found_s == pytest.approx(behind_s[: len(found_s)], abs=0.02)
+    assert len(found_s) >= len(behind_s) - 1  # the record ends before the last beat's window does
