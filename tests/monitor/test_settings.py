@@ -113,4 +113,6 @@ def test_a_threshold_is_moved_to_a_loss_or_by_a_share() -> None:
     """A number is a loss, also a small one; a share has a sign."""
     assert parse_threshold_change("26") == (26.0, None)
     assert parse_threshold_change("1.05") == (1.05, None)
-    assert parse_threshold_change("-5%") == (None, pytest.approx(0.95))
+    loss, factor = parse_threshold_change("-5%")
+    assert loss is None
+    assert factor == pytest.approx(0.95)
