@@ -51,6 +51,7 @@ RELEARN_S = 2.5  # without a beat for so long, the levels are learnt anew
 WINDOW_S = 3.5  # they are learnt from so much signal: two beats at 35 a minute
 AGAIN_S = 0.5  # learning that failed is tried again so much later
 FORGET_S = 20.0  # levels older than this say nothing
+FEWEST_LEVELS = 3  # nor those of the two beats of a change of gain: an artifact may have been both
 TOP = 0.4  # of the highest peak: what exceeds it may be a beat
 MIN_CREST = 2.2  # see _stands_out
 MIN_CREST_REGULAR = 1.7
@@ -424,6 +425,8 @@ class Decider:
     def _is_p_level(self, level: float, due: int) -> bool:
         """P waves go on when the ventricles stand still; a tenth of the gain is more."""
         if self.last is None or due - self.last.known >= self.timing.forget:
+            return False
+        if len(self.qrs) < FEWEST_LEVELS:
             return False
         return level < P_WAVE_LEVEL * self.qrs_level
 

@@ -286,6 +286,7 @@ class Rules:
         if (
             state.last is not None
             and now - state.last.known < self.s(qrs.FORGET_S)
+            and len(state.signal_levels) >= qrs.FEWEST_LEVELS
             and level < qrs.P_WAVE_LEVEL * upper_median(state.signal_levels)
         ):
             return

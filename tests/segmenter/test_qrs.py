@@ -84,17 +84,22 @@ def test_a_tall_t_wave_is_no_beat(ratio: float, fs_hz: float) -> None:
     assert len(found) >= len(r_s) - 1
 
 
-@pytest.mark.parametrize("artifact_mv", [5.0, 10.0, 20.0])
-def test_beats_are_found_on_after_an_artifact(artifact_mv: float) -> None:
-    """40 ms of an electrode that is touched cost no beat behind them.
+@pytest.mark.parametrize("artifact_mv", [5.0, 20.0, 50.0, 164.0, 400.0])
+@pytest.mark.parametrize("lasts_s", [0.04, 0.2, 0.4, 0.6, 1.0])
+def test_beats_are_found_on_after_an_artifact(artifact_mv: float, lasts_s: float) -> None:
+    """An electrode that is touched costs two beats behind it at most.
 
-    Other detectors find none for the rest of the record (findings/detectors_after_an_artifact.sh).
+    Its two edges look like a change of gain, and the beats behind it like P waves. Other detectors
+    find none for the rest of the record (findings/detectors_after_an_artifact.sh).
     """
     r_s = regular(60 / 72, 90)
     signal = ecg(250.0, r_s, 90)
-    signal[round(30.1 * 250) :][:10] += artifact_mv
+    signal[round(30.1 * 250) :][: round(lasts_s * 250)] += artifact_mv
     found_s = segment(signal, 250.0).r_samples / 250
-    behind_s, found_s = r_s[r_s > 30.3], found_s[found_s > 30.3]
+    ends_s = 30.3 + lasts_s
+    behind_s = r_s[(r_s > ends_s) & (r_s < 89)]  # the record ends before a last beat's window does
+    missed = [at_s for at_s in behind_s if np.abs(found_s - at_s).min() > 0.05]
     assert len(behind_s) > 65
-    assert found_s == pytest.approx(behind_s[: len(found_s)], abs=0.02)
-    assert len(found_s) >= len(behind_s) - 1  # the record ends before the last beat's window does
+    assert len(missed) <= 2
+    invented = [at_s for at_s in found_s[found_s > ends_s] if np.abs(r_s - at_s).min() > 0.05]
+    assert len(invented) <= 1
