@@ -147,8 +147,6 @@ class NamedAlarms:
             if self.state.reached < known:
                 return
             self.state = replace(self.state, no_beat=self.state.no_beat[2:])
-            if cleared and cleared[0] <= onset:
-                continue  # a beat before it was known late, as the first ones behind a lead off
             if any(kind in NO_BEATS for kind in patient_alarms.lasted(self.state, known)):
                 continue
             yield NoBeat("onset", onset)

@@ -345,14 +345,6 @@ def test_asystole_takes_the_place_of_no_beat(bench: Bench) -> None:
     assert alarms(said)[0] == ("asystole", "onset")
 
 
-def test_a_beat_that_was_known_late_ends_no_silence(bench: Bench) -> None:
-    """Behind a lead that was off the first beats are known after 4 s, and lie within them."""
-    known_late = [RecordEvent("no_beat", state, 9_000) for state in ("onset", "cleared")]
-    silent = replace_beats(messages_of(Heart([0.8] * 70, 56), None, [*known_late, *EVENTS]), 32, 40)
-    said = run(bench, bench.engine(), silent)
-    assert technical(said, "no_beat") == [(one.state, one.sample) for one in EVENTS]
-
-
 @pytest.mark.parametrize("rules", [Rules(), ALL_OFF, Rules(alarms=AlarmRules(asystole="off"))])
 def test_no_beat_stays_where_it_is_no_asystole(bench: Bench, rules: Rules) -> None:
     """Complexes that no detector takes for beats, or no alarm that could say more."""
