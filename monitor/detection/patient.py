@@ -75,8 +75,6 @@ NO_RATE = {
     "signal_lost",
     "stream_restarted",
 }  # while one lasts there is no heart rate to be shown
-
-
 # Of a patient who was restored: what was said when it was learnt is not kept.
 LEARNT_BEFORE = "learnt before; the journal kept the model"
 
@@ -492,9 +490,7 @@ class Patient:
         """Go on from what `progress` returned."""
         self._judge_by(model, saved.factor)
         self.learned = saved.learned
-        if (
-            any(saved.learned) and saved.relearn_until is None
-        ):  # what was said when it was learnt is not kept
+        if any(saved.learned) and saved.relearn_until is None:
             self.note = LEARNT_BEFORE
         self.alert_state = saved.alert_state
         self.counts = saved.counts
