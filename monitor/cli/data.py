@@ -854,13 +854,13 @@ def annotate(
             jobs = 1  # nothing is judged beside finding the beats
         from monitor.offline.address import place
         from monitor.offline.input_files import check_model, check_record
-        from monitor.offline.output_files import check_folder
+        from monitor.offline.output_files import check_out_folder
 
         if len(records) == 1:  # of several, one that is missing does not keep the others
             check_record(records[0])
         check_model(checkpoint)
         to = place(out)
-        check_folder(to)
+        check_out_folder(to)
         workers = workers_for("monitor.offline.annotate", jobs, dask, one_record=is_one)
         from monitor.offline.annotate import Annotated as Outcome
         from monitor.offline.annotate import annotate_records

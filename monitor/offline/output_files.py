@@ -42,7 +42,7 @@ def check_writable(out: Path, overwrite: bool) -> None:
         ) from error
 
 
-def check_folder(out: Path | Address) -> None:
+def check_out_folder(out: Path | Address) -> None:
     """Raise InvalidOption if a folder of this machine is to be written to, and is a file."""
     if isinstance(out, Path) and out.exists() and not out.is_dir():
         raise InvalidOption(f"{out} is not a folder; give a folder to write to")

@@ -108,11 +108,9 @@ def _families(summary: Summary) -> list[tuple[str, str]]:
         for patient, families in summary.families.items()
     ]
     more = len(rows) - MOST_FAMILIES
-    return (
-        rows
-        if more <= 0
-        else [*rows[:MOST_FAMILIES], ("", f"and of {more} more patient{'' if more == 1 else 's'}")]
-    )
+    if more <= 0:
+        return rows
+    return [*rows[:MOST_FAMILIES], ("", f"and of {counted(more, 'more patient')}")]
 
 
 def _named(rows: list[str]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from monitor.detection.rhythm.life_cycle import ABSENT, Condition
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
-from monitor.detection.rhythm.signs import LeadSigns, heard
+from monitor.detection.rhythm.signs import LeadSigns
 from segmenter.hops import WINDOW_S
 
 CLEAR_LEAKAGE = 0.406  # of a lead that oscillates
@@ -26,9 +26,9 @@ def fibrillation(
     sample: int,
     fs_hz: float,
 ) -> Condition:
-    """Tell whether a lead oscillates, and none that is heard shows QRS complexes."""
+    """Tell whether one of the leads that are heard oscillates, and none shows QRS complexes."""
     oscillates = False
-    for lead in heard(leads):
+    for lead in leads:
         if lead.height_mv >= LEAST_MV:
             if not _has_no_complexes(lead):
                 return ABSENT  # nearly always

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from monitor.alarm_limits import RhythmLimits
 from monitor.detection.rhythm.life_cycle import ABSENT, Condition
 from monitor.detection.rhythm.pulses import PulsesState, beats_on
-from monitor.detection.rhythm.signs import LeadSigns, heard
+from monitor.detection.rhythm.signs import LeadSigns
 
 
 def asystole(
@@ -17,8 +17,8 @@ def asystole(
     sample: int,
     fs_hz: float,
 ) -> Condition:
-    """Tell whether every lead that is heard has long been quiet, and no pulse wave denies it."""
-    quiet = [lead.quiet_s for lead in heard(leads)]
+    """Tell whether all leads that are heard have long been quiet, and no pulse wave denies it."""
+    quiet = [lead.quiet_s for lead in leads]
     if not quiet or min(quiet) < limits.asystole_s:
         return ABSENT
     since = sample - round(min(quiet) * fs_hz)

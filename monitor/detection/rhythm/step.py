@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import nan
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from monitor.detection.rhythm.life_cycle import (
 )
 from monitor.detection.rhythm.pulses import PulsesState
 from monitor.detection.rhythm.rates import SeriesState
-from monitor.detection.rhythm.signs import PulseSigns, RhythmMoment, heard
+from monitor.detection.rhythm.signs import LeadSigns, PulseSigns, RhythmMoment, heard
 from monitor.wire.messages import ALARM_KINDS, AlarmKind
 
 QUIET = AlarmLife()
@@ -94,17 +95,18 @@ def step(
     if not moment.beats and is_fresh and key != state.at_rest:
         held.update(_holding(beats, asked))
     at_rest = () if held else key
-    quiet = _with_quiet(state.quiet, moment)
+    leads = heard(moment.leads)
+    quiet = _with_quiet(state.quiet, sample, leads)
     for kind in SLOW:
         if kind in held and not rates.is_silent_between(quiet, held[kind], sample):
             del held[kind]
     if intervals.holds:
         held["irregular_rhythm"] = irregular.irregular_rhythm(intervals)
-    fibrillates = fibrillation.fibrillation(moment.leads, waves, sample, fs_hz)
+    fibrillates = fibrillation.fibrillation(leads, waves, sample, fs_hz)
     if fibrillates.holds:  # an oscillation without complexes is no silence
         held["ventricular_fibrillation"] = fibrillates
     else:
-        asystole = standstill.asystole(moment.leads, waves, limits, sample, fs_hz)
+        asystole = standstill.asystole(leads, waves, limits, sample, fs_hz)
         if asystole.holds:
             held["asystole"] = asystole
     alarms, changes = state.alarms, NO_CHANGES
@@ -129,11 +131,11 @@ def _key(asked: _Asked, *, is_fresh: bool) -> tuple[float, ...]:
 
 
 def _with_quiet(
-    quiet: tuple[tuple[int, float], ...], moment: RhythmMoment
+    quiet: tuple[tuple[int, float], ...], sample: int, leads: Sequence[LeadSigns]
 ) -> tuple[tuple[int, float], ...]:
-    """Take in how long the loudest lead that is heard has been quiet, where that is known."""
-    known = [lead.quiet_s for lead in heard(moment.leads) if lead.quiet_s > 0]
-    return (*quiet[1 - QUIET_KEPT :], (moment.sample, min(known))) if known else quiet
+    """Take in how long the loudest of the leads has been quiet, where that is known."""
+    known = [lead.quiet_s for lead in leads if lead.quiet_s > 0]
+    return (*quiet[1 - QUIET_KEPT :], (sample, min(known))) if known else quiet
 
 
 def _lives(
